@@ -1,0 +1,33 @@
+"""hf-toedit: edit the text datasets of the Hugging Face Hub token by token (ToEdit, arXiv 2412.14689)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "EditConfig": "hf_toedit.config",
+    "PriorConfig": "hf_toedit.config",
+    "EditResult": "hf_toedit.editing.editor",
+    "ToEditor": "hf_toedit.editing.editor",
+    "EditStats": "hf_toedit.stats",
+    "PieceTable": "hf_toedit.editing.piece_table",
+    "ToEditError": "hf_toedit.errors",
+    "ToEditProcessor": "hf_toedit.plugin.processor",
+    "load_prior": "hf_toedit.priors.base",
+}
+
+__all__ = ["__version__", *_EXPORTS]
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when first used: `import hf_toedit` alone loads neither torch nor datasets."""
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'hf_toedit' has no attribute {name!r}")
+    return getattr(import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

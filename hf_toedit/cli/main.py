@@ -1,0 +1,39 @@
+"""The `hf-toedit` command: its groups, and how errors become one line and an exit code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hf_toedit import __version__
+from hf_toedit.cli.edit import edit
+from hf_toedit.cli.preview import preview
+from hf_toedit.cli.revert import revert
+from hf_toedit.errors import ToEditError
+
+
+class Commands(click.Group):
+    """A group whose commands fail with one clear line: exit code 1 for what failed, 2 for wrong use."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except ToEditError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, package_name="hf-toedit")
+def cli() -> None:
+    """Edit text datasets token by token with ToEdit (arXiv 2412.14689).
+
+    A language model, the prior, reads each document once; tokens that it finds too easy (p >= 0.99) are drawn again
+    from its top 8; everything else stays exactly as it was.
+    """
+
+
+for command in (edit, preview, revert):
+    cli.add_command(command)

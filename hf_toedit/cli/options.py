@@ -1,0 +1,136 @@
+"""The options that commands share, from the command line or a YAML file, and the settings they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from hf_toedit.config import (
+    DTYPES,
+    PRESETS,
+    PROTECT_PATTERNS,
+    SAMPLERS,
+    SELECT_MODES,
+    EditConfig,
+    PriorConfig,
+    SourceConfig,
+    load_yaml,
+)
+from hf_toedit.errors import UsageError, did_you_mean
+
+Command = Callable[..., Any]
+
+_EDIT_OPTIONS = (
+    "select", "threshold", "sampler", "top_k", "top_p", "temperature", "exclude_original", "drop_below", "protect",
+    "seed",
+)  # fmt: skip
+
+
+def _read_config(ctx: click.Context, _: click.Parameter, path: str | None) -> None:
+    """Make the values of a YAML file the defaults of the options, so that the command line wins."""
+    if path is None:
+        return
+    known = {option.name: option for option in ctx.command.params if option.name not in ("config", "help")}
+    values = {name.replace("-", "_"): value for name, value in load_yaml(path).items()}
+    for name in values:
+        if name not in known:
+            raise UsageError(f"unknown setting {name!r} in {path}.{did_you_mean(name, [n for n in known if n])}")
+    ctx.default_map = {**(ctx.default_map or {}), **values}
+
+
+config_option = click.option(
+    "--config",
+    type=click.Path(dir_okay=False),
+    is_eager=True,
+    expose_value=False,
+    callback=_read_config,
+    help="YAML file of options (names as here, without dashes); the command line wins over it.",
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
+
+
+def source_options(command: Command) -> Command:
+    """What is edited."""
+    return _together(
+        click.option("--config-name", metavar="NAME", help="Configuration (subset) of a Hub dataset."),
+        click.option("--split", metavar="NAME", help="One split.  [default: every split]"),
+        click.option("--revision", metavar="REV", help="Branch, tag or commit of a Hub dataset."),
+        click.option("--text-column", default="text", show_default=True, metavar="NAME", help="The column to edit."),
+        click.option("--limit", type=int, metavar="N", help="At most this many rows of each split, from the first."),
+    )(command)
+
+
+def edit_options(command: Command) -> Command:
+    """How it is edited, and by which prior."""
+    return _together(
+        click.option("--preset", type=click.Choice(list(PRESETS)), default="toedit", show_default=True,
+                     help="Settings by name; options given beside it win."),
+        click.option("--prior", default="embedded", show_default=True, metavar="NAME",
+                     help="`embedded`, a local folder, or a Hub id."),
+        click.option("--prior-revision", metavar="REV", help="Branch, tag or commit of a Hub prior."),
+        click.option("--trust-remote-code", is_flag=True, help="Let the prior's repository run its own code here."),
+        click.option("--select", type=click.Choice(SELECT_MODES),
+                     help="Which side of the threshold is drawn again.  [default: above]"),
+        click.option("--threshold", type=float, metavar="P", help="Probability.  [default: 0.99]"),
+        click.option("--sampler", type=click.Choice(SAMPLERS), help="How new tokens are drawn.  [default: top-k]"),
+        click.option("--top-k", type=int, metavar="K", help="Candidates a token.  [default: 8]"),
+        click.option("--top-p", type=float, metavar="P", help="Mass of the nucleus.  [default: 0.99]"),
+        click.option("--temperature", type=float, metavar="T",
+                     help="Of the draw; 1 is the formula as printed in the paper.  [default: 1.5]"),
+        click.option("--exclude-original", is_flag=True, default=None, help="Never draw the token that was there."),
+        click.option("--drop-below", type=float, metavar="P", help="Delete tokens with a probability below."),
+        click.option("--protect", multiple=True, metavar="NAME",
+                     help=f"Never edit these: {', '.join(PROTECT_PATTERNS)}, or re:PATTERN. May be repeated."),
+        click.option("--seed", type=int, metavar="N", help="Of the draws.  [default: 0]"),
+        click.option("--dtype", type=click.Choice(DTYPES), default="auto", show_default=True,
+                     help="Of the prior's weights; auto is float32 on CPU, bfloat16 on GPU."),
+        click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, …"),
+        click.option("--token-budget", type=click.IntRange(min=1), metavar="N",
+                     help="Tokens a forward pass at most; does not change results.  [default: by device]"),
+    )(command)  # fmt: skip
+
+
+def source_config(source: str, options: dict[str, Any]) -> SourceConfig:
+    """The settings of the source, from the options of `source_options`."""
+    return SourceConfig(
+        source, *(options[name] for name in ("config_name", "split", "revision", "text_column", "limit"))
+    )
+
+
+def edit_config(options: dict[str, Any]) -> EditConfig:
+    """The settings of the method: a preset, and whatever was said beside it."""
+    said = {name: options[name] for name in _EDIT_OPTIONS if options[name] not in (None, ())}
+    return EditConfig.from_preset(options["preset"], **said)
+
+
+def prior_config(options: dict[str, Any]) -> PriorConfig:
+    """The settings of the prior."""
+    return PriorConfig(
+        options["prior"], options["prior_revision"], options["dtype"], options["device"], options["trust_remote_code"]
+    )
+
+
+def quiet_libraries(show_progress: bool) -> None:
+    """Keep the chatter of `datasets` and `transformers` out of ours, and their progress bars where no one looks."""
+    import sys
+
+    import datasets
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    if not (show_progress and sys.stderr.isatty()):
+        datasets.disable_progress_bars()
+
+
+def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate

@@ -1,0 +1,134 @@
+"""What people see: the table of generations, progress, and coloured differences. Nothing is computed here."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from hf_toedit.editing.piece_table import PieceTable
+from hf_toedit.stats import EditStats
+
+_CONTEXT = 40
+_JOINERS = "\u200c\u200d\ufe0e\ufe0f"
+
+
+def console() -> Console:
+    """Standard output; colours only where it is a terminal that has them."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def generations_table(generations: Sequence[EditStats]) -> Table:
+    """The paper's Table 9 for a run: tokens, selected and changed by generation."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("generation", "tokens", "selected", "selected %", "changed", "changed %"):
+        table.add_column(heading, justify="right")
+    drops = any(stats.num_dropped for stats in generations)
+    if drops:
+        table.add_column("dropped", justify="right")
+    for number, stats in enumerate(generations, start=1):
+        cells = [
+            str(number),
+            f"{stats.num_tokens:,}",
+            f"{stats.num_selected:,}",
+            f"{stats.selected_rate:.2%}",
+            f"{stats.num_changed:,}",
+            f"{stats.changed_rate:.2%}",
+        ]
+        table.add_row(*cells, *([f"{stats.num_dropped:,}"] if drops else []))
+    return table
+
+
+def diff_line(table: PieceTable, max_places: int, colour: bool) -> Text:
+    """Edited places with a little text around, before and after, on one line.
+
+    Args:
+        table: a text and its differences from the source.
+        max_places: places shown at most.
+        colour: strike and colour; otherwise `[-before-]{+after+}`.
+    """
+    line = Text()
+    at = 0
+    for number, edit in enumerate(table.edits[:max_places]):
+        start = max(at, edit.start - _CONTEXT)
+        if start > at or (number == 0 and start > 0):
+            line.append(" … ", style="dim")
+        line.append(printable(table.text[start : edit.start]))
+        before, after = printable(edit.source), printable(table.text[edit.start : edit.end])
+        line.append(before if colour else f"[-{before}-]", style="red strike")
+        line.append(after if colour else f"{{+{after}+}}", style="green bold")
+        at = edit.end
+        following = table.edits[number + 1].start if number + 1 < len(table.edits) else len(table.text)
+        stop = min(at + _CONTEXT, following)
+        line.append(printable(table.text[at:stop]))
+        at = stop
+    hidden = len(table.edits) - max_places
+    if at < len(table.text) or hidden > 0:
+        line.append(f" … (and {hidden} more)" if hidden > 0 else " …", style="dim")
+    return line
+
+
+def printable(text: str) -> str:
+    """Text that cannot move the cursor or turn the line: control and direction characters are written out."""
+    return "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    if character.isprintable() or character in _JOINERS or character == "\u00a0":
+        return character
+    return {"\n": "⏎", "\t": "⇥"}.get(character) or character.encode("unicode_escape").decode()
+
+
+class EditProgress:
+    """A progress bar on standard error with tokens/s, time left, selected and changed %; silent where no one looks."""
+
+    def __init__(self, num_rows: int, quiet: bool) -> None:
+        """Set up for `num_rows` rows over all generations."""
+        self._stats = EditStats()
+        self._began = time.perf_counter()
+        self._bar = Progress(
+            TextColumn("generation {task.fields[generation]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("rows · {task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=quiet or not sys.stderr.isatty(),
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=num_rows, generation=1, figures="")
+
+    def __call__(self, generation: int, stats: EditStats) -> None:
+        """Count a row group."""
+        self._stats = self._stats.merge(stats)
+        speed = self._stats.num_tokens / (time.perf_counter() - self._began)
+        figures = f"{speed:,.0f} tokens/s · selected {stats.selected_rate:.1%} · changed {stats.changed_rate:.2%}"
+        self._bar.update(self._task, advance=stats.num_rows, generation=generation, figures=figures)
+
+    def __enter__(self) -> EditProgress:
+        """Show the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take it away."""
+        self._bar.stop()
+
+
+def first_changed(tables: Iterator[PieceTable | None], count: int) -> list[PieceTable]:
+    """The first few texts that differ from their source."""
+    changed = []
+    for table in tables:
+        if table and table.edits:
+            changed.append(table)
+        if len(changed) == count:
+            break
+    return changed

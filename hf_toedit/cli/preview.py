@@ -1,0 +1,136 @@
+"""`hf-toedit preview`: what editing would do to the first rows, written nowhere."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hf_toedit.cli.options import (
+    config_option,
+    edit_config,
+    edit_options,
+    json_option,
+    prior_config,
+    quiet_libraries,
+    source_config,
+    source_options,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hf_toedit.editing.editor import EditResult, TokenView
+
+_MAX_PLACES = 12
+
+
+@click.command()
+@click.argument("source")
+@click.option("-n", "--rows", type=click.IntRange(min=1), default=5, show_default=True, help="Rows to show.")
+@click.option("--candidates", is_flag=True, help="List the selected tokens with probability and candidates.")
+@source_options
+@edit_options
+@config_option
+@json_option
+def preview(source: str, rows: int, candidates: bool, as_json: bool, **options: Any) -> None:
+    r"""Show what one generation of edits does to the first rows of SOURCE; nothing is written.
+
+    \b
+    Examples:
+      hf-toedit preview sample -n 3
+      hf-toedit preview stories.parquet --candidates --temperature 2
+    """
+    quiet_libraries(show_progress=False)
+    from hf_toedit.editing.editor import ToEditor
+    from hf_toedit.priors.base import load_prior
+    from hf_toedit.runs.rows import check_text_column
+    from hf_toedit.runs.source import open_source
+
+    settings = edit_config(options)
+    asked = source_config(source, {**options, "limit": min(rows, options["limit"] or rows)})
+    opened = open_source(asked)
+    check_text_column(opened.features, asked.text_column, None)
+    texts = [
+        text
+        for split in opened.splits
+        for table in opened.tables(split, asked.limit)
+        for text in table.column(asked.text_column).to_pylist()
+    ]
+    editor = ToEditor(load_prior(prior_config(options), options["token_budget"]), settings)
+    result = editor.edit(list(islice(texts, rows)))
+    if as_json:
+        click.echo(json.dumps(_to_json(result, candidates), indent=2, ensure_ascii=False))
+    else:
+        _show(result, candidates)
+
+
+def _to_json(result: EditResult, candidates: bool) -> dict[str, Any]:
+    return {"rows": [_row_to_json(result, index, candidates) for index in range(len(result.documents))],
+            "stats": result.stats.summary()}  # fmt: skip
+
+
+def _row_to_json(result: EditResult, index: int, candidates: bool) -> dict[str, Any]:
+    document = result.documents[index]
+    row = {
+        "before": document.table.revert() if document.table else None,
+        "after": document.text,
+        "skipped": document.skipped,
+        **document.to_log(),
+    }
+    if candidates:
+        row["selected"] = [
+            {
+                "start": token.start,
+                "text": token.text,
+                "probability": token.probability,
+                "replacement": token.replacement,
+                "candidates": token.candidates,
+            }
+            for token in result.tokens(index)
+            if token.selected
+        ]
+    return row
+
+
+def _show(result: EditResult, candidates: bool) -> None:
+    from rich.text import Text
+
+    from hf_toedit.cli.output import console, diff_line, generations_table, printable
+
+    screen = console()
+    for index, document in enumerate(result.documents):
+        log = document.to_log()
+        facts = document.skipped or "{num_tokens:,} tokens, {num_selected:,} selected, {num_changed:,} changed".format(
+            **log
+        )
+        screen.print(Text(f"row {index} · {facts}", style="bold"))
+        if document.table is not None and document.table.edits:
+            screen.print(diff_line(document.table, _MAX_PLACES, screen.color_system is not None))
+        elif document.text:
+            screen.print(Text(printable(document.text[:80]) + (" …" if len(document.text) > 80 else ""), style="dim"))
+        if candidates:
+            screen.print(_candidates_table([token for token in result.tokens(index) if token.selected]))
+        screen.print()
+    screen.print(generations_table([result.stats]))
+
+
+def _candidates_table(selected: list[TokenView]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    from hf_toedit.cli.output import printable
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("character", "token", "p", "drawn", "candidates"):
+        table.add_column(heading, justify="right" if heading in ("character", "p") else "left")
+    for token in selected:
+        drawn = "" if token.replacement is None else repr(token.replacement)
+        others = " ".join(
+            "-" if text is None else f"{text!r} {probability:.4f}" for text, probability in token.candidates
+        )
+        cells = [str(token.start), repr(token.text), f"{token.probability:.4f}", drawn, others]
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    return table

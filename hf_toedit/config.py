@@ -1,0 +1,266 @@
+"""What to edit, how, and with which prior: frozen settings that validate themselves, read from YAML, hash by content.
+
+No torch, no datasets: the command line, plans and cards read this module at start-up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from hf_toedit.errors import UsageError, did_you_mean
+
+SELECT_MODES = ("above", "below", "none")
+SAMPLERS = ("top-k", "top-p", "rejection")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+PROTECT_PATTERNS: dict[str, str] = {
+    "numbers": r"[+-]?\d+(?:[.,:/]\d+)*%?",
+    "urls": r"(?:https?|ftp)://[^\s<>\"']+|www\.[^\s<>\"']+",
+    "emails": r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
+    "code": r"(?ms:^[ \t]*(`{3,}|~{3,}).*?(?:^[ \t]*\1|\Z))|(?s:(?<!`)(`{1,2})(?!`).+?(?<!`)\2(?!`))",
+    "math": r"(?s:\$\$.+?\$\$|\\\[.+?\\\]|\\\(.+?\\\)|(?P<env>\\begin\{(?P<name>\w+\*?)\}.*?\\end\{(?P=name)\}))"
+    r"|(?<![\\$])\$(?![\s$])(?:\\.|[^$\\\n])+?(?<!\s)\$(?!\d)",
+    "handles": r"(?<![\w@])@\w[\w.-]*(?:@[\w-]+(?:\.[\w-]+)+)?",
+}
+"""Spans that `protect` can name. Any other pattern is given as `re:PATTERN`."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "toedit": {},
+    "formula": {"temperature": 1.0},
+    "up_revise": {"temperature": 1.5, "top_k": 64},
+    "low_drop_up_revise": {"temperature": 1.0, "top_k": 64, "drop_below": 0.001},
+    "filtering": {"select": "none", "drop_below": 0.001},
+}
+"""Settings by name: this tool's default, the paper's formula as printed, and the authors' script's strategies."""
+
+Config = TypeVar("Config", bound="_Config")
+
+
+@dataclass(frozen=True)
+class _Config:
+    """Shared by all settings: from a mapping or a YAML file, to JSON, by content hash."""
+
+    @classmethod
+    def from_mapping(cls: type[Config], values: Mapping[str, Any]) -> Config:
+        """Make settings from names and values.
+
+        Raises:
+            UsageError: a name is unknown (the nearest known one is named) or a value is out of range.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise UsageError(f"unknown setting {name!r}.{did_you_mean(name, known)}")
+        return cls(**values)
+
+    @classmethod
+    def from_yaml(cls: type[Config], path: str | Path) -> Config:
+        """Make settings from a YAML file of names and values; see `from_mapping`."""
+        return cls.from_mapping(load_yaml(path))
+
+    def to_json(self) -> dict[str, Any]:
+        """All settings as plain JSON values."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of the settings, in hexadecimal; equal settings hash alike on any machine."""
+        return content_hash(self.to_json())
+
+
+@dataclass(frozen=True)
+class EditConfig(_Config):
+    """How tokens are selected and drawn again (arXiv 2412.14689, section 4, and its Tables 5 to 7).
+
+    Attributes:
+        select: `above` edits tokens with p >= threshold, `below` those with p <= threshold, `none` edits none.
+        threshold: probability in [0, 1].
+        sampler: `top-k`, `top-p` (at most 1,024 candidates a token) or `rejection`: a candidate of the top k,
+            proposed uniformly, is accepted with probability exp((logp - max) / temperature).
+        top_k: candidates a token, for `top-k` and `rejection`.
+        top_p: mass of the nucleus, for `top-p`; the temperature is applied before it.
+        temperature: divides the log-probabilities of the candidates.
+        exclude_original: never draw the token that was there.
+        drop_below: tokens with p below it are deleted; None deletes none.
+        protect: names of `PROTECT_PATTERNS`, or `re:PATTERN`; tokens that touch a match are never edited.
+        seed: any integer; draws depend on (seed, generation, document text, token position) only.
+    """
+
+    select: str = "above"
+    threshold: float = 0.99
+    sampler: str = "top-k"
+    top_k: int = 8
+    top_p: float = 0.99
+    temperature: float = 1.5
+    exclude_original: bool = False
+    drop_below: float | None = None
+    protect: tuple[str, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Validate once, so that inner code can trust."""
+        protect = (self.protect,) if isinstance(self.protect, str) else tuple(self.protect or ())
+        object.__setattr__(self, "protect", protect)
+        _check_choice("select", self.select, SELECT_MODES)
+        _check_choice("sampler", self.sampler, SAMPLERS)
+        _check_number("threshold", self.threshold, 0, 1)
+        _check_number("top_k", self.top_k, 1, 1_000_000, whole=True)
+        _check_number("top_p", self.top_p, 0, 1, low_open=True)
+        _check_number("temperature", self.temperature, 0, 1e6, low_open=True)
+        _check_number("seed", self.seed, -(2**63), 2**63 - 1, whole=True)
+        if self.drop_below is not None:
+            _check_number("drop_below", self.drop_below, 0, 1)
+        for pattern in self.protect:
+            protect_regex(pattern)
+
+    @classmethod
+    def from_preset(cls, preset: str = "toedit", **settings: Any) -> EditConfig:
+        """Start from a preset; settings given here win over it.
+
+        Raises:
+            UsageError: unknown preset or setting, or a value out of range.
+        """
+        _check_choice("preset", preset, PRESETS)
+        return cls.from_mapping({**PRESETS[preset], **settings})
+
+
+@dataclass(frozen=True)
+class PriorConfig(_Config):
+    """Which language model reads the documents, and how it is run.
+
+    Attributes:
+        prior: `embedded`, a local folder, or a Hub model id.
+        revision: branch, tag or commit of a Hub model; pinned to a commit sha when loaded.
+        dtype: of the body's weights; `auto` is float32 on CPU and bfloat16 on GPU. The head is float32 always.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, ….
+        trust_remote_code: let the model's repository run its own Python code here.
+    """
+
+    prior: str = "embedded"
+    revision: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    trust_remote_code: bool = False
+
+    def __post_init__(self) -> None:
+        """Validate once, so that inner code can trust."""
+        _check_choice("dtype", self.dtype, DTYPES)
+        if not re.fullmatch(r"auto|cpu|mps|xpu|cuda(:\d+)?", self.device):
+            raise UsageError(f"device {self.device!r} is not one of auto, cpu, cuda, cuda:N, mps, xpu.")
+
+
+@dataclass(frozen=True)
+class SourceConfig(_Config):
+    """Which dataset is edited, and which column of it.
+
+    Attributes:
+        source: path, glob, `save_to_disk` folder, Hub id, or `sample` for the bundled sample.
+        config_name: configuration (subset) of a Hub dataset.
+        split: one split; None means every split.
+        revision: branch, tag or commit of a Hub dataset; pinned to a commit sha when opened.
+        text_column: the column to edit.
+        limit: at most this many rows of each split, from the first.
+    """
+
+    source: str
+    config_name: str | None = None
+    split: str | None = None
+    revision: str | None = None
+    text_column: str = "text"
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        """Validate once, so that inner code can trust."""
+        if self.limit is not None:
+            _check_number("limit", self.limit, 1, 2**62, whole=True)
+
+
+@dataclass(frozen=True)
+class RunConfig(_Config):
+    """What a run makes of a source.
+
+    Attributes:
+        generations: how often the result is edited again; generation 0 is the source.
+        edit_log_column: name of the struct column that makes edits reversible; None leaves it out.
+    """
+
+    generations: int = 1
+    edit_log_column: str | None = "toedit"
+
+    def __post_init__(self) -> None:
+        """Validate once, so that inner code can trust."""
+        _check_number("generations", self.generations, 1, 32_767, whole=True)
+
+
+def load_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file of names and values.
+
+    Raises:
+        UsageError: the file cannot be read, or is not a mapping.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read settings from {path}: {error.strerror}. Check the path.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} must hold 'name: value' lines, not a {type(values).__name__}.")
+    return values
+
+
+def content_hash(value: Any) -> str:
+    """SHA-256, in hexadecimal, of a JSON value written in one canonical way."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def protect_regex(pattern: str) -> re.Pattern[str]:
+    """Compile one entry of `protect`.
+
+    Raises:
+        UsageError: neither a known name nor a valid `re:PATTERN`.
+    """
+    if pattern in PROTECT_PATTERNS:
+        return re.compile(PROTECT_PATTERNS[pattern])
+    if not pattern.startswith("re:"):
+        raise UsageError(
+            f"unknown protect pattern {pattern!r}.{did_you_mean(pattern, PROTECT_PATTERNS)} "
+            f"A regular expression is written 're:PATTERN'."
+        )
+    try:
+        return re.compile(pattern[3:])
+    except re.error as error:
+        raise UsageError(f"protect pattern {pattern!r} is not a valid regular expression: {error}.") from error
+
+
+def with_changes(config: Config, **changes: Any) -> Config:
+    """A copy of settings with some of them changed, validated again."""
+    return replace(config, **changes)
+
+
+def _check_choice(name: str, value: Any, choices: Any) -> None:
+    if value not in choices:
+        raise UsageError(f"{name} {value!r} is not known.{did_you_mean(str(value), choices)}")
+
+
+def _check_number(
+    name: str, value: Any, low: float, high: float, *, whole: bool = False, low_open: bool = False
+) -> None:
+    kind = "a whole number" if whole else "a number"
+    numeric = isinstance(value, int) or (not whole and isinstance(value, float))
+    if isinstance(value, bool) or not numeric:
+        raise UsageError(f"{name} must be {kind}, not {value!r}.")
+    if not (low < value <= high if low_open else low <= value <= high):
+        bound = f"above {low:g} and at most {high:g}" if low_open else f"between {low:g} and {high:g}"
+        raise UsageError(f"{name} {value!r} is out of range: it must be {bound}.")

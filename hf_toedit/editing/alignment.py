@@ -1,0 +1,243 @@
+"""Tokens and text: which characters each token stands for, what a token spells, and which tokens may be edited.
+
+Works on the fast tokenizer's own description (`tokenizer.json`), for byte-level BPE, SentencePiece BPE with byte
+fallback, Unigram and WordPiece. Nothing here decodes a sequence: a token's surface is what it alone spells.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from hf_toedit.editing.selection import Protector
+
+ELIGIBLE, SPECIAL, PARTIAL, MISMATCH, OVERLAP, PROTECTED = range(6)
+CAUSES = {
+    SPECIAL: "special_token",
+    PARTIAL: "partial_character",
+    MISMATCH: "normalized",
+    OVERLAP: "shared_characters",
+    PROTECTED: "protected",
+}
+"""Why a token is not eligible, as named in statistics."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text as a prior reads it.
+
+    Attributes:
+        text: the document.
+        ids: int32 `[n]`, token ids without BOS.
+        starts: int32 `[n]`, first character of each token in `text`.
+        ends: int32 `[n]`, one past its last character.
+        causes: uint8 `[n]`, `ELIGIBLE` or a key of `CAUSES`.
+    """
+
+    text: str
+    ids: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    causes: np.ndarray
+
+    def __len__(self) -> int:
+        """Number of tokens."""
+        return len(self.ids)
+
+    @cached_property
+    def eligible(self) -> np.ndarray:
+        """Bool `[n]`: tokens that may be edited."""
+        return self.causes == ELIGIBLE
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What one vocabulary entry spells.
+
+    Attributes:
+        text: its characters; None where it is special, added, empty, or not whole UTF-8.
+        cause: `ELIGIBLE`, `SPECIAL` or `PARTIAL`.
+        joins: how it joins its neighbours where the spelling alone does not tell (WordPiece's `##`, BPE's `</w>`);
+            a token may stand only for one that joins alike.
+    """
+
+    text: str | None
+    cause: int
+    joins: bool = False
+
+
+class Aligner:
+    """Turns texts into `Document`s and vocabulary entries into `Surface`s."""
+
+    def __init__(self, tokenizer: Tokenizer, protect: tuple[str, ...] = ()) -> None:
+        """Copy a fast tokenizer, with truncation, padding, dropout and trimmed offsets taken off.
+
+        Args:
+            tokenizer: the backend of a fast tokenizer; the caller's own is left as it is.
+            protect: see `EditConfig.protect`.
+        """
+        spec = json.loads(tokenizer.to_str())
+        self._spelling = _Spelling(spec)
+        self._tokenizer = Tokenizer.from_str(json.dumps(_lossless(spec)))
+        self._added = set(self._tokenizer.get_added_tokens_decoder())
+        self._unknown = spec["model"].get("unk_token")
+        self._surfaces: dict[int, Surface] = {}
+        self._protector = Protector(protect)
+
+    def align(self, texts: list[str]) -> list[Document]:
+        """Tokenize texts, without special tokens, and find out which tokens may be edited.
+
+        Args:
+            texts: documents; each must be valid Unicode (no lone surrogates).
+        """
+        encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
+        return [self._document(text, encoding) for text, encoding in zip(texts, encodings, strict=True)]
+
+    def surface(self, token_id: int) -> Surface:
+        """What a vocabulary entry spells; remembered, since documents repeat few entries."""
+        surface = self._surfaces.get(token_id)
+        if surface is None:
+            surface = self._surfaces[token_id] = self._spell(token_id)
+        return surface
+
+    def admissible(self, original_ids: np.ndarray, candidate_ids: np.ndarray) -> np.ndarray:
+        """Which candidates may stand where the original tokens stood.
+
+        Args:
+            original_ids: int `[m]`.
+            candidate_ids: int `[m, k]`.
+
+        Returns:
+            bool `[m, k]`: whole, valid UTF-8, not empty, not special or added, and joining like the original.
+        """
+        used, columns = np.unique(candidate_ids, return_inverse=True)
+        surfaces = [self.surface(int(token_id)) for token_id in used]
+        whole = np.array([surface.text is not None for surface in surfaces], dtype=bool)
+        joins = np.array([surface.joins for surface in surfaces], dtype=bool)
+        original_joins = np.array([self.surface(int(token_id)).joins for token_id in original_ids], dtype=bool)
+        columns = columns.reshape(candidate_ids.shape)
+        return whole[columns] & (joins[columns] == original_joins[:, None])
+
+    def _document(self, text: str, encoding: Any) -> Document:
+        ids = np.array(encoding.ids, dtype=np.int32)
+        offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
+        starts, ends = np.ascontiguousarray(offsets[:, 0]), np.ascontiguousarray(offsets[:, 1])
+        causes = np.empty(len(ids), dtype=np.uint8)
+        for index, (token_id, (start, end)) in enumerate(zip(encoding.ids, encoding.offsets, strict=True)):
+            surface = self.surface(token_id)
+            same = surface.text is None or text[start:end] == surface.text
+            causes[index] = surface.cause if same else MISMATCH
+        causes[(causes == ELIGIBLE) & _overlapping(starts, ends)] = OVERLAP
+        causes[(causes == ELIGIBLE) & self._protector.protected(text, starts, ends)] = PROTECTED
+        return Document(text, ids, starts, ends, causes)
+
+    def _spell(self, token_id: int) -> Surface:
+        token = self._tokenizer.id_to_token(token_id)
+        # Priors may have more logits than the tokenizer has entries: such a token cannot be spelled.
+        if token is None or token_id in self._added or token == self._unknown:
+            return Surface(None, SPECIAL)
+        spelled, joins = self._spelling.spell(token)
+        if spelled is None:
+            return Surface(None, PARTIAL)
+        return Surface(spelled, ELIGIBLE, joins) if spelled else Surface(None, SPECIAL)
+
+
+class _Spelling:
+    """How a tokenizer writes text into its vocabulary entries, read off its decoder and model."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        parts = _parts(spec.get("decoder")) + _parts(spec.get("pre_tokenizer"))
+        kinds = {part["type"] for part in parts}
+        self._byte_level = "ByteLevel" in kinds
+        self._byte_fallback = bool(spec["model"].get("byte_fallback")) or "ByteFallback" in kinds
+        self._space = _space_symbol(parts + _parts(spec.get("normalizer")))
+        self._prefix = spec["model"].get("continuing_subword_prefix") or ""
+        self._suffix = spec["model"].get("end_of_word_suffix") or ""
+
+    def spell(self, token: str) -> tuple[str | None, bool]:
+        """The characters a vocabulary entry stands for (None: not whole UTF-8), and whether it joins a neighbour."""
+        joins = False
+        if self._prefix and token.startswith(self._prefix):
+            token, joins = token.removeprefix(self._prefix), True
+        elif self._suffix and token.endswith(self._suffix):
+            token, joins = token.removesuffix(self._suffix), True
+        if self._byte_level:
+            return _utf8(_bytes_of(token)), joins
+        if self._byte_fallback and len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
+            return _utf8(bytes([int(token[3:5], 16)])), joins
+        return (token.replace(self._space, " ") if self._space else token), joins
+
+
+def _lossless(spec: dict[str, Any]) -> dict[str, Any]:
+    """A tokenizer description without what would cut, pad, randomise or misplace tokens."""
+    spec = json.loads(json.dumps(spec))
+    spec["truncation"] = spec["padding"] = None
+    if spec["model"].get("dropout"):
+        spec["model"]["dropout"] = None
+    for part in _parts(spec.get("post_processor")) + _parts(spec.get("pre_tokenizer")):
+        if "trim_offsets" in part:
+            part["trim_offsets"] = False
+    return spec
+
+
+def _parts(component: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """A tokenizer component and, where it is a sequence, its members."""
+    if component is None:
+        return []
+    members = [
+        member
+        for key in ("decoders", "pretokenizers", "processors", "normalizers")
+        for child in component.get(key) or []
+        for member in _parts(child)
+    ]
+    return [component, *members]
+
+
+def _space_symbol(parts: list[dict[str, Any]]) -> str | None:
+    """The symbol that a SentencePiece-like vocabulary writes for a space (U+2581 in practice)."""
+    for part in parts:
+        if part["type"] == "Metaspace":
+            return part["replacement"]
+        if part["type"] == "Replace":
+            pattern, content = part["pattern"].get("String"), part["content"]
+            if pattern == " ":
+                return content
+            if content == " ":
+                return pattern
+    return None
+
+
+def _byte_symbols() -> dict[str, int]:
+    """Byte-level BPE's alphabet: printable Latin-1 stands for itself, the other bytes for U+0100 and up, in order."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + rank): byte for rank, byte in enumerate(others)}
+
+
+_BYTE_OF_SYMBOL = _byte_symbols()
+
+
+def _bytes_of(token: str) -> bytes | None:
+    values = [_BYTE_OF_SYMBOL.get(symbol) for symbol in token]
+    return None if None in values else bytes(values)  # type: ignore[arg-type]
+
+
+def _utf8(raw: bytes | None) -> str | None:
+    try:
+        return None if raw is None else raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _overlapping(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Tokens whose characters are not theirs alone, or not in the order of the text; bool `[n]`."""
+    if len(starts) == 0:
+        return np.zeros(0, dtype=bool)
+    reached = np.concatenate([[0], np.maximum.accumulate(ends)[:-1]])
+    next_start = np.concatenate([np.minimum.accumulate(starts[::-1])[::-1][1:], [np.iinfo(np.int32).max]])
+    return (starts < reached) | (ends > next_start)

@@ -1,0 +1,396 @@
+"""`ToEditor`: documents and a prior in, edited documents out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hf_toedit.config import EditConfig, PriorConfig
+from hf_toedit.editing.alignment import CAUSES, Aligner, Document
+from hf_toedit.editing.piece_table import Edit, PieceTable, Replacement
+from hf_toedit.editing.sampling import KeyedUniforms, draw
+from hf_toedit.editing.selection import SelectionRule
+from hf_toedit.errors import PriorError, UsageError
+from hf_toedit.stats import EditStats
+
+if TYPE_CHECKING:
+    from hf_toedit.priors.base import DocumentScores, Prior
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TokenView:
+    """One token of a document and what became of it.
+
+    Attributes:
+        text: its characters in the text that the prior read.
+        start: first of them.
+        end: one past the last.
+        probability: under the prior; None where not scored.
+        selected: drawn again.
+        dropped: deleted.
+        replacement: the text drawn instead, None where the old one stands.
+        candidates: (text, probability) of the prior's likeliest tokens where selected; None for a token that cannot
+            stand alone in a text.
+        ineligible: why the token may not be edited; None where it may.
+    """
+
+    text: str
+    start: int
+    end: int
+    probability: float | None
+    selected: bool
+    dropped: bool
+    replacement: str | None
+    candidates: tuple[tuple[str | None, float], ...]
+    ineligible: str | None
+
+
+@dataclass(frozen=True)
+class EditedDocument:
+    """One text after one generation.
+
+    Attributes:
+        table: the text now, and its differences from the source; None where the row held no text.
+        skipped: why the text was passed through unread; None where it was read.
+        reading: the document as the prior read it, its scores, and the replacements made.
+    """
+
+    table: PieceTable | None
+    skipped: str | None = None
+    reading: Reading | None = None
+
+    @property
+    def text(self) -> str | None:
+        """The text now."""
+        return self.table.text if self.table else None
+
+    def to_log(self) -> dict[str, Any]:
+        """The struct that an output row carries (DESIGN, section 5)."""
+        reading = self.reading
+        return {
+            "num_tokens": len(reading.document) if reading else 0,
+            "num_selected": len(reading.scores.positions) if reading else 0,
+            "num_changed": len(reading.changed) if reading else 0,
+            "num_dropped": len(reading.dropped) if reading else 0,
+            "nll": reading.nll if reading else None,
+            "edits": self.table.to_log() if self.table else [],
+        }
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A document, what the prior said of it, and what was done.
+
+    Attributes:
+        document: tokens and their characters.
+        scores: from the prior.
+        drawn: int64 `[m]`, the token drawn at each of `scores.positions`; -1 where none could be.
+        changed: token position to the text that replaced it.
+        dropped: int64, positions of deleted tokens, ascending.
+    """
+
+    document: Document
+    scores: DocumentScores
+    drawn: np.ndarray
+    changed: dict[int, str]
+    dropped: np.ndarray
+
+    @property
+    def nll(self) -> float | None:
+        """Mean negative log-likelihood of the scored tokens, nats; None where there are none."""
+        scored = self.scores.logprobs[~np.isnan(self.scores.logprobs)]
+        return -float(scored.mean(dtype=np.float64)) if len(scored) else None
+
+    @cached_property
+    def drawn_logprobs(self) -> np.ndarray:
+        """float32 `[m]`: log-probability of what stands at each selected position after the draw."""
+        hit = self.scores.candidate_ids == self.drawn[:, None]
+        drawn = np.where(hit, self.scores.candidate_logprobs, -np.inf).max(axis=1, initial=-np.inf)
+        return np.where(self.drawn < 0, self.scores.logprobs[self.scores.positions], drawn)
+
+    def replacements(self) -> list[Replacement]:
+        """The splices into the text that was read, ascending."""
+        document = self.document
+        texts = {**self.changed, **dict.fromkeys(self.dropped.tolist(), "")}
+        return [
+            Replacement(int(document.starts[position]), int(document.ends[position]), texts[position])
+            for position in sorted(texts)
+        ]
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """Edited documents, in the order they were given.
+
+    Attributes:
+        documents: one a text.
+        generation: that made them.
+        stats: counts over all of them.
+    """
+
+    documents: list[EditedDocument]
+    generation: int
+    stats: EditStats
+    _aligner: Aligner
+
+    @property
+    def texts(self) -> list[str | None]:
+        """The texts now."""
+        return [document.text for document in self.documents]
+
+    @property
+    def edits(self) -> list[tuple[Edit, ...]]:
+        """Differences of each text from its source."""
+        return [document.table.edits if document.table else () for document in self.documents]
+
+    def revert(self) -> list[str | None]:
+        """The source texts, exactly."""
+        return [document.table.revert() if document.table else None for document in self.documents]
+
+    def tokens(self, index: int) -> list[TokenView]:
+        """What became of each token of one text; empty where it was not read."""
+        reading = self.documents[index].reading
+        return list(self._views(reading)) if reading else []
+
+    def _views(self, reading: Reading) -> Iterator[TokenView]:
+        document, scores = reading.document, reading.scores
+        row_of = {int(position): row for row, position in enumerate(scores.positions)}
+        dropped = set(reading.dropped.tolist())
+        for position in range(len(document)):
+            start, end = int(document.starts[position]), int(document.ends[position])
+            logprob = float(scores.logprobs[position])
+            row = row_of.get(position)
+            yield TokenView(
+                text=document.text[start:end],
+                start=start,
+                end=end,
+                probability=None if np.isnan(logprob) else float(np.exp(logprob)),
+                selected=row is not None,
+                dropped=position in dropped,
+                replacement="" if position in dropped else reading.changed.get(position),
+                candidates=() if row is None else self._candidates(scores, row),
+                ineligible=CAUSES.get(int(document.causes[position])),
+            )
+
+    def _candidates(self, scores: DocumentScores, row: int) -> tuple[tuple[str | None, float], ...]:
+        return tuple(
+            (self._aligner.surface(int(token_id)).text, float(np.exp(logprob)))
+            for token_id, logprob in zip(scores.candidate_ids[row], scores.candidate_logprobs[row], strict=True)
+            if np.isfinite(logprob)
+        )
+
+
+class ToEditor:
+    """Edits texts: tokens that the prior finds too easy are drawn again, everything else stays as it was.
+
+    Example:
+        >>> editor = ToEditor.from_pretrained("embedded", seed=1)
+        >>> result = editor.edit(["Once upon a time there was a little girl."])
+        >>> result.revert()
+        ['Once upon a time there was a little girl.']
+    """
+
+    def __init__(self, prior: Prior, config: EditConfig | None = None) -> None:
+        """Make an editor.
+
+        Args:
+            prior: scores documents.
+            config: how to edit; the default is the `toedit` preset.
+        """
+        self.prior = prior
+        self.config = config or EditConfig()
+        self._rule = SelectionRule(self.config)
+        self._aligner = Aligner(prior.tokenizer, self.config.protect)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        prior: str = "embedded",
+        *,
+        revision: str | None = None,
+        dtype: str = "auto",
+        device: str = "auto",
+        trust_remote_code: bool = False,
+        preset: str = "toedit",
+        **config: Any,
+    ) -> ToEditor:
+        """Load a prior by name and make an editor.
+
+        Args:
+            prior: `embedded`, a local folder, or a Hub id.
+            revision: see `PriorConfig`, as are `dtype`, `device` and `trust_remote_code`.
+            dtype: of the model's body.
+            device: where it runs.
+            trust_remote_code: let the model's repository run its own code.
+            preset: see `PRESETS`.
+            **config: settings of `EditConfig`.
+
+        Raises:
+            PriorError: the prior cannot be loaded.
+            UsageError: a setting is unknown or out of range.
+        """
+        from hf_toedit.priors.base import load_prior
+
+        edit_config = EditConfig.from_preset(preset, **config)
+        return cls(load_prior(PriorConfig(prior, revision, dtype, device, trust_remote_code)), edit_config)
+
+    def edit(
+        self,
+        texts: Sequence[str | None] | EditResult,
+        *,
+        generation: int | None = None,
+        tables: Sequence[PieceTable | None] | None = None,
+    ) -> EditResult:
+        """Edit texts once.
+
+        Args:
+            texts: documents of any length; None and empty ones pass through. An earlier result is edited again, one
+                generation on, its edits composed against the source.
+            generation: keys the draws; 1, or the one after an earlier result's.
+            tables: earlier edits of the same texts, where they are known otherwise.
+
+        Returns:
+            One edited document a text, in order.
+
+        Raises:
+            PriorError: the prior fails on every text.
+        """
+        if isinstance(texts, EditResult):
+            generation = generation or texts.generation + 1
+            tables = [document.table for document in texts.documents]
+            texts = texts.texts
+        elif isinstance(texts, str):
+            raise UsageError("edit takes a list of texts, not one string. Put it in a list: edit([text]).")
+        generation = generation or 1
+        stats = EditStats()
+        documents = self._documents(list(texts), list(tables or [None] * len(texts)), generation, stats)
+        return EditResult(documents, generation, stats, self._aligner)
+
+    def _documents(
+        self, texts: list[Any], tables: list[PieceTable | None], generation: int, stats: EditStats
+    ) -> list[EditedDocument]:
+        causes = [_why_unread(text) for text in texts]
+        read = [index for index, cause in enumerate(causes) if cause is None]
+        with _timed(stats, "tokenize"):
+            aligned = self._aligner.align([texts[index] for index in read])
+        with _timed(stats, "score"):
+            scores = dict(zip(read, self._score(aligned), strict=True))
+        by_index = dict(zip(read, aligned, strict=True))
+        with _timed(stats, "edit"):
+            return [
+                self._document(texts[index], tables[index], causes[index], by_index.get(index), scores.get(index),
+                               generation, stats)
+                for index in range(len(texts))
+            ]  # fmt: skip
+
+    def _document(
+        self,
+        text: Any,
+        table: PieceTable | None,
+        cause: str | None,
+        document: Document | None,
+        scores: DocumentScores | None,
+        generation: int,
+        stats: EditStats,
+    ) -> EditedDocument:
+        if table is None and isinstance(text, str):
+            table = PieceTable(text)
+        if document is None or table is None or scores is None:
+            cause = cause or "prior_failed"
+            stats.add_skipped(cause)
+            return EditedDocument(table, cause)
+        reading = self._draw(document, scores, generation)
+        replacements = reading.replacements()
+        _count(stats, reading, bool(replacements))
+        return EditedDocument(table.apply(replacements, generation), None, reading)
+
+    def _draw(self, document: Document, scores: DocumentScores, generation: int) -> Reading:
+        config = self.config
+        positions = scores.positions
+        originals = document.ids[positions]
+        admissible = self._aligner.admissible(originals, scores.candidate_ids)
+        if config.exclude_original:
+            admissible &= scores.candidate_ids != originals[:, None]
+        uniforms = KeyedUniforms(config.seed, generation, document.text)
+        drawn = draw(config, uniforms, positions, scores.candidate_ids, scores.candidate_logprobs, admissible)
+        changed = {}
+        for position, before, after in zip(positions.tolist(), originals.tolist(), drawn.tolist(), strict=True):
+            surface = self._aligner.surface(after).text if after >= 0 else None
+            if surface is not None and surface != self._aligner.surface(before).text:
+                changed[position] = surface
+        dropped = np.flatnonzero(self._rule.dropped(scores.logprobs) & document.eligible)
+        return Reading(document, scores, drawn, changed, dropped)
+
+    def _score(self, documents: list[Document]) -> list[DocumentScores | None]:
+        """Scores of all documents; None for one that the prior fails on even alone."""
+        try:
+            return [_finite(scores) for scores in self.prior.score(documents, self._rule)]
+        except Exception as error:
+            if len(documents) == 1:
+                raise PriorError(f"prior {self.prior.name!r} failed: {' '.join(str(error).split())[:300]}") from error
+            logger.warning("prior failed on a batch (%s); scoring its documents one at a time.", error)
+            return self._score_singly(documents, error)
+
+    def _score_singly(self, documents: list[Document], reason: Exception) -> list[DocumentScores | None]:
+        scores: list[DocumentScores | None] = []
+        for document in documents:
+            try:
+                scores.append(_finite(self.prior.score([document], self._rule)[0]))
+            except Exception as error:
+                logger.warning("prior failed on a document of %d tokens: %s", len(document), error)
+                scores.append(None)
+        if all(entry is None for entry in scores):
+            raise PriorError(
+                f"prior {self.prior.name!r} failed on every document: {' '.join(str(reason).split())[:300]}"
+            ) from reason
+        return scores
+
+
+def _why_unread(text: Any) -> str | None:
+    """Why a value cannot be edited; None where it can."""
+    if text is None:
+        return "null"
+    if not isinstance(text, str):
+        return "not_text"
+    if not text:
+        return "empty"
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "invalid_unicode"
+    return None
+
+
+def _finite(scores: DocumentScores) -> DocumentScores | None:
+    """The scores, or None where the model overflowed (only the first token may have none)."""
+    return None if np.isnan(scores.logprobs[1:]).any() or np.isinf(scores.logprobs).any() else scores
+
+
+def _count(stats: EditStats, reading: Reading, changed: bool) -> None:
+    document, scores = reading.document, reading.scores
+    stats.add_scores(scores.logprobs)
+    stats.add_draws(scores.logprobs[scores.positions], reading.drawn_logprobs)
+    stats.num_rows_changed += changed
+    stats.num_changed += len(reading.changed)
+    stats.num_dropped += len(reading.dropped)
+    for cause, count in zip(*np.unique(document.causes, return_counts=True), strict=True):
+        if int(cause) in CAUSES:
+            stats.num_ineligible[CAUSES[int(cause)]] += int(count)
+
+
+@contextmanager
+def _timed(stats: EditStats, stage: str) -> Iterator[None]:
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        stats.seconds[stage] = stats.seconds.get(stage, 0.0) + time.perf_counter() - began

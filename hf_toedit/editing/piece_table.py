@@ -1,0 +1,168 @@
+"""Edits composed over generations against the source, so that any one generation alone rebuilds the source text.
+
+A piece table in the sense of text editors: the current text is kept pieces of the source and replaced ones. The kept
+pieces are implied; what is stored is the log of replaced ones, each with the source text it stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from hf_toedit.errors import ToEditError
+
+
+class Replacement(NamedTuple):
+    """One splice of a generation into its own input text: `text[start:end]` becomes `text`."""
+
+    start: int
+    end: int
+    text: str
+
+
+class Edit(NamedTuple):
+    """One difference between an edited text and the source.
+
+    Attributes:
+        start: first character, in the edited text.
+        end: one past the last; equal to `start` where the source text was deleted.
+        source: the characters of the source that stood here.
+        generation: the generation that changed this place last.
+    """
+
+    start: int
+    end: int
+    source: str
+    generation: int
+
+
+@dataclass(frozen=True)
+class PieceTable:
+    """A text and its differences from the source.
+
+    Attributes:
+        text: the current text.
+        edits: ascending, not overlapping.
+    """
+
+    text: str
+    edits: tuple[Edit, ...] = ()
+
+    @classmethod
+    def from_log(cls, text: str, log: Iterable[dict]) -> PieceTable:
+        """Rebuild a table from the `edits` of an output row."""
+        return cls(
+            text, tuple(Edit(entry["start"], entry["end"], entry["source"], entry["generation"]) for entry in log)
+        )
+
+    def to_log(self) -> list[dict]:
+        """The edits as an output row holds them (DESIGN: `edits`)."""
+        return [edit._asdict() for edit in self.edits]
+
+    def revert(self) -> str:
+        """The source text, exactly.
+
+        Raises:
+            ToEditError: the log does not fit the text.
+        """
+        kept, at = [], 0
+        for edit in self.edits:
+            if not at <= edit.start <= edit.end <= len(self.text):
+                raise ToEditError(
+                    f"the edit log does not fit its text (characters {edit.start} to {edit.end} of {len(self.text)}). "
+                    f"The text was changed after hf-toedit wrote it; fetch the dataset again."
+                )
+            kept += [self.text[at : edit.start], edit.source]
+            at = edit.end
+        return "".join([*kept, self.text[at:]])
+
+    def apply(self, replacements: Sequence[Replacement], generation: int) -> PieceTable:
+        """Splice one generation's replacements into the text and compose the log.
+
+        Args:
+            replacements: ascending, not overlapping, in characters of `text`.
+            generation: recorded with each place that they touch.
+
+        Returns:
+            The table of the new text; places that read as in the source again leave the log.
+        """
+        if not replacements:
+            return self
+        output = _Output(self.text)
+        old = list(self.edits)
+        for group in _touching(replacements, old):
+            output.write(group, generation)
+        return output.finish()
+
+
+@dataclass
+class _Group:
+    """Replacements and earlier edits of one stretch `[start, end)` of the input text."""
+
+    start: int
+    end: int
+    replacements: list[Replacement]
+    edits: list[Edit]
+
+
+def _touching(replacements: Sequence[Replacement], edits: Sequence[Edit]) -> Iterator[_Group]:
+    """Merge both ascending lists into groups: what overlaps becomes one place, what merely abuts stays two."""
+    group: _Group | None = None
+    merged: list[Replacement | Edit] = sorted(
+        [*edits, *replacements], key=lambda item: (item.start, item.end, isinstance(item, Replacement))
+    )
+    for item in merged:
+        if group is None or item.start >= group.end:
+            if group is not None:
+                yield group
+            group = _Group(item.start, item.end, [], [])
+        group.end = max(group.end, item.end)
+        if isinstance(item, Replacement):
+            group.replacements.append(item)
+        else:
+            group.edits.append(item)
+    if group is not None:
+        yield group
+
+
+class _Output:
+    """Writes the new text from left to right, and the log with it."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self._pieces: list[str] = []
+        self._length = 0
+        self._edits: list[Edit] = []
+
+    def write(self, group: _Group, generation: int) -> None:
+        """Copy up to a group, then write what stands there now."""
+        self._emit(self._text[self._at : group.start])
+        edited = _splice(self._text, group.start, group.end, group.replacements)
+        source = _splice(
+            self._text, group.start, group.end, [Replacement(edit.start, edit.end, edit.source) for edit in group.edits]
+        )
+        if edited != source:
+            touched = generation if group.replacements else group.edits[-1].generation
+            self._edits.append(Edit(self._length, self._length + len(edited), source, touched))
+        self._emit(edited)
+        self._at = group.end
+
+    def finish(self) -> PieceTable:
+        """Copy the rest."""
+        self._emit(self._text[self._at :])
+        return PieceTable("".join(self._pieces), tuple(self._edits))
+
+    def _emit(self, piece: str) -> None:
+        self._pieces.append(piece)
+        self._length += len(piece)
+
+
+def _splice(text: str, start: int, end: int, replacements: Sequence[Replacement]) -> str:
+    """`text[start:end]` with replacements, which lie inside it, written in."""
+    pieces, at = [], start
+    for replacement in replacements:
+        pieces += [text[at : replacement.start], replacement.text]
+        at = replacement.end
+    return "".join([*pieces, text[at:end]])

@@ -1,0 +1,47 @@
+"""The errors a user can meet; every message says what is wrong, where, and what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ToEditError(Exception):
+    """Something failed that the user can act on; the command line prints it in one line and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(ToEditError):
+    """A command, option or configuration that cannot be meant (exit code 2)."""
+
+    exit_code = 2
+
+
+class SourceError(ToEditError):
+    """A dataset that cannot be found, read, or edited as asked."""
+
+
+class PriorError(ToEditError):
+    """A language model that cannot be found, loaded, or used as a prior."""
+
+
+class RunError(ToEditError):
+    """A run folder that cannot be written, does not match the request, or does not hold what it should."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Name the nearest known word, or all of them, as the end of an error message.
+
+    Args:
+        name: the word that was not found.
+        known: the words that would have been.
+
+    Returns:
+        A sentence with a leading space, or an empty string where nothing is known.
+    """
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if near:
+        return f" Did you mean {near[0]!r}?"
+    return f" Known: {', '.join(known)}." if known else ""

@@ -1,0 +1,1 @@
+"""The `datasets` face: what users of `Dataset.map` call."""

@@ -1,0 +1,72 @@
+"""What an editor needs of a prior, and how one is loaded by name. No torch: a backend is imported when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from hf_toedit.config import PriorConfig
+from hf_toedit.editing.alignment import Document
+from hf_toedit.editing.selection import SelectionRule
+
+
+@dataclass(frozen=True)
+class DocumentScores:
+    """What a prior says of one document of `n` tokens, `m` of them to be drawn again.
+
+    Attributes:
+        logprobs: float32 `[n]`, ln p(x_i | x_<i); NaN where not scored (the first token of a prior without BOS).
+        positions: int64 `[m]`, ascending: the eligible tokens that the rule selects.
+        candidate_ids: int32 `[m, k]`, the prior's likeliest tokens there, likeliest first.
+        candidate_logprobs: float32 `[m, k]`, theirs; -inf pads rows with fewer than k.
+    """
+
+    logprobs: np.ndarray
+    positions: np.ndarray
+    candidate_ids: np.ndarray
+    candidate_logprobs: np.ndarray
+
+
+class Prior(Protocol):
+    """A causal language model that scores documents.
+
+    Attributes:
+        name: as it was asked for: `embedded`, a folder, or a Hub id.
+        revision: what pins it: a commit sha, or a fingerprint of local files.
+        tokenizer: the fast tokenizer's backend.
+    """
+
+    name: str
+    revision: str
+    tokenizer: Tokenizer
+
+    def score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
+        """Read each document once, whole, whatever its length.
+
+        Args:
+            documents: any number, in any order; the answer for one must not depend on the others.
+            rule: which tokens need candidates, and how many.
+
+        Returns:
+            One entry a document, in order.
+        """
+        ...
+
+
+def load_prior(config: PriorConfig, token_budget: int | None = None) -> Prior:
+    """Load a prior by its settings.
+
+    Args:
+        config: which model, where it runs, in which dtype.
+        token_budget: tokens a forward pass at most; None leaves it to the backend.
+
+    Raises:
+        PriorError: it cannot be found, loaded or used.
+    """
+    from hf_toedit.priors.transformers import TransformersPrior
+
+    return TransformersPrior.from_config(config, token_budget)

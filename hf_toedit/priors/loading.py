@@ -1,0 +1,177 @@
+"""From the name of a prior to a model and a tokenizer; safetensors only, remote code only if asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from hf_toedit.config import PriorConfig
+from hf_toedit.errors import PriorError
+from hf_toedit.priors import embedded
+
+DEFAULT_CONTEXT = 2048
+"""Positions a window holds where a model's configuration names no limit."""
+
+_CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "context_length")
+_HEADER_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to score, and what pins it."""
+
+    model: Any
+    tokenizer: Any
+    revision: str
+    context: int
+    device: torch.device
+
+
+def load(config: PriorConfig) -> LoadedModel:
+    """Load model and tokenizer.
+
+    Raises:
+        PriorError: not found, not loadable, no fast tokenizer, not a causal language model.
+    """
+    location, revision = locate(config)
+    device = _device(config.device)
+    options = {"revision": revision, "trust_remote_code": config.trust_remote_code}
+    if Path(location).is_dir():
+        del options["revision"]
+    model_config = _loaded(config.prior, "configuration", AutoConfig.from_pretrained, location, **options)
+    if getattr(model_config, "is_encoder_decoder", False):
+        raise PriorError(
+            f"prior {config.prior!r} is an encoder-decoder model ({model_config.model_type}); "
+            f"name a causal (decoder-only) language model instead."
+        )
+    tokenizer = _loaded(config.prior, "tokenizer", AutoTokenizer.from_pretrained, location, **options)
+    if not getattr(tokenizer, "is_fast", False):
+        raise PriorError(
+            f"prior {config.prior!r} has no fast tokenizer, and only a fast one tells which characters each token "
+            f"stands for. Name a prior whose repository holds a tokenizer.json."
+        )
+    model = _loaded(
+        config.prior,
+        "model",
+        AutoModelForCausalLM.from_pretrained,
+        location,
+        config=model_config,
+        dtype=_dtype(config.dtype, device),
+        use_safetensors=True,
+        **options,
+    )
+    return LoadedModel(model.eval().to(device), tokenizer, revision, _context(model_config), device)
+
+
+def locate(config: PriorConfig) -> tuple[str, str]:
+    """Where a prior lies and what pins it: (folder, fingerprint) or (Hub id, commit sha).
+
+    Raises:
+        PriorError: there is none of that name.
+    """
+    folder = embedded.path() if config.prior == "embedded" else Path(config.prior).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise PriorError(f"{folder} is not a model folder: it holds no config.json.")
+        return str(folder), _fingerprint(folder)
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", config.prior) or config.prior.startswith("."):
+        raise PriorError(f"no prior folder {config.prior!r}. Name a folder, a Hub id (org/name), or 'embedded'.")
+    return config.prior, _hub_sha(config)
+
+
+def _hub_sha(config: PriorConfig) -> str:
+    named = f"prior {config.prior!r}" + (f" at revision {config.revision!r}" if config.revision else "")
+    try:
+        sha = HfApi().model_info(config.prior, revision=config.revision).sha
+        if sha is None:
+            raise PriorError(f"the Hub tells no commit of {named}. Try again, or name a revision.")
+        return sha
+    except GatedRepoError as error:
+        raise PriorError(f"{named} is gated: accept its terms on the Hub, then log in with `hf auth login`.") from error
+    except RevisionNotFoundError as error:
+        raise PriorError(f"{named} does not exist on the Hub: no such branch, tag or commit.") from error
+    except RepositoryNotFoundError as error:
+        raise PriorError(
+            f"unknown {named}: no such folder here and no such model on the Hub. Check the name; "
+            f"a private model needs `hf auth login`. 'embedded' is always at hand."
+        ) from error
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+        return _cached_sha(config, named, error)
+
+
+def _cached_sha(config: PriorConfig, named: str, reason: Exception) -> str:
+    """Without a Hub, a prior that was downloaded before still does."""
+    try:
+        return Path(snapshot_download(config.prior, revision=config.revision, local_files_only=True)).name
+    except (LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise PriorError(
+            f"cannot reach the Hub for {named}, and it is not in the local cache "
+            f"({type(reason).__name__}). Check the connection, or name a local folder or 'embedded'."
+        ) from error
+
+
+def _loaded(prior: str, what: str, loader: Any, location: str, **options: Any) -> Any:
+    """Call a loader of `transformers`; its many kinds of failure become one."""
+    try:
+        return loader(location, **options)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        if "trust_remote_code" in reason:
+            advice = "Its repository brings its own Python code; if you trust it, say --trust-remote-code."
+        elif "safetensors" in reason:
+            advice = "Only safetensors weights are loaded; convert the model, or name another."
+        elif "AutoModelForCausalLM" in reason:
+            advice = "It is not a causal language model; name a decoder-only one."
+        else:
+            advice = "Check that it is a complete causal language model."
+        raise PriorError(f"cannot load the {what} of prior {prior!r}: {reason[:300]} {advice}") from error
+
+
+def _fingerprint(folder: Path) -> str:
+    """SHA-256 over JSON files in whole and over size and first MiB of the weights: quick even for large models."""
+    digest = hashlib.sha256()
+    for file in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
+        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as stream:
+            digest.update(stream.read(_HEADER_BYTES if file.suffix == ".safetensors" else -1))
+    return digest.hexdigest()[:40]
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise PriorError(f"device {name!r} is not available here ({' '.join(str(error).split())[:120]}).") from error
+    return torch.device(name)
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    return getattr(torch, name)
+
+
+def _context(model_config: Any) -> int:
+    text_config = model_config.get_text_config()
+    for key in _CONTEXT_KEYS:
+        value = getattr(text_config, key, None)
+        if isinstance(value, int) and value > 1:
+            return value
+    return DEFAULT_CONTEXT

@@ -1,0 +1,99 @@
+"""How documents of any length become forward passes of bounded size. Pure: index arithmetic only.
+
+A document is cut into windows no longer than the prior's context, a window into pieces that continue on each other's
+keys and values, and pieces are laid into packs up to a token budget. Windows and pieces depend on the document alone,
+never on its neighbours or on the budget: that keeps results independent of how work is batched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+PIECE_TOKENS = 1024
+"""Longest stretch of one document in one attention call; fixed, since its length shows in the last bits of fp32."""
+
+_OVERLAP = 4
+"""A window after the first repeats a quarter of the context as context only."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a document read from position 0 of the prior.
+
+    Its input is BOS (where the prior has one) and the document's tokens `[start, stop)`, less the last, which predicts
+    nothing that is asked for.
+
+    Attributes:
+        document: index of the document.
+        start: first token.
+        stop: one past the last.
+        score_from: first token that this window scores; those before are context only.
+    """
+
+    document: int
+    start: int
+    stop: int
+    score_from: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Input positions `[start, stop)` of a window, run in one attention call.
+
+    Attributes:
+        window: the window.
+        start: first input position; earlier ones come from kept keys and values.
+        stop: one past the last.
+        last: no piece of this window follows.
+    """
+
+    window: Window
+    start: int
+    stop: int
+    last: bool
+
+    def __len__(self) -> int:
+        """Number of input positions."""
+        return self.stop - self.start
+
+
+def windows(document: int, num_tokens: int, context: int, num_bos: int) -> Iterator[Window]:
+    """Cut one document into windows of at most `context` input positions, each token scored once.
+
+    Args:
+        document: its index.
+        num_tokens: its length.
+        context: positions of the prior, at least 2.
+        num_bos: 1 with BOS, else 0: the first token is then not scored, in the first window only.
+    """
+    room = context + 1 - num_bos
+    overlap = max(context // _OVERLAP, 1)
+    start, score_from = 0, 1 - num_bos
+    while score_from < num_tokens:
+        stop = min(start + room, num_tokens)
+        yield Window(document, start, stop, score_from)
+        score_from = stop
+        start = stop - overlap
+
+
+def pieces(window: Window, num_bos: int) -> Iterator[Piece]:
+    """Cut a window's input into pieces of `PIECE_TOKENS`."""
+    length = window.stop - window.start + num_bos - 1
+    for start in range(0, length, PIECE_TOKENS):
+        stop = min(start + PIECE_TOKENS, length)
+        yield Piece(window, start, stop, stop == length)
+
+
+def packs(items: Iterable[Piece], token_budget: int) -> Iterator[list[Piece]]:
+    """Lay pieces, in order, into packs of at most `token_budget` positions; a longer piece is a pack of its own."""
+    pack: list[Piece] = []
+    used = 0
+    for piece in items:
+        if pack and used + len(piece) > token_budget:
+            yield pack
+            pack, used = [], 0
+        pack.append(piece)
+        used += len(piece)
+    if pack:
+        yield pack

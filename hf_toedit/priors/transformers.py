@@ -1,0 +1,230 @@
+"""Priors from `transformers`: any causal language model.
+
+Documents are scored in packs without padding or, where an architecture cannot be packed, one window at a time.
+
+The head runs in chunks of rows, so that no logits of a whole pack exist; it, the logsumexp and the comparison with the
+threshold are in float32 whatever the dtype of the body. Results of one document do not depend on its neighbours: packs
+are padded to a multiple of `_ROWS`, from where on a matrix product gives each row the same bits in float32 on a CPU.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from hf_toedit.config import PriorConfig
+from hf_toedit.editing.alignment import Document
+from hf_toedit.editing.selection import SelectionRule
+from hf_toedit.errors import PriorError
+from hf_toedit.priors import loading
+from hf_toedit.priors.attention import IMPLEMENTATION, PackedAttention
+from hf_toedit.priors.base import DocumentScores
+from hf_toedit.priors.head import Head
+from hf_toedit.priors.packing import Piece, Window, packs, pieces, windows
+
+logger = logging.getLogger(__name__)
+
+_ROWS = 16
+_BUDGET = {"cpu": 2048, "cuda": 16_384}
+_PROBE_TOKENS = 24
+
+
+class TransformersPrior:
+    """A causal language model of `transformers` as a `Prior`.
+
+    Attributes:
+        name: as asked for.
+        revision: commit sha, or a fingerprint of the local files.
+        tokenizer: backend of the fast tokenizer.
+        context: positions that the model reads at once.
+        packed: whether documents share forward passes.
+    """
+
+    def __init__(self, loaded: loading.LoadedModel, name: str = "local", token_budget: int | None = None) -> None:
+        """Take over a loaded model and check, on a few tokens, that it is causal and is scored as it scores itself.
+
+        Args:
+            loaded: from `loading.load`.
+            name: for messages, plans and cards.
+            token_budget: positions a forward pass at most.
+
+        Raises:
+            PriorError: the model looks at later tokens, or transforms its logits in a way not known here.
+        """
+        self.name = name
+        self.revision = loaded.revision
+        self.tokenizer = loaded.tokenizer.backend_tokenizer
+        self.context = loaded.context
+        self.device = loaded.device
+        self._token_budget = token_budget or _BUDGET.get(loaded.device.type, _BUDGET["cuda"])
+        bos = loaded.tokenizer.bos_token_id
+        self._bos = [] if bos is None else [bos]
+        self._model = loaded.model
+        self._body = loaded.model.base_model
+        self._head = Head(loaded.model, loaded.device)
+        self.packed = True
+        self._check()
+
+    @classmethod
+    def from_config(cls, config: PriorConfig, token_budget: int | None = None) -> TransformersPrior:
+        """Load a prior by its settings; see `hf_toedit.priors.base.load_prior`."""
+        return cls(loading.load(config), config.prior, token_budget)
+
+    @torch.inference_mode()
+    def score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
+        """Read each document once, whole; see `Prior.score`."""
+        answers = [_Answer(document) for document in documents]
+        attention = PackedAttention()
+        for pack in self._packs(documents):
+            hidden = self._forward(pack, documents, attention)
+            self._read(hidden, pack, answers, rule)
+        return [answer.finish() for answer in answers]
+
+    def _packs(self, documents: Sequence[Document]) -> Iterator[list[Piece]]:
+        num_bos = len(self._bos)
+        cut = (
+            window
+            for index, document in enumerate(documents)
+            for window in windows(index, len(document), self.context, num_bos)
+        )
+        if self.packed:
+            return packs((piece for window in cut for piece in pieces(window, num_bos)), self._token_budget)
+        return ([Piece(window, 0, window.stop - window.start + num_bos - 1, True)] for window in cut)
+
+    def _forward(self, pack: list[Piece], documents: Sequence[Document], attention: PackedAttention) -> torch.Tensor:
+        """Hidden states of a pack, in the order of its pieces; `[T, hidden]`, T padded where packed."""
+        ids = [self._input(piece, documents[piece.window.document]) for piece in pack]
+        positions = [np.arange(piece.start, piece.stop) for piece in pack]
+        if not self.packed:
+            return self._body(input_ids=self._tensor(ids), use_cache=False).last_hidden_state[0]
+        padding = np.zeros(-sum(len(piece) for piece in pack) % _ROWS, dtype=np.int64)
+        with attention.running(pack):
+            return self._body(
+                input_ids=self._tensor([*ids, padding]),
+                position_ids=self._tensor([*positions, padding]),
+                use_cache=False,
+            ).last_hidden_state[0]
+
+    def _input(self, piece: Piece, document: Document) -> np.ndarray:
+        """Token ids at the piece's input positions: BOS, where there is one, is position 0 of a window."""
+        shift = piece.window.start - len(self._bos)
+        bos = np.array(self._bos[piece.start :], dtype=np.int64)
+        return np.concatenate([bos, document.ids[shift + piece.start + len(bos) : shift + piece.stop]])
+
+    def _read(self, hidden: torch.Tensor, pack: list[Piece], answers: list[_Answer], rule: SelectionRule) -> None:
+        """Score the tokens that a pack predicts, and hand them to their documents."""
+        spans = list(self._spans(pack))
+        rows = np.concatenate([np.arange(row, row + stop - first) for _, first, stop, row in spans])
+        ids = np.concatenate([answers[index].document.ids[first:stop] for index, first, stop, _ in spans])
+        eligible = np.concatenate([answers[index].document.eligible[first:stop] for index, first, stop, _ in spans])
+        scores = self._head.score(hidden, rows, ids.astype(np.int64), eligible, rule, multiple=_ROWS)
+        offset = 0
+        for index, first, stop, _ in spans:
+            answers[index].take(first, stop, scores, offset)
+            offset += stop - first
+
+    def _spans(self, pack: list[Piece]) -> Iterator[tuple[int, int, int, int]]:
+        """(document, first token, one past the last, row that predicts the first) of what each piece scores."""
+        row = 0
+        for piece in pack:
+            window = piece.window
+            predicted = window.start - len(self._bos) + 1
+            first, stop = max(predicted + piece.start, window.score_from), predicted + piece.stop
+            if first < stop:
+                yield window.document, first, stop, row + first - predicted - piece.start
+            row += len(piece)
+
+    def _tensor(self, parts: list[np.ndarray]) -> torch.Tensor:
+        return torch.from_numpy(np.concatenate(parts))[None].to(self.device)
+
+    @torch.inference_mode()
+    def _check(self) -> None:
+        """Compare this prior's logits, packed and causal, with what the model itself answers; fall back or refuse."""
+        ids = np.arange(_PROBE_TOKENS) * 7919 % min(self._head.vocab_size, self.tokenizer.get_vocab_size())
+        reference = self._own_logits(ids)
+        half = _PROBE_TOKENS // 2
+        scale = 1 + reference.abs().max()
+        tolerance = scale * (1e-4 if self._model.dtype == torch.float32 else 3e-2)
+        if (self._own_logits(ids[:half]) - reference[:half]).abs().max() > tolerance:
+            raise PriorError(
+                f"prior {self.name!r} is not a causal language model: its answer for a token depends on later "
+                f"tokens. Name a decoder-only model."
+            )
+        self.packed = self._packs_well(ids, reference, tolerance)
+        if not self.packed:
+            logger.warning("prior %r cannot be packed: documents are read one at a time, which is slower.", self.name)
+        hidden = (
+            self._body(input_ids=self._tensor([ids]), use_cache=False).last_hidden_state[0] if not self.packed else None
+        )
+        if hidden is not None and (self._head.logits(hidden) - reference).abs().max() > tolerance:
+            raise PriorError(
+                f"prior {self.name!r} changes its logits after the output layer in a way this version does not know. "
+                f"Please report its architecture ({self._model.config.model_type})."
+            )
+
+    def _own_logits(self, ids: np.ndarray) -> torch.Tensor:
+        return self._model(input_ids=self._tensor([ids]), use_cache=False).logits[0].float()
+
+    def _packs_well(self, ids: np.ndarray, reference: torch.Tensor, tolerance: torch.Tensor) -> bool:
+        """Switch to packed attention; if two documents in one pack come out otherwise than alone, switch back."""
+        own = self._model.config._attn_implementation
+        half = len(ids) // 2
+        window = Window(0, 0, len(ids) + 1, 0)
+        other = Window(1, 0, half + 1, 0)
+        pack = [Piece(window, 0, half, False), Piece(other, 0, half, True), Piece(window, half, len(ids), True)]
+        order = np.concatenate([ids[:half], ids[:half], ids[half:]])
+        positions = np.concatenate([np.arange(half), np.arange(half), np.arange(half, len(ids))])
+        try:
+            self._model.set_attn_implementation(IMPLEMENTATION)
+            with PackedAttention().running(pack):
+                hidden = self._body(
+                    input_ids=self._tensor([order]), position_ids=self._tensor([positions]), use_cache=False
+                ).last_hidden_state[0]
+            expected = torch.cat([reference[:half], reference[:half], reference[half:]])
+            if (self._head.logits(hidden) - expected).abs().max() <= tolerance:
+                return True
+        except Exception as error:
+            logger.info("packed attention failed on prior %r: %s", self.name, error)
+        self._model.set_attn_implementation(own)
+        return False
+
+
+class _Answer:
+    """Collects what the packs say of one document."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self._logprobs = np.full(len(document), np.nan, dtype=np.float32)
+        self._positions: list[np.ndarray] = []
+        self._ids: list[np.ndarray] = []
+        self._candidates: list[np.ndarray] = []
+
+    def take(self, first: int, stop: int, scores: Any, offset: int) -> None:
+        """Take tokens `[first, stop)` from `scores`, where they begin at `offset`."""
+        self._logprobs[first:stop] = scores.logprobs[offset : offset + stop - first]
+        low, high = np.searchsorted(scores.rows, [offset, offset + stop - first])
+        self._positions.append(scores.rows[low:high] - offset + first)
+        self._ids.append(scores.candidate_ids[low:high])
+        self._candidates.append(scores.candidate_logprobs[low:high])
+
+    def finish(self) -> DocumentScores:
+        """The whole document."""
+        if not self._positions:
+            none = np.empty((0, 0))
+            return DocumentScores(self._logprobs, np.empty(0, np.int64), none.astype(np.int32), none.astype(np.float32))
+        width = max(ids.shape[1] for ids in self._ids)
+        return DocumentScores(
+            self._logprobs,
+            np.concatenate(self._positions),
+            np.concatenate([_widen(ids, width, 0) for ids in self._ids]),
+            np.concatenate([_widen(logprobs, width, -np.inf) for logprobs in self._candidates]),
+        )
+
+
+def _widen(array: np.ndarray, width: int, fill: float) -> np.ndarray:
+    """Pad the second axis to `width`."""
+    return np.pad(array, ((0, 0), (0, width - array.shape[1])), constant_values=fill)

@@ -1,0 +1,1 @@
+"""Runs: from a source to a run folder of edited shards."""

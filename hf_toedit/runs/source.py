@@ -1,0 +1,181 @@
+"""Where rows come from: local files, `save_to_disk` folders and Hub datasets, pinned and opened through `datasets`."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from datasets import Dataset, DatasetDict, Features, load_dataset, load_from_disk
+from datasets.exceptions import DatasetNotFoundError
+from huggingface_hub import HfApi
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+from hf_toedit import sample
+from hf_toedit.config import SourceConfig, content_hash
+from hf_toedit.errors import SourceError, did_you_mean
+
+logger = logging.getLogger(__name__)
+
+_FORMATS = {
+    ".parquet": "parquet",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "text",
+    ".text": "text",
+}
+_COMPRESSIONS = (".gz", ".zst")
+_BATCH_ROWS = 100
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened dataset.
+
+    Attributes:
+        name: as it was asked for.
+        revision: what pins it: a commit sha, or a fingerprint of local files.
+        splits: rows by split, in order.
+        features: of every split.
+    """
+
+    name: str
+    revision: str
+    splits: dict[str, Dataset]
+    features: Features
+
+    def num_rows(self, split: str, limit: int | None = None) -> int:
+        """Rows of a split, at most `limit`."""
+        return min(len(self.splits[split]), len(self.splits[split]) if limit is None else limit)
+
+    def tables(self, split: str, limit: int | None = None) -> Iterator[pa.Table]:
+        """The rows of a split, in order and at most `limit`, as Arrow tables of bounded length."""
+        rows = self.splits[split].select(range(self.num_rows(split, limit)))
+        yield from rows.with_format("arrow").iter(batch_size=_BATCH_ROWS)
+
+
+def open_source(config: SourceConfig) -> Source:
+    """Find, pin and open a dataset.
+
+    Raises:
+        SourceError: it does not exist, cannot be read, or holds no rows.
+    """
+    path = Path(config.source).expanduser()
+    if glob.has_magic(config.source) or path.is_file():
+        opened, revision = _open_files(config)
+    elif path.is_dir():
+        opened, revision = _open_folder(path, config)
+    elif config.source == "sample":
+        opened, revision = _open_files(SourceConfig(str(sample.path())))
+    elif re.fullmatch(r"[\w.-]+/[\w.-]+", config.source) and path.suffix not in _FORMATS:
+        opened, revision = _open_hub(config)
+    else:
+        raise SourceError(f"no file or folder {config.source!r}. Name a path, a glob, or a Hub dataset (org/name).")
+    splits = _splits(opened, config)
+    return Source(config.source, revision, splits, next(iter(splits.values())).features)
+
+
+def _open_files(config: SourceConfig) -> tuple[DatasetDict, str]:
+    files = sorted(glob.glob(str(Path(config.source).expanduser()), recursive=True))
+    files = [file for file in files if Path(file).is_file()]
+    if not files:
+        raise SourceError(f"no file matches {config.source!r}. Check the pattern.")
+    kinds = {_format(Path(file)) for file in files}
+    if len(kinds) > 1:
+        raise SourceError(f"{config.source!r} matches files of several formats ({', '.join(sorted(kinds))}). Name one.")
+    kind = kinds.pop()
+    if all(Path(file).stat().st_size == 0 for file in files):
+        raise SourceError(f"{config.source} has no rows: the file is empty.")
+    options = {"sep": "\t"} if Path(files[0]).suffix == ".tsv" else {}
+    return _loaded(config, kind, data_files=files, **options), _fingerprint([Path(file) for file in files])
+
+
+def _open_folder(path: Path, config: SourceConfig) -> tuple[DatasetDict | Dataset, str]:
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        try:
+            return load_from_disk(str(path)), _fingerprint(files)
+        except Exception as error:
+            raise _unreadable(config, error) from error
+    if not any(_is_data(file) for file in files):
+        raise SourceError(f"folder {path} holds no dataset: no save_to_disk files and no {', '.join(_FORMATS)} files.")
+    return _loaded(config, str(path), name=config.config_name), _fingerprint(files)
+
+
+def _open_hub(config: SourceConfig) -> tuple[DatasetDict, str]:
+    named = f"dataset {config.source!r}" + (f" at revision {config.revision!r}" if config.revision else "")
+    try:
+        sha = HfApi().dataset_info(config.source, revision=config.revision).sha
+    except GatedRepoError as error:
+        raise SourceError(f"{named} is gated: accept its terms on the Hub, then `hf auth login`.") from error
+    except RevisionNotFoundError as error:
+        raise SourceError(f"{named} does not exist on the Hub: no such branch, tag or commit.") from error
+    except RepositoryNotFoundError as error:
+        raise SourceError(
+            f"no file, folder or Hub dataset {config.source!r}. Check the name; a private one needs `hf auth login`."
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        raise SourceError(
+            f"cannot reach the Hub for {named} ({type(error).__name__}). Check the connection, or name a local path."
+        ) from error
+    return _loaded(config, config.source, name=config.config_name, revision=sha), str(sha)
+
+
+def _loaded(config: SourceConfig, what: str, **options: object) -> DatasetDict:
+    """`load_dataset`, its many kinds of failure become one."""
+    try:
+        return load_dataset(what, **options)
+    except (DatasetNotFoundError, FileNotFoundError) as error:
+        raise SourceError(f"cannot find {config.source!r}: {_one_line(error)}") from error
+    except Exception as error:
+        raise _unreadable(config, error) from error
+
+
+def _unreadable(config: SourceConfig, error: Exception) -> SourceError:
+    cause = error.__cause__ or error
+    return SourceError(f"cannot read {config.source!r}: {_one_line(cause)} Check the file, or mend it and try again.")
+
+
+def _splits(opened: DatasetDict | Dataset, config: SourceConfig) -> dict[str, Dataset]:
+    splits = dict(opened) if isinstance(opened, DatasetDict) else {str(opened.split or "train"): opened}
+    if config.split is not None:
+        if config.split not in splits:
+            raise SourceError(f"{config.source!r} has no split {config.split!r}.{did_you_mean(config.split, splits)}")
+        splits = {config.split: splits[config.split]}
+    splits = {name: rows for name, rows in splits.items() if len(rows)}
+    if not splits:
+        raise SourceError(f"{config.source!r} has no rows, so there is nothing to edit.")
+    return splits
+
+
+def _format(file: Path) -> str:
+    suffix = Path(file.stem).suffix if file.suffix in _COMPRESSIONS else file.suffix
+    if suffix.lower() not in _FORMATS:
+        raise SourceError(
+            f"cannot tell the format of {str(file)!r}. Known endings: {', '.join(_FORMATS)}; "
+            f"and {', '.join(_COMPRESSIONS)} behind them."
+        )
+    return _FORMATS[suffix.lower()]
+
+
+def _is_data(file: Path) -> bool:
+    suffix = Path(file.stem).suffix if file.suffix in _COMPRESSIONS else file.suffix
+    return suffix.lower() in _FORMATS
+
+
+def _fingerprint(files: list[Path]) -> str:
+    """Hash of names, sizes and times of change: quick however large the files are."""
+    facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return content_hash(facts)[:40]
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:300] + ("" if text.endswith(".") else ".")

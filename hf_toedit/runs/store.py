@@ -1,0 +1,226 @@
+"""The run folder: where files lie, how they come to be there whole, and when a shard counts as done."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hf_toedit.errors import RunError
+from hf_toedit.runs.plan import FORMAT, Plan, Shard
+from hf_toedit.stats import EditStats
+
+PLAN = Path("toedit/plan.json")
+
+
+class RunFolder:
+    """A folder that holds one run (DESIGN, section 5: run folder)."""
+
+    def __init__(self, root: str | Path) -> None:
+        """Point at a folder; nothing is read or written yet."""
+        self.root = Path(root).expanduser()
+
+    def data_path(self, generation: int, shard: Shard) -> Path:
+        """Where a shard's rows lie."""
+        return self.root / "data" / f"gen{generation}" / f"{shard.name}.parquet"
+
+    def stats_path(self, generation: int, shard: Shard) -> Path:
+        """Where its statistics lie."""
+        return self.root / "toedit" / "stats" / f"gen{generation}" / f"{shard.name}.json"
+
+    def check(self) -> None:
+        """Refuse a folder in which a run cannot be made.
+
+        Raises:
+            RunError: it is a file, or holds something else.
+        """
+        if self.root.exists() and not self.root.is_dir():
+            raise RunError(f"{self.root} is a file. Name a folder for the run with -o.")
+        if self.root.is_dir() and any(self.root.iterdir()) and not (self.root / PLAN).exists():
+            raise RunError(f"folder {self.root} is not empty and holds no run. Name a new folder with -o.")
+
+    def check_empty(self) -> None:
+        """Refuse a folder in which anything lies.
+
+        Raises:
+            RunError: something does.
+        """
+        if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+            raise RunError(f"{self.root} exists and is not an empty folder. Name a new folder with -o.")
+
+    def open(self, plan: Plan) -> None:
+        """Begin a run in this folder, or go on with the same one.
+
+        Raises:
+            RunError: the folder holds a run of another plan; the differing values are named.
+        """
+        self.check()
+        if (self.root / PLAN).exists():
+            differences = self.plan().differences(plan)
+            if differences:
+                raise RunError(
+                    f"{self.root} holds another run (here first, then what was asked for): {'; '.join(differences)}. "
+                    f"Name a new folder with -o, or ask for the same."
+                )
+            return
+        self.write_text(PLAN, json.dumps(plan.to_json(), indent=2, ensure_ascii=False) + "\n")
+
+    def plan(self) -> Plan:
+        """The plan of this run.
+
+        Raises:
+            RunError: there is none, or it cannot be read.
+        """
+        try:
+            values = json.loads((self.root / PLAN).read_text(encoding="utf-8"))
+            if values["format"] != FORMAT:
+                raise RunError(f"{self.root / PLAN} is of format {values['format']}; this version reads {FORMAT}.")
+            plan = Plan.from_json(values)
+        except FileNotFoundError as error:
+            raise RunError(f"{self.root} is not a run folder: it has no {PLAN}.") from error
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            raise RunError(f"cannot read {self.root / PLAN}: {error}. Make the run anew in another folder.") from error
+        if plan.content_hash != values["hash"]:
+            raise RunError(f"{self.root / PLAN} was changed by hand: its hash does not fit. Make the run anew.")
+        return plan
+
+    def stats(self, plan: Plan, generation: int, shard: Shard) -> EditStats | None:
+        """Statistics of a shard; None unless data, statistics and plan hash agree, that is, unless it is done."""
+        try:
+            record = json.loads(self.stats_path(generation, shard).read_text(encoding="utf-8"))
+            size = self.data_path(generation, shard).stat().st_size
+            agree = (record["plan"], record["num_bytes"]) == (plan.content_hash, size)
+            return EditStats.from_json(record["stats"]) if agree else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def merged_stats(self, plan: Plan, generation: int) -> EditStats:
+        """Statistics of a generation over all its shards.
+
+        Raises:
+            RunError: a shard is not done.
+        """
+        parts = [self.stats(plan, generation, shard) for shard in plan.shards]
+        missing = [shard.name for shard, part in zip(plan.shards, parts, strict=True) if part is None]
+        if missing:
+            raise RunError(f"generation {generation} of {self.root} is not finished: {missing[0]} is missing.")
+        return EditStats.merged(part for part in parts if part)
+
+    def write_shard(
+        self, plan: Plan, generation: int, shard: Shard, schema: pa.Schema, fill: Callable[[Writer], EditStats]
+    ) -> EditStats:
+        """Write a shard whole or not at all: under a temporary name, synced; then statistics, then data, renamed.
+
+        Args:
+            plan: of the run.
+            generation: of the shard.
+            shard: which one.
+            schema: of its rows, with the Features of `datasets` in its metadata.
+            fill: writes the rows and returns their statistics.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        path = self.data_path(generation, shard)
+        with _whole_file(path) as temporary:
+            with Writer(temporary, schema) as writer:
+                stats = fill(writer)
+            _sync(temporary)
+            record = {"plan": plan.content_hash, "num_bytes": temporary.stat().st_size, "stats": stats.to_json()}
+            self.write_text(self.stats_path(generation, shard), json.dumps(record, indent=2) + "\n")
+        return stats
+
+    def write_rows(self, path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
+        """Write a Parquet file that is no shard, whole or not at all; `path` is relative to the folder.
+
+        Returns:
+            The number of rows.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        num_rows = 0
+        with _whole_file(self.root / path) as temporary, Writer(temporary, schema) as writer:
+            for table in tables:
+                writer.write(table)
+                num_rows += len(table)
+        return num_rows
+
+    def write_text(self, path: str | Path, text: str) -> None:
+        """Write a small text file whole or not at all; `path` may be relative to the folder.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        with _whole_file(self.root / path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+class Writer:
+    """A Parquet file of given schema; each table written is one row group."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        """Open the file.
+
+        Args:
+            path: of the file.
+            schema: of its rows.
+        """
+        self._schema = schema
+        # Content-defined chunks let the Hub's storage keep the unedited part of two generations once.
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd", use_content_defined_chunking=True)
+
+    def write(self, table: pa.Table) -> None:
+        """Write rows, in the column order and types of the schema."""
+        table = table.select(self._schema.names).cast(self._schema)
+        self._writer.write_table(table, row_group_size=max(len(table), 1))
+
+    def __enter__(self) -> Writer:
+        """Ready to write."""
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        """Write the footer."""
+        self._writer.close()
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path whose file is synced and renamed to `path` if all goes well, and removed if not."""
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for stale in path.parent.glob(f".{path.name}.*.tmp"):
+            stale.unlink(missing_ok=True)
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {_reason(error)}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        return "no space left on the device. Free some and run the same command again; finished shards are kept."
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return "the folder cannot be written. Check its permissions, or name another with -o."
+    return f"{error.strerror or error}."
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,205 @@
+"""Edit statistics: counted a document at a time, merged in any order, written as JSON.
+
+Sums of real numbers are kept as whole numbers of 1e-9, so that merging is exact: the same documents give the same
+statistics however they were cut into shards, in whatever order the shards are merged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+NANO = 1e-9
+
+PROBABILITY_BINS = 10
+"""Bins of width 0.1 over p, as in the paper's Table 8."""
+
+TAIL_EDGES = tuple(np.arange(1.0, 6.5, 0.5))
+"""Lower edges of the bins of -log10(1 - p), for p >= 0.9; the last is open."""
+
+PERPLEXITY_EDGES = tuple(np.arange(0.0, 5.25, 0.25))
+"""Lower edges of the bins of log10(document perplexity); the last is open."""
+
+
+@dataclass
+class EditStats:
+    """Counts of one generation over any number of documents.
+
+    Attributes:
+        num_rows: rows seen, edited or not.
+        num_rows_changed: rows whose text this generation changed.
+        num_rows_skipped: rows passed through unread, by cause.
+        num_tokens: tokens of the rows read.
+        num_scored: tokens with a probability (all but the first, where a prior has no BOS).
+        num_selected: eligible tokens that the rule selected.
+        num_changed: selected tokens for which other text was drawn.
+        num_dropped: tokens deleted.
+        num_ineligible: tokens that may not be edited, by cause.
+        probability_histogram: scored tokens by p, see `PROBABILITY_BINS`.
+        tail_histogram: scored tokens with p >= 0.9, see `TAIL_EDGES`.
+        perplexity_histogram: documents by perplexity, see `PERPLEXITY_EDGES`.
+        nll_nano: summed negative log-likelihood of the scored tokens, in 1e-9 nats.
+        probability_before_nano: summed p of the selected tokens before the draw, in 1e-9.
+        probability_after_nano: the same of what stands there after it.
+        seconds: wall-clock time by stage; the only figures that differ from run to run.
+    """
+
+    num_rows: int = 0
+    num_rows_changed: int = 0
+    num_rows_skipped: Counter[str] = field(default_factory=Counter)
+    num_tokens: int = 0
+    num_scored: int = 0
+    num_selected: int = 0
+    num_changed: int = 0
+    num_dropped: int = 0
+    num_ineligible: Counter[str] = field(default_factory=Counter)
+    probability_histogram: list[int] = field(default_factory=lambda: [0] * PROBABILITY_BINS)
+    tail_histogram: list[int] = field(default_factory=lambda: [0] * len(TAIL_EDGES))
+    perplexity_histogram: list[int] = field(default_factory=lambda: [0] * len(PERPLEXITY_EDGES))
+    nll_nano: int = 0
+    probability_before_nano: int = 0
+    probability_after_nano: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def selected_rate(self) -> float:
+        """Selected tokens of all tokens (paper, Table 9)."""
+        return _ratio(self.num_selected, self.num_tokens)
+
+    @property
+    def changed_rate(self) -> float:
+        """Changed tokens of all tokens."""
+        return _ratio(self.num_changed, self.num_tokens)
+
+    @property
+    def dropped_rate(self) -> float:
+        """Deleted tokens of all tokens."""
+        return _ratio(self.num_dropped, self.num_tokens)
+
+    @property
+    def nll(self) -> float:
+        """Mean negative log-likelihood in nats a token; NaN where nothing was scored."""
+        return self.nll_nano * NANO / self.num_scored if self.num_scored else math.nan
+
+    @property
+    def perplexity(self) -> float:
+        """The exponential of `nll`, over all tokens."""
+        return math.exp(self.nll)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens by the time of all stages."""
+        return _ratio(self.num_tokens, sum(self.seconds.values()))
+
+    def add_skipped(self, cause: str) -> None:
+        """Count a row that passes through unread."""
+        self.num_rows += 1
+        self.num_rows_skipped[cause] += 1
+
+    def add_scores(self, logprobs: np.ndarray) -> None:
+        """Count the probabilities of one document.
+
+        Args:
+            logprobs: float32 `[n]`, NaN where not scored.
+        """
+        scored = logprobs[~np.isnan(logprobs)].astype(np.float64)
+        self.num_rows += 1
+        self.num_tokens += len(logprobs)
+        self.num_scored += len(scored)
+        if len(scored) == 0:
+            return
+        probabilities = np.exp(scored)
+        bins = np.minimum((probabilities * PROBABILITY_BINS).astype(int), PROBABILITY_BINS - 1)
+        _count(self.probability_histogram, bins)
+        with np.errstate(divide="ignore"):
+            tail = -np.log10(-np.expm1(np.minimum(scored, 0.0)))
+        _count(self.tail_histogram, _bin(tail[tail >= TAIL_EDGES[0]], TAIL_EDGES))
+        nll = -float(scored.sum())
+        self.nll_nano += _nano(nll)
+        log10_perplexity = nll / len(scored) / math.log(10)
+        _count(self.perplexity_histogram, _bin(np.array([max(log10_perplexity, 0.0)]), PERPLEXITY_EDGES))
+
+    def add_draws(self, before: np.ndarray, after: np.ndarray) -> None:
+        """Count the selected tokens of one document: float `[m]` log-probabilities before and after the draw."""
+        self.num_selected += len(before)
+        self.probability_before_nano += _nano(float(np.exp(before.astype(np.float64)).sum()))
+        self.probability_after_nano += _nano(float(np.exp(after.astype(np.float64)).sum()))
+
+    def merge(self, other: EditStats) -> EditStats:
+        """A new object with the counts of both."""
+        merged = EditStats()
+        for entry in fields(self):
+            setattr(merged, entry.name, _sum(getattr(self, entry.name), getattr(other, entry.name)))
+        return merged
+
+    @classmethod
+    def merged(cls, parts: Iterable[EditStats]) -> EditStats:
+        """The sum of any number of them."""
+        total = cls()
+        for part in parts:
+            total = total.merge(part)
+        return total
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, from which `from_json` makes an equal object."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {name: dict(sorted(v.items())) if isinstance(v, dict) else v for name, v in values.items()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> EditStats:
+        """Read what `to_json` wrote."""
+        read: dict[str, Any] = {name: Counter(v) if isinstance(v, dict) else v for name, v in values.items()}
+        return cls(**read)
+
+    def summary(self) -> dict[str, Any]:
+        """The figures of a report, rates included; absent where they are not defined."""
+        figures = {
+            "num_rows": self.num_rows,
+            "num_rows_changed": self.num_rows_changed,
+            "num_rows_skipped": dict(sorted(self.num_rows_skipped.items())),
+            "num_tokens": self.num_tokens,
+            "num_selected": self.num_selected,
+            "num_changed": self.num_changed,
+            "num_dropped": self.num_dropped,
+            "selected_rate": self.selected_rate,
+            "changed_rate": self.changed_rate,
+            "nll": self.nll,
+            "tokens_per_second": self.tokens_per_second,
+        }
+        return {name: value for name, value in figures.items() if not (isinstance(value, float) and math.isnan(value))}
+
+
+def decay(generations: Sequence[EditStats]) -> list[float | None]:
+    """Ratio of each generation's selected rate to the one before; None for the first, and after a rate of zero."""
+    ratios: list[float | None] = [None]
+    for before, now in zip(generations, generations[1:], strict=False):
+        ratios.append(now.selected_rate / before.selected_rate if before.selected_rate else None)
+    return ratios[: len(generations)]
+
+
+def _sum(mine: Any, theirs: Any) -> Any:
+    if isinstance(mine, dict):
+        return type(mine)({name: mine.get(name, 0) + theirs.get(name, 0) for name in {**mine, **theirs}})
+    return [a + b for a, b in zip(mine, theirs, strict=True)] if isinstance(mine, list) else mine + theirs
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _nano(value: float) -> int:
+    return round(value / NANO)
+
+
+def _bin(values: np.ndarray, edges: Sequence[float]) -> np.ndarray:
+    return np.searchsorted(edges, values, side="right") - 1
+
+
+def _count(histogram: list[int], bins: np.ndarray) -> None:
+    for index, count in enumerate(np.bincount(bins, minlength=len(histogram))):
+        histogram[index] += int(count)

@@ -1,0 +1,50 @@
+"""What the tests share: real priors, tokenizers and texts, and a Hub server on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+# Results must not depend on the number of threads, and one thread keeps small tests from waiting on each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+from tests.hub_server import hub_server  # noqa: E402, F401
+
+SHARED = Path(os.environ.get("HF_TOEDIT_SHARED", Path(__file__).parents[2] / "shared"))
+"""Real models, tokenizers and texts beside the checkout; tests that use them are skipped without it."""
+
+TOKENIZERS = ("gpt2", "llama-2", "unigram-test", "gpt-neox-20b", "stories260K")
+
+
+def shared(relative: str) -> Path:
+    """A path in the shared folder; skips the test where it is absent, fails it where the folder is required."""
+    path = SHARED / relative
+    if not path.exists():
+        if os.environ.get("HF_TOEDIT_REQUIRE_SHARED"):
+            pytest.fail(f"{path} is missing and HF_TOEDIT_REQUIRE_SHARED is set")
+        pytest.skip(f"needs {relative} in the shared folder")
+    return path
+
+
+def texts(name: str) -> list[str]:
+    """The texts of one file of the shared data."""
+    with shared(f"data/{name}.jsonl").open(encoding="utf-8") as lines:
+        return [json.loads(line)["text"] for line in lines]
+
+
+def tokenizer_path(name: str) -> Path:
+    """Folder of a shared tokenizer."""
+    return shared("models/stories260K" if name == "stories260K" else f"tokenizers/{name}")
+
+
+@pytest.fixture(scope="session")
+def stories_prior():
+    """stories260K, loaded once."""
+    from hf_toedit import PriorConfig, load_prior
+
+    return load_prior(PriorConfig(str(shared("models/stories260K"))))
