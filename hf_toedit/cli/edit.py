@@ -44,7 +44,7 @@ _EXAMPLE_PLACES = 3
 @json_option
 @quiet_option
 def edit(source: str, output: str, **options: Any) -> None:
-    r"""Edit SOURCE into the run folder RUN, which `datasets.load_dataset(RUN)` loads.
+    """Edit SOURCE into the run folder RUN, which `datasets.load_dataset(RUN)` loads.
 
     SOURCE is a Parquet, JSON lines, CSV or text file (also .gz and .zst), a glob, a `save_to_disk` folder, a Hub
     dataset (org/name), or `sample`, the dataset that comes with hf-toedit. A run that was interrupted goes on where
@@ -54,7 +54,7 @@ def edit(source: str, output: str, **options: Any) -> None:
     Examples:
       hf-toedit edit sample -o run --generations 3
       hf-toedit edit stories.jsonl.gz -o run --prior org/model --protect numbers
-    """
+    """  # noqa: D301
     log_column = None if options["no_edit_log"] else options["edit_log_column"]
     run_config = RunConfig(options["generations"], log_column)
     asked = source_config(source, options), prior_config(options), edit_config(options), run_config

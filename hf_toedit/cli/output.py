@@ -105,7 +105,7 @@ class EditProgress:
         self._task = self._bar.add_task("", total=num_rows, generation=1, figures="")
 
     def __call__(self, generation: int, stats: EditStats) -> None:
-        """Count a row group."""
+        """Count a batch of rows."""
         self._stats = self._stats.merge(stats)
         speed = self._stats.num_tokens / (time.perf_counter() - self._began)
         figures = f"{speed:,.0f} tokens/s · selected {stats.selected_rate:.1%} · changed {stats.changed_rate:.2%}"

@@ -36,13 +36,13 @@ _MAX_PLACES = 12
 @config_option
 @json_option
 def preview(source: str, rows: int, candidates: bool, as_json: bool, **options: Any) -> None:
-    r"""Show what one generation of edits does to the first rows of SOURCE; nothing is written.
+    """Show what one generation of edits does to the first rows of SOURCE; nothing is written.
 
     \b
     Examples:
       hf-toedit preview sample -n 3
       hf-toedit preview stories.parquet --candidates --temperature 2
-    """
+    """  # noqa: D301
     quiet_libraries(show_progress=False)
     from hf_toedit.editing.editor import ToEditor
     from hf_toedit.priors.base import load_prior

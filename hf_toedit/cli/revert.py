@@ -82,7 +82,7 @@ def revert(
 
 
 def _reverted(source: Source, split: str, text_column: str, log_column: str) -> Iterator[pa.Table]:
-    from hf_toedit.runs.rows import reverted_table, row_groups
+    from hf_toedit.runs.rows import ROW_GROUP, grouped, reverted_table
 
-    for rows in row_groups(source.tables(split), text_column):
+    for rows in grouped(source.tables(split), text_column, ROW_GROUP):
         yield reverted_table(rows, text_column, log_column)

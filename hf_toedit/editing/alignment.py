@@ -85,7 +85,7 @@ class Aligner:
         self._spelling = _Spelling(spec)
         self._tokenizer = Tokenizer.from_str(json.dumps(_lossless(spec)))
         self._added = set(self._tokenizer.get_added_tokens_decoder())
-        self._unknown = spec["model"].get("unk_token")
+        self._unknown = _unknown_token(spec["model"])
         self._surfaces: dict[int, Surface] = {}
         self._protector = Protector(protect)
 
@@ -198,6 +198,12 @@ def _parts(component: dict[str, Any] | None) -> list[dict[str, Any]]:
     return [component, *members]
 
 
+def _unknown_token(model: dict[str, Any]) -> str | None:
+    """The entry that stands for what a vocabulary cannot spell; Unigram names it by id."""
+    unk_id = model.get("unk_id")
+    return model.get("unk_token") if unk_id is None else model["vocab"][unk_id][0]
+
+
 def _space_symbol(parts: list[dict[str, Any]]) -> str | None:
     """The symbol that a SentencePiece-like vocabulary writes for a space (U+2581 in practice)."""
     for part in parts:
@@ -207,7 +213,7 @@ def _space_symbol(parts: list[dict[str, Any]]) -> str | None:
             pattern, content = part["pattern"].get("String"), part["content"]
             if pattern == " ":
                 return content
-            if content == " ":
+            if content == " " and pattern:
                 return pattern
     return None
 

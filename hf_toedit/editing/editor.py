@@ -332,27 +332,29 @@ class ToEditor:
 
     def _score(self, documents: list[Document]) -> list[DocumentScores | None]:
         """Scores of all documents; None for one that the prior fails on even alone."""
+        reason = "its scores are not finite numbers."
         try:
-            return [_finite(scores) for scores in self.prior.score(documents, self._rule)]
+            scores = [_finite(scores) for scores in self.prior.score(documents, self._rule)]
         except Exception as error:
-            if len(documents) == 1:
-                raise PriorError(f"prior {self.prior.name!r} failed: {' '.join(str(error).split())[:300]}") from error
-            logger.warning("prior failed on a batch (%s); scoring its documents one at a time.", error)
-            return self._score_singly(documents, error)
-
-    def _score_singly(self, documents: list[Document], reason: Exception) -> list[DocumentScores | None]:
-        scores: list[DocumentScores | None] = []
-        for document in documents:
-            try:
-                scores.append(_finite(self.prior.score([document], self._rule)[0]))
-            except Exception as error:
-                logger.warning("prior failed on a document of %d tokens: %s", len(document), error)
-                scores.append(None)
-        if all(entry is None for entry in scores):
+            reason = " ".join(str(error).split())[:300]
+            logger.warning("prior failed on a batch (%s); scoring its documents one at a time.", reason)
+            scores = [self._score_alone(document) for document in documents]
+        if documents and all(entry is None for entry in scores) and not self._prior_works():
             raise PriorError(
-                f"prior {self.prior.name!r} failed on every document: {' '.join(str(reason).split())[:300]}"
-            ) from reason
+                f"prior {self.prior.name!r} fails on every text: {reason} Try another --dtype or --device, or prior."
+            )
         return scores
+
+    def _score_alone(self, document: Document) -> DocumentScores | None:
+        try:
+            return _finite(self.prior.score([document], self._rule)[0])
+        except Exception as error:
+            logger.warning("prior failed on a document of %d tokens: %s", len(document), error)
+            return None
+
+    def _prior_works(self) -> bool:
+        """Whether the prior can score anything at all: if so, a failure is the document's, and the run goes on."""
+        return self._score_alone(self._aligner.align(["Once upon a time."])[0]) is not None
 
 
 def _why_unread(text: Any) -> str | None:

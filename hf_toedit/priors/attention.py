@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface
+from transformers import AttentionInterface, AttentionMaskInterface
 
 from hf_toedit.priors.packing import Piece, Window
 
@@ -33,6 +33,17 @@ class PackedAttention:
         """Start with nothing kept."""
         self._pack: list[Piece] = []
         self._kept: dict[tuple[Window, int], tuple[torch.Tensor, torch.Tensor]] = {}
+        self._local_masks: set[int] = set()
+        self._windows: set[int | None] = set()
+
+    def covers(self, context: int) -> bool:
+        """Whether each local attention, shorter than the context, that had a mask asked for reached `attend`."""
+        return all(size in self._windows for size in self._local_masks if 0 < size < context)
+
+    def note_mask(self, local_size: int | None) -> None:
+        """Note that the architecture asks for a mask: causal where `local_size` is None, else a window or chunks."""
+        if local_size is not None:
+            self._local_masks.add(local_size)
 
     @contextmanager
     def running(self, pack: list[Piece]) -> Iterator[None]:
@@ -66,6 +77,7 @@ class PackedAttention:
         Returns:
             `[1, T, heads, d_v]`, zero on padding.
         """
+        self._windows.add(sliding_window)
         output = query.new_zeros(1, query.shape[2], query.shape[1], value.shape[3])
         offset = 0
         for piece in self._pack:
@@ -124,4 +136,12 @@ def _packed_attention_forward(
     return attention.attend(id(module), query, key, value, scaling, sliding_window), None
 
 
+def _packed_mask(*args: Any, local_size: int | None = None, **kwargs: Any) -> None:
+    """No mask: pieces say who sees what. A local one is noted, since not every architecture passes its size on."""
+    attention: PackedAttention | None = getattr(_active, "attention", None)
+    if attention is not None:
+        attention.note_mask(local_size)
+
+
 AttentionInterface.register(IMPLEMENTATION, _packed_attention_forward)
+AttentionMaskInterface.register(IMPLEMENTATION, _packed_mask)

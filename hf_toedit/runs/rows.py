@@ -5,7 +5,8 @@ Used wherever rows are written or read back: shards, `Dataset.map`, `revert`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import pyarrow as pa
 from datasets import Features, LargeList, List, Value
@@ -26,8 +27,19 @@ LOG_FEATURE = {
 }
 """Features of the edit log column."""
 
-MAX_GROUP_ROWS = 1000
-MAX_GROUP_BYTES = 16 * 2**20
+
+class GroupSize(NamedTuple):
+    """How many rows, and bytes of text, a group of rows holds at most (its last row may exceed the bytes)."""
+
+    rows: int
+    num_bytes: int
+
+
+ROW_GROUP = GroupSize(1000, 16 * 2**20)
+"""Of an output file."""
+
+EDIT_BATCH = GroupSize(1000, 2**16)
+"""Read by the prior in one go: large enough to fill its packs, small enough to show progress."""
 
 
 def check_text_column(features: Features, text_column: str, log_column: str | None) -> None:
@@ -113,27 +125,26 @@ def reverted_table(table: pa.Table, text_column: str, log_column: str) -> pa.Tab
     return _with_texts(table, text_column, texts).drop_columns([log_column])
 
 
-def row_groups(batches: Iterator[pa.Table], text_column: str) -> Iterator[pa.Table]:
+def grouped(tables: Iterable[pa.Table], text_column: str, size: GroupSize) -> Iterator[pa.Table]:
     """Cut rows into groups of bounded size, at places that depend on the rows alone.
 
     Args:
-        batches: tables of any length.
-        text_column: its bytes count towards `MAX_GROUP_BYTES`; a group holds at most `MAX_GROUP_ROWS` rows.
+        tables: of any length.
+        text_column: whose bytes count.
+        size: a group is closed by the row that reaches either bound.
     """
     waiting: list[pa.Table] = []
     num_rows = num_bytes = 0
-    for table in batches:
+    for table in tables:
+        start = 0
         for row, text in enumerate(table.column(text_column)):
             num_bytes += len(text.as_buffer()) if text.is_valid else 0
             num_rows += 1
-            if num_rows == MAX_GROUP_ROWS or num_bytes >= MAX_GROUP_BYTES:
-                taken = sum(len(part) for part in waiting)
-                cut = num_rows - taken
-                yield pa.concat_tables([*waiting, table.slice(row + 1 - cut, cut)])
-                waiting, num_rows, num_bytes = [], 0, 0
-        rest = num_rows - sum(len(part) for part in waiting)
-        if rest:
-            waiting.append(table.slice(len(table) - rest, rest))
+            if num_rows == size.rows or num_bytes >= size.num_bytes:
+                yield pa.concat_tables([*waiting, table.slice(start, row + 1 - start)])
+                waiting, start, num_rows, num_bytes = [], row + 1, 0, 0
+        if start < len(table):
+            waiting.append(table.slice(start))
     if waiting:
         yield pa.concat_tables(waiting)
 

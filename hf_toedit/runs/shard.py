@@ -10,13 +10,13 @@ from datasets import Features
 
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.runs.rows import edited_table, output_features, piece_tables, row_groups
+from hf_toedit.runs.rows import EDIT_BATCH, ROW_GROUP, edited_table, grouped, output_features, piece_tables
 from hf_toedit.runs.source import Source
 from hf_toedit.runs.store import RunFolder, Writer
 from hf_toedit.stats import EditStats
 
 Progress = Callable[[int, EditStats], None]
-"""Called with the generation and the statistics of each row group as it is done."""
+"""Called with the generation and the statistics of each batch of rows as it is done."""
 
 
 def run_shard(
@@ -35,7 +35,7 @@ def run_shard(
         editor: made from the plan's prior and settings.
         folder: of the run.
         source: opened from the plan's source.
-        progress: told of each row group.
+        progress: told of each batch of rows.
 
     Returns:
         Statistics of each generation.
@@ -65,15 +65,20 @@ def _run_generation(
         return done
     text_column, log_column = plan.source.text_column, plan.run.edit_log_column
 
-    def fill(writer: Writer) -> EditStats:
-        total = EditStats()
-        for rows in row_groups(_input(plan, shard, generation, folder, source), text_column):
-            tables = piece_tables(rows, text_column, log_column)
-            result = editor.edit(rows.column(text_column).to_pylist(), generation=generation, tables=tables)
-            writer.write(edited_table(rows, result, text_column, log_column))
-            total = total.merge(result.stats)
+    def edited(rows: pa.Table) -> Iterator[tuple[pa.Table, EditStats]]:
+        for batch in grouped([rows], text_column, EDIT_BATCH):
+            tables = piece_tables(batch, text_column, log_column)
+            result = editor.edit(batch.column(text_column).to_pylist(), generation=generation, tables=tables)
             if progress:
                 progress(generation, result.stats)
+            yield edited_table(batch, result, text_column, log_column), result.stats
+
+    def fill(writer: Writer) -> EditStats:
+        total = EditStats()
+        for rows in grouped(_input(plan, shard, generation, folder, source), text_column, ROW_GROUP):
+            parts, stats = zip(*edited(rows), strict=True)
+            writer.write(pa.concat_tables(parts))
+            total = EditStats.merged([total, *stats])
         return total
 
     schema = output_features(Features.from_dict(plan.features), log_column).arrow_schema

@@ -135,7 +135,8 @@ class RunFolder:
                 stats = fill(writer)
             _sync(temporary)
             record = {"plan": plan.content_hash, "num_bytes": temporary.stat().st_size, "stats": stats.to_json()}
-            self.write_text(self.stats_path(generation, shard), json.dumps(record, indent=2) + "\n")
+            statistics = self.stats_path(generation, shard).relative_to(self.root)
+            self.write_text(statistics, json.dumps(record, indent=2) + "\n")
         return stats
 
     def write_rows(self, path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
@@ -155,7 +156,7 @@ class RunFolder:
         return num_rows
 
     def write_text(self, path: str | Path, text: str) -> None:
-        """Write a small text file whole or not at all; `path` may be relative to the folder.
+        """Write a small text file whole or not at all; `path` is relative to the folder.
 
         Raises:
             RunError: it cannot be written.

@@ -1,0 +1,6 @@
+"""`python -m hf_toedit` is `hf-toedit`."""
+
+from hf_toedit.cli.main import cli
+
+if __name__ == "__main__":
+    cli(prog_name="hf-toedit")

@@ -1,0 +1,57 @@
+"""The README says what the program says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+from click.testing import CliRunner
+
+from hf_toedit.cli.main import cli
+
+README = Path(__file__).parents[1] / "README.md"
+MARKED = re.compile(r"(?s)(<!-- help: begin -->\n).*?(<!-- help: end -->)")
+
+
+def help_texts() -> str:
+    """The help of every command, as it stands in the README."""
+    names = sorted(cli.commands)
+    blocks = []
+    for name in names:
+        result = CliRunner().invoke(cli, [name, "--help"], prog_name="hf-toedit", terminal_width=100)
+        assert result.exit_code == 0
+        blocks.append(f"<details>\n<summary><code>hf-toedit {name} --help</code></summary>\n\n")
+        blocks.append(f"```text\n{result.output}```\n\n</details>\n\n")
+    return "".join(blocks)
+
+
+def test_help_texts_are_those_of_the_program() -> None:
+    text = README.read_text(encoding="utf-8")
+    expected = MARKED.sub(lambda match: match[1] + help_texts() + match[2], text)
+    if os.environ.get("HF_TOEDIT_WRITE_README"):
+        README.write_text(expected, encoding="utf-8")
+    assert expected == README.read_text(encoding="utf-8"), "run `make docs`"
+
+
+def test_every_option_has_help() -> None:
+    options = [
+        (name, option)
+        for name, command in cli.commands.items()
+        for option in command.params
+        if isinstance(option, click.Option)
+    ]
+    assert options
+    assert [f"{name} {option.name}" for name, option in options if not option.help] == []
+
+
+def test_python_examples_run(tmp_path: Path) -> None:
+    blocks = re.findall(r"(?s)```python\n(.*?)```", README.read_text(encoding="utf-8"))
+    assert len(blocks) == 2
+    checks = "assert result.revert()[0].startswith('Once upon')", "assert edited.column_names[-1] == 'toedit'"
+    for block, check in zip(blocks, checks, strict=True):
+        environment = {**os.environ, "HF_DATASETS_CACHE": str(tmp_path)}
+        subprocess.run([sys.executable, "-c", f"{block}\n{check}"], check=True, cwd=tmp_path, env=environment)
