@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "EditConfig": "hf_toedit.config",
     "PriorConfig": "hf_toedit.config",
-    "EditResult": "hf_toedit.editing.editor",
+    "EditResult": "hf_toedit.editing.result",
     "ToEditor": "hf_toedit.editing.editor",
     "EditStats": "hf_toedit.stats",
     "PieceTable": "hf_toedit.editing.piece_table",

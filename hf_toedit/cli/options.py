@@ -32,12 +32,20 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: str | None) -> No
     """Make the values of a YAML file the defaults of the options, so that the command line wins."""
     if path is None:
         return
-    known = {option.name: option for option in ctx.command.params if option.name not in ("config", "help")}
-    values = {name.replace("-", "_"): value for name, value in load_yaml(path).items()}
-    for name in values:
-        if name not in known:
-            raise UsageError(f"unknown setting {name!r} in {path}.{did_you_mean(name, [n for n in known if n])}")
-    ctx.default_map = {**(ctx.default_map or {}), **values}
+    known = {_setting(option): option for option in ctx.command.params if option.name != "config"}
+    defaults = {}
+    for name, value in load_yaml(path).items():
+        option = known.get(str(name).replace("-", "_"))
+        if option is None:
+            raise UsageError(f"unknown setting {str(name)!r} in {path}.{did_you_mean(str(name), known)}")
+        several = getattr(option, "multiple", False) and isinstance(value, str)
+        defaults[str(option.name)] = [value] if several else value
+    ctx.default_map = {**(ctx.default_map or {}), **defaults}
+
+
+def _setting(option: click.Parameter) -> str:
+    """The name of an option in a YAML file: its longest, without the leading dashes."""
+    return max(option.opts, key=len).lstrip("-").replace("-", "_")
 
 
 config_option = click.option(
@@ -116,11 +124,13 @@ def prior_config(options: dict[str, Any]) -> PriorConfig:
 
 def quiet_libraries(show_progress: bool) -> None:
     """Keep the chatter of `datasets` and `transformers` out of ours, and their progress bars where no one looks."""
+    import logging
     import sys
 
     import datasets
     import transformers
 
+    datasets.logging.set_verbosity(logging.CRITICAL)  # it logs what it raises, and ours says it once
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     if not (show_progress and sys.stderr.isatty()):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 
@@ -91,7 +90,6 @@ class EditProgress:
     def __init__(self, num_rows: int, quiet: bool) -> None:
         """Set up for `num_rows` rows over all generations."""
         self._stats = EditStats()
-        self._began = time.perf_counter()
         self._bar = Progress(
             TextColumn("generation {task.fields[generation]}"),
             BarColumn(),
@@ -107,8 +105,11 @@ class EditProgress:
     def __call__(self, generation: int, stats: EditStats) -> None:
         """Count a batch of rows."""
         self._stats = self._stats.merge(stats)
-        speed = self._stats.num_tokens / (time.perf_counter() - self._began)
-        figures = f"{speed:,.0f} tokens/s · selected {stats.selected_rate:.1%} · changed {stats.changed_rate:.2%}"
+        so_far = self._stats
+        figures = (
+            f"{so_far.tokens_per_second:,.0f} tokens/s · selected {so_far.selected_rate:.1%} · "
+            f"changed {so_far.changed_rate:.2%}"
+        )
         self._bar.update(self._task, advance=stats.num_rows, generation=generation, figures=figures)
 
     def __enter__(self) -> EditProgress:

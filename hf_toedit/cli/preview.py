@@ -22,7 +22,7 @@ from hf_toedit.cli.options import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hf_toedit.editing.editor import EditResult, TokenView
+    from hf_toedit.editing.result import EditResult, TokenView
 
 _MAX_PLACES = 12
 

@@ -54,7 +54,7 @@ def revert(
         plan = folder.plan()
         text_column = text_column or plan.source.text_column
         edit_log_column = edit_log_column or plan.run.edit_log_column
-        number = generation or plan.generations[-1]
+        number = plan.generations[-1] if generation is None else generation
         if number not in plan.generations:
             raise RunError(f"{run} has no generation {number}; it has 1 to {plan.generations[-1]}.")
         if edit_log_column is None:

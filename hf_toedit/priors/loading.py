@@ -9,19 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from hf_toedit.config import PriorConfig
 from hf_toedit.errors import PriorError
+from hf_toedit.hub import pinned_sha
 from hf_toedit.priors import embedded
 
 DEFAULT_CONTEXT = 2048
@@ -91,38 +83,7 @@ def locate(config: PriorConfig) -> tuple[str, str]:
         return str(folder), _fingerprint(folder)
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", config.prior) or config.prior.startswith("."):
         raise PriorError(f"no prior folder {config.prior!r}. Name a folder, a Hub id (org/name), or 'embedded'.")
-    return config.prior, _hub_sha(config)
-
-
-def _hub_sha(config: PriorConfig) -> str:
-    named = f"prior {config.prior!r}" + (f" at revision {config.revision!r}" if config.revision else "")
-    try:
-        sha = HfApi().model_info(config.prior, revision=config.revision).sha
-        if sha is None:
-            raise PriorError(f"the Hub tells no commit of {named}. Try again, or name a revision.")
-        return sha
-    except GatedRepoError as error:
-        raise PriorError(f"{named} is gated: accept its terms on the Hub, then log in with `hf auth login`.") from error
-    except RevisionNotFoundError as error:
-        raise PriorError(f"{named} does not exist on the Hub: no such branch, tag or commit.") from error
-    except RepositoryNotFoundError as error:
-        raise PriorError(
-            f"unknown {named}: no such folder here and no such model on the Hub. Check the name; "
-            f"a private model needs `hf auth login`. 'embedded' is always at hand."
-        ) from error
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
-        return _cached_sha(config, named, error)
-
-
-def _cached_sha(config: PriorConfig, named: str, reason: Exception) -> str:
-    """Without a Hub, a prior that was downloaded before still does."""
-    try:
-        return Path(snapshot_download(config.prior, revision=config.revision, local_files_only=True)).name
-    except (LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise PriorError(
-            f"cannot reach the Hub for {named}, and it is not in the local cache "
-            f"({type(reason).__name__}). Check the connection, or name a local folder or 'embedded'."
-        ) from error
+    return config.prior, pinned_sha("model", config.prior, config.revision, PriorError)
 
 
 def _loaded(prior: str, what: str, loader: Any, location: str, **options: Any) -> Any:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import pyarrow as pa
 from datasets import Features, LargeList, List, Value
 
-from hf_toedit.editing.editor import EditResult
 from hf_toedit.editing.piece_table import PieceTable
+from hf_toedit.editing.result import EditResult
 from hf_toedit.errors import SourceError, did_you_mean
 
 LOG_FEATURE = {

@@ -12,12 +12,11 @@ from pathlib import Path
 import pyarrow as pa
 from datasets import Dataset, DatasetDict, Features, load_dataset, load_from_disk
 from datasets.exceptions import DatasetNotFoundError
-from huggingface_hub import HfApi
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
 from hf_toedit import sample
 from hf_toedit.config import SourceConfig, content_hash
 from hf_toedit.errors import SourceError, did_you_mean
+from hf_toedit.hub import pinned_sha
 
 logger = logging.getLogger(__name__)
 
@@ -110,22 +109,8 @@ def _open_folder(path: Path, config: SourceConfig) -> tuple[DatasetDict | Datase
 
 
 def _open_hub(config: SourceConfig) -> tuple[DatasetDict, str]:
-    named = f"dataset {config.source!r}" + (f" at revision {config.revision!r}" if config.revision else "")
-    try:
-        sha = HfApi().dataset_info(config.source, revision=config.revision).sha
-    except GatedRepoError as error:
-        raise SourceError(f"{named} is gated: accept its terms on the Hub, then `hf auth login`.") from error
-    except RevisionNotFoundError as error:
-        raise SourceError(f"{named} does not exist on the Hub: no such branch, tag or commit.") from error
-    except RepositoryNotFoundError as error:
-        raise SourceError(
-            f"no file, folder or Hub dataset {config.source!r}. Check the name; a private one needs `hf auth login`."
-        ) from error
-    except (HfHubHTTPError, OSError) as error:
-        raise SourceError(
-            f"cannot reach the Hub for {named} ({type(error).__name__}). Check the connection, or name a local path."
-        ) from error
-    return _loaded(config, config.source, name=config.config_name, revision=sha), str(sha)
+    sha = pinned_sha("dataset", config.source, config.revision, SourceError)
+    return _loaded(config, config.source, name=config.config_name, revision=sha), sha
 
 
 def _loaded(config: SourceConfig, what: str, **options: object) -> DatasetDict:
@@ -135,6 +120,8 @@ def _loaded(config: SourceConfig, what: str, **options: object) -> DatasetDict:
     except (DatasetNotFoundError, FileNotFoundError) as error:
         raise SourceError(f"cannot find {config.source!r}: {_one_line(error)}") from error
     except Exception as error:
+        if "corresponds to no data" in str(error):  # how `datasets` greets a split of zero rows
+            raise SourceError(f"{config.source!r} has no rows, or a split without any. Name other files.") from error
         raise _unreadable(config, error) from error
 
 

@@ -1,0 +1,180 @@
+"""What an editor returns: edited documents, the fate of every token, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hf_toedit.editing.alignment import CAUSES, Aligner, Document
+from hf_toedit.editing.piece_table import Edit, PieceTable, Replacement
+from hf_toedit.stats import EditStats
+
+if TYPE_CHECKING:
+    from hf_toedit.priors.base import DocumentScores
+
+
+@dataclass(frozen=True)
+class TokenView:
+    """One token of a document and what became of it.
+
+    Attributes:
+        text: its characters in the text that the prior read.
+        start: first of them.
+        end: one past the last.
+        probability: under the prior; None where not scored.
+        selected: drawn again.
+        dropped: deleted.
+        replacement: the text drawn instead, None where the old one stands.
+        candidates: (text, probability) of the prior's likeliest tokens where selected; None for a token that cannot
+            stand alone in a text.
+        ineligible: why the token may not be edited; None where it may.
+    """
+
+    text: str
+    start: int
+    end: int
+    probability: float | None
+    selected: bool
+    dropped: bool
+    replacement: str | None
+    candidates: tuple[tuple[str | None, float], ...]
+    ineligible: str | None
+
+
+@dataclass(frozen=True)
+class EditedDocument:
+    """One text after one generation.
+
+    Attributes:
+        table: the text now, and its differences from the source; None where the row held no text.
+        skipped: why the text was passed through unread; None where it was read.
+        reading: the document as the prior read it, its scores, and the replacements made.
+    """
+
+    table: PieceTable | None
+    skipped: str | None = None
+    reading: Reading | None = None
+
+    @property
+    def text(self) -> str | None:
+        """The text now."""
+        return self.table.text if self.table else None
+
+    def to_log(self) -> dict[str, Any]:
+        """The struct that an output row carries (DESIGN, section 5)."""
+        reading = self.reading
+        return {
+            "num_tokens": len(reading.document) if reading else 0,
+            "num_selected": len(reading.scores.positions) if reading else 0,
+            "num_changed": len(reading.changed) if reading else 0,
+            "num_dropped": len(reading.dropped) if reading else 0,
+            "nll": reading.nll if reading else None,
+            "edits": self.table.to_log() if self.table else [],
+        }
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A document, what the prior said of it, and what was done.
+
+    Attributes:
+        document: tokens and their characters.
+        scores: from the prior.
+        drawn: int64 `[m]`, the token drawn at each of `scores.positions`; -1 where none could be.
+        changed: token position to the text that replaced it.
+        dropped: int64, positions of deleted tokens, ascending.
+    """
+
+    document: Document
+    scores: DocumentScores
+    drawn: np.ndarray
+    changed: dict[int, str]
+    dropped: np.ndarray
+
+    @property
+    def nll(self) -> float | None:
+        """Mean negative log-likelihood of the scored tokens, nats; None where there are none."""
+        scored = self.scores.logprobs[~np.isnan(self.scores.logprobs)]
+        return -float(scored.mean(dtype=np.float64)) if len(scored) else None
+
+    @cached_property
+    def drawn_logprobs(self) -> np.ndarray:
+        """float32 `[m]`: log-probability of what stands at each selected position after the draw."""
+        hit = self.scores.candidate_ids == self.drawn[:, None]
+        drawn = np.where(hit, self.scores.candidate_logprobs, -np.inf).max(axis=1, initial=-np.inf)
+        return np.where(self.drawn < 0, self.scores.logprobs[self.scores.positions], drawn)
+
+    def replacements(self) -> list[Replacement]:
+        """The splices into the text that was read, ascending."""
+        document = self.document
+        texts = {**self.changed, **dict.fromkeys(self.dropped.tolist(), "")}
+        return [
+            Replacement(int(document.starts[position]), int(document.ends[position]), texts[position])
+            for position in sorted(texts)
+        ]
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """Edited documents, in the order they were given.
+
+    Attributes:
+        documents: one a text.
+        generation: that made them.
+        stats: counts over all of them.
+    """
+
+    documents: list[EditedDocument]
+    generation: int
+    stats: EditStats
+    _aligner: Aligner
+
+    @property
+    def texts(self) -> list[str | None]:
+        """The texts now."""
+        return [document.text for document in self.documents]
+
+    @property
+    def edits(self) -> list[tuple[Edit, ...]]:
+        """Differences of each text from its source."""
+        return [document.table.edits if document.table else () for document in self.documents]
+
+    def revert(self) -> list[str | None]:
+        """The source texts, exactly."""
+        return [document.table.revert() if document.table else None for document in self.documents]
+
+    def tokens(self, index: int) -> list[TokenView]:
+        """What became of each token of one text; empty where it was not read."""
+        reading = self.documents[index].reading
+        return list(self._views(reading)) if reading else []
+
+    def _views(self, reading: Reading) -> Iterator[TokenView]:
+        document, scores = reading.document, reading.scores
+        row_of = {int(position): row for row, position in enumerate(scores.positions)}
+        dropped = set(reading.dropped.tolist())
+        for position in range(len(document)):
+            start, end = int(document.starts[position]), int(document.ends[position])
+            logprob = float(scores.logprobs[position])
+            row = row_of.get(position)
+            yield TokenView(
+                text=document.text[start:end],
+                start=start,
+                end=end,
+                probability=None if np.isnan(logprob) else float(np.exp(logprob)),
+                selected=row is not None,
+                dropped=position in dropped,
+                replacement="" if position in dropped else reading.changed.get(position),
+                candidates=() if row is None else self._candidates(scores, row),
+                ineligible=CAUSES.get(int(document.causes[position])),
+            )
+
+    def _candidates(self, scores: DocumentScores, row: int) -> tuple[tuple[str | None, float], ...]:
+        return tuple(
+            (self._aligner.surface(int(token_id)).text, float(np.exp(logprob)))
+            for token_id, logprob in zip(scores.candidate_ids[row], scores.candidate_logprobs[row], strict=True)
+            if np.isfinite(logprob)
+        )
