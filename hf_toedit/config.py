@@ -22,7 +22,7 @@ SAMPLERS = ("top-k", "top-p", "rejection")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 PROTECT_PATTERNS: dict[str, str] = {
-    "numbers": r"[+-]?\d+(?:[.,:/]\d+)*%?",
+    "numbers": r"[+-]?\d+(?:[.,:/]\d+)*(?:[eE][+-]?\d+)?%?",
     "urls": r"(?:https?|ftp)://[^\s<>\"']+|www\.[^\s<>\"']+",
     "emails": r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
     "code": r"(?ms:^[ \t]*(`{3,}(?=[^`\n]*$)|~{3,}).*?(?:^[ \t]*\1|\Z))"
@@ -91,7 +91,8 @@ class EditConfig(_Config):
         temperature: divides the log-probabilities of the candidates.
         exclude_original: never draw the token that was there.
         drop_below: tokens with p below it are deleted; None deletes none.
-        protect: names of `PROTECT_PATTERNS`, or `re:PATTERN`; tokens that touch a match are never edited.
+        protect: names of `PROTECT_PATTERNS`, or `re:PATTERN`; tokens that touch a match, or the
+            character on either side of it, are never edited.
         seed: any integer; draws depend on (seed, generation, document text, token position) only.
     """
 
@@ -201,6 +202,15 @@ class RunConfig(_Config):
         _check_number("generations", self.generations, 1, 32_767, whole=True)
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain values only, and `1e-3` is a number, as it is on the command line."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
 def load_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML file of names and values.
 
@@ -208,7 +218,7 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
         UsageError: the file cannot be read, or is not a mapping.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise UsageError(f"cannot read settings from {path}: {error.strerror}. Check the path.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

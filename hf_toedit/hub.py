@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, scan_cache_dir, snapshot_download
 from huggingface_hub.errors import (
+    CacheNotFound,
     GatedRepoError,
     HfHubHTTPError,
     LocalEntryNotFoundError,
@@ -44,11 +45,26 @@ def pinned_sha(repo_type: str, repo_id: str, revision: str | None, error_type: t
             f"a private one needs `hf auth login`."
         ) from error
     except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
-        reason = error
-    try:
-        return Path(snapshot_download(repo_id, repo_type=repo_type, revision=revision, local_files_only=True)).name
-    except (LocalEntryNotFoundError, OSError, ValueError) as error:
+        reason: Exception = error
+    cached = _cached_sha(repo_type, repo_id, revision)
+    if cached is None:
         raise error_type(
             f"cannot reach the Hub for {named}, and it is not in the local cache ({type(reason).__name__}). "
             f"Check the name and the connection, or name a local path."
-        ) from error
+        ) from reason
+    return cached
+
+
+def _cached_sha(repo_type: str, repo_id: str, revision: str | None) -> str | None:
+    """The commit of a repository in the local cache: the one asked for, else the one that came last."""
+    try:
+        return Path(snapshot_download(repo_id, repo_type=repo_type, revision=revision, local_files_only=True)).name
+    except (LocalEntryNotFoundError, OSError, ValueError):
+        if revision is not None:
+            return None
+    try:
+        repos = [repo for repo in scan_cache_dir().repos if (repo.repo_type, repo.repo_id) == (repo_type, repo_id)]
+    except CacheNotFound:
+        return None
+    commits = [commit for repo in repos for commit in repo.revisions]
+    return max(commits, key=lambda commit: commit.last_modified).commit_hash if commits else None

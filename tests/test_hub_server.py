@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from tests.hub_server import Account, HubServer
 
 ROW_CARD = b"""---

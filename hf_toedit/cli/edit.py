@@ -81,7 +81,7 @@ def _run(
 
     folder = RunFolder(output)
     folder.check()
-    quiet_libraries(show_progress=not quiet)
+    quiet_libraries(show_progress=not quiet, quiet=quiet)
     from hf_toedit.cards.card import render_card
     from hf_toedit.cli.output import EditProgress
     from hf_toedit.editing.editor import ToEditor

@@ -21,7 +21,9 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ToEditError as error:
-            click.echo(f"Error: {error}", err=True)
+            from hf_toedit.cli.output import printable
+
+            click.echo(f"Error: {printable(str(error))}", err=True)  # it may name columns of a dataset, or quote it
             ctx.exit(error.exit_code)
 
 

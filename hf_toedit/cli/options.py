@@ -34,8 +34,14 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: str | None) -> No
         return
     known = {_setting(option): option for option in ctx.command.params if option.name != "config"}
     defaults = {}
+    group = ctx.parent.command if ctx.parent else None
+    others = group.commands.values() if isinstance(group, click.Group) else ()
+    elsewhere = {_setting(option) for command in others for option in command.params}
     for name, value in load_yaml(path).items():
-        option = known.get(str(name).replace("-", "_"))
+        setting = str(name).replace("-", "_")
+        option = known.get(setting)
+        if option is None and setting in elsewhere:
+            continue
         if option is None:
             raise UsageError(f"unknown setting {str(name)!r} in {path}.{did_you_mean(str(name), known)}")
         several = getattr(option, "multiple", False) and isinstance(value, str)
@@ -54,7 +60,8 @@ config_option = click.option(
     is_eager=True,
     expose_value=False,
     callback=_read_config,
-    help="YAML file of options (names as here, without dashes); the command line wins over it.",
+    help="YAML file of options (names as here, without dashes; those of other commands are passed over); "
+    "the command line wins over it.",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -122,14 +129,21 @@ def prior_config(options: dict[str, Any]) -> PriorConfig:
     )
 
 
-def quiet_libraries(show_progress: bool) -> None:
-    """Keep the chatter of `datasets` and `transformers` out of ours, and their progress bars where no one looks."""
+def quiet_libraries(show_progress: bool, quiet: bool = False) -> None:
+    """Keep the chatter of `datasets` and `transformers` out of ours, and their progress bars where no one looks.
+
+    Args:
+        show_progress: leave the progress bars of `datasets` to a terminal.
+        quiet: keep our own warnings back as well.
+    """
     import logging
     import sys
 
     import datasets
     import transformers
 
+    if quiet:
+        logging.getLogger("hf_toedit").setLevel(logging.ERROR)
     datasets.logging.set_verbosity(logging.CRITICAL)  # it logs what it raises, and ours says it once
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

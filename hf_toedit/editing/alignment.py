@@ -105,12 +105,15 @@ class Aligner:
             surface = self._surfaces[token_id] = self._spell(token_id)
         return surface
 
-    def admissible(self, original_ids: np.ndarray, candidate_ids: np.ndarray) -> np.ndarray:
+    def admissible(
+        self, original_ids: np.ndarray, candidate_ids: np.ndarray, exclude_original: bool = False
+    ) -> np.ndarray:
         """Which candidates may stand where the original tokens stood.
 
         Args:
             original_ids: int `[m]`.
             candidate_ids: int `[m, k]`.
+            exclude_original: leave out candidates that spell what the original spells.
 
         Returns:
             bool `[m, k]`: whole, valid UTF-8, not empty, not special or added, and joining like the original.
@@ -121,7 +124,12 @@ class Aligner:
         joins = np.array([surface.joins for surface in surfaces], dtype=bool)
         original_joins = np.array([self.surface(int(token_id)).joins for token_id in original_ids], dtype=bool)
         columns = columns.reshape(candidate_ids.shape)
-        return whole[columns] & (joins[columns] == original_joins[:, None])
+        allowed = whole[columns] & (joins[columns] == original_joins[:, None])
+        if exclude_original:
+            texts = np.array([surface.text for surface in surfaces], dtype=object)
+            originals = np.array([self.surface(int(token_id)).text for token_id in original_ids], dtype=object)
+            allowed &= texts[columns] != originals[:, None]
+        return allowed
 
     def _document(self, text: str, encoding: Any) -> Document:
         ids = np.array(encoding.ids, dtype=np.int32)

@@ -153,9 +153,7 @@ class ToEditor:
         config = self.config
         positions = scores.positions
         originals = document.ids[positions]
-        admissible = self._aligner.admissible(originals, scores.candidate_ids)
-        if config.exclude_original:
-            admissible &= scores.candidate_ids != originals[:, None]
+        admissible = self._aligner.admissible(originals, scores.candidate_ids, config.exclude_original)
         uniforms = KeyedUniforms(config.seed, generation, document.text)
         drawn = draw(config, uniforms, positions, scores.candidate_ids, scores.candidate_logprobs, admissible)
         changed = {}

@@ -65,7 +65,7 @@ class Protector:
         self._patterns: list[re.Pattern[str]] = [protect_regex(pattern) for pattern in patterns]
 
     def protected(self, text: str, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Which character spans touch a protected one.
+        """Which character spans touch a protected one, or stand right beside it.
 
         Args:
             text: the document.
@@ -82,7 +82,8 @@ class Protector:
         inside = np.zeros(len(text) + 1, dtype=np.int64)
         for pattern in self._patterns:
             for match in pattern.finditer(text):
-                inside[match.start() + 1 : match.end() + 1] = 1
+                # One character more on either side: a new token must not grow what it stands beside ("5" to "50").
+                inside[max(match.start(), 1) : match.end() + 2] = 1
         counts = np.cumsum(inside)
         return counts[ends] > counts[starts]
 

@@ -3,8 +3,11 @@
 Documents are scored in packs without padding or, where an architecture cannot be packed, one window at a time.
 
 The head runs in chunks of rows, so that no logits of a whole pack exist; it, the logsumexp and the comparison with the
-threshold are in float32 whatever the dtype of the body. Results of one document do not depend on its neighbours: packs
-are padded to a multiple of `_ROWS`, from where on a matrix product gives each row the same bits in float32 on a CPU.
+threshold are in float32 whatever the dtype of the body.
+
+In float32 on a CPU, results of one document do not depend on its neighbours, to the last bit. Two things would make
+them: a matrix product of few rows takes another path than one of many, and elementwise functions treat the last few
+elements of each thread's share unlike the others. Padding packs (`_padded_length`) rules out both.
 """
 
 from __future__ import annotations
@@ -28,7 +31,12 @@ from hf_toedit.priors.packing import Piece, Window, packs, pieces, windows
 
 logger = logging.getLogger(__name__)
 
-_ROWS = 16
+_ROWS = 32
+"""Rows of a matrix product, and vector elements of an elementwise function, are dealt with by multiples of this."""
+
+_SHARE = 32_768
+"""Elements below which torch gives an elementwise function to fewer threads than there are."""
+
 _BUDGET = {"cpu": 2048, "cuda": 16_384}
 _PROBE_TOKENS = 24
 _EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts")
@@ -104,13 +112,22 @@ class TransformersPrior:
         positions = [np.arange(piece.start, piece.stop) for piece in pack]
         if not self.packed:
             return self._body(input_ids=self._tensor(ids), use_cache=False).last_hidden_state[0]
-        padding = np.zeros(-sum(len(piece) for piece in pack) % _ROWS, dtype=np.int64)
+        length = sum(len(piece) for piece in pack)
+        padding = np.zeros(self._padded_length(length) - length, dtype=np.int64)
         with attention.running(pack):
             return self._body(
                 input_ids=self._tensor([*ids, padding]),
                 position_ids=self._tensor([*positions, padding]),
                 use_cache=False,
             ).last_hidden_state[0]
+
+    def _padded_length(self, length: int) -> int:
+        """Length with which every thread's share of any activation is whole vectors; as it is on a GPU."""
+        if self.device.type != "cpu":
+            return length
+        threads = torch.get_num_threads()
+        least = max(length, -(-_SHARE * threads // self._model.config.get_text_config().hidden_size))
+        return least + -least % (_ROWS * threads)
 
     def _input(self, piece: Piece, document: Document) -> np.ndarray:
         """Token ids at the piece's input positions: BOS, where there is one, is position 0 of a window."""
@@ -149,12 +166,14 @@ class TransformersPrior:
     @torch.inference_mode()
     def _check(self) -> None:
         """Compare this prior's logits, packed and causal, with what the model itself answers; fall back or refuse."""
-        ids = np.arange(_PROBE_TOKENS) * 7919 % min(self._head.vocab_size, self.tokenizer.get_vocab_size())
+        ids = np.arange(_PROBE_TOKENS) * 7919 % (min(self._head.vocab_size, self.tokenizer.get_vocab_size()) - 1)
         reference = self._own_logits(ids)
         half = _PROBE_TOKENS // 2
         scale = 1 + reference.abs().max()
         tolerance = scale * (1e-4 if self._model.dtype == torch.float32 else 3e-2)
-        if (self._own_logits(ids[:half]) - reference[:half]).abs().max() > tolerance:
+        # Of the same length, so that a causal model computes the first half in the very same way.
+        changed = self._own_logits(np.concatenate([ids[:half], ids[half:] + 1]))
+        if (changed - reference)[:half].abs().max() > 1e-6 * scale:
             raise PriorError(
                 f"prior {self.name!r} is not a causal language model: its answer for a token depends on later "
                 f"tokens. Name a decoder-only model."

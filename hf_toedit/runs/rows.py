@@ -158,4 +158,6 @@ def _with_texts(table: pa.Table, text_column: str, texts: list[str | None]) -> p
 def _kind_name(feature: object) -> str:
     if isinstance(feature, Value):
         return feature.dtype
+    if isinstance(feature, dict):
+        return "a struct"
     return "a list" if isinstance(feature, List | LargeList) else f"a {type(feature).__name__}"

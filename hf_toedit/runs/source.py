@@ -67,10 +67,10 @@ def open_source(config: SourceConfig) -> Source:
         SourceError: it does not exist, cannot be read, or holds no rows.
     """
     path = Path(config.source).expanduser()
-    if glob.has_magic(config.source) or path.is_file():
-        opened, revision = _open_files(config)
-    elif path.is_dir():
+    if path.is_dir():
         opened, revision = _open_folder(path, config)
+    elif glob.has_magic(config.source) or path.is_file():
+        opened, revision = _open_files(config)
     elif config.source == "sample":
         opened, revision = _open_files(SourceConfig(str(sample.path())))
     elif re.fullmatch(r"[\w.-]+/[\w.-]+", config.source) and path.suffix not in _FORMATS:
@@ -82,8 +82,9 @@ def open_source(config: SourceConfig) -> Source:
 
 
 def _open_files(config: SourceConfig) -> tuple[DatasetDict, str]:
-    files = sorted(glob.glob(str(Path(config.source).expanduser()), recursive=True))
-    files = [file for file in files if Path(file).is_file()]
+    named = str(Path(config.source).expanduser())
+    found = [named] if Path(named).is_file() else sorted(glob.glob(named, recursive=True))
+    files = [file for file in found if Path(file).is_file()]
     if not files:
         raise SourceError(f"no file matches {config.source!r}. Check the pattern.")
     kinds = {_format(Path(file)) for file in files}
@@ -92,8 +93,9 @@ def _open_files(config: SourceConfig) -> tuple[DatasetDict, str]:
     kind = kinds.pop()
     if all(Path(file).stat().st_size == 0 for file in files):
         raise SourceError(f"{config.source} has no rows: the file is empty.")
-    options = {"sep": "\t"} if Path(files[0]).suffix == ".tsv" else {}
-    return _loaded(config, kind, data_files=files, **options), _fingerprint([Path(file) for file in files])
+    options = {"sep": "\t"} if _suffix(Path(files[0])) == ".tsv" else {}
+    literal = [glob.escape(file) for file in files]  # `datasets` takes every name for a pattern
+    return _loaded(config, kind, data_files=literal, **options), _fingerprint([Path(file) for file in files])
 
 
 def _open_folder(path: Path, config: SourceConfig) -> tuple[DatasetDict | Dataset, str]:
@@ -127,7 +129,7 @@ def _loaded(config: SourceConfig, what: str, **options: object) -> DatasetDict:
 
 def _unreadable(config: SourceConfig, error: Exception) -> SourceError:
     cause = error.__cause__ or error
-    return SourceError(f"cannot read {config.source!r}: {_one_line(cause)} Check the file, or mend it and try again.")
+    return SourceError(f"cannot read {config.source!r}: {_one_line(cause)} Mend the file, or name another.")
 
 
 def _splits(opened: DatasetDict | Dataset, config: SourceConfig) -> dict[str, Dataset]:
@@ -143,18 +145,22 @@ def _splits(opened: DatasetDict | Dataset, config: SourceConfig) -> dict[str, Da
 
 
 def _format(file: Path) -> str:
-    suffix = Path(file.stem).suffix if file.suffix in _COMPRESSIONS else file.suffix
-    if suffix.lower() not in _FORMATS:
+    suffix = _suffix(file)
+    if suffix not in _FORMATS:
         raise SourceError(
             f"cannot tell the format of {str(file)!r}. Known endings: {', '.join(_FORMATS)}; "
             f"and {', '.join(_COMPRESSIONS)} behind them."
         )
-    return _FORMATS[suffix.lower()]
+    return _FORMATS[suffix]
 
 
 def _is_data(file: Path) -> bool:
-    suffix = Path(file.stem).suffix if file.suffix in _COMPRESSIONS else file.suffix
-    return suffix.lower() in _FORMATS
+    return _suffix(file) in _FORMATS
+
+
+def _suffix(file: Path) -> str:
+    """The ending that tells the format, behind which one of a compression may stand."""
+    return (Path(file.stem).suffix if file.suffix in _COMPRESSIONS else file.suffix).lower()
 
 
 def _fingerprint(files: list[Path]) -> str:

@@ -46,6 +46,11 @@ class RunFolder:
             raise RunError(f"{self.root} is a file. Name a folder for the run with -o.")
         if self.root.is_dir() and any(self.root.iterdir()) and not (self.root / PLAN).exists():
             raise RunError(f"folder {self.root} is not empty and holds no run. Name a new folder with -o.")
+        standing = next(parent for parent in (self.root, *self.root.absolute().parents) if parent.exists())
+        if not standing.is_dir():
+            raise RunError(f"cannot make {self.root}: {standing} is a file. Name a folder for the run with -o.")
+        if not os.access(standing, os.W_OK | os.X_OK):
+            raise RunError(f"cannot write {self.root}: the folder {standing} cannot be written. Name another with -o.")
 
     def check_empty(self) -> None:
         """Refuse a folder in which anything lies.

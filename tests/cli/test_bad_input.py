@@ -1,0 +1,284 @@
+"""Whatever is wrong, one clear line says so, with the right exit code, and nothing is lost or overwritten."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from datasets import Dataset, Features, Value
+
+from tests.cli.command import HfToEdit, eager, prior
+from tests.cli.fixtures import load, parquet, rows, stories
+from tests.conftest import shared
+
+Make = Callable[[Path], object]
+
+
+def _written(name: str, content: bytes) -> Make:
+    def make(folder: Path) -> Path:
+        (folder / name).write_bytes(content)
+        return folder / name
+
+    return make
+
+
+def _rows_of(**columns: list) -> Make:
+    def make(folder: Path) -> Path:
+        Dataset.from_dict(columns).to_parquet(folder / "a.parquet")
+        return folder / "a.parquet"
+
+    return make
+
+
+def _no_rows(folder: Path) -> Path:
+    Dataset.from_dict({"text": []}, features=Features({"text": Value("string")})).to_parquet(folder / "a.parquet")
+    return folder / "a.parquet"
+
+
+def _an_empty_split(folder: Path) -> Path:
+    _no_rows(folder).rename(folder / "test.parquet")
+    Dataset.from_dict({"text": ["a"]}).to_parquet(folder / "train.parquet")
+    return folder
+
+
+def _truncated(folder: Path) -> Path:
+    path = Path(str(_rows_of(text=stories(3))(folder)))
+    path.write_bytes(path.read_bytes()[:-200])
+    return path
+
+
+def _two_formats(folder: Path) -> Path:
+    for name in ("a.csv", "a.txt"):
+        (folder / name).write_text("text\nx\n")
+    return folder / "a.*"
+
+
+_LINE = json.dumps({"text": "Once upon a time."}).encode() + b"\n"
+_CORRUPT_GZ = gzip.compress(_LINE * 200)[:60]
+
+SOURCES: dict[str, tuple[Make, list[str]]] = {
+    "missing file": (lambda folder: folder / "a.parquet", ["no file or folder", "a.parquet"]),
+    "unknown extension": (_written("a.docx", b"x"), ["cannot tell the format", "a.docx", ".jsonl"]),
+    "glob without match": (lambda folder: folder / "*.csv", ["no file matches", "*.csv"]),
+    "two formats": (_two_formats, ["several formats (csv, text)"]),
+    "no data in the folder": (lambda folder: folder, ["holds no dataset"]),
+    "no such column": (_rows_of(texts=["a"], n=[1]), ["no column 'text'. Did you mean 'texts'?", "--text-column"]),
+    "escapes in names": (_rows_of(**{"\x1b[2J": ["a"], "b\nc": ["d"]}), [r"Known: \x1b[2J, b⏎c."]),
+    "integers": (_rows_of(text=[1], body=["a"]), ["column 'text' holds int64, not text", "Text columns: body."]),
+    "lists": (_rows_of(text=[["a"]]), ["column 'text' holds a list, not text", "has no text column"]),
+    "structs": (_rows_of(text=[{"a": "b"}]), ["column 'text' holds a struct, not text"]),
+    "no rows": (_no_rows, ["has no rows"]),
+    "one split without rows": (_an_empty_split, ["a split without any"]),
+    "empty jsonl": (_written("a.jsonl", b""), ["has no rows"]),
+    "malformed jsonl": (_written("a.jsonl", _LINE * 2 + b'{"text": \n'), ["cannot read", "a.jsonl"]),
+    "truncated parquet": (_truncated, ["cannot read", "a.parquet"]),
+    "no parquet at all": (_written("a.parquet", b"PAR1"), ["cannot read", "a.parquet"]),
+    "corrupt gzip": (_written("a.jsonl.gz", _CORRUPT_GZ), ["cannot read", "a.jsonl.gz"]),
+    "not gzip": (_written("a.jsonl.gz", _LINE), ["cannot read", "a.jsonl.gz"]),
+    "log column in use": (_rows_of(text=["a"], toedit=["b"]), ["already has a column 'toedit'", "--edit-log-column"]),
+}
+
+
+@pytest.mark.parametrize("case", SOURCES)
+def test_source(case: str, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    make, expected = SOURCES[case]
+    (tmp_path / "in").mkdir()
+    said = hf_toedit.fails("edit", make(tmp_path / "in"), "-o", tmp_path / "run", *prior())
+    assert all(fragment in said for fragment in expected), said
+    assert not (tmp_path / "run").exists()
+
+
+WRONG_USE: dict[str, tuple[list[str], list[str]]] = {
+    "threshold": (["--threshold", "1.5"], ["threshold 1.5 is out of range", "between 0 and 1"]),
+    "nan": (["--threshold", "nan"], ["threshold nan is out of range"]),
+    "temperature": (["--temperature", "0"], ["temperature 0.0 is out of range"]),
+    "top k": (["--top-k", "0"], ["top_k 0 is out of range"]),
+    "top p": (["--top-p", "1.1"], ["top_p 1.1 is out of range"]),
+    "drop below": (["--drop-below", "-1"], ["drop_below -1.0 is out of range"]),
+    "generations": (["--generations", "0"], ["generations 0 is out of range"]),
+    "limit": (["--limit", "0"], ["limit 0 is out of range"]),
+    "not a number": (["--threshold", "high"], ["--threshold", "'high' is not a valid float"]),
+    "token budget": (["--token-budget", "0"], ["--token-budget"]),
+    "preset": (["--preset", "toedt"], ["--preset", "'toedt'", "up_revise"]),
+    "device": (["--device", "gpu"], ["device 'gpu' is not one of"]),
+    "protect": (["--protect", "number"], ["unknown protect pattern 'number'. Did you mean 'numbers'?"]),
+    "regex": (["--protect", "re:("], ["not a valid regular expression"]),
+    "option": (["--treshold", "1"], ["--treshold", "--threshold"]),
+    "config missing": (["--config", "nope.yaml"], ["cannot read settings from nope.yaml"]),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_USE)
+def test_wrong_use(case: str, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    options, expected = WRONG_USE[case]
+    said = hf_toedit.fails("edit", "sample", "-o", tmp_path / "run", *prior(), *options, code=2)
+    assert all(fragment in said for fragment in expected), said
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_command(hf_toedit: HfToEdit) -> None:
+    assert "'edti'" in hf_toedit.fails("edti", code=2)
+
+
+@pytest.fixture(scope="module")
+def priors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of models that cannot be priors, with a real tokenizer beside them."""
+    import torch
+    from transformers import (
+        AutoModelForCausalLM,
+        BertConfig,
+        BertForMaskedLM,
+        ByT5Tokenizer,
+        T5Config,
+        T5ForConditionalGeneration,
+    )  # fmt: skip
+
+    stories260k, root = shared("models/stories260K"), tmp_path_factory.mktemp("priors")
+
+    def folder(name: str) -> Path:
+        (root / name).mkdir()
+        for file in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copyfile(stories260k / file, root / name / file)
+        return root / name
+
+    def copy(name: str) -> Path:
+        for file in ("config.json", "model.safetensors"):
+            shutil.copyfile(stories260k / file, folder(name) / file if file == "config.json" else root / name / file)
+        return root / name
+
+    small = {"vocab_size": 512, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    BertForMaskedLM(BertConfig(**small, intermediate_size=8)).save_pretrained(folder("encoder"))
+    T5ForConditionalGeneration(T5Config(vocab_size=512, d_model=8, d_ff=8, num_layers=1, num_heads=1)).save_pretrained(
+        folder("encoder-decoder")
+    )
+    slow = copy("slow")
+    (slow / "tokenizer.json").unlink()
+    ByT5Tokenizer().save_pretrained(slow)
+    pickled = copy("pickled")
+    (pickled / "model.safetensors").unlink()
+    torch.save(AutoModelForCausalLM.from_pretrained(stories260k).state_dict(), pickled / "pytorch_model.bin")
+    remote = copy("remote")
+    config = {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.Own"}}
+    (remote / "config.json").write_text(json.dumps(config))
+    (remote / "own.py").write_text(f"open({str(root / 'ran')!r}, 'w')\nclass OwnConfig: pass\nclass Own: pass\n")
+    (copy("broken") / "model.safetensors").write_bytes(b"\0" * 100)
+    (copy("no config") / "config.json").unlink()
+    return root
+
+
+PRIORS: dict[str, list[str]] = {
+    "slow": ["has no fast tokenizer"],
+    "encoder": ["not a causal language model"],
+    "encoder-decoder": ["is an encoder-decoder model (t5)"],
+    "pickled": ["safetensors"],
+    "remote": ["--trust-remote-code"],
+    "broken": ["cannot load the model"],
+    "no config": ["is not a model folder"],
+    "missing/folder/here": ["no prior folder"],
+}
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_prior(name: str, priors: Path, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    said = hf_toedit.fails("edit", "sample", "-o", tmp_path / "run", "--prior", priors / name, "--limit", 1)
+    assert all(fragment in said for fragment in PRIORS[name]), said
+    assert not (tmp_path / "run").exists()
+    assert not (priors / "ran").exists()
+
+
+def test_an_unknown_prior_without_a_network(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    said = hf_toedit.fails("edit", "sample", "-o", tmp_path / "run", "--prior", "org/absent")
+    assert "cannot reach the Hub for prior 'org/absent'" in said
+
+
+@pytest.mark.parametrize("documents", [[None, None], ["", None], [""]])
+def test_rows_without_text_pass_through(documents: list[str | None], hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    rows(documents).to_parquet(tmp_path / "a.parquet")
+    done = hf_toedit("edit", tmp_path / "a.parquet", "-o", tmp_path / "run", *prior(), "--json")
+    assert (done.code, done.stderr) == (0, "")
+    figures = done.json["generations"][0]
+    skipped = {"null": documents.count(None), "empty": documents.count("")}
+    assert figures["num_rows_skipped"] == {cause: count for cause, count in skipped.items() if count}
+    assert (figures["num_rows"], figures["num_tokens"]) == (len(documents), 0)
+    assert load(tmp_path / "run")["train"]["text"] == documents
+
+
+class TestOutput:
+    """Folders that cannot take the run."""
+
+    def test_another_run(self, hf_toedit: HfToEdit, source: Path, run: Path) -> None:
+        before = parquet(run)
+        asked = ["edit", source, "-o", run, *eager(), "--generations", 3]
+        said = hf_toedit.fails(*asked, "--seed", 5, "--top-k", 9)
+        assert "edit.seed: 0, not 5" in said
+        assert "edit.top_k: 8, not 9" in said
+        assert "run.generations: 3, not 4" in hf_toedit.fails(*asked[:-1], 4)
+        assert parquet(run) == before
+
+    def test_another_source(self, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+        path = tmp_path / "a.parquet"
+        rows(stories(2)).to_parquet(path)
+        run = hf_toedit.edit(path, tmp_path / "run")
+        rows(stories(3)).to_parquet(path)
+        said = hf_toedit.fails("edit", path, "-o", run, *eager())
+        assert "source_revision" in said
+        assert len(load(run)["train"]) == 2
+
+    def test_other_files(self, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+        (tmp_path / "mine.txt").write_text("mine")
+        assert "not empty and holds no run" in hf_toedit.fails("edit", "sample", "-o", tmp_path, *prior())
+        assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+    def test_a_file(self, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+        (tmp_path / "mine.txt").write_text("mine")
+        assert "is a file" in hf_toedit.fails("edit", "sample", "-o", tmp_path / "mine.txt", *prior())
+        said = hf_toedit.fails("edit", "sample", "-o", tmp_path / "mine.txt/run", *prior(), "--limit", 1)
+        assert "mine.txt" in said
+        assert (tmp_path / "mine.txt").read_text() == "mine"
+
+    def test_a_full_disk(self, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+        rows(stories(40, length=2000)).to_parquet(tmp_path / "a.parquet")
+        whole = hf_toedit.edit(tmp_path / "a.parquet", tmp_path / "whole", "--generations", 2)
+        sizes = [len(data) for data in parquet(whole).values()]
+        with _mounted(tmp_path / "small", f"size={sizes[0] + 40_000}") as small:
+            asked = "edit", tmp_path / "a.parquet", "-o", small / "run", *eager(), "--generations", 2, "--quiet"
+            said = hf_toedit.fails(*asked)
+            assert "no space left on the device" in said
+            first = "data/gen1/train-00000-of-00001.parquet"
+            assert parquet(small) == {f"run/{first}": parquet(whole)[first]}
+            assert not [path for path in small.rglob("*.tmp")]
+            _mount("-o", "remount,size=10m", small)
+            assert hf_toedit(*asked).code == 0
+            assert parquet(small / "run") == parquet(whole)
+
+    def test_a_read_only_folder(self, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+        with _mounted(tmp_path / "fixed", "size=1m") as fixed:
+            _mount("-o", "remount,ro", fixed)
+            said = hf_toedit.fails("edit", "sample", "-o", fixed / "run", *prior(), "--limit", 1)
+        assert "the folder cannot be written" in said
+
+
+@contextmanager
+def _mounted(path: Path, options: str) -> Iterator[Path]:
+    path.mkdir()
+    try:
+        _mount("-t", "tmpfs", "-o", options, "none", path)
+    except (OSError, subprocess.CalledProcessError) as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"a small file system cannot be mounted here: {error}")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+def _mount(*args: object) -> None:
+    subprocess.run(["mount", *map(str, args)], check=True, capture_output=True)

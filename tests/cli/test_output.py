@@ -1,0 +1,147 @@
+"""What the command prints: figures as JSON, differences as text, progress only where someone looks."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from datasets import Dataset
+
+from hf_toedit import __version__
+from tests.cli.command import Finished, HfToEdit, eager
+from tests.cli.fixtures import ODD, load, stories
+
+ESCAPES = "\x1b]0;owned\x07\x1b[2J\x08\x9b31m \u202e\u2066\r\n"
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stories, in which whoever wrote them tries to take over the terminal."""
+    path = tmp_path_factory.mktemp("hostile") / "a.parquet"
+    documents = [ESCAPES.join(re.split(r"(?<=\.)", story)) for story in stories(3)]
+    Dataset.from_dict({"text": [*documents, ESCAPES, *ODD]}).to_parquet(path)
+    return path
+
+
+def _assert_tame(done: Finished) -> None:
+    """Nothing but printable characters and ends of lines."""
+    unwanted = {character for character in done.stdout + done.stderr if not character.isprintable()} - {"\n"}
+    assert done.code == 0, done
+    assert unwanted <= {"\u200d", "\ufe0f", "\xa0"}, unwanted
+
+
+class TestEdit:
+    """`hf-toedit edit`."""
+
+    def test_json(self, hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+        done = hf_toedit("edit", source, "-o", tmp_path / "run", *eager(), "--generations", 2, "--json")
+        assert (done.code, done.stderr, done.json["run"]) == (0, "", str(tmp_path / "run"))
+        for figures, name in zip(done.json["generations"], ("gen1", "gen2"), strict=True):
+            rows = load(tmp_path / "run", name)["train"]
+            logs = rows["toedit"]
+            assert f"gen{figures['generation']}" == name
+            assert figures["num_rows"] == len(rows)
+            assert figures["num_rows_skipped"] == {"empty": 1, "null": 1}
+            for figure in ("num_tokens", "num_selected", "num_changed", "num_dropped"):
+                assert figures[figure] == sum(log[figure] for log in logs)
+            assert figures["selected_rate"] == figures["num_selected"] / figures["num_tokens"]
+            assert figures["changed_rate"] == figures["num_changed"] / figures["num_tokens"]
+            assert figures["tokens_per_second"] > 0
+
+    def test_text(self, hf_toedit: HfToEdit, hostile: Path, tmp_path: Path) -> None:
+        done = hf_toedit("edit", hostile, "-o", tmp_path / "run", *eager(), "--generations", 2)
+        _assert_tame(done)
+        lines = [line.split() for line in done.stdout.splitlines()]
+        assert lines[0][:3] == ["generation", "tokens", "selected"]
+        assert [line[0] for line in lines[1:3]] == ["1", "2"]
+        assert re.search(r"\[-.*?-\]\{\+.*?\+\}", done.stdout)
+        assert "Rows passed through unread: 2 (1 empty, 1 null)" in done.stdout
+        assert done.stdout.endswith(f"Run folder: {tmp_path / 'run'}\n")
+        assert done.stderr == ""
+
+
+class TestPreview:
+    """`hf-toedit preview`."""
+
+    def test_text(self, hf_toedit: HfToEdit, hostile: Path) -> None:
+        done = hf_toedit("preview", hostile, "-n", 9, "--candidates", *eager())
+        _assert_tame(done)
+        assert re.search(r"\[-.*?-\]\{\+.*?\+\}", done.stdout)
+        assert r"\x1b]0;owned\x07" in done.stdout
+        assert "row 4 · null" in done.stdout
+        assert "row 5 · empty" in done.stdout
+        assert done.stderr == ""
+
+    def test_json(self, hf_toedit: HfToEdit, hostile: Path, tmp_path: Path) -> None:
+        done = hf_toedit("preview", hostile, "-n", 6, "--candidates", "--json", *eager())
+        rows = done.json["rows"]
+        texts = Dataset.from_parquet(str(hostile), cache_dir=str(tmp_path))["text"][:6]
+        assert [row["before"] for row in rows] == texts
+        assert [row["skipped"] for row in rows] == [None] * 4 + ["null", "empty"]
+        assert [row["before"] != row["after"] for row in rows] == [row["edits"] != [] for row in rows]
+        for row in rows[:3]:
+            assert len(row["selected"]) == row["num_selected"]
+            for token in row["selected"]:
+                assert row["before"][token["start"] :].startswith(token["text"])
+                assert 0.9 <= token["probability"] <= 1
+                assert 1 <= len(token["candidates"]) <= 8
+            assert row["num_changed"] == sum(token["replacement"] is not None for token in row["selected"])
+        assert done.json["stats"]["num_rows"] == 6
+
+    def test_shows_what_edit_does_and_writes_nothing(
+        self, hf_toedit: HfToEdit, source: Path, run: Path, tmp_path: Path
+    ) -> None:
+        before = {path: path.stat().st_mtime_ns for path in source.parent.rglob("*")}
+        done = hf_toedit("preview", source, "-n", 14, "--json", *eager(), cwd=tmp_path)
+        assert [row["after"] for row in done.json["rows"]] == load(run, "gen1")["train"]["text"]
+        assert list(tmp_path.iterdir()) == []
+        assert {path: path.stat().st_mtime_ns for path in before} == before
+
+    def test_rows_are_limited(self, hf_toedit: HfToEdit, source: Path) -> None:
+        for options, count in ((("-n", 1), 1), (("-n", 4, "--limit", 2), 2), ((), 5)):
+            done = hf_toedit("preview", source, "--json", *options, *eager())
+            assert len(done.json["rows"]) == count
+
+
+def test_progress_is_shown_on_a_terminal_alone(source: Path, tmp_path: Path) -> None:
+    """The real console script: colours and a bar on a terminal."""
+    asked = ["edit", str(source), "-o", str(tmp_path / "run"), *eager(), "--generations", "2"]
+    said, code = _in_terminal(Path(sys.executable).with_name("hf-toedit"), *asked)
+    assert code == 0, said
+    assert "tokens/s" in said
+    assert "\x1b[" in said
+    assert "[-" not in said
+    quiet, code = _in_terminal(Path(sys.executable).with_name("hf-toedit"), *asked, "--quiet")
+    assert (quiet, code) == ("", 0)
+
+
+def _in_terminal(*command: object) -> tuple[str, int]:
+    terminal, inside = pty.openpty()
+    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+    env = {name: value for name, value in env.items() if name not in ("CI", "NO_COLOR")}
+    with subprocess.Popen([str(part) for part in command], stdin=inside, stdout=inside, stderr=inside, env=env) as done:
+        os.close(inside)
+        said = b""
+        try:
+            while part := os.read(terminal, 65536):
+                said += part
+        except OSError:  # how Linux says that the other end is closed
+            pass
+    os.close(terminal)
+    return said.decode(), done.returncode
+
+
+@pytest.mark.parametrize("command", [["hf-toedit"], ["python", "-m", "hf_toedit"]])
+def test_version_and_streams_of_the_installed_command(command: list[str]) -> None:
+    command = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
+    done = subprocess.run([*command, "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip().endswith(__version__)
+    done = subprocess.run([*command, "edit", "sample"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Error: Missing option '-o'" in done.stderr

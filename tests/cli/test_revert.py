@@ -1,0 +1,115 @@
+"""`hf-toedit revert` gives the source back, from any one generation alone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from datasets import Dataset, DatasetDict, load_dataset
+
+from tests.cli.command import HfToEdit
+from tests.cli.fixtures import FEATURES, load, parquet, rows, same, stories
+
+SHARD = "train-00000-of-00001.parquet"
+
+
+@pytest.fixture
+def original(source: Path, tmp_path: Path) -> Dataset:
+    return load_dataset("parquet", data_files=str(source), cache_dir=str(tmp_path / "cache"))["train"]
+
+
+def _revert(hf_toedit: HfToEdit, *args: object) -> None:
+    done = hf_toedit("revert", *args, "--quiet")
+    assert (done.code, done.stdout, done.stderr) == (0, "", ""), done
+
+
+@pytest.mark.parametrize("generation", [1, 2, 3])
+def test_each_generation_gives_the_source(
+    generation: int, hf_toedit: HfToEdit, run: Path, original: Dataset, tmp_path: Path
+) -> None:
+    _revert(hf_toedit, run, "-o", tmp_path / "out", "--generation", generation)
+    assert same(load(tmp_path / "out")["train"], original)
+    assert not same(load(run, f"gen{generation}")["train"].select_columns("text"), original.select_columns("text"))
+
+
+def test_one_file_of_one_generation_is_enough(
+    hf_toedit: HfToEdit, run: Path, original: Dataset, tmp_path: Path
+) -> None:
+    shutil.copy(run / "data/gen2" / SHARD, tmp_path / "elsewhere.parquet")
+    done = hf_toedit("revert", "elsewhere.parquet", "-o", "out", cwd=tmp_path)
+    assert (done.code, done.stdout) == (0, "Reverted 14 rows. Source rows: out\n"), done
+    assert same(load(tmp_path / "out")["train"], original)
+
+
+def test_dropped_tokens_and_other_names_come_back(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    """Every split, with columns named otherwise and tokens deleted."""
+    before = DatasetDict({"train": rows(stories(3)), "test": rows(stories(5)[3:])}).rename_column("text", "story")
+    before.save_to_disk(tmp_path / "source")
+    names = "--text-column", "story", "--edit-log-column", "log"
+    drops = "--preset", "low_drop_up_revise", "--drop-below", "0.02"
+    run = hf_toedit.edit(tmp_path / "source", tmp_path / "run", *names, *drops)
+    edited = load(run)
+    assert sum(log["num_dropped"] for log in edited["train"]["log"])
+    _revert(hf_toedit, run, "-o", tmp_path / "out")
+    after = load(tmp_path / "out")
+    assert all(same(after[split], before[split]) for split in before)
+    shutil.copy(run / "data/gen1" / SHARD, tmp_path / "file.parquet")
+    _revert(hf_toedit, tmp_path / "file.parquet", "-o", tmp_path / "again", *names)
+    assert parquet(tmp_path / "again").popitem()[1] == parquet(tmp_path / "out")[f"data/{SHARD}"]
+
+
+def test_the_report_is_json(hf_toedit: HfToEdit, run: Path, tmp_path: Path) -> None:
+    done = hf_toedit("revert", run, "-o", tmp_path / "out", "--json")
+    assert done.json == {"output": str(tmp_path / "out"), "num_rows": {"train": 14}}
+    assert done.stderr == ""
+
+
+def test_a_reverted_folder_can_be_edited_again(hf_toedit: HfToEdit, run: Path, tmp_path: Path) -> None:
+    _revert(hf_toedit, run, "-o", tmp_path / "out")
+    again = load(hf_toedit.edit(tmp_path / "out", tmp_path / "again"))["train"]
+    assert again.remove_columns("toedit").features == FEATURES
+    assert again["text"] == load(run, "gen1")["train"]["text"]
+
+
+class TestRefused:
+    """What cannot be reverted, and says so."""
+
+    def test_a_run_without_a_log(self, hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+        run = hf_toedit.edit(source, tmp_path / "run", "--no-edit-log")
+        assert load(run)["train"].features == FEATURES
+        assert "made with --no-edit-log" in hf_toedit.fails("revert", run, "-o", tmp_path / "out")
+        file = run / "data/gen1" / SHARD
+        assert "no column 'toedit'" in hf_toedit.fails("revert", file, "-o", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+    def test_a_generation_that_is_not_there(self, hf_toedit: HfToEdit, run: Path, tmp_path: Path) -> None:
+        said = hf_toedit.fails("revert", run, "-o", tmp_path / "out", "--generation", 4)
+        assert said == f"{run} has no generation 4; it has 1 to 3."
+        assert "no generation 0" in hf_toedit.fails("revert", run, "-o", tmp_path / "out", "--generation", 0)
+
+    def test_a_generation_of_a_file(self, hf_toedit: HfToEdit, run: Path, tmp_path: Path) -> None:
+        file = run / "data/gen1" / SHARD
+        said = hf_toedit.fails("revert", file, "-o", tmp_path / "out", "--generation", 1)
+        assert "is not a run folder" in said
+
+    def test_an_unfinished_generation(self, hf_toedit: HfToEdit, run: Path, tmp_path: Path) -> None:
+        half = shutil.copytree(run, tmp_path / "half")
+        (half / "data/gen3" / SHARD).unlink()
+        assert "generation 3" in hf_toedit.fails("revert", half, "-o", tmp_path / "out")
+
+    def test_rows_of_another_tool(self, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+        Dataset.from_dict({"text": ["a"], "toedit": ["b"]}).to_parquet(tmp_path / "a.parquet")
+        said = hf_toedit.fails("revert", tmp_path / "a.parquet", "-o", tmp_path / "out")
+        assert "column 'toedit' is not an edit log of hf-toedit" in said
+
+    def test_an_output_folder_in_use(self, hf_toedit: HfToEdit, run: Path, tmp_path: Path) -> None:
+        (tmp_path / "mine.txt").write_text("mine")
+        assert "is not an empty folder" in hf_toedit.fails("revert", run, "-o", tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+    def test_a_plan_changed_by_hand(self, hf_toedit: HfToEdit, run: Path, tmp_path: Path) -> None:
+        changed = shutil.copytree(run, tmp_path / "changed")
+        plan = changed / "toedit/plan.json"
+        plan.write_text(plan.read_text().replace('"seed": 0', '"seed": 1'))
+        assert "was changed by hand" in hf_toedit.fails("revert", changed, "-o", tmp_path / "out")

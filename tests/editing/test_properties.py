@@ -1,0 +1,306 @@
+"""The contracts of editing (DESIGN, section 5) over awkward texts, every kind of tokenizer and random settings.
+
+`HF_TOEDIT_EXAMPLES` says how many examples each of them gets; the default is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from hf_toedit.config import SAMPLERS, SELECT_MODES, EditConfig
+from hf_toedit.editing.alignment import CAUSES, Aligner, Document
+from hf_toedit.editing.editor import ToEditor
+from hf_toedit.editing.piece_table import Edit, PieceTable, Replacement
+from hf_toedit.editing.result import EditResult
+from hf_toedit.editing.selection import SelectionRule
+from hf_toedit.priors.base import DocumentScores
+from tests.conftest import texts
+from tests.editing.tokenizers import ALL_TOKENIZERS, tokenizer
+
+EXAMPLES = int(os.environ.get("HF_TOEDIT_EXAMPLES", "120"))
+NUM_CONFIGS = max(EXAMPLES // 20, 4)
+CANDIDATES = 12
+
+
+class HashPrior:
+    """A language model whose probabilities are hashes of a token, the one before it and its position.
+
+    A third of the tokens is nearly certain and a sixth hopeless. Candidates are any ids: special ones, parts of
+    characters, ids beyond the vocabulary.
+    """
+
+    name = "hash"
+    revision = "1"
+
+    def __init__(self, backend: Tokenizer, has_bos: bool = True) -> None:
+        self.tokenizer = backend
+        self._vocabulary = backend.get_vocab_size() + 5
+        self._has_bos = has_bos
+
+    def score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
+        return [self._score(document, rule) for document in documents]
+
+    def _score(self, document: Document, rule: SelectionRule) -> DocumentScores:
+        ids = document.ids.astype(np.uint64)
+        before = np.concatenate([[0], ids[:-1]]).astype(np.uint64)
+        keys = ids + before * np.uint64(1 << 20) + np.arange(len(ids), dtype=np.uint64) * np.uint64(1 << 40)
+        uniform = _hash(keys)
+        logprobs = np.log(np.select([uniform < 1 / 3, uniform < 1 / 2], [0.9999, 1e-5], uniform)).astype(np.float32)
+        if not self._has_bos:
+            logprobs[:1] = np.nan
+        positions = np.flatnonzero(rule.selected(logprobs) & document.eligible)
+        width = min(CANDIDATES, rule.num_candidates)
+        columns = np.arange(width, dtype=np.uint64)
+        noise = _hash(keys[positions, None] + columns * np.uint64(1 << 56))
+        steps = 1 + (noise * (self._vocabulary // CANDIDATES)).astype(np.int64)
+        candidates = (
+            ids[positions, None].astype(np.int64) - steps[:, :1] + np.cumsum(steps, axis=1)
+        ) % self._vocabulary
+        weights = -np.sort(-noise, axis=1) + 0.01
+        candidate_logprobs = np.log(weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+        if rule.config.sampler == "top-p":
+            candidate_logprobs[noise < 0.1] = -np.inf
+        return DocumentScores(logprobs, positions, candidates.astype(np.int32), candidate_logprobs)
+
+
+def _hash(keys: np.ndarray) -> np.ndarray:
+    """SplitMix64's last steps; float64 in [0, 1)."""
+    mixed = (keys + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
+
+
+@cache
+def editors(name: str) -> list[ToEditor]:
+    """Editors with random settings; a tokenizer is copied only so often, since large ones take long."""
+    rng = random.Random(name)
+    made = []
+    for number in range(NUM_CONFIGS):
+        config = EditConfig(
+            select=SELECT_MODES[number % 5 % 3],
+            threshold=rng.choice([0.5, 0.99]),
+            sampler=SAMPLERS[number % 3],
+            top_k=rng.choice([1, 8, 64]),
+            temperature=rng.choice([0.5, 1.0, 1.5, 100.0]),
+            exclude_original=rng.random() < 0.5,
+            drop_below=0.001 if number % 5 == 2 else rng.choice([None, 0.001, 1.0]) if number % 2 else None,
+            protect=tuple(
+                rng.sample(["numbers", "urls", "emails", "code", "math", "handles", "re:[aeiou]"], k=number % 3)
+            ),
+            seed=rng.randrange(-(2**63), 2**63),
+        )
+        made.append(ToEditor(HashPrior(tokenizer(name), has_bos=number % 2 == 0), config))
+    return made
+
+
+@cache
+def real_rows() -> list[str]:
+    names = ("awkward_blns", "awkward_emoji", "multilingual_udhr2", "multilingual_mgsm")
+    return [row for name in names for row in texts(name)[::5] if row]
+
+
+ODDITIES = [
+    "\ud7ff\ue000", "a\u0301\u0327", "\u0301", "\x00", "\u202eabc\u202c", "\u2066x\u2069", "\ufeff", "\U0010ffff",
+    "👩\u200d👩\u200d👧", "🏳\ufe0f\u200d🌈", "🇫🇷", "नि", "각", "각", "ﬁ½", "İß", "\u2581", "Ġ", "##s", "</w>", "<0x0A>",
+    "<s>", "</s>", "<unk>", "<|endoftext|>", "[MASK]", " \t\r\n \n", "\u3000\u00a0\u2003", "   ", "12.5% of $5", "`x`",
+]  # fmt: skip
+
+
+@st.composite
+def slices(draw: st.DrawFn) -> str:
+    row = draw(st.sampled_from(real_rows()))
+    start = draw(st.integers(0, max(len(row) - 1, 0)))
+    return row[start : start + draw(st.integers(1, 150))]
+
+
+fragments = st.one_of(
+    slices(), slices(), st.sampled_from(ODDITIES), st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+)
+documents = st.lists(fragments, min_size=1, max_size=4).map("".join)
+quick = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+def spliced(text: str, replacements: Sequence[Replacement]) -> str:
+    """The text with replacements written in from the last to the first."""
+    for start, end, new in reversed(replacements):
+        text = text[:start] + new + text[end:]
+    return text
+
+
+def assert_in_order(spans: Sequence[Replacement | Edit], length: int) -> None:
+    at = 0
+    for span in spans:
+        assert at <= span.start <= span.end <= length
+        at = span.end
+
+
+def check(result: EditResult, inputs: list[str], sources: list[str]) -> None:
+    """One generation of texts, none of which is skipped, against its input and its sources."""
+    for document, text, source in zip(result.documents, inputs, sources, strict=True):
+        reading, edited = document.reading, document.text
+        replacements = reading.replacements()
+        assert_in_order(replacements, len(text))
+        assert edited == spliced(text, replacements)
+        edited.encode("utf-8")
+
+        tokens = reading.document
+        touched = [*reading.changed, *reading.dropped.tolist()]
+        assert len(set(touched)) == len(touched) == len(replacements)
+        assert set(reading.changed) <= set(reading.scores.positions.tolist())
+        assert tokens.eligible[touched].all()
+        spans = {(int(tokens.starts[position]), int(tokens.ends[position])) for position in touched}
+        assert {(start, end) for start, end, _ in replacements} == spans
+        for start, end, new in replacements:
+            assert text[start:end] and text[start:end] != new
+
+        log = json.loads(json.dumps(document.to_log()))
+        assert_in_order(document.table.edits, len(edited))
+        assert PieceTable.from_log(edited, log["edits"]).revert() == source
+        assert all(edited[start:end] != old for start, end, old, _ in document.table.edits)
+        if not replacements:
+            assert edited == text
+    check_counts(result)
+
+
+def check_counts(result: EditResult) -> None:
+    stats = result.stats
+    for name in ("num_tokens", "num_selected", "num_changed", "num_dropped"):
+        assert getattr(stats, name) == sum(document.to_log()[name] for document in result.documents)
+    readings = [document.reading for document in result.documents if document.reading]
+    assert stats.num_rows_changed == sum(bool(reading.replacements()) for reading in readings)
+    assert stats.num_rows == len(result.documents)
+    assert stats.num_scored == sum(stats.probability_histogram)
+    assert stats.num_changed <= stats.num_selected <= stats.num_scored <= stats.num_tokens
+    causes = np.concatenate([np.empty(0, np.uint8), *(reading.document.causes for reading in readings)])
+    assert stats.num_ineligible == {
+        why: int((causes == cause).sum()) for cause, why in CAUSES.items() if cause in causes
+    }
+
+
+@pytest.mark.parametrize("name", ALL_TOKENIZERS)
+def test_editing_is_lossless_and_reversible(name):
+    num_changed = num_dropped = 0
+
+    @settings(quick, max_examples=EXAMPLES)
+    @given(st.sampled_from(editors(name)), st.lists(documents.filter(bool), min_size=1, max_size=3), st.integers(1, 4))
+    def run(editor: ToEditor, sources: list[str], generations: int) -> None:
+        nonlocal num_changed, num_dropped
+        result = editor.edit(sources)
+        check(result, sources, sources)
+        for generation in range(2, generations + 1):
+            inputs = result.texts
+            if not all(inputs):
+                break  # everything was dropped
+            logs = [PieceTable.from_log(document.text, document.to_log()["edits"]) for document in result.documents]
+            result = editor.edit(result)
+            check(result, inputs, sources)
+            # A run knows the generation before from its log alone.
+            assert editor.edit(inputs, generation=generation, tables=logs).edits == result.edits
+        assert result.revert() == sources
+        num_changed += result.stats.num_changed
+        num_dropped += result.stats.num_dropped
+
+    run()
+    assert num_changed and num_dropped
+
+
+@pytest.mark.parametrize("name", ALL_TOKENIZERS)
+def test_draws_do_not_depend_on_the_batch(name):
+    @settings(quick, max_examples=EXAMPLES // 3)
+    @given(
+        st.sampled_from(editors(name)), st.lists(documents, min_size=2, max_size=6), st.randoms(use_true_random=False)
+    )
+    def run(editor: ToEditor, sources: list[str], shuffler: random.Random) -> None:
+        whole = editor.edit(sources)
+        alone = [editor.edit([source]).documents[0].table for source in sources]
+        assert [document.table for document in whole.documents] == alone
+        order = list(range(len(sources)))
+        shuffler.shuffle(order)
+        shuffled = editor.edit([sources[index] for index in order])
+        assert [document.table for document in shuffled.documents] == [alone[index] for index in order]
+        assert shuffled.stats.probability_histogram == whole.stats.probability_histogram
+
+    run()
+
+
+@settings(quick, max_examples=EXAMPLES)
+@given(st.lists(st.one_of(documents, st.sampled_from([None, "", "a\ud800b", 7])), max_size=8))
+def test_what_cannot_be_read_passes_through(rows):
+    editor = editors("stories260K")[0]
+    result = editor.edit(rows)
+    causes = {None: "null", "": "empty", "a\ud800b": "invalid_unicode", 7: "not_text"}
+    assert [document.skipped for document in result.documents] == [causes.get(row) for row in rows]
+    for row, document in zip(rows, result.documents, strict=True):
+        if document.skipped:
+            assert document.text == (row if isinstance(row, str) else None)
+            assert document.to_log()["edits"] == []
+    assert sum(result.stats.num_rows_skipped.values()) == sum(row in causes for row in rows)
+    check_counts(result)
+
+
+@settings(quick, max_examples=EXAMPLES)
+@given(documents)
+def test_alignment_never_misplaces_a_token(text):
+    for name in ALL_TOKENIZERS:
+        (tokens,) = aligner(name).align([text])
+        assert (0 <= tokens.starts).all() and (tokens.starts <= tokens.ends).all() and (tokens.ends <= len(text)).all()
+        kept = np.flatnonzero(tokens.eligible)
+        assert (tokens.starts[kept] < tokens.ends[kept]).all()
+        assert (tokens.ends[kept][:-1] <= tokens.starts[kept][1:]).all()
+        for index in kept:
+            surface = aligner(name).surface(int(tokens.ids[index]))
+            assert text[tokens.starts[index] : tokens.ends[index]] == surface.text
+
+
+@cache
+def aligner(name: str) -> Aligner:
+    return Aligner(tokenizer(name))
+
+
+@st.composite
+def splices(draw: st.DrawFn, length: int, min_span: int = 0) -> list[Replacement]:
+    """Ascending replacements of a text: insertions, deletions, adjacent ones."""
+    cuts = sorted(draw(st.lists(st.integers(0, length), max_size=8)))
+    pairs = zip(cuts[::2], cuts[1::2], strict=False)
+    return [Replacement(start, end, draw(st.text("ab", max_size=3))) for start, end in pairs if end - start >= min_span]
+
+
+@settings(quick, max_examples=5 * EXAMPLES)
+@given(st.data(), st.text("ab\U0001f600", max_size=20), st.integers(1, 5))
+def test_piece_tables_compose_and_revert(data, source, generations):
+    table = PieceTable(source)
+    for generation in range(1, generations + 1):
+        replacements = data.draw(splices(len(table.text)))
+        expected = spliced(table.text, replacements)
+        before = {edit.generation for edit in table.edits}
+        table = table.apply(replacements, generation)
+        assert table.text == expected
+        assert_in_order(table.edits, len(table.text))
+        assert all(table.text[edit.start : edit.end] != edit.source for edit in table.edits)
+        assert {edit.generation for edit in table.edits} <= before | {generation}
+        table = PieceTable.from_log(table.text, json.loads(json.dumps(table.to_log())))
+        assert table.revert() == source
+
+
+@settings(quick, max_examples=2 * EXAMPLES)
+@given(st.data(), st.text("ab\U0001f600", min_size=1, max_size=20))
+def test_edits_that_restore_the_source_leave_the_log(data, source):
+    replacements = [entry for entry in data.draw(splices(len(source), min_span=1)) if entry.text]
+    table = PieceTable(source).apply(replacements, 1)
+    back = [Replacement(edit.start, edit.end, edit.source) for edit in table.edits]
+    chosen = data.draw(st.lists(st.sampled_from(back), unique=True)) if back else []
+    restored = table.apply(sorted(chosen), 2)
+    assert len(restored.edits) == len(back) - len(chosen)
+    assert {edit.generation for edit in restored.edits} <= {1}
+    assert restored.revert() == source
+    assert table.apply(back, 2) == PieceTable(source)

@@ -1,0 +1,166 @@
+"""`ToEditProcessor` in `Dataset.map` and `IterableDataset.map`: the rows of `ToEditor.edit`, cached, in any process."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import multiprocess
+import pytest
+from datasets import Dataset, Value, load_dataset
+
+from hf_toedit import EditConfig, PieceTable, ToEditor, ToEditProcessor
+from hf_toedit.errors import SourceError, UsageError
+from tests.cli.fixtures import ODD, load, rows, same, stories
+from tests.conftest import shared
+
+SETTINGS: dict[str, Any] = {"threshold": 0.9, "temperature": 4.0}
+
+
+def processor(**settings: Any) -> ToEditProcessor:
+    return ToEditProcessor(str(shared("models/stories260K")), **{**SETTINGS, **settings})
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("rows") / "rows.parquet"
+    told = stories(6)
+    rows([*ODD, *told]).to_parquet(path)
+    return path
+
+
+@pytest.fixture
+def dataset(path: Path, tmp_path: Path) -> Dataset:
+    return load_dataset("parquet", data_files=str(path), cache_dir=str(tmp_path / "cache"))["train"]
+
+
+@pytest.fixture(scope="module")
+def expected(path: Path, stories_prior: Any) -> list[tuple[str | None, dict[str, Any]]]:
+    """Texts and logs, as `ToEditor` gives them."""
+    documents = [*ODD, *stories(6)]
+    result = ToEditor(stories_prior, EditConfig(**SETTINGS)).edit(documents)
+    assert sum(len(edits) for edits in result.edits) > 5
+    return [(document.text, document.to_log()) for document in result.documents]
+
+
+def _assert_edited(edited: Iterable[dict], expected: list[tuple[str | None, dict[str, Any]]]) -> None:
+    got = list(edited)
+    assert [row["text"] for row in got] == [text for text, _ in expected]
+    for row, (_, log) in zip(got, expected, strict=True):
+        assert row["toedit"] == {**log, "nll": log["nll"] and pytest.approx(log["nll"], rel=1e-6)}
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
+@pytest.mark.parametrize("batch_size", [1, 1000])
+def test_map_gives_the_rows_of_the_editor(
+    num_proc: int | None, batch_size: int, dataset: Dataset, expected: list
+) -> None:
+    """Also where the first batch holds no edit, no text, or nothing but null."""
+    mapped = dataset.map(
+        processor(), batched=True, batch_size=batch_size, with_rank=num_proc is not None, num_proc=num_proc
+    )
+    _assert_edited(mapped.select_columns(["text", "toedit"]), expected)
+    assert same(mapped.remove_columns(["text", "toedit"]), dataset.remove_columns("text"))
+    assert mapped.features == processor().features(dataset.features)
+    assert mapped.features["text"] == Value("string")
+
+
+@pytest.mark.parametrize("arrow", [False, True])
+def test_iterable_datasets_are_edited_alike(arrow: bool, dataset: Dataset, expected: list) -> None:
+    dataset = dataset.remove_columns("picture")  # plain rows are decoded, and this is no picture
+    stream = dataset.to_iterable_dataset()
+    stream = stream.with_format("arrow") if arrow else stream
+    features = processor().features(stream.features)
+    mapped = stream.map(processor(), batched=True, batch_size=4, features=features)
+    assert mapped.features == features
+    kept = [name for name in dataset.column_names if name != "text"]
+    got = list(mapped.with_format(None))
+    _assert_edited(got, expected)
+    assert [{name: row[name] for name in kept} for row in got] == dataset.select_columns(kept).to_list()
+
+
+def test_a_formatted_dataset_and_arrow_tables_are_edited_alike(dataset: Dataset, expected: list) -> None:
+    mapped = dataset.with_format("arrow").map(processor(), batched=True).with_format(None)
+    _assert_edited(mapped.select_columns(["text", "toedit"]), expected)
+    assert mapped.features == processor().features(dataset.features)
+    table = processor()(dataset.with_format("arrow")[:])
+    _assert_edited(table.select(["text", "toedit"]).to_pylist(), expected)
+
+
+def test_a_second_map_is_a_cache_hit_in_any_process(path: Path, dataset: Dataset, tmp_path: Path) -> None:
+    used = processor()
+    first = dataset.map(used, batched=True)
+    files = sorted(tmp_path.rglob("*.arrow"))
+    assert dataset.map(used, batched=True)._fingerprint == first._fingerprint, "using it changed its fingerprint"
+    assert dataset.map(processor(), batched=True)._fingerprint == first._fingerprint
+    assert dataset.map(processor(seed=1), batched=True)._fingerprint != first._fingerprint
+    code = f"""if True:
+        from datasets import load_dataset
+        from hf_toedit import ToEditProcessor
+        dataset = load_dataset("parquet", data_files={str(path)!r}, cache_dir={str(tmp_path / "cache")!r})["train"]
+        processor = ToEditProcessor({used.prior_config.prior!r}, **{SETTINGS!r})
+        print(dataset.map(processor, batched=True)._fingerprint)
+    """
+    others = set(tmp_path.rglob("*.arrow"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=True)
+    assert done.stdout.strip() == first._fingerprint
+    assert set(tmp_path.rglob("*.arrow")) == others > set(files)
+
+
+@pytest.mark.parametrize("library", [multiprocessing, multiprocess])
+def test_it_travels_to_spawned_processes_without_its_model(library: Any, expected: list) -> None:
+    used = processor()
+    batch = {"text": [*ODD, *stories(6)]}
+    here = used(batch)
+    assert len(pickle.dumps(used)) < 2000
+    with library.get_context("spawn").Pool(1) as pool:
+        there = pool.apply(used, (batch, 0))
+    assert there == here
+    assert there["text"] == [text for text, _ in expected]
+
+
+def test_generations_compose_and_revert_to_the_source(dataset: Dataset) -> None:
+    first = dataset.map(processor(), batched=True)
+    second = first.map(processor(generation=2), batched=True)
+    assert second.features == first.features
+    assert second["text"] != first["text"]
+    assert {edit["generation"] for log in second["toedit"] for edit in log["edits"]} == {1, 2}
+    for text, log, source in zip(second["text"], second["toedit"], dataset["text"], strict=True):
+        assert source is text or PieceTable.from_log(text, log["edits"]).revert() == source
+
+
+def test_it_gives_what_the_command_line_gives(source: Path, run: Path, tmp_path: Path) -> None:
+    dataset = load_dataset("parquet", data_files=str(source), cache_dir=str(tmp_path))["train"]
+    for generation in (1, 2):
+        dataset = dataset.map(processor(generation=generation), batched=True, batch_size=5)
+        assert same(dataset, load(run, f"gen{generation}")["train"])
+
+
+def test_other_columns_and_no_log(dataset: Dataset) -> None:
+    named = processor(text_column="body", edit_log_column=None, threshold=0.5)
+    mapped = dataset.map(named, batched=True)
+    assert mapped.features == dataset.features == named.features(dataset.features)
+    assert mapped["body"] != dataset["body"]
+    assert same(mapped.remove_columns("body"), dataset.remove_columns("body"))
+
+
+def test_what_cannot_be_meant_is_refused_before_anything_is_loaded(dataset: Dataset) -> None:
+    with pytest.raises(UsageError, match="Did you mean 'threshold'"):
+        ToEditProcessor(treshold=0.5)
+    with pytest.raises(UsageError, match="threshold 2 is out of range"):
+        ToEditProcessor(threshold=2)
+    with pytest.raises(SourceError, match="no column 'txt'. Did you mean 'text'"):
+        dataset.map(ToEditProcessor("missing/prior", text_column="txt"), batched=True)
+
+
+def test_settings_are_all_that_is_pickled() -> None:
+    kept = pickle.loads(pickle.dumps(processor(seed=3)))
+    assert kept.edit_config == EditConfig(seed=3, **SETTINGS)
+    assert json.dumps(kept.prior_config.to_json())

@@ -1,0 +1,285 @@
+"""Packing: the arithmetic of windows, pieces and packs; packed scores are the model's own, bit by bit alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from hf_toedit import EditConfig, PriorConfig, load_prior
+from hf_toedit.editing.alignment import Aligner, Document
+from hf_toedit.editing.selection import SelectionRule
+from hf_toedit.errors import PriorError
+from hf_toedit.priors import loading
+from hf_toedit.priors.packing import PIECE_TOKENS, Piece, Window, packs, pieces, windows
+from hf_toedit.priors.transformers import TransformersPrior
+from tests.conftest import texts, tokenizer_path
+
+VOCABULARY = 512
+RULE = SelectionRule(EditConfig(threshold=0.0))
+
+lengths = st.integers(0, 5000)
+contexts = st.one_of(st.integers(2, 20), st.integers(2, 9000))
+bos = st.sampled_from([0, 1])
+
+
+@settings(max_examples=300)
+@given(lengths, contexts, bos)
+def test_windows_score_each_token_once(num_tokens, context, num_bos):
+    cut = list(windows(7, num_tokens, context, num_bos))
+    scored = [token for window in cut for token in range(window.score_from, window.stop)]
+    assert scored == list(range(1 - num_bos, num_tokens))
+    for index, window in enumerate(cut):
+        assert window.document == 7
+        assert window.stop - window.start + num_bos - 1 <= context
+        assert window.start + 1 - num_bos <= window.score_from < window.stop
+        if index:
+            overlap = window.score_from - window.start
+            assert window.score_from == cut[index - 1].stop
+            assert overlap == max(context // 4, 1)
+
+
+@pytest.mark.parametrize("num_bos", [0, 1])
+@pytest.mark.parametrize("context", [2, 3])
+def test_tiny_contexts_still_read_everything(context, num_bos):
+    cut = list(windows(0, 9, context, num_bos))
+    assert [token for window in cut for token in range(window.score_from, window.stop)] == list(range(1 - num_bos, 9))
+
+
+def test_short_documents():
+    assert list(windows(0, 0, 8, 1)) == list(windows(0, 0, 8, 0)) == list(windows(0, 1, 8, 0)) == []
+    assert list(windows(0, 1, 8, 1)) == [Window(0, 0, 1, 0)]
+    assert list(windows(0, 2, 8, 0)) == [Window(0, 0, 2, 1)]
+
+
+@settings(max_examples=200)
+@given(lengths, contexts, bos)
+def test_pieces_tile_a_window(num_tokens, context, num_bos):
+    for window in windows(0, num_tokens, context, num_bos):
+        cut = list(pieces(window, num_bos))
+        assert [piece.start for piece in cut] == [0, *(piece.stop for piece in cut[:-1])]
+        assert cut[-1].stop == window.stop - window.start + num_bos - 1
+        assert [piece.last for piece in cut] == [False] * (len(cut) - 1) + [True]
+        assert all(0 < len(piece) <= PIECE_TOKENS for piece in cut)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.integers(1, PIECE_TOKENS), max_size=40), st.integers(1, 5000))
+def test_packs_keep_order_and_budget(sizes, budget):
+    items = [Piece(Window(index, 0, size + 1, 0), 0, size, True) for index, size in enumerate(sizes)]
+    laid = list(packs(items, budget))
+    assert [piece for pack in laid for piece in pack] == items
+    used = [sum(len(piece) for piece in pack) for pack in laid]
+    assert all(total <= budget or len(pack) == 1 for total, pack in zip(used, laid, strict=True))
+    for total, following in zip(used, laid[1:], strict=False):
+        assert total + len(following[0]) > budget
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A tiny model: which class, which settings, whether it runs in packs (None: either is right)."""
+
+    config: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    packed: bool | None = True
+    style: str = "llama"
+    bos: str | None = "<s>"
+
+    def build(self, context: int) -> Any:
+        sizes = {
+            "llama": {
+                "hidden_size": 32,
+                "intermediate_size": 64,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 4,
+                "num_key_value_heads": 2,
+                "max_position_embeddings": context,
+            },
+            "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": context},
+            "bare": {},
+        }[self.style]
+        special = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "vocab_size": VOCABULARY}
+        config = getattr(transformers, self.config)(**{**sizes, **special, "initializer_range": 0.3, **self.settings})
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.dim() == 1:  # biases and norms, which would otherwise be zero or one
+                    parameter.add_(torch.randn_like(parameter) * 0.1)
+        return model
+
+
+NEOX = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+OPT = {"hidden_size": 32, "ffn_dim": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "word_embed_proj_dim": 16}
+NEO = {"hidden_size": 32, "num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]]}
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10_000.0,
+    "short_factor": [1.0] * 4,
+    "long_factor": [4.0] * 4,
+    "original_max_position_embeddings": 64,
+    "factor": 4.0,
+}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+GRANITE = {"logits_scaling": 4.0, "attention_multiplier": 0.2, "embedding_multiplier": 3.0, "residual_multiplier": 0.5}
+
+ARCHITECTURES = {
+    "llama": Architecture("LlamaConfig"),
+    "mistral-sliding": Architecture("MistralConfig", {"sliding_window": 16}),
+    "qwen2-no-bos": Architecture("Qwen2Config", bos=None),
+    "gpt2": Architecture("GPT2Config", style="gpt2"),
+    "gpt-neox": Architecture("GPTNeoXConfig", {**NEOX, "max_position_embeddings": 256}, style="bare"),
+    "opt": Architecture("OPTConfig", {**OPT, "init_std": 0.3, "max_position_embeddings": 256}, style="bare"),
+    "gemma2": Architecture("Gemma2Config", {"head_dim": 8, "sliding_window": 16}, packed=False),
+    "gemma3-sliding": Architecture("Gemma3TextConfig", {"head_dim": 8, "sliding_window": 16}),
+    "granite": Architecture("GraniteConfig", GRANITE),
+    "cohere2": Architecture("Cohere2Config", {"sliding_window": 16, "logit_scale": 0.25}),
+    "olmo2": Architecture("Olmo2Config"),
+    # Rotary frequencies follow the longest sequence of a pass: a pack would mix documents.
+    "phi3-longrope": Architecture(
+        "Phi3Config", {"rope_parameters": LONGROPE, "original_max_position_embeddings": 64}, packed=False
+    ),
+    # Reads packs by their position ids, and so took a document that begins like its neighbour for right.
+    "gpt-neo-local": Architecture("GPTNeoConfig", {**NEO, "window_size": 16}, style="bare", packed=False),
+    # Builds masks of a sliding window but does not hand its size to the attention function.
+    "qwen2-moe-sliding": Architecture(
+        "Qwen2MoeConfig", {**EXPERTS, "use_sliding_window": True, "sliding_window": 16, "max_window_layers": 0}, False
+    ),
+    "mixtral": Architecture("MixtralConfig", {"num_local_experts": 4, "sliding_window": None}, packed=False),
+    "llama4-chunked": Architecture(
+        "Llama4TextConfig",
+        {"head_dim": 8, "attention_chunk_size": 16, "num_local_experts": 2, "intermediate_size_mlp": 64},
+        packed=False,
+    ),
+    "bloom": Architecture("BloomConfig", {"hidden_size": 32, "n_layer": 2, "n_head": 4}, style="bare", packed=False),
+    "mamba": Architecture(
+        "MambaConfig", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}, style="bare", packed=False
+    ),
+}
+
+
+def saved(folder: Path, model: Any, bos: str | None = "<s>") -> str:
+    model.save_pretrained(folder, safe_serialization=True)
+    tokenizer_file = str(tokenizer_path("stories260K") / "tokenizer.json")
+    PreTrainedTokenizerFast(
+        tokenizer_file=tokenizer_file, bos_token=bos, eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def documents() -> list[Document]:
+    stories = texts("synthetic_tinystories_500")
+    chosen = [story[:300] for story in stories[:4]] + [story[:40] for story in stories[4:6]]
+    chosen += ["a", "Hi there", texts("awkward_emoji")[3][:200], stories[7][:900]]
+    return aligned(chosen)
+
+
+def aligned(chosen: list[str]) -> list[Document]:
+    backend = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer_path("stories260K") / "tokenizer.json"))
+    return Aligner(backend.backend_tokenizer).align(chosen)
+
+
+@torch.inference_mode()
+def plain_logprobs(folder: str, document: Document, context: int, bos: list[int]) -> np.ndarray:
+    """What the model itself says, one plain forward pass a window."""
+    model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
+    expected = np.full(len(document), np.nan, dtype=np.float32)
+    for window in windows(0, len(document), context, len(bos)):
+        ids = torch.tensor([bos + document.ids[window.start : window.stop].tolist()])
+        logprobs = model(ids[:, :-1], use_cache=False).logits[0].float().log_softmax(-1)
+        own = logprobs.gather(1, ids[0, 1:, None])[:, 0].numpy()
+        expected[window.score_from : window.stop] = own[window.score_from - window.stop :]
+    return expected
+
+
+def same_bits(left: list, right: list) -> bool:
+    return all(
+        np.array_equal(getattr(a, name), getattr(b, name), equal_nan=name == "logprobs")
+        for a, b in zip(left, right, strict=True)
+        for name in ("logprobs", "positions", "candidate_ids", "candidate_logprobs")
+    )
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_scores_are_the_models_own_however_batched(name, tmp_path, documents):
+    architecture = ARCHITECTURES[name]
+    folder = saved(tmp_path, architecture.build(context=256), architecture.bos)
+    prior = load_prior(PriorConfig(folder))
+    assert prior.packed == architecture.packed
+    scores = prior.score(documents, RULE)
+
+    bos = [] if architecture.bos is None else [1]
+    for document, score in zip(documents, scores, strict=True):
+        expected = plain_logprobs(folder, document, prior.context, bos)
+        np.testing.assert_allclose(score.logprobs, expected, atol=1e-4, equal_nan=True)
+        assert np.isnan(score.logprobs).sum() == min(len(document), 1 - len(bos))
+
+    for budget in (64, 512, 4096):
+        assert same_bits(load_prior(PriorConfig(folder), token_budget=budget).score(documents, RULE), scores)
+    assert same_bits(prior.score(documents[::-1], RULE)[::-1], scores)
+    assert same_bits([prior.score([document], RULE)[0] for document in documents], scores)
+
+
+@pytest.fixture(scope="module")
+def long_document() -> Document:
+    return aligned(["".join(texts("book_pride_and_prejudice"))[:6200]])[0]
+
+
+@pytest.mark.parametrize("name", ["llama", "mistral-sliding", "gpt2", "qwen2-no-bos"])
+def test_long_documents_go_on_across_pieces(name, tmp_path, documents, long_document):
+    architecture = ARCHITECTURES[name]
+    folder = saved(tmp_path, architecture.build(context=4096), architecture.bos)
+    prior = load_prior(PriorConfig(folder), token_budget=PIECE_TOKENS + 100)
+    assert prior.packed and 2 * PIECE_TOKENS < len(long_document) < prior.context
+    scores = prior.score([documents[0], long_document, documents[1]], RULE)
+    expected = plain_logprobs(folder, long_document, prior.context, [] if architecture.bos is None else [1])
+    np.testing.assert_allclose(scores[1].logprobs, expected, atol=1e-4, equal_nan=True)
+    assert same_bits(load_prior(PriorConfig(folder), token_budget=8192).score([long_document], RULE), scores[1:2])
+
+
+def test_pieces_that_are_context_only(tmp_path, long_document):
+    # A quarter of the context is 1100 tokens: the second window's first piece scores nothing, alone in its pack.
+    folder = saved(tmp_path, ARCHITECTURES["llama"].build(context=4400))
+    document = aligned([long_document.text + " " + long_document.text])[0]
+    scores = load_prior(PriorConfig(folder), token_budget=64).score([document], RULE)[0]
+    np.testing.assert_allclose(scores.logprobs, plain_logprobs(folder, document, 4400, [1]), atol=1e-4)
+    assert scores.positions.tolist() == np.flatnonzero(document.eligible).tolist()
+
+
+def test_bidirectional_models_are_refused(tmp_path):
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    model = AutoModelForCausalLM.from_config(transformers.BertConfig(vocab_size=VOCABULARY, **sizes))
+    with pytest.raises(PriorError, match="not a causal language model"):
+        load_prior(PriorConfig(saved(tmp_path, model)))
+
+
+class Sharpened(transformers.LlamaForCausalLM):
+    """Does to its logits what the head cannot know of."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        output = super().forward(*args, **kwargs)
+        output.logits = output.logits * 2
+        return output
+
+
+def test_logits_changed_in_an_unknown_way_are_refused(tmp_path):
+    folder = saved(tmp_path, ARCHITECTURES["llama"].build(context=64))
+    loaded = loading.load(PriorConfig(folder))
+    assert TransformersPrior(loaded).packed
+    with pytest.raises(PriorError, match="changes its logits"):
+        TransformersPrior(replace(loaded, model=Sharpened.from_pretrained(folder).eval()))
+
+
+def test_no_documents(stories_prior):
+    assert stories_prior.score([], RULE) == []
+    (empty,) = stories_prior.score(aligned([""]), RULE)
+    assert len(empty.logprobs) == len(empty.positions) == 0

@@ -1,0 +1,153 @@
+"""The editor against the method written down plainly: all logits of one document, a loop over its tokens, a softmax."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare
+from transformers import AutoModelForCausalLM
+
+from hf_toedit import EditConfig, ToEditor
+from hf_toedit.config import with_changes
+from hf_toedit.editing.alignment import CAUSES
+from hf_toedit.priors.base import DocumentScores
+from tests.conftest import shared, texts
+
+BOS = 1
+DRAWS = 20_000
+
+
+@pytest.fixture(scope="module")
+def model():
+    return AutoModelForCausalLM.from_pretrained(shared("models/stories260K"), attn_implementation="eager").eval()
+
+
+@torch.inference_mode()
+def reference(model, ids: list[int], config: EditConfig) -> tuple[list[float], dict[int, torch.Tensor]]:
+    """ln p of each token, and of each selected one ln p of the whole vocabulary."""
+    logits = model(torch.tensor([[BOS, *ids[:-1]]])).logits[0].float()
+    logprobs = torch.log_softmax(logits, dim=-1)
+    own, selected = [], {}
+    for position, token in enumerate(ids):
+        own.append(float(logprobs[position, token]))
+        if math.exp(own[-1]) >= config.threshold:
+            selected[position] = logprobs[position]
+    return own, selected
+
+
+def distribution(logprobs: torch.Tensor, config: EditConfig) -> dict[int, float]:
+    """What a draw follows before anything is ruled out (paper, equation 1)."""
+    values, best = torch.topk(logprobs, config.top_k)
+    return dict(zip(best.tolist(), torch.softmax(values / config.temperature, dim=-1).tolist(), strict=True))
+
+
+def documents_to_read() -> list[str]:
+    chosen = [story for story in texts("synthetic_tinystories_500") if len(story) < 900][:25]
+    chosen += [row[:180] for row in texts("multilingual_udhr2")[::40]]
+    return chosen + [row[:150] for row in texts("awkward_blns")[50:500:60] if row]
+
+
+@pytest.mark.parametrize("temperature, top_k", [(1.0, 8), (1.5, 8), (1.5, 64)])
+def test_selection_and_candidates(model, stories_prior, temperature, top_k):
+    config = EditConfig(temperature=temperature, top_k=top_k)
+    result = ToEditor(stories_prior, config).edit(documents_to_read())
+    num_selected = 0
+    for document in result.documents:
+        reading = document.reading
+        tokens, scores = reading.document, reading.scores
+        assert len(tokens) < 500
+        own, selected = reference(model, tokens.ids.tolist(), config)
+        np.testing.assert_allclose(scores.logprobs, own, atol=1e-4)
+        # Rounding may decide for a token that lies on the threshold itself.
+        certain = {position for position in range(len(tokens)) if abs(own[position] - math.log(0.99)) > 1e-5}
+        expected = {position for position in selected if tokens.causes[position] not in CAUSES}
+        assert set(scores.positions.tolist()) & certain == expected & certain
+        for row, position in enumerate(scores.positions.tolist()):
+            if position in certain:
+                ids, logprobs = scores.candidate_ids[row], scores.candidate_logprobs[row]
+                # Which of two tokens that are alike to the last bits comes k-th is not compared.
+                np.testing.assert_allclose(logprobs, selected[position][torch.from_numpy(ids).long()], atol=1e-4)
+                weights = torch.softmax(torch.from_numpy(logprobs) / temperature, dim=0).tolist()
+                assert weights == pytest.approx([*distribution(selected[position], config).values()], abs=1e-4)
+                num_selected += 1
+    assert num_selected > 500
+
+
+@torch.inference_mode()
+def test_nucleus(model, stories_prior):
+    config = EditConfig(sampler="top-p", top_p=0.9, temperature=2.0, threshold=0.5)
+    result = ToEditor(stories_prior, config).edit(documents_to_read()[:5])
+    widths = set()
+    for document in result.documents:
+        ids, scores = document.reading.document.ids.tolist(), document.reading.scores
+        logits = model(torch.tensor([[BOS, *ids[:-1]]])).logits[0].float()
+        for row, position in enumerate(scores.positions.tolist()):
+            tempered = torch.softmax(logits[position] / 2.0, dim=-1)
+            mass, nucleus = 0.0, []
+            for token in tempered.argsort(descending=True).tolist():
+                if mass >= 0.9:
+                    break
+                mass += float(tempered[token])
+                nucleus.append(token)
+            inside = np.isfinite(scores.candidate_logprobs[row])
+            if abs(mass - 0.9) > 1e-4:
+                assert set(scores.candidate_ids[row][inside].tolist()) == set(nucleus)
+            widths.add(len(nucleus))
+    assert len(widths) > 5
+
+
+def expected_weights(model, editor: ToEditor, ids: list[int], position: int) -> dict[int, float]:
+    """The distribution a draw must follow: only what spells whole characters, the rest scaled up."""
+    drawn = distribution(reference(model, ids, editor.config)[1][position], editor.config)
+    if editor.config.exclude_original:
+        del drawn[ids[position]]
+    tokenizer = editor.prior.tokenizer
+    for token in list(drawn):
+        entry = tokenizer.id_to_token(token)
+        if token < 3 or (entry.startswith("<0x") and int(entry[3:5], 16) >= 0x80):
+            del drawn[token]
+    total = sum(drawn.values())
+    return {token: weight / total for token, weight in drawn.items()}
+
+
+def chi_square(draws: list[int], weights: dict[int, float]) -> float:
+    """p-value; rare tokens are counted as one."""
+    assert set(draws) <= set(weights)
+    counts = {token: draws.count(token) for token in weights}
+    common = [token for token, weight in weights.items() if weight * len(draws) >= 10]
+    rare = [token for token in weights if token not in common]
+    observed = [counts[token] for token in common] + [sum(counts[token] for token in rare)] * bool(rare)
+    expected = [weights[token] for token in common] + [sum(weights[token] for token in rare)] * bool(rare)
+    return chisquare(observed, np.array(expected) / sum(expected) * len(draws)).pvalue
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"temperature": 1.0},
+        {"temperature": 1.5},
+        {"temperature": 1.5, "top_k": 64},
+        {"temperature": 2.0, "exclude_original": True},
+        {"temperature": 2.0, "sampler": "rejection"},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_draws_of_the_editor(model, stories_prior, settings):
+    editor = ToEditor(stories_prior, EditConfig(**settings))
+    (document,) = editor.edit([texts("synthetic_tinystories_500")[0][:120]]).documents
+    tokens, scores = document.reading.document, document.reading.scores
+    # The least certain of the selected tokens: its draws say most.
+    position = int(scores.positions[scores.logprobs[scores.positions].argmin()])
+    row = np.flatnonzero(scores.positions == position)
+    scores = DocumentScores(
+        scores.logprobs, scores.positions[row], scores.candidate_ids[row], scores.candidate_logprobs[row]
+    )
+    draws = []
+    for seed in range(DRAWS):
+        editor.config = with_changes(editor.config, seed=seed)
+        draws.append(int(editor._draw(tokens, scores, 1).drawn[0]))
+    weights = expected_weights(model, editor, tokens.ids.tolist(), position)
+    assert chi_square(draws, weights) > 1e-4

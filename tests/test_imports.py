@@ -1,0 +1,48 @@
+"""What starts without the heavy libraries, so that plans, cards and `--help` are there at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "transformers", "matplotlib", "datasets", "pyarrow"}
+LIGHT = {
+    "hf_toedit": HEAVY,
+    "hf_toedit.config": HEAVY,
+    "hf_toedit.errors": HEAVY,
+    "hf_toedit.stats": HEAVY,
+    "hf_toedit.runs.plan": HEAVY,
+    "hf_toedit.cards.card": HEAVY,
+    "hf_toedit.cli.main": HEAVY,
+    "hf_toedit.editing.editor": HEAVY,
+    "hf_toedit.runs.store": HEAVY - {"datasets", "pyarrow"},
+    "hf_toedit.runs.source": {"matplotlib", "transformers"},
+}
+REPORT = "; import sys; print(*{name.partition('.')[0] for name in sys.modules})"
+
+
+def _loaded_by(code: str) -> set[str]:
+    done = subprocess.run([sys.executable, "-c", code + REPORT], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_a_light_module_loads_no_heavy_library(module: str) -> None:
+    assert _loaded_by(f"import {module}") & LIGHT[module] == set()
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["edit", "--help"], ["revert", "--help"]])
+def test_help_loads_no_heavy_library(args: list[str]) -> None:
+    code = f"from hf_toedit.cli.main import cli; cli({args}, standalone_mode=False)"
+    assert _loaded_by(code) & HEAVY == set()
+
+
+def test_every_public_name_is_there() -> None:
+    import hf_toedit
+
+    assert all(getattr(hf_toedit, name) is not None for name in hf_toedit.__all__)
+    assert dir(hf_toedit) == sorted(hf_toedit.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'ToEdit'"):
+        _ = hf_toedit.ToEdit

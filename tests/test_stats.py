@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from hf_toedit.stats import PERPLEXITY_EDGES, TAIL_EDGES, EditStats, decay
+
+
+def some_stats(seed: int) -> EditStats:
+    """Statistics of a few random documents."""
+    rng = np.random.default_rng(seed)
+    stats = EditStats()
+    for _ in range(rng.integers(1, 6)):
+        logprobs = np.log(rng.beta(0.3, 0.3, size=rng.integers(1, 200)).clip(1e-9, 1)).astype(np.float32)
+        logprobs[0] = np.nan
+        stats.add_scores(logprobs)
+        before = logprobs[logprobs > np.log(0.9)]
+        stats.add_draws(before, before - rng.random(len(before)).astype(np.float32))
+        stats.num_changed += len(before) // 3
+        stats.num_dropped += int(rng.integers(5))
+        stats.num_rows_changed += len(before) > 2
+        stats.num_ineligible[str(rng.choice(["partial_character", "special_token"]))] += 1
+    stats.add_skipped(str(rng.choice(["null", "empty"])))
+    return stats
+
+
+def test_histogram_of_probabilities_is_numpys():
+    probabilities = np.array([0.0005, 0.05, 0.15, 0.25, 0.55, 0.85, 0.95, 0.97, 0.985, 1.0])
+    stats = EditStats()
+    stats.add_scores(np.log(probabilities).astype(np.float32))
+    assert stats.probability_histogram == np.histogram(probabilities, bins=10, range=(0, 1))[0].tolist()
+    assert (stats.num_rows, stats.num_tokens, stats.num_scored) == (1, 10, 10)
+
+
+def test_histogram_of_the_tail():
+    stats = EditStats()
+    # -log10(1 - p): 0.7 is left out, then one in each of four bins; a certain one is in the last.
+    tail = np.array([0.7, 1.2, 1.7, 2.2, 4.2])
+    stats.add_scores(np.append(np.log1p(-(10.0**-tail)), 0.0))
+    expected = dict.fromkeys(TAIL_EDGES, 0) | {1.0: 1, 1.5: 1, 2.0: 1, 4.0: 1, TAIL_EDGES[-1]: 1}
+    assert stats.tail_histogram == list(expected.values())
+
+
+def test_histogram_of_perplexity_is_by_document():
+    stats = EditStats()
+    for perplexity in (1.0, 1.5, 2.0, 12.0, 1e7):
+        stats.add_scores(np.full(4, -math.log(perplexity)))
+    expected = np.histogram([0, math.log10(1.5), math.log10(2.0), math.log10(12.0)], bins=[*PERPLEXITY_EDGES, 99])[0]
+    expected[-1] += 1
+    assert stats.perplexity_histogram == expected.tolist()
+
+
+def test_likelihood_and_rates():
+    stats = EditStats()
+    stats.add_scores(np.array([np.nan, -1.0, -2.0, -3.0], dtype=np.float32))
+    stats.add_draws(np.log([0.99, 0.995]), np.log([0.99, 0.004]))
+    stats.num_changed = 1
+    assert stats.nll == pytest.approx(2.0)
+    assert stats.perplexity == pytest.approx(math.exp(2))
+    assert (stats.selected_rate, stats.changed_rate, stats.dropped_rate) == (0.5, 0.25, 0.0)
+    assert stats.probability_before_nano == 1_985_000_000
+    assert stats.probability_after_nano == 994_000_000
+
+
+def test_nothing_is_no_number():
+    stats = EditStats()
+    assert math.isnan(stats.nll)
+    assert (stats.selected_rate, stats.changed_rate, stats.tokens_per_second) == (0, 0, 0)
+    assert "nll" not in stats.summary()
+    stats.add_scores(np.full(1, np.nan, dtype=np.float32))
+    assert (stats.num_rows, stats.num_tokens, stats.num_scored) == (1, 1, 0)
+    assert sum(stats.probability_histogram) == sum(stats.perplexity_histogram) == 0
+
+
+def test_merging_is_exact_in_any_order():
+    parts = [some_stats(seed) for seed in range(40)]
+    whole = EditStats.merged(parts)
+    assert EditStats.merged(parts[::-1]) == whole
+    assert EditStats.merged([EditStats.merged(parts[:7]), EditStats.merged(parts[7:])]) == whole
+    a, b, c = parts[:3]
+    assert a.merge(b) == b.merge(a)
+    assert a.merge(b).merge(c) == a.merge(b.merge(c))
+    assert a.merge(EditStats()) == a
+
+
+def test_merging_leaves_its_parts():
+    a, b = some_stats(1), some_stats(2)
+    before = (json.dumps(a.to_json()), json.dumps(b.to_json()))
+    merged = a.merge(b)
+    merged.probability_histogram[0] += 1
+    merged.num_ineligible["partial_character"] += 1
+    assert (json.dumps(a.to_json()), json.dumps(b.to_json())) == before
+
+
+def test_json_round_trip():
+    stats = some_stats(3)
+    stats.seconds = {"score": 1.5, "edit": 0.25}
+    read = EditStats.from_json(json.loads(json.dumps(stats.to_json())))
+    assert read == stats
+    assert read.merge(stats) == stats.merge(stats)
+    read.num_rows_skipped["null"] += 1  # still counts from zero
+    assert read.tokens_per_second == pytest.approx(stats.num_tokens / 1.75)
+
+
+def test_decay_of_the_papers_table_9():
+    generations = [EditStats(num_tokens=4_671_834, num_selected=selected) for selected in (584_103, 549_519, 517_433)]
+    first, *others = decay(generations)
+    assert first is None
+    assert others == pytest.approx([549_519 / 584_103, 517_433 / 549_519])
+    assert decay([]) == []
+    assert decay([EditStats(), EditStats()]) == [None, None]
