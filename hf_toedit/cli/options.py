@@ -36,7 +36,7 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: str | None) -> No
     defaults = {}
     group = ctx.parent.command if ctx.parent else None
     others = group.commands.values() if isinstance(group, click.Group) else ()
-    elsewhere = {_setting(option) for command in others for option in command.params}
+    elsewhere = {_setting(option) for command in others for option in command.params if option.name != "config"}
     for name, value in load_yaml(path).items():
         setting = str(name).replace("-", "_")
         option = known.get(setting)

@@ -50,7 +50,9 @@ class RunFolder:
         if not standing.is_dir():
             raise RunError(f"cannot make {self.root}: {standing} is a file. Name a folder for the run with -o.")
         if not os.access(standing, os.W_OK | os.X_OK):
-            raise RunError(f"cannot write {self.root}: the folder {standing} cannot be written. Name another with -o.")
+            raise RunError(
+                f"cannot write {self.root}: the folder cannot be written ({standing}). Name another with -o."
+            )
 
     def check_empty(self) -> None:
         """Refuse a folder in which anything lies.

@@ -71,6 +71,10 @@ def test_an_empty_file_changes_nothing(planned: Any) -> None:
     assert planned("# nothing\n")["edit"]["temperature"] == 1.5
 
 
+def test_a_file_may_serve_several_commands(planned: Any) -> None:
+    assert planned("rows: 3\ntemperature: 2e0\n")["edit"]["temperature"] == 2.0
+
+
 @pytest.mark.parametrize(
     ("yaml", "expected"),
     [

@@ -283,3 +283,18 @@ def test_no_documents(stories_prior):
     assert stories_prior.score([], RULE) == []
     (empty,) = stories_prior.score(aligned([""]), RULE)
     assert len(empty.logprobs) == len(empty.positions) == 0
+
+
+def test_the_number_of_threads_does_not_show(stories_prior):
+    documents = Aligner(stories_prior.tokenizer).align(texts("synthetic_tinystories_500")[:12])
+    before = torch.get_num_threads()
+    answers = []
+    try:
+        for threads in (1, 2, 3, 5):
+            torch.set_num_threads(threads)
+            answers.append([score.logprobs for score in stories_prior.score(documents, RULE)])
+            answers.append([stories_prior.score([document], RULE)[0].logprobs for document in documents])
+    finally:
+        torch.set_num_threads(before)
+    for answer in answers[1:]:
+        assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(answers[0], answer, strict=True))

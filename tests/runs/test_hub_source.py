@@ -65,10 +65,9 @@ def test_a_prior_that_was_downloaded_serves_without_a_hub(
 ) -> None:
     command.edit("org/stories", tmp_path / "online", "--prior", "org/tiny")
     with HfToEdit(command.home, {**os.environ, "HF_HUB_OFFLINE": "1"}) as offline:
-        run = offline.edit(
-            "sample", tmp_path / "run", "--prior", "org/tiny", "--prior-revision", commits[2], "--limit", 1
-        )
-    assert json.loads((run / "toedit/plan.json").read_text())["prior_revision"] == commits[2]
+        for name, pin in (("pinned", ["--prior-revision", commits[2]]), ("unpinned", [])):
+            run = offline.edit("sample", tmp_path / name, "--prior", "org/tiny", *pin, "--limit", 1)
+            assert json.loads((run / "toedit/plan.json").read_text())["prior_revision"] == commits[2]
 
 
 @pytest.mark.parametrize(
