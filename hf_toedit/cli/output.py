@@ -91,11 +91,12 @@ class EditProgress:
         """Set up for `num_rows` rows over all generations."""
         self._stats = EditStats()
         self._bar = Progress(
-            TextColumn("generation {task.fields[generation]}"),
-            BarColumn(),
+            # Short enough for 80 columns: rich cuts what does not fit, and the time left stands last.
+            TextColumn("gen {task.fields[generation]}"),
+            BarColumn(bar_width=8),
             MofNCompleteColumn(),
-            TextColumn("rows · {task.fields[figures]}"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(compact=True),
             console=Console(stderr=True),
             disable=quiet or not sys.stderr.isatty(),
             transient=True,
@@ -107,7 +108,7 @@ class EditProgress:
         self._stats = self._stats.merge(stats)
         so_far = self._stats
         figures = (
-            f"{so_far.tokens_per_second:,.0f} tokens/s · selected {so_far.selected_rate:.1%} · "
+            f"{so_far.tokens_per_second:,.0f} tokens/s selected {so_far.selected_rate:.1%} "
             f"changed {so_far.changed_rate:.2%}"
         )
         self._bar.update(self._task, advance=stats.num_rows, generation=generation, figures=figures)
