@@ -200,6 +200,8 @@ class RunConfig(_Config):
     def __post_init__(self) -> None:
         """Validate once, so that inner code can trust."""
         _check_number("generations", self.generations, 1, 32_767, whole=True)
+        if self.edit_log_column == "":
+            raise UsageError("edit_log_column must have a name; leave the log out with --no-edit-log.")
 
 
 class _Loader(yaml.SafeLoader):

@@ -9,6 +9,7 @@ from huggingface_hub.errors import (
     CacheNotFound,
     GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
@@ -35,6 +36,8 @@ def pinned_sha(repo_type: str, repo_id: str, revision: str | None, error_type: t
     named = f"{_WORDS[repo_type]} {repo_id!r}" + (f" at revision {revision!r}" if revision else "")
     try:
         return str(HfApi().repo_info(repo_id, repo_type=repo_type, revision=revision).sha)
+    except HFValidationError as error:
+        raise error_type(f"{named} is no name that the Hub knows. Name a path here, or org/name.") from error
     except GatedRepoError as error:
         raise error_type(f"{named} is gated: accept its terms on the Hub, then log in with `hf auth login`.") from error
     except RevisionNotFoundError as error:

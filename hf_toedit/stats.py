@@ -77,11 +77,6 @@ class EditStats:
         return _ratio(self.num_changed, self.num_tokens)
 
     @property
-    def dropped_rate(self) -> float:
-        """Deleted tokens of all tokens."""
-        return _ratio(self.num_dropped, self.num_tokens)
-
-    @property
     def nll(self) -> float:
         """Mean negative log-likelihood in nats a token; NaN where nothing was scored."""
         return self.nll_nano * NANO / self.num_scored if self.num_scored else math.nan

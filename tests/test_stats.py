@@ -60,7 +60,7 @@ def test_likelihood_and_rates():
     stats.num_changed = 1
     assert stats.nll == pytest.approx(2.0)
     assert stats.perplexity == pytest.approx(math.exp(2))
-    assert (stats.selected_rate, stats.changed_rate, stats.dropped_rate) == (0.5, 0.25, 0.0)
+    assert (stats.selected_rate, stats.changed_rate) == (0.5, 0.25)
     assert stats.probability_before_nano == 1_985_000_000
     assert stats.probability_after_nano == 994_000_000
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,7 +21,8 @@ from hf_toedit.cli.options import (
     source_config,
     source_options,
 )
-from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
+from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig, with_changes
+from hf_toedit.errors import RunError
 
 if TYPE_CHECKING:
     from hf_toedit.editing.piece_table import PieceTable
@@ -81,6 +83,10 @@ def _run(
 
     folder = RunFolder(output)
     folder.check()
+    if folder.root.resolve().is_relative_to(Path(asked_source.source).resolve()):
+        raise RunError(
+            f"{output} lies inside {asked_source.source}, and would be read as a part of it. Name another -o."
+        )
     quiet_libraries(show_progress=not quiet, quiet=quiet)
     from hf_toedit.cards.card import render_card
     from hf_toedit.cli.output import EditProgress
@@ -99,7 +105,7 @@ def _run(
         source_revision=source.revision,
         features=source.features.to_dict(),
         rows_by_split={split: source.num_rows(split, asked_source.limit) for split in source.splits},
-        prior_config=asked_prior,
+        prior_config=with_changes(asked_prior, dtype=prior.dtype),
         prior_revision=prior.revision,
         edit=edit_settings,
         run=run_settings,
@@ -135,14 +141,11 @@ def _report(folder: RunFolder, plan: Plan, generations: list[EditStats]) -> None
 
 def _written(folder: RunFolder, plan: Plan) -> Iterator[PieceTable | None]:
     """The texts of the last generation, with their edits."""
-    import pyarrow.parquet as pq
-
     from hf_toedit.runs.rows import piece_tables
 
     if plan.run.edit_log_column is None:
         return
     columns = [plan.source.text_column, plan.run.edit_log_column]
     for shard in plan.shards:
-        with pq.ParquetFile(folder.data_path(plan.generations[-1], shard)) as file:
-            for number in range(file.num_row_groups):
-                yield from piece_tables(file.read_row_group(number, columns=columns), *columns)
+        for table in folder.tables(plan.generations[-1], shard, columns):
+            yield from piece_tables(table, *columns)

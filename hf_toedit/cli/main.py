@@ -25,6 +25,13 @@ class Commands(click.Group):
 
             click.echo(f"Error: {printable(str(error))}", err=True)  # it may name columns of a dataset, or quote it
             ctx.exit(error.exit_code)
+        except OSError as error:
+            from hf_toedit.cli.output import printable
+
+            click.echo(
+                f"Error: {printable(f'{error.strerror or error}: {error.filename or ctx.command_path}')}", err=True
+            )
+            ctx.exit(1)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

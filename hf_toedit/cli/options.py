@@ -44,6 +44,8 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: str | None) -> No
             continue
         if option is None:
             raise UsageError(f"unknown setting {str(name)!r} in {path}.{did_you_mean(str(name), known)}")
+        if value is None:
+            continue
         several = getattr(option, "multiple", False) and isinstance(value, str)
         defaults[str(option.name)] = [value] if several else value
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
@@ -105,7 +107,7 @@ def edit_options(command: Command) -> Command:
                      help="Of the prior's weights; auto is float32 on CPU, bfloat16 on GPU."),
         click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, …"),
         click.option("--token-budget", type=click.IntRange(min=1), metavar="N",
-                     help="Tokens a forward pass at most; does not change results.  [default: by device]"),
+                     help="Tokens that a forward pass aims at; results do not depend on it.  [default: by device]"),
     )(command)  # fmt: skip
 
 

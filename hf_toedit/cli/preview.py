@@ -50,7 +50,9 @@ def preview(source: str, rows: int, candidates: bool, as_json: bool, **options: 
     from hf_toedit.runs.source import open_source
 
     settings = edit_config(options)
-    asked = source_config(source, {**options, "limit": min(rows, options["limit"] or rows)})
+    asked = source_config(
+        source, {**options, "limit": rows if options["limit"] is None else min(rows, options["limit"])}
+    )
     opened = open_source(asked)
     check_text_column(opened.features, asked.text_column, None)
     texts = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,10 @@ from hf_toedit.errors import RunError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from datasets import Features
 
-    from hf_toedit.runs.source import Source
+    from hf_toedit.runs.plan import Plan
+    from hf_toedit.runs.store import RunFolder
 
 
 @click.command()
@@ -48,32 +51,19 @@ def revert(
 
     target = RunFolder(output)
     target.check_empty()
-    source = run
-    if (Path(run).expanduser() / PLAN).exists():
-        folder = RunFolder(run)
-        plan = folder.plan()
-        text_column = text_column or plan.source.text_column
-        edit_log_column = edit_log_column or plan.run.edit_log_column
-        number = plan.generations[-1] if generation is None else generation
-        if number not in plan.generations:
-            raise RunError(f"{run} has no generation {number}; it has 1 to {plan.generations[-1]}.")
-        if edit_log_column is None:
-            raise RunError(f"{run} was made with --no-edit-log, so its edits cannot be reverted.")
-        folder.merged_stats(plan, number)
-        source = str(folder.root / "data" / f"gen{number}")
+    if (Path(os.path.expanduser(run)) / PLAN).exists():
+        features, splits, columns = _of_run(run, generation, text_column, edit_log_column)
     elif generation is not None:
         raise RunError(f"{run} is not a run folder, so it has no generations to choose from. Leave --generation out.")
-    text_column, edit_log_column = text_column or "text", edit_log_column or "toedit"
-    opened = open_source(SourceConfig(source, text_column=text_column))
-    check_log_column(opened.features, text_column, edit_log_column)
-    schema = source_features(opened.features, edit_log_column).arrow_schema
+    else:
+        columns = text_column or "text", edit_log_column or "toedit"
+        source = open_source(SourceConfig(run, text_column=columns[0]))
+        features, splits = source.features, {split: source.tables(split) for split in source.splits}
+    check_log_column(features, *columns)
+    schema = source_features(features, columns[1]).arrow_schema
     counts = {
-        split: target.write_rows(
-            Path("data") / f"{split}-00000-of-00001.parquet",
-            schema,
-            _reverted(opened, split, text_column, edit_log_column),
-        )
-        for split in opened.splits
+        split: target.write_rows(Path("data") / f"{split}-00000-of-00001.parquet", schema, _reverted(tables, *columns))
+        for split, tables in splits.items()
     }
     if as_json:
         click.echo(json.dumps({"output": str(target.root), "num_rows": counts}, indent=2))
@@ -81,8 +71,36 @@ def revert(
         click.echo(f"Reverted {sum(counts.values()):,} rows. Source rows: {target.root}")
 
 
-def _reverted(source: Source, split: str, text_column: str, log_column: str) -> Iterator[pa.Table]:
+def _of_run(
+    run: str, generation: int | None, text_column: str | None, log_column: str | None
+) -> tuple[Features, dict[str, Iterator[pa.Table]], tuple[str, str]]:
+    """Features, rows by split, and text and log column, of one generation of a run folder."""
+    from datasets import Features
+
+    from hf_toedit.runs.rows import output_features
+    from hf_toedit.runs.store import RunFolder
+
+    folder = RunFolder(run)
+    plan = folder.plan()
+    number = plan.generations[-1] if generation is None else generation
+    if number not in plan.generations:
+        raise RunError(f"{run} has no generation {number}; it has 1 to {plan.generations[-1]}.")
+    if plan.run.edit_log_column is None:
+        raise RunError(f"{run} was made with --no-edit-log, so its edits cannot be reverted.")
+    folder.merged_stats(plan, number)
+    features = output_features(Features.from_dict(plan.features), plan.run.edit_log_column)
+    splits = {split: _tables(folder, plan, number, split) for split in plan.splits}
+    return features, splits, (text_column or plan.source.text_column, log_column or plan.run.edit_log_column)
+
+
+def _tables(folder: RunFolder, plan: Plan, generation: int, split: str) -> Iterator[pa.Table]:
+    for shard in plan.shards:
+        if shard.split == split:
+            yield from folder.tables(generation, shard)
+
+
+def _reverted(tables: Iterator[pa.Table], text_column: str, log_column: str) -> Iterator[pa.Table]:
     from hf_toedit.runs.rows import ROW_GROUP, grouped, reverted_table
 
-    for rows in grouped(source.tables(split), text_column, ROW_GROUP):
+    for rows in grouped(tables, text_column, ROW_GROUP):
         yield reverted_table(rows, text_column, log_column)

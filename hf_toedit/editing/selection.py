@@ -82,6 +82,8 @@ class Protector:
         inside = np.zeros(len(text) + 1, dtype=np.int64)
         for pattern in self._patterns:
             for match in pattern.finditer(text):
+                if match.start() == match.end():
+                    continue
                 # One character more on either side: a new token must not grow what it stands beside ("5" to "50").
                 inside[max(match.start(), 1) : match.end() + 2] = 1
         counts = np.cumsum(inside)

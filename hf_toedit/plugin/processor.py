@@ -8,12 +8,12 @@ from typing import Any
 import pyarrow as pa
 from datasets import Features
 
-from hf_toedit.config import EditConfig, PriorConfig, with_changes
+from hf_toedit.config import EditConfig, PriorConfig, RunConfig, with_changes
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.editing.piece_table import PieceTable
-from hf_toedit.errors import SourceError, did_you_mean
+from hf_toedit.errors import SourceError, UsageError, did_you_mean
 from hf_toedit.priors.base import load_prior
-from hf_toedit.runs.rows import edited_table, output_features, piece_tables
+from hf_toedit.runs.rows import check_log_column, edited_table, output_features, piece_tables
 
 
 class ToEditProcessor:
@@ -41,7 +41,7 @@ class ToEditProcessor:
         preset: str = "toedit",
         **config: Any,
     ) -> None:
-        """Check the settings; nothing is loaded yet.
+        """Check the settings and pin the prior; it is not loaded yet.
 
         Args:
             prior: `embedded`, a local folder, or a Hub id.
@@ -56,9 +56,15 @@ class ToEditProcessor:
             **config: settings of `EditConfig`.
 
         Raises:
+            PriorError: there is no such prior.
             UsageError: a setting is unknown or out of range.
         """
-        self.prior_config = PriorConfig(prior, revision, dtype, device, trust_remote_code)
+        from hf_toedit.priors.loading import pinned
+
+        RunConfig(generation, edit_log_column)
+        config_asked = PriorConfig(prior, revision, dtype, device, trust_remote_code)
+        # The revision is part of the state, so that `map` does not answer from the cache for a prior that changed.
+        self.prior_config, self.prior_revision = pinned(config_asked)
         self.edit_config = EditConfig.from_preset(preset, **config)
         self.text_column = text_column
         self.edit_log_column = edit_log_column
@@ -82,8 +88,14 @@ class ToEditProcessor:
         """
         table = batch if isinstance(batch, pa.Table) else getattr(batch, "pa_table", None)
         names = table.column_names if table is not None else list(batch)
+        if table is None and not isinstance(batch, Mapping):
+            raise UsageError(
+                f"rows come as {type(batch).__name__}; use the dataset without a format, or with_format('arrow')."
+            )
         if self.text_column not in names:
             raise SourceError(f"the rows have no column {self.text_column!r}.{did_you_mean(self.text_column, names)}")
+        if table is not None and self.edit_log_column and self.edit_log_column in names:
+            check_log_column(Features.from_arrow_schema(table.schema), self.text_column, self.edit_log_column)
         editor = self._loaded(rank)
         if table is not None:
             tables = piece_tables(table, self.text_column, self.edit_log_column)

@@ -37,11 +37,13 @@ class Prior(Protocol):
     Attributes:
         name: as it was asked for: `embedded`, a folder, or a Hub id.
         revision: what pins it: a commit sha, or a fingerprint of local files.
+        dtype: of its weights, as `PriorConfig` names it, `auto` resolved.
         tokenizer: the fast tokenizer's backend.
     """
 
     name: str
     revision: str
+    dtype: str
     tokenizer: Tokenizer
 
     def score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from hf_toedit.config import PriorConfig
-from hf_toedit.errors import PriorError
+from hf_toedit.config import PriorConfig, with_changes
+from hf_toedit.errors import PriorError, UsageError
 from hf_toedit.hub import pinned_sha
 from hf_toedit.priors import embedded
 
@@ -76,14 +77,26 @@ def locate(config: PriorConfig) -> tuple[str, str]:
     Raises:
         PriorError: there is none of that name.
     """
-    folder = embedded.path() if config.prior == "embedded" else Path(config.prior).expanduser()
+    folder = embedded.path() if config.prior == "embedded" else Path(os.path.expanduser(config.prior))
     if folder.is_dir():
+        if config.revision:
+            raise UsageError(f"prior {config.prior!r} is local and has no revisions. Leave the revision out.")
         if not (folder / "config.json").is_file():
             raise PriorError(f"{folder} is not a model folder: it holds no config.json.")
         return str(folder), _fingerprint(folder)
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", config.prior) or config.prior.startswith("."):
         raise PriorError(f"no prior folder {config.prior!r}. Name a folder, a Hub id (org/name), or 'embedded'.")
     return config.prior, pinned_sha("model", config.prior, config.revision, PriorError)
+
+
+def pinned(config: PriorConfig) -> tuple[PriorConfig, str]:
+    """Settings that name the commit of a Hub prior instead of a branch, and what pins the prior; nothing is loaded.
+
+    Raises:
+        PriorError: there is none of that name.
+    """
+    location, revision = locate(config)
+    return (config if Path(location).is_dir() else with_changes(config, revision=revision)), revision
 
 
 def _loaded(prior: str, what: str, loader: Any, location: str, **options: Any) -> Any:

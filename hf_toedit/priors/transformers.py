@@ -48,6 +48,7 @@ class TransformersPrior:
     Attributes:
         name: as asked for.
         revision: commit sha, or a fingerprint of the local files.
+        dtype: of the body's weights.
         tokenizer: backend of the fast tokenizer.
         context: positions that the model reads at once.
         packed: whether documents share forward passes.
@@ -66,6 +67,7 @@ class TransformersPrior:
         """
         self.name = name
         self.revision = loaded.revision
+        self.dtype = str(loaded.model.dtype).removeprefix("torch.")
         self.tokenizer = loaded.tokenizer.backend_tokenizer
         self.context = loaded.context
         self.device = loaded.device

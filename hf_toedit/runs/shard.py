@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets import Features
 
 from hf_toedit.editing.editor import ToEditor
@@ -88,8 +87,5 @@ def _run_generation(
 def _input(plan: Plan, shard: Shard, generation: int, folder: RunFolder, source: Source) -> Iterator[pa.Table]:
     """Rows of the source, or of the generation before."""
     if generation == 1:
-        yield from source.tables(shard.split, plan.source.limit)
-        return
-    with pq.ParquetFile(folder.data_path(generation - 1, shard)) as file:
-        for batch in file.iter_batches(batch_size=100):
-            yield pa.Table.from_batches([batch])
+        return source.tables(shard.split, plan.source.limit)
+    return folder.tables(generation - 1, shard)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import glob
-import logging
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-from datasets import Dataset, DatasetDict, Features, load_dataset, load_from_disk
+from datasets import Dataset, DatasetDict, Features, get_dataset_config_names, load_dataset, load_from_disk
 from datasets.exceptions import DatasetNotFoundError
 
 from hf_toedit import sample
 from hf_toedit.config import SourceConfig, content_hash
-from hf_toedit.errors import SourceError, did_you_mean
+from hf_toedit.errors import SourceError, UsageError, did_you_mean
 from hf_toedit.hub import pinned_sha
-
-logger = logging.getLogger(__name__)
 
 _FORMATS = {
     ".parquet": "parquet",
@@ -66,7 +64,9 @@ def open_source(config: SourceConfig) -> Source:
     Raises:
         SourceError: it does not exist, cannot be read, or holds no rows.
     """
-    path = Path(config.source).expanduser()
+    path = Path(os.path.expanduser(config.source))
+    if config.revision and (path.exists() or glob.has_magic(config.source) or config.source == "sample"):
+        raise UsageError(f"{config.source!r} is local and has no revisions. Leave --revision out.")
     if path.is_dir():
         opened, revision = _open_folder(path, config)
     elif glob.has_magic(config.source) or path.is_file():
@@ -78,11 +78,20 @@ def open_source(config: SourceConfig) -> Source:
     else:
         raise SourceError(f"no file or folder {config.source!r}. Name a path, a glob, or a Hub dataset (org/name).")
     splits = _splits(opened, config)
-    return Source(config.source, revision, splits, next(iter(splits.values())).features)
+    first, *others = splits
+    for split in others:
+        if splits[split].features != splits[first].features:
+            raise SourceError(
+                f"the splits {first!r} and {split!r} of {config.source!r} have different columns. "
+                f"Edit one at a time, with --split."
+            )
+    return Source(config.source, revision, splits, splits[first].features)
 
 
 def _open_files(config: SourceConfig) -> tuple[DatasetDict, str]:
-    named = str(Path(config.source).expanduser())
+    named = os.path.expanduser(config.source)
+    if config.config_name:
+        raise UsageError(f"{config.source!r} is a file and has no configurations. Leave --config-name out.")
     found = [named] if Path(named).is_file() else sorted(glob.glob(named, recursive=True))
     files = [file for file in found if Path(file).is_file()]
     if not files:
@@ -122,6 +131,11 @@ def _loaded(config: SourceConfig, what: str, **options: object) -> DatasetDict:
     except (DatasetNotFoundError, FileNotFoundError) as error:
         raise SourceError(f"cannot find {config.source!r}: {_one_line(error)}") from error
     except Exception as error:
+        if "Config name is missing" in str(error):
+            names = get_dataset_config_names(what, revision=options.get("revision"))
+            raise UsageError(
+                f"{config.source!r} has several configurations. Name one with --config-name: {', '.join(names)}."
+            ) from error
         if "corresponds to no data" in str(error):  # how `datasets` greets a split of zero rows
             raise SourceError(f"{config.source!r} has no rows, or a split without any. Name other files.") from error
         raise _unreadable(config, error) from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
+import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,13 +22,16 @@ from hf_toedit.stats import EditStats
 
 PLAN = Path("toedit/plan.json")
 
+_BATCH_ROWS = 100
+_TEMPORARY = re.compile(r"\.(?P<pid>\d+)@(?P<host>.*)\.[0-9a-f]{32}\.tmp$")
+
 
 class RunFolder:
     """A folder that holds one run (DESIGN, section 5: run folder)."""
 
     def __init__(self, root: str | Path) -> None:
         """Point at a folder; nothing is read or written yet."""
-        self.root = Path(root).expanduser()
+        self.root = Path(os.path.expanduser(root))
 
     def data_path(self, generation: int, shard: Shard) -> Path:
         """Where a shard's rows lie."""
@@ -44,7 +49,8 @@ class RunFolder:
         """
         if self.root.exists() and not self.root.is_dir():
             raise RunError(f"{self.root} is a file. Name a folder for the run with -o.")
-        if self.root.is_dir() and any(self.root.iterdir()) and not (self.root / PLAN).exists():
+        files = (path for path in self.root.rglob("*") if path.is_file() and not _TEMPORARY.search(path.name))
+        if not (self.root / PLAN).exists() and any(files):
             raise RunError(f"folder {self.root} is not empty and holds no run. Name a new folder with -o.")
         standing = next(parent for parent in (self.root, *self.root.absolute().parents) if parent.exists())
         if not standing.is_dir():
@@ -120,6 +126,18 @@ class RunFolder:
         if missing:
             raise RunError(f"generation {generation} of {self.root} is not finished: {missing[0]} is missing.")
         return EditStats.merged(part for part in parts if part)
+
+    def tables(self, generation: int, shard: Shard, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """The rows of a finished shard, in order, as Arrow tables of bounded length.
+
+        Args:
+            generation: of the shard.
+            shard: which one.
+            columns: only these; None is all.
+        """
+        with pq.ParquetFile(self.data_path(generation, shard)) as file:
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
+                yield pa.Table.from_batches([batch])
 
     def write_shard(
         self, plan: Plan, generation: int, shard: Shard, schema: pa.Schema, fill: Callable[[Writer], EditStats]
@@ -203,11 +221,12 @@ class Writer:
 @contextmanager
 def _whole_file(path: Path) -> Iterator[Path]:
     """A temporary path whose file is synced and renamed to `path` if all goes well, and removed if not."""
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    temporary = path.parent / f".{path.name}.{os.getpid()}@{platform.node()}.{uuid.uuid4().hex}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for stale in path.parent.glob(f".{path.name}.*.tmp"):
-            stale.unlink(missing_ok=True)
+        for other in path.parent.glob(f".{path.name}.*.tmp"):
+            if _abandoned(other):
+                other.unlink(missing_ok=True)
         yield temporary
         _sync(temporary)
         os.replace(temporary, path)
@@ -217,6 +236,20 @@ def _whole_file(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # a folder that cannot be written holds none to remove
             temporary.unlink()
+
+
+def _abandoned(temporary: Path) -> bool:
+    """Whether the process that wrote a temporary file is gone; one of another machine is let alone."""
+    found = _TEMPORARY.search(temporary.name)
+    if found is None or found["host"] != platform.node():
+        return False
+    try:
+        os.kill(int(found["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _reason(error: OSError) -> str:

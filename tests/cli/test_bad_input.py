@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from datasets import Dataset, Features, Value
+from datasets import Dataset, DatasetDict, Features, Value
 
 from tests.cli.command import HfToEdit, eager, prior
 from tests.cli.fixtures import load, parquet, rows, stories
@@ -282,3 +282,30 @@ def _mounted(path: Path, options: str) -> Iterator[Path]:
 
 def _mount(*args: object) -> None:
     subprocess.run(["mount", *map(str, args)], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "expected"),
+    [
+        (["sample", "--prior", "foo--bar"], 1, "no name that the Hub knows"),
+        (["sample", "--revision", "main"], 2, "is local and has no revisions"),
+        (["sample", "--prior-revision", "main"], 2, "is local and has no revisions"),
+        (["x" * 300], 1, "File name too long"),
+        (["sample", "--edit-log-column", ""], 2, "must have a name"),
+    ],
+)
+def test_names_and_revisions(args: list[str], code: int, expected: str, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    assert expected in hf_toedit.fails("edit", *args, "-o", tmp_path / "run", code=code)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_inside_its_source(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    Dataset.from_dict({"text": ["a"]}).to_parquet(tmp_path / "in" / "rows.parquet")
+    assert "lies inside" in hf_toedit.fails("edit", tmp_path / "in", "-o", tmp_path / "in" / "run", *prior())
+
+
+def test_splits_with_different_columns(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    splits = {"train": Dataset.from_dict({"text": ["a"]}), "test": Dataset.from_dict({"body": ["a"]})}
+    DatasetDict(splits).save_to_disk(str(tmp_path / "in"))
+    said = hf_toedit.fails("edit", tmp_path / "in", "-o", tmp_path / "run", *prior())
+    assert "'train' and 'test'" in said and "--split" in said

@@ -113,3 +113,12 @@ class TestRefused:
         plan = changed / "toedit/plan.json"
         plan.write_text(plan.read_text().replace('"seed": 0', '"seed": 1'))
         assert "was changed by hand" in hf_toedit.fails("revert", changed, "-o", tmp_path / "out")
+
+
+def test_splits_keep_their_names(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    source = {name: Dataset.from_dict({"text": stories(count)}) for name, count in (("en", 2), ("train_sft", 1))}
+    DatasetDict(source).save_to_disk(str(tmp_path / "in"))
+    run = hf_toedit.edit(tmp_path / "in", tmp_path / "run")
+    hf_toedit("revert", run, "-o", tmp_path / "out")
+    reverted = load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    assert {name: rows["text"][:] for name, rows in reverted.items()} == {k: v["text"][:] for k, v in source.items()}

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -15,9 +16,10 @@ from typing import Any
 import multiprocess
 import pytest
 from datasets import Dataset, Value, load_dataset
+from datasets.fingerprint import Hasher
 
 from hf_toedit import EditConfig, PieceTable, ToEditor, ToEditProcessor
-from hf_toedit.errors import SourceError, UsageError
+from hf_toedit.errors import PriorError, SourceError, UsageError
 from tests.cli.fixtures import ODD, load, rows, same, stories
 from tests.conftest import shared
 
@@ -157,10 +159,28 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_loaded(dataset: Data
     with pytest.raises(UsageError, match="threshold 2 is out of range"):
         ToEditProcessor(threshold=2)
     with pytest.raises(SourceError, match="no column 'txt'. Did you mean 'text'"):
-        dataset.map(ToEditProcessor("missing/prior", text_column="txt"), batched=True)
+        dataset.map(ToEditProcessor("embedded", text_column="txt"), batched=True)
+    with pytest.raises(PriorError, match="cannot reach the Hub for prior 'missing/prior'"):
+        ToEditProcessor("missing/prior")
 
 
 def test_settings_are_all_that_is_pickled() -> None:
     kept = pickle.loads(pickle.dumps(processor(seed=3)))
     assert kept.edit_config == EditConfig(seed=3, **SETTINGS)
     assert json.dumps(kept.prior_config.to_json())
+
+
+def test_formats_and_columns_that_cannot_be_edited_are_refused(dataset: Dataset) -> None:
+    with pytest.raises(UsageError, match="DataFrame"):
+        dataset.with_format("pandas").map(processor(), batched=True)
+    with pytest.raises(SourceError, match="not an edit log"):
+        dataset.add_column("toedit", ["mine"] * len(dataset)).map(processor(), batched=True)
+
+
+def test_a_prior_that_changed_is_no_cache_hit(tmp_path: Path) -> None:
+    folder = tmp_path / "prior"
+    shutil.copytree(shared("models/stories260K"), folder)
+    before = Hasher.hash(ToEditProcessor(str(folder)))
+    assert Hasher.hash(ToEditProcessor(str(folder))) == before
+    (folder / "generation_config.json").unlink()
+    assert Hasher.hash(ToEditProcessor(str(folder))) != before

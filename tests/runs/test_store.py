@@ -182,3 +182,10 @@ def test_a_killed_run_is_finished_by_the_same_command(hf_toedit: HfToEdit, tmp_p
     hf_toedit.edit(source, killed, *options)
     assert parquet(killed) == parquet(whole)
     assert _files(killed) == _files(whole)
+
+
+def test_a_folder_whose_plan_was_never_finished_is_free(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    half = tmp_path / "run" / "toedit" / f".plan.json.1@elsewhere.{'0' * 32}.tmp"
+    half.parent.mkdir(parents=True)
+    half.write_text("{")
+    hf_toedit.edit("sample", tmp_path / "run", "--limit", 1)
