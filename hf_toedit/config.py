@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -255,11 +255,6 @@ def protect_regex(pattern: str) -> re.Pattern[str]:
         return re.compile(pattern[3:])
     except re.error as error:
         raise UsageError(f"protect pattern {pattern!r} is not a valid regular expression: {error}.") from error
-
-
-def with_changes(config: Config, **changes: Any) -> Config:
-    """A copy of settings with some of them changed, validated again."""
-    return replace(config, **changes)
 
 
 def _check_choice(name: str, value: Any, choices: Any) -> None:

@@ -6,7 +6,7 @@ import json
 import math
 import subprocess
 import sys
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from hf_toedit.config import (
     content_hash,
     load_yaml,
     protect_regex,
-    with_changes,
 )
 from hf_toedit.errors import UsageError, did_you_mean
 
@@ -92,9 +91,9 @@ def test_settings_are_frozen_and_changed_copies_are_validated() -> None:
     config = EditConfig()
     with pytest.raises(FrozenInstanceError):
         config.seed = 1  # type: ignore[misc]
-    assert with_changes(config, seed=1) == EditConfig(seed=1)
+    assert replace(config, seed=1) == EditConfig(seed=1)
     with pytest.raises(UsageError, match="top_k"):
-        with_changes(config, top_k=0)
+        replace(config, top_k=0)
 
 
 def test_json_round_trip() -> None:

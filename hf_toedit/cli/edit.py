@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from hf_toedit.cli.options import (
     source_config,
     source_options,
 )
-from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig, with_changes
+from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
 from hf_toedit.errors import RunError
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _run(
         source_revision=source.revision,
         features=source.features.to_dict(),
         rows_by_split={split: source.num_rows(split, asked_source.limit) for split in source.splits},
-        prior_config=with_changes(asked_prior, dtype=prior.dtype),
+        prior_config=replace(asked_prior, dtype=prior.dtype),
         prior_revision=prior.revision,
         edit=edit_settings,
         run=run_settings,

@@ -21,17 +21,17 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ToEditError as error:
-            from hf_toedit.cli.output import printable
-
-            click.echo(f"Error: {printable(str(error))}", err=True)  # it may name columns of a dataset, or quote it
-            ctx.exit(error.exit_code)
+            _fail(ctx, str(error), error.exit_code)
         except OSError as error:
-            from hf_toedit.cli.output import printable
+            _fail(ctx, f"{error.strerror or error}: {error.filename or ctx.command_path}", 1)
 
-            click.echo(
-                f"Error: {printable(f'{error.strerror or error}: {error.filename or ctx.command_path}')}", err=True
-            )
-            ctx.exit(1)
+
+def _fail(ctx: click.Context, message: str, exit_code: int) -> None:
+    """End with one line; it may name columns of a dataset, or quote it, so it is made printable."""
+    from hf_toedit.cli.output import printable
+
+    click.echo(f"Error: {printable(message)}", err=True)
+    ctx.exit(exit_code)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 from datasets import Features
 
-from hf_toedit.config import EditConfig, PriorConfig, RunConfig, with_changes
+from hf_toedit.config import EditConfig, PriorConfig, RunConfig
 from hf_toedit.editing.editor import ToEditor
-from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.errors import SourceError, UsageError, did_you_mean
 from hf_toedit.priors.base import load_prior
-from hf_toedit.runs.rows import check_log_column, edited_table, output_features, piece_tables
+from hf_toedit.runs.rows import check_log_column, edit_table, logged_texts, output_features
 
 
 class ToEditProcessor:
@@ -62,9 +62,8 @@ class ToEditProcessor:
         from hf_toedit.priors.loading import pinned
 
         RunConfig(generation, edit_log_column)
-        config_asked = PriorConfig(prior, revision, dtype, device, trust_remote_code)
         # The revision is part of the state, so that `map` does not answer from the cache for a prior that changed.
-        self.prior_config, self.prior_revision = pinned(config_asked)
+        self.prior_config, self.prior_revision = pinned(PriorConfig(prior, revision, dtype, device, trust_remote_code))
         self.edit_config = EditConfig.from_preset(preset, **config)
         self.text_column = text_column
         self.edit_log_column = edit_log_column
@@ -98,10 +97,7 @@ class ToEditProcessor:
             check_log_column(Features.from_arrow_schema(table.schema), self.text_column, self.edit_log_column)
         editor = self._loaded(rank)
         if table is not None:
-            tables = piece_tables(table, self.text_column, self.edit_log_column)
-            texts = table.column(self.text_column).to_pylist()
-            result = editor.edit(texts, generation=self.generation, tables=tables)
-            return edited_table(table, result, self.text_column, self.edit_log_column)
+            return edit_table(editor, table, self.text_column, self.edit_log_column, self.generation)[0]
         return self._edit_lists(editor, batch)
 
     def features(self, features: Features) -> Features:
@@ -115,11 +111,7 @@ class ToEditProcessor:
     def _edit_lists(self, editor: ToEditor, batch: Mapping[str, list]) -> dict[str, list]:
         texts = batch[self.text_column]
         logs = batch.get(self.edit_log_column or "") or [None] * len(texts)
-        tables = [
-            PieceTable.from_log(text, log["edits"] if log else []) if isinstance(text, str) else None
-            for text, log in zip(texts, logs, strict=True)
-        ]
-        result = editor.edit(texts, generation=self.generation, tables=tables)
+        result = editor.edit(texts, generation=self.generation, tables=logged_texts(texts, logs))
         edited: dict[str, list] = {self.text_column: result.texts}
         if self.edit_log_column:
             edited[self.edit_log_column] = [document.to_log() for document in result.documents]
@@ -142,7 +134,7 @@ def _for_rank(config: PriorConfig, rank: int | None) -> PriorConfig:
     import torch
 
     if config.device == "auto" and torch.cuda.is_available():
-        return with_changes(config, device=f"cuda:{rank % torch.cuda.device_count()}")
+        return replace(config, device=f"cuda:{rank % torch.cuda.device_count()}")
     # A forked process must not wait for the OpenMP threads that its parent had; N processes want a core each anyway.
     torch.set_num_threads(1)
     return config

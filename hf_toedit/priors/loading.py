@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from hf_toedit.config import PriorConfig, with_changes
+from hf_toedit.config import PriorConfig
 from hf_toedit.errors import PriorError, UsageError
 from hf_toedit.hub import pinned_sha
 from hf_toedit.priors import embedded
@@ -96,7 +96,7 @@ def pinned(config: PriorConfig) -> tuple[PriorConfig, str]:
         PriorError: there is none of that name.
     """
     location, revision = locate(config)
-    return (config if Path(location).is_dir() else with_changes(config, revision=revision)), revision
+    return (config if Path(location).is_dir() else replace(config, revision=revision)), revision
 
 
 def _loaded(prior: str, what: str, loader: Any, location: str, **options: Any) -> Any:

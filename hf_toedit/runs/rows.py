@@ -6,14 +6,16 @@ Used wherever rows are written or read back: shards, `Dataset.map`, `revert`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from datasets import Features, LargeList, List, Value
 
+from hf_toedit.editing.editor import ToEditor
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.editing.result import EditResult
 from hf_toedit.errors import SourceError, did_you_mean
+from hf_toedit.stats import EditStats
 
 LOG_FEATURE = {
     "num_tokens": Value("int32"),
@@ -90,6 +92,23 @@ def source_features(features: Features, log_column: str | None) -> Features:
     return Features({name: feature for name, feature in features.items() if name != log_column})
 
 
+def edit_table(
+    editor: ToEditor, table: pa.Table, text_column: str, log_column: str | None, generation: int
+) -> tuple[pa.Table, EditStats]:
+    """Edit rows once; earlier edits in their log are composed with the new ones.
+
+    Args:
+        editor: edits the texts.
+        table: the rows.
+        text_column: whose texts are edited.
+        log_column: where edits are logged; None for nowhere.
+        generation: keys the draws.
+    """
+    tables = piece_tables(table, text_column, log_column)
+    result = editor.edit(table.column(text_column).to_pylist(), generation=generation, tables=tables)
+    return edited_table(table, result, text_column, log_column), result.stats
+
+
 def edited_table(table: pa.Table, result: EditResult, text_column: str, log_column: str | None) -> pa.Table:
     """Put edited texts, and their log, into the rows that they came from.
 
@@ -113,8 +132,13 @@ def piece_tables(table: pa.Table, text_column: str, log_column: str | None) -> l
     """The earlier edits of rows that this tool wrote; None for a row without text."""
     texts = table.column(text_column).to_pylist()
     logs = table.column(log_column).to_pylist() if log_column in table.column_names else [None] * len(texts)
+    return logged_texts(texts, logs)
+
+
+def logged_texts(texts: Iterable[Any], logs: Iterable[dict[str, Any] | None]) -> list[PieceTable | None]:
+    """The earlier edits of texts, from what their rows logged; None for what is no text."""
     return [
-        None if text is None else PieceTable.from_log(text, log["edits"] if log else [])
+        PieceTable.from_log(text, log["edits"] if log else []) if isinstance(text, str) else None
         for text, log in zip(texts, logs, strict=True)
     ]
 

@@ -9,7 +9,7 @@ from datasets import Features
 
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.runs.rows import EDIT_BATCH, ROW_GROUP, edited_table, grouped, output_features, piece_tables
+from hf_toedit.runs.rows import EDIT_BATCH, ROW_GROUP, edit_table, grouped, output_features
 from hf_toedit.runs.source import Source
 from hf_toedit.runs.store import RunFolder, Writer
 from hf_toedit.stats import EditStats
@@ -66,11 +66,10 @@ def _run_generation(
 
     def edited(rows: pa.Table) -> Iterator[tuple[pa.Table, EditStats]]:
         for batch in grouped([rows], text_column, EDIT_BATCH):
-            tables = piece_tables(batch, text_column, log_column)
-            result = editor.edit(batch.column(text_column).to_pylist(), generation=generation, tables=tables)
+            table, stats = edit_table(editor, batch, text_column, log_column, generation)
             if progress:
-                progress(generation, result.stats)
-            yield edited_table(batch, result, text_column, log_column), result.stats
+                progress(generation, stats)
+            yield table, stats
 
     def fill(writer: Writer) -> EditStats:
         total = EditStats()

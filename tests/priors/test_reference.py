@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from scipy.stats import chisquare
 from transformers import AutoModelForCausalLM
 
 from hf_toedit import EditConfig, ToEditor
-from hf_toedit.config import with_changes
 from hf_toedit.editing.alignment import CAUSES
 from hf_toedit.priors.base import DocumentScores
 from tests.conftest import shared, texts
@@ -147,7 +147,7 @@ def test_draws_of_the_editor(model, stories_prior, settings):
     )
     draws = []
     for seed in range(DRAWS):
-        editor.config = with_changes(editor.config, seed=seed)
+        editor.config = replace(editor.config, seed=seed)
         draws.append(int(editor._draw(tokens, scores, 1).drawn[0]))
     weights = expected_weights(model, editor, tokens.ids.tolist(), position)
     assert chi_square(draws, weights) > 1e-4
