@@ -164,11 +164,15 @@ class SourceConfig(_Config):
     """Which dataset is edited, and which column of it.
 
     Attributes:
-        source: path, glob, `save_to_disk` folder, Hub id, or `sample` for the bundled sample.
+        source: path, glob, `save_to_disk` folder, Hub id, `hf://` path, or `sample` for the bundled sample.
         config_name: configuration (subset) of a Hub dataset.
         split: one split; None means every split.
         revision: branch, tag or commit of a Hub dataset; pinned to a commit sha when opened.
-        text_column: the column to edit.
+        text_columns: the columns to edit; `.` leads into a struct, `[]` to each item of a list (`turns[].body`).
+            None given is `text`, unless there is a messages column.
+        context_columns: read by the prior before the text, in this order, and not edited.
+        messages_column: a column of conversations (a list of structs with role and content) to edit instead.
+        roles: whose messages are edited; the others are read as context.
         limit: at most this many rows of each split, from the first.
     """
 
@@ -176,11 +180,26 @@ class SourceConfig(_Config):
     config_name: str | None = None
     split: str | None = None
     revision: str | None = None
-    text_column: str = "text"
+    text_columns: tuple[str, ...] = ()
+    context_columns: tuple[str, ...] = ()
+    messages_column: str | None = None
+    roles: tuple[str, ...] = ("assistant",)
     limit: int | None = None
 
     def __post_init__(self) -> None:
         """Validate once, so that inner code can trust."""
+        for name in ("text_columns", "context_columns", "roles"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given or ()))
+        if self.messages_column is not None and (self.text_columns or self.context_columns):
+            raise UsageError("a messages column is edited alone: leave the text and context columns out.")
+        if self.messages_column is not None and not self.roles:
+            raise UsageError("no role is to be edited. Name one with --roles.")
+        if self.messages_column is None and not self.text_columns:
+            object.__setattr__(self, "text_columns", ("text",))
+        for column in self.context_columns:
+            if column in self.text_columns:
+                raise UsageError(f"column {column!r} is both edited and context. Name it once.")
         if self.limit is not None:
             _check_number("limit", self.limit, 1, 2**62, whole=True)
 

@@ -1,16 +1,66 @@
-"""The immutable plan of a run: what is edited, by which prior, how, and as which shards."""
+"""The immutable plan of a run: what is edited, by which prior, how, and as which shards.
+
+Pure: how a source is found and measured is `runs/source.py`.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig, content_hash
 
 FORMAT = 1
 """Version of `plan.json`."""
+
+SHARD_BYTES = 256 * 2**20
+"""Text that a shard aims at, where nothing else is asked for."""
+
+_SNAP = 0.1
+"""A cut moves to the border of a row group that is nearer than this share of a shard."""
+
+
+class SourceFile(NamedTuple):
+    """A file of the source, as it was when it was planned.
+
+    Attributes:
+        path: relative to the plan's root, or a URL.
+        size: bytes.
+        stamp: when a local file changed last, nanoseconds; None where the path itself pins what it holds.
+    """
+
+    path: str
+    size: int
+    stamp: int | None
+
+
+class FileExtent(NamedTuple):
+    """What planning knows of a file.
+
+    Attributes:
+        file: the file.
+        num_rows: its rows, at most those that are asked for; None where finding out would mean opening it.
+        num_bytes: of text in them, estimated.
+        row_groups: first row of each of its row groups, where the format has such.
+    """
+
+    file: SourceFile
+    num_rows: int | None
+    num_bytes: int
+    row_groups: tuple[int, ...] = ()
+
+
+class Piece(NamedTuple):
+    """Rows `[start, stop)` of a file of the plan; to its end where `stop` is None."""
+
+    file: int
+    start: int
+    stop: int | None
 
 
 @dataclass(frozen=True)
@@ -21,18 +71,44 @@ class Shard:
         split: of the source.
         index: among the shards of the split.
         count: shards of the split.
-        num_rows: rows it holds.
+        num_rows: rows it holds; None where planning did not count them.
+        num_bytes: of text, estimated.
+        pieces: its rows, in order.
     """
 
     split: str
     index: int
     count: int
-    num_rows: int
+    num_rows: int | None
+    num_bytes: int
+    pieces: tuple[Piece, ...]
 
     @property
     def name(self) -> str:
         """File name without its ending, as `datasets` names shards."""
         return f"{self.split}-{self.index:05d}-of-{self.count:05d}"
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Shard:
+        """Read what `Plan.to_json` wrote."""
+        return cls(**{**values, "pieces": tuple(Piece(*piece) for piece in values["pieces"])})
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the files of a source become rows.
+
+    Attributes:
+        format: the module of `datasets` that reads them (`parquet`, `json`, …).
+        options: its settings where they are not the default ones.
+        root: folder that paths are relative to; None where they are URLs. It may differ from machine to machine.
+        features: of the rows, as `Features.to_dict` gives them.
+    """
+
+    format: str
+    options: dict[str, Any]
+    root: str | None
+    features: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -42,30 +118,33 @@ class Plan:
     Attributes:
         source: settings of the source.
         source_revision: pins it.
+        reading: how its files are read.
         prior: settings of the prior.
         prior_revision: pins it.
         edit: how tokens are edited.
         run: generations and log column.
-        features: of the source, as `datasets` writes them.
+        files: of the source.
         shards: in order.
         version: of hf-toedit that planned it.
     """
 
     source: SourceConfig
     source_revision: str
+    reading: Reading
     prior: PriorConfig
     prior_revision: str
     edit: EditConfig
     run: RunConfig
-    features: dict[str, Any]
+    files: tuple[SourceFile, ...]
     shards: tuple[Shard, ...]
     version: str
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 of all that decides the result; the device and the version are not among it."""
+        """SHA-256 of all that decides the result; the device, the version and the root are not among it."""
         facts = self.facts()
         facts["prior"].pop("device")
+        facts["reading"].pop("root")
         return content_hash(facts)
 
     @property
@@ -77,6 +156,17 @@ class Plan:
     def splits(self) -> list[str]:
         """Names of the splits, in order."""
         return list(dict.fromkeys(shard.split for shard in self.shards))
+
+    @property
+    def num_rows(self) -> int | None:
+        """Rows of all shards; None where one is not counted."""
+        counts = [shard.num_rows for shard in self.shards]
+        return None if None in counts else sum(count or 0 for count in counts)
+
+    @property
+    def num_bytes(self) -> int:
+        """Text of all shards, estimated."""
+        return sum(shard.num_bytes for shard in self.shards)
 
     def facts(self) -> dict[str, Any]:
         """Everything but the version, as JSON values."""
@@ -98,12 +188,13 @@ class Plan:
         return cls(
             source=SourceConfig(**values["source"]),
             source_revision=values["source_revision"],
+            reading=Reading(**values["reading"]),
             prior=PriorConfig(**values["prior"]),
             prior_revision=values["prior_revision"],
             edit=EditConfig(**values["edit"]),
             run=RunConfig(**values["run"]),
-            features=values["features"],
-            shards=tuple(Shard(**shard) for shard in values["shards"]),
+            files=tuple(SourceFile(*file) for file in values["files"]),
+            shards=tuple(Shard.from_json(shard) for shard in values["shards"]),
             version=values["version"],
         )
 
@@ -112,9 +203,9 @@ class Plan:
         mine, theirs = _flat(self.facts()), _flat(other.facts())
         names = dict.fromkeys([*mine, *theirs])
         return [
-            f"{name}: {mine.get(name)!r}, not {theirs.get(name)!r}"
+            f"{name}: {_short(mine.get(name))}, not {_short(theirs.get(name))}"
             for name in names
-            if name != "prior.device" and mine.get(name) != theirs.get(name)
+            if name not in ("prior.device", "reading.root") and mine.get(name) != theirs.get(name)
         ]
 
 
@@ -122,35 +213,104 @@ def make_plan(
     *,
     source_config: SourceConfig,
     source_revision: str,
-    features: dict[str, Any],
-    rows_by_split: dict[str, int],
+    reading: Reading,
+    extents: Mapping[str, Sequence[FileExtent]],
     prior_config: PriorConfig,
     prior_revision: str,
     edit: EditConfig,
     run: RunConfig,
     version: str,
+    shard_bytes: int = SHARD_BYTES,
+    num_shards: int | None = None,
 ) -> Plan:
-    """Plan a run of one shard a split.
+    """Plan a run.
 
     Args:
         source_config: settings of the source.
         source_revision: pins it.
-        features: of its rows, as `Features.to_dict` gives them.
-        rows_by_split: how many rows each split has.
+        reading: how its files are read.
+        extents: files by split, in order.
         prior_config: settings of the prior.
         prior_revision: pins it.
         edit: how tokens are edited.
         run: generations and log column.
         version: of hf-toedit.
+        shard_bytes: text that a shard aims at.
+        num_shards: of each split, instead; fewer where there are fewer rows.
     """
-    shards = tuple(Shard(split, 0, 1, num_rows) for split, num_rows in rows_by_split.items())
-    features = json.loads(json.dumps(features))
-    return Plan(source_config, source_revision, prior_config, prior_revision, edit, run, features, shards, version)
+    files: list[SourceFile] = []
+    shards: list[Shard] = []
+    for split, measured in extents.items():
+        total = sum(extent.num_bytes for extent in measured)
+        cut = _cut(measured, num_shards or max(1, -(-total // shard_bytes)), first_file=len(files))
+        shards += [replace(shard, split=split) for shard in cut]
+        files += [extent.file for extent in measured]
+    reading = replace(reading, features=json.loads(json.dumps(reading.features)))
+    return Plan(source_config, source_revision, reading, prior_config, prior_revision, edit, run, tuple(files),
+                tuple(shards), version)  # fmt: skip
+
+
+def _cut(extents: Sequence[FileExtent], count: int, first_file: int) -> list[Shard]:
+    """Cut files, in order, into at most `count` stretches of about the same amount of text."""
+    ends = list(accumulate(extent.num_bytes for extent in extents))
+    places = {_place(extents, ends, ends[-1] * number / count, ends[-1] / count) for number in range(1, count)}
+    places -= {(0, 0), (len(extents), 0)}
+    borders = [(0, 0), *sorted(places), (len(extents), 0)]
+    stretches = [_stretch(extents, *pair) for pair in zip(borders, borders[1:], strict=False)]
+    return [
+        Shard("", index, len(stretches), num_rows, num_bytes,
+              tuple(Piece(first_file + file, start, stop) for file, start, stop in pieces))
+        for index, (pieces, num_rows, num_bytes) in enumerate(stretches)
+    ]  # fmt: skip
+
+
+def _place(extents: Sequence[FileExtent], ends: Sequence[int], at: float, target: float) -> tuple[int, int]:
+    """The file and row nearest to a place in the text; between files where a file's rows are not known."""
+    file = min(bisect_right(ends, at), len(extents) - 1)
+    extent = extents[file]
+    start = ends[file] - extent.num_bytes
+    share = (at - start) / extent.num_bytes if extent.num_bytes else 0.0
+    if extent.num_rows is None:
+        return (file, 0) if share < 0.5 else (file + 1, 0)
+    row = round(share * extent.num_rows)
+    reach = _SNAP * extent.num_rows * target / extent.num_bytes if extent.num_bytes else 0.0
+    group = bisect_left(extent.row_groups, row)
+    near = [border for border in extent.row_groups[max(group - 1, 0) : group + 1] if abs(border - row) <= reach]
+    row = min(near, key=lambda border: abs(border - row), default=row)
+    return (file, row) if row < extent.num_rows else (file + 1, 0)
+
+
+def _stretch(
+    extents: Sequence[FileExtent], first: tuple[int, int], last: tuple[int, int]
+) -> tuple[list[Piece], int | None, int]:
+    """Pieces between two places, their rows where known, and their text."""
+    pieces = []
+    counts: list[int | None] = []
+    num_bytes = 0.0
+    for file in range(first[0], min(last[0] + 1, len(extents))):
+        extent = extents[file]
+        start = first[1] if file == first[0] else 0
+        stop = last[1] if file == last[0] else extent.num_rows
+        if stop == start:
+            continue
+        pieces.append(Piece(file, start, stop))
+        counts.append(None if stop is None else stop - start)
+        num_bytes += extent.num_bytes * ((stop - start) / extent.num_rows if stop and extent.num_rows else 1)
+    known = None if None in counts else sum(count or 0 for count in counts)
+    return pieces, known, round(num_bytes)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        nested = isinstance(value, dict) and name != "features"
+        nested = isinstance(value, dict) and name not in ("features", "options")
         flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return flat
+
+
+def _short(value: Any) -> str:
+    """A value for a message; one too long to read as the start of its hash."""
+    text = repr(value)
+    if len(text) <= 200:
+        return text
+    return (f"{len(value)} of them, " if isinstance(value, list) else "") + f"hash {content_hash(value)[:12]}"
