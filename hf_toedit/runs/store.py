@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import platform
-import re
-import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError
+from hf_toedit.runs.files import TEMPORARY, sha256, sweep, sync, whole_file
 from hf_toedit.runs.plan import FORMAT, Plan, Shard
 from hf_toedit.stats import EditStats
 
 PLAN = Path("toedit/plan.json")
 
 _BATCH_ROWS = 100
-_TEMPORARY = re.compile(r"\.(?P<pid>\d+)@(?P<host>.*)\.[0-9a-f]{32}\.tmp$")
 
 
 class RunFolder:
@@ -49,7 +45,7 @@ class RunFolder:
         """
         if self.root.exists() and not self.root.is_dir():
             raise RunError(f"{self.root} is a file. Name a folder for the run with -o.")
-        files = (path for path in self.root.rglob("*") if path.is_file() and not _TEMPORARY.search(path.name))
+        files = (path for path in self.root.rglob("*") if path.is_file() and not TEMPORARY.search(path.name))
         if not (self.root / PLAN).exists() and any(files):
             raise RunError(f"folder {self.root} is not empty and holds no run. Name a new folder with -o.")
         standing = next(parent for parent in (self.root, *self.root.absolute().parents) if parent.exists())
@@ -81,10 +77,15 @@ class RunFolder:
             if differences:
                 raise RunError(
                     f"{self.root} holds another run (here first, then what was asked for): {'; '.join(differences)}. "
-                    f"Name a new folder with -o, or ask for the same."
+                    f"Name a new folder with -o, ask for the same, or go on with the run that is here: "
+                    f"hf-toedit run {self.root}"
                 )
             return
-        self.write_text(PLAN, json.dumps(plan.to_json(), indent=2, ensure_ascii=False) + "\n")
+        self.write_text(PLAN, _laid_out(plan.to_json()))
+
+    def sweep(self) -> None:
+        """Remove the temporary files of processes that died."""
+        sweep(self.root)
 
     def plan(self) -> Plan:
         """The plan of this run.
@@ -107,13 +108,23 @@ class RunFolder:
 
     def stats(self, plan: Plan, generation: int, shard: Shard) -> EditStats | None:
         """Statistics of a shard; None unless data, statistics and plan hash agree, that is, unless it is done."""
+        record = self._record(generation, shard)
+        return EditStats.from_json(record["stats"]) if record and record["plan"] == plan.content_hash else None
+
+    def is_sound(self, generation: int, shard: Shard) -> bool:
+        """Whether the data of a shard are, to the last byte, those that were written."""
+        record = self._record(generation, shard)
+        return record is not None and record["sha256"] == sha256(self.data_path(generation, shard))
+
+    def _record(self, generation: int, shard: Shard) -> dict[str, Any] | None:
+        """What was written of a shard's data; None where it is missing, damaged, or of other data."""
         try:
             record = json.loads(self.stats_path(generation, shard).read_text(encoding="utf-8"))
             size = self.data_path(generation, shard).stat().st_size
-            agree = (record["plan"], record["num_bytes"]) == (plan.content_hash, size)
-            return EditStats.from_json(record["stats"]) if agree else None
-        except (OSError, ValueError, KeyError, TypeError):
+            whole = record.pop("hash") == content_hash(record) and record["num_bytes"] == size
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
+        return record if whole else None
 
     def merged_stats(self, plan: Plan, generation: int) -> EditStats:
         """Statistics of a generation over all its shards.
@@ -155,13 +166,18 @@ class RunFolder:
             RunError: the folder cannot be written.
         """
         path = self.data_path(generation, shard)
-        with _whole_file(path) as temporary:
+        with whole_file(path) as temporary:
             with Writer(temporary, schema) as writer:
                 stats = fill(writer)
-            _sync(temporary)
-            record = {"plan": plan.content_hash, "num_bytes": temporary.stat().st_size, "stats": stats.to_json()}
+            sync(temporary)
+            record = {
+                "plan": plan.content_hash,
+                "num_bytes": temporary.stat().st_size,
+                "sha256": sha256(temporary),
+                "stats": stats.to_json(),
+            }
             statistics = self.stats_path(generation, shard).relative_to(self.root)
-            self.write_text(statistics, json.dumps(record, indent=2) + "\n")
+            self.write_text(statistics, json.dumps({"hash": content_hash(record), **record}, indent=2) + "\n")
         return stats
 
     def write_rows(self, path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
@@ -174,7 +190,7 @@ class RunFolder:
             RunError: it cannot be written.
         """
         num_rows = 0
-        with _whole_file(self.root / path) as temporary, Writer(temporary, schema) as writer:
+        with whole_file(self.root / path) as temporary, Writer(temporary, schema) as writer:
             for table in tables:
                 writer.write(table)
                 num_rows += len(table)
@@ -186,7 +202,7 @@ class RunFolder:
         Raises:
             RunError: it cannot be written.
         """
-        with _whole_file(self.root / path) as temporary:
+        with whole_file(self.root / path) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 
@@ -218,51 +234,13 @@ class Writer:
         self._writer.close()
 
 
-@contextmanager
-def _whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path whose file is synced and renamed to `path` if all goes well, and removed if not."""
-    temporary = path.parent / f".{path.name}.{os.getpid()}@{platform.node()}.{uuid.uuid4().hex}.tmp"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for other in path.parent.glob(f".{path.name}.*.tmp"):
-            if _abandoned(other):
-                other.unlink(missing_ok=True)
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {_reason(error)}") from error
-    finally:
-        with suppress(OSError):  # a folder that cannot be written holds none to remove
-            temporary.unlink()
-
-
-def _abandoned(temporary: Path) -> bool:
-    """Whether the process that wrote a temporary file is gone; one of another machine is let alone."""
-    found = _TEMPORARY.search(temporary.name)
-    if found is None or found["host"] != platform.node():
-        return False
-    try:
-        os.kill(int(found["pid"]), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def _reason(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-        return "no space left on the device. Free some and run the same command again; finished shards are kept."
-    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return "the folder cannot be written. Check its permissions, or name another with -o."
-    return f"{error.strerror or error}."
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _laid_out(values: dict[str, Any]) -> str:
+    """JSON with a line for each file and shard: readable, and not much longer than it must be."""
+    parts = []
+    for name, value in values.items():
+        if isinstance(value, list):
+            lines = ",\n".join("    " + json.dumps(item, ensure_ascii=False) for item in value)
+            parts.append(f'  "{name}": [\n{lines}\n  ]')
+        else:
+            parts.append(f'  "{name}": ' + json.dumps(value, indent=2, ensure_ascii=False).replace("\n", "\n  "))
+    return "{\n" + ",\n".join(parts) + "\n}\n"

@@ -1,0 +1,107 @@
+"""Planning: a source of many files cut, in order, into shards of about the same amount of text. Pure."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
+
+from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
+from hf_toedit.runs.plan import SHARD_BYTES, FileExtent, Piece, Plan, Reading, Shard, SourceFile
+
+_SNAP = 0.1
+"""A cut moves to the border of a row group that is nearer than this share of a shard."""
+
+
+def make_plan(
+    *,
+    source_config: SourceConfig,
+    source_revision: str,
+    reading: Reading,
+    extents: Mapping[str, Sequence[FileExtent]],
+    prior_config: PriorConfig,
+    prior_revision: str,
+    edit: EditConfig,
+    run: RunConfig,
+    version: str,
+    shard_bytes: int = SHARD_BYTES,
+    num_shards: int | None = None,
+) -> Plan:
+    """Plan a run.
+
+    Args:
+        source_config: settings of the source.
+        source_revision: pins it.
+        reading: how its files are read.
+        extents: files by split, in order.
+        prior_config: settings of the prior.
+        prior_revision: pins it.
+        edit: how tokens are edited.
+        run: generations and log column.
+        version: of hf-toedit.
+        shard_bytes: text that a shard aims at.
+        num_shards: of each split, instead; fewer where there are fewer rows.
+    """
+    files: list[SourceFile] = []
+    shards: list[Shard] = []
+    for split, measured in extents.items():
+        total = sum(extent.num_bytes for extent in measured)
+        cut = _cut(measured, num_shards or max(1, -(-total // shard_bytes)), first_file=len(files))
+        shards += [replace(shard, split=split) for shard in cut]
+        files += [extent.file for extent in measured]
+    reading = replace(reading, features=json.loads(json.dumps(reading.features)))
+    return Plan(source_config, source_revision, reading, prior_config, prior_revision, edit, run, tuple(files),
+                tuple(shards), version)  # fmt: skip
+
+
+def _cut(extents: Sequence[FileExtent], count: int, first_file: int) -> list[Shard]:
+    """Cut files, in order, into at most `count` stretches of about the same amount of text."""
+    ends = list(accumulate(extent.num_bytes for extent in extents))
+    places = {_place(extents, ends, ends[-1] * number / count, ends[-1] / count) for number in range(1, count)}
+    places -= {(0, 0), (len(extents), 0)}
+    borders = [(0, 0), *sorted(places), (len(extents), 0)]
+    stretches = [_stretch(extents, *pair) for pair in zip(borders, borders[1:], strict=False)]
+    stretches = [stretch for stretch in stretches if stretch[0]] or stretches[:1]
+    return [
+        Shard("", index, len(stretches), num_rows, num_bytes,
+              tuple(Piece(first_file + file, start, stop) for file, start, stop in pieces))
+        for index, (pieces, num_rows, num_bytes) in enumerate(stretches)
+    ]  # fmt: skip
+
+
+def _place(extents: Sequence[FileExtent], ends: Sequence[int], at: float, target: float) -> tuple[int, int]:
+    """The file and row nearest to a place in the text; between files where a file's rows are not known."""
+    file = min(bisect_right(ends, at), len(extents) - 1)
+    extent = extents[file]
+    start = ends[file] - extent.num_bytes
+    share = (at - start) / extent.num_bytes if extent.num_bytes else 0.0
+    if extent.num_rows is None:
+        return (file, 0) if share < 0.5 else (file + 1, 0)
+    row = round(share * extent.num_rows)
+    reach = _SNAP * extent.num_rows * target / extent.num_bytes if extent.num_bytes else 0.0
+    group = bisect_left(extent.row_groups, row)
+    near = [border for border in extent.row_groups[max(group - 1, 0) : group + 1] if abs(border - row) <= reach]
+    row = min(near, key=lambda border: abs(border - row), default=row)
+    return (file, row) if row < extent.num_rows else (file + 1, 0)
+
+
+def _stretch(
+    extents: Sequence[FileExtent], first: tuple[int, int], last: tuple[int, int]
+) -> tuple[list[Piece], int | None, int]:
+    """Pieces between two places, their rows where known, and their text."""
+    pieces = []
+    counts: list[int | None] = []
+    num_bytes = 0.0
+    for file in range(first[0], min(last[0] + 1, len(extents))):
+        extent = extents[file]
+        start = first[1] if file == first[0] else 0
+        stop = last[1] if file == last[0] else extent.num_rows
+        if stop == start:
+            continue
+        pieces.append(Piece(file, start, stop))
+        counts.append(None if stop is None else stop - start)
+        num_bytes += extent.num_bytes * ((stop - start) / extent.num_rows if stop and extent.num_rows else 1)
+    known = None if None in counts else sum(count or 0 for count in counts)
+    return pieces, known, round(num_bytes)
