@@ -30,6 +30,12 @@ class RunError(ToEditError):
     """A run folder that cannot be written, does not match the request, or does not hold what it should."""
 
 
+class Interrupted(ToEditError):
+    """The user, or the machine, asked to stop (exit code 130, as shells have it)."""
+
+    exit_code = 130
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Name the nearest known word, or all of them, as the end of an error message.
 

@@ -66,13 +66,22 @@ config_option = click.option(
     "the command line wins over it.",
 )
 
+device_option = click.option(
+    "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, …"
+)
+token_budget_option = click.option(
+    "--token-budget",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Tokens that a forward pass aims at; results do not depend on it.  [default: by device]",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
 
 
 def source_options(command: Command) -> Command:
     """What is edited."""
-    return _together(
+    return together(
         click.option("--config-name", metavar="NAME", help="Configuration (subset) of a Hub dataset."),
         click.option("--split", metavar="NAME", help="One split.  [default: every split]"),
         click.option("--revision", metavar="REV", help="Branch, tag or commit of a Hub dataset."),
@@ -83,7 +92,7 @@ def source_options(command: Command) -> Command:
 
 def edit_options(command: Command) -> Command:
     """How it is edited, and by which prior."""
-    return _together(
+    return together(
         click.option("--preset", type=click.Choice(list(PRESETS)), default="toedit", show_default=True,
                      help="Settings by name; options given beside it win."),
         click.option("--prior", default="embedded", show_default=True, metavar="NAME",
@@ -105,9 +114,8 @@ def edit_options(command: Command) -> Command:
         click.option("--seed", type=int, metavar="N", help="Of the draws.  [default: 0]"),
         click.option("--dtype", type=click.Choice(DTYPES), default="auto", show_default=True,
                      help="Of the prior's weights; auto is float32 on CPU, bfloat16 on GPU."),
-        click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, …"),
-        click.option("--token-budget", type=click.IntRange(min=1), metavar="N",
-                     help="Tokens that a forward pass aims at; results do not depend on it.  [default: by device]"),
+        device_option,
+        token_budget_option,
     )(command)  # fmt: skip
 
 
@@ -132,7 +140,7 @@ def prior_config(options: dict[str, Any]) -> PriorConfig:
 
 
 def quiet_libraries(show_progress: bool, quiet: bool = False) -> None:
-    """Keep the chatter of `datasets` and `transformers` out of ours, and their progress bars where no one looks.
+    """Keep the chatter of `datasets` out of ours, and its progress bars where no one looks.
 
     Args:
         show_progress: leave the progress bars of `datasets` to a terminal.
@@ -142,18 +150,24 @@ def quiet_libraries(show_progress: bool, quiet: bool = False) -> None:
     import sys
 
     import datasets
-    import transformers
 
     if quiet:
         logging.getLogger("hf_toedit").setLevel(logging.ERROR)
     datasets.logging.set_verbosity(logging.CRITICAL)  # it logs what it raises, and ours says it once
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
     if not (show_progress and sys.stderr.isatty()):
         datasets.disable_progress_bars()
 
 
-def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def quiet_transformers() -> None:
+    """The same for `transformers`, where a prior is loaded in this process."""
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in this order."""
     def decorate(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)

@@ -15,6 +15,7 @@ from hf_toedit.cli.options import (
     json_option,
     prior_config,
     quiet_libraries,
+    quiet_transformers,
     source_config,
     source_options,
 )
@@ -44,6 +45,7 @@ def preview(source: str, rows: int, candidates: bool, as_json: bool, **options: 
       hf-toedit preview stories.parquet --candidates --temperature 2
     """  # noqa: D301
     quiet_libraries(show_progress=False)
+    quiet_transformers()
     from hf_toedit.editing.editor import ToEditor
     from hf_toedit.priors.base import load_prior
     from hf_toedit.runs.rows import check_text_column

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
-from datasets import Features
 
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.runs.plan import Plan, Shard
+from hf_toedit.runs.reading import RowReader
 from hf_toedit.runs.rows import EDIT_BATCH, ROW_GROUP, edit_table, grouped, output_features
-from hf_toedit.runs.source import Source
 from hf_toedit.runs.store import RunFolder, Writer
+from hf_toedit.runs.texts import TextFields
 from hf_toedit.stats import EditStats
 
 Progress = Callable[[int, EditStats], None]
@@ -19,12 +19,7 @@ Progress = Callable[[int, EditStats], None]
 
 
 def run_shard(
-    plan: Plan,
-    index: int,
-    editor: ToEditor,
-    folder: RunFolder,
-    source: Source,
-    progress: Progress | None = None,
+    plan: Plan, index: int, editor: ToEditor, folder: RunFolder, progress: Progress | None = None
 ) -> list[EditStats]:
     """Edit one shard, generation by generation; what is done already is not done again.
 
@@ -33,7 +28,6 @@ def run_shard(
         index: of the shard in the plan.
         editor: made from the plan's prior and settings.
         folder: of the run.
-        source: opened from the plan's source.
         progress: told of each batch of rows.
 
     Returns:
@@ -41,50 +35,51 @@ def run_shard(
 
     Raises:
         RunError: the run folder cannot be written.
+        SourceError: the shard's rows cannot be read, or are not those that were planned.
+        PriorError: the prior fails on every text.
     """
     shard = plan.shards[index]
-    return [
-        _run_generation(plan, shard, generation, editor, folder, source, progress) for generation in plan.generations
-    ]
+    return [_run_generation(plan, shard, generation, editor, folder, progress) for generation in plan.generations]
+
+
+def source_rows(plan: Plan, shard: Shard, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """The rows of the source that a shard holds, in order, as Arrow tables of bounded size.
+
+    Args:
+        plan: of the run.
+        shard: one of its shards.
+        columns: only these; None is all.
+
+    Raises:
+        SourceError: they cannot be read, or are not those that were planned.
+    """
+    reader = RowReader(plan.reading)
+    for piece in shard.pieces:
+        yield from reader.tables(plan.files[piece.file], piece.start, piece.stop, columns)
 
 
 def _run_generation(
-    plan: Plan,
-    shard: Shard,
-    generation: int,
-    editor: ToEditor,
-    folder: RunFolder,
-    source: Source,
-    progress: Progress | None,
+    plan: Plan, shard: Shard, generation: int, editor: ToEditor, folder: RunFolder, progress: Progress | None
 ) -> EditStats:
     done = folder.stats(plan, generation, shard)
     if done is not None:
-        if progress:
-            progress(generation, done)
         return done
-    text_column, log_column = plan.source.text_column, plan.run.edit_log_column
+    texts, log_column = TextFields.from_config(plan.source), plan.run.edit_log_column
 
     def edited(rows: pa.Table) -> Iterator[tuple[pa.Table, EditStats]]:
-        for batch in grouped([rows], text_column, EDIT_BATCH):
-            table, stats = edit_table(editor, batch, text_column, log_column, generation)
+        for batch in grouped([rows], texts, EDIT_BATCH):
+            table, stats = edit_table(editor, batch, texts, log_column, generation)
             if progress:
                 progress(generation, stats)
             yield table, stats
 
     def fill(writer: Writer) -> EditStats:
         total = EditStats()
-        for rows in grouped(_input(plan, shard, generation, folder, source), text_column, ROW_GROUP):
+        source = source_rows(plan, shard) if generation == 1 else folder.tables(generation - 1, shard)
+        for rows in grouped(source, texts, ROW_GROUP):
             parts, stats = zip(*edited(rows), strict=True)
             writer.write(pa.concat_tables(parts))
             total = EditStats.merged([total, *stats])
         return total
 
-    schema = output_features(Features.from_dict(plan.features), log_column).arrow_schema
-    return folder.write_shard(plan, generation, shard, schema, fill)
-
-
-def _input(plan: Plan, shard: Shard, generation: int, folder: RunFolder, source: Source) -> Iterator[pa.Table]:
-    """Rows of the source, or of the generation before."""
-    if generation == 1:
-        return source.tables(shard.split, plan.source.limit)
-    return folder.tables(generation - 1, shard)
+    return folder.write_shard(plan, generation, shard, output_features(plan).arrow_schema, fill)

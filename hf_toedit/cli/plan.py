@@ -1,0 +1,229 @@
+"""`hf-toedit plan`: a source becomes a run folder with a plan, to be done by any number of `hf-toedit run`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hf_toedit import __version__
+from hf_toedit.cli.options import (
+    Command,
+    config_option,
+    edit_config,
+    edit_options,
+    json_option,
+    prior_config,
+    quiet_libraries,
+    quiet_option,
+    quiet_transformers,
+    source_config,
+    source_options,
+    together,
+)
+from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
+from hf_toedit.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from hf_toedit.runs.estimate import Estimate
+    from hf_toedit.runs.plan import Plan
+    from hf_toedit.runs.store import RunFolder
+
+
+def plan_options(command: Command) -> Command:
+    """What is made of the source, and in which parts."""
+    return together(
+        click.option("-o", "--output", metavar="RUN", help="The run folder to write, new or of the same run."),
+        click.option("--generations", type=int, default=1, show_default=True, metavar="G",
+                     help="Edit the result again."),
+        click.option("--edit-log-column", default="toedit", show_default=True, metavar="NAME",
+                     help="Where edits are logged."),
+        click.option("--no-edit-log", is_flag=True,
+                     help="Leave the edit log out; the result cannot be reverted then."),
+        click.option("--shard-size", metavar="SIZE", default="256MB", show_default=True,
+                     help="Text that a shard aims at."),
+        click.option("--num-shards", type=click.IntRange(min=1), metavar="N", help="Shards of each split, instead."),
+        click.option("--dry-run", is_flag=True,
+                     help="Write nothing; say how many rows and tokens there are, and how long they take."),
+        click.option("--price-per-hour", type=click.FloatRange(min=0), metavar="PRICE",
+                     help="Of a device; with --dry-run, the cost is told as well."),
+    )(command)  # fmt: skip
+
+
+@click.command()
+@click.argument("source")
+@plan_options
+@source_options
+@edit_options
+@config_option
+@json_option
+@quiet_option
+def plan(source: str, **options: Any) -> None:
+    """Plan how SOURCE is edited into the run folder RUN; `hf-toedit run RUN` then does it.
+
+    Pins source and prior, and cuts the source into shards. Nothing is edited yet, and large files are not read.
+
+    \b
+    Examples:
+      hf-toedit plan org/dataset -o run --prior org/model --shard-size 500MB
+      hf-toedit plan org/dataset --dry-run --price-per-hour 2.5
+    """  # noqa: D301
+    request = Request(source, options)
+    if options["dry_run"]:
+        estimate(request, options)
+        return
+    folder = request.folder()
+    quiet_libraries(show_progress=not request.is_silent, quiet=request.is_silent)
+    from hf_toedit.priors.loading import resolved
+
+    planned = request.plan(lambda: resolved(request.prior))
+    folder.open(planned)
+    if options["as_json"]:
+        click.echo(json.dumps({"run": str(folder.root), **_facts(planned)}, indent=2))
+    elif not options["quiet"]:
+        click.echo(_told(planned))
+        click.echo(f"Next: hf-toedit run {folder.root}")
+
+
+class Request:
+    """What was asked for on the command line of `plan` or `edit`, checked.
+
+    Attributes:
+        source: settings of the source.
+        prior: settings of the prior.
+        edit: how tokens are edited.
+        run: generations and log column.
+        is_silent: nobody wants to see progress.
+    """
+
+    def __init__(self, source: str, options: Mapping[str, Any]) -> None:
+        """Check all that can be checked without looking at anything."""
+        self.source: SourceConfig = source_config(source, dict(options))
+        self.prior: PriorConfig = prior_config(dict(options))
+        self.edit: EditConfig = edit_config(dict(options))
+        log_column = None if options["no_edit_log"] else options["edit_log_column"]
+        self.run = RunConfig(options["generations"], log_column)
+        self.is_silent: bool = options["quiet"] or options["as_json"]
+        self._output: str | None = options["output"]
+        self._shard_size: str = options["shard_size"]
+        self._num_shards: int | None = options["num_shards"]
+
+    def folder(self) -> RunFolder:
+        """The folder to write to.
+
+        Raises:
+            UsageError: none was named.
+            RunError: it cannot be written to, or lies inside the source.
+        """
+        from hf_toedit.runs.store import RunFolder
+
+        if self._output is None:
+            raise UsageError("where to? Name a run folder with -o, or say --dry-run.")
+        folder = RunFolder(self._output)
+        folder.check()
+        origin = Path(self.source.source).expanduser()
+        if origin.is_dir() and folder.root.resolve().is_relative_to(origin.resolve()):
+            raise RunError(
+                f"{self._output} lies inside {self.source.source}, and would be read as a part of it. "
+                f"Name another -o."
+            )
+        return folder
+
+    def plan(self, resolve: Callable[[], tuple[PriorConfig, str]]) -> Plan:
+        """Find the source and plan.
+
+        Args:
+            resolve: called when the source is found good; answers with the prior's settings, dtype and commit
+                resolved, and with what pins it.
+
+        Raises:
+            SourceError: the source cannot be found, read, or edited as asked.
+        """
+        from hf_toedit.runs.planning import make_plan
+        from hf_toedit.runs.source import open_source
+        from hf_toedit.runs.texts import TextFields
+
+        shard_bytes = _num_bytes(self._shard_size)
+        source = open_source(self.source)
+        texts = TextFields.from_config(self.source)
+        texts.check(source.features, self.run.edit_log_column)
+        cut = {"shard_bytes": shard_bytes, "num_shards": self._num_shards}
+        extents = {
+            split: source.extents(split, texts.columns, limit=self.source.limit, **cut) for split in source.splits
+        }
+        prior, revision = resolve()
+        return make_plan(
+            source_config=self.source,
+            source_revision=source.revision,
+            reading=source.reading,
+            extents=extents,
+            prior_config=prior,
+            prior_revision=revision,
+            edit=self.edit,
+            run=self.run,
+            version=__version__,
+            **cut,
+        )
+
+
+def estimate(request: Request, options: Mapping[str, Any]) -> None:
+    """Say what a run would be: rows, tokens, time and cost."""
+    quiet_libraries(show_progress=False, quiet=request.is_silent)
+    quiet_transformers()
+    from hf_toedit.runs.engines.base import ReadyPrior
+    from hf_toedit.runs.estimate import estimate_run
+
+    ready, prior = ReadyPrior.load(request.prior, options["token_budget"])
+    planned = request.plan(lambda: (ready.config, ready.revision))
+    figures = estimate_run(planned, prior, options["price_per_hour"])
+    if options["as_json"]:
+        click.echo(json.dumps({**_facts(planned), **asdict(figures)}, indent=2))
+    elif not options["quiet"]:
+        click.echo(_told(planned))
+        click.echo(_told_estimate(figures))
+
+
+def _num_bytes(size: str) -> int:
+    """Bytes of `256MB` or `1GiB`, as `datasets` reads them in `max_shard_size`."""
+    from datasets.utils.py_utils import convert_file_size_to_int
+
+    try:
+        num_bytes = int(size) if str(size).isdigit() else convert_file_size_to_int(size)
+    except ValueError:
+        num_bytes = 0
+    if num_bytes <= 0:
+        raise UsageError(f"shard size {size!r} is not a size. Write it as 256MB or 1GiB.")
+    return num_bytes
+
+
+def _facts(plan: Plan) -> dict[str, Any]:
+    return {
+        "num_shards": len(plan.shards),
+        "num_files": len(plan.files),
+        "num_rows": plan.num_rows,
+        "num_bytes": plan.num_bytes,
+        "source_revision": plan.source_revision,
+        "prior_revision": plan.prior_revision,
+        "hash": plan.content_hash,
+    }
+
+
+def _told(plan: Plan) -> str:
+    rows = "rows not counted" if plan.num_rows is None else f"{plan.num_rows:,} rows"
+    return (
+        f"{len(plan.shards):,} shards: {rows}, about {plan.num_bytes / 1e6:,.1f} MB of text "
+        f"in {len(plan.files):,} files"
+    )
+
+
+def _told_estimate(figures: Estimate) -> str:
+    cost = "" if figures.cost is None else f", cost {figures.cost:,.2f}"
+    return (
+        f"about {figures.num_tokens:,} tokens a generation, {figures.tokens_per_second:,.0f} tokens/s on one device "
+        f"(measured on {figures.sampled_tokens:,}): {figures.hours:,.2f} hours for "
+        f"{figures.generations} generation{'s' if figures.generations > 1 else ''}{cost}"
+    )

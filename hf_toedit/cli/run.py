@@ -1,0 +1,211 @@
+"""`hf-toedit run`: the shards of a planned run are edited, here, as far as they are not done."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hf_toedit.cli.options import (
+    Command,
+    config_option,
+    device_option,
+    json_option,
+    quiet_libraries,
+    quiet_option,
+    quiet_transformers,
+    together,
+    token_budget_option,
+)
+from hf_toedit.config import EditConfig, PriorConfig
+from hf_toedit.errors import Interrupted, RunError, UsageError
+
+if TYPE_CHECKING:
+    from hf_toedit.editing.piece_table import PieceTable
+    from hf_toedit.runs.engines.base import Engine
+    from hf_toedit.runs.plan import Plan
+    from hf_toedit.runs.status import Status
+    from hf_toedit.runs.store import RunFolder
+
+_EXAMPLES = 3
+_EXAMPLE_PLACES = 3
+
+
+def work_options(command: Command) -> Command:
+    """By whom the work is done."""
+    return together(
+        click.option("--workers", default="auto", show_default=True, metavar="N",
+                     help="Processes: auto is one a GPU, or one on a CPU; 0 edits in this process."),
+    )(command)  # fmt: skip
+
+
+@click.command()
+@click.argument("run")
+@click.option("--shard-group", metavar="I/N", help="Only every Nth shard, from the Ith (0 to N-1): a share of the work.")
+@work_options
+@device_option
+@token_budget_option
+@config_option
+@json_option
+@quiet_option
+def run(run: str, shard_group: str | None, **options: Any) -> None:
+    """Edit the shards of RUN, a folder made by `hf-toedit plan`; those that are done already are passed over.
+
+    May be stopped at any moment, by any means, and started again. Several machines may share a run, each with a
+    --shard-group of its own.
+
+    \b
+    Examples:
+      hf-toedit run run --workers 4
+      hf-toedit run run --shard-group $SLURM_ARRAY_TASK_ID/64
+    """  # noqa: D301
+    from hf_toedit.runs.store import RunFolder
+
+    folder = RunFolder(run)
+    plan = folder.plan()
+    folder.check()
+    is_silent = options["quiet"] or options["as_json"]
+    quiet_libraries(show_progress=not is_silent, quiet=is_silent)
+    indices = waiting(plan, folder, shard_group)
+    if indices:
+        prior = plan.prior if options["device"] == "auto" else replace(plan.prior, device=options["device"])
+        with engine(prior, plan.edit, options) as workers:
+            work(plan, folder, workers, indices, is_silent)
+    finish(plan, folder, options)
+
+
+@contextmanager
+def engine(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> Iterator[Engine]:
+    """The engine that was asked for; on Ctrl-C or SIGTERM it ends within seconds.
+
+    Raises:
+        Interrupted: it was.
+        UsageError: no such number of workers.
+    """
+    workers = str(options["workers"])
+    if workers != "auto" and not workers.isdigit():
+        raise UsageError(f"workers {workers!r} is not a number. Name one, or auto.")
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if workers == "0":
+            from hf_toedit.runs.engines.inline import InlineEngine
+
+            quiet_transformers()
+            with InlineEngine(prior, edit, options["token_budget"]) as inline:
+                yield inline
+        else:
+            from hf_toedit.runs.engines.local import LocalEngine
+
+            count = None if workers == "auto" else int(workers)
+            with LocalEngine(prior, edit, options["token_budget"], count) as local:
+                yield local
+    except KeyboardInterrupt as error:
+        raise Interrupted("stopped. What is done is kept; the same command goes on where it was.") from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def work(plan: Plan, folder: RunFolder, workers: Engine, indices: list[int], is_silent: bool) -> None:
+    """Edit shards, with progress on the screen and in the run folder.
+
+    Raises:
+        RunError: shards failed at every try; the others are done.
+    """
+    from hf_toedit.cli.output import EditProgress
+    from hf_toedit.runs.monitor import Monitor
+
+    rows = [plan.shards[index].num_rows for index in indices]
+    num_rows = None if None in rows else sum(count or 0 for count in rows) * len(plan.generations)
+    folder.sweep()
+    try:
+        with EditProgress(num_rows, is_silent) as progress, Monitor(plan, folder, progress) as monitor:
+            workers.run(plan, folder, indices, monitor)
+    finally:
+        folder.sweep()
+    if monitor.failures:
+        first, *others = monitor.failures
+        more = f" (and {len(others)} more)" if others else ""
+        raise RunError(
+            f"{len(monitor.failures)} of {len(plan.shards)} shards failed. {first.shard}: {first.reason}{more} "
+            f"The others are kept. Mend the cause, then: hf-toedit run {folder.root}"
+        )
+
+
+def finish(plan: Plan, folder: RunFolder, options: Mapping[str, Any]) -> None:
+    """Write the card where the run is finished, and report."""
+    from hf_toedit.runs.status import run_status
+
+    status = run_status(plan, folder)
+    if status.is_finished:
+        from hf_toedit.cards.card import render_card
+
+        folder.write_text("README.md", render_card(plan, status.generations))
+    if options["as_json"]:
+        click.echo(json.dumps({"run": str(folder.root), **status.to_json()}, indent=2))
+    elif not options["quiet"]:
+        _report(folder, plan, status)
+
+
+def _report(folder: RunFolder, plan: Plan, status: Status) -> None:
+    from rich.text import Text
+
+    from hf_toedit.cli.output import console, diff_line, first_changed, generations_table
+
+    screen = console()
+    if not status.is_finished:
+        screen.print(f"{status.num_done} of {status.num_shards} shards are done. `hf-toedit status` tells of all.")
+        return
+    screen.print(generations_table(status.generations))
+    for table in first_changed(_written(folder, plan), _EXAMPLES):
+        screen.print()
+        screen.print(diff_line(table, _EXAMPLE_PLACES, screen.color_system is not None))
+    skipped = status.generations[0].num_skipped
+    if skipped:
+        causes = ", ".join(f"{count} {cause}" for cause, count in sorted(skipped.items()))
+        screen.print(f"\nTexts passed through unread: {sum(skipped.values())} ({causes})")
+    screen.print()
+    screen.print(Text(f"Run folder: {folder.root}"))
+
+
+def _written(folder: RunFolder, plan: Plan) -> Iterator[PieceTable | None]:
+    """The texts of the last generation, with their edits."""
+    from hf_toedit.runs.rows import piece_tables
+    from hf_toedit.runs.texts import TextFields
+
+    if plan.run.edit_log_column is None:
+        return
+    texts = TextFields.from_config(plan.source)
+    columns = [*texts.columns, plan.run.edit_log_column]
+    for shard in plan.shards:
+        for table in folder.tables(plan.generations[-1], shard, columns):
+            yield from piece_tables(table, texts, plan.run.edit_log_column)
+
+
+def waiting(plan: Plan, folder: RunFolder, shard_group: str | None = None) -> list[int]:
+    """The shards of a group, or of all, that are not done in every generation.
+
+    Raises:
+        UsageError: there is no such group.
+    """
+    return [
+        index
+        for index in _group(plan, shard_group)
+        if any(folder.stats(plan, generation, plan.shards[index]) is None for generation in plan.generations)
+    ]
+
+
+def _group(plan: Plan, shard_group: str | None) -> list[int]:
+    """Every Nth shard, from the largest to the smallest, so that groups are alike."""
+    order = sorted(range(len(plan.shards)), key=lambda index: -plan.shards[index].num_bytes)
+    if shard_group is None:
+        return order
+    found = re.fullmatch(r"(\d+)/(\d+)", shard_group)
+    if found is None or not int(found[1]) < int(found[2]):
+        raise UsageError(f"shard group {shard_group!r} is not I/N with I from 0 to N-1, such as 0/4.")
+    return order[int(found[1]) :: int(found[2])]

@@ -1,0 +1,80 @@
+"""`hf-toedit status`: how far a run is."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from hf_toedit.cli.options import json_option
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from hf_toedit.runs.status import Status
+
+_WATCH_S = 2.0
+_FAILURES_SHOWN = 10
+
+
+@click.command()
+@click.argument("run")
+@click.option("--watch", is_flag=True, help="Keep showing it until the run is finished.")
+@json_option
+def status(run: str, watch: bool, as_json: bool) -> None:
+    """Say how far RUN is: shards done, running and failed, speed, time left, and figures so far."""
+    from rich.live import Live
+
+    from hf_toedit.cli.output import console
+    from hf_toedit.runs.status import run_status
+    from hf_toedit.runs.store import RunFolder
+
+    folder = RunFolder(run)
+    plan = folder.plan()
+    state = run_status(plan, folder)
+    if as_json and not watch:
+        click.echo(json.dumps(state.to_json(), indent=2))
+    elif as_json:
+        while True:
+            click.echo(json.dumps(state.to_json()))
+            if state.is_finished:
+                return
+            time.sleep(_WATCH_S)
+            state = run_status(plan, folder)
+    elif not watch:
+        console().print(_shown(state))
+    else:
+        with Live(_shown(state), console=console(), auto_refresh=False) as live:
+            while not state.is_finished:
+                time.sleep(_WATCH_S)
+                state = run_status(plan, folder)
+                live.update(_shown(state), refresh=True)
+
+
+def _shown(state: Status) -> Group:
+    from rich.console import Group
+    from rich.text import Text
+
+    from hf_toedit.cli.output import generations_table, printable
+
+    figures = state.to_json()
+    lines = [
+        f"{state.num_done} of {state.num_shards} shards done, {len(state.running)} running, "
+        f"{len(state.failed)} failed, {figures['num_waiting']} waiting"
+    ]
+    if state.tokens_per_second is not None:
+        left = state.seconds_left
+        rest = "" if left is None else f", about {timedelta(seconds=round(left))} left"
+        lines.append(f"{state.tokens_per_second:,.0f} tokens/s{rest}")
+    lines += [
+        f"running: {entry.shard}, generation {entry.generation}, {entry.num_rows:,} rows" for entry in state.running
+    ]
+    lines += [
+        f"failed:  {failure.shard}: {printable(failure.reason)}" for failure in state.failed[:_FAILURES_SHOWN]
+    ]
+    if len(state.failed) > _FAILURES_SHOWN:
+        lines.append(f"         and {len(state.failed) - _FAILURES_SHOWN} more")
+    return Group(*(Text(line) for line in lines), Text(""), generations_table(state.generations))

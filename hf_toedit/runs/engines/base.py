@@ -1,0 +1,109 @@
+"""What engines share: the order of shards, tries, and why a shard failed."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from hf_toedit.config import PriorConfig
+from hf_toedit.errors import PriorError, ToEditError
+from hf_toedit.runs.monitor import Monitor
+from hf_toedit.runs.plan import Plan
+from hf_toedit.runs.store import RunFolder
+
+if TYPE_CHECKING:
+    from hf_toedit.priors.base import Prior
+
+MAX_TRIES = 3
+"""How often a shard is begun before the run goes on without it."""
+
+
+@dataclass(frozen=True)
+class ReadyPrior:
+    """A prior as it was loaded.
+
+    Attributes:
+        config: its settings, the commit and the dtype resolved.
+        revision: what pins it.
+    """
+
+    config: PriorConfig
+    revision: str
+
+    @classmethod
+    def load(cls, config: PriorConfig, token_budget: int | None) -> tuple[ReadyPrior, Prior]:
+        """Load a prior by its settings; see `load_prior`."""
+        from hf_toedit.priors.base import load_prior
+        from hf_toedit.priors.loading import pinned
+
+        config, revision = pinned(config)
+        prior = load_prior(config, token_budget)
+        return cls(replace(config, dtype=prior.dtype), revision), prior
+
+    def check(self, plan: Plan) -> None:
+        """Refuse to go on with another prior than the one that was planned.
+
+        Raises:
+            PriorError: it has changed since.
+        """
+        if (self.revision, self.config.dtype) != (plan.prior_revision, plan.prior.dtype):
+            raise PriorError(
+                f"prior {plan.prior.prior!r} is not the one that was planned: {self.config.dtype} at {self.revision}, "
+                f"not {plan.prior.dtype} at {plan.prior_revision}. Put the old one back, or plan a new run."
+            )
+
+
+class Engine(Protocol):
+    """Calls `run_shard` for shards, in processes of its own or in this one. A context manager."""
+
+    def ready(self) -> ReadyPrior:
+        """Wait until the prior is loaded somewhere.
+
+        Raises:
+            PriorError: it cannot be.
+        """
+        ...
+
+    def run(self, plan: Plan, folder: RunFolder, indices: Iterable[int], monitor: Monitor) -> None:
+        """Edit shards; those that fail at every try are reported to the monitor, and the rest goes on.
+
+        Raises:
+            RunError: the run folder cannot be written, or workers cannot live.
+            PriorError: the prior cannot be loaded, or fails on every text.
+        """
+        ...
+
+
+class Queue:
+    """Shards that wait, the largest first: the last to finish should be small."""
+
+    def __init__(self, plan: Plan, indices: Iterable[int]) -> None:
+        """Put them in order."""
+        self._waiting = deque(sorted(indices, key=lambda index: -plan.shards[index].num_bytes))
+        self._tries: Counter[int] = Counter()
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    def take(self) -> int:
+        """The next one."""
+        index = self._waiting.popleft()
+        self._tries[index] += 1
+        return index
+
+    def give_back(self, index: int, worker: int, monitor: Monitor, reason: str) -> None:
+        """Put a shard that failed at the end or, where it has been tried often enough, give it up."""
+        if self._tries[index] < MAX_TRIES:
+            self._waiting.append(index)
+            monitor.stopped(worker)
+        else:
+            monitor.failed(worker, reason)
+
+
+def reason(error: BaseException) -> str:
+    """Why a shard failed, in one line; an error that nobody foresaw is named by its type as well."""
+    text = " ".join(str(error).split())
+    return text if text and isinstance(error, ToEditError) else f"{type(error).__name__}: {text}".removesuffix(": ")

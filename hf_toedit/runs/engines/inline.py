@@ -1,0 +1,66 @@
+"""The engine without processes of its own: edits in this one (`--workers 0`), for debuggers and small machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+
+from hf_toedit.config import EditConfig, PriorConfig
+from hf_toedit.errors import PriorError, RunError
+from hf_toedit.runs.engines.base import Queue, ReadyPrior, reason
+from hf_toedit.runs.engines.worker import COUNTS
+from hf_toedit.runs.monitor import Monitor
+from hf_toedit.runs.plan import Plan
+from hf_toedit.runs.store import RunFolder
+from hf_toedit.stats import EditStats
+
+
+class InlineEngine:
+    """Edits shards in this process, one after the other; see `Engine`."""
+
+    def __init__(self, prior: PriorConfig, edit: EditConfig, token_budget: int | None = None) -> None:
+        """Load the prior.
+
+        Args:
+            prior: its settings.
+            edit: how tokens are edited.
+            token_budget: tokens a forward pass at most.
+        """
+        from hf_toedit.editing.editor import ToEditor
+
+        self._ready, loaded = ReadyPrior.load(prior, token_budget)
+        self._editor = ToEditor(loaded, edit)
+
+    def ready(self) -> ReadyPrior:
+        """What was loaded."""
+        return self._ready
+
+    def run(self, plan: Plan, folder: RunFolder, indices: Iterable[int], monitor: Monitor) -> None:
+        """Edit shards; see `Engine.run`."""
+        from hf_toedit.runs.shard import run_shard
+
+        def progress(generation: int, stats: EditStats) -> None:
+            monitor.rows(0, generation, {name: getattr(stats, name) for name in COUNTS})
+
+        self._ready.check(plan)
+        waiting = Queue(plan, indices)
+        while waiting:
+            index = waiting.take()
+            monitor.began(0, index)
+            try:
+                run_shard(plan, index, self._editor, folder, progress)
+            except (RunError, PriorError):
+                raise
+            except Exception as error:
+                waiting.give_back(index, 0, monitor, reason(error))
+            else:
+                monitor.done(0)
+
+    def __enter__(self) -> InlineEngine:
+        """Ready."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to stop."""

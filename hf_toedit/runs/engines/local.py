@@ -1,0 +1,250 @@
+"""The engine of one machine: spawned worker processes, one a device, each with the prior loaded once.
+
+A worker that dies is replaced and its shard goes back to those that wait. Nothing here loads torch: which device a worker
+sees is settled by its environment before it does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable
+from dataclasses import asdict
+from types import TracebackType
+from typing import IO, Any
+
+from hf_toedit import errors
+from hf_toedit.config import EditConfig, PriorConfig
+from hf_toedit.errors import RunError, UsageError
+from hf_toedit.runs.engines.base import MAX_TRIES, Queue, ReadyPrior
+from hf_toedit.runs.monitor import Monitor
+from hf_toedit.runs.plan import Plan
+from hf_toedit.runs.store import RunFolder
+
+logger = logging.getLogger(__name__)
+
+Answer = dict[str, Any]
+
+_BEAT_S = 1.0
+_STOP_S = 3.0
+_MAIN = "import sys; sys.path = [p for p in sys.path if p]; from hf_toedit.runs.engines.worker import main; main()"
+
+
+class LocalEngine:
+    """Worker processes on this machine; see `Engine`."""
+
+    def __init__(
+        self,
+        prior: PriorConfig,
+        edit: EditConfig,
+        token_budget: int | None = None,
+        num_workers: int | None = None,
+    ) -> None:
+        """Start the first worker, which loads the prior while a plan is made.
+
+        Args:
+            prior: its settings.
+            edit: how tokens are edited.
+            token_budget: tokens a forward pass at most.
+            num_workers: how many processes; None is one a GPU, or one where there is none.
+        """
+        self._setup = {"prior": asdict(prior), "edit": asdict(edit), "token_budget": token_budget}
+        self._environments = _environments(prior.device, num_workers)
+        self._answers: queue.Queue[tuple[_Worker, Answer | None]] = queue.Queue()
+        self._workers: list[_Worker] = []
+        self._early_deaths = 0
+        self._start(0)
+
+    def ready(self) -> ReadyPrior:
+        """Wait for the first worker; see `Engine.ready`."""
+        while self._workers[0].prior is None:
+            self._handle(*self._answers.get())
+        return self._workers[0].prior
+
+    def run(self, plan: Plan, folder: RunFolder, indices: Iterable[int], monitor: Monitor) -> None:
+        """Edit shards; see `Engine.run`."""
+        waiting = Queue(plan, indices)
+        for number in range(1, min(len(self._environments), len(waiting))):
+            self._start(number)
+        root = str(folder.root.absolute())
+        while waiting or any(worker.shard is not None for worker in self._workers):
+            for worker in self._workers:
+                if waiting and worker.prior is not None and worker.shard is None:
+                    worker.prior.check(plan)
+                    worker.shard = waiting.take()
+                    monitor.began(worker.number, worker.shard)
+                    worker.order(run=root, shard=worker.shard)
+            try:
+                worker, answer = self._answers.get(timeout=_BEAT_S)
+            except queue.Empty:
+                monitor.beat()
+                continue
+            self._follow(worker, answer, waiting, monitor)
+
+    def _follow(self, worker: _Worker, answer: Answer | None, waiting: Queue, monitor: Monitor) -> None:
+        """What an answer means for the shards."""
+        shard = worker.shard
+        if answer is not None and "counts" in answer:
+            monitor.rows(worker.number, answer["generation"], answer["counts"])
+        elif answer is not None and "done" in answer:
+            worker.shard = None
+            monitor.done(worker.number)
+        elif answer is not None and "failed" in answer:
+            worker.shard = None
+            waiting.give_back(answer["failed"], worker.number, monitor, answer["reason"])
+        else:
+            self._handle(worker, answer)
+            if answer is None and shard is not None:
+                waiting.give_back(shard, worker.number, monitor, worker.last_words())
+
+    def _handle(self, worker: _Worker, answer: Answer | None) -> None:
+        """What an answer means for the worker."""
+        if answer is None:
+            self._replace(worker)
+        elif "ready" in answer:
+            worker.prior = ReadyPrior(PriorConfig(**answer["ready"]["config"]), answer["ready"]["revision"])
+            self._early_deaths = 0
+        elif "fatal" in answer:
+            raise getattr(errors, answer["kind"])(answer["fatal"])
+        elif "log" in answer:
+            logger.warning(answer["log"])
+
+    def _replace(self, worker: _Worker) -> None:
+        """Start another in the place of a dead one, unless they die as fast as they are started."""
+        self._early_deaths += worker.prior is None
+        if self._early_deaths >= MAX_TRIES * len(self._environments):
+            raise RunError(
+                f"worker processes die before they have loaded the prior; the last one {worker.last_words()}. "
+                f"Finished shards are kept; try fewer --workers, a smaller --token-budget, or a smaller prior."
+            )
+        self._start(worker.number)
+
+    def _start(self, number: int) -> None:
+        worker = _Worker(number, self._environments[number], self._answers)
+        worker.order(**self._setup)
+        self._workers[number : number + 1] = [worker]
+
+    def __enter__(self) -> LocalEngine:
+        """Workers run."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End all workers, within seconds, whatever they are doing."""
+        for worker in self._workers:
+            worker.dismiss()
+        for worker in self._workers:
+            worker.end()
+
+
+class _Worker:
+    """A worker process as its engine sees it.
+
+    Attributes:
+        number: its place among the workers.
+        prior: what it loaded; None while it loads.
+        shard: what it is doing; None where it waits.
+    """
+
+    def __init__(
+        self, number: int, environment: dict[str, str], answers: queue.Queue[tuple[_Worker, Answer | None]]
+    ) -> None:
+        self.number = number
+        self.prior: ReadyPrior | None = None
+        self.shard: int | None = None
+        self._stderr = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _MAIN],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **environment},
+            start_new_session=True,  # Ctrl-C reaches the engine alone
+        )
+        threading.Thread(target=self._listen, args=(answers,), daemon=True).start()
+
+    def order(self, **order: Any) -> None:
+        """Tell it what to do; one that is dead will be found so by its silence."""
+        try:
+            stdin = _pipe(self._process.stdin)
+            stdin.write(json.dumps(order) + "\n")
+            stdin.flush()
+        except OSError:
+            pass
+
+    def last_words(self) -> str:
+        """How it died."""
+        code = self._process.wait()
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").split("\n")
+        said = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        if code < 0:
+            hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+            return f"was killed by {signal.Signals(-code).name}{hint}"
+        return f"ended with code {code}" + (f": {said[:300]}" if said else "")
+
+    def dismiss(self) -> None:
+        """Tell it to end."""
+        try:
+            _pipe(self._process.stdin).close()
+        except OSError:
+            pass
+
+    def end(self) -> None:
+        """Wait until it has ended; kill it if that takes long."""
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._stderr.close()
+
+    def _listen(self, answers: queue.Queue[tuple[_Worker, Answer | None]]) -> None:
+        for line in _pipe(self._process.stdout):
+            if line.endswith("\n"):  # a killed process may leave half a line
+                answers.put((self, json.loads(line)))
+        answers.put((self, None))
+
+
+def _pipe(stream: IO[str] | None) -> IO[str]:
+    assert stream is not None  # all of a worker's streams are pipes
+    return stream
+
+
+def _environments(device: str, num_workers: int | None) -> list[dict[str, str]]:
+    """What to set in the environment of each worker, before it loads torch."""
+    gpus = _gpus() if device in ("auto", "cuda") else []
+    if gpus:
+        if num_workers is not None and num_workers > len(gpus):
+            raise UsageError(f"{num_workers} workers are more than the {len(gpus)} GPUs here. Leave --workers out.")
+        return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus[:num_workers]]
+    count = num_workers or 1
+    if count == 1 or "OMP_NUM_THREADS" in os.environ:
+        return [{} for _ in range(count)]
+    return [{"OMP_NUM_THREADS": str(max(1, _num_cpus() // count))} for _ in range(count)]
+
+
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [gpu.strip() for gpu in named.split(",") if gpu.strip()]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True).stdout
+    return [str(number) for number, line in enumerate(listed.splitlines()) if line.startswith("GPU ")]
+
+
+def _num_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

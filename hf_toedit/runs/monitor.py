@@ -1,0 +1,221 @@
+"""What a run tells of itself while it runs: to the screen, and to `hf-toedit status` through small files.
+
+`toedit/progress/HOST-PID.json` says what one process with its workers is at; it is gone when the process ends well.
+`toedit/failures/SHARD.json` says why a shard was given up; it is gone when the shard is done after all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+from hf_toedit.errors import RunError
+from hf_toedit.runs.files import is_alive
+from hf_toedit.runs.plan import Plan, Shard
+from hf_toedit.runs.store import RunFolder
+
+PROGRESS = Path("toedit/progress")
+FAILURES = Path("toedit/failures")
+
+_WRITE_EVERY_S = 1.0
+_SPEED_OVER_S = 60.0
+_STALE_AFTER_S = 60.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """A shard that is being edited, the generation it is in, and what is through of it in that generation."""
+
+    shard: str
+    generation: int = 1
+    num_rows: int = 0
+    num_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A shard that was given up, and why."""
+
+    shard: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Process:
+    """What a process, with its workers, says of itself.
+
+    Attributes:
+        host: its machine.
+        pid: its id there.
+        updated: when it said so, seconds since 1970.
+        tokens_per_second: over the last minute.
+        running: what its workers are at.
+    """
+
+    host: str
+    pid: int
+    updated: float
+    tokens_per_second: float
+    running: tuple[Running, ...]
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is of this machine and dead, or has not been heard of for long."""
+        if self.host == platform.node():
+            return not is_alive(self.pid)
+        return time.time() - self.updated > _STALE_AFTER_S
+
+    @classmethod
+    def read(cls, path: Path) -> Process:
+        """Read what `Monitor.beat` wrote."""
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**{**values, "running": tuple(Running(**entry) for entry in values["running"])})
+
+
+class Monitor:
+    """Told by an engine what happens; keeps the progress file up to date. A context manager.
+
+    Attributes:
+        failures: shards given up so far.
+        num_done: shards done so far.
+    """
+
+    def __init__(
+        self, plan: Plan, folder: RunFolder, show: Callable[[int, dict[str, int]], None] | None = None
+    ) -> None:
+        """Watch a run.
+
+        Args:
+            plan: of the run.
+            folder: of the run.
+            show: called with the generation and the counts of each batch of rows.
+        """
+        self.failures: list[Failure] = []
+        self.num_done = 0
+        self._plan = plan
+        self._folder = folder
+        self._show = show
+        self._running: dict[int, Running] = {}
+        self._speed = Speed()
+        self._written = 0.0
+
+    def began(self, worker: int, index: int) -> None:
+        """A worker takes on a shard."""
+        self._running[worker] = Running(self._plan.shards[index].name)
+        self.beat()
+
+    def rows(self, worker: int, generation: int, counts: dict[str, int]) -> None:
+        """A worker is through with some rows of its shard."""
+        before = self._running[worker]
+        if before.generation != generation:
+            before = Running(before.shard, generation)
+        self._running[worker] = replace(
+            before,
+            num_rows=before.num_rows + counts["num_rows"],
+            num_tokens=before.num_tokens + counts["num_tokens"],
+        )
+        self._speed.add(counts["num_tokens"])
+        if self._show:
+            self._show(generation, counts)
+        self.beat()
+
+    def done(self, worker: int) -> None:
+        """A worker is done with its shard."""
+        failure_path(self._folder, self._running.pop(worker).shard).unlink(missing_ok=True)
+        self.num_done += 1
+
+    def stopped(self, worker: int) -> None:
+        """A worker's shard goes back to those that wait."""
+        self._running.pop(worker, None)
+
+    def failed(self, worker: int, reason: str) -> None:
+        """A worker's shard is given up."""
+        failure = Failure(self._running.pop(worker).shard, reason)
+        self.failures.append(failure)
+        text = json.dumps(asdict(failure), indent=2, ensure_ascii=False) + "\n"
+        self._folder.write_text(failure_path(self._folder, failure.shard).relative_to(self._folder.root), text)
+
+    def beat(self) -> None:
+        """Say that the process lives; to be called every few seconds."""
+        now = time.time()
+        if now - self._written < _WRITE_EVERY_S:
+            return
+        self._written = now
+        state = Process(
+            platform.node(), os.getpid(), now, self._speed.per_second(), tuple(self._running.values())
+        )
+        with suppress(RunError):  # a run does not fail because it cannot tell of itself
+            self._folder.write_text(self._path.relative_to(self._folder.root), json.dumps(asdict(state)) + "\n")
+
+    def __enter__(self) -> Monitor:
+        """Take away what dead processes left."""
+        for path, process in _processes(self._folder):
+            if process.is_gone:
+                path.unlink(missing_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing runs any more."""
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+            for folder in (PROGRESS, FAILURES):
+                (self._folder.root / folder).rmdir()  # where it is empty
+
+    @property
+    def _path(self) -> Path:
+        return self._folder.root / PROGRESS / f"{platform.node()}-{os.getpid()}.json"
+
+
+class Speed:
+    """Tokens a second over the last minute."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+
+    def add(self, num_tokens: int) -> None:
+        """Count tokens that were read just now."""
+        now = time.monotonic()
+        self._seen.append((now, num_tokens))
+        while len(self._seen) > 2 and self._seen[0][0] < now - _SPEED_OVER_S:
+            self._seen.popleft()
+
+    def per_second(self) -> float:
+        """The speed; the oldest entry only says when the span begins."""
+        span = time.monotonic() - self._seen[0][0]
+        return sum(count for _, count in list(self._seen)[1:]) / span if span > 0 else 0.0
+
+
+def failure_path(folder: RunFolder, shard: str) -> Path:
+    """Where it is written why a shard failed."""
+    return folder.root / FAILURES / f"{shard}.json"
+
+
+def failures(folder: RunFolder, shards: Sequence[Shard]) -> list[Failure]:
+    """Those shards that were given up."""
+    found = []
+    for shard in shards:
+        with suppress(OSError, ValueError, TypeError):
+            found.append(Failure(**json.loads(failure_path(folder, shard.name).read_text(encoding="utf-8"))))
+    return found
+
+
+def processes(folder: RunFolder) -> list[Process]:
+    """The processes that work on a run now."""
+    return [process for _, process in _processes(folder) if not process.is_gone]
+
+
+def _processes(folder: RunFolder) -> Iterator[tuple[Path, Process]]:
+    for path in sorted((folder.root / PROGRESS).glob("*.json")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            yield path, Process.read(path)
