@@ -8,8 +8,12 @@ import click
 
 from hf_toedit import __version__
 from hf_toedit.cli.edit import edit
+from hf_toedit.cli.plan import plan
 from hf_toedit.cli.preview import preview
 from hf_toedit.cli.revert import revert
+from hf_toedit.cli.run import run
+from hf_toedit.cli.status import status
+from hf_toedit.cli.verify import verify
 from hf_toedit.errors import ToEditError
 
 
@@ -44,5 +48,5 @@ def cli() -> None:
     """
 
 
-for command in (edit, preview, revert):
+for command in (edit, plan, run, status, verify, preview, revert):
     cli.add_command(command)

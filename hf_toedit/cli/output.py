@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -87,12 +89,13 @@ def _visible(character: str) -> str:
 class EditProgress:
     """A progress bar on standard error with tokens/s, time left, selected and changed %; silent where no one looks."""
 
-    def __init__(self, num_rows: int, quiet: bool) -> None:
-        """Set up for `num_rows` rows over all generations."""
-        self._stats = EditStats()
+    def __init__(self, num_rows: int | None, quiet: bool) -> None:
+        """Set up for `num_rows` rows over all generations; None where they are not counted."""
+        self._sums = {"num_tokens": 0, "num_selected": 0, "num_changed": 0}
+        self._began = time.monotonic()
         self._bar = Progress(
             # Short enough for 80 columns: rich cuts what does not fit, and the time left stands last.
-            TextColumn("gen {task.fields[generation]}"),
+            TextColumn("{task.description}"),
             BarColumn(bar_width=8),
             MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}"),
@@ -101,17 +104,18 @@ class EditProgress:
             disable=quiet or not sys.stderr.isatty(),
             transient=True,
         )
-        self._task = self._bar.add_task("", total=num_rows, generation=1, figures="")
+        self._task = self._bar.add_task("loading", total=num_rows, figures="")
 
-    def __call__(self, generation: int, stats: EditStats) -> None:
+    def __call__(self, generation: int, counts: Mapping[str, int]) -> None:
         """Count a batch of rows."""
-        self._stats = self._stats.merge(stats)
-        so_far = self._stats
+        for name in self._sums:
+            self._sums[name] += counts[name]
+        tokens = max(self._sums["num_tokens"], 1)
         figures = (
-            f"{so_far.tokens_per_second:,.0f} tokens/s selected {so_far.selected_rate:.1%} "
-            f"changed {so_far.changed_rate:.2%}"
+            f"{tokens / (time.monotonic() - self._began):,.0f} tokens/s "
+            f"selected {self._sums['num_selected'] / tokens:.1%} changed {self._sums['num_changed'] / tokens:.2%}"
         )
-        self._bar.update(self._task, advance=stats.num_rows, generation=generation, figures=figures)
+        self._bar.update(self._task, advance=counts["num_rows"], description=f"gen {generation}", figures=figures)
 
     def __enter__(self) -> EditProgress:
         """Show the bar."""
@@ -123,6 +127,19 @@ class EditProgress:
     ) -> None:
         """Take it away."""
         self._bar.stop()
+
+
+@contextmanager
+def shard_progress(num_shards: int, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A progress bar on standard error; what it gives is called after each shard."""
+    with Progress(
+        *(TextColumn("shards"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True)),
+        console=Console(stderr=True),
+        disable=quiet or not sys.stderr.isatty(),
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=num_shards)
+        yield lambda: bar.advance(task)
 
 
 def first_changed(tables: Iterator[PieceTable | None], count: int) -> list[PieceTable]:

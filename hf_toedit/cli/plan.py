@@ -145,11 +145,11 @@ class Request:
         """
         from hf_toedit.runs.planning import make_plan
         from hf_toedit.runs.source import open_source
-        from hf_toedit.runs.texts import TextFields
+        from hf_toedit.runs.texts import Texts
 
         shard_bytes = _num_bytes(self._shard_size)
         source = open_source(self.source)
-        texts = TextFields.from_config(self.source)
+        texts = Texts(self.source)
         texts.check(source.features, self.run.edit_log_column)
         cut = {"shard_bytes": shard_bytes, "num_shards": self._num_shards}
         extents = {

@@ -176,11 +176,11 @@ def _report(folder: RunFolder, plan: Plan, status: Status) -> None:
 def _written(folder: RunFolder, plan: Plan) -> Iterator[PieceTable | None]:
     """The texts of the last generation, with their edits."""
     from hf_toedit.runs.rows import piece_tables
-    from hf_toedit.runs.texts import TextFields
+    from hf_toedit.runs.texts import Texts
 
     if plan.run.edit_log_column is None:
         return
-    texts = TextFields.from_config(plan.source)
+    texts = Texts(plan.source)
     columns = [*texts.columns, plan.run.edit_log_column]
     for shard in plan.shards:
         for table in folder.tables(plan.generations[-1], shard, columns):

@@ -14,7 +14,7 @@ from hf_toedit.editing.editor import ToEditor
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.rows import EDIT_BATCH, edit_table, grouped
 from hf_toedit.runs.shard import source_rows
-from hf_toedit.runs.texts import TextFields
+from hf_toedit.runs.texts import Texts
 
 if TYPE_CHECKING:
     from hf_toedit.priors.base import Prior
@@ -61,7 +61,7 @@ def estimate_run(plan: Plan, prior: Prior, price_per_hour: float | None = None) 
         PriorError: the prior fails on every text.
     """
     editor = ToEditor(prior, plan.edit)
-    texts = TextFields.from_config(plan.source)
+    texts = Texts(plan.source)
     num_rows = num_tokens = num_bytes = 0
     speeds: list[tuple[int, float]] = []
     for batch in _sample(plan, texts):
@@ -89,7 +89,7 @@ def estimate_run(plan: Plan, prior: Prior, price_per_hour: float | None = None) 
     )
 
 
-def _sample(plan: Plan, texts: TextFields) -> Iterator[pa.Table]:
+def _sample(plan: Plan, texts: Texts) -> Iterator[pa.Table]:
     """The first rows of some shards, for as long as it may take."""
     until = time.monotonic() + _SECONDS
     step = max(1, len(plan.shards) // _SHARDS)

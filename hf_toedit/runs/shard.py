@@ -11,7 +11,7 @@ from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.reading import RowReader
 from hf_toedit.runs.rows import EDIT_BATCH, ROW_GROUP, edit_table, grouped, output_features
 from hf_toedit.runs.store import RunFolder, Writer
-from hf_toedit.runs.texts import TextFields
+from hf_toedit.runs.texts import Texts
 from hf_toedit.stats import EditStats
 
 Progress = Callable[[int, EditStats], None]
@@ -64,7 +64,7 @@ def _run_generation(
     done = folder.stats(plan, generation, shard)
     if done is not None:
         return done
-    texts, log_column = TextFields.from_config(plan.source), plan.run.edit_log_column
+    texts, log_column = Texts(plan.source), plan.run.edit_log_column
 
     def edited(rows: pa.Table) -> Iterator[tuple[pa.Table, EditStats]]:
         for batch in grouped([rows], texts, EDIT_BATCH):

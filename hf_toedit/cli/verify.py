@@ -1,0 +1,48 @@
+"""`hf-toedit verify`: everything that a run wrote, read again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from hf_toedit.cli.options import json_option, quiet_libraries, quiet_option
+from hf_toedit.errors import RunError
+
+_SHOWN = 20
+
+
+@click.command()
+@click.argument("run")
+@click.option("--no-source", is_flag=True, help="Do not read the source again, where it cannot be reached any more.")
+@json_option
+@quiet_option
+def verify(run: str, no_source: bool, as_json: bool, quiet: bool) -> None:
+    """Read everything in RUN again and hold it against its plan, its source and its statistics.
+
+    Number, order and columns of the rows, every edit log back to the source text, and the statistics counted anew from
+    the rows.
+    """
+    quiet_libraries(show_progress=False, quiet=quiet or as_json)
+    from hf_toedit.cli.output import printable, shard_progress
+    from hf_toedit.runs.store import RunFolder
+    from hf_toedit.runs.verify import verify_run
+
+    folder = RunFolder(run)
+    plan = folder.plan()
+    with shard_progress(len(plan.shards), quiet or as_json) as progress:
+        found = verify_run(plan, folder, with_source=not no_source, progress=progress)
+    if as_json:
+        click.echo(json.dumps({"run": str(folder.root), "ok": not found.problems, **asdict(found)}, indent=2))
+    elif not found.problems and not quiet:
+        source = "" if no_source else ", the source among what they were held against"
+        click.echo(f"Sound: {found.num_shards:,} shards, {found.num_rows:,} rows{source}.")
+    if found.problems:
+        if not as_json:
+            for problem in found.problems[:_SHOWN]:
+                click.echo(printable(problem))
+        raise RunError(
+            f"{len(found.problems)} problems in {folder.root}. `hf-toedit run {folder.root}` makes shards anew that are "
+            f"not done, or whose files were deleted."
+        )

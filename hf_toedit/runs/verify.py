@@ -1,0 +1,192 @@
+"""Verification: everything that a run wrote is read again and held against its plan, its source and its statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Features
+
+from hf_toedit.errors import ToEditError
+from hf_toedit.runs.plan import Plan, Shard
+from hf_toedit.runs.rows import output_features, piece_tables, reverted_table
+from hf_toedit.runs.shard import source_rows
+from hf_toedit.runs.store import RunFolder
+from hf_toedit.runs.texts import COUNTS, Texts
+from hf_toedit.stats import EditStats
+
+_PORTION = 100
+_NLL_TOLERANCE = 1e-5
+
+
+@dataclass
+class Verification:
+    """What was found.
+
+    Attributes:
+        num_shards: shards read, over all generations.
+        num_rows: rows read, over all generations.
+        problems: what is wrong, and where.
+    """
+
+    num_shards: int = 0
+    num_rows: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def verify_run(
+    plan: Plan, folder: RunFolder, *, with_source: bool = True, progress: Callable[[], None] | None = None
+) -> Verification:
+    """Read every shard of every generation again.
+
+    Held against the plan: schema, number and order of rows. Against the source: every column of every row, the edits
+    reverted. Against the statistics: the same figures, counted anew from the rows.
+
+    Args:
+        plan: of the run.
+        folder: of the run.
+        with_source: read the source as well; without it, rows are compared among generations only.
+        progress: called after each shard.
+    """
+    found = Verification()
+    for shard in plan.shards:
+        try:
+            problems = _ShardCheck(plan, folder, shard, with_source).problems(found)
+        except ToEditError as error:
+            problems = iter([str(error)])
+        found.problems += [f"{shard.name}: {problem}" for problem in problems]
+        if progress:
+            progress()
+    return found
+
+
+class _ShardCheck:
+    """Reads one shard in all generations side by side."""
+
+    def __init__(self, plan: Plan, folder: RunFolder, shard: Shard, with_source: bool) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._shard = shard
+        self._with_source = with_source
+        self._texts = Texts(plan.source)
+        self._log_column = plan.run.edit_log_column
+        self._counted = {generation: EditStats() for generation in plan.generations}
+
+    def problems(self, found: Verification) -> list[str]:
+        """What is wrong with it, the first of each kind."""
+        broken = [problem for generation in self._plan.generations for problem in self._file_problems(generation)]
+        if broken:
+            return broken
+        wrong = list(self._row_problems(found))[:1]
+        found.num_shards += len(self._plan.generations)
+        return wrong or [p for generation in self._plan.generations for p in self._stats_problems(generation)]
+
+    def _file_problems(self, generation: int) -> Iterator[str]:
+        path = self._folder.data_path(generation, self._shard).relative_to(self._folder.root)
+        stats = self._folder.stats(self._plan, generation, self._shard)
+        if stats is None:
+            yield f"generation {generation} is not done, or {path} or its statistics were changed afterwards."
+            return
+        if not self._folder.is_sound(generation, self._shard):
+            yield f"{path} is damaged: its bytes are not those that were written. Delete it."
+            return
+        features = output_features(Features.from_dict(self._plan.reading.features), self._texts, self._log_column)
+        with pq.ParquetFile(self._folder.data_path(generation, self._shard)) as file:
+            if file.schema_arrow != features.arrow_schema:
+                yield f"{path} has another schema than was planned."
+            if file.metadata.num_rows != stats.num_rows:
+                yield f"{path} has {file.metadata.num_rows:,} rows; its statistics say {stats.num_rows:,}."
+        if self._shard.num_rows not in (None, stats.num_rows):
+            yield f"{path} has {stats.num_rows:,} rows; planned were {self._shard.num_rows:,}."
+
+    def _row_problems(self, found: Verification) -> Iterator[str]:
+        generations = [_Rows(self._folder.tables(number, self._shard)) for number in self._plan.generations]
+        source = _Rows(source_rows(self._plan, self._shard)) if self._with_source else None
+        first = 0
+        while True:
+            before = source.take(_PORTION) if source else None
+            tables = [rows.take(_PORTION) for rows in generations]
+            lengths = {len(table) for table in [before, *tables] if table is not None}
+            if len(lengths) > 1:
+                yield f"after row {first:,}, source and generations have different numbers of rows."
+            if len(lengths) > 1 or lengths == {0}:
+                return
+            for number, table in enumerate(tables, start=1):
+                yield from self._compare(number, table, before, first)
+                previous = before if number == 1 else tables[number - 2]
+                self._count(self._counted[number], table, previous)
+            found.num_rows += sum(len(table) for table in tables)
+            first += lengths.pop()
+
+    def _compare(self, generation: int, table: pa.Table, source: pa.Table | None, first: int) -> Iterator[str]:
+        """Hold rows against their source rows; without a log, only the columns that are not edited."""
+        if self._log_column is not None:
+            table = reverted_table(table, self._texts, self._log_column)
+        if source is None:
+            return
+        edited = self._texts.columns(source.column_names) if self._log_column is None else []
+        for name in source.column_names:
+            if name not in edited and not _same(table.column(name), source.column(name)):
+                row = next(i for i in range(len(source)) if not _same(table[name][i : i + 1], source[name][i : i + 1]))
+                yield f"generation {generation}: row {first + row:,} differs from its source in column {name!r}."
+
+    def _count(self, stats: EditStats, table: pa.Table, previous: pa.Table | None) -> None:
+        stats.num_rows += len(table)
+        if previous is not None:
+            texts = [{(text.row, text.label, text.text) for text in self._texts.read(rows)} for rows in (previous, table)]
+            stats.num_rows_changed += len({row for row, _, _ in texts[0] - texts[1]})
+        if self._log_column is None:
+            return
+        for log in table.column(self._log_column).to_pylist():
+            for name in COUNTS:
+                setattr(stats, name, getattr(stats, name) + log[name])
+        for entry in piece_tables(table, self._texts, self._log_column):
+            if entry is not None:
+                replaced = sum(len(edit.source) for edit in entry.edits)
+                length = len(entry.revert())
+                stats.num_characters += length
+                stats.num_characters_standing += length - replaced
+
+    def _stats_problems(self, generation: int) -> Iterator[str]:
+        recorded = self._folder.stats(self._plan, generation, self._shard)
+        counted = self._counted[generation]
+        names = ["num_rows"]
+        if self._with_source or generation > 1:
+            names.append("num_rows_changed")
+        if self._log_column is not None:
+            names += [*COUNTS, "num_characters", "num_characters_standing"]
+        for name in names:
+            if getattr(recorded, name) != getattr(counted, name):
+                yield (
+                    f"generation {generation}: {name} is {getattr(counted, name):,} by the rows, "
+                    f"{getattr(recorded, name):,} by the statistics."
+                )
+
+
+class _Rows:
+    """Rows of tables of any length, taken in portions."""
+
+    def __init__(self, tables: Iterator[pa.Table]) -> None:
+        self._tables = tables
+        self._rest: pa.Table | None = None
+
+    def take(self, count: int) -> pa.Table:
+        """The next `count` rows, or as many as there are."""
+        parts, missing = [], count
+        while missing:
+            if self._rest is None or not len(self._rest):
+                following = next(self._tables, None)
+                if following is None:
+                    break
+                self._rest = following
+            parts.append(self._rest.slice(0, missing))
+            self._rest = self._rest.slice(missing)
+            missing -= len(parts[-1])
+        return pa.concat_tables(parts) if parts else (self._rest or pa.table({}))
+
+
+def _same(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
+    """Equal in every value; NaN equals NaN, which Arrow does not say."""
+    return one.equals(other) or repr(one.to_pylist()) == repr(other.to_pylist())
