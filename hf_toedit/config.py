@@ -159,32 +159,22 @@ class PriorConfig(_Config):
             raise UsageError(f"device {self.device!r} is not one of auto, cpu, cuda, cuda:N, mps, xpu.")
 
 
-@dataclass(frozen=True)
-class SourceConfig(_Config):
-    """Which dataset is edited, and which column of it.
+@dataclass(frozen=True, kw_only=True)
+class TextConfig(_Config):
+    """Which texts of a row are edited, and what the prior reads with them.
 
     Attributes:
-        source: path, glob, `save_to_disk` folder, Hub id, `hf://` path, or `sample` for the bundled sample.
-        config_name: configuration (subset) of a Hub dataset.
-        split: one split; None means every split.
-        revision: branch, tag or commit of a Hub dataset; pinned to a commit sha when opened.
         text_columns: the columns to edit; `.` leads into a struct, `[]` to each item of a list (`turns[].body`).
             None given is `text`, unless there is a messages column.
         context_columns: read by the prior before the text, in this order, and not edited.
         messages_column: a column of conversations (a list of structs with role and content) to edit instead.
         roles: whose messages are edited; the others are read as context.
-        limit: at most this many rows of each split, from the first.
     """
 
-    source: str
-    config_name: str | None = None
-    split: str | None = None
-    revision: str | None = None
     text_columns: tuple[str, ...] = ()
     context_columns: tuple[str, ...] = ()
     messages_column: str | None = None
     roles: tuple[str, ...] = ("assistant",)
-    limit: int | None = None
 
     def __post_init__(self) -> None:
         """Validate once, so that inner code can trust."""
@@ -197,9 +187,34 @@ class SourceConfig(_Config):
             raise UsageError("no role is to be edited. Name one with --roles.")
         if self.messages_column is None and not self.text_columns:
             object.__setattr__(self, "text_columns", ("text",))
-        for column in self.context_columns:
-            if column in self.text_columns:
-                raise UsageError(f"column {column!r} is both edited and context. Name it once.")
+        named = [*self.text_columns, *self.context_columns]
+        for column in named:
+            if named.count(column) > 1:
+                twice = "both edited and context" if column in self.context_columns else "to be edited twice"
+                raise UsageError(f"column {column!r} is {twice}. Name it once.")
+
+
+@dataclass(frozen=True)
+class SourceConfig(TextConfig):
+    """Which dataset is edited, and which texts of it.
+
+    Attributes:
+        source: path, glob, `save_to_disk` folder, Hub id, `hf://` path, or `sample` for the bundled sample.
+        config_name: configuration (subset) of a Hub dataset.
+        split: one split; None means every split.
+        revision: branch, tag or commit of a Hub dataset; pinned to a commit sha when opened.
+        limit: at most this many rows of each split, from the first.
+    """
+
+    source: str
+    config_name: str | None = None
+    split: str | None = None
+    revision: str | None = None
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        """Validate once, so that inner code can trust."""
+        super().__post_init__()
         if self.limit is not None:
             _check_number("limit", self.limit, 1, 2**62, whole=True)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -32,14 +32,18 @@ class EditStats:
 
     Attributes:
         num_rows: rows seen, edited or not.
-        num_rows_changed: rows whose text this generation changed.
-        num_rows_skipped: rows passed through unread, by cause.
-        num_tokens: tokens of the rows read.
+        num_rows_changed: rows of which this generation changed a text.
+        num_documents: texts seen; a row may hold several.
+        num_skipped: texts passed through unread, by cause.
+        num_tokens: tokens of the texts read.
         num_scored: tokens with a probability (all but the first, where a prior has no BOS).
         num_selected: eligible tokens that the rule selected.
         num_changed: selected tokens for which other text was drawn.
         num_dropped: tokens deleted.
         num_ineligible: tokens that may not be edited, by cause.
+        num_characters: characters of the source texts, of those texts whose earlier edits are known.
+        num_characters_standing: of these, what no edit up to this generation touches.
+        num_tokens_standing: tokens, of the same texts as this generation read them, that no edit touches.
         probability_histogram: scored tokens by p, see `PROBABILITY_BINS`.
         tail_histogram: scored tokens with p >= 0.9, see `TAIL_EDGES`.
         perplexity_histogram: documents by perplexity, see `PERPLEXITY_EDGES`.
@@ -51,13 +55,17 @@ class EditStats:
 
     num_rows: int = 0
     num_rows_changed: int = 0
-    num_rows_skipped: Counter[str] = field(default_factory=Counter)
+    num_documents: int = 0
+    num_skipped: Counter[str] = field(default_factory=Counter)
     num_tokens: int = 0
     num_scored: int = 0
     num_selected: int = 0
     num_changed: int = 0
     num_dropped: int = 0
     num_ineligible: Counter[str] = field(default_factory=Counter)
+    num_characters: int = 0
+    num_characters_standing: int = 0
+    num_tokens_standing: int = 0
     probability_histogram: list[int] = field(default_factory=lambda: [0] * PROBABILITY_BINS)
     tail_histogram: list[int] = field(default_factory=lambda: [0] * len(TAIL_EDGES))
     perplexity_histogram: list[int] = field(default_factory=lambda: [0] * len(PERPLEXITY_EDGES))
@@ -92,9 +100,9 @@ class EditStats:
         return _ratio(self.num_tokens, sum(self.seconds.values()))
 
     def add_skipped(self, cause: str) -> None:
-        """Count a row that passes through unread."""
-        self.num_rows += 1
-        self.num_rows_skipped[cause] += 1
+        """Count a text that passes through unread."""
+        self.num_documents += 1
+        self.num_skipped[cause] += 1
 
     def add_scores(self, logprobs: np.ndarray) -> None:
         """Count the probabilities of one document.
@@ -103,7 +111,7 @@ class EditStats:
             logprobs: float32 `[n]`, NaN where not scored.
         """
         scored = logprobs[~np.isnan(logprobs)].astype(np.float64)
-        self.num_rows += 1
+        self.num_documents += 1
         self.num_tokens += len(logprobs)
         self.num_scored += len(scored)
         if len(scored) == 0:
@@ -156,17 +164,69 @@ class EditStats:
         figures = {
             "num_rows": self.num_rows,
             "num_rows_changed": self.num_rows_changed,
-            "num_rows_skipped": dict(sorted(self.num_rows_skipped.items())),
+            "num_documents": self.num_documents,
+            "num_skipped": dict(sorted(self.num_skipped.items())),
             "num_tokens": self.num_tokens,
             "num_selected": self.num_selected,
             "num_changed": self.num_changed,
             "num_dropped": self.num_dropped,
+            "num_characters": self.num_characters,
+            "num_characters_standing": self.num_characters_standing,
+            "num_tokens_standing": self.num_tokens_standing,
             "selected_rate": self.selected_rate,
             "changed_rate": self.changed_rate,
             "nll": self.nll,
             "tokens_per_second": self.tokens_per_second,
         }
         return {name: value for name, value in figures.items() if not (isinstance(value, float) and math.isnan(value))}
+
+
+@dataclass(frozen=True)
+class GenerationFigures:
+    """One generation among the others; what is not defined is None.
+
+    Attributes:
+        generation: 1, 2, ….
+        selected_rate: selected tokens of all tokens.
+        changed_rate: changed tokens of all tokens.
+        eta: selected rate, over that of the generation before; None for the first, and after a rate of zero.
+        characters_standing: share of the source's characters that no edit so far touches; None where earlier edits
+            are not known.
+        tokens_standing: tokens that no edit so far touches, over the tokens of the source; None also where the
+            statistics are not of the same texts as the first generation's, as they are while a run is under way.
+    """
+
+    generation: int
+    selected_rate: float
+    changed_rate: float
+    eta: float | None
+    characters_standing: float | None
+    tokens_standing: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def generation_figures(generations: Sequence[EditStats]) -> list[GenerationFigures]:
+    """Decay of the selected and changed rates, and distance from the source, generation by generation.
+
+    Args:
+        generations: statistics of generations 1, 2, … of the same texts.
+    """
+    return [
+        GenerationFigures(
+            generation=index + 1,
+            selected_rate=stats.selected_rate,
+            changed_rate=stats.changed_rate,
+            eta=eta,
+            characters_standing=_share(stats.num_characters_standing, stats.num_characters),
+            tokens_standing=_share(stats.num_tokens_standing, generations[0].num_tokens)
+            if stats.num_characters == generations[0].num_characters
+            else None,
+        )
+        for index, (stats, eta) in enumerate(zip(generations, decay(generations), strict=True))
+    ]
 
 
 def decay(generations: Sequence[EditStats]) -> list[float | None]:
@@ -181,6 +241,10 @@ def _sum(mine: Any, theirs: Any) -> Any:
     if isinstance(mine, dict):
         return type(mine)({name: mine.get(name, 0) + theirs.get(name, 0) for name in {**mine, **theirs}})
     return [a + b for a, b in zip(mine, theirs, strict=True)] if isinstance(mine, list) else mine + theirs
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 def _ratio(part: float, whole: float) -> float:

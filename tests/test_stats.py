@@ -22,6 +22,9 @@ def some_stats(seed: int) -> EditStats:
         stats.num_changed += len(before) // 3
         stats.num_dropped += int(rng.integers(5))
         stats.num_rows_changed += len(before) > 2
+        stats.num_characters += 40
+        stats.num_characters_standing += int(rng.integers(40))
+        stats.num_tokens_standing += int(rng.integers(9))
         stats.num_ineligible[str(rng.choice(["partial_character", "special_token"]))] += 1
     stats.add_skipped(str(rng.choice(["null", "empty"])))
     return stats
@@ -32,7 +35,7 @@ def test_histogram_of_probabilities_is_numpys():
     stats = EditStats()
     stats.add_scores(np.log(probabilities).astype(np.float32))
     assert stats.probability_histogram == np.histogram(probabilities, bins=10, range=(0, 1))[0].tolist()
-    assert (stats.num_rows, stats.num_tokens, stats.num_scored) == (1, 10, 10)
+    assert (stats.num_documents, stats.num_tokens, stats.num_scored) == (1, 10, 10)
 
 
 def test_histogram_of_the_tail():
@@ -71,7 +74,7 @@ def test_nothing_is_no_number():
     assert (stats.selected_rate, stats.changed_rate, stats.tokens_per_second) == (0, 0, 0)
     assert "nll" not in stats.summary()
     stats.add_scores(np.full(1, np.nan, dtype=np.float32))
-    assert (stats.num_rows, stats.num_tokens, stats.num_scored) == (1, 1, 0)
+    assert (stats.num_documents, stats.num_tokens, stats.num_scored) == (1, 1, 0)
     assert sum(stats.probability_histogram) == sum(stats.perplexity_histogram) == 0
 
 
@@ -101,7 +104,7 @@ def test_json_round_trip():
     read = EditStats.from_json(json.loads(json.dumps(stats.to_json())))
     assert read == stats
     assert read.merge(stats) == stats.merge(stats)
-    read.num_rows_skipped["null"] += 1  # still counts from zero
+    read.num_skipped["null"] += 1  # still counts from zero
     assert read.tokens_per_second == pytest.approx(stats.num_tokens / 1.75)
 
 

@@ -56,6 +56,11 @@ def _setting(option: click.Parameter) -> str:
     return max(option.opts, key=len).lstrip("-").replace("-", "_")
 
 
+def _listed(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of an option that may be repeated, and may part them by commas."""
+    return tuple(name.strip() for names in given for name in names.split(",") if name.strip())
+
+
 config_option = click.option(
     "--config",
     type=click.Path(dir_okay=False),
@@ -85,9 +90,16 @@ def source_options(command: Command) -> Command:
         click.option("--config-name", metavar="NAME", help="Configuration (subset) of a Hub dataset."),
         click.option("--split", metavar="NAME", help="One split.  [default: every split]"),
         click.option("--revision", metavar="REV", help="Branch, tag or commit of a Hub dataset."),
-        click.option("--text-column", default="text", show_default=True, metavar="NAME", help="The column to edit."),
+        click.option("--text-column", multiple=True, callback=_listed, metavar="PATH",
+                     help="What to edit: a column, or texts in it (meta.body, turns[].body). May be repeated, as may "
+                     "those below; or part several by commas.  [default: text]"),
+        click.option("--context-columns", multiple=True, callback=_listed, metavar="PATH",
+                     help="Read by the prior before each text, and not edited."),
+        click.option("--messages-column", metavar="PATH", help="Conversations to edit, instead of a text column."),
+        click.option("--roles", multiple=True, callback=_listed, metavar="NAME",
+                     help="Whose messages are edited.  [default: assistant]"),
         click.option("--limit", type=int, metavar="N", help="At most this many rows of each split, from the first."),
-    )(command)
+    )(command)  # fmt: skip
 
 
 def edit_options(command: Command) -> Command:
@@ -121,8 +133,13 @@ def edit_options(command: Command) -> Command:
 
 def source_config(source: str, options: dict[str, Any]) -> SourceConfig:
     """The settings of the source, from the options of `source_options`."""
+    roles = {"roles": options["roles"]} if options["roles"] else {}
     return SourceConfig(
-        source, *(options[name] for name in ("config_name", "split", "revision", "text_column", "limit"))
+        source,
+        **{name: options[name] for name in ("config_name", "split", "revision", "limit", "messages_column")},
+        text_columns=options["text_column"],
+        context_columns=options["context_columns"],
+        **roles,
     )
 
 

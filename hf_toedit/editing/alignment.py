@@ -7,6 +7,7 @@ fallback, Unigram and WordPiece. Nothing here decodes a sequence: a token's surf
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,9 +15,10 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.selection import Protector
 
-ELIGIBLE, SPECIAL, PARTIAL, MISMATCH, OVERLAP, PROTECTED = range(6)
+ELIGIBLE, SPECIAL, PARTIAL, MISMATCH, OVERLAP, PROTECTED, CONTEXT = range(7)
 CAUSES = {
     SPECIAL: "special_token",
     PARTIAL: "partial_character",
@@ -24,19 +26,19 @@ CAUSES = {
     OVERLAP: "shared_characters",
     PROTECTED: "protected",
 }
-"""Why a token is not eligible, as named in statistics."""
+"""Why a token is not eligible, as named in statistics; `CONTEXT` is in none, being no part of a text to edit."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """One text as a prior reads it.
+    """One text, or one passage, as a prior reads it.
 
     Attributes:
-        text: the document.
+        text: all that is read.
         ids: int32 `[n]`, token ids without BOS.
         starts: int32 `[n]`, first character of each token in `text`.
         ends: int32 `[n]`, one past its last character.
-        causes: uint8 `[n]`, `ELIGIBLE` or a key of `CAUSES`.
+        causes: uint8 `[n]`, `ELIGIBLE`, a key of `CAUSES`, or `CONTEXT`.
     """
 
     text: str
@@ -53,6 +55,11 @@ class Document:
     def eligible(self) -> np.ndarray:
         """Bool `[n]`: tokens that may be edited."""
         return self.causes == ELIGIBLE
+
+    @cached_property
+    def own(self) -> np.ndarray:
+        """Bool `[n]`: tokens of a text to edit; the others are context, which is read but not scored."""
+        return self.causes != CONTEXT
 
 
 @dataclass(frozen=True)
@@ -89,14 +96,18 @@ class Aligner:
         self._surfaces: dict[int, Surface] = {}
         self._protector = Protector(protect)
 
-    def align(self, texts: list[str]) -> list[Document]:
+    def align(self, texts: Sequence[str | Passage]) -> list[Document]:
         """Tokenize texts, without special tokens, and find out which tokens may be edited.
 
         Args:
-            texts: documents; each must be valid Unicode (no lone surrogates).
+            texts: texts to edit, or passages that hold some; each must be valid Unicode (no lone surrogates).
+
+        Returns:
+            One document each; a passage is tokenized as a whole.
         """
-        encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
-        return [self._document(text, encoding) for text, encoding in zip(texts, encodings, strict=True)]
+        passages = [Passage.of(text) if isinstance(text, str) else text for text in texts]
+        encodings = self._tokenizer.encode_batch([passage.text for passage in passages], add_special_tokens=False)
+        return [self._document(passage, encoding) for passage, encoding in zip(passages, encodings, strict=True)]
 
     def surface(self, token_id: int) -> Surface:
         """What a vocabulary entry spells; remembered, since documents repeat few entries."""
@@ -131,7 +142,8 @@ class Aligner:
             allowed &= texts[columns] != originals[:, None]
         return allowed
 
-    def _document(self, text: str, encoding: Any) -> Document:
+    def _document(self, passage: Passage, encoding: Any) -> Document:
+        text = passage.text
         ids = np.array(encoding.ids, dtype=np.int32)
         offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
         starts, ends = np.ascontiguousarray(offsets[:, 0]), np.ascontiguousarray(offsets[:, 1])
@@ -141,7 +153,12 @@ class Aligner:
             same = surface.text is None or text[start:end] == surface.text
             causes[index] = surface.cause if same else MISMATCH
         causes[(causes == ELIGIBLE) & _overlapping(starts, ends)] = OVERLAP
-        causes[(causes == ELIGIBLE) & self._protector.protected(text, starts, ends)] = PROTECTED
+        owners = passage.owners(starts, ends)
+        for index, (first, stop) in enumerate(passage.spans):
+            tokens = np.flatnonzero((causes == ELIGIBLE) & (owners == index))
+            protected = self._protector.protected(text[first:stop], starts[tokens] - first, ends[tokens] - first)
+            causes[tokens[protected]] = PROTECTED
+        causes[owners < 0] = CONTEXT
         return Document(text, ids, starts, ends, causes)
 
     def _spell(self, token_id: int) -> Surface:

@@ -1,4 +1,4 @@
-"""`ToEditor`: documents and a prior in, edited documents out."""
+"""`ToEditor`: texts, alone or in passages, and a prior in; edited documents out."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hf_toedit.config import EditConfig, PriorConfig
 from hf_toedit.editing.alignment import CAUSES, Aligner, Document
+from hf_toedit.editing.excerpt import excerpts
+from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.editing.result import EditedDocument, EditResult, Reading
 from hf_toedit.editing.sampling import KeyedUniforms, draw
@@ -81,73 +84,97 @@ class ToEditor:
 
     def edit(
         self,
-        texts: Sequence[str | None] | EditResult,
+        texts: Sequence[str | Passage | None] | EditResult,
         *,
+        contexts: Sequence[str | None] | None = None,
         generation: int | None = None,
         tables: Sequence[PieceTable | None] | None = None,
     ) -> EditResult:
         """Edit texts once.
 
         Args:
-            texts: documents of any length; None and empty ones pass through. An earlier result is edited again, one
-                generation on, its edits composed against the source.
+            texts: documents of any length; None and empty ones pass through. A passage holds any number of texts and
+                what is read around them. An earlier result is edited again, one generation on, its edits composed
+                against the source.
+            contexts: what the prior reads before each text and what is not edited, such as the prompt of a response;
+                None for nothing.
             generation: keys the draws; 1, or the one after an earlier result's.
-            tables: earlier edits of the same texts, where they are known otherwise.
+            tables: earlier edits of the same texts, one a text, where they are known otherwise.
 
         Returns:
             One edited document a text, in order.
 
         Raises:
-            PriorError: the prior fails on every text.
+            PriorError: the prior fails on every text, or runs out of memory.
+            UsageError: `contexts` do not fit the texts.
         """
+        if isinstance(texts, str):
+            raise UsageError("edit takes a list of texts, not one string. Put it in a list: edit([text]).")
+        passages: list[Any]
         if isinstance(texts, EditResult):
+            if contexts is not None:
+                raise UsageError("an earlier result is edited in the contexts it had. Leave the contexts out.")
             generation = generation or texts.generation + 1
             tables = [document.table for document in texts.documents]
-            texts = texts.texts
-        elif isinstance(texts, str):
-            raise UsageError("edit takes a list of texts, not one string. Put it in a list: edit([text]).")
+            passages = list(texts.edited_passages())
+        else:
+            passages = _passages(texts, contexts)
         generation = generation or 1
-        stats = EditStats()
-        documents = self._documents(list(texts), list(tables or [None] * len(texts)), generation, stats)
-        return EditResult(documents, generation, stats, self._aligner)
+        stats = EditStats(num_rows=len(passages))
+        documents = self._documents(passages, tables, generation, stats)
+        read = [passage if isinstance(passage, Passage) else None for passage in passages]
+        return EditResult(documents, generation, stats, read, self._aligner)
 
     def _documents(
-        self, texts: list[Any], tables: list[PieceTable | None], generation: int, stats: EditStats
+        self, passages: list[Any], tables: Sequence[PieceTable | None] | None, generation: int, stats: EditStats
     ) -> list[EditedDocument]:
-        causes = [_why_unread(text) for text in texts]
-        read = [index for index, cause in enumerate(causes) if cause is None]
+        causes = [_why_unread(passage) for passage in passages]
+        read = [index for index, entries in enumerate(causes) if None in entries]
         with _timed(stats, "tokenize"):
-            aligned = self._aligner.align([texts[index] for index in read])
+            aligned = self._aligner.align([passages[index] for index in read])
         with _timed(stats, "score"):
-            scores = dict(zip(read, self._score(aligned), strict=True))
-        by_index = dict(zip(read, aligned, strict=True))
+            scores = self._score(aligned)
+        by_index: dict[int, Sequence[tuple[Document, DocumentScores] | None]] = {
+            index: list(excerpts(passages[index], document, entry))
+            for index, document, entry in zip(read, aligned, scores, strict=True)
+            if entry is not None
+        }
+        known = iter(tables or [None] * sum(map(len, causes)))
+        documents: list[EditedDocument] = []
         with _timed(stats, "edit"):
-            return [
-                self._document(texts[index], tables[index], causes[index], by_index.get(index), scores.get(index),
-                               generation, stats)
-                for index in range(len(texts))
-            ]  # fmt: skip
+            for index, passage in enumerate(passages):
+                texts = passage.texts if isinstance(passage, Passage) else [None]
+                parts = by_index.get(index, [None] * len(texts))
+                earlier = islice(known, len(texts))
+                edited = [
+                    self._document(text, cause, part, table, generation, stats)
+                    for text, cause, part, table in zip(texts, causes[index], parts, earlier, strict=True)
+                ]
+                stats.num_rows_changed += any(document.changed for document in edited)
+                documents += edited
+        return documents
 
     def _document(
         self,
-        text: Any,
-        table: PieceTable | None,
+        text: str | None,
         cause: str | None,
-        document: Document | None,
-        scores: DocumentScores | None,
+        part: tuple[Document, DocumentScores] | None,
+        earlier: PieceTable | None,
         generation: int,
         stats: EditStats,
     ) -> EditedDocument:
-        if table is None and isinstance(text, str):
-            table = PieceTable(text)
-        if document is None or table is None or scores is None:
+        table = PieceTable(text) if earlier is None and text is not None else earlier
+        if table is None or cause is not None or part is None:
             cause = cause or "prior_failed"
             stats.add_skipped(cause)
-            return EditedDocument(table, cause)
-        reading = self._draw(document, scores, generation)
-        replacements = reading.replacements()
-        _count(stats, reading, bool(replacements))
-        return EditedDocument(table.apply(replacements, generation), None, reading)
+            edited = EditedDocument(table, cause)
+        else:
+            reading = self._draw(*part, generation)
+            _count(stats, reading)
+            edited = EditedDocument(table.apply(reading.replacements(), generation), None, reading)
+        if generation == 1 or earlier is not None:
+            _count_standing(stats, table, edited)
+        return edited
 
     def _draw(self, document: Document, scores: DocumentScores, generation: int) -> Reading:
         config = self.config
@@ -168,7 +195,10 @@ class ToEditor:
         """Scores of all documents; None for one that the prior fails on even alone."""
         reason = "its scores are not finite numbers."
         try:
-            scores = [_finite(scores) for scores in self.prior.score(documents, self._rule)]
+            scored = self.prior.score(documents, self._rule)
+            scores = [_finite(document, entry) for document, entry in zip(documents, scored, strict=True)]
+        except PriorError:
+            raise
         except Exception as error:
             reason = " ".join(str(error).split())[:300]
             logger.warning("prior failed on a batch (%s); scoring its documents one at a time.", reason)
@@ -181,7 +211,9 @@ class ToEditor:
 
     def _score_alone(self, document: Document) -> DocumentScores | None:
         try:
-            return _finite(self.prior.score([document], self._rule)[0])
+            return _finite(document, self.prior.score([document], self._rule)[0])
+        except PriorError:
+            raise
         except Exception as error:
             logger.warning("prior failed on a document of %d tokens: %s", len(document), error)
             return None
@@ -191,36 +223,59 @@ class ToEditor:
         return self._score_alone(self._aligner.align(["Once upon a time."])[0]) is not None
 
 
-def _why_unread(text: Any) -> str | None:
-    """Why a value cannot be edited; None where it can."""
-    if text is None:
-        return "null"
-    if not isinstance(text, str):
-        return "not_text"
-    if not text:
-        return "empty"
+def _passages(texts: Sequence[Any], contexts: Sequence[str | None] | None) -> list[Any]:
+    """Each text as a passage; what is neither a text nor a passage as it is."""
+    if contexts is None:
+        contexts = [None] * len(texts)
+    if isinstance(contexts, str) or len(contexts) != len(texts):
+        raise UsageError(f"contexts must be a list of one for each of the {len(texts)} texts; None for no context.")
+    if any(context and isinstance(text, Passage) for text, context in zip(texts, contexts, strict=True)):
+        raise UsageError("a passage holds its own context. Give None as its entry in contexts.")
+    return [
+        Passage.of(text, [context]) if isinstance(text, str) else text
+        for text, context in zip(texts, contexts, strict=True)
+    ]
+
+
+def _why_unread(passage: Any) -> list[str | None]:
+    """Why each text of a passage cannot be edited; None for one that can."""
+    if not isinstance(passage, Passage):
+        return ["null" if passage is None else "not_text"]
     try:
-        text.encode("utf-8")
+        passage.text.encode("utf-8")
     except UnicodeEncodeError:
-        return "invalid_unicode"
-    return None
+        return ["invalid_unicode"] * len(passage.spans)
+    return [None if start < end else "empty" for start, end in passage.spans]
 
 
-def _finite(scores: DocumentScores) -> DocumentScores | None:
-    """The scores, or None where the model overflowed (only the first token may have none)."""
-    return None if np.isnan(scores.logprobs[1:]).any() or np.isinf(scores.logprobs).any() else scores
+def _finite(document: Document, scores: DocumentScores) -> DocumentScores | None:
+    """The scores, or None where the model overflowed (only the first token and context may have none)."""
+    own = scores.logprobs[1:][document.own[1:]]
+    return None if np.isnan(own).any() or np.isinf(scores.logprobs).any() else scores
 
 
-def _count(stats: EditStats, reading: Reading, changed: bool) -> None:
+def _count(stats: EditStats, reading: Reading) -> None:
     document, scores = reading.document, reading.scores
     stats.add_scores(scores.logprobs)
     stats.add_draws(scores.logprobs[scores.positions], reading.drawn_logprobs)
-    stats.num_rows_changed += changed
     stats.num_changed += len(reading.changed)
     stats.num_dropped += len(reading.dropped)
     for cause, count in zip(*np.unique(document.causes, return_counts=True), strict=True):
         if int(cause) in CAUSES:
             stats.num_ineligible[CAUSES[int(cause)]] += int(count)
+
+
+def _count_standing(stats: EditStats, before: PieceTable | None, edited: EditedDocument) -> None:
+    """Count what still stands of a source; `before` is its table as this generation found it."""
+    if before is None or edited.table is None:
+        return
+    stats.num_characters += edited.table.num_source
+    stats.num_characters_standing += edited.table.num_standing
+    if edited.reading is not None:
+        document = edited.reading.document
+        standing = ~before.touched(document.starts, document.ends)
+        standing[[*edited.reading.changed, *edited.reading.dropped.tolist()]] = False
+        stats.num_tokens_standing += int(standing.sum())
 
 
 @contextmanager

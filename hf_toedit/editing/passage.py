@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 CONTEXT_SEPARATOR = "\n\n"
 """Stands between the parts of a context, and between a context and the text that follows it."""
 
@@ -26,6 +28,23 @@ class Passage:
         """One text, after a context; parts of the context that are None or empty are left out."""
         before = "".join(part + CONTEXT_SEPARATOR for part in context if part)
         return cls(before + text, ((len(before), len(before) + len(text)),))
+
+    def owners(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Which text each token belongs to.
+
+        Args:
+            starts: int `[n]`, first character of each token.
+            ends: int `[n]`, one past its last.
+
+        Returns:
+            int64 `[n]`: index of the span that a token lies wholly inside; -1 for context, as is a token that reaches
+            over a span's border.
+        """
+        if not self.spans:
+            return np.full(len(starts), -1)
+        first, stop = np.array(self.spans).T
+        nearest = np.searchsorted(first, starts, side="right") - 1
+        return np.where((nearest >= 0) & (ends <= stop[nearest]), nearest, -1)
 
     @property
     def texts(self) -> list[str]:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from hf_toedit.errors import ToEditError
 
 
@@ -59,6 +61,34 @@ class PieceTable:
     def to_log(self) -> list[dict]:
         """The edits as an output row holds them (DESIGN: `edits`)."""
         return [edit._asdict() for edit in self.edits]
+
+    @property
+    def num_standing(self) -> int:
+        """Characters of the source that no edit touches."""
+        return len(self.text) - sum(edit.end - edit.start for edit in self.edits)
+
+    @property
+    def num_source(self) -> int:
+        """Characters of the source."""
+        return self.num_standing + sum(len(edit.source) for edit in self.edits)
+
+    def touched(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Which character spans of the text an edit overlaps.
+
+        Args:
+            starts: int `[n]`, first character of each span.
+            ends: int `[n]`, one past its last.
+
+        Returns:
+            bool `[n]`; a deletion counts where it lies inside a span.
+        """
+        if not self.edits:
+            return np.zeros(len(starts), dtype=bool)
+        edits = np.array([(edit.start, edit.end) for edit in self.edits])
+        # Of the edits that end past a span's start, the first reaches furthest to the left.
+        nearest = np.searchsorted(edits[:, 1], starts, side="right")
+        inside = nearest < len(edits)
+        return inside & (edits[np.where(inside, nearest, 0), 0] < ends)
 
     def revert(self) -> str:
         """The source text, exactly.

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hf_toedit.editing.alignment import CAUSES, Aligner, Document
+from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import Edit, PieceTable, Replacement
 from hf_toedit.stats import EditStats
 
@@ -63,6 +65,11 @@ class EditedDocument:
     def text(self) -> str | None:
         """The text now."""
         return self.table.text if self.table else None
+
+    @property
+    def changed(self) -> bool:
+        """Whether this generation changed the text."""
+        return self.reading is not None and bool(self.reading.changed or len(self.reading.dropped))
 
     def to_log(self) -> dict[str, Any]:
         """The struct that an output row carries (DESIGN, section 5)."""
@@ -123,14 +130,16 @@ class EditResult:
     """Edited documents, in the order they were given.
 
     Attributes:
-        documents: one a text.
+        documents: one a text; those of a passage in the order of its spans.
         generation: that made them.
         stats: counts over all of them.
+        passages: as they were read; None for what was no text.
     """
 
     documents: list[EditedDocument]
     generation: int
     stats: EditStats
+    passages: list[Passage | None]
     _aligner: Aligner
 
     @property
@@ -146,6 +155,15 @@ class EditResult:
     def revert(self) -> list[str | None]:
         """The source texts, exactly."""
         return [document.table.revert() if document.table else None for document in self.documents]
+
+    def edited_passages(self) -> list[Passage | None]:
+        """The passages with the texts as they are now: what the next generation reads."""
+        documents = iter(self.documents)
+        edited: list[Passage | None] = []
+        for passage in self.passages:
+            taken = list(islice(documents, len(passage.spans) if passage else 1))
+            edited.append(passage and passage.with_texts([document.text or "" for document in taken]))
+        return edited
 
     def tokens(self, index: int) -> list[TokenView]:
         """What became of each token of one text; empty where it was not read."""

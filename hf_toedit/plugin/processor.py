@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 from datasets import Features
 
-from hf_toedit.config import EditConfig, PriorConfig, RunConfig
+from hf_toedit.config import EditConfig, PriorConfig, RunConfig, TextConfig
 from hf_toedit.editing.editor import ToEditor
-from hf_toedit.errors import SourceError, UsageError, did_you_mean
+from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.priors.base import load_prior
-from hf_toedit.runs.rows import check_log_column, edit_table, logged_texts, output_features
+from hf_toedit.runs.rows import check_log_column, edit_table, output_features
+from hf_toedit.runs.texts import Texts
 
 
 class ToEditProcessor:
-    """Edits one text column of batches of rows and adds the edit log; every other column stays as it is.
+    """Edits the texts of batches of rows and adds the edit log; all else stays as it is.
 
     Pickles as its settings alone and loads the prior when first called, in whichever process that is: a second `map`
     with the same settings is a cache hit, and processes may be forked or spawned (CUDA needs spawn).
@@ -31,7 +32,10 @@ class ToEditProcessor:
         self,
         prior: str = "embedded",
         *,
-        text_column: str = "text",
+        text_column: str | Sequence[str] = (),
+        context_columns: str | Sequence[str] = (),
+        messages_column: str | None = None,
+        roles: str | Sequence[str] = ("assistant",),
         edit_log_column: str | None = "toedit",
         generation: int = 1,
         revision: str | None = None,
@@ -45,7 +49,10 @@ class ToEditProcessor:
 
         Args:
             prior: `embedded`, a local folder, or a Hub id.
-            text_column: whose texts are edited.
+            text_column: whose texts are edited, one or several, see `TextConfig`; `text` where nothing is named.
+            context_columns: read by the prior before each text, and not edited.
+            messages_column: conversations to edit, instead of a text column.
+            roles: whose messages are edited.
             edit_log_column: the struct column that makes edits reversible; None leaves it out.
             generation: keys the draws; earlier edits in the log column are composed with the new ones.
             revision: see `PriorConfig`, as are `dtype`, `device` and `trust_remote_code`.
@@ -65,7 +72,16 @@ class ToEditProcessor:
         # The revision is part of the state, so that `map` does not answer from the cache for a prior that changed.
         self.prior_config, self.prior_revision = pinned(PriorConfig(prior, revision, dtype, device, trust_remote_code))
         self.edit_config = EditConfig.from_preset(preset, **config)
-        self.text_column = text_column
+        self.texts = Texts(
+            TextConfig.from_mapping(
+                {
+                    "text_columns": text_column,
+                    "context_columns": context_columns,
+                    "messages_column": messages_column,
+                    "roles": roles,
+                }
+            )
+        )
         self.edit_log_column = edit_log_column
         self.generation = generation
         self._editor: ToEditor | None = None
@@ -78,27 +94,21 @@ class ToEditProcessor:
             rank: of the process, from `map(with_rank=True)`.
 
         Returns:
-            Where the batch is or carries an Arrow table, all its columns as one, their types kept; otherwise the two
+            Where the batch is or carries an Arrow table, all its columns as one, their types kept; otherwise the
             columns that change, as lists.
 
         Raises:
             PriorError: the prior cannot be loaded, or fails on every row.
-            SourceError: there is no such text column.
+            SourceError: there are no such texts.
         """
         table = batch if isinstance(batch, pa.Table) else getattr(batch, "pa_table", None)
-        names = table.column_names if table is not None else list(batch)
-        if table is None and not isinstance(batch, Mapping):
+        if table is not None:
+            return self._edit(table, rank)
+        if not isinstance(batch, Mapping):
             raise UsageError(
                 f"rows come as {type(batch).__name__}; use the dataset without a format, or with_format('arrow')."
             )
-        if self.text_column not in names:
-            raise SourceError(f"the rows have no column {self.text_column!r}.{did_you_mean(self.text_column, names)}")
-        if table is not None and self.edit_log_column and self.edit_log_column in names:
-            check_log_column(Features.from_arrow_schema(table.schema), self.text_column, self.edit_log_column)
-        editor = self._loaded(rank)
-        if table is not None:
-            return edit_table(editor, table, self.text_column, self.edit_log_column, self.generation)[0]
-        return self._edit_lists(editor, batch)
+        return self._edit_lists(batch, rank)
 
     def features(self, features: Features) -> Features:
         """Features of the edited dataset, for `IterableDataset.map(processor, features=…)`.
@@ -106,16 +116,42 @@ class ToEditProcessor:
         Args:
             features: of the dataset to edit.
         """
-        return output_features(features, self.edit_log_column)
+        return output_features(features, self.texts, self.edit_log_column)
 
-    def _edit_lists(self, editor: ToEditor, batch: Mapping[str, list]) -> dict[str, list]:
-        texts = batch[self.text_column]
-        logs = batch.get(self.edit_log_column or "") or [None] * len(texts)
-        result = editor.edit(texts, generation=self.generation, tables=logged_texts(texts, logs))
-        edited: dict[str, list] = {self.text_column: result.texts}
-        if self.edit_log_column:
-            edited[self.edit_log_column] = [document.to_log() for document in result.documents]
+    def _edit(self, table: pa.Table, rank: int | None) -> pa.Table:
+        self.texts.read_places(table.schema)
+        if self.edit_log_column in table.column_names:
+            check_log_column(Features.from_arrow_schema(table.schema), self.texts, self.edit_log_column)
+        return edit_table(self._loaded(rank), table, self.texts, self.edit_log_column, self.generation)[0]
+
+    def _edit_lists(self, batch: Mapping[str, list], rank: int | None) -> dict[str, list]:
+        """Edit rows of Python values; those without a change come back as the objects that they were."""
+        before = {name: self._to_arrow(name, batch[name]) for name in self.texts.columns(list(batch))}
+        if self.edit_log_column in batch:
+            before[self.edit_log_column] = self._to_arrow(self.edit_log_column, batch[self.edit_log_column])
+        after = self._edit(pa.table(before), rank)
+        edited = {}
+        for name in after.column_names:
+            now = after.column(name).to_pylist()
+            if name in batch and name != self.edit_log_column:
+                was = before[name].to_pylist()
+                now = [row if old == new else new for row, old, new in zip(batch[name], was, now, strict=True)]
+            edited[name] = now
         return edited
+
+    def _to_arrow(self, name: str, values: list) -> pa.Array:
+        kind = None
+        if name == self.edit_log_column:
+            kind = Features({name: self.texts.log_feature}).arrow_schema.field(name).type
+        elif name in self.texts.config.text_columns:
+            kind = pa.string()
+            values = [value if _is_text(value) else None for value in values]
+        try:
+            return pa.array(values, type=kind)
+        except (pa.ArrowException, UnicodeEncodeError, ValueError, TypeError) as error:
+            raise SourceError(
+                f"column {name!r} does not become an Arrow column ({error}). Use the dataset with_format('arrow')."
+            ) from error
 
     def _loaded(self, rank: int | None) -> ToEditor:
         if self._editor is None:
@@ -125,6 +161,11 @@ class ToEditProcessor:
     def __getstate__(self) -> dict[str, Any]:
         """The settings alone: what the fingerprint of `map` and other processes see."""
         return {**self.__dict__, "_editor": None}
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is a text that UTF-8 can hold."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _for_rank(config: PriorConfig, rank: int | None) -> PriorConfig:

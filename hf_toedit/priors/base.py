@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -19,7 +19,8 @@ class DocumentScores:
     """What a prior says of one document of `n` tokens, `m` of them to be drawn again.
 
     Attributes:
-        logprobs: float32 `[n]`, ln p(x_i | x_<i); NaN where not scored (the first token of a prior without BOS).
+        logprobs: float32 `[n]`, ln p(x_i | x_<i); NaN where not scored: context, and the first token of a prior
+            without BOS.
         positions: int64 `[m]`, ascending: the eligible tokens that the rule selects.
         candidate_ids: int32 `[m, k]`, the prior's likeliest tokens there, likeliest first.
         candidate_logprobs: float32 `[m, k]`, theirs; -inf pads rows with fewer than k.
@@ -47,7 +48,7 @@ class Prior(Protocol):
     tokenizer: Tokenizer
 
     def score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
-        """Read each document once, whole, whatever its length.
+        """Read each document once, whole, whatever its length; its own tokens are scored, context is only read.
 
         Args:
             documents: any number, in any order; the answer for one must not depend on the others.
@@ -55,6 +56,24 @@ class Prior(Protocol):
 
         Returns:
             One entry a document, in order.
+
+        Raises:
+            PriorError: no document can be read here, as where memory runs out. Any other error is taken for the
+                documents' own.
+        """
+        ...
+
+    def render(self, messages: list[dict[str, Any]]) -> str | None:
+        """Write a conversation as the prior was trained to read it, by its chat template.
+
+        Args:
+            messages: each with `role` and `content`, and whatever else the template reads.
+
+        Returns:
+            The text, less a BOS that the prior puts before any text itself; None where it has no chat template.
+
+        Raises:
+            PriorError: the template refuses the conversation.
         """
         ...
 

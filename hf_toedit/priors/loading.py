@@ -117,9 +117,9 @@ def _loaded(prior: str, what: str, loader: Any, location: str, **options: Any) -
 
 
 def _fingerprint(folder: Path) -> str:
-    """SHA-256 over JSON files in whole and over size and first MiB of the weights: quick even for large models."""
+    """SHA-256 over JSON and chat templates in whole, size and first MiB of the weights: quick even for large models."""
     digest = hashlib.sha256()
-    for file in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
+    for file in sorted([file for kind in ("*.json", "*.jinja", "*.safetensors") for file in folder.glob(kind)]):
         digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as stream:
             digest.update(stream.read(_HEADER_BYTES if file.suffix == ".safetensors" else -1))

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 PIECE_TOKENS = 1024
 """Longest stretch of one document in one attention call; fixed, since its length shows in the last bits of fp32."""
 
@@ -28,7 +30,7 @@ class Window:
         document: index of the document.
         start: first token.
         stop: one past the last.
-        score_from: first token that this window scores; those before are context only.
+        score_from: first token that this window may score; those before only lead up to it.
     """
 
     document: int
@@ -58,21 +60,25 @@ class Piece:
         return self.stop - self.start
 
 
-def windows(document: int, num_tokens: int, context: int, num_bos: int) -> Iterator[Window]:
-    """Cut one document into windows of at most `context` input positions, each token scored once.
+def windows(document: int, own: np.ndarray, context: int, num_bos: int) -> Iterator[Window]:
+    """Cut one document into windows of at most `context` input positions, each token of its own scored once.
+
+    A window ends with the last token that it scores; one that would score none is left out.
 
     Args:
         document: its index.
-        num_tokens: its length.
+        own: bool `[n]`, the tokens to score; the others are only read.
         context: positions of the prior, at least 2.
         num_bos: 1 with BOS, else 0: the first token is then not scored, in the first window only.
     """
     room = context + 1 - num_bos
     overlap = max(context // _OVERLAP, 1)
     start, score_from = 0, 1 - num_bos
-    while score_from < num_tokens:
-        stop = min(start + room, num_tokens)
-        yield Window(document, start, stop, score_from)
+    while score_from < len(own):
+        stop = min(start + room, len(own))
+        scored = np.flatnonzero(own[score_from:stop])
+        if len(scored):
+            yield Window(document, start, score_from + int(scored[-1]) + 1, score_from)
         score_from = stop
         start = stop - overlap
 

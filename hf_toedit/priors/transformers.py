@@ -24,10 +24,11 @@ from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import PriorError
 from hf_toedit.priors import loading
+from hf_toedit.priors.answer import Answer
 from hf_toedit.priors.attention import IMPLEMENTATION, PackedAttention
 from hf_toedit.priors.base import DocumentScores
 from hf_toedit.priors.head import Head
-from hf_toedit.priors.packing import Piece, Window, packs, pieces, windows
+from hf_toedit.priors.packing import PIECE_TOKENS, Piece, Window, packs, pieces, windows
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class TransformersPrior:
         self.name = name
         self.revision = loaded.revision
         self.dtype = str(loaded.model.dtype).removeprefix("torch.")
+        self._chat = loaded.tokenizer
         self.tokenizer = loaded.tokenizer.backend_tokenizer
         self.context = loaded.context
         self.device = loaded.device
@@ -87,10 +89,51 @@ class TransformersPrior:
         """Load a prior by its settings; see `hf_toedit.priors.base.load_prior`."""
         return cls(loading.load(config), config.prior, token_budget)
 
-    @torch.inference_mode()
+    def render(self, messages: list[dict[str, Any]]) -> str | None:
+        """Write a conversation by the tokenizer's chat template; see `Prior.render`."""
+        if not self._chat.chat_template:
+            return None
+        try:
+            rendered = self._chat.apply_chat_template(messages, tokenize=False)
+        except Exception as error:  # a template may raise anything
+            reason = " ".join(str(error).split())[:300]
+            raise PriorError(
+                f"the chat template of prior {self.name!r} does not take this conversation: {reason}"
+            ) from error
+        return rendered.removeprefix(self._chat.bos_token) if self._bos else rendered
+
     def score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
-        """Read each document once, whole; see `Prior.score`."""
-        answers = [_Answer(document) for document in documents]
+        """Read each document once, whole; see `Prior.score`.
+
+        Where memory runs out, forward passes are halved, from then on, and the documents read again.
+
+        Raises:
+            PriorError: memory runs out with passes of a single piece.
+        """
+        while True:
+            try:
+                return self._score(documents, rule)
+            except Exception as error:
+                if not _out_of_memory(error):
+                    raise
+            # Only here, past the handler, has the traceback let go of the tensors of the pass that failed.
+            self._halve_token_budget()
+
+    def _halve_token_budget(self) -> None:
+        halved = max(self._token_budget // 2, PIECE_TOKENS)
+        if not self.packed or halved >= self._token_budget:
+            raise PriorError(
+                f"prior {self.name!r}: out of memory even at {self._token_budget if self.packed else self.context} "
+                f"tokens a forward pass. Use a smaller prior, --dtype bfloat16, or a device with more memory."
+            )
+        self._token_budget = halved
+        logger.warning("prior %r: out of memory; forward passes are halved to %d tokens.", self.name, halved)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    @torch.inference_mode()
+    def _score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
+        answers = [Answer(document) for document in documents]
         attention = PackedAttention()
         for pack in self._packs(documents):
             hidden = self._forward(pack, documents, attention)
@@ -102,7 +145,7 @@ class TransformersPrior:
         cut = (
             window
             for index, document in enumerate(documents)
-            for window in windows(index, len(document), self.context, num_bos)
+            for window in windows(index, document.own, self.context, num_bos)
         )
         if self.packed:
             return packs((piece for window in cut for piece in pieces(window, num_bos)), self._token_budget)
@@ -137,29 +180,30 @@ class TransformersPrior:
         bos = np.array(self._bos[piece.start :], dtype=np.int64)
         return np.concatenate([bos, document.ids[shift + piece.start + len(bos) : shift + piece.stop]])
 
-    def _read(self, hidden: torch.Tensor, pack: list[Piece], answers: list[_Answer], rule: SelectionRule) -> None:
+    def _read(self, hidden: torch.Tensor, pack: list[Piece], answers: list[Answer], rule: SelectionRule) -> None:
         """Score the tokens that a pack predicts, and hand them to their documents."""
-        spans = list(self._spans(pack))
-        if not spans:
+        read = [(answer, tokens, rows) for answer, tokens, rows in self._scored(pack, answers) if len(tokens)]
+        if not read:
             return
-        rows = np.concatenate([np.arange(row, row + stop - first) for _, first, stop, row in spans])
-        ids = np.concatenate([answers[index].document.ids[first:stop] for index, first, stop, _ in spans])
-        eligible = np.concatenate([answers[index].document.eligible[first:stop] for index, first, stop, _ in spans])
+        rows = np.concatenate([rows for _, _, rows in read])
+        ids = np.concatenate([answer.document.ids[tokens] for answer, tokens, _ in read])
+        eligible = np.concatenate([answer.document.eligible[tokens] for answer, tokens, _ in read])
         scores = self._head.score(hidden, rows, ids.astype(np.int64), eligible, rule, multiple=_ROWS)
         offset = 0
-        for index, first, stop, _ in spans:
-            answers[index].take(first, stop, scores, offset)
-            offset += stop - first
+        for answer, tokens, _ in read:
+            answer.take(tokens, scores, offset)
+            offset += len(tokens)
 
-    def _spans(self, pack: list[Piece]) -> Iterator[tuple[int, int, int, int]]:
-        """(document, first token, one past the last, row that predicts the first) of what each piece scores."""
+    def _scored(self, pack: list[Piece], answers: list[Answer]) -> Iterator[tuple[Answer, np.ndarray, np.ndarray]]:
+        """(document, tokens to score, rows of the hidden states that predict them) of each piece."""
         row = 0
         for piece in pack:
-            window = piece.window
-            predicted = window.start - len(self._bos) + 1
-            first, stop = max(predicted + piece.start, window.score_from), predicted + piece.stop
-            if first < stop:
-                yield window.document, first, stop, row + first - predicted - piece.start
+            window, answer = piece.window, answers[piece.window.document]
+            # The token that the piece's first row predicts.
+            predicted = window.start - len(self._bos) + 1 + piece.start
+            first = max(predicted, window.score_from)
+            tokens = first + np.flatnonzero(answer.document.own[first : predicted + len(piece)])
+            yield answer, tokens, tokens - predicted + row
             row += len(piece)
 
     def _tensor(self, parts: list[np.ndarray]) -> torch.Tensor:
@@ -244,38 +288,8 @@ def _sees_pack(model: Any) -> bool:
     return model.device.type == "cpu" and any(getattr(config, key, None) for key in _EXPERT_KEYS)
 
 
-class _Answer:
-    """Collects what the packs say of one document."""
-
-    def __init__(self, document: Document) -> None:
-        self.document = document
-        self._logprobs = np.full(len(document), np.nan, dtype=np.float32)
-        self._positions: list[np.ndarray] = []
-        self._ids: list[np.ndarray] = []
-        self._candidates: list[np.ndarray] = []
-
-    def take(self, first: int, stop: int, scores: Any, offset: int) -> None:
-        """Take tokens `[first, stop)` from `scores`, where they begin at `offset`."""
-        self._logprobs[first:stop] = scores.logprobs[offset : offset + stop - first]
-        low, high = np.searchsorted(scores.rows, [offset, offset + stop - first])
-        self._positions.append(scores.rows[low:high] - offset + first)
-        self._ids.append(scores.candidate_ids[low:high])
-        self._candidates.append(scores.candidate_logprobs[low:high])
-
-    def finish(self) -> DocumentScores:
-        """The whole document."""
-        if not self._positions:
-            none = np.empty((0, 0))
-            return DocumentScores(self._logprobs, np.empty(0, np.int64), none.astype(np.int32), none.astype(np.float32))
-        width = max(ids.shape[1] for ids in self._ids)
-        return DocumentScores(
-            self._logprobs,
-            np.concatenate(self._positions),
-            np.concatenate([_widen(ids, width, 0) for ids in self._ids]),
-            np.concatenate([_widen(logprobs, width, -np.inf) for logprobs in self._candidates]),
-        )
-
-
-def _widen(array: np.ndarray, width: int, fill: float) -> np.ndarray:
-    """Pad the second axis to `width`."""
-    return np.pad(array, ((0, 0), (0, width - array.shape[1])), constant_values=fill)
+def _out_of_memory(error: Exception) -> bool:
+    """Whether an error means that more memory was asked for than there is; the CPU's allocator has no type for it."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    )

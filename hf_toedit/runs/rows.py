@@ -1,40 +1,39 @@
-"""The columns of an output row: the text replaced, the edit log beside it, everything else as it was.
+"""The columns of an output row: the texts replaced, the edit log beside them, everything else as it was.
 
 Used wherever rows are written or read back: shards, `Dataset.map`, `revert`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-from datasets import Features, LargeList, List, Value
+from datasets import Features
 
+from hf_toedit.config import TextConfig
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.editing.piece_table import PieceTable
-from hf_toedit.editing.result import EditResult
+from hf_toedit.editing.result import EditedDocument
 from hf_toedit.errors import SourceError, did_you_mean
+from hf_toedit.runs.texts import COUNTS, Text, Texts
 from hf_toedit.stats import EditStats
-
-LOG_FEATURE = {
-    "num_tokens": Value("int32"),
-    "num_selected": Value("int32"),
-    "num_changed": Value("int32"),
-    "num_dropped": Value("int32"),
-    "nll": Value("float32"),
-    "edits": List(
-        {"start": Value("int32"), "end": Value("int32"), "source": Value("string"), "generation": Value("int16")}
-    ),
-}
-"""Features of the edit log column."""
 
 
 class GroupSize(NamedTuple):
-    """How many rows, and bytes of text, a group of rows holds at most (its last row may exceed the bytes)."""
+    """What a group of rows holds at most, save that its last row may exceed the bytes.
+
+    Attributes:
+        rows: number of them.
+        num_bytes: of the texts that the prior reads.
+        all_bytes: of all columns, a row counted as the mean of the table it came in.
+    """
 
     rows: int
     num_bytes: int
+    all_bytes: int = 64 * 2**20
 
 
 ROW_GROUP = GroupSize(1000, 16 * 2**20)
@@ -44,47 +43,30 @@ EDIT_BATCH = GroupSize(1000, 2**16)
 """Read by the prior in one go: large enough to fill its packs, small enough to show progress."""
 
 
-def check_text_column(features: Features, text_column: str, log_column: str | None) -> None:
-    """Refuse a source whose rows cannot be edited as asked.
+def check_log_column(features: Features, texts: Texts, log_column: str) -> None:
+    """Refuse rows that carry no edit log of these texts.
 
     Raises:
-        SourceError: no such column, one that is not text, or a log column that is there already.
+        SourceError: no such column, or one that this tool did not write for them.
     """
-    if text_column not in features:
+    if log_column not in features:
         raise SourceError(
-            f"the source has no column {text_column!r}.{did_you_mean(text_column, features)} "
-            f"Name the text column with --text-column."
+            f"there is no column {log_column!r}.{did_you_mean(log_column, features)} Name it with --edit-log-column."
         )
-    kind = features[text_column]
-    if not (isinstance(kind, Value) and kind.dtype in ("string", "large_string")):
-        texts = [name for name, other in features.items() if isinstance(other, Value) and "string" in str(other.dtype)]
+    if features[log_column] == texts.log_feature:
+        return
+    others = (Texts(TextConfig()), Texts(TextConfig(messages_column="messages")))
+    if any(features[log_column] == other.log_feature for other in others):
         raise SourceError(
-            f"column {text_column!r} holds {_kind_name(kind)}, not text. "
-            + (f"Text columns: {', '.join(texts)}." if texts else "The source has no text column.")
+            f"column {log_column!r} is the edit log of other texts. Name those that were edited, with --text-column or "
+            f"--messages-column."
         )
-    if log_column in features:
-        raise SourceError(
-            f"the source already has a column {log_column!r}, which would be overwritten by the edit log. "
-            f"Choose another name with --edit-log-column, or leave the log out with --no-edit-log."
-        )
+    raise SourceError(f"column {log_column!r} is not an edit log of hf-toedit, so nothing can be reverted by it.")
 
 
-def check_log_column(features: Features, text_column: str, log_column: str) -> None:
-    """Refuse rows that carry no edit log.
-
-    Raises:
-        SourceError: no such column, or one that this tool did not write.
-    """
-    for name, option in ((text_column, "--text-column"), (log_column, "--edit-log-column")):
-        if name not in features:
-            raise SourceError(f"the rows have no column {name!r}.{did_you_mean(name, features)} Name it with {option}.")
-    if features[log_column] != LOG_FEATURE:
-        raise SourceError(f"column {log_column!r} is not an edit log of hf-toedit, so nothing can be reverted by it.")
-
-
-def output_features(features: Features, log_column: str | None) -> Features:
+def output_features(features: Features, texts: Texts, log_column: str | None) -> Features:
     """Features of the output: the source's, and the edit log's last."""
-    return Features({**features, log_column: LOG_FEATURE}) if log_column else Features(features)
+    return Features({**features, log_column: texts.log_feature} if log_column else features)
 
 
 def source_features(features: Features, log_column: str | None) -> Features:
@@ -93,95 +75,172 @@ def source_features(features: Features, log_column: str | None) -> Features:
 
 
 def edit_table(
-    editor: ToEditor, table: pa.Table, text_column: str, log_column: str | None, generation: int
+    editor: ToEditor, table: pa.Table, texts: Texts, log_column: str | None, generation: int
 ) -> tuple[pa.Table, EditStats]:
     """Edit rows once; earlier edits in their log are composed with the new ones.
 
     Args:
         editor: edits the texts.
         table: the rows.
-        text_column: whose texts are edited.
+        texts: which texts of them.
         log_column: where edits are logged; None for nowhere.
         generation: keys the draws.
     """
-    tables = piece_tables(table, text_column, log_column)
-    result = editor.edit(table.column(text_column).to_pylist(), generation=generation, tables=tables)
-    return edited_table(table, result, text_column, log_column), result.stats
-
-
-def edited_table(table: pa.Table, result: EditResult, text_column: str, log_column: str | None) -> pa.Table:
-    """Put edited texts, and their log, into the rows that they came from.
-
-    Args:
-        table: the rows.
-        result: one document a row.
-        text_column: whose texts are replaced.
-        log_column: where the log goes, replaced where it is there already; None for nowhere.
-    """
-    table = _with_texts(table, text_column, result.texts)
-    if log_column is None:
-        return table
-    log_type = Features({log_column: LOG_FEATURE}).arrow_schema.field(log_column)
-    log = pa.array([document.to_log() for document in result.documents], type=log_type.type)
-    if log_column in table.column_names:
-        return table.set_column(table.column_names.index(log_column), log_type, log)
-    return table.append_column(log_type, log)
-
-
-def piece_tables(table: pa.Table, text_column: str, log_column: str | None) -> list[PieceTable | None]:
-    """The earlier edits of rows that this tool wrote; None for a row without text."""
-    texts = table.column(text_column).to_pylist()
-    logs = table.column(log_column).to_pylist() if log_column in table.column_names else [None] * len(texts)
-    return logged_texts(texts, logs)
-
-
-def logged_texts(texts: Iterable[Any], logs: Iterable[dict[str, Any] | None]) -> list[PieceTable | None]:
-    """The earlier edits of texts, from what their rows logged; None for what is no text."""
-    return [
-        PieceTable.from_log(text, log["edits"] if log else []) if isinstance(text, str) else None
-        for text, log in zip(texts, logs, strict=True)
+    found = texts.read(table)
+    earlier = _earlier(found, texts, _logs(table, log_column))
+    known = log_column is not None or generation == 1
+    passages, parts = texts.passages(table, found, editor.prior.render)
+    cuts = [_Cut.of(entry, part) for entry, part in zip(earlier, parts, strict=True)]
+    tables = [cut.read for cut, part in zip(cuts, parts, strict=True) if part is not None]
+    result = editor.edit(passages, generation=generation, tables=tables if known else None)
+    edited = iter(result.documents)
+    documents = [
+        EditedDocument(entry, "template_failed") if part is None else cut.whole(next(edited))
+        for entry, part, cut in zip(earlier, parts, cuts, strict=True)
     ]
+    stats = result.stats
+    stats.num_rows = len(table)
+    stats.num_rows_changed = len({text.row for text, now in zip(found, documents, strict=True) if now.changed})
+    for part, cut in zip(parts, cuts, strict=True):
+        cut.count(stats, known)
+        if part is None:
+            stats.add_skipped("template_failed")
+    table = texts.write(table, found, [document.text for document in documents])
+    return (_with_log(table, found, documents, texts, log_column) if log_column else table), stats
 
 
-def reverted_table(table: pa.Table, text_column: str, log_column: str) -> pa.Table:
-    """The source rows again: texts reverted, the log gone."""
-    texts = [entry.revert() if entry else None for entry in piece_tables(table, text_column, log_column)]
-    return _with_texts(table, text_column, texts).drop_columns([log_column])
+def piece_tables(table: pa.Table, texts: Texts, log_column: str | None) -> list[PieceTable | None]:
+    """The earlier edits of all texts of rows that this tool wrote, in the order of `Texts.read`; None for no text.
+
+    Raises:
+        SourceError: a log tells of a text that is not among them.
+    """
+    return _earlier(texts.read(table), texts, _logs(table, log_column))
 
 
-def grouped(tables: Iterable[pa.Table], text_column: str, size: GroupSize) -> Iterator[pa.Table]:
-    """Cut rows into groups of bounded size, at places that depend on the rows alone.
+def reverted_table(table: pa.Table, texts: Texts, log_column: str) -> pa.Table:
+    """The source rows again: texts reverted, the log gone.
+
+    Raises:
+        SourceError: a log tells of a text that is not among these.
+        ToEditError: a log does not fit its text.
+    """
+    found = texts.read(table)
+    earlier = _earlier(found, texts, _logs(table, log_column))
+    reverted = [entry.revert() if entry else None for entry in earlier]
+    return texts.write(table, found, reverted).drop_columns([log_column])
+
+
+def grouped(tables: Iterable[pa.Table], texts: Texts, size: GroupSize) -> Iterator[pa.Table]:
+    """Cut rows into groups of bounded size, at places that depend on the rows, and the tables they come in, alone.
 
     Args:
         tables: of any length.
-        text_column: whose bytes count.
-        size: a group is closed by the row that reaches either bound.
+        texts: whose bytes count.
+        size: a group is closed by the row that reaches any bound.
     """
     waiting: list[pa.Table] = []
-    num_rows = num_bytes = 0
+    num_rows = num_bytes = all_bytes = 0
     for table in tables:
         start = 0
-        for row, text in enumerate(table.column(text_column)):
-            num_bytes += len(text.as_buffer()) if text.is_valid else 0
+        row_bytes = table.nbytes // max(len(table), 1)
+        for row, text_bytes in enumerate(texts.num_bytes(table).tolist(), start=1):
             num_rows += 1
-            if num_rows == size.rows or num_bytes >= size.num_bytes:
-                yield pa.concat_tables([*waiting, table.slice(start, row + 1 - start)])
-                waiting, start, num_rows, num_bytes = [], row + 1, 0, 0
+            num_bytes += text_bytes
+            all_bytes += row_bytes
+            if num_rows == size.rows or num_bytes >= size.num_bytes or all_bytes >= size.all_bytes:
+                yield pa.concat_tables([*waiting, table.slice(start, row - start)])
+                waiting, start, num_rows, num_bytes, all_bytes = [], row, 0, 0, 0
         if start < len(table):
             waiting.append(table.slice(start))
     if waiting:
         yield pa.concat_tables(waiting)
 
 
-def _with_texts(table: pa.Table, text_column: str, texts: list[str | None]) -> pa.Table:
-    index = table.column_names.index(text_column)
-    field = table.schema.field(index)
-    return table.set_column(index, field, pa.array(texts, type=field.type))
+def _logs(table: pa.Table, log_column: str | None) -> list[dict[str, Any] | None]:
+    return table.column(log_column).to_pylist() if log_column in table.column_names else [None] * len(table)
 
 
-def _kind_name(feature: object) -> str:
-    if isinstance(feature, Value):
-        return feature.dtype
-    if isinstance(feature, dict):
-        return "a struct"
-    return "a list" if isinstance(feature, List | LargeList) else f"a {type(feature).__name__}"
+def _earlier(found: Sequence[Text], texts: Texts, logs: Sequence[dict[str, Any] | None]) -> list[PieceTable | None]:
+    edits: dict[tuple[int, str | None], list[dict[str, Any]]] = defaultdict(list)
+    for row, log in enumerate(logs):
+        for edit in log["edits"] if log else ():
+            edits[row, edit.get("path")].append(edit)
+    tables = []
+    for text in found:
+        logged = edits.pop((text.row, None if texts.one_a_row else text.label), ())
+        tables.append(None if text.text is None else PieceTable.from_log(text.text, logged))
+    if edits:
+        row, label = next(iter(edits))
+        raise SourceError(
+            f"an edit log tells of {label or 'a text'} in a row that has no such text now, or it is not among the "
+            f"texts named. Name those that were edited, with --text-column, --messages-column and --roles."
+        )
+    return tables
+
+
+class _Cut(NamedTuple):
+    """A text, cut where the part begins and ends that the prior reads; a chat template may strip whitespace.
+
+    Attributes:
+        unread: before and behind that part.
+        read: the part; None for no text.
+    """
+
+    unread: tuple[PieceTable, ...]
+    read: PieceTable | None
+
+    @classmethod
+    def of(cls, table: PieceTable | None, part: tuple[int, int] | None) -> _Cut:
+        """Cut a text; all of it is unread where there is no part."""
+        if table is None or part == (0, len(table.text)):
+            return cls((), table)
+        if part is None:
+            return cls((table,), None)
+        before, rest = table.split(part[0])
+        read, behind = rest.split(part[1] - part[0])
+        return cls((before, behind), read)
+
+    def whole(self, document: EditedDocument) -> EditedDocument:
+        """The edited part among the others again."""
+        if not self.unread or document.table is None:
+            return document
+        before, behind = self.unread
+        return replace(document, table=PieceTable.joined([before, document.table, behind]))
+
+    def count(self, stats: EditStats, known: bool) -> None:
+        """Count what still stands of the source where the editor has not seen it."""
+        for table in self.unread if known else ():
+            stats.num_characters += table.num_source
+            stats.num_characters_standing += table.num_standing
+
+
+def _with_log(
+    table: pa.Table, found: Sequence[Text], documents: Sequence[EditedDocument], texts: Texts, log_column: str
+) -> pa.Table:
+    if texts.one_a_row:
+        logs = [document.to_log() for document in documents]
+    else:
+        by_row: list[list[tuple[str, EditedDocument]]] = [[] for _ in range(len(table))]
+        for text, document in zip(found, documents, strict=True):
+            by_row[text.row].append((text.label, document))
+        logs = [_row_log(row) for row in by_row]
+    field = Features({log_column: texts.log_feature}).arrow_schema.field(log_column)
+    log = pa.array(logs, type=field.type)
+    if log_column in table.column_names:
+        return table.set_column(table.column_names.index(log_column), field, log)
+    return table.append_column(field, log)
+
+
+def _row_log(documents: Sequence[tuple[str, EditedDocument]]) -> dict[str, Any]:
+    """The log of a row of several texts: sums, the mean over all scored tokens, edits with the path of their text."""
+    logs = [document.to_log() for _, document in documents]
+    scored = [document.reading.num_scored if document.reading else 0 for _, document in documents]
+    total = sum(log["nll"] * count for log, count in zip(logs, scored, strict=True) if count)
+    return {
+        **{name: sum(log[name] for log in logs) for name in COUNTS},
+        "nll": total / sum(scored) if sum(scored) else None,
+        "edits": [
+            {"path": path, **edit} for (path, _), log in zip(documents, logs, strict=True) for edit in log["edits"]
+        ],
+    }

@@ -244,7 +244,7 @@ def test_what_cannot_be_read_passes_through(rows):
         if document.skipped:
             assert document.text == (row if isinstance(row, str) else None)
             assert document.to_log()["edits"] == []
-    assert sum(result.stats.num_rows_skipped.values()) == sum(row in causes for row in rows)
+    assert sum(result.stats.num_skipped.values()) == sum(row in causes for row in rows)
     check_counts(result)
 
 

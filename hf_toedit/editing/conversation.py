@@ -1,0 +1,166 @@
+"""Conversations as passages: the messages to edit, found again in what a prior's chat template makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hf_toedit.editing.passage import CONTEXT_SEPARATOR, Passage
+from hf_toedit.errors import PriorError
+
+Render = Callable[[list[dict[str, Any]]], str | None]
+"""Writes messages by a chat template; None where there is none. See `Prior.render`."""
+
+_PRIVATE_USE = range(0xE000, 0xF900)
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A conversation as the prior reads it.
+
+    Attributes:
+        passage: with one span for each edited message, in order.
+        parts: `(start, end)` characters of each edited message's content that its span holds. A template may strip a
+            content, or leave the thoughts of earlier turns out; what the prior does not read is not edited. Empty for
+            a blank content.
+    """
+
+    passage: Passage
+    parts: tuple[tuple[int, int], ...]
+
+
+def conversation_passage(messages: list[dict[str, Any]], edited: Sequence[int], render: Render) -> Conversation:
+    """Write a conversation as a passage.
+
+    Args:
+        messages: each with `role` and `content`; other keys are the template's.
+        edited: indices of the messages to edit, ascending; their contents are strings.
+        render: of the prior. Without a template, contents are joined by `CONTEXT_SEPARATOR`.
+
+    Raises:
+        PriorError: the template refuses the conversation, or rewrites a content that is to be edited.
+    """
+    rendered = render(messages)
+    if rendered is None:
+        return _joined(messages, edited)
+    filled = [index for index in edited if messages[index]["content"].strip()]
+    found = _found(messages, filled, rendered, render)
+    spans, parts = [], []
+    at = 0
+    for index in edited:
+        # A blank content gets an empty span, wherever it stands: there is nothing in it to edit.
+        span, part = found.get(index, ((at, at), (0, 0)))
+        spans.append(span)
+        parts.append(part)
+        at = span[1]
+    return Conversation(Passage(rendered, tuple(spans)), tuple(parts))
+
+
+def _joined(messages: list[dict[str, Any]], edited: Sequence[int]) -> Conversation:
+    """The contents alone; nothing stands for the roles."""
+    chosen = set(edited)
+    text = ""
+    spans, parts = [], []
+    for index, message in enumerate(messages):
+        content = message.get("content")
+        content = content if isinstance(content, str) and content.strip() else ""
+        if content and text:
+            text += CONTEXT_SEPARATOR
+        if index in chosen:
+            spans.append((len(text), len(text) + len(content)))
+            parts.append((0, len(content)))
+        text += content
+    return Conversation(Passage(text, tuple(spans)), tuple(parts))
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """What a template writes for one content.
+
+    Attributes:
+        literal: its own words, since the slot before.
+        start: first character of the content that it writes, before it strips whitespace.
+    """
+
+    literal: str
+    start: int
+
+
+def _found(
+    messages: list[dict[str, Any]], filled: list[int], rendered: str, render: Render
+) -> dict[int, tuple[tuple[int, int], tuple[int, int]]]:
+    """Span in `rendered`, and part of the content, of each of the messages `filled`, whose contents are not blank."""
+    slots, tail = _slots(messages, filled, rendered, render)
+    following = [*(slot.literal for slot in slots[1:]), tail]
+    found = {}
+    at = 0
+    for index, slot, after in zip(filled, slots, following, strict=True):
+        content = messages[index]["content"]
+        for start, end in _stripped(content, slot.start):
+            # With what follows, since whitespace at the end might be the content's or the template's.
+            if rendered.startswith(slot.literal + content[start:end] + after, at):
+                break
+        else:
+            raise _rewritten(index)
+        at += len(slot.literal)
+        found[index] = ((at, at + end - start), (start, end))
+        at += end - start
+    if rendered[at:] != tail:
+        raise _rewritten(filled[-1] if filled else 0)
+    return found
+
+
+def _slots(messages: list[dict[str, Any]], filled: list[int], rendered: str, render: Render) -> tuple[list[_Slot], str]:
+    """Where a template writes each content, and its own words after the last.
+
+    The conversation is rendered once more with a mark before and after each content. Characters of private use stand
+    for nothing, so that a template deals with the contents as it does without them, except that it strips nothing.
+    """
+    opening, closing = _unused(rendered)
+    marked = [dict(message) for message in messages]
+    for index in filled:
+        marked[index]["content"] = opening + messages[index]["content"] + closing
+    *pieces, tail = (render(marked) or "").split(closing)
+    if len(pieces) != len(filled):
+        raise PriorError("the chat template leaves messages out that are to be edited, or writes them twice.")
+    slots = []
+    for index, piece in zip(filled, pieces, strict=True):
+        content = messages[index]["content"]
+        literal, mark, body = piece.rpartition(opening)
+        if mark and body != content:
+            raise _rewritten(index)
+        # The mark went with the beginning of the content, such as thoughts: what is there is an end of the content.
+        start = 0 if mark else _common_end(piece, content)
+        slots.append(_Slot(literal if mark else piece[: len(piece) - len(content) + start], start))
+    return slots, tail
+
+
+def _common_end(piece: str, content: str) -> int:
+    """Where in `content` the longest end begins that `piece` ends with too, less leading whitespace."""
+    start = len(content)
+    while start and len(content) - start < len(piece) and piece[start - 1 - len(content)] == content[start - 1]:
+        start -= 1
+    return len(content) - len(content[start:].lstrip())
+
+
+def _stripped(content: str, start: int) -> Iterator[tuple[int, int]]:
+    """Characters `(start, end)` that are left of a content from `start` on, in the ways that templates strip it."""
+    yield start, len(content)
+    for characters in (None, "\n"):
+        left = len(content) - len(content[start:].lstrip(characters))
+        right = max(len(content.rstrip(characters)), start)
+        yield from ((left, right), (left, len(content)), (start, right))
+
+
+def _unused(text: str) -> tuple[str, str]:
+    """Two characters of private use that `text` does not hold."""
+    used = set(text)
+    first, second, *_ = (chr(code) for code in _PRIVATE_USE if chr(code) not in used)
+    return first, second
+
+
+def _rewritten(index: int) -> PriorError:
+    return PriorError(
+        f"the chat template rewrites the content of message {index}, so its tokens cannot be told from the template's."
+    )

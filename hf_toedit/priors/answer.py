@@ -1,0 +1,48 @@
+"""What a prior says of one document, collected pack by pack."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hf_toedit.editing.alignment import Document
+from hf_toedit.priors.base import DocumentScores
+from hf_toedit.priors.head import HeadScores
+
+
+class Answer:
+    """Collects what the packs say of one document."""
+
+    def __init__(self, document: Document) -> None:
+        """Start with no token scored."""
+        self.document = document
+        self._logprobs = np.full(len(document), np.nan, dtype=np.float32)
+        self._positions: list[np.ndarray] = []
+        self._ids: list[np.ndarray] = []
+        self._candidates: list[np.ndarray] = []
+
+    def take(self, tokens: np.ndarray, scores: HeadScores, offset: int) -> None:
+        """Take what `scores` says, from its row `offset` on, of the document's `tokens`; int `[n]`, ascending."""
+        stop = offset + len(tokens)
+        self._logprobs[tokens] = scores.logprobs[offset:stop]
+        low, high = np.searchsorted(scores.rows, [offset, stop])
+        self._positions.append(tokens[scores.rows[low:high] - offset])
+        self._ids.append(scores.candidate_ids[low:high])
+        self._candidates.append(scores.candidate_logprobs[low:high])
+
+    def finish(self) -> DocumentScores:
+        """The whole document."""
+        if not self._positions:
+            none = np.empty((0, 0))
+            return DocumentScores(self._logprobs, np.empty(0, np.int64), none.astype(np.int32), none.astype(np.float32))
+        width = max(ids.shape[1] for ids in self._ids)
+        return DocumentScores(
+            self._logprobs,
+            np.concatenate(self._positions),
+            np.concatenate([_widen(ids, width, 0) for ids in self._ids]),
+            np.concatenate([_widen(logprobs, width, -np.inf) for logprobs in self._candidates]),
+        )
+
+
+def _widen(array: np.ndarray, width: int, fill: float) -> np.ndarray:
+    """Pad the second axis to `width`."""
+    return np.pad(array, ((0, 0), (0, width - array.shape[1])), constant_values=fill)

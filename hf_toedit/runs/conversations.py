@@ -1,0 +1,76 @@
+"""Columns of conversations: which of their messages are edited, and how a chat template gets to see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from hf_toedit.errors import SourceError
+from hf_toedit.runs.nested import ITEMS, Place, find, is_text, kind_name, text_hint, values_at
+
+KEYS = (("role", "content"), ("from", "value"))
+"""Who speaks and what is said, in a message: as chat templates name it, and as ShareGPT does."""
+
+CHAT_ROLES = {"human": "user", "gpt": "assistant"}
+"""ShareGPT's roles, as chat templates name them."""
+
+
+@dataclass(frozen=True)
+class Conversations:
+    """A column of conversations.
+
+    Attributes:
+        messages: where their messages lie.
+        role_key: field of a message that says who speaks.
+        content_key: field that holds what is said.
+    """
+
+    messages: Place
+    role_key: str
+    content_key: str
+
+    @classmethod
+    def find(cls, schema: pa.Schema, column: str) -> Conversations:
+        """Find a column of conversations.
+
+        Raises:
+            SourceError: there is no such column, or it holds something else.
+        """
+        messages = find(schema, column + ITEMS)
+        if pa.types.is_null(messages.kind):
+            return cls(messages, *KEYS[0])
+        fields = {field.name: field.type for field in messages.kind} if pa.types.is_struct(messages.kind) else {}
+        keys = next((keys for keys in KEYS if all(key in fields for key in keys)), None)
+        if keys is None or ITEMS in messages.steps[:-1]:
+            raise SourceError(f"column {column!r} is not one list a row of messages with role and content. "
+                              + text_hint(schema))  # fmt: skip
+        for key in keys:
+            if not is_text(fields[key]) and not pa.types.is_null(fields[key]):
+                raise SourceError(
+                    f"the messages of column {column!r} hold {kind_name(fields[key])} as {key!r}, not text. "
+                    + text_hint(schema)
+                )
+        return cls(messages, *keys)
+
+    @property
+    def contents(self) -> Place:
+        """Where what is said lies."""
+        column, steps, kind = self.messages
+        known = pa.types.is_struct(kind)
+        return Place(column, (*steps, self.content_key), kind.field(self.content_key).type if known else kind)
+
+    def edited(self, table: pa.Table, roles: Iterable[str]) -> list[bool]:
+        """Whether each message of a table, in order, is one of those roles, by whichever of its names."""
+        column, steps, _ = self.messages
+        spoken = values_at(table, Place(column, (*steps, self.role_key), pa.string())).array.to_pylist()
+        wanted = {CHAT_ROLES.get(role, role) for role in roles}
+        return [CHAT_ROLES.get(role, role) in wanted for role in spoken]
+
+    def for_template(self, message: dict[str, Any]) -> dict[str, Any]:
+        """A message as chat templates know it: fields that are null are absent, and a content that is null is empty."""
+        role, content = message[self.role_key], message[self.content_key]
+        others = {key: value for key, value in message.items() if value is not None}
+        return {**others, "role": CHAT_ROLES.get(role, role), "content": content or ""}

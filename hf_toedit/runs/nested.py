@@ -1,0 +1,182 @@
+"""Values inside the structs and lists of a table: found by path, read, and put back with all beside them as it was.
+
+A path starts with a column; `.` leads into a struct and `[]` to each item of a list (`meta.body`, `turns[].body`). A
+name that holds these characters itself goes before that reading.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hf_toedit.errors import SourceError, did_you_mean
+
+ITEMS = "[]"
+"""The step from a list to its items."""
+
+
+class Place(NamedTuple):
+    """Where the values of a path lie.
+
+    Attributes:
+        column: of the table.
+        steps: from the column's values to them: names of fields, or `ITEMS`.
+        kind: their type.
+    """
+
+    column: str
+    steps: tuple[str, ...]
+    kind: pa.DataType
+
+
+class Values(NamedTuple):
+    """All values at a place, in order; null where a struct around them is null.
+
+    Attributes:
+        array: the values.
+        rows: int64 `[n]`, the row that each lies in.
+        labels: each one's own path, such as `turns[1].body`.
+    """
+
+    array: pa.Array
+    rows: np.ndarray
+    labels: list[str]
+
+
+def find(schema: pa.Schema, path: str) -> Place:
+    """Find what a path leads to; a column or field of nulls alone, whose type is not known, ends it early.
+
+    Raises:
+        SourceError: there is no such column, field or list.
+    """
+    kind: pa.DataType = pa.struct(list(schema))
+    names: list[str] = []
+    rest = path
+    while rest and not pa.types.is_null(kind):
+        behind = path[: len(path) - len(rest)]
+        if pa.types.is_struct(kind):
+            rest = rest.removeprefix(".")
+            name = head(
+                rest, [field.name for field in kind], f"{behind!r} has no field" if behind else "there is no column"
+            )
+            kind = kind.field(name).type
+        elif rest.startswith(ITEMS) and is_list(kind):
+            name, kind = ITEMS, kind.value_type
+        else:
+            raise SourceError(f"{behind!r} holds {kind_name(kind)}, so {rest!r} leads nowhere. {text_hint(schema)}")
+        names.append(name)
+        rest = rest.removeprefix(name)
+    return Place(names[0], tuple(names[1:]), kind)
+
+
+def head(path: str, names: Collection[str], missing: str = "there is no column") -> str:
+    """The column, or field, that a path starts with.
+
+    Args:
+        path: starts with one of the names.
+        names: known ones.
+        missing: how the error begins.
+
+    Raises:
+        SourceError: it does not.
+    """
+    fitting = [name for name in names if f"{path}.".startswith((f"{name}.", name + ITEMS))]
+    if not fitting:
+        wanted = re.split(r"\.|\[\]", path)[0]
+        raise SourceError(f"{missing} {wanted!r}.{did_you_mean(wanted, names)}")
+    return max(fitting, key=len)
+
+
+def values_at(table: pa.Table, place: Place) -> Values:
+    """Read all values at a place."""
+    array = _column(table, place)
+    rows = np.arange(len(array))
+    labels = [place.column] * len(array)
+    for step in place.steps:
+        if pa.types.is_null(array.type):
+            break
+        if pa.types.is_struct(array.type):
+            array = pc.struct_field(array, array.type.get_field_index(step))
+            labels = [f"{label}.{step}" for label in labels]
+        else:
+            lengths = _lengths(array)
+            rows = np.repeat(rows, lengths)
+            labels = [f"{label}[{at}]" for label, length in zip(labels, lengths, strict=True) for at in range(length)]
+            array = array.flatten()
+    return Values(array, rows, labels)
+
+
+def with_values(table: pa.Table, place: Place, values: pa.Array) -> pa.Table:
+    """Put other values at a place.
+
+    Args:
+        table: the rows.
+        place: in it.
+        values: as many, of the same type.
+    """
+    index = table.column_names.index(place.column)
+    return table.set_column(index, table.schema.field(index), _rebuilt(_column(table, place), place.steps, values))
+
+
+def text_hint(schema: pa.Schema) -> str:
+    """The paths of all texts, as the end of an error message."""
+    paths = [path for field in schema for path in _text_paths(field.type, field.name)]
+    return f"Text columns: {', '.join(paths)}." if paths else "The source has no text column."
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values of a type are texts."""
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether values of a type are lists whose items have paths; those of one fixed length have none."""
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+
+
+def kind_name(kind: pa.DataType) -> str:
+    """A type for a message."""
+    if pa.types.is_struct(kind):
+        return "a struct"
+    if pa.types.is_fixed_size_list(kind):
+        return "a list of fixed length"
+    return "a list" if is_list(kind) else str(kind)
+
+
+def _column(table: pa.Table, place: Place) -> pa.Array:
+    return table.column(place.column).combine_chunks()
+
+
+def _lengths(lists: pa.Array) -> np.ndarray:
+    return pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+
+
+def _rebuilt(array: pa.Array, steps: tuple[str, ...], values: pa.Array) -> pa.Array:
+    if not steps:
+        return values
+    step, *rest = steps
+    if pa.types.is_struct(array.type):
+        index = array.type.get_field_index(step)
+        children = [array.field(other) for other in range(array.type.num_fields)]
+        children[index] = _rebuilt(pc.struct_field(array, index), tuple(rest), values)
+        return pa.StructArray.from_arrays(children, fields=list(array.type), mask=array.is_null())
+    large = pa.types.is_large_list(array.type)
+    offsets = np.concatenate([[0], np.cumsum(_lengths(array))]).astype(np.int64 if large else np.int32)
+    items = _rebuilt(array.flatten(), tuple(rest), values)
+    lists = pa.LargeListArray if large else pa.ListArray
+    return lists.from_arrays(pa.array(offsets), items, type=array.type, mask=array.is_null())
+
+
+def _text_paths(kind: pa.DataType, path: str) -> Iterator[str]:
+    if is_text(kind):
+        yield path
+    elif is_list(kind):
+        yield from _text_paths(kind.value_type, path + ITEMS)
+    elif pa.types.is_struct(kind):
+        for field in kind:
+            yield from _text_paths(field.type, f"{path}.{field.name}")
