@@ -71,6 +71,24 @@ config_option = click.option(
     "the command line wins over it.",
 )
 
+text_column_option = click.option(
+    "--text-column",
+    multiple=True,
+    callback=_listed,
+    metavar="PATH",
+    help="What to edit: a column, or texts in it (meta.body, turns[].body). May be repeated, or part several by "
+    "commas, as may the next ones.  [default: text]",
+)
+messages_column_option = click.option(
+    "--messages-column", metavar="PATH", help="Conversations to edit, instead of a text column."
+)
+roles_option = click.option(
+    "--roles",
+    multiple=True,
+    callback=_listed,
+    metavar="NAME",
+    help="Whose messages are edited.  [default: assistant]",
+)
 device_option = click.option(
     "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, …"
 )
@@ -90,14 +108,11 @@ def source_options(command: Command) -> Command:
         click.option("--config-name", metavar="NAME", help="Configuration (subset) of a Hub dataset."),
         click.option("--split", metavar="NAME", help="One split.  [default: every split]"),
         click.option("--revision", metavar="REV", help="Branch, tag or commit of a Hub dataset."),
-        click.option("--text-column", multiple=True, callback=_listed, metavar="PATH",
-                     help="What to edit: a column, or texts in it (meta.body, turns[].body). May be repeated, as may "
-                     "those below; or part several by commas.  [default: text]"),
+        text_column_option,
         click.option("--context-columns", multiple=True, callback=_listed, metavar="PATH",
                      help="Read by the prior before each text, and not edited."),
-        click.option("--messages-column", metavar="PATH", help="Conversations to edit, instead of a text column."),
-        click.option("--roles", multiple=True, callback=_listed, metavar="NAME",
-                     help="Whose messages are edited.  [default: assistant]"),
+        messages_column_option,
+        roles_option,
         click.option("--limit", type=int, metavar="N", help="At most this many rows of each split, from the first."),
     )(command)  # fmt: skip
 
@@ -185,6 +200,7 @@ def quiet_transformers() -> None:
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Several options as one decorator, in this order."""
+
     def decorate(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hf_toedit.editing.piece_table import PieceTable
+from hf_toedit.runs.monitor import Speed
 from hf_toedit.stats import EditStats
 
 _CONTEXT = 40
@@ -92,7 +92,7 @@ class EditProgress:
     def __init__(self, num_rows: int | None, quiet: bool) -> None:
         """Set up for `num_rows` rows over all generations; None where they are not counted."""
         self._sums = {"num_tokens": 0, "num_selected": 0, "num_changed": 0}
-        self._began = time.monotonic()
+        self._speed = Speed()
         self._bar = Progress(
             # Short enough for 80 columns: rich cuts what does not fit, and the time left stands last.
             TextColumn("{task.description}"),
@@ -110,9 +110,10 @@ class EditProgress:
         """Count a batch of rows."""
         for name in self._sums:
             self._sums[name] += counts[name]
+        self._speed.add(counts["num_tokens"])
         tokens = max(self._sums["num_tokens"], 1)
         figures = (
-            f"{tokens / (time.monotonic() - self._began):,.0f} tokens/s "
+            f"{self._speed.per_second():,.0f} tokens/s "
             f"selected {self._sums['num_selected'] / tokens:.1%} changed {self._sums['num_changed'] / tokens:.2%}"
         )
         self._bar.update(self._task, advance=counts["num_rows"], description=f"gen {generation}", figures=figures)

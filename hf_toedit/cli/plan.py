@@ -128,8 +128,7 @@ class Request:
         origin = Path(self.source.source).expanduser()
         if origin.is_dir() and folder.root.resolve().is_relative_to(origin.resolve()):
             raise RunError(
-                f"{self._output} lies inside {self.source.source}, and would be read as a part of it. "
-                f"Name another -o."
+                f"{self._output} lies inside {self.source.source}, and would be read as a part of it. Name another -o."
             )
         return folder
 
@@ -151,9 +150,12 @@ class Request:
         source = open_source(self.source)
         texts = Texts(self.source)
         texts.check(source.features, self.run.edit_log_column)
-        cut = {"shard_bytes": shard_bytes, "num_shards": self._num_shards}
+        columns = texts.columns(source.features)
         extents = {
-            split: source.extents(split, texts.columns, limit=self.source.limit, **cut) for split in source.splits
+            split: source.extents(
+                split, columns, limit=self.source.limit, shard_bytes=shard_bytes, num_shards=self._num_shards
+            )
+            for split in source.splits
         }
         prior, revision = resolve()
         return make_plan(
@@ -166,7 +168,8 @@ class Request:
             edit=self.edit,
             run=self.run,
             version=__version__,
-            **cut,
+            shard_bytes=shard_bytes,
+            num_shards=self._num_shards,
         )
 
 

@@ -46,37 +46,40 @@ def preview(source: str, rows: int, candidates: bool, as_json: bool, **options: 
     """  # noqa: D301
     quiet_libraries(show_progress=False)
     quiet_transformers()
+    import pyarrow as pa
+
     from hf_toedit.editing.editor import ToEditor
     from hf_toedit.priors.base import load_prior
-    from hf_toedit.runs.rows import check_text_column
     from hf_toedit.runs.source import open_source
+    from hf_toedit.runs.texts import Texts
 
     settings = edit_config(options)
     asked = source_config(
         source, {**options, "limit": rows if options["limit"] is None else min(rows, options["limit"])}
     )
     opened = open_source(asked)
-    check_text_column(opened.features, asked.text_column, None)
-    texts = [
-        text
-        for split in opened.splits
-        for table in opened.tables(split, asked.limit)
-        for text in table.column(asked.text_column).to_pylist()
-    ]
+    texts = Texts(asked)
+    texts.check(opened.features)
+    tables = (table for split in opened.splits for table in opened.tables(split, asked.limit))
+    table = pa.concat_tables(islice(tables, rows)).slice(0, rows)
     editor = ToEditor(load_prior(prior_config(options), options["token_budget"]), settings)
-    result = editor.edit(list(islice(texts, rows)))
+    found = texts.read(table)
+    passages, refused = texts.passages(table, found, editor.prior.render)
+    names = [f"row {text.row}" + ("" if texts.one_a_row else f" {text.label}") for text in found
+             if text.row not in refused]  # fmt: skip
+    result = editor.edit(passages)
     if as_json:
-        click.echo(json.dumps(_to_json(result, candidates), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(_to_json(result, names, candidates), indent=2, ensure_ascii=False))
     else:
-        _show(result, candidates)
+        _show(result, names, candidates)
 
 
-def _to_json(result: EditResult, candidates: bool) -> dict[str, Any]:
-    return {"rows": [_row_to_json(result, index, candidates) for index in range(len(result.documents))],
-            "stats": result.stats.summary()}  # fmt: skip
+def _to_json(result: EditResult, names: list[str], candidates: bool) -> dict[str, Any]:
+    texts = [{"name": name, **_text_to_json(result, index, candidates)} for index, name in enumerate(names)]
+    return {"texts": texts, "stats": result.stats.summary()}
 
 
-def _row_to_json(result: EditResult, index: int, candidates: bool) -> dict[str, Any]:
+def _text_to_json(result: EditResult, index: int, candidates: bool) -> dict[str, Any]:
     document = result.documents[index]
     row = {
         "before": document.table.revert() if document.table else None,
@@ -99,18 +102,18 @@ def _row_to_json(result: EditResult, index: int, candidates: bool) -> dict[str, 
     return row
 
 
-def _show(result: EditResult, candidates: bool) -> None:
+def _show(result: EditResult, names: list[str], candidates: bool) -> None:
     from rich.text import Text
 
     from hf_toedit.cli.output import console, diff_line, generations_table, printable
 
     screen = console()
-    for index, document in enumerate(result.documents):
+    for index, (name, document) in enumerate(zip(names, result.documents, strict=True)):
         log = document.to_log()
         facts = document.skipped or "{num_tokens:,} tokens, {num_selected:,} selected, {num_changed:,} changed".format(
             **log
         )
-        screen.print(Text(f"row {index} · {facts}", style="bold"))
+        screen.print(Text(printable(f"{name} · {facts}"), style="bold"))
         if document.table is not None and document.table.edits:
             screen.print(diff_line(document.table, _MAX_PLACES, screen.color_system is not None))
         elif document.text:

@@ -4,81 +4,96 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from hf_toedit.cli.options import json_option, quiet_libraries, quiet_option
-from hf_toedit.config import SourceConfig
+from hf_toedit.cli.options import (
+    json_option,
+    messages_column_option,
+    quiet_libraries,
+    quiet_option,
+    roles_option,
+    text_column_option,
+)
+from hf_toedit.config import SourceConfig, TextConfig
 from hf_toedit.errors import RunError
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Features
 
-    from hf_toedit.runs.plan import Plan
-    from hf_toedit.runs.store import RunFolder
+    from hf_toedit.runs.texts import Texts
 
 
 @click.command()
 @click.argument("run")
 @click.option("-o", "--output", required=True, metavar="OUT", help="New folder for the source rows.")
 @click.option("--generation", type=int, metavar="G", help="Generation to start from.  [default: the last]")
-@click.option("--text-column", metavar="NAME", help="The edited column.  [default: from the run's plan, or text]")
-@click.option("--edit-log-column", metavar="NAME", help="Its edit log.  [default: from the run's plan, or toedit]")
+@text_column_option
+@messages_column_option
+@roles_option
+@click.option("--edit-log-column", metavar="NAME", help="Its edit log.  [default: toedit]")
 @json_option
 @quiet_option
-def revert(
-    run: str,
-    output: str,
-    generation: int | None,
-    text_column: str | None,
-    edit_log_column: str | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def revert(run: str, output: str, generation: int | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Rebuild the source rows of RUN in the folder OUT, exactly, from any one generation alone.
 
-    RUN is a run folder or, as a source of `edit` may be, files or a Hub dataset whose rows carry an edit log. OUT
-    holds Parquet files that `datasets.load_dataset(OUT)` loads.
+    RUN is a run folder, whose plan says which texts were edited, or, as a source of `edit` may be, files or a Hub
+    dataset whose rows carry an edit log. OUT holds Parquet files that `datasets.load_dataset(OUT)` loads.
     """
     quiet_libraries(show_progress=False)
-    from hf_toedit.runs.rows import check_log_column, source_features
-    from hf_toedit.runs.source import open_source
+    from hf_toedit.runs.rows import ROW_GROUP, check_log_column, grouped, reverted_table, source_features
     from hf_toedit.runs.store import PLAN, RunFolder
 
     target = RunFolder(output)
     target.check_empty()
     if (Path(os.path.expanduser(run)) / PLAN).exists():
-        features, splits, columns = _of_run(run, generation, text_column, edit_log_column)
+        edited = _of_run(run, generation)
     elif generation is not None:
         raise RunError(f"{run} is not a run folder, so it has no generations to choose from. Leave --generation out.")
     else:
-        columns = text_column or "text", edit_log_column or "toedit"
-        source = open_source(SourceConfig(run, text_column=columns[0]))
-        features, splits = source.features, {split: source.tables(split) for split in source.splits}
-    check_log_column(features, *columns)
-    schema = source_features(features, columns[1]).arrow_schema
-    counts = {
-        split: target.write_rows(Path("data") / f"{split}-00000-of-00001.parquet", schema, _reverted(tables, *columns))
-        for split, tables in splits.items()
-    }
+        edited = _of_source(run, options)
+    check_log_column(edited.features, edited.texts, edited.log_column)
+    schema = source_features(edited.features, edited.log_column).arrow_schema
+    counts: Counter[str] = Counter()
+    for split, name, tables in edited.files:
+        rows = (
+            reverted_table(table, edited.texts, edited.log_column) for table in grouped(tables, edited.texts, ROW_GROUP)
+        )
+        counts[split] += target.write_rows(Path("data") / f"{name}.parquet", schema, rows)
     if as_json:
         click.echo(json.dumps({"output": str(target.root), "num_rows": counts}, indent=2))
     elif not quiet:
-        click.echo(f"Reverted {sum(counts.values()):,} rows. Source rows: {target.root}")
+        click.echo(f"Reverted {counts.total():,} rows. Source rows: {target.root}")
 
 
-def _of_run(
-    run: str, generation: int | None, text_column: str | None, log_column: str | None
-) -> tuple[Features, dict[str, Iterator[pa.Table]], tuple[str, str]]:
-    """Features, rows by split, and text and log column, of one generation of a run folder."""
+class _Edited(NamedTuple):
+    """Rows to revert.
+
+    Attributes:
+        features: of the rows, the log among them.
+        texts: that were edited.
+        log_column: where it is logged.
+        files: split, name without its ending, and rows of each file to write.
+    """
+
+    features: Features
+    texts: Texts
+    log_column: str
+    files: Iterator[tuple[str, str, Iterator[pa.Table]]]
+
+
+def _of_run(run: str, generation: int | None) -> _Edited:
+    """The rows of one generation of a run folder."""
     from datasets import Features
 
     from hf_toedit.runs.rows import output_features
     from hf_toedit.runs.store import RunFolder
+    from hf_toedit.runs.texts import Texts
 
     folder = RunFolder(run)
     plan = folder.plan()
@@ -88,19 +103,22 @@ def _of_run(
     if plan.run.edit_log_column is None:
         raise RunError(f"{run} was made with --no-edit-log, so its edits cannot be reverted.")
     folder.merged_stats(plan, number)
-    features = output_features(Features.from_dict(plan.features), plan.run.edit_log_column)
-    splits = {split: _tables(folder, plan, number, split) for split in plan.splits}
-    return features, splits, (text_column or plan.source.text_column, log_column or plan.run.edit_log_column)
+    texts = Texts(plan.source)
+    features = output_features(Features.from_dict(plan.reading.features), texts, plan.run.edit_log_column)
+    files = ((shard.split, shard.name, folder.tables(number, shard)) for shard in plan.shards)
+    return _Edited(features, texts, plan.run.edit_log_column, files)
 
 
-def _tables(folder: RunFolder, plan: Plan, generation: int, split: str) -> Iterator[pa.Table]:
-    for shard in plan.shards:
-        if shard.split == split:
-            yield from folder.tables(generation, shard)
+def _of_source(source: str, options: Mapping[str, Any]) -> _Edited:
+    """The rows of files or of a Hub dataset."""
+    from hf_toedit.runs.source import open_source
+    from hf_toedit.runs.texts import Texts
 
-
-def _reverted(tables: Iterator[pa.Table], text_column: str, log_column: str) -> Iterator[pa.Table]:
-    from hf_toedit.runs.rows import ROW_GROUP, grouped, reverted_table
-
-    for rows in grouped(tables, text_column, ROW_GROUP):
-        yield reverted_table(rows, text_column, log_column)
+    texts = TextConfig(
+        text_columns=options["text_column"],
+        messages_column=options["messages_column"],
+        **({"roles": options["roles"]} if options["roles"] else {}),
+    )
+    opened = open_source(SourceConfig(source))
+    files = ((split, f"{split}-00000-of-00001", opened.tables(split)) for split in opened.splits)
+    return _Edited(opened.features, Texts(texts), options["edit_log_column"] or "toedit", files)

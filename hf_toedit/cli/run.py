@@ -47,7 +47,9 @@ def work_options(command: Command) -> Command:
 
 @click.command()
 @click.argument("run")
-@click.option("--shard-group", metavar="I/N", help="Only every Nth shard, from the Ith (0 to N-1): a share of the work.")
+@click.option(
+    "--shard-group", metavar="I/N", help="Only every Nth shard, from the Ith (0 to N-1): a share of the work."
+)
 @work_options
 @device_option
 @token_budget_option
@@ -181,7 +183,7 @@ def _written(folder: RunFolder, plan: Plan) -> Iterator[PieceTable | None]:
     if plan.run.edit_log_column is None:
         return
     texts = Texts(plan.source)
-    columns = [*texts.columns, plan.run.edit_log_column]
+    columns = [*texts.columns(plan.reading.features), plan.run.edit_log_column]
     for shard in plan.shards:
         for table in folder.tables(plan.generations[-1], shard, columns):
             yield from piece_tables(table, texts, plan.run.edit_log_column)

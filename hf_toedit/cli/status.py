@@ -72,9 +72,7 @@ def _shown(state: Status) -> Group:
     lines += [
         f"running: {entry.shard}, generation {entry.generation}, {entry.num_rows:,} rows" for entry in state.running
     ]
-    lines += [
-        f"failed:  {failure.shard}: {printable(failure.reason)}" for failure in state.failed[:_FAILURES_SHOWN]
-    ]
+    lines += [f"failed:  {failure.shard}: {printable(failure.reason)}" for failure in state.failed[:_FAILURES_SHOWN]]
     if len(state.failed) > _FAILURES_SHOWN:
         lines.append(f"         and {len(state.failed) - _FAILURES_SHOWN} more")
     return Group(*(Text(line) for line in lines), Text(""), generations_table(state.generations))

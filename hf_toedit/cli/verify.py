@@ -43,6 +43,6 @@ def verify(run: str, no_source: bool, as_json: bool, quiet: bool) -> None:
             for problem in found.problems[:_SHOWN]:
                 click.echo(printable(problem))
         raise RunError(
-            f"{len(found.problems)} problems in {folder.root}. `hf-toedit run {folder.root}` makes shards anew that are "
-            f"not done, or whose files were deleted."
+            f"{len(found.problems)} problems in {folder.root}. `hf-toedit run {folder.root}` makes anew what is not "
+            f"done, or was deleted."
         )

@@ -99,6 +99,17 @@ def pinned(config: PriorConfig) -> tuple[PriorConfig, str]:
     return (config if Path(location).is_dir() else replace(config, revision=revision)), revision
 
 
+def resolved(config: PriorConfig) -> tuple[PriorConfig, str]:
+    """The same with `auto` dtype resolved for the device that would be used here; nothing is loaded.
+
+    Raises:
+        PriorError: there is no such prior, or no such device.
+    """
+    config, revision = pinned(config)
+    dtype = str(_dtype(config.dtype, _device(config.device))).removeprefix("torch.")
+    return replace(config, dtype=dtype), revision
+
+
 def _loaded(prior: str, what: str, loader: Any, location: str, **options: Any) -> Any:
     """Call a loader of `transformers`; its many kinds of failure become one."""
     try:

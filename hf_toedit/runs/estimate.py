@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,7 +69,7 @@ def estimate_run(plan: Plan, prior: Prior, price_per_hour: float | None = None) 
         speeds.append((stats.num_tokens, time.perf_counter() - began))
         num_rows += len(batch)
         num_tokens += stats.num_tokens
-        num_bytes += texts.num_bytes(batch)
+        num_bytes += int(texts.num_bytes(batch).sum())
     counted = speeds[1:] or speeds  # the first batch also warms up
     seconds = sum(spent for _, spent in counted)
     speed = sum(count for count, _ in counted) / seconds if seconds else 0.0
@@ -94,8 +93,7 @@ def _sample(plan: Plan, texts: Texts) -> Iterator[pa.Table]:
     until = time.monotonic() + _SECONDS
     step = max(1, len(plan.shards) // _SHARDS)
     for number, shard in enumerate(plan.shards[::step]):
-        with closing(source_rows(plan, shard)) as rows:
-            first = next(iter(grouped(rows, texts, EDIT_BATCH)), None)
+        first = next(iter(grouped(source_rows(plan, shard), texts, EDIT_BATCH)), None)
         if first is not None:
             yield first
         if number and time.monotonic() > until:

@@ -149,9 +149,7 @@ class Monitor:
         if now - self._written < _WRITE_EVERY_S:
             return
         self._written = now
-        state = Process(
-            platform.node(), os.getpid(), now, self._speed.per_second(), tuple(self._running.values())
-        )
+        state = Process(platform.node(), os.getpid(), now, self._speed.per_second(), tuple(self._running.values()))
         with suppress(RunError):  # a run does not fail because it cannot tell of itself
             self._folder.write_text(self._path.relative_to(self._folder.root), json.dumps(asdict(state)) + "\n")
 
@@ -181,19 +179,20 @@ class Speed:
 
     def __init__(self) -> None:
         """Nothing yet."""
-        self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+        self._seen: deque[tuple[float, int]] = deque()
 
     def add(self, num_tokens: int) -> None:
-        """Count tokens that were read just now."""
+        """Count tokens that were read just now; the first that come only say when the span begins."""
         now = time.monotonic()
         self._seen.append((now, num_tokens))
-        while len(self._seen) > 2 and self._seen[0][0] < now - _SPEED_OVER_S:
+        while self._seen[0][0] < now - _SPEED_OVER_S and len(self._seen) > 2:
             self._seen.popleft()
 
     def per_second(self) -> float:
-        """The speed; the oldest entry only says when the span begins."""
-        span = time.monotonic() - self._seen[0][0]
-        return sum(count for _, count in list(self._seen)[1:]) / span if span > 0 else 0.0
+        """The speed."""
+        if len(self._seen) < 2:
+            return 0.0
+        return sum(count for _, count in list(self._seen)[1:]) / (time.monotonic() - self._seen[0][0])
 
 
 def failure_path(folder: RunFolder, shard: str) -> Path:

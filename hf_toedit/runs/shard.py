@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
+from datasets import Features
 
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.runs.plan import Plan, Shard
@@ -82,4 +83,5 @@ def _run_generation(
             total = EditStats.merged([total, *stats])
         return total
 
-    return folder.write_shard(plan, generation, shard, output_features(plan).arrow_schema, fill)
+    features = output_features(Features.from_dict(plan.reading.features), texts, log_column)
+    return folder.write_shard(plan, generation, shard, features.arrow_schema, fill)

@@ -55,7 +55,7 @@ def verify_run(
         try:
             problems = _ShardCheck(plan, folder, shard, with_source).problems(found)
         except ToEditError as error:
-            problems = iter([str(error)])
+            problems = [str(error)]
         found.problems += [f"{shard.name}: {problem}" for problem in problems]
         if progress:
             progress()
@@ -135,8 +135,7 @@ class _ShardCheck:
     def _count(self, stats: EditStats, table: pa.Table, previous: pa.Table | None) -> None:
         stats.num_rows += len(table)
         if previous is not None:
-            texts = [{(text.row, text.label, text.text) for text in self._texts.read(rows)} for rows in (previous, table)]
-            stats.num_rows_changed += len({row for row, _, _ in texts[0] - texts[1]})
+            stats.num_rows_changed += len({row for row, _, _ in self._read(previous) - self._read(table)})
         if self._log_column is None:
             return
         for log in table.column(self._log_column).to_pylist():
@@ -148,6 +147,9 @@ class _ShardCheck:
                 length = len(entry.revert())
                 stats.num_characters += length
                 stats.num_characters_standing += length - replaced
+
+    def _read(self, table: pa.Table) -> set[tuple[int, str, str | None]]:
+        return {(text.row, text.label, text.text) for text in self._texts.read(table)}
 
     def _stats_problems(self, generation: int) -> Iterator[str]:
         recorded = self._folder.stats(self._plan, generation, self._shard)

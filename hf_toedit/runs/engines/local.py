@@ -1,7 +1,7 @@
 """The engine of one machine: spawned worker processes, one a device, each with the prior loaded once.
 
-A worker that dies is replaced and its shard goes back to those that wait. Nothing here loads torch: which device a worker
-sees is settled by its environment before it does.
+A worker that dies is replaced and its shard goes back to those that wait. Nothing here loads torch: which device a
+worker sees is settled by its environment before it does.
 """
 
 from __future__ import annotations
