@@ -71,7 +71,8 @@ class HfToEdit:
 
     def edit(self, source: object, run: Path, *options: object, **how: Any) -> Path:
         """Edit with the small prior, eagerly enough that short texts change."""
-        done = self("edit", source, "-o", run, *eager(), "--quiet", *options, **how)
+        workers = () if "--workers" in options else ("--workers", 0)  # in this process: the quickest for little text
+        done = self("edit", source, "-o", run, *eager(), "--quiet", *workers, *options, **how)
         assert (done.code, done.stdout, done.stderr) == (0, "", ""), done
         return run
 

@@ -1,0 +1,250 @@
+"""Runs of many shards: engines, workers, groups, failures, and what `status` and `verify` say of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import Dataset, load_dataset
+
+from tests.cli.command import HfToEdit, eager
+from tests.cli.fixtures import load, parquet, same, stories
+from tests.conftest import shared
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two Parquet files of stories, with odd texts between them."""
+    folder = tmp_path_factory.mktemp("stories")
+    told = [*stories(20), None, "", *stories(40)[20:]]
+    for number, texts in enumerate((told[:25], told[25:])):
+        Dataset.from_dict({"id": list(range(len(texts))), "text": texts}).to_parquet(folder / f"{number}.parquet")
+    return folder
+
+
+def _plan(hf_toedit: HfToEdit, source: Path, run: Path, *options: object) -> Path:
+    done = hf_toedit("plan", source, "-o", run, *eager(), "--quiet", *options)
+    assert (done.code, done.stdout, done.stderr) == (0, "", ""), done
+    return run
+
+
+def _popen(run: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "hf_toedit", "run", str(run), *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _children(process: subprocess.Popen[str]) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True).stdout
+    return [int(pid) for pid in listed.split()]
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process runs; a dead one that nobody has waited for does not."""
+    try:
+        return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+def _until(condition: Any, patience_s: float = 60) -> None:
+    until = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def _state(hf_toedit: HfToEdit, run: Path) -> dict[str, Any]:
+    return hf_toedit("status", run, "--json").json
+
+
+def test_rows_are_the_same_however_the_work_is_cut(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+    ways = [
+        ("--num-shards", 1, "--workers", 0),
+        ("--num-shards", 3, "--workers", 1, "--token-budget", 64),
+        ("--num-shards", 16, "--workers", 2, "--token-budget", 100_000),
+        ("--shard-size", "2kB", "--workers", 0, "--token-budget", 1000),
+    ]
+    results = []
+    for number, way in enumerate(ways):
+        run = hf_toedit.edit(source, tmp_path / f"run{number}", "--generations", 2, *way)
+        results.append([load(run, f"gen{generation}")["train"] for generation in (1, 2)])
+        assert hf_toedit("verify", run, "--json").json["ok"]
+    counts = [len(parquet(tmp_path / f"run{number}")) for number in range(len(ways))]
+    assert counts[:3] == [2, 6, 32]
+    assert counts[3] > 6
+    assert all(same(one, other) for result in results[1:] for one, other in zip(result, results[0], strict=True))
+    assert results[0][1]["text"] != results[0][0]["text"] != load_dataset(str(source))["train"]["text"]
+
+
+def test_groups_share_a_run_and_the_last_one_finishes_it(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+    run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 8)
+    done: list[set[str]] = []
+    for group in range(3):
+        before = set(parquet(run))
+        state = hf_toedit("run", run, "--workers", 0, "--shard-group", f"{group}/3", "--json").json
+        done.append(set(parquet(run)) - before)
+        assert (state["num_done"], state["finished"]) == (len(before) + len(done[-1]), group == 2)
+        assert (run / "README.md").exists() == (group == 2)
+    assert sorted(len(names) for names in done) == [2, 3, 3]
+    assert len(load(run)["train"]) == 42
+    assert hf_toedit.fails("run", run, "--shard-group", "3/3", code=2).startswith("shard group '3/3' is not I/N")
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_told_to_stop_does_so_at_once(
+    ending: int, hf_toedit: HfToEdit, source: Path, tmp_path: Path
+) -> None:
+    run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 12, "--generations", 40)
+    with _popen(run, "--workers", "2") as process:
+        _until(lambda: len(parquet(run)) >= 3)
+        workers = _children(process)
+        state = _state(hf_toedit, run)
+        process.send_signal(ending)
+        began = time.monotonic()
+        stdout, stderr = process.communicate(timeout=30)
+        assert time.monotonic() - began < 5
+    assert (process.returncode, stdout) == (130, "")
+    assert stderr == "Error: stopped. What is done is kept; the same command goes on where it was.\n"
+    assert len(workers) == 2
+    assert not any(_is_alive(pid) for pid in workers)
+    assert len(state["running"]) == 2
+    assert state["tokens_per_second"] > 0
+    assert not [path for path in run.rglob("*") if ".tmp" in path.name or "progress" in path.name]
+    kept = len(parquet(run))
+    assert 3 <= kept < 12 * 40
+    assert hf_toedit("run", run, "--workers", 0, "--shard-group", "0/12").code == 0
+    assert len(parquet(run)) > kept
+
+
+def test_workers_end_when_their_parent_is_killed(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+    run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 4, "--generations", 100)
+    with _popen(run, "--workers", "2") as process:
+        _until(lambda: parquet(run))
+        workers = _children(process)
+        process.kill()
+    _until(lambda: not any(_is_alive(pid) for pid in workers), 5)
+    assert _state(hf_toedit, run)["running"] == []
+
+
+def test_a_shard_that_kills_its_workers_is_given_up_after_three_tries(
+    hf_toedit: HfToEdit, source: Path, tmp_path: Path
+) -> None:
+    run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 1, "--generations", 1000)
+    killed: set[int] = set()
+    with _popen(run) as process:
+        while process.poll() is None:
+            running = _state(hf_toedit, run)["running"]
+            fresh = [pid for pid in _children(process) if pid not in killed and _is_alive(pid)]
+            if running and fresh:
+                os.kill(fresh[0], signal.SIGKILL)
+                killed.add(fresh[0])
+        _, stderr = process.communicate()
+    assert (process.returncode, len(killed)) == (1, 3)
+    assert stderr.startswith(
+        "Error: 1 of 1 shards failed. train-00000-of-00001: was killed by SIGKILL (out of memory?)"
+    )
+    state = _state(hf_toedit, run)
+    assert [failure["shard"] for failure in state["failed"]] == ["train-00000-of-00001"]
+
+
+def test_a_broken_source_file_fails_its_shards_alone(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(source, tmp_path / "source")
+    broken, whole = folder / "1.parquet", source / "1.parquet"
+    run = _plan(hf_toedit, folder, tmp_path / "run", "--shard-size", "3kB")
+    times = broken.stat()
+    damaged = bytearray(whole.read_bytes())
+    damaged[4:400] = bytes(396)
+    broken.write_bytes(damaged)
+    os.utime(broken, ns=(times.st_atime_ns, times.st_mtime_ns))
+    message = hf_toedit.fails("run", run, "--workers", 1)
+    assert "1.parquet" in message
+    state = _state(hf_toedit, run)
+    assert 0 < len(state["failed"]) < state["num_shards"] == state["num_done"] + len(state["failed"])
+    assert all("1.parquet" in failure["reason"] for failure in state["failed"])
+    shown = hf_toedit("status", run).stdout
+    assert f"{state['num_done']} of {state['num_shards']} shards done, 0 running, {len(state['failed'])} failed" in shown
+
+    broken.write_bytes(whole.read_bytes())
+    assert "changed" in hf_toedit.fails("run", run, "--workers", 0)
+    os.utime(broken, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert hf_toedit("run", run, "--workers", 0).code == 0
+    assert _state(hf_toedit, run)["failed"] == []
+    assert same(load(run)["train"], load(hf_toedit.edit(source, tmp_path / "other", "--workers", 0))["train"])
+
+
+def test_damaged_shards_are_found_and_made_anew(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+    run = hf_toedit.edit(source, tmp_path / "run", "--num-shards", 6, "--generations", 2)
+    other = hf_toedit.edit(source, tmp_path / "other", "--num-shards", 6, "--generations", 2, "--seed", 5)
+    whole = parquet(run)
+    names = sorted(whole)
+
+    truncated = run / names[0]
+    truncated.write_bytes(whole[names[0]][:-100])
+    counted = run / names[1].replace("data", "toedit/stats").replace(".parquet", ".json")
+    record = json.loads(counted.read_text())
+    record["stats"]["num_changed"] += 1
+    counted.write_text(json.dumps(record))
+    for path in (names[2], names[2].replace("data", "toedit/stats").replace(".parquet", ".json")):
+        shutil.copy(other / path, run / path)
+    flipped = bytearray(whole[names[3]])
+    flipped[len(flipped) // 3] ^= 1
+    (run / names[3]).write_bytes(flipped)
+
+    report = hf_toedit("verify", run)
+    assert report.code == 1
+    problems = report.stdout.splitlines()
+    assert [problem.split(":")[0] for problem in problems] == [f"train-0000{number}-of-00006" for number in range(4)]
+    assert all("is not done" in problem for problem in problems[:3])
+    assert "is damaged" in problems[3]
+    assert _state(hf_toedit, run)["num_done"] == 3
+
+    (run / names[3]).unlink()
+    assert hf_toedit("run", run, "--workers", 0).code == 0
+    assert parquet(run) == whole
+    assert hf_toedit("verify", run).stdout.startswith("Sound: 12 shards, 84 rows")
+
+
+def test_verify_finds_what_the_files_themselves_do_not_tell(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(source, tmp_path / "source")
+    run = hf_toedit.edit(folder, tmp_path / "run")
+    times = (folder / "0.parquet").stat()
+    swapped = load_dataset(str(source))["train"].select([*range(1, 25), 0])
+    swapped.to_parquet(folder / "0.parquet")
+    assert "changed" in hf_toedit("verify", run).stdout
+    size = (folder / "0.parquet").stat().st_size
+    plan = json.loads((run / "toedit/plan.json").read_text())
+    assert [file[1] for file in plan["files"]][0] == times.st_size
+    if size == times.st_size:
+        os.utime(folder / "0.parquet", ns=(times.st_atime_ns, times.st_mtime_ns))
+        assert "row 0 differs from its source in column 'id'" in hf_toedit("verify", run).stdout
+    assert hf_toedit("verify", run, "--no-source").code == 0
+
+
+def test_another_prior_under_the_same_name_is_refused(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+    prior = shutil.copytree(shared("models/stories260K"), tmp_path / "prior")
+    for path in prior.iterdir():
+        path.chmod(0o644)
+    run = tmp_path / "run"
+    assert hf_toedit("plan", source, "-o", run, "--prior", prior).code == 0
+    config = json.loads((prior / "config.json").read_text())
+    (prior / "config.json").write_text(json.dumps({**config, "note": "changed"}))
+    for workers in (0, 1):
+        assert "is not the one that was planned" in hf_toedit.fails("run", run, "--workers", workers)
+
+
+def test_a_prior_that_cannot_be_loaded_leaves_no_run_behind(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+    prior = tmp_path / "prior"
+    prior.mkdir()
+    (prior / "config.json").write_text("{}")
+    for workers in (0, 1):
+        message = hf_toedit.fails("edit", source, "-o", tmp_path / "run", "--prior", prior, "--workers", workers)
+        assert message.startswith("cannot load the")
+    assert not (tmp_path / "run").exists()
