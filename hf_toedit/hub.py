@@ -15,8 +15,9 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.hf_api import RepoFile
 
-from hf_toedit.errors import ToEditError
+from hf_toedit.errors import SourceError, ToEditError
 
 _WORDS = {"model": "prior", "dataset": "dataset"}
 
@@ -56,6 +57,25 @@ def pinned_sha(repo_type: str, repo_id: str, revision: str | None, error_type: t
             f"Check the name and the connection, or name a local path."
         ) from reason
     return cached
+
+
+def file_sizes(repo_id: str, sha: str) -> dict[str, int]:
+    """Bytes of every file of a dataset repository at a commit, by path, in one listing.
+
+    Args:
+        repo_id: `org/name`.
+        sha: the commit.
+
+    Raises:
+        SourceError: the Hub does not answer.
+    """
+    try:
+        listed = HfApi().list_repo_tree(repo_id, repo_type="dataset", revision=sha, recursive=True)
+        return {entry.path: entry.size for entry in listed if isinstance(entry, RepoFile)}
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+        raise SourceError(
+            f"cannot list the files of dataset {repo_id!r} ({type(error).__name__}). Check the connection."
+        ) from error
 
 
 def _cached_sha(repo_type: str, repo_id: str, revision: str | None) -> str | None:

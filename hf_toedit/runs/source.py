@@ -1,35 +1,23 @@
-"""Where rows come from: local files, `save_to_disk` folders and Hub datasets, pinned and opened through `datasets`."""
+"""An opened source: what its rows hold, the rows themselves, and how many there are for planning."""
 
 from __future__ import annotations
 
-import glob
-import os
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
-from datasets import Dataset, DatasetDict, Features, get_dataset_config_names, load_dataset, load_from_disk
-from datasets.exceptions import DatasetNotFoundError
+from datasets import Features, List, Value
 
-from hf_toedit import sample
-from hf_toedit.config import SourceConfig, content_hash
-from hf_toedit.errors import SourceError, UsageError, did_you_mean
-from hf_toedit.hub import pinned_sha
+from hf_toedit.config import SourceConfig
+from hf_toedit.errors import SourceError, did_you_mean
+from hf_toedit.runs.measuring import measure, measure_first, spread
+from hf_toedit.runs.plan import SHARD_BYTES, FileExtent, Reading, SourceFile
+from hf_toedit.runs.reading import RowReader
+from hf_toedit.runs.resolve import Resolved, resolve
 
-_FORMATS = {
-    ".parquet": "parquet",
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".txt": "text",
-    ".text": "text",
-}
-_COMPRESSIONS = (".gz", ".zst")
-_BATCH_ROWS = 100
+_SAMPLED_FILES = 5
 
 
 @dataclass(frozen=True)
@@ -39,150 +27,133 @@ class Source:
     Attributes:
         name: as it was asked for.
         revision: what pins it: a commit sha, or a fingerprint of local files.
-        splits: rows by split, in order.
-        features: of every split.
+        reading: how its files become rows.
+        splits: files by split, in order; each split has rows.
     """
 
     name: str
     revision: str
-    splits: dict[str, Dataset]
-    features: Features
+    reading: Reading
+    splits: dict[str, tuple[SourceFile, ...]]
 
-    def num_rows(self, split: str, limit: int | None = None) -> int:
-        """Rows of a split, at most `limit`."""
-        return min(len(self.splits[split]), len(self.splits[split]) if limit is None else limit)
+    @cached_property
+    def reader(self) -> RowReader:
+        """Reads the files."""
+        return RowReader(self.reading)
 
-    def tables(self, split: str, limit: int | None = None) -> Iterator[pa.Table]:
-        """The rows of a split, in order and at most `limit`, as Arrow tables of bounded length."""
-        rows = self.splits[split].select(range(self.num_rows(split, limit)))
-        yield from rows.with_format("arrow").iter(batch_size=_BATCH_ROWS)
+    @property
+    def features(self) -> Features:
+        """Of the rows of every split."""
+        return self.reader.features
+
+    def tables(self, split: str, limit: int | None = None, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """The rows of a split, in order and at most `limit`, as Arrow tables of bounded size.
+
+        Raises:
+            SourceError: a file cannot be read.
+        """
+        for file in self.splits[split]:
+            for table in self.reader.tables(file, columns=columns):
+                if limit is not None:
+                    table = table.slice(0, limit)
+                    limit -= len(table)
+                yield table
+                if limit == 0:
+                    return
+
+    def extents(
+        self,
+        split: str,
+        columns: Sequence[str],
+        *,
+        limit: int | None = None,
+        shard_bytes: int = SHARD_BYTES,
+        num_shards: int | None = None,
+    ) -> list[FileExtent]:
+        """What planning knows of the files of a split.
+
+        Args:
+            split: its name.
+            columns: top-level columns whose bytes count as text.
+            limit: rows to plan; None is all of them.
+            shard_bytes: text that a shard aims at; files with more of it have their rows counted.
+            num_shards: shards to be made, instead.
+
+        Raises:
+            SourceError: a file that is opened cannot be read.
+        """
+        files = self.splits[split]
+        if limit is not None:
+            return measure_first(self.reader, files, columns, limit)
+        return measure(self.reader, files, columns, lambda total: total / num_shards if num_shards else shard_bytes)
 
 
 def open_source(config: SourceConfig) -> Source:
-    """Find, pin and open a dataset.
+    """Find, pin and open a dataset, without loading it.
 
     Raises:
         SourceError: it does not exist, cannot be read, or holds no rows.
     """
-    path = Path(os.path.expanduser(config.source))
-    if config.revision and (path.exists() or glob.has_magic(config.source) or config.source == "sample"):
-        raise UsageError(f"{config.source!r} is local and has no revisions. Leave --revision out.")
-    if path.is_dir():
-        opened, revision = _open_folder(path, config)
-    elif glob.has_magic(config.source) or path.is_file():
-        opened, revision = _open_files(config)
-    elif config.source == "sample":
-        opened, revision = _open_files(SourceConfig(str(sample.path())))
-    elif re.fullmatch(r"[\w.-]+/[\w.-]+", config.source) and path.suffix not in _FORMATS:
-        opened, revision = _open_hub(config)
-    else:
-        raise SourceError(f"no file or folder {config.source!r}. Name a path, a glob, or a Hub dataset (org/name).")
-    splits = _splits(opened, config)
-    first, *others = splits
-    for split in others:
-        if splits[split].features != splits[first].features:
+    found = resolve(config)
+    if config.split is not None:
+        if config.split not in found.splits:
+            raise SourceError(
+                f"{config.source!r} has no split {config.split!r}.{did_you_mean(config.split, found.splits)}"
+            )
+        found = replace(found, splits={config.split: found.splits[config.split]})
+    features = _features(config, found)
+    splits = {split: found.splits[split] for split in features}
+    merged = _merged(config, features, declared=bool(found.features))
+    reading = Reading(found.format, found.options, found.root, merged.to_dict())
+    return Source(config.source, found.revision, reading, splits)
+
+
+def _features(config: SourceConfig, found: Resolved) -> dict[str, Features]:
+    """Features of each split that has rows: the declared ones, or those of the rows it begins with."""
+    reader = RowReader(Reading(found.format, found.options, found.root, {}))
+    inferred = {split: _first_features(reader, files) for split, files in found.splits.items()}
+    known = {split: found.features.get(split, features) for split, features in inferred.items() if features is not None}
+    if not known:
+        raise SourceError(f"{config.source!r} has no rows, so there is nothing to edit.")
+    return known
+
+
+def _first_features(reader: RowReader, files: Sequence[SourceFile]) -> Features | None:
+    """Features of the first file with rows; columns of nothing but nulls are looked up in further ones."""
+    found = next((features for file in files if (features := reader.infer(file)) is not None), None)
+    if found is None or not _has_null(found):
+        return found
+    others = (reader.infer(file) for file in spread(files, _SAMPLED_FILES))
+    for other in others:
+        found = _filled(found, other or found)
+    return found
+
+
+def _merged(config: SourceConfig, features: dict[str, Features], declared: bool) -> Features:
+    """Features for every split: the first one's, to which `datasets` would cast the others where none are declared."""
+    (first, merged), *others = features.items()
+    for split, other in others:
+        if other != merged if declared else not set(other) <= set(merged):
             raise SourceError(
                 f"the splits {first!r} and {split!r} of {config.source!r} have different columns. "
                 f"Edit one at a time, with --split."
             )
-    return Source(config.source, revision, splits, splits[first].features)
+        merged = _filled(merged, other)
+    return merged
 
 
-def _open_files(config: SourceConfig) -> tuple[DatasetDict, str]:
-    named = os.path.expanduser(config.source)
-    if config.config_name:
-        raise UsageError(f"{config.source!r} is a file and has no configurations. Leave --config-name out.")
-    found = [named] if Path(named).is_file() else sorted(glob.glob(named, recursive=True))
-    files = [file for file in found if Path(file).is_file()]
-    if not files:
-        raise SourceError(f"no file matches {config.source!r}. Check the pattern.")
-    kinds = {_format(Path(file)) for file in files}
-    if len(kinds) > 1:
-        raise SourceError(f"{config.source!r} matches files of several formats ({', '.join(sorted(kinds))}). Name one.")
-    kind = kinds.pop()
-    if all(Path(file).stat().st_size == 0 for file in files):
-        raise SourceError(f"{config.source} has no rows: the file is empty.")
-    options = {"sep": "\t"} if _suffix(Path(files[0])) == ".tsv" else {}
-    literal = [glob.escape(file) for file in files]  # `datasets` takes every name for a pattern
-    return _loaded(config, kind, data_files=literal, **options), _fingerprint([Path(file) for file in files])
+def _has_null(feature: Any) -> bool:
+    if isinstance(feature, dict):
+        return any(_has_null(field) for field in feature.values())
+    return _has_null(feature.feature) if isinstance(feature, List) else feature == Value("null")
 
 
-def _open_folder(path: Path, config: SourceConfig) -> tuple[DatasetDict | Dataset, str]:
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-        try:
-            return load_from_disk(str(path)), _fingerprint(files)
-        except Exception as error:
-            raise _unreadable(config, error) from error
-    if not any(_is_data(file) for file in files):
-        raise SourceError(f"folder {path} holds no dataset: no save_to_disk files and no {', '.join(_FORMATS)} files.")
-    return _loaded(config, str(path), name=config.config_name), _fingerprint(files)
-
-
-def _open_hub(config: SourceConfig) -> tuple[DatasetDict, str]:
-    sha = pinned_sha("dataset", config.source, config.revision, SourceError)
-    return _loaded(config, config.source, name=config.config_name, revision=sha), sha
-
-
-def _loaded(config: SourceConfig, what: str, **options: object) -> DatasetDict:
-    """`load_dataset`, its many kinds of failure become one."""
-    try:
-        return load_dataset(what, **options)
-    except (DatasetNotFoundError, FileNotFoundError) as error:
-        raise SourceError(f"cannot find {config.source!r}: {_one_line(error)}") from error
-    except Exception as error:
-        if "Config name is missing" in str(error):
-            names = get_dataset_config_names(what, revision=options.get("revision"))
-            raise UsageError(
-                f"{config.source!r} has several configurations. Name one with --config-name: {', '.join(names)}."
-            ) from error
-        if "corresponds to no data" in str(error):  # how `datasets` greets a split of zero rows
-            raise SourceError(f"{config.source!r} has no rows, or a split without any. Name other files.") from error
-        raise _unreadable(config, error) from error
-
-
-def _unreadable(config: SourceConfig, error: Exception) -> SourceError:
-    cause = error.__cause__ or error
-    return SourceError(f"cannot read {config.source!r}: {_one_line(cause)} Mend the file, or name another.")
-
-
-def _splits(opened: DatasetDict | Dataset, config: SourceConfig) -> dict[str, Dataset]:
-    splits = dict(opened) if isinstance(opened, DatasetDict) else {str(opened.split or "train"): opened}
-    if config.split is not None:
-        if config.split not in splits:
-            raise SourceError(f"{config.source!r} has no split {config.split!r}.{did_you_mean(config.split, splits)}")
-        splits = {config.split: splits[config.split]}
-    splits = {name: rows for name, rows in splits.items() if len(rows)}
-    if not splits:
-        raise SourceError(f"{config.source!r} has no rows, so there is nothing to edit.")
-    return splits
-
-
-def _format(file: Path) -> str:
-    suffix = _suffix(file)
-    if suffix not in _FORMATS:
-        raise SourceError(
-            f"cannot tell the format of {str(file)!r}. Known endings: {', '.join(_FORMATS)}; "
-            f"and {', '.join(_COMPRESSIONS)} behind them."
-        )
-    return _FORMATS[suffix]
-
-
-def _is_data(file: Path) -> bool:
-    return _suffix(file) in _FORMATS
-
-
-def _suffix(file: Path) -> str:
-    """The ending that tells the format, behind which one of a compression may stand."""
-    return (Path(file.stem).suffix if file.suffix in _COMPRESSIONS else file.suffix).lower()
-
-
-def _fingerprint(files: list[Path]) -> str:
-    """Hash of names, sizes and times of change: quick however large the files are."""
-    facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return content_hash(facts)[:40]
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text[:300] + ("" if text.endswith(".") else ".")
+def _filled(feature: Any, other: Any) -> Any:
+    """A feature, its nulls replaced by what another has in their place."""
+    if feature == Value("null"):
+        return other
+    if isinstance(feature, dict) and isinstance(other, dict):
+        return type(feature)({name: _filled(field, other.get(name, field)) for name, field in feature.items()})
+    if isinstance(feature, List) and isinstance(other, List):
+        return List(_filled(feature.feature, other.feature), feature.length)
+    return feature
