@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig, content_hash
+
+if TYPE_CHECKING:
+    from hf_toedit.runs.reading import RowReader
 
 FORMAT = 1
 """Version of `plan.json`."""
@@ -140,6 +143,13 @@ class Plan:
         facts["prior"].pop("device")
         facts["reading"].pop("root")
         return content_hash(facts)
+
+    @cached_property
+    def reader(self) -> RowReader:
+        """Reads the files of the source."""
+        from hf_toedit.runs.reading import RowReader
+
+        return RowReader(self.reading)
 
     @property
     def generations(self) -> range:

@@ -9,7 +9,6 @@ from datasets import Features
 
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.runs.reading import RowReader
 from hf_toedit.runs.rows import EDIT_BATCH, ROW_GROUP, edit_table, grouped, output_features
 from hf_toedit.runs.store import RunFolder, Writer
 from hf_toedit.runs.texts import Texts
@@ -54,9 +53,8 @@ def source_rows(plan: Plan, shard: Shard, columns: list[str] | None = None) -> I
     Raises:
         SourceError: they cannot be read, or are not those that were planned.
     """
-    reader = RowReader(plan.reading)
     for piece in shard.pieces:
-        yield from reader.tables(plan.files[piece.file], piece.start, piece.stop, columns)
+        yield from plan.reader.tables(plan.files[piece.file], piece.start, piece.stop, columns)
 
 
 def _run_generation(
