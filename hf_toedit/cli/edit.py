@@ -15,7 +15,7 @@ from hf_toedit.cli.options import (
     source_options,
 )
 from hf_toedit.cli.plan import Request, estimate, plan_options
-from hf_toedit.cli.run import engine, finish, waiting, work, work_options
+from hf_toedit.cli.run import engine, finish, swept, waiting, work, work_options
 
 
 @click.command()
@@ -47,7 +47,7 @@ def edit(source: str, **options: Any) -> None:
         return
     folder = request.folder()
     quiet_libraries(show_progress=not request.is_silent, quiet=request.is_silent)
-    with engine(request.prior, request.edit, options) as workers:
+    with swept(folder), engine(request.prior, request.edit, options) as workers:
 
         def resolve() -> Any:
             ready = workers.ready()

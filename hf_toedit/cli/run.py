@@ -77,7 +77,7 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     indices = waiting(plan, folder, shard_group)
     if indices:
         prior = plan.prior if options["device"] == "auto" else replace(plan.prior, device=options["device"])
-        with engine(prior, plan.edit, options) as workers:
+        with swept(folder), engine(prior, plan.edit, options) as workers:
             work(plan, folder, workers, indices, is_silent)
     finish(plan, folder, options)
 
@@ -113,6 +113,16 @@ def engine(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> 
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def swept(folder: RunFolder) -> Iterator[None]:
+    """No temporary files of dead processes before, and none of the engine's after it."""
+    folder.sweep()
+    try:
+        yield
+    finally:
+        folder.sweep()
+
+
 def work(plan: Plan, folder: RunFolder, workers: Engine, indices: list[int], is_silent: bool) -> None:
     """Edit shards, with progress on the screen and in the run folder.
 
@@ -124,12 +134,8 @@ def work(plan: Plan, folder: RunFolder, workers: Engine, indices: list[int], is_
 
     rows = [plan.shards[index].num_rows for index in indices]
     num_rows = None if None in rows else sum(count or 0 for count in rows) * len(plan.generations)
-    folder.sweep()
-    try:
-        with EditProgress(num_rows, is_silent) as progress, Monitor(plan, folder, progress) as monitor:
-            workers.run(plan, folder, indices, monitor)
-    finally:
-        folder.sweep()
+    with EditProgress(num_rows, is_silent) as progress, Monitor(plan, folder, progress) as monitor:
+        workers.run(plan, folder, indices, monitor)
     if monitor.failures:
         first, *others = monitor.failures
         more = f" (and {len(others)} more)" if others else ""

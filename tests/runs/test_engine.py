@@ -102,9 +102,9 @@ def test_groups_share_a_run_and_the_last_one_finishes_it(hf_toedit: HfToEdit, so
 def test_a_run_that_is_told_to_stop_does_so_at_once(
     ending: int, hf_toedit: HfToEdit, source: Path, tmp_path: Path
 ) -> None:
-    run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 12, "--generations", 40)
+    run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 12, "--generations", 400)
     with _popen(run, "--workers", "2") as process:
-        _until(lambda: len(parquet(run)) >= 3)
+        _until(lambda: len(parquet(run)) >= 3 and _state(hf_toedit, run)["tokens_per_second"])
         workers = _children(process)
         state = _state(hf_toedit, run)
         process.send_signal(ending)
@@ -116,10 +116,9 @@ def test_a_run_that_is_told_to_stop_does_so_at_once(
     assert len(workers) == 2
     assert not any(_is_alive(pid) for pid in workers)
     assert len(state["running"]) == 2
-    assert state["tokens_per_second"] > 0
     assert not [path for path in run.rglob("*") if ".tmp" in path.name or "progress" in path.name]
     kept = len(parquet(run))
-    assert 3 <= kept < 12 * 40
+    assert 3 <= kept < 12 * 400
     assert hf_toedit("run", run, "--workers", 0, "--shard-group", "0/12").code == 0
     assert len(parquet(run)) > kept
 
@@ -138,16 +137,13 @@ def test_a_shard_that_kills_its_workers_is_given_up_after_three_tries(
     hf_toedit: HfToEdit, source: Path, tmp_path: Path
 ) -> None:
     run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 1, "--generations", 1000)
-    killed: set[int] = set()
     with _popen(run) as process:
-        while process.poll() is None:
-            running = _state(hf_toedit, run)["running"]
-            fresh = [pid for pid in _children(process) if pid not in killed and _is_alive(pid)]
-            if running and fresh:
-                os.kill(fresh[0], signal.SIGKILL)
-                killed.add(fresh[0])
-        _, stderr = process.communicate()
-    assert (process.returncode, len(killed)) == (1, 3)
+        for _ in range(3):
+            _until(lambda: _state(hf_toedit, run)["running"])
+            os.kill(_children(process)[0], signal.SIGKILL)
+            _until(lambda: not _state(hf_toedit, run)["running"])
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 1
     assert stderr.startswith(
         "Error: 1 of 1 shards failed. train-00000-of-00001: was killed by SIGKILL (out of memory?)"
     )
