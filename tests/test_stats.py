@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from hf_toedit.stats import PERPLEXITY_EDGES, TAIL_EDGES, EditStats, decay
+from hf_toedit.stats import PERPLEXITY_EDGES, TAIL_EDGES, EditStats, decay, generation_figures
 
 
 def some_stats(seed: int) -> EditStats:
@@ -115,3 +115,23 @@ def test_decay_of_the_papers_table_9():
     assert others == pytest.approx([549_519 / 584_103, 517_433 / 549_519])
     assert decay([]) == []
     assert decay([EditStats(), EditStats()]) == [None, None]
+
+
+def test_generations_side_by_side():
+    source = {"num_tokens": 100, "num_characters": 400}
+    first = EditStats(**source, num_selected=20, num_changed=5, num_characters_standing=380, num_tokens_standing=95)
+    second = EditStats(**source, num_selected=15, num_changed=4, num_characters_standing=360, num_tokens_standing=91)
+    second.num_tokens = 98  # spelled with fewer; what stands is still measured by the source's tokens
+    one, two = generation_figures([first, second])
+    assert (one.generation, one.eta, one.characters_standing, one.tokens_standing) == (1, None, 0.95, 0.95)
+    assert (two.generation, two.characters_standing, two.tokens_standing) == (2, 0.9, 0.91)
+    assert (two.selected_rate, two.changed_rate, two.eta) == pytest.approx((15 / 98, 4 / 98, 15 / 98 / 0.2))
+    assert json.loads(json.dumps(two.to_json()))["characters_standing"] == 0.9
+
+    # Without earlier edits nothing is known of the source, and half a generation says nothing of the whole one.
+    unknown = generation_figures([first, EditStats(num_tokens=98, num_selected=15)])[1]
+    assert unknown.eta == two.eta and unknown.characters_standing is unknown.tokens_standing is None
+    under_way = EditStats(num_tokens=50, num_characters=200, num_characters_standing=190, num_tokens_standing=48)
+    assert generation_figures([first, under_way])[1].characters_standing == 0.95
+    assert generation_figures([first, under_way])[1].tokens_standing is None
+    assert generation_figures([]) == []

@@ -20,9 +20,11 @@ from tokenizers import Tokenizer
 from hf_toedit.config import SAMPLERS, SELECT_MODES, EditConfig
 from hf_toedit.editing.alignment import CAUSES, Aligner, Document
 from hf_toedit.editing.editor import ToEditor
+from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import Edit, PieceTable, Replacement
 from hf_toedit.editing.result import EditResult
 from hf_toedit.editing.selection import SelectionRule
+from hf_toedit.errors import UsageError
 from hf_toedit.priors.base import DocumentScores
 from tests.conftest import texts
 from tests.editing.tokenizers import ALL_TOKENIZERS, tokenizer
@@ -41,11 +43,15 @@ class HashPrior:
 
     name = "hash"
     revision = "1"
+    dtype = "float32"
 
     def __init__(self, backend: Tokenizer, has_bos: bool = True) -> None:
         self.tokenizer = backend
         self._vocabulary = backend.get_vocab_size() + 5
         self._has_bos = has_bos
+
+    def render(self, messages: list[dict]) -> None:
+        return None
 
     def score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
         return [self._score(document, rule) for document in documents]
@@ -56,6 +62,7 @@ class HashPrior:
         keys = ids + before * np.uint64(1 << 20) + np.arange(len(ids), dtype=np.uint64) * np.uint64(1 << 40)
         uniform = _hash(keys)
         logprobs = np.log(np.select([uniform < 1 / 3, uniform < 1 / 2], [0.9999, 1e-5], uniform)).astype(np.float32)
+        logprobs[~document.own] = np.nan
         if not self._has_bos:
             logprobs[:1] = np.nan
         positions = np.flatnonzero(rule.selected(logprobs) & document.eligible)
@@ -145,8 +152,11 @@ def assert_in_order(spans: Sequence[Replacement | Edit], length: int) -> None:
 
 
 def check(result: EditResult, inputs: list[str], sources: list[str]) -> None:
-    """One generation of texts, none of which is skipped, against its input and its sources."""
+    """One generation of texts, none of which is skipped unless it is empty, against its input and its sources."""
     for document, text, source in zip(result.documents, inputs, sources, strict=True):
+        if not text:
+            assert document.skipped == "empty" and document.table.revert() == source
+            continue
         reading, edited = document.reading, document.text
         replacements = reading.replacements()
         assert_in_order(replacements, len(text))
@@ -177,8 +187,8 @@ def check_counts(result: EditResult) -> None:
     for name in ("num_tokens", "num_selected", "num_changed", "num_dropped"):
         assert getattr(stats, name) == sum(document.to_log()[name] for document in result.documents)
     readings = [document.reading for document in result.documents if document.reading]
-    assert stats.num_rows_changed == sum(bool(reading.replacements()) for reading in readings)
-    assert stats.num_rows == len(result.documents)
+    assert stats.num_documents == len(result.documents)
+    assert stats.num_rows == len(result.passages)
     assert stats.num_scored == sum(stats.probability_histogram)
     assert stats.num_changed <= stats.num_selected <= stats.num_scored <= stats.num_tokens
     causes = np.concatenate([np.empty(0, np.uint8), *(reading.document.causes for reading in readings)])
@@ -233,6 +243,65 @@ def test_draws_do_not_depend_on_the_batch(name):
     run()
 
 
+@st.composite
+def passages(draw: st.DrawFn) -> Passage:
+    """Texts, some of them empty, with context around them; both may begin or end in the middle of a token."""
+    text, spans = "", []
+    for _ in range(draw(st.integers(0, 3))):
+        text += draw(documents)
+        own = draw(documents)
+        spans.append((len(text), len(text) + len(own)))
+        text += own
+    return Passage(text + draw(documents), tuple(spans))
+
+
+@pytest.mark.parametrize("name", ALL_TOKENIZERS)
+def test_context_is_only_read(name):
+    num_changed = num_context = 0
+
+    @settings(quick, max_examples=EXAMPLES)
+    @given(st.sampled_from(editors(name)), st.lists(passages(), min_size=1, max_size=3))
+    def run(editor: ToEditor, given: list[Passage]) -> None:
+        nonlocal num_changed, num_context
+        sources = [text for passage in given for text in passage.texts]
+        result = editor.edit(given)
+        alone = [editor.edit([passage]).texts for passage in given]
+        assert result.texts == [text for texts in alone for text in texts]
+        for generation in range(1, 4):
+            inputs = [text for passage in result.passages for text in passage.texts]
+            check(result, inputs, sources)
+            for passage, now in zip(given, result.edited_passages(), strict=True):
+                assert now.with_texts(passage.texts) == passage
+            assert result.stats.num_rows_changed == sum(
+                now != before for now, before in zip(result.edited_passages(), result.passages, strict=True)
+            )
+            num_changed += result.stats.num_changed
+            num_context += sum(len(passage.text) for passage in given) - sum(map(len, sources))
+            if generation < 3:
+                result = editor.edit(result)
+        assert result.revert() == sources
+
+    run()
+    assert num_changed and num_context
+
+
+@pytest.mark.parametrize("name", ALL_TOKENIZERS)
+def test_a_passage_is_tokenized_whole(name):
+    @settings(quick, max_examples=EXAMPLES // 3)
+    @given(passages())
+    def run(passage: Passage) -> None:
+        (whole,) = aligner(name).align([passage.text])
+        (tokens,) = aligner(name).align([passage])
+        assert np.array_equal(tokens.ids, whole.ids) and np.array_equal(tokens.starts, whole.starts)
+        assert set(tokens.causes[tokens.own] - whole.causes[tokens.own]) <= {0}
+        spans = [span for span in passage.spans if span[0] < span[1]]
+        for start, end, own in zip(tokens.starts, tokens.ends, tokens.own, strict=True):
+            inside = any(first <= start and end <= stop for first, stop in spans)
+            assert own == inside or start == end
+
+    run()
+
+
 @settings(quick, max_examples=EXAMPLES)
 @given(st.lists(st.one_of(documents, st.sampled_from([None, "", "a\ud800b", 7])), max_size=8))
 def test_what_cannot_be_read_passes_through(rows):
@@ -246,6 +315,70 @@ def test_what_cannot_be_read_passes_through(rows):
             assert document.to_log()["edits"] == []
     assert sum(result.stats.num_skipped.values()) == sum(row in causes for row in rows)
     check_counts(result)
+
+
+def test_what_cannot_be_read_of_a_passage():
+    editor = editors("stories260K")[0]
+    story = texts("synthetic_tinystories_500")[0][:100]
+    turns = Passage(story + "Hi." + story, ((0, 100), (100, 100), (103, 203)))
+    result = editor.edit([turns, Passage("a\ud800" + story, ((2, 102),)), Passage(story, ()), story, None])
+    assert [document.skipped for document in result.documents] == [None, "empty", None, "invalid_unicode", None, "null"]
+    assert (result.stats.num_rows, result.stats.num_documents) == (5, 6)
+    assert result.stats.num_skipped == {"empty": 1, "invalid_unicode": 1, "null": 1}
+    again = editor.edit(result)
+    assert again.revert() == [story, "", story, story, story, None]
+    assert again.passages[0].text.partition("Hi.")[0] == result.texts[0]
+
+
+def test_contexts():
+    editor = editors("stories260K")[0]
+    story, other = (text[:200] for text in texts("synthetic_tinystories_500")[:2])
+    result = editor.edit([story, other, None], contexts=[other, None, "before nothing"])
+    assert result.passages[:2] == [Passage.of(story, [other]), Passage.of(other)]
+    assert result.texts == editor.edit([Passage.of(story, [other]), other, None]).texts
+    scores = [editor.edit([story], contexts=[context]).documents[0].reading.nll for context in (other, None)]
+    assert scores[0] != scores[1]
+    for wrong in ([other], "text"):
+        with pytest.raises(UsageError, match="one for each of the 2 texts"):
+            editor.edit([story, other], contexts=wrong)
+    with pytest.raises(UsageError, match="its own context"):
+        editor.edit([Passage.of(story)], contexts=[other])
+    with pytest.raises(UsageError, match="Leave the contexts out"):
+        editor.edit(result, contexts=[other, None, None])
+
+
+def test_patterns_protect_within_a_text_only():
+    editor = ToEditor(HashPrior(tokenizer("gpt2")), EditConfig(select="none", drop_below=1.0, protect=("code",)))
+    # The context opens a fence that the text closes: only what stands in the text is asked.
+    passage = Passage.of("so it is\n```\nand `this` stays", ["```\nlet it be"])
+    assert editor.edit([passage]).texts == ["\n```\nand `this` stays"]
+    assert editor.edit(["```\nlet it be\n```"]).texts == ["```\nlet it be\n```"]
+
+
+def test_distance_from_the_source():
+    editor = ToEditor(HashPrior(tokenizer("gpt2")), EditConfig(temperature=100.0, threshold=0.5, drop_below=0.001))
+    stories = [story[:300] for story in texts("synthetic_tinystories_500")[:5]]
+    result = editor.edit([*stories, ""])
+    standing = []
+    for _ in range(3):
+        stats = result.stats
+        assert stats.num_characters == sum(map(len, stories))
+        pieces = [document.table.edits for document in result.documents]
+        assert stats.num_characters_standing == stats.num_characters - sum(len(e.source) for es in pieces for e in es)
+        tables = [document.table for document in result.documents]
+        standing.append((stats.num_characters_standing, stats.num_tokens_standing))
+        result, unknown = editor.edit(result), editor.edit(result.texts, generation=result.generation + 1)
+        assert unknown.texts == result.texts
+        assert unknown.stats.num_characters == unknown.stats.num_tokens_standing == 0
+        # Token by token: what overlaps no earlier edit and was left alone.
+        count = 0
+        for document, table in zip(result.documents[:5], tables, strict=False):
+            tokens, touched = document.reading.document, {*document.reading.changed, *document.reading.dropped}
+            for position, (start, end) in enumerate(zip(tokens.starts, tokens.ends, strict=True)):
+                edited = any(start < edit.end and edit.start < end for edit in table.edits)
+                count += not edited and position not in touched
+        assert result.stats.num_tokens_standing == count
+    assert standing == sorted(standing, reverse=True) and len(set(standing)) == 3
 
 
 @settings(quick, max_examples=EXAMPLES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from hf_toedit import EditConfig, PriorConfig, load_prior
 from hf_toedit.editing.alignment import Aligner, Document
+from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import PriorError
 from hf_toedit.priors import loading
@@ -31,10 +33,14 @@ contexts = st.one_of(st.integers(2, 20), st.integers(2, 9000))
 bos = st.sampled_from([0, 1])
 
 
+def every(num_tokens: int) -> np.ndarray:
+    return np.ones(num_tokens, dtype=bool)
+
+
 @settings(max_examples=300)
 @given(lengths, contexts, bos)
 def test_windows_score_each_token_once(num_tokens, context, num_bos):
-    cut = list(windows(7, num_tokens, context, num_bos))
+    cut = list(windows(7, every(num_tokens), context, num_bos))
     scored = [token for window in cut for token in range(window.score_from, window.stop)]
     assert scored == list(range(1 - num_bos, num_tokens))
     for index, window in enumerate(cut):
@@ -47,23 +53,42 @@ def test_windows_score_each_token_once(num_tokens, context, num_bos):
             assert overlap == max(context // 4, 1)
 
 
+@settings(max_examples=300)
+@given(lengths, st.lists(st.tuples(st.integers(0, 5000), st.integers(1, 700)), max_size=5), contexts, bos)
+def test_windows_of_a_passage_are_those_that_score_something(num_tokens, texts_at, context, num_bos):
+    own = np.zeros(num_tokens, dtype=bool)
+    for start, length in texts_at:
+        own[start : start + length] = True
+    cut = list(windows(0, own, context, num_bos))
+    whole = {window.start: window for window in windows(0, every(num_tokens), context, num_bos)}
+    scored = np.concatenate(
+        [np.empty(0, int), *(np.arange(window.score_from, window.stop)[own[window.score_from : window.stop]]
+                             for window in cut)]
+    )  # fmt: skip
+    assert scored.tolist() == [token for token in np.flatnonzero(own) if token >= 1 - num_bos]
+    for window in cut:
+        # What leads up to a token does not depend on which others are scored; what follows the last is not read.
+        assert replace(whole[window.start], stop=window.stop) == window
+        assert window.stop <= whole[window.start].stop and own[window.stop - 1]
+
+
 @pytest.mark.parametrize("num_bos", [0, 1])
 @pytest.mark.parametrize("context", [2, 3])
 def test_tiny_contexts_still_read_everything(context, num_bos):
-    cut = list(windows(0, 9, context, num_bos))
+    cut = list(windows(0, every(9), context, num_bos))
     assert [token for window in cut for token in range(window.score_from, window.stop)] == list(range(1 - num_bos, 9))
 
 
 def test_short_documents():
-    assert list(windows(0, 0, 8, 1)) == list(windows(0, 0, 8, 0)) == list(windows(0, 1, 8, 0)) == []
-    assert list(windows(0, 1, 8, 1)) == [Window(0, 0, 1, 0)]
-    assert list(windows(0, 2, 8, 0)) == [Window(0, 0, 2, 1)]
+    assert list(windows(0, every(0), 8, 1)) == list(windows(0, every(0), 8, 0)) == list(windows(0, every(1), 8, 0)) == []
+    assert list(windows(0, every(1), 8, 1)) == [Window(0, 0, 1, 0)]
+    assert list(windows(0, every(2), 8, 0)) == [Window(0, 0, 2, 1)]
 
 
 @settings(max_examples=200)
 @given(lengths, contexts, bos)
 def test_pieces_tile_a_window(num_tokens, context, num_bos):
-    for window in windows(0, num_tokens, context, num_bos):
+    for window in windows(0, every(num_tokens), context, num_bos):
         cut = list(pieces(window, num_bos))
         assert [piece.start for piece in cut] == [0, *(piece.stop for piece in cut[:-1])]
         assert cut[-1].stop == window.stop - window.start + num_bos - 1
@@ -180,25 +205,27 @@ def documents() -> list[Document]:
     stories = texts("synthetic_tinystories_500")
     chosen = [story[:300] for story in stories[:4]] + [story[:40] for story in stories[4:6]]
     chosen += ["a", "Hi there", texts("awkward_emoji")[3][:200], stories[7][:900]]
-    return aligned(chosen)
+    # A response in its prompt's second window, and texts with context before, between and after them.
+    turns = Passage(stories[9][:1500], ((0, 60), (250, 300), (900, 960)))
+    return aligned([*chosen, Passage.of(stories[8][:200], [stories[10][:1000]]), turns, Passage("nothing to edit", ())])
 
 
-def aligned(chosen: list[str]) -> list[Document]:
+def aligned(chosen: Sequence[str | Passage]) -> list[Document]:
     backend = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer_path("stories260K") / "tokenizer.json"))
     return Aligner(backend.backend_tokenizer).align(chosen)
 
 
 @torch.inference_mode()
 def plain_logprobs(folder: str, document: Document, context: int, bos: list[int]) -> np.ndarray:
-    """What the model itself says, one plain forward pass a window."""
+    """What the model itself says of a document's own tokens, one plain forward pass a window."""
     model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
     expected = np.full(len(document), np.nan, dtype=np.float32)
-    for window in windows(0, len(document), context, len(bos)):
+    for window in windows(0, every(len(document)), context, len(bos)):
         ids = torch.tensor([bos + document.ids[window.start : window.stop].tolist()])
         logprobs = model(ids[:, :-1], use_cache=False).logits[0].float().log_softmax(-1)
         own = logprobs.gather(1, ids[0, 1:, None])[:, 0].numpy()
         expected[window.score_from : window.stop] = own[window.score_from - window.stop :]
-    return expected
+    return np.where(document.own, expected, np.nan)
 
 
 def same_bits(left: list, right: list) -> bool:
@@ -221,7 +248,8 @@ def test_scores_are_the_models_own_however_batched(name, tmp_path, documents):
     for document, score in zip(documents, scores, strict=True):
         expected = plain_logprobs(folder, document, prior.context, bos)
         np.testing.assert_allclose(score.logprobs, expected, atol=1e-4, equal_nan=True)
-        assert np.isnan(score.logprobs).sum() == min(len(document), 1 - len(bos))
+        assert np.isnan(score.logprobs).sum() == (~document.own).sum() + (not bos and document.own[0])
+        assert document.own[score.positions].all()
 
     for budget in (64, 512, 4096):
         assert same_bits(load_prior(PriorConfig(folder), token_budget=budget).score(documents, RULE), scores)
@@ -286,7 +314,9 @@ def test_no_documents(stories_prior):
 
 
 def test_the_number_of_threads_does_not_show(stories_prior):
-    documents = Aligner(stories_prior.tokenizer).align(texts("synthetic_tinystories_500")[:12])
+    stories = texts("synthetic_tinystories_500")
+    passages = [Passage.of(story, [before]) for story, before in zip(stories[12:16], stories[16:20], strict=True)]
+    documents = Aligner(stories_prior.tokenizer).align([*stories[:12], *passages])
     before = torch.get_num_threads()
     answers = []
     try:
