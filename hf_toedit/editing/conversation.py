@@ -35,12 +35,15 @@ def conversation_passage(messages: list[dict[str, Any]], edited: Sequence[int], 
 
     Args:
         messages: each with `role` and `content`; other keys are the template's.
-        edited: indices of the messages to edit, ascending; their contents are strings.
+        edited: indices of the messages to edit, ascending; their contents are strings. Where there are none, nothing
+            is read either.
         render: of the prior. Without a template, contents are joined by `CONTEXT_SEPARATOR`.
 
     Raises:
         PriorError: the template refuses the conversation, or rewrites a content that is to be edited.
     """
+    if not edited:
+        return Conversation(Passage("", ()), ())
     rendered = render(messages)
     if rendered is None:
         return _joined(messages, edited)
@@ -92,7 +95,7 @@ def _found(
 ) -> dict[int, tuple[tuple[int, int], tuple[int, int]]]:
     """Span in `rendered`, and part of the content, of each of the messages `filled`, whose contents are not blank."""
     slots, tail = _slots(messages, filled, rendered, render)
-    following = [*(slot.literal for slot in slots[1:]), tail]
+    following = [*(slot.literal for slot in slots), tail][1:]
     found = {}
     at = 0
     for index, slot, after in zip(filled, slots, following, strict=True):

@@ -62,6 +62,31 @@ class PieceTable:
         """The edits as an output row holds them (DESIGN: `edits`)."""
         return [edit._asdict() for edit in self.edits]
 
+    @classmethod
+    def joined(cls, tables: Iterable[PieceTable]) -> PieceTable:
+        """One table of texts put end to end."""
+        text, edits = "", []
+        for table in tables:
+            shift = len(text)
+            edits += [edit._replace(start=edit.start + shift, end=edit.end + shift) for edit in table.edits]
+            text += table.text
+        return cls(text, tuple(edits))
+
+    def split(self, at: int) -> tuple[PieceTable, PieceTable]:
+        """The tables of `text[:at]` and `text[at:]`, which `joined` makes one again that reverts to the same source.
+
+        An edit that lies across is cut, and what it stood for goes with its first half.
+        """
+        before = [edit._replace(end=min(edit.end, at)) for edit in self.edits if edit.start < at or edit.end <= at]
+        behind = [
+            edit._replace(
+                start=max(edit.start - at, 0), end=edit.end - at, source="" if edit.start < at else edit.source
+            )
+            for edit in self.edits
+            if edit.end > at
+        ]
+        return PieceTable(self.text[:at], tuple(before)), PieceTable(self.text[at:], tuple(behind))
+
     @property
     def num_standing(self) -> int:
         """Characters of the source that no edit touches."""

@@ -103,6 +103,11 @@ class Reading:
     dropped: np.ndarray
 
     @property
+    def num_scored(self) -> int:
+        """Tokens with a probability."""
+        return int((~np.isnan(self.scores.logprobs)).sum())
+
+    @property
     def nll(self) -> float | None:
         """Mean negative log-likelihood of the scored tokens, nats; None where there are none."""
         scored = self.scores.logprobs[~np.isnan(self.scores.logprobs)]

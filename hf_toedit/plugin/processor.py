@@ -120,20 +120,20 @@ class ToEditProcessor:
 
     def _edit(self, table: pa.Table, rank: int | None) -> pa.Table:
         self.texts.read_places(table.schema)
-        if self.edit_log_column in table.column_names:
+        if self.edit_log_column and self.edit_log_column in table.column_names:
             check_log_column(Features.from_arrow_schema(table.schema), self.texts, self.edit_log_column)
         return edit_table(self._loaded(rank), table, self.texts, self.edit_log_column, self.generation)[0]
 
     def _edit_lists(self, batch: Mapping[str, list], rank: int | None) -> dict[str, list]:
         """Edit rows of Python values; those without a change come back as the objects that they were."""
-        before = {name: self._to_arrow(name, batch[name]) for name in self.texts.columns(list(batch))}
-        if self.edit_log_column in batch:
-            before[self.edit_log_column] = self._to_arrow(self.edit_log_column, batch[self.edit_log_column])
+        log = self.edit_log_column
+        names = [*self.texts.columns(list(batch)), *([log] if log and log in batch else [])]
+        before = {name: self._to_arrow(name, batch[name]) for name in names}
         after = self._edit(pa.table(before), rank)
         edited = {}
         for name in after.column_names:
             now = after.column(name).to_pylist()
-            if name in batch and name != self.edit_log_column:
+            if name != log:
                 was = before[name].to_pylist()
                 now = [row if old == new else new for row, old, new in zip(batch[name], was, now, strict=True)]
             edited[name] = now

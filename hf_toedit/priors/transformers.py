@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,10 @@ _SHARE = 32_768
 
 _BUDGET = {"cpu": 2048, "cuda": 16_384}
 _PROBE_TOKENS = 24
+
+_ANY_DAY = datetime(2025, 1, 1)
+"""What chat templates that ask for today are told, so that a text reads alike on any day."""
+
 _EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts")
 
 
@@ -94,12 +99,10 @@ class TransformersPrior:
         if not self._chat.chat_template:
             return None
         try:
-            rendered = self._chat.apply_chat_template(messages, tokenize=False)
+            rendered = self._chat.apply_chat_template(messages, tokenize=False, strftime_now=_ANY_DAY.strftime)
         except Exception as error:  # a template may raise anything
             reason = " ".join(str(error).split())[:300]
-            raise PriorError(
-                f"the chat template of prior {self.name!r} does not take this conversation: {reason}"
-            ) from error
+            raise PriorError(f"the chat template of prior {self.name!r} refuses a conversation: {reason}") from error
         return rendered.removeprefix(self._chat.bos_token) if self._bos else rendered
 
     def score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:

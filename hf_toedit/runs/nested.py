@@ -7,8 +7,8 @@ name that holds these characters itself goes before that reading.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +43,7 @@ class Values(NamedTuple):
         labels: each one's own path, such as `turns[1].body`.
     """
 
-    array: pa.Array
+    array: pa.Array | pa.ChunkedArray
     rows: np.ndarray
     labels: list[str]
 
@@ -59,7 +59,7 @@ def find(schema: pa.Schema, path: str) -> Place:
     rest = path
     while rest and not pa.types.is_null(kind):
         behind = path[: len(path) - len(rest)]
-        if pa.types.is_struct(kind):
+        if pa.types.is_struct(kind) and not rest.startswith(ITEMS):
             rest = rest.removeprefix(".")
             name = head(
                 rest, [field.name for field in kind], f"{behind!r} has no field" if behind else "there is no column"
@@ -94,33 +94,33 @@ def head(path: str, names: Collection[str], missing: str = "there is no column")
 
 def values_at(table: pa.Table, place: Place) -> Values:
     """Read all values at a place."""
-    array = _column(table, place)
-    rows = np.arange(len(array))
-    labels = [place.column] * len(array)
-    for step in place.steps:
-        if pa.types.is_null(array.type):
-            break
-        if pa.types.is_struct(array.type):
-            array = pc.struct_field(array, array.type.get_field_index(step))
-            labels = [f"{label}.{step}" for label in labels]
-        else:
-            lengths = _lengths(array)
-            rows = np.repeat(rows, lengths)
-            labels = [f"{label}[{at}]" for label, length in zip(labels, lengths, strict=True) for at in range(length)]
-            array = array.flatten()
-    return Values(array, rows, labels)
+    chunks = table.column(place.column).chunks
+    starts = np.cumsum([0, *map(len, chunks)])
+    parts = [_walk(chunk, place) for chunk in chunks]
+    return Values(
+        pa.chunked_array([part.array for part in parts], type=parts[0].array.type if parts else place.kind),
+        np.concatenate([np.arange(0), *(part.rows + start for part, start in zip(parts, starts, strict=False))]),
+        [label for part in parts for label in part.labels],
+    )
 
 
-def with_values(table: pa.Table, place: Place, values: pa.Array) -> pa.Table:
+def with_values(table: pa.Table, place: Place, values: Sequence[Any]) -> pa.Table:
     """Put other values at a place.
 
     Args:
         table: the rows.
         place: in it.
-        values: as many, of the same type.
+        values: as many as are there.
     """
     index = table.column_names.index(place.column)
-    return table.set_column(index, table.schema.field(index), _rebuilt(_column(table, place), place.steps, values))
+    chunks = []
+    at = 0
+    for chunk in table.column(index).chunks:
+        stop = at + len(_walk(chunk, place).array)
+        chunks.append(_rebuilt(chunk, place.steps, pa.array(values[at:stop], type=place.kind)))
+        at = stop
+    field = table.schema.field(index)
+    return table.set_column(index, field, pa.chunked_array(chunks, type=field.type))
 
 
 def text_hint(schema: pa.Schema) -> str:
@@ -148,8 +148,22 @@ def kind_name(kind: pa.DataType) -> str:
     return "a list" if is_list(kind) else str(kind)
 
 
-def _column(table: pa.Table, place: Place) -> pa.Array:
-    return table.column(place.column).combine_chunks()
+def _walk(array: pa.Array, place: Place) -> Values:
+    """The values of one chunk, its rows counted from 0."""
+    rows = np.arange(len(array))
+    labels = [place.column] * len(array)
+    for step in place.steps:
+        if pa.types.is_null(array.type):
+            break
+        if pa.types.is_struct(array.type):
+            array = pc.struct_field(array, array.type.get_field_index(step))
+            labels = [f"{label}.{step}" for label in labels]
+        else:
+            lengths = _lengths(array)
+            rows = np.repeat(rows, lengths)
+            labels = [f"{label}[{at}]" for label, length in zip(labels, lengths, strict=True) for at in range(length)]
+            array = array.flatten()
+    return Values(array, rows, labels)
 
 
 def _lengths(lists: pa.Array) -> np.ndarray:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -179,7 +179,8 @@ def _earlier(found: Sequence[Text], texts: Texts, logs: Sequence[dict[str, Any] 
     return tables
 
 
-class _Cut(NamedTuple):
+@dataclass(frozen=True)
+class _Cut:
     """A text, cut where the part begins and ends that the prior reads; a chat template may strip whitespace.
 
     Attributes:

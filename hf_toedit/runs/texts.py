@@ -124,7 +124,7 @@ class Texts:
         for place in self.read_places(table.schema):
             values = values_at(table, place)
             lengths = pc.fill_null(pc.binary_length(values.array), 0)
-            np.add.at(total, values.rows, lengths.to_numpy(zero_copy_only=False))
+            np.add.at(total, values.rows, lengths.to_numpy())
         return total
 
     def read(self, table: pa.Table) -> list[Text]:
@@ -162,7 +162,7 @@ class Texts:
                 values = values_at(table, place).array.to_pylist()
                 for position, new in changed.items():
                     values[position] = new
-                table = with_values(table, place, pa.array(values, type=place.kind))
+                table = with_values(table, place, values)
         return table
 
     def passages(self, table: pa.Table, texts: Sequence[Text], render: Render) -> Passages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import multiprocessing
 import os
@@ -20,9 +21,11 @@ from datasets.fingerprint import Hasher
 
 from hf_toedit import EditConfig, PieceTable, ToEditor, ToEditProcessor
 from hf_toedit.errors import PriorError, SourceError, UsageError
+from hf_toedit.runs.rows import reverted_table
 from tests.cli.fixtures import ODD, load, rows, same, stories
 from tests.conftest import shared
 
+AT = dt.datetime(2024, 3, 31, 1, 30)
 SETTINGS: dict[str, Any] = {"threshold": 0.9, "temperature": 4.0}
 
 
@@ -153,6 +156,47 @@ def test_other_columns_and_no_log(dataset: Dataset) -> None:
     assert same(mapped.remove_columns("body"), dataset.remove_columns("body"))
 
 
+CHATS = [
+    {
+        "id": n,
+        "chat": {"turns": [{"role": "user", "content": prompt}, {"role": "assistant", "content": text, "at": AT}]},
+        "notes": [text[:80], None],
+        "prompt": prompt,
+    }
+    for n, (prompt, text) in enumerate(zip(stories(5, 60), stories(5), strict=True))
+]
+NESTED: list[dict[str, Any]] = [
+    {"messages_column": "chat.turns"},
+    {"messages_column": "chat.turns", "roles": ["user", "gpt"]},
+    {"text_column": ["notes[]", "prompt"]},
+    {"text_column": "notes[]", "context_columns": "prompt"},
+]
+
+
+@pytest.mark.parametrize("texts", NESTED, ids=str)
+def test_structured_texts_are_edited_alike_in_every_format(texts: dict[str, Any]) -> None:
+    """Also as rows of Python values, which no Features describe; what has no edit is not touched."""
+    odd = [
+        {"id": 5, "chat": {"turns": []}, "notes": [], "prompt": ""},
+        {"id": 6, "chat": {"turns": None}, "notes": None, "prompt": None},
+        {"id": 7, "chat": None, "notes": None, "prompt": None},
+    ]
+    dataset = Dataset.from_list([*odd[1:], *CHATS, *odd])
+    expected = dataset
+    for generation in (1, 2):
+        editing = processor(generation=generation, **texts)
+        stream = expected.to_iterable_dataset()
+        expected = expected.map(editing, batched=True, batch_size=2)
+        assert expected.features == editing.features(dataset.features)
+        streamed = stream.map(editing, batched=True, batch_size=2, features=expected.features)
+        assert list(streamed) == expected.to_list()
+        assert editing({name: [None, None] for name in dataset.column_names})["toedit"][0]["num_tokens"] == 0
+        assert all(log["edits"] for log in expected["toedit"][2:7])
+        assert not any(log["edits"] for log in [*expected["toedit"][:2], *expected["toedit"][7:]])
+    source = reverted_table(expected.with_format("arrow")[:], editing.texts, "toedit")
+    assert source.equals(dataset.with_format("arrow")[:])
+
+
 def test_what_cannot_be_meant_is_refused_before_anything_is_loaded(dataset: Dataset) -> None:
     with pytest.raises(UsageError, match="Did you mean 'threshold'"):
         ToEditProcessor(treshold=0.5)
@@ -160,6 +204,10 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_loaded(dataset: Data
         ToEditProcessor(threshold=2)
     with pytest.raises(SourceError, match="no column 'txt'. Did you mean 'text'"):
         dataset.map(ToEditProcessor("embedded", text_column="txt"), batched=True)
+    with pytest.raises(UsageError, match="'text' is both edited and context"):
+        ToEditProcessor(context_columns="text", text_column="text")
+    with pytest.raises(SourceError, match="with_format\\('arrow'\\)"):
+        processor(text_column="notes[]")({"notes": [[object()]]})
     with pytest.raises(PriorError, match="cannot reach the Hub for prior 'missing/prior'"):
         ToEditProcessor("missing/prior")
 

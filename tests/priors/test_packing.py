@@ -80,7 +80,9 @@ def test_tiny_contexts_still_read_everything(context, num_bos):
 
 
 def test_short_documents():
-    assert list(windows(0, every(0), 8, 1)) == list(windows(0, every(0), 8, 0)) == list(windows(0, every(1), 8, 0)) == []
+    assert (
+        list(windows(0, every(0), 8, 1)) == list(windows(0, every(0), 8, 0)) == list(windows(0, every(1), 8, 0)) == []
+    )
     assert list(windows(0, every(1), 8, 1)) == [Window(0, 0, 1, 0)]
     assert list(windows(0, every(2), 8, 0)) == [Window(0, 0, 2, 1)]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -74,6 +76,47 @@ def test_selection_and_candidates(model, stories_prior, temperature, top_k):
                 assert weights == pytest.approx([*distribution(selected[position], config).values()], abs=1e-4)
                 num_selected += 1
     assert num_selected > 500
+
+
+def prompts_and_responses() -> list[tuple[str, str]]:
+    """GSM8K's questions and answers, instructions and outputs; some longer together than the prior's context."""
+    with shared("data/math_gsm8k_test.jsonl").open(encoding="utf-8") as lines:
+        pairs = [(row["question"], row["answer"]) for row in map(json.loads, islice(lines, 30))]
+    with shared("data/instruct_seed_tasks.jsonl").open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    prompts = [("\n\n".join(filter(None, [row["instruction"], row["input"]])), row["output"]) for row in rows]
+    return pairs + sorted(prompts, key=lambda pair: len(pair[0]))[-15:]
+
+
+def test_a_response_is_scored_after_its_prompt(model, stories_prior):
+    pairs = prompts_and_responses()
+    editor = ToEditor(stories_prior, EditConfig(temperature=2.0))
+    result = editor.edit([response for _, response in pairs], contexts=[prompt for prompt, _ in pairs])
+    num_long = 0
+    for (prompt, response), document in zip(pairs, result.documents, strict=True):
+        encoding = stories_prior.tokenizer.encode(f"{prompt}\n\n{response}", add_special_tokens=False)
+        start = len(prompt) + 2
+        first = next(index for index, (begin, _) in enumerate(encoding.offsets) if begin >= start)
+        own, at = [], 0
+        while len(own) < len(encoding.ids):
+            # As for any text: a window of 512, each after the first repeating 128 tokens of the one before.
+            own += reference(model, encoding.ids[at : at + 512], editor.config)[0][len(own) - at :]
+            at += 512 - 128
+        num_long += first > 512
+        tokens, scores = document.reading.document, document.reading.scores
+        assert tokens.text == response
+        assert tokens.ids.tolist() == encoding.ids[first:]
+        assert (tokens.starts + start).tolist() == [begin for begin, _ in encoding.offsets[first:]]
+        np.testing.assert_allclose(scores.logprobs, own[first:], atol=1e-4)
+    assert num_long > 3 and result.stats.num_selected > 100
+
+    sources = [response for _, response in pairs]
+    for _ in range(2):
+        result = editor.edit(result)
+        assert result.revert() == sources
+        for passage, (prompt, _), text in zip(result.edited_passages(), pairs, result.texts, strict=True):
+            assert passage.text == f"{prompt}\n\n{text}"
+    assert result.stats.num_changed
 
 
 @torch.inference_mode()
