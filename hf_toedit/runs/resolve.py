@@ -134,6 +134,7 @@ def _saved(path: Path, config: SourceConfig) -> Resolved:
 
 
 def _local(config: SourceConfig, files: list[str]) -> Resolved:
+    files = [os.path.abspath(file) for file in files]
     module, options = _format(config, files)
     return _pinned(module, options, {"train": files}, {})
 
