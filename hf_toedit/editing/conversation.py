@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from hf_toedit.editing.passage import CONTEXT_SEPARATOR, Passage
@@ -160,7 +161,7 @@ def _stripped(content: str, start: int) -> list[tuple[int, int]]:
 def _unused(text: str) -> tuple[str, str]:
     """Two characters of private use that `text` does not hold."""
     used = set(text)
-    first, second, *_ = (chr(code) for code in _PRIVATE_USE if chr(code) not in used)
+    first, second = islice((chr(code) for code in _PRIVATE_USE if chr(code) not in used), 2)
     return first, second
 
 
