@@ -205,7 +205,7 @@ def test_rows_without_text_pass_through(documents: list[str | None], hf_toedit: 
     assert (done.code, done.stderr) == (0, "")
     figures = done.json["generations"][0]
     skipped = {"null": documents.count(None), "empty": documents.count("")}
-    assert figures["num_rows_skipped"] == {cause: count for cause, count in skipped.items() if count}
+    assert figures["num_skipped"] == {cause: count for cause, count in skipped.items() if count}
     assert (figures["num_rows"], figures["num_tokens"]) == (len(documents), 0)
     assert load(tmp_path / "run")["train"]["text"] == documents
 
