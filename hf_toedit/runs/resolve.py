@@ -16,7 +16,8 @@ from urllib.parse import unquote
 
 import fsspec
 from datasets import DatasetBuilder, Features, get_dataset_config_names, load_dataset_builder
-from datasets.exceptions import DataFilesNotFoundError, DatasetNotFoundError
+from datasets.data_files import EmptyDatasetError
+from datasets.exceptions import DataFilesNotFoundError
 
 from hf_toedit import sample
 from hf_toedit.config import SourceConfig, content_hash
@@ -104,7 +105,7 @@ def _folder(path: Path, config: SourceConfig) -> Resolved:
     files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
     relative = [os.path.relpath(file, path) for file in files]
     plain = not any(_SPLIT_NAME.search(name) or name in _CONFIG_FILES for name in relative)
-    if plain and len({_ending(file) for file in files}) == 1 and not config.config_name:
+    if plain and len({_ending(file) for file in files}) == 1 and _ending(files[0]) and not config.config_name:
         return _local(config, files)  # as `datasets` would find it, which takes minutes where there are many files
     return _of_builder(_builder(config, str(path), name=config.config_name))
 
@@ -224,7 +225,9 @@ def _format_of(config: SourceConfig, file: str) -> tuple[str, dict[str, Any]]:
     with TemporaryDirectory() as empty:  # beside the file may lie settings of a dataset, which are not asked for
         try:
             return _settings(_builder(config, empty, data_files=[glob.escape(file)]))
-        except DataFilesNotFoundError as error:
+        except SourceError as error:
+            if not isinstance(error.__cause__, DataFilesNotFoundError):
+                raise
             raise SourceError(
                 f"cannot tell the format of {file!r}. Known endings: {_ENDINGS} and others that `datasets` reads; "
                 f"and {', '.join(_COMPRESSIONS)} behind them."
@@ -243,10 +246,13 @@ def _builder(config: SourceConfig, what: str, **options: Any) -> DatasetBuilder:
     try:
         with TemporaryDirectory() as scratch:
             return load_dataset_builder(what, cache_dir=scratch, **options)
-    except DataFilesNotFoundError:
-        raise
-    except (DatasetNotFoundError, FileNotFoundError) as error:
-        raise SourceError(f"cannot find {config.source!r}: {one_line(error)}") from error
+    except FileNotFoundError as error:
+        no_data = isinstance(error, DataFilesNotFoundError | EmptyDatasetError) or "supported extension" in str(error)
+        raise SourceError(
+            f"{config.source!r} holds no dataset: no save_to_disk files and none that `datasets` reads ({_ENDINGS})."
+            if no_data
+            else f"cannot find {config.source!r}: {one_line(error)}"
+        ) from error
     except Exception as error:
         if "Config name is missing" in str(error):
             names = get_dataset_config_names(what, revision=options.get("revision"))
