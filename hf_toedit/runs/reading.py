@@ -139,7 +139,8 @@ class RowReader:
         if "://" not in place:
             return pq.ParquetFile(place, buffer_size=_LOCAL_BUFFER, pre_buffer=False)
         system, path = fsspec.url_to_fs(place)
-        opened = system.open(path, "rb", cache_type="none")
+        known = {"size": file.size} if place.startswith("hf://datasets/") else {}  # or its folder would be listed
+        opened = system.open(path, "rb", cache_type="none", **known)
         return pq.ParquetFile(opened, buffer_size=_REMOTE_BUFFER, pre_buffer=False)
 
     def _parquet_rows(self, file: SourceFile, start: int, columns: list[str]) -> tuple[int, Iterator[pa.Table]]:

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,6 +37,7 @@ _COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz", ".lz4")
 _HUB_ID = r"[\w-][\w.-]*/[\w.-]+"
 _HUB_URL = re.compile(rf"hf://datasets/({_HUB_ID})(?:@(refs/[^/]+/[^/]+|[^/]+))?(?:/(.+))?")
 _CONFIG_FILES = ("README.md", ".huggingface.yaml", "dataset_infos.json")
+_MANY_FILES = 1000
 _SPLIT_NAME = re.compile(r"train|test|eval|val|dev|-of-|(?:^|/)(?:\.|__)")
 
 
@@ -68,6 +69,7 @@ def resolve(config: SourceConfig) -> Resolved:
         SourceError: it does not exist, or no format that can be read.
         UsageError: it has no revision or no configuration to choose.
     """
+    config = replace(config, source=config.source.removeprefix("file://"))
     name = config.source
     path = Path(os.path.expanduser(name))
     in_hub = _HUB_URL.fullmatch(name)
@@ -105,8 +107,8 @@ def _folder(path: Path, config: SourceConfig) -> Resolved:
     files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
     relative = [os.path.relpath(file, path) for file in files]
     plain = not any(_SPLIT_NAME.search(name) or name in _CONFIG_FILES for name in relative)
-    if plain and len({_ending(file) for file in files}) == 1 and _ending(files[0]) and not config.config_name:
-        return _local(config, files)  # as `datasets` would find it, which takes minutes where there are many files
+    if plain and len(files) > _MANY_FILES and len({_ending(file) for file in files}) == 1 and not config.config_name:
+        return _local(config, files)  # as `datasets` would find them, which takes it a minute for 100,000
     return _of_builder(_builder(config, str(path), name=config.config_name))
 
 
@@ -226,7 +228,7 @@ def _format_of(config: SourceConfig, file: str) -> tuple[str, dict[str, Any]]:
         try:
             return _settings(_builder(config, empty, data_files=[glob.escape(file)]))
         except SourceError as error:
-            if not isinstance(error.__cause__, DataFilesNotFoundError):
+            if not isinstance(error.__cause__, FileNotFoundError):
                 raise
             raise SourceError(
                 f"cannot tell the format of {file!r}. Known endings: {_ENDINGS} and others that `datasets` reads; "

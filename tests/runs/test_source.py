@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -182,6 +183,22 @@ def test_a_source_is_pinned_by_its_files(tmp_path: Path) -> None:
     assert (after.reading.root, *after.splits["train"][0]) == (str(tmp_path), "a.jsonl", os.stat(str(path)).st_size, 0)
 
 
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl"])
+def test_any_address_that_fsspec_knows(name: str, tmp_path: Path) -> None:
+    path, source = (_every_column if name == "a.parquet" else _lines)(tmp_path / name)
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file(f"/rows/{name}", Path(str(path)).read_bytes())
+    for address in (f"memory://rows/{name}", f"memory://rows/*{name[1:]}", f"file://{path}"):
+        opened = open_source(SourceConfig(address))
+        assert same(read(address), source["train"])
+    opened = open_source(SourceConfig(f"memory://rows/{name}"))
+    memory.pipe_file(f"/rows/{name}", b"other")
+    with pytest.raises(SourceError, match="has changed"):
+        list(opened.tables("train"))
+    with pytest.raises(SourceError, match="cannot find"):
+        open_source(SourceConfig(f"memory://rows/{name}.gone"))
+
+
 def test_what_has_no_rows_beside_what_has(tmp_path: Path) -> None:
     nothing = {"text": []}
     folder = tmp_path / "f"
@@ -193,7 +210,12 @@ def test_what_has_no_rows_beside_what_has(tmp_path: Path) -> None:
     for name, content in (("0.jsonl", b""), ("1.jsonl.gz", gzip.compress(b"")), ("2.jsonl", b'{"text": "a"}\n')):
         (tmp_path / name).write_bytes(content)
     assert read(tmp_path / "*.jsonl*")["text"] == ["a"]
-    for name, content in (("0.csv", b""), ("1.csv.gz", gzip.compress(b"")), ("2.csv", b"text\n"), ("3.csv", b"text\na")):
+    for name, content in (
+        ("0.csv", b""),
+        ("1.csv.gz", gzip.compress(b"")),
+        ("2.csv", b"text\n"),
+        ("3.csv", b"text\na"),
+    ):
         (tmp_path / name).write_bytes(content)
     assert read(tmp_path / "*.csv*")["text"] == ["a"]
 
@@ -238,13 +260,15 @@ def test_configurations_have_to_be_chosen(tmp_path: Path) -> None:
         ((), "holds no dataset"),
         (("a.docx",), "holds no dataset"),
         (("a.png",), "imagefolder"),
+        (("f.py",), "scripts are no longer supported"),
     ],
 )
 def test_a_folder_without_rows_to_read(names: tuple[str, ...], expected: str, tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
     for name in names:
-        (tmp_path / name).write_bytes(b"x")
+        (tmp_path / "f" / name).write_bytes(b"x")
     with pytest.raises(SourceError, match=expected):
-        open_source(SourceConfig(str(tmp_path)))
+        open_source(SourceConfig(str(tmp_path / "f")))
 
 
 def test_splits_with_different_columns(tmp_path: Path) -> None:
