@@ -45,7 +45,7 @@ def test_any_range_of_rows_and_columns(name: str, tmp_path: Path) -> None:
     [file] = source.splits["train"]
     whole = pa.concat_tables(source.tables("train"))
     assert len(whole) == ROWS
-    borders = [0, 1, 19, 20, 21, 39, 40, 49, 50]
+    borders = [0, 1, 20, 39, 50]
     for start, stop in [(start, stop) for start in borders for stop in borders if start <= stop] + [(20, None)]:
         tables = list(source.reader.tables(file, start, stop))
         expected = whole.slice(start, None if stop is None else stop - start)

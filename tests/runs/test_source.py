@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from datasets import Dataset, DatasetDict, Features, List, Value, load_dataset, load_from_disk
+from datasets import Dataset, DatasetDict, Features, List, Value, load_dataset, load_dataset_builder, load_from_disk
 
 from hf_toedit import sample
 from hf_toedit.config import SourceConfig
@@ -197,6 +197,23 @@ def test_any_address_that_fsspec_knows(name: str, tmp_path: Path) -> None:
         list(opened.tables("train"))
     with pytest.raises(SourceError, match="cannot find"):
         open_source(SourceConfig(f"memory://rows/{name}.gone"))
+
+
+@pytest.mark.parametrize(
+    "names", [("{}", "more/{}"), ("train-{}", "test_{}", ".hidden/train-{}"), ("data/dev-{}-of-09999",)]
+)
+def test_splits_of_a_folder_of_many_files(names: tuple[str, ...], tmp_path: Path) -> None:
+    folder = tmp_path / "f"
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        for index in range(1001):
+            (folder / f"{name.format(f'{index:05}')}.txt").write_text(f"{index}")
+    builder = load_dataset_builder(str(folder), cache_dir=str(tmp_path / "cache"))
+    opened = open_source(SourceConfig(str(folder)))
+    assert {
+        split: [str(Path(opened.reading.root or "") / file.path) for file in files]
+        for split, files in opened.splits.items()
+    } == builder.config.data_files
 
 
 def test_what_has_no_rows_beside_what_has(tmp_path: Path) -> None:
