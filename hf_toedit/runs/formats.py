@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import os
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 from tempfile import TemporaryDirectory
@@ -48,9 +49,10 @@ def format_of_files(config: SourceConfig, files: Iterable[str]) -> tuple[str, di
 
 
 def _format_of(config: SourceConfig, file: str) -> tuple[str, dict[str, Any]]:
+    place = file if "://" in file else os.path.abspath(file)
     with TemporaryDirectory() as empty:  # beside the file may lie settings of a dataset, which are not asked for
         try:
-            return settings(make_builder(config, empty, data_files=[glob.escape(file)]))
+            return settings(make_builder(config, empty, data_files=[glob.escape(place)]))
         except SourceError as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
