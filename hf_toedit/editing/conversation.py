@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from hf_toedit.editing.passage import CONTEXT_SEPARATOR, Passage
@@ -147,19 +148,20 @@ def _common_end(piece: str, content: str) -> int:
     return len(content) - len(content[start:].lstrip())
 
 
-def _stripped(content: str, start: int) -> Iterator[tuple[int, int]]:
-    """Characters `(start, end)` that are left of a content from `start` on, in the ways that templates strip it."""
-    yield start, len(content)
+def _stripped(content: str, start: int) -> list[tuple[int, int]]:
+    """Characters `(start, end)` that are left of a content from `start` on, as templates strip it; longest first."""
+    parts = {(start, len(content))}
     for characters in (None, "\n"):
         left = len(content) - len(content[start:].lstrip(characters))
         right = max(len(content.rstrip(characters)), start)
-        yield from ((left, right), (left, len(content)), (start, right))
+        parts |= {(left, right), (left, len(content)), (start, right)}
+    return sorted(parts, key=lambda part: (part[0] - part[1], part))
 
 
 def _unused(text: str) -> tuple[str, str]:
     """Two characters of private use that `text` does not hold."""
     used = set(text)
-    first, second, *_ = (chr(code) for code in _PRIVATE_USE if chr(code) not in used)
+    first, second = islice((chr(code) for code in _PRIVATE_USE if chr(code) not in used), 2)
     return first, second
 
 

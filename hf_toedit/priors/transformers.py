@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -42,8 +41,8 @@ _SHARE = 32_768
 _BUDGET = {"cpu": 2048, "cuda": 16_384}
 _PROBE_TOKENS = 24
 
-_ANY_DAY = datetime(2025, 1, 1)
-"""What chat templates that ask for today are told, so that a text reads alike on any day."""
+_ANY_DAY = "{% macro strftime_now(format) %}01 January 2025{% endmacro %}"
+"""Put before a chat template: one that asks for the date is told the same on any day, and writes the same text."""
 
 _EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts")
 
@@ -99,7 +98,8 @@ class TransformersPrior:
         if not self._chat.chat_template:
             return None
         try:
-            rendered = self._chat.apply_chat_template(messages, tokenize=False, strftime_now=_ANY_DAY.strftime)
+            template = _ANY_DAY + self._chat.get_chat_template()
+            rendered = self._chat.apply_chat_template(messages, chat_template=template, tokenize=False)
         except Exception as error:  # a template may raise anything
             reason = " ".join(str(error).split())[:300]
             raise PriorError(f"the chat template of prior {self.name!r} refuses a conversation: {reason}") from error

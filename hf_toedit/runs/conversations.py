@@ -70,7 +70,6 @@ class Conversations:
         return [CHAT_ROLES.get(role, role) in wanted for role in spoken]
 
     def for_template(self, message: dict[str, Any]) -> dict[str, Any]:
-        """A message as chat templates know it: fields that are null are absent, and a content that is null is empty."""
+        """A message as chat templates know it, a content that is null as an empty one."""
         role, content = message[self.role_key], message[self.content_key]
-        others = {key: value for key, value in message.items() if value is not None}
-        return {**others, "role": CHAT_ROLES.get(role, role), "content": content or ""}
+        return {**message, "role": CHAT_ROLES.get(role, role), "content": content or ""}

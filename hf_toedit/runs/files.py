@@ -45,14 +45,14 @@ def sweep(folder: Path) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this machine runs."""
+    """Whether a process of this machine runs; one that ended and that nobody has waited for yet does not."""
     try:
         os.kill(pid, 0)
+        return not Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].lstrip().startswith("Z")
     except ProcessLookupError:
         return False
-    except OSError:
+    except OSError:  # somebody else's, or a system without /proc
         return True
-    return True
 
 
 def _abandoned(temporary: Path) -> bool:

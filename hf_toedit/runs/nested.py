@@ -57,7 +57,7 @@ def find(schema: pa.Schema, path: str) -> Place:
     kind: pa.DataType = pa.struct(list(schema))
     names: list[str] = []
     rest = path
-    while rest and not pa.types.is_null(kind):
+    while not names or (rest and not pa.types.is_null(kind)):
         behind = path[: len(path) - len(rest)]
         if pa.types.is_struct(kind) and not rest.startswith(ITEMS):
             rest = rest.removeprefix(".")

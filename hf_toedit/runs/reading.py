@@ -134,11 +134,14 @@ class RowReader:
             raise SourceError(f"{place} has changed since it was planned. Plan a new run, in another folder.")
 
     def _open_parquet(self, file: SourceFile) -> pq.ParquetFile:
+        """Without `pre_buffer`, which holds whole row groups."""
         place = self._place(file)
         if "://" not in place:
-            return pq.ParquetFile(place, buffer_size=_LOCAL_BUFFER)
+            return pq.ParquetFile(place, buffer_size=_LOCAL_BUFFER, pre_buffer=False)
         system, path = fsspec.url_to_fs(place)
-        return pq.ParquetFile(system.open(path, "rb", cache_type="none"), buffer_size=_REMOTE_BUFFER)
+        known = {"size": file.size} if place.startswith("hf://datasets/") else {}  # or its folder would be listed
+        opened = system.open(path, "rb", cache_type="none", **known)
+        return pq.ParquetFile(opened, buffer_size=_REMOTE_BUFFER, pre_buffer=False)
 
     def _parquet_rows(self, file: SourceFile, start: int, columns: list[str]) -> tuple[int, Iterator[pa.Table]]:
         """The rows of a Parquet file from the row group on that holds row `start`, and the first row of that group."""

@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
 import glob
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote
 
 import fsspec
-from datasets import DatasetBuilder, Features, get_dataset_config_names, load_dataset_builder
-from datasets.exceptions import DataFilesNotFoundError, DatasetNotFoundError
+from datasets import DatasetBuilder, Features
 
 from hf_toedit import sample
 from hf_toedit.config import SourceConfig, content_hash
 from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.hub import file_sizes, pinned_sha
+from hf_toedit.runs.formats import ending, format_of_files, make_builder, settings, unreadable
 from hf_toedit.runs.plan import SourceFile
 from hf_toedit.runs.reading import one_line
 
-_FORMATS = {
-    "arrow", "conll", "csv", "eval", "fasta", "fastq", "genbank", "hdf5", "json", "parquet", "text", "tsfile",
-    "vortex", "webdataset", "xml",
-}  # fmt: skip
-"""Modules of `datasets` of which each file can be read by itself."""
-
-_ENDINGS = ".parquet, .jsonl, .ndjson, .json, .csv, .tsv, .txt, .arrow, .xml, .tar"
-_COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz", ".lz4")
 _HUB_ID = r"[\w-][\w.-]*/[\w.-]+"
 _HUB_URL = re.compile(rf"hf://datasets/({_HUB_ID})(?:@(refs/[^/]+/[^/]+|[^/]+))?(?:/(.+))?")
 _CONFIG_FILES = ("README.md", ".huggingface.yaml", "dataset_infos.json")
+_MANY_FILES = 1000
 _SPLIT_NAME = re.compile(r"train|test|eval|val|dev|-of-|(?:^|/)(?:\.|__)")
 
 
@@ -67,6 +59,7 @@ def resolve(config: SourceConfig) -> Resolved:
         SourceError: it does not exist, or no format that can be read.
         UsageError: it has no revision or no configuration to choose.
     """
+    config = replace(config, source=config.source.removeprefix("file://"))
     name = config.source
     path = Path(os.path.expanduser(name))
     in_hub = _HUB_URL.fullmatch(name)
@@ -102,11 +95,33 @@ def _folder(path: Path, config: SourceConfig) -> Resolved:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         return _saved(path, config)
     files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
-    relative = [os.path.relpath(file, path) for file in files]
-    plain = not any(_SPLIT_NAME.search(name) or name in _CONFIG_FILES for name in relative)
-    if plain and len({_ending(file) for file in files}) == 1 and not config.config_name:
-        return _local(config, files)  # as `datasets` would find it, which takes minutes where there are many files
-    return _of_builder(_builder(config, str(path), name=config.config_name))
+    alike = len({ending(file) for file in files}) == 1 and not any((path / name).exists() for name in _CONFIG_FILES)
+    if len(files) > _MANY_FILES and alike and not config.config_name:
+        return _large_folder(path, config, files)
+    return _of_builder(make_builder(config, str(path), name=config.config_name))
+
+
+def _large_folder(path: Path, config: SourceConfig, files: Sequence[str]) -> Resolved:
+    """A folder whose splits `datasets` tells by its patterns, from one example of each kind of name.
+
+    Among 100,000 files they would take it more than a minute; they know digits only as such.
+    """
+    if not any(_SPLIT_NAME.search(os.path.relpath(file, path)) for file in files):
+        return _local(config, list(files))
+    kinds: dict[str, list[str]] = {}
+    for file in files:
+        kinds.setdefault(re.sub(r"\d", "0", os.path.relpath(file, path)), []).append(file)
+    with TemporaryDirectory() as scratch:
+        examples = Path(scratch).resolve()
+        for kind, alike in kinds.items():
+            (examples / kind).parent.mkdir(parents=True, exist_ok=True)
+            (examples / kind).symlink_to(os.path.abspath(alike[0]))
+        builder = make_builder(config, str(examples))
+        splits = {
+            split: sorted(file for kept in found for file in kinds[os.path.relpath(kept, examples)])
+            for split, found in _files(builder).items()
+        }
+    return _pinned(*settings(builder), splits, {})
 
 
 def _saved(path: Path, config: SourceConfig) -> Resolved:
@@ -130,12 +145,11 @@ def _saved(path: Path, config: SourceConfig) -> Resolved:
         }
         return _pinned("arrow", {}, files, features)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _unreadable(config, error) from error
+        raise unreadable(config, error) from error
 
 
 def _local(config: SourceConfig, files: list[str]) -> Resolved:
-    files = [os.path.abspath(file) for file in files]
-    module, options = _format(config, files)
+    module, options = format_of_files(config, files)
     return _pinned(module, options, {"train": files}, {})
 
 
@@ -151,7 +165,7 @@ def _urls(config: SourceConfig) -> Resolved:
         raise SourceError(f"cannot find {config.source!r}: {one_line(error)} Check the address.") from error
     if not facts:
         raise SourceError(f"no file matches {config.source!r}. Check the address.")
-    module, options = _format(config, list(facts))
+    module, options = format_of_files(config, list(facts))
     stamps = [(path, info["size"], _stamp(info)) for path, info in facts.items()]
     files = tuple(SourceFile(path, info["size"] or 0, None) for path, info in facts.items())
     return Resolved(content_hash(stamps)[:40], module, options, None, {"train": files}, {})
@@ -173,11 +187,11 @@ def _hub(config: SourceConfig, repo: str, revision: str | None, inner: str | Non
         files = [f"{top}{name}" for name in sorted(names) if name in sizes]
         if not files:
             raise SourceError(f"no file matches {config.source!r} at commit {sha}. Check the pattern.")
-        module, options = _format(config, files)
+        module, options = format_of_files(config, files)
         splits, features = {"train": files}, {}
     else:
-        builder = _builder(config, repo, name=config.config_name, revision=sha, data_dir=inner)
-        module, options = _settings(builder)
+        builder = make_builder(config, repo, name=config.config_name, revision=sha, data_dir=inner)
+        module, options = settings(builder)
         splits, features = _files(builder), _declared(builder)
     listed = {
         split: tuple(SourceFile(file, sizes[file.removeprefix(top)], None) for file in files)
@@ -187,7 +201,7 @@ def _hub(config: SourceConfig, repo: str, revision: str | None, inner: str | Non
 
 
 def _of_builder(builder: DatasetBuilder) -> Resolved:
-    return _pinned(*_settings(builder), _files(builder), _declared(builder))
+    return _pinned(*settings(builder), _files(builder), _declared(builder))
 
 
 def _pinned(
@@ -206,71 +220,6 @@ def _stamped(file: str, root: str) -> SourceFile:
     return SourceFile(Path(path).as_posix(), found.st_size, found.st_mtime_ns)
 
 
-def _format(config: SourceConfig, files: Iterable[str]) -> tuple[str, dict[str, Any]]:
-    """The module that reads files, and its options, as `datasets` tells them from the ending of their names."""
-    if config.config_name:
-        raise UsageError(f"{config.source!r} is a file and has no configurations. Leave --config-name out.")
-    examples = {_ending(file): file for file in files}
-    found = {ending: _format_of(config, file) for ending, file in examples.items()}
-    modules = sorted({module for module, _ in found.values()})
-    if len(modules) > 1:
-        raise SourceError(f"{config.source!r} matches files of several formats ({', '.join(modules)}). Name one.")
-    settings = list(found.values())
-    if any(other != settings[0] for other in settings):
-        raise SourceError(f"{config.source!r} matches files of several endings ({', '.join(found)}). Name one.")
-    return settings[0]
-
-
-def _format_of(config: SourceConfig, file: str) -> tuple[str, dict[str, Any]]:
-    with TemporaryDirectory() as empty:  # beside the file may lie settings of a dataset, which are not asked for
-        try:
-            return _settings(_builder(config, empty, data_files=[glob.escape(file)]))
-        except DataFilesNotFoundError as error:
-            raise SourceError(
-                f"cannot tell the format of {file!r}. Known endings: {_ENDINGS} and others that `datasets` reads; "
-                f"and {', '.join(_COMPRESSIONS)} behind them."
-            ) from error
-
-
-def _ending(file: str) -> str:
-    """What tells the format, behind which one of a compression may stand."""
-    path = PurePosixPath(file)
-    compressed = path.suffix.lower() in _COMPRESSIONS
-    return (PurePosixPath(path.stem) if compressed else path).suffix.lower()
-
-
-def _builder(config: SourceConfig, what: str, **options: Any) -> DatasetBuilder:
-    """`load_dataset_builder`, its many kinds of failure become one; it leaves nothing in the cache."""
-    try:
-        with TemporaryDirectory() as scratch:
-            return load_dataset_builder(what, cache_dir=scratch, **options)
-    except DataFilesNotFoundError:
-        raise
-    except (DatasetNotFoundError, FileNotFoundError) as error:
-        raise SourceError(f"cannot find {config.source!r}: {one_line(error)}") from error
-    except Exception as error:
-        if "Config name is missing" in str(error):
-            names = get_dataset_config_names(what, revision=options.get("revision"))
-            raise UsageError(
-                f"{config.source!r} has several configurations. Name one with --config-name: {', '.join(names)}."
-            ) from error
-        raise _unreadable(config, error) from error
-
-
-def _settings(builder: DatasetBuilder) -> tuple[str, dict[str, Any]]:
-    """The module of a builder, and the settings of it that are not the default ones."""
-    if builder.name not in _FORMATS:
-        raise SourceError(
-            f"rows of the format {builder.name!r} span several files, and cannot be read one file at a time. "
-            f"Save them as Parquet first."
-        )
-    default = type(builder.config)()
-    shared = {"name", "version", "data_dir", "data_files", "description", "features"}
-    own = {field.name for field in dataclasses.fields(default)} - shared
-    changed = {name: getattr(builder.config, name) for name in sorted(own)}
-    return builder.name, {name: value for name, value in changed.items() if value != getattr(default, name)}
-
-
 def _files(builder: DatasetBuilder) -> dict[str, list[str]]:
     return {str(split): [str(file) for file in files] for split, files in builder.config.data_files.items()}
 
@@ -278,7 +227,3 @@ def _files(builder: DatasetBuilder) -> dict[str, list[str]]:
 def _declared(builder: DatasetBuilder) -> dict[str, Features]:
     features = builder.info.features
     return dict.fromkeys(map(str, builder.config.data_files), features) if features else {}
-
-
-def _unreadable(config: SourceConfig, error: Exception) -> SourceError:
-    return SourceError(f"cannot read {config.source!r}: {one_line(error.__cause__ or error)} Name another source.")

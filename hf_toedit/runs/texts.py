@@ -219,6 +219,7 @@ def _conversations(table: pa.Table, texts: Sequence[Text], render: Render, colum
     conversations = Conversations.find(table.schema, column)
     messages, rows, _ = values_at(table, conversations.messages)
     found = Passages([], [])
+    refused: list[PriorError] = []
     for row, group in groupby(texts, key=lambda text: text.row):
         start, stop = np.searchsorted(rows, [row, row + 1]).tolist()
         said = {at: value for at, value in enumerate(messages[start:stop].to_pylist(), start) if value is not None}
@@ -226,9 +227,11 @@ def _conversations(table: pa.Table, texts: Sequence[Text], render: Render, colum
         try:
             read = conversation_passage([conversations.for_template(value) for value in said.values()], edited, render)
         except PriorError as error:
-            logger.warning("the messages of a row pass through unread: %s", error)
+            refused.append(error)
             found.parts.extend([None] * len(edited))
         else:
             found.passages.append(read.passage)
             found.parts.extend(read.parts)
+    if refused:
+        logger.warning("%d conversations pass through unread; of the first, %s", len(refused), refused[0])
     return found

@@ -12,7 +12,8 @@ from datasets import get_dataset_config_names, get_dataset_split_names
 
 from hf_toedit.cards.card import render_card
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
-from hf_toedit.runs.plan import Plan, make_plan
+from hf_toedit.runs.plan import FileExtent, Plan, Reading, SourceFile
+from hf_toedit.runs.planning import make_plan
 from hf_toedit.stats import EditStats
 
 
@@ -20,8 +21,11 @@ def _plan(generations: int, **rows_by_split: int) -> Plan:
     return make_plan(
         source_config=SourceConfig("org/stories"),
         source_revision="0" * 40,
-        features={},
-        rows_by_split=rows_by_split,
+        reading=Reading("parquet", {}, None, {}),
+        extents={
+            split: [FileExtent(SourceFile("a.parquet", 1, None), num_rows, 10)]
+            for split, num_rows in rows_by_split.items()
+        },
         prior_config=PriorConfig(),
         prior_revision="1" * 40,
         edit=EditConfig(),

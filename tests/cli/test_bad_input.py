@@ -72,8 +72,8 @@ SOURCES: dict[str, tuple[Make, list[str]]] = {
     "no such column": (_rows_of(texts=["a"], n=[1]), ["no column 'text'. Did you mean 'texts'?", "--text-column"]),
     "escapes in names": (_rows_of(**{"\x1b[2J": ["a"], "b\nc": ["d"]}), [r"Known: \x1b[2J, b⏎c."]),
     "integers": (_rows_of(text=[1], body=["a"]), ["column 'text' holds int64, not text", "Text columns: body."]),
-    "lists": (_rows_of(text=[["a"]]), ["column 'text' holds a list, not text", "has no text column"]),
-    "structs": (_rows_of(text=[{"a": "b"}]), ["column 'text' holds a struct, not text"]),
+    "lists": (_rows_of(text=[["a"]]), ["column 'text' holds a list, not text", "Text columns: text[]."]),
+    "structs": (_rows_of(text=[{"a": 1}]), ["column 'text' holds a struct, not text", "has no text column"]),
     "no rows": (_no_rows, ["has no rows"]),
     "one split without rows": (_an_empty_split, ["a split without any"]),
     "empty jsonl": (_written("a.jsonl", b""), ["has no rows"]),
@@ -205,7 +205,7 @@ def test_rows_without_text_pass_through(documents: list[str | None], hf_toedit: 
     assert (done.code, done.stderr) == (0, "")
     figures = done.json["generations"][0]
     skipped = {"null": documents.count(None), "empty": documents.count("")}
-    assert figures["num_rows_skipped"] == {cause: count for cause, count in skipped.items() if count}
+    assert figures["num_skipped"] == {cause: count for cause, count in skipped.items() if count}
     assert (figures["num_rows"], figures["num_tokens"]) == (len(documents), 0)
     assert load(tmp_path / "run")["train"]["text"] == documents
 

@@ -45,7 +45,7 @@ def test_values_apply(planned: Any, tmp_path: Path) -> None:
     edit_log_column: log
     """
     plan = planned(yaml, with_prior=False)
-    assert plan["source"]["text_column"] == "story"
+    assert plan["source"]["text_columns"] == ["story"]
     assert plan["source"]["limit"] == 1
     assert plan["run"] == {"generations": 2, "edit_log_column": "log"}
     assert plan["edit"] == {

@@ -46,7 +46,7 @@ class TestEdit:
             logs = rows["toedit"]
             assert f"gen{figures['generation']}" == name
             assert figures["num_rows"] == len(rows)
-            assert figures["num_rows_skipped"] == {"empty": 1, "null": 1}
+            assert figures["num_skipped"] == {"empty": 1, "null": 1}
             for figure in ("num_tokens", "num_selected", "num_changed", "num_dropped"):
                 assert figures[figure] == sum(log[figure] for log in logs)
             assert figures["selected_rate"] == figures["num_selected"] / figures["num_tokens"]
@@ -60,7 +60,7 @@ class TestEdit:
         assert lines[0][:3] == ["generation", "tokens", "selected"]
         assert [line[0] for line in lines[1:3]] == ["1", "2"]
         assert re.search(r"\[-.*?-\]\{\+.*?\+\}", done.stdout)
-        assert "Rows passed through unread: 2 (1 empty, 1 null)" in done.stdout
+        assert "Texts passed through unread: 2 (1 empty, 1 null)" in done.stdout
         assert done.stdout.endswith(f"Run folder: {tmp_path / 'run'}\n")
         assert done.stderr == ""
 
@@ -79,7 +79,7 @@ class TestPreview:
 
     def test_json(self, hf_toedit: HfToEdit, hostile: Path, tmp_path: Path) -> None:
         done = hf_toedit("preview", hostile, "-n", 6, "--candidates", "--json", *eager())
-        rows = done.json["rows"]
+        rows = done.json["texts"]
         texts = Dataset.from_parquet(str(hostile), cache_dir=str(tmp_path))["text"][:6]
         assert [row["before"] for row in rows] == texts
         assert [row["skipped"] for row in rows] == [None] * 4 + ["null", "empty"]
@@ -98,14 +98,14 @@ class TestPreview:
     ) -> None:
         before = {path: path.stat().st_mtime_ns for path in source.parent.rglob("*")}
         done = hf_toedit("preview", source, "-n", 14, "--json", *eager(), cwd=tmp_path)
-        assert [row["after"] for row in done.json["rows"]] == load(run, "gen1")["train"]["text"]
+        assert [row["after"] for row in done.json["texts"]] == load(run, "gen1")["train"]["text"]
         assert list(tmp_path.iterdir()) == []
         assert {path: path.stat().st_mtime_ns for path in before} == before
 
     def test_rows_are_limited(self, hf_toedit: HfToEdit, source: Path) -> None:
         for options, count in ((("-n", 1), 1), (("-n", 4, "--limit", 2), 2), ((), 5)):
             done = hf_toedit("preview", source, "--json", *options, *eager())
-            assert len(done.json["rows"]) == count
+            assert len(done.json["texts"]) == count
 
 
 def test_progress_is_shown_on_a_terminal_alone(source: Path, tmp_path: Path) -> None:
@@ -144,4 +144,4 @@ def test_version_and_streams_of_the_installed_command(command: list[str]) -> Non
     assert done.stdout.strip().endswith(__version__)
     done = subprocess.run([*command, "edit", "sample"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "Error: Missing option '-o'" in done.stderr
+    assert done.stderr.startswith("Error: where to? Name a run folder with -o")

@@ -17,8 +17,8 @@ from tests.conftest import tokenizer_path
 TEMPLATES = {
     "chatml": "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}",
     "trimmed": (
-        "{{ bos_token }}{% for m in messages %}{{ '<|header|>' + m.role + '<|end|>\n\n' + m.content | trim + '<|eot|>' }}"
-        "{% endfor %}"
+        "{{ bos_token }}{% for m in messages %}{{ '<|header|>' + m.role + '<|end|>\n\n' }}"
+        "{{ m.content | trim + '<|eot|>' }}{% endfor %}"
     ),
     "plain words": "{% for m in messages %}{{ m.role + ': ' + m.content.strip() + ' ' }}{% endfor %}",
     "newlines stripped": "{% for m in messages %}{{ m.role + '\n' + m.content.strip('\n') + '\n' }}{% endfor %}",
@@ -31,7 +31,8 @@ ALTERNATING = (
 )
 THINKING = (
     "{% for m in messages %}{{ '<|' + m.role + '|>\n' }}{% if m.role == 'assistant' and not loop.last %}"
-    "{{ m.content.split('</think>')[-1].lstrip('\n') }}{% else %}{{ m.content }}{% endif %}{{ '<|end|>\n' }}{% endfor %}"
+    "{{ m.content.split('</think>')[-1].lstrip('\n') }}{% else %}{{ m.content }}{% endif %}{{ '<|end|>\n' }}"
+    "{% endfor %}"
 )
 
 
@@ -56,9 +57,7 @@ def check(conversation: Conversation, messages: list[dict[str, Any]], edited: li
 
 
 contents = st.one_of(
-    st.sampled_from(
-        ["", " ", "\n\n", "yes", "user", "assistant: yes", "<|im_end|>\n", "[INST]", "</s>", "\ue000\uf8ff"]
-    ),
+    st.sampled_from(["", " ", "\n\n", "yes", "user", "assistant: yes", "<|im_end|>\n", "[INST]", "</s>", "\ue000"]),
     st.text(" \nab\u3000é", max_size=8),
 )
 

@@ -24,7 +24,7 @@ from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import Edit, PieceTable, Replacement
 from hf_toedit.editing.result import EditResult
 from hf_toedit.editing.selection import SelectionRule
-from hf_toedit.errors import UsageError
+from hf_toedit.errors import PriorError, UsageError
 from hf_toedit.priors.base import DocumentScores
 from tests.conftest import texts
 from tests.editing.tokenizers import ALL_TOKENIZERS, tokenizer
@@ -328,6 +328,30 @@ def test_what_cannot_be_read_of_a_passage():
     again = editor.edit(result)
     assert again.revert() == [story, "", story, story, story, None]
     assert again.passages[0].text.partition("Hi.")[0] == result.texts[0]
+
+
+class FailingPrior(HashPrior):
+    """Fails on what holds a certain word."""
+
+    def __init__(self, backend: Tokenizer, word: str, error: Exception) -> None:
+        super().__init__(backend)
+        self._word, self._error = word, error
+
+    def _score(self, document: Document, rule: SelectionRule) -> DocumentScores:
+        if self._word in document.text:
+            raise self._error
+        return super()._score(document, rule)
+
+
+def test_a_prior_that_fails_on_a_passage_leaves_its_texts():
+    story = texts("synthetic_tinystories_500")[0][:100]
+    given = [Passage("one bad two", ((0, 3), (3, 3), (8, 11))), story]
+    result = ToEditor(FailingPrior(tokenizer("gpt2"), "bad", ValueError("cannot"))).edit(given)
+    assert [document.skipped for document in result.documents] == ["prior_failed", "empty", "prior_failed", None]
+    assert result.texts[:3] == ["one", "", "two"]
+    # What the prior says of itself, as that its memory ran out, is no fault of a text: no row passes through for it.
+    with pytest.raises(PriorError, match="out of memory"):
+        ToEditor(FailingPrior(tokenizer("gpt2"), "bad", PriorError("out of memory"))).edit(given)
 
 
 def test_contexts():

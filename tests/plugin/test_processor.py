@@ -197,6 +197,16 @@ def test_structured_texts_are_edited_alike_in_every_format(texts: dict[str, Any]
     assert source.equals(dataset.with_format("arrow")[:])
 
 
+def test_python_rows_without_an_edit_are_the_objects_they_were() -> None:
+    """Also where other rows have fields that these have not."""
+    short = [{"role": "user", "content": "Hi."}]
+    given = {"chat": [short, CHATS[0]["chat"]["turns"]]}
+    edited = processor(messages_column="chat")(given)
+    assert edited["chat"][0] is short
+    assert edited["chat"][1] != given["chat"][1]
+    assert [len(log["edits"]) > 0 for log in edited["toedit"]] == [False, True]
+
+
 def test_what_cannot_be_meant_is_refused_before_anything_is_loaded(dataset: Dataset) -> None:
     with pytest.raises(UsageError, match="Did you mean 'threshold'"):
         ToEditProcessor(treshold=0.5)

@@ -91,7 +91,7 @@ def test_a_template_that_refuses(folder):
 
 def test_a_template_does_not_tell_the_day(folder):
     (folder / "chat_template.jinja").write_text("Today is {{ strftime_now('%d %b %Y') }}.")
-    assert load_prior(PriorConfig(str(folder))).render([{"role": "user", "content": ""}]) == "Today is 01 Jan 2025."
+    assert load_prior(PriorConfig(str(folder))).render([{"role": "user", "content": ""}]) == "Today is 01 January 2025."
 
 
 def test_a_prior_without_a_template(stories_prior):

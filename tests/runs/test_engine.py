@@ -166,7 +166,9 @@ def test_a_broken_source_file_fails_its_shards_alone(hf_toedit: HfToEdit, source
     assert 0 < len(state["failed"]) < state["num_shards"] == state["num_done"] + len(state["failed"])
     assert all("1.parquet" in failure["reason"] for failure in state["failed"])
     shown = hf_toedit("status", run).stdout
-    assert f"{state['num_done']} of {state['num_shards']} shards done, 0 running, {len(state['failed'])} failed" in shown
+    assert (
+        f"{state['num_done']} of {state['num_shards']} shards done, 0 running, {len(state['failed'])} failed" in shown
+    )
 
     broken.write_bytes(whole.read_bytes())
     assert "changed" in hf_toedit.fails("run", run, "--workers", 0)

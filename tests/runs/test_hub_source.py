@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import DatasetDict
 
@@ -15,6 +18,7 @@ from tests.cli.fixtures import rows, stories
 from tests.conftest import shared
 from tests.hub_server import HubServer
 from tests.runs.test_source import check_only_texts_changed
+from tests.test_hub_server import client
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +43,80 @@ def commits(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> tuple[s
     first = hub.create_repo("dataset", "org/stories", {"data/train.parquet": old.read_bytes()})
     second = hub.commit("dataset", "org/stories", {"data/train.parquet": new.read_bytes()})
     return first, second, hub.create_repo("model", "org/tiny", shared("models/stories260K"))
+
+
+READ = """
+    import json
+    from hf_toedit.config import SourceConfig
+    from hf_toedit.errors import ToEditError
+    from hf_toedit.runs.reading import RowReader
+    from hf_toedit.runs.source import open_source
+
+    for name, options in json.loads(sys.argv[1]):
+        try:
+            source = open_source(SourceConfig(name, **options))
+        except ToEditError as error:
+            out[name] = str(error)
+            continue
+        reader = RowReader(source.reading)
+        out[name] = {
+            "revision": source.revision,
+            "format": [source.reading.format, source.reading.options, source.reading.root],
+            "texts": {
+                split: [row["text"] for file in files for table in reader.tables(file, 1) for row in table.to_pylist()]
+                for split, files in source.splits.items()
+            },
+            "extents": {split: source.extents(split, ["text"], num_shards=9) for split in source.splits},
+        }
+"""
+
+
+def test_files_are_listed_once_and_read_where_they_are(hub: HubServer) -> None:
+    card = """---
+configs:
+- {config_name: lines, data_files: [{split: train, path: lines/*.jsonl*}, {split: test, path: test.csv}]}
+- {config_name: rows, data_files: rows/*.parquet}
+---
+"""
+    lines = [json.dumps({"text": str(index)}) + "\n" for index in range(6)]
+    files = {f"lines/{index:02}.jsonl": "".join(lines).encode() for index in range(20)}
+    files |= {"lines/20.jsonl.gz": gzip.compress("".join(lines).encode()), "README.md": card.encode()}
+    files["lines/21.jsonl"] = b""
+    table = pa.table({"text": [str(index) for index in range(6)], "blob": [bytes(1000)] * 6})
+    for name in ("a", "b"):
+        pq.write_table(table, sink := pa.BufferOutputStream(), row_group_size=4)
+        files[f"rows/{name}.parquet"] = sink.getvalue().to_pybytes()
+    files["plain/train.tsv"] = files["plain/test.tsv"] = b"n\ttext\n1\t0\n2\t1\n"
+    card_free = {name: content for name, content in files.items() if name.startswith("plain/")}
+    files["README.md"] = card.replace(", {split: test, path: test.csv}", "").encode()
+    sha = hub.create_repo("dataset", "org/many", files)
+    hub.create_repo("dataset", "org/plain", card_free)
+    whole = [str(index) for index in range(1, 6)]
+
+    asked = [
+        ("org/many", {"config_name": "lines"}),
+        ("hf://datasets/org/many/rows/*.parquet", {}),
+        (f"hf://datasets/org/many@{sha}/lines/20.jsonl.gz", {}),
+        ("hf://datasets/org/plain@main", {}),
+        ("hf://datasets/org/plain/plain", {"split": "test"}),
+        ("hf://datasets/org/plain@nope", {}),
+        ("hf://datasets/org/plain/absent/*.tsv", {}),
+    ]
+    before = len(hub.requests)
+    found = client(hub, READ, json.dumps(asked), PYTHONPATH=os.getcwd())
+    requests = hub.requests[before:]
+    config, rows, one, plain, inner, no_revision, no_file = (found[name] for name, _ in asked)
+    assert {config["revision"], rows["revision"], one["revision"]} == {sha}
+    assert config["texts"] == {"train": whole * 21}
+    assert config["format"] == ["json", {}, None]
+    assert rows["texts"] == {"train": whole * 2}
+    assert [extent[1:2] + extent[3:] for extent in rows["extents"]["train"]] == [[6, [0, 4]]] * 2
+    assert one["texts"] == {"train": whole}
+    assert inner["texts"] == {"test": [1]}
+    assert "at revision 'nope' does not exist" in no_revision
+    assert "no file matches" in no_file
+    assert plain["texts"] == {"train": [1], "test": [1]}
+    assert sum("/tree/" in path for _, path in requests) < 20
 
 
 def test_pinned(command: HfToEdit, commits: tuple[str, str, str], tmp_path: Path) -> None:

@@ -6,25 +6,41 @@ import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
 from hf_toedit.errors import RunError
-from hf_toedit.runs.plan import Plan, Shard, make_plan
+from hf_toedit.runs.plan import FileExtent, Piece, Plan, Reading, Shard, SourceFile
+from hf_toedit.runs.planning import make_plan
 from hf_toedit.runs.store import PLAN, RunFolder
+
+
+def _extents(*rows: int | None, row_groups: tuple[int, ...] = ()) -> list[FileExtent]:
+    """A file for each number of rows; a row has 10 bytes of text, a file whose rows are not counted 100."""
+    return [
+        FileExtent(SourceFile(f"{number}.parquet", 1000, 5), count, 100 if count is None else 10 * count, row_groups)
+        for number, count in enumerate(rows)
+    ]
 
 
 @pytest.fixture
 def plan() -> Plan:
+    return _plan({"train": _extents(3), "test": _extents(2)})
+
+
+def _plan(extents: dict[str, list[FileExtent]], **options: int) -> Plan:
     return make_plan(
         source_config=SourceConfig("org/stories", split="train"),
         source_revision="0" * 40,
-        features={"text": {"dtype": "string", "_type": "Value"}},
-        rows_by_split={"train": 3, "test": 2},
+        reading=Reading("parquet", {}, "here", {"text": {"dtype": "string", "_type": "Value"}}),
+        extents=extents,
         prior_config=PriorConfig("org/tiny", device="cpu"),
         prior_revision="1" * 40,
         edit=EditConfig(protect=("numbers",)),
         run=RunConfig(2),
         version="0.1.0",
+        **options,
     )
 
 
@@ -32,13 +48,18 @@ def test_json_round_trip(plan: Plan) -> None:
     again = Plan.from_json(json.loads(json.dumps(plan.to_json())))
     assert again == plan
     assert again.content_hash == plan.content_hash
-    assert plan.shards == (Shard("train", 0, 1, 3), Shard("test", 0, 1, 2))
+    assert plan.shards == (
+        Shard("train", 0, 1, 3, 30, (Piece(0, 0, 3),)),
+        Shard("test", 0, 1, 2, 20, (Piece(1, 0, 2),)),
+    )
+    assert (plan.num_rows, plan.num_bytes) == (5, 50)
     assert [shard.name for shard in plan.shards] == ["train-00000-of-00001", "test-00000-of-00001"]
     assert list(plan.generations) == [1, 2]
 
 
-def test_device_and_version_do_not_decide_the_result(plan: Plan) -> None:
-    other = replace(plan, prior=replace(plan.prior, device="cuda:1"), version="9")
+def test_device_version_and_root_do_not_decide_the_result(plan: Plan) -> None:
+    reading = replace(plan.reading, root="elsewhere")
+    other = replace(plan, prior=replace(plan.prior, device="cuda:1"), version="9", reading=reading)
     assert other.content_hash == plan.content_hash
     assert plan.differences(other) == []
 
@@ -51,7 +72,9 @@ def test_device_and_version_do_not_decide_the_result(plan: Plan) -> None:
         ({"prior": PriorConfig("org/tiny", dtype="float16")}, "prior.dtype: 'auto', not 'float16'"),
         ({"edit": EditConfig()}, "edit.protect: ['numbers'], not []"),
         ({"run": RunConfig(2, "log")}, "run.edit_log_column: 'toedit', not 'log'"),
-        ({"features": {}}, "features: "),
+        ({"reading": Reading("parquet", {}, "here", {})}, "reading.features: "),
+        ({"reading": Reading("json", {}, "here", {"text": {"dtype": "string", "_type": "Value"}})}, "reading.format: "),
+        ({"files": ()}, "files: "),
         ({"shards": ()}, "shards: "),
     ],
 )
@@ -78,3 +101,51 @@ def test_a_plan_that_cannot_be_read(content: str, expected: str, tmp_path, plan:
     (tmp_path / PLAN).write_text(content)
     with pytest.raises(RunError, match=expected):
         folder.plan()
+
+
+def _pieces(plan: Plan) -> list[list[tuple[int, int, int | None]]]:
+    return [[tuple(piece) for piece in shard.pieces] for shard in plan.shards]
+
+
+@pytest.mark.parametrize(
+    ("extents", "options", "expected"),
+    [
+        (_extents(10), {"num_shards": 3}, [[(0, 0, 3)], [(0, 3, 7)], [(0, 7, 10)]]),
+        (_extents(2), {"num_shards": 16}, [[(0, 0, 1)], [(0, 1, 2)]]),
+        (_extents(10), {"shard_bytes": 60}, [[(0, 0, 5)], [(0, 5, 10)]]),
+        (_extents(4, 4), {"num_shards": 1}, [[(0, 0, 4), (1, 0, 4)]]),
+        (_extents(6, 2), {"num_shards": 2}, [[(0, 0, 4)], [(0, 4, 6), (1, 0, 2)]]),
+        (_extents(None, None, None), {"num_shards": 2}, [[(0, 0, None), (1, 0, None)], [(2, 0, None)]]),
+        (_extents(None, None), {"num_shards": 9}, [[(0, 0, None)], [(1, 0, None)]]),
+        (_extents(None, 10), {"num_shards": 4}, [[(0, 0, None)], [(1, 0, 5)], [(1, 5, 10)]]),
+        (_extents(100, row_groups=(0, 48, 96)), {"num_shards": 2}, [[(0, 0, 48)], [(0, 48, 100)]]),
+        (_extents(100, row_groups=(0, 40, 80)), {"num_shards": 2}, [[(0, 0, 50)], [(0, 50, 100)]]),
+        (_extents(0, 3, 0), {"num_shards": 3}, [[(1, 0, 1)], [(1, 1, 2)], [(1, 2, 3)]]),
+        (_extents(0), {"num_shards": 3}, [[]]),
+    ],
+)
+def test_sources_are_cut_in_order(
+    extents: list[FileExtent], options: dict[str, int], expected: list[list[tuple[int, int, int | None]]]
+) -> None:
+    plan = _plan({"train": extents}, **options)
+    assert _pieces(plan) == expected
+    assert [shard.index for shard in plan.shards] == list(range(len(expected)))
+    assert {shard.count for shard in plan.shards} == {len(expected)}
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 50)), min_size=1, max_size=12), st.integers(1, 40))
+def test_every_row_is_in_one_shard_and_in_order(rows: list[int | None], num_shards: int) -> None:
+    plan = _plan({"a": _extents(*rows), "b": _extents(*rows)}, num_shards=num_shards)
+    for split, first in (("a", 0), ("b", len(rows))):
+        shards = [shard for shard in plan.shards if shard.split == split]
+        assert 1 <= len(shards) <= num_shards
+        found = [
+            (piece.file - first, row)
+            for shard in shards
+            for piece in shard.pieces
+            for row in (range(piece.start, piece.stop) if piece.stop is not None else [None])
+        ]
+        assert found == [(file, row) for file, count in enumerate(rows)
+                         for row in (range(count) if count is not None else [None])]  # fmt: skip
+        counts = [shard.num_rows for shard in shards]
+        assert None in rows or sum(counts) == sum(rows)

@@ -10,9 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from datasets import Dataset, Features, load_dataset
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hf_toedit import EditConfig, PriorConfig, ToEditor, load_prior
+from hf_toedit import EditConfig, PieceTable, PriorConfig, ToEditor, load_prior
 from hf_toedit.config import TextConfig
+from hf_toedit.editing.piece_table import Edit
 from hf_toedit.errors import SourceError
 from hf_toedit.runs.rows import check_log_column, edit_table, output_features, piece_tables, reverted_table
 from hf_toedit.runs.texts import Texts
@@ -21,6 +24,7 @@ from tests.conftest import shared
 
 TEMPLATE = (
     "{% for message in messages %}"
+    "{% if message.weight is none %}{{ raise_exception('a null is not absent') }}{% endif %}"
     "{% if message.role not in ('system', 'user', 'assistant') %}{{ raise_exception('no such role') }}{% endif %}"
     "<|{{ message.role }}|>\n{{ message.content | trim }}\n"
     "{% endfor %}"
@@ -55,6 +59,8 @@ def _padded_chats() -> list[dict[str, Any]]:
     rows[3]["messages"] = []
     rows[4]["messages"] = None
     rows[5]["messages"][1]["content"] = " \n "
+    rows[6]["messages"][2]["weight"] = None
+    rows[7]["messages"].insert(1, None)
     return rows
 
 
@@ -142,10 +148,29 @@ def test_conversations_that_cannot_be_read_pass_through(edited: dict) -> None:
         assert table.select(source.column_names).slice(2, 3).equals(source.slice(2, 3))
         assert [log["num_tokens"] for log in table.column("toedit").to_pylist()[2:5]] == [0, 0, 0]
         paths = {edit["path"] for log in table.column("toedit").to_pylist() for edit in log["edits"]}
-        assert paths == {"messages[1].content", "messages[3].content"}
+        assert paths == {f"messages[{index}].content" for index in (1, 2, 3, 4)}, "a null message stands for none"
         for row in table.column("messages").to_pylist()[6:]:
-            assert row[3]["content"].startswith(" \n")
-            assert row[3]["content"].endswith(" \n")
+            assert row[-1]["content"].startswith(" \n")
+            assert row[-1]["content"].endswith(" \n")
+
+
+@given(
+    lengths=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.text("abc", max_size=2)), max_size=5),
+    at=st.floats(0, 1),
+)
+def test_a_text_cut_anywhere_reverts_as_one(lengths: list[tuple[int, int, str]], at: float) -> None:
+    text, edits = "", []
+    for kept, edited, source in lengths:
+        start = len(text) + kept
+        edits.append(Edit(start, start + edited, source, 1))
+        text += "k" * kept + "e" * edited
+    table = PieceTable(text + "k", tuple(edits))
+    parts = table.split(round(at * len(table.text)))
+    whole = PieceTable.joined(parts)
+    assert whole.text == table.text
+    assert whole.revert() == "".join(part.revert() for part in parts) == table.revert()
+    for count in ("num_source", "num_standing"):
+        assert sum(getattr(part, count) for part in parts) == getattr(table, count)
 
 
 def test_what_is_read_before_a_text_decides_its_edits(editor: ToEditor, edited: dict) -> None:

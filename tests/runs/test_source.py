@@ -1,22 +1,32 @@
-"""Every kind of source is edited end to end into a folder that `datasets` loads, and only its texts change."""
+"""Every kind of source: its rows are those that `datasets` reads, and only their texts change when they are edited."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
+import os
+import re
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from datasets import Dataset, DatasetDict, Value, load_dataset, load_from_disk
+from datasets import Dataset, DatasetDict, Features, List, Value, load_dataset, load_dataset_builder, load_from_disk
 
 from hf_toedit import sample
+from hf_toedit.config import SourceConfig
+from hf_toedit.errors import SourceError, UsageError
+from hf_toedit.runs.source import open_source
 from tests.cli.command import HfToEdit
-from tests.cli.fixtures import load, rows, same, stories
+from tests.cli.fixtures import ODD, load, rows, same, stories
 
 Made = tuple[object, DatasetDict]
 """What the command is given, and what `datasets` itself reads there."""
@@ -25,6 +35,18 @@ Made = tuple[object, DatasetDict]
 def _lines(path: Path, compress: Callable[[bytes], bytes] = bytes) -> Made:
     table = [{"text": text, "n": number, "tags": ["x"]} for number, text in enumerate(stories(4))]
     path.write_bytes(compress("".join(json.dumps(row) + "\n" for row in table).encode()))
+    return path, _read("json", path)
+
+
+def _array(path: Path) -> Made:
+    path.write_text(json.dumps([{"text": text, "n": None} for text in stories(3)], indent=1))
+    return path, _read("json", path)
+
+
+def _zipped(path: Path) -> Made:
+    lines, _ = _lines(path.with_suffix(".jsonl"))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(str(lines), "rows.jsonl")
     return path, _read("json", path)
 
 
@@ -52,6 +74,15 @@ def _glob(folder: Path) -> Made:
     return folder / "*.parquet", _read("parquet", folder / "a.parquet", folder / "b.parquet")
 
 
+def _configured(folder: Path) -> Made:
+    folder.mkdir()
+    configs = "{config_name: rows, data_files: rows.csv, sep: ';', default: true}, {config_name: b, data_files: b.csv}"
+    (folder / "README.md").write_text(f"---\nconfigs: [{configs}]\n---\n")
+    for name in ("rows.csv", "b.csv"):
+        (folder / name).write_text(f"text;n\n{name};1\n")
+    return folder, load_dataset(str(folder), "rows", cache_dir=f"{folder}.cache")
+
+
 def _folder(folder: Path) -> Made:
     for split, count in (("train", 3), ("test", 2)):
         rows(stories(count)).to_parquet(folder / f"data/{split}-00000-of-00001.parquet")
@@ -74,6 +105,11 @@ def _categories(path: Path) -> Made:
     return path, _read("parquet", path)
 
 
+def _every_column(path: Path) -> Made:
+    rows([*stories(3), *ODD]).to_parquet(path)
+    return path, _read("parquet", path)
+
+
 def _sample(folder: Path) -> Made:
     return "sample", _read("parquet", Path(shutil.copy(sample.path(), folder)))
 
@@ -86,6 +122,10 @@ KINDS: dict[str, Callable[[Path], Made]] = {
     "jsonl": lambda folder: _lines(folder / "a.jsonl"),
     "jsonl.gz": lambda folder: _lines(folder / "a.jsonl.gz", gzip.compress),
     "jsonl.zst": lambda folder: _lines(folder / "a.jsonl.zst", zstandard.compress),
+    "jsonl.bz2": lambda folder: _lines(folder / "a.jsonl.bz2", bz2.compress),
+    "jsonl.xz": lambda folder: _lines(folder / "a.jsonl.xz", lzma.compress),
+    "zip": lambda folder: _zipped(folder / "a.zip"),
+    "json array": lambda folder: _array(folder / "a.json"),
     "csv": lambda folder: _table(folder / "a.csv", ","),
     "tsv": lambda folder: _table(folder / "a.tsv", "\t"),
     "tsv.gz": lambda folder: _compressed_table(folder / "a.tsv"),
@@ -94,6 +134,8 @@ KINDS: dict[str, Callable[[Path], Made]] = {
     "folder": lambda folder: _folder(folder / "f"),
     "save_to_disk": lambda folder: _saved(folder / "f"),
     "save_to_disk splits": lambda folder: _saved_splits(folder / "f"),
+    "every kind of column": lambda folder: _every_column(folder / "a.parquet"),
+    "folder with configs": lambda folder: _configured(folder / "f"),
     "dictionary-encoded": lambda folder: _categories(folder / "a.parquet"),
     "sample": _sample,
 }
@@ -115,7 +157,149 @@ def check_only_texts_changed(source: DatasetDict, run: Path) -> None:
     assert any(log["num_changed"] for rows in edited.values() for log in rows["toedit"])
 
 
+def read(source: object, split: str = "train", **options: Any) -> Dataset:
+    """The rows of a split as this tool reads them."""
+    opened = open_source(SourceConfig(str(source), **options))
+    tables = list(opened.tables(split))
+    assert all(table.schema.equals(opened.features.arrow_schema, check_metadata=True) for table in tables)
+    return Dataset(pa.concat_tables(tables))
+
+
 @pytest.mark.parametrize("kind", KINDS)
+def test_rows_and_features_are_those_of_datasets(kind: str, tmp_path: Path) -> None:
+    named, source = KINDS[kind](tmp_path)
+    opened = open_source(SourceConfig(str(named)))
+    assert list(opened.splits) == list(source)
+    assert all(same(read(named, split), source[split]) for split in source)
+    assert open_source(SourceConfig(str(named))) == opened
+
+
+def test_a_source_is_pinned_by_its_files(tmp_path: Path) -> None:
+    path, _ = _lines(tmp_path / "a.jsonl")
+    before = open_source(SourceConfig(str(path)))
+    os.utime(str(path), ns=(0, 0))
+    after = open_source(SourceConfig(str(path)))
+    assert before.revision != after.revision
+    assert (after.reading.root, *after.splits["train"][0]) == (str(tmp_path), "a.jsonl", os.stat(str(path)).st_size, 0)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl"])
+def test_any_address_that_fsspec_knows(name: str, tmp_path: Path) -> None:
+    path, source = (_every_column if name == "a.parquet" else _lines)(tmp_path / name)
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file(f"/rows/{name}", Path(str(path)).read_bytes())
+    for address in (f"memory://rows/{name}", f"memory://rows/*{name[1:]}", f"file://{path}"):
+        opened = open_source(SourceConfig(address))
+        assert same(read(address), source["train"])
+    opened = open_source(SourceConfig(f"memory://rows/{name}"))
+    memory.pipe_file(f"/rows/{name}", b"other")
+    with pytest.raises(SourceError, match="has changed"):
+        list(opened.tables("train"))
+    with pytest.raises(SourceError, match="cannot find"):
+        open_source(SourceConfig(f"memory://rows/{name}.gone"))
+
+
+@pytest.mark.parametrize(
+    "names", [("{}", "more/{}"), ("train-{}", "test_{}", ".hidden/train-{}"), ("data/dev-{}-of-09999",)]
+)
+def test_splits_of_a_folder_of_many_files(names: tuple[str, ...], tmp_path: Path) -> None:
+    folder = tmp_path / "f"
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        for index in range(1001):
+            (folder / f"{name.format(f'{index:05}')}.txt").write_text(f"{index}")
+    builder = load_dataset_builder(str(folder), cache_dir=str(tmp_path / "cache"))
+    opened = open_source(SourceConfig(str(folder)))
+    assert {
+        split: [str(Path(opened.reading.root or "") / file.path) for file in files]
+        for split, files in opened.splits.items()
+    } == builder.config.data_files
+
+
+def test_what_has_no_rows_beside_what_has(tmp_path: Path) -> None:
+    nothing = {"text": []}
+    folder = tmp_path / "f"
+    Dataset.from_dict(nothing, features=Features({"text": Value("string")})).to_parquet(folder / "test.parquet")
+    Dataset.from_dict({"text": ["a", "b"]}).to_parquet(folder / "train.parquet")
+    assert list(open_source(SourceConfig(str(folder))).splits) == ["train"]
+    with pytest.raises(SourceError, match="has no rows"):
+        open_source(SourceConfig(str(folder), split="test"))
+    for name, content in (("0.jsonl", b""), ("1.jsonl.gz", gzip.compress(b"")), ("2.jsonl", b'{"text": "a"}\n')):
+        (tmp_path / name).write_bytes(content)
+    assert read(tmp_path / "*.jsonl*")["text"] == ["a"]
+    for name, content in (
+        ("0.csv", b""),
+        ("1.csv.gz", gzip.compress(b"")),
+        ("2.csv", b"text\n"),
+        ("3.csv", b"text\na"),
+    ):
+        (tmp_path / name).write_bytes(content)
+    assert read(tmp_path / "*.csv*")["text"] == ["a"]
+
+
+def test_columns_that_begin_with_nulls_are_looked_up_further_on(tmp_path: Path) -> None:
+    for split, names in {"train": [None, None], "test": [None, "x"]}.items():
+        for index, name in enumerate(names):
+            row = {"text": "a", "name": name, "meta": {"names": [name] if name else []}}
+            (tmp_path / f"{split}-{index}.jsonl").write_text(json.dumps(row))
+    opened = open_source(SourceConfig(str(tmp_path)))
+    string = Value("string")
+    assert opened.features == {"text": string, "name": string, "meta": {"names": List(string)}}
+    assert read(tmp_path, "test")["name"] == [None, "x"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "expected"),
+    [
+        ({"split": "tran"}, SourceError, "has no split 'tran'. Did you mean 'train'?"),
+        ({"config_name": "nope"}, SourceError, "nope"),
+        ({"revision": "main"}, UsageError, "is local and has no revisions"),
+    ],
+)
+def test_what_a_folder_does_not_have(options: dict[str, str], error: type, expected: str, tmp_path: Path) -> None:
+    folder, _ = _configured(tmp_path / "f")
+    with pytest.raises(error, match=re.escape(expected)):
+        open_source(SourceConfig(str(folder), **{"config_name": "rows", **options}))
+
+
+def test_configurations_have_to_be_chosen(tmp_path: Path) -> None:
+    folder, _ = _configured(tmp_path / "f")
+    readme = folder / "README.md"
+    readme.write_text(readme.read_text().replace(", default: true", ""))
+    with pytest.raises(UsageError, match="several configurations. Name one with --config-name: rows, b"):
+        open_source(SourceConfig(str(folder)))
+    assert read(folder, config_name="b")["text;n"] == ["b.csv;1"]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ((), "holds no dataset"),
+        (("a.docx",), "holds no dataset"),
+        (("a.png",), "imagefolder"),
+        (("f.py",), "scripts are no longer supported"),
+    ],
+)
+def test_a_folder_without_rows_to_read(names: tuple[str, ...], expected: str, tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    for name in names:
+        (tmp_path / "f" / name).write_bytes(b"x")
+    with pytest.raises(SourceError, match=expected):
+        open_source(SourceConfig(str(tmp_path / "f")))
+
+
+def test_splits_with_different_columns(tmp_path: Path) -> None:
+    for split, column in (("train", "text"), ("test", "body")):
+        Dataset.from_dict({column: ["a"]}).to_parquet(tmp_path / f"{split}.parquet")
+    with pytest.raises(SourceError, match="'train' and 'test' .* have different columns. .* --split"):
+        open_source(SourceConfig(str(tmp_path)))
+    assert list(open_source(SourceConfig(str(tmp_path), split="test")).features) == ["body"]
+
+
+EDITED = ("jsonl.zst", "tsv", "glob", "folder", "save_to_disk splits", "dictionary-encoded", "sample")
+
+
+@pytest.mark.parametrize("kind", EDITED)
 def test_only_the_text_of_a_source_changes(kind: str, hf_toedit: HfToEdit, tmp_path: Path) -> None:
     named, source = KINDS[kind](tmp_path)
     limit = 9 if kind == "sample" else 100

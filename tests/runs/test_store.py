@@ -51,21 +51,27 @@ def test_layout_and_plan(two_splits: Path, hf_toedit: HfToEdit, tmp_path: Path) 
     plan = json.loads((run / "toedit/plan.json").read_text())
     assert plan["version"] == __version__
     assert plan["source"] == {
-        "source": str(two_splits), "config_name": None, "split": None, "revision": None, "text_column": "text",
-        "limit": None,
+        "source": str(two_splits), "config_name": None, "split": None, "revision": None, "text_columns": ["text"],
+        "context_columns": [], "messages_column": None, "roles": ["assistant"], "limit": None,
     }  # fmt: skip
     assert plan["prior"]["prior"] == str(shared("models/stories260K"))
     assert len(plan["source_revision"]) == len(plan["prior_revision"]) == 40
     chosen = {"threshold": 0.9, "temperature": 4.0, "top_k": 8, "seed": 7, "protect": ["numbers"]}
     assert plan["edit"].items() >= chosen.items()
     assert plan["run"] == {"generations": 2, "edit_log_column": "toedit"}
-    assert plan["features"] == json.loads(json.dumps(FEATURES.to_dict()))
-    assert plan["shards"] == [
-        {"split": "train", "index": 0, "count": 1, "num_rows": 5},
-        {"split": "test", "index": 0, "count": 1, "num_rows": 3},
+    reading = plan["reading"]
+    assert reading["features"] == json.loads(json.dumps(FEATURES.to_dict()))
+    assert (reading["format"], reading["root"]) == ("arrow", str(two_splits))
+    arrow = [two_splits / split / "data-00000-of-00001.arrow" for split in ("train", "test")]
+    assert plan["files"] == [
+        [str(file.relative_to(two_splits)), file.stat().st_size, file.stat().st_mtime_ns] for file in arrow
+    ]
+    assert [(shard["split"], shard["count"], shard["pieces"]) for shard in plan["shards"]] == [
+        ("train", 1, [[0, 0, None]]),
+        ("test", 1, [[1, 0, None]]),
     ]
     facts = {name: plan[name] for name in plan.keys() - {"format", "version", "hash"}}
-    del facts["prior"]["device"]
+    del facts["prior"]["device"], facts["reading"]["root"]
     assert plan["hash"] == content_hash(facts)
 
 
@@ -80,7 +86,7 @@ def test_statistics_are_those_of_the_rows(run: Path) -> None:
         for figure in ("num_tokens", "num_selected", "num_changed", "num_dropped"):
             assert stats[figure] == sum(log[figure] for log in logs), figure
         assert stats["num_rows"] == len(written)
-        assert stats["num_rows_skipped"] == {"empty": 1, "null": 1}
+        assert stats["num_skipped"] == {"empty": 1, "null": 1}
         assert stats["num_rows_changed"] == sum(log["num_changed"] > 0 for log in logs)
         assert sum(stats["probability_histogram"]) == stats["num_scored"]
         scored = [(log["nll"], log["num_tokens"]) for log in logs if log["nll"] is not None]
