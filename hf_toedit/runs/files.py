@@ -21,15 +21,22 @@ _HASH_BLOCK = 2**20
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path whose file is synced and renamed to `path` if all goes well, and removed if not."""
+def whole_file(path: Path, synced: bool = True) -> Iterator[Path]:
+    """A temporary path whose file is synced and renamed to `path` if all goes well, and removed if not.
+
+    The folder is not synced: a name that a power failure takes back leaves work to be done again, and nothing half.
+
+    Args:
+        path: of the file.
+        synced: wait until its content is on the disk; not needed where it tells by itself whether it is whole.
+    """
     temporary = path.parent / f".{path.name}.{os.getpid()}@{platform.node()}.{uuid.uuid4().hex}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        sync(temporary)
+        if synced:
+            sync(temporary)
         os.replace(temporary, path)
-        sync(path.parent)
     except OSError as error:
         raise RunError(f"cannot write {path}: {_reason(error)}") from error
     finally:
@@ -79,7 +86,7 @@ def _reason(error: OSError) -> str:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+    """Wait until a file is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -151,7 +151,8 @@ class Monitor:
         self._written = now
         state = Process(platform.node(), os.getpid(), now, self._speed.per_second(), tuple(self._running.values()))
         with suppress(RunError):  # a run does not fail because it cannot tell of itself
-            self._folder.write_text(self._path.relative_to(self._folder.root), json.dumps(asdict(state)) + "\n")
+            path = self._path.relative_to(self._folder.root)
+            self._folder.write_text(path, json.dumps(asdict(state)) + "\n", synced=False)
 
     def __enter__(self) -> Monitor:
         """Take away what dead processes left."""

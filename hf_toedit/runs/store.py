@@ -177,7 +177,8 @@ class RunFolder:
                 "stats": stats.to_json(),
             }
             statistics = self.stats_path(generation, shard).relative_to(self.root)
-            self.write_text(statistics, json.dumps({"hash": content_hash(record), **record}, indent=2) + "\n")
+            text = json.dumps({"hash": content_hash(record), **record}, indent=2) + "\n"
+            self.write_text(statistics, text, synced=False)
         return stats
 
     def write_rows(self, path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
@@ -196,13 +197,13 @@ class RunFolder:
                 num_rows += len(table)
         return num_rows
 
-    def write_text(self, path: str | Path, text: str) -> None:
-        """Write a small text file whole or not at all; `path` is relative to the folder.
+    def write_text(self, path: str | Path, text: str, synced: bool = True) -> None:
+        """Write a small text file whole or not at all; `path` is relative to the folder, `synced` as of `whole_file`.
 
         Raises:
             RunError: it cannot be written.
         """
-        with whole_file(self.root / path) as temporary:
+        with whole_file(self.root / path, synced) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 
