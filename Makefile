@@ -28,8 +28,9 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)  ## tokens/s of the floor, the editor and the whole command, interleaved
+bench: $(STAMP)  ## speed against the floor, then how runs scale; ARGS=--large for 10 GB and 10,000 shards
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/scaling.py $(ARGS)
 
 docs: $(STAMP)  ## write the help of every command into the README
 	HF_TOEDIT_WRITE_README=1 $(BIN)/python -m pytest tests/test_readme.py

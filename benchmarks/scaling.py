@@ -1,0 +1,249 @@
+"""How a run scales: memory with the size of the source, time with the number of shards, files and workers.
+
+Every figure is of the real command in processes of its own, on sources made for it in a temporary folder. See
+benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset, Features, Value, disable_progress_bars
+
+from hf_toedit import sample
+from hf_toedit.runs.store import PLAN, RunFolder
+
+ROW_BYTES = 10**6 * 10 // 3
+"""A row of the memory sources: a short text and an image of 3.3 MB, so that ten rows are 33 MB."""
+
+GROUP_ROWS = 100
+"""Rows of a row group: 333 MB, as `datasets` writes images. pyarrow makes one page of it, and reads it whole."""
+
+POLL_S = 0.05
+MB = 10**6
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A command that ran: seconds, and peak resident memory of itself and of its largest worker, in MB."""
+
+    seconds: float
+    command_mb: float
+    worker_mb: float
+
+
+def command(*arguments: str | int | Path, threads: int | None = 1) -> Measured:
+    """Run `hf-toedit`; where it is told so, on one thread, so that what others do to threads is not measured."""
+    run = [sys.executable, "-m", "hf_toedit", *map(str, arguments)]
+    environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+    began = time.perf_counter()
+    process = subprocess.Popen(run, env=environment, stdout=subprocess.DEVNULL)
+    own = worker = 0.0
+    while process.poll() is None:
+        with suppress(OSError):
+            own = max(own, peak_mb(process.pid))
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            worker = max([worker, *map(peak_mb, children)])
+        time.sleep(POLL_S)
+    seconds = time.perf_counter() - began
+    if process.returncode:
+        raise SystemExit(f"{' '.join(run)} ended with code {process.returncode}")
+    return Measured(seconds, own, worker)
+
+
+def peak_mb(pid: int | str) -> float:
+    """Peak resident memory of a process so far; 0 where it has just ended."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((int(line.split()[1]) * 1024 / MB for line in lines if line.startswith("VmHWM")), 0.0)
+
+
+def heavy_tables(num_bytes: float) -> Iterator[pa.Table]:
+    """Rows of little text and much that cannot be compressed, a row group at a time."""
+    random = np.random.default_rng(0)
+    num_rows = int(num_bytes / ROW_BYTES)
+    for start in range(0, num_rows, GROUP_ROWS):
+        rows = range(start, min(start + GROUP_ROWS, num_rows))
+        texts = [f"Row {row} tells of a cat that sat on a mat, and of a dog that ran after it." for row in rows]
+        yield pa.table({"text": texts, "image": [random.bytes(ROW_BYTES) for _ in rows]})
+
+
+def write_parquet(path: Path, num_bytes: float) -> None:
+    schema = pa.schema({"text": pa.string(), "image": pa.binary()})
+    with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False) as writer:
+        for table in heavy_tables(num_bytes):
+            writer.write_table(table, row_group_size=GROUP_ROWS)
+
+
+def write_saved(path: Path, num_bytes: float) -> None:
+    def rows() -> Iterator[dict[str, object]]:
+        for table in heavy_tables(num_bytes):
+            yield from table.to_pylist()
+
+    disable_progress_bars()
+    features = Features({"text": Value("string"), "image": Value("binary")})
+    with tempfile.TemporaryDirectory(dir=path.parent) as cache:
+        Dataset.from_generator(rows, features=features, cache_dir=cache, writer_batch_size=10).save_to_disk(path)
+
+
+def write_jsonl(path: Path, num_bytes: float) -> None:
+    """Rows of the same weight, of hexadecimal digits; JSON knows no bytes."""
+    with path.open("w") as stream:
+        for table in heavy_tables(num_bytes):
+            for row in table.to_pylist():
+                stream.write(json.dumps({"text": row["text"], "image": row["image"][: ROW_BYTES // 2].hex()}) + "\n")
+
+
+def measure_memory(folder: Path, gigabytes: list[float]) -> dict[str, dict[str, float]]:
+    """Peak memory by source, and how much that is over what the prior needs for a source of one row."""
+    sources = {f"Parquet {size:g} GB": (write_parquet, size, "heavy.parquet") for size in gigabytes}
+    sources |= {"save_to_disk 1 GB": (write_saved, 1, "saved"), "JSON lines 1 GB": (write_jsonl, 1, "heavy.jsonl")}
+    table: dict[str, dict[str, float]] = {}
+    for name, (write, size, file) in {"one row": (write_parquet, ROW_BYTES / 1e9, "one.parquet"), **sources}.items():
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            write(Path(scratch, file), size * 1e9)
+            peak = command("edit", Path(scratch, file), "-o", Path(scratch, "run"), "--quiet")
+        prior_mb = table["one row"]["worker_mb"] if table else peak.worker_mb
+        table[name] = asdict(peak) | {"over_prior_mb": peak.worker_mb - prior_mb}
+    return table
+
+
+def work_seconds(run: Path) -> float:
+    """What the prior and the editor took of a run, as its statistics have it."""
+    records = (json.loads(path.read_text()) for path in (run / "toedit" / "stats").rglob("*.json"))
+    return sum(sum(record["stats"]["seconds"].values()) for record in records)
+
+
+def tiny_files(folder: Path, count: int, ending: str) -> Path:
+    """So many files of one short row each."""
+    folder.mkdir()
+    text = "The cat sat on the mat."
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"text": [text]}), sink)
+    parquet, line = sink.getvalue().to_pybytes(), json.dumps({"text": text}).encode()
+    content = parquet if ending == ".parquet" else line
+    for number in range(count):
+        (folder / f"{number:06d}{ending}").write_bytes(content)
+    return folder
+
+
+def measure_shards(folder: Path, count: int, rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Time a shard beyond the work on it and beyond start-up, where each shard is one short row; by round."""
+    rows = folder / "rows.parquet"
+    pq.write_table(pa.table({"text": [f"Row {row:06d} is short." for row in range(count)]}), rows)
+    sources = {"rows of one Parquet file": rows, "JSON lines files": tiny_files(folder / "jsonl", count, ".jsonl")}
+    names = ("plan_seconds", "run_seconds", "startup_seconds", "work_seconds", "overhead_ms")
+    table: dict[str, dict[str, list[float]]] = {source: {name: [] for name in names} for source in sources}
+    for _ in range(rounds):
+        for name, source in sources.items():
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                one, run = Path(scratch, "one"), Path(scratch, "run")
+                command("plan", source, "-o", one, "--limit", "1", "--quiet")
+                startup = command("run", one, "--quiet").seconds - work_seconds(one)
+                planned = command("plan", source, "-o", run, "--num-shards", count, "--quiet").seconds
+                whole = command("run", run, "--quiet").seconds
+                assert len(RunFolder(run).plan().shards) == count
+                work = work_seconds(run)
+            figures = (planned, whole, startup, work, 1000 * (whole - startup - work) / count)
+            for figure, value in zip(names, figures, strict=True):
+                table[name][figure].append(value)
+    return table
+
+
+def measure_workers(folder: Path, rounds: int) -> dict[str, list[float]]:
+    """Seconds of a run with one worker, which uses all cores, and with two, which share them; by round."""
+    source = folder / "sample.parquet"
+    texts = pq.read_table(sample.path()).select(["text"])
+    pq.write_table(pa.concat_tables([texts] * 2), source)
+    seconds: dict[str, list[float]] = {"1": [], "2": []}
+    for number in range(rounds):
+        for workers in sorted(seconds, reverse=number % 2 == 1):
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                command("plan", source, "-o", scratch, "--num-shards", 16, "--quiet")
+                took = command("run", scratch, "--workers", workers, "--quiet", threads=None).seconds
+            seconds[workers].append(took)
+    return seconds
+
+
+def measure_planning(folder: Path, count: int) -> dict[str, dict[str, float]]:
+    """Time to plan many files, size of the plan, and time to read it again and to tell the state of its run."""
+    table = {}
+    for ending in (".parquet", ".jsonl"):
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            source, run = tiny_files(Path(scratch, "files"), count, ending), Path(scratch, "run")
+            planned = command("plan", source, "-o", run, "--quiet").seconds
+            began = time.perf_counter()
+            RunFolder(run).plan()
+            loaded = time.perf_counter() - began
+            table[ending] = {
+                "plan_seconds": planned,
+                "plan_mb": (run / PLAN).stat().st_size / MB,
+                "load_seconds": loaded,
+                "status_seconds": command("status", run, "--json").seconds,
+            }
+    return table
+
+
+def show(facts: dict[str, Any]) -> None:
+    """Print what was measured: medians where there are rounds, the overhead and the ratio with their range."""
+    print("peak memory in MB: of the command, of its worker, of these over the prior")
+    for name, row in facts["memory"].items():
+        print(f"{name:26} {row['command_mb']:8,.0f} {row['worker_mb']:8,.0f} {row['over_prior_mb']:8,.0f}")
+    print(f"\n{facts['num_shards']:,} shards")
+    for name, row in facts["shards"].items():
+        plan, run, work = (statistics.median(row[f"{stage}_seconds"]) for stage in ("plan", "run", "work"))
+        print(f"{name:26} plan {plan:.1f} s, run {run:.1f} s, work in it {work:.1f} s")
+        print(f"{'':26} overhead a shard {median_and_range(row['overhead_ms'])} ms")
+    ratios = [one / two for one, two in zip(facts["workers"]["1"], facts["workers"]["2"], strict=True)]
+    print(f"\nspeed of 2 workers over that of 1: {median_and_range(ratios)}")
+    print(f"\n{facts['num_files']:,} files")
+    for name, row in facts["planning"].items():
+        size, plan, load = row["plan_mb"], row["plan_seconds"], row["load_seconds"]
+        print(f"{name:26} plan {plan:.1f} s, {size:.1f} MB; read {load:.1f} s, status {row['status_seconds']:.1f} s")
+
+
+def median_and_range(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--large", action="store_true", help="10 GB, 10,000 shards, 100,000 files; half an hour")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "latest-scaling.json")
+    options = parser.parse_args()
+    num_shards, num_files = (10_000, 100_000) if options.large else (300, 10_000)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        facts: dict[str, Any] = {
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+            "num_shards": num_shards,
+            "num_files": num_files,
+            "memory": measure_memory(folder, [0.1, 1, 10] if options.large else [0.1, 1]),
+            "shards": measure_shards(folder, num_shards, 1 if options.large else options.rounds),
+            "workers": measure_workers(folder, options.rounds),
+            "planning": measure_planning(folder, num_files),
+        }
+    show(facts)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(facts, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
