@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
-from datasets import Features
 
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.runs.plan import Plan, Shard
@@ -81,5 +80,5 @@ def _run_generation(
             total = EditStats.merged([total, *stats])
         return total
 
-    features = output_features(Features.from_dict(plan.reading.features), texts, log_column)
+    features = output_features(plan.reader.features, texts, log_column)
     return folder.write_shard(plan, generation, shard, features.arrow_schema, fill)
