@@ -86,7 +86,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_undisturbed(hf_toedit: 
         done = hf_toedit("plan", source, "-o", run, *eager(), "--generations", 2, "--num-shards", SHARDS)
         assert done.code == 0, done
     undisturbed, killed = runs
-    assert hf_toedit("run", undisturbed, "--workers", 0).code == 0
+    assert hf_toedit("run", undisturbed).code == 0
 
     workers, parents = _disturb(killed, KILLS, random.Random(3))
     assert (workers + parents, min(workers, parents) > 0) == (KILLS, True)
