@@ -18,6 +18,7 @@ from datasets import Dataset, load_dataset
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import load, parquet, same, stories
 from tests.conftest import shared
+from tests.processes import children, is_alive
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +40,6 @@ def _plan(hf_toedit: HfToEdit, source: Path, run: Path, *options: object) -> Pat
 def _popen(run: Path, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "hf_toedit", "run", str(run), *options]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def _children(process: subprocess.Popen[str]) -> list[int]:
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True).stdout
-    return [int(pid) for pid in listed.split()]
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether a process runs; a dead one that nobody has waited for does not."""
-    try:
-        return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
 
 
 def _until(condition: Any, patience_s: float = 60) -> None:
@@ -105,7 +93,7 @@ def test_a_run_that_is_told_to_stop_does_so_at_once(
     run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 12, "--generations", 400)
     with _popen(run, "--workers", "2") as process:
         _until(lambda: len(parquet(run)) >= 3 and _state(hf_toedit, run)["tokens_per_second"])
-        workers = _children(process)
+        workers = children(process.pid)
         state = _state(hf_toedit, run)
         process.send_signal(ending)
         began = time.monotonic()
@@ -114,7 +102,7 @@ def test_a_run_that_is_told_to_stop_does_so_at_once(
     assert (process.returncode, stdout) == (130, "")
     assert stderr == "Error: stopped. What is done is kept; the same command goes on where it was.\n"
     assert len(workers) == 2
-    assert not any(_is_alive(pid) for pid in workers)
+    assert not any(is_alive(pid) for pid in workers)
     assert len(state["running"]) == 2
     assert not [path for path in run.rglob("*") if ".tmp" in path.name or "progress" in path.name]
     kept = len(parquet(run))
@@ -127,9 +115,9 @@ def test_workers_end_when_their_parent_is_killed(hf_toedit: HfToEdit, source: Pa
     run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 4, "--generations", 100)
     with _popen(run, "--workers", "2") as process:
         _until(lambda: parquet(run))
-        workers = _children(process)
+        workers = children(process.pid)
         process.kill()
-    _until(lambda: not any(_is_alive(pid) for pid in workers), 5)
+    _until(lambda: not any(is_alive(pid) for pid in workers), 5)
     assert _state(hf_toedit, run)["running"] == []
 
 
@@ -140,7 +128,7 @@ def test_a_shard_that_kills_its_workers_is_given_up_after_three_tries(
     with _popen(run) as process:
         for _ in range(3):
             _until(lambda: _state(hf_toedit, run)["running"])
-            os.kill(_children(process)[0], signal.SIGKILL)
+            os.kill(children(process.pid)[0], signal.SIGKILL)
             _until(lambda: not _state(hf_toedit, run)["running"])
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == 1
