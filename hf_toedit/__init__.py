@@ -13,6 +13,7 @@ _EXPORTS = {
     "EditResult": "hf_toedit.editing.result",
     "ToEditor": "hf_toedit.editing.editor",
     "EditStats": "hf_toedit.stats",
+    "Passage": "hf_toedit.editing.passage",
     "PieceTable": "hf_toedit.editing.piece_table",
     "ToEditError": "hf_toedit.errors",
     "ToEditProcessor": "hf_toedit.plugin.processor",

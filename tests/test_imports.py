@@ -18,6 +18,10 @@ LIGHT = {
     "hf_toedit.cli.main": HEAVY,
     "hf_toedit.editing.editor": HEAVY,
     "hf_toedit.runs.store": HEAVY - {"datasets", "pyarrow"},
+    "hf_toedit.runs.planning": HEAVY,
+    "hf_toedit.runs.monitor": HEAVY - {"datasets", "pyarrow"},
+    "hf_toedit.runs.status": HEAVY - {"datasets", "pyarrow"},
+    "hf_toedit.runs.engines.local": HEAVY - {"datasets", "pyarrow"},
     "hf_toedit.runs.source": {"matplotlib", "transformers"},
 }
 REPORT = "; import sys; print(*{name.partition('.')[0] for name in sys.modules})"
@@ -33,7 +37,10 @@ def test_a_light_module_loads_no_heavy_library(module: str) -> None:
     assert _loaded_by(f"import {module}") & LIGHT[module] == set()
 
 
-@pytest.mark.parametrize("args", [["--help"], ["--version"], ["edit", "--help"], ["revert", "--help"]])
+@pytest.mark.parametrize(
+    "args",
+    [["--help"], ["--version"], ["edit", "--help"], ["revert", "--help"], ["run", "--help"], ["status", "--help"]],
+)
 def test_help_loads_no_heavy_library(args: list[str]) -> None:
     code = f"from hf_toedit.cli.main import cli; cli({args}, standalone_mode=False)"
     assert _loaded_by(code) & HEAVY == set()

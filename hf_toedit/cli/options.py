@@ -89,6 +89,9 @@ roles_option = click.option(
     metavar="NAME",
     help="Whose messages are edited.  [default: assistant]",
 )
+trust_remote_code_option = click.option(
+    "--trust-remote-code", is_flag=True, help="Let the prior's repository run its own code here."
+)
 device_option = click.option(
     "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, …"
 )
@@ -125,7 +128,7 @@ def edit_options(command: Command) -> Command:
         click.option("--prior", default="embedded", show_default=True, metavar="NAME",
                      help="`embedded`, a local folder, or a Hub id."),
         click.option("--prior-revision", metavar="REV", help="Branch, tag or commit of a Hub prior."),
-        click.option("--trust-remote-code", is_flag=True, help="Let the prior's repository run its own code here."),
+        trust_remote_code_option,
         click.option("--select", type=click.Choice(SELECT_MODES),
                      help="Which side of the threshold is drawn again.  [default: above]"),
         click.option("--threshold", type=float, metavar="P", help="Probability.  [default: 0.99]"),

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.runs.monitor import Speed
-from hf_toedit.stats import EditStats
+from hf_toedit.stats import EditStats, generation_figures
 
 _CONTEXT = 40
 _JOINERS = "\u200c\u200d\ufe0e\ufe0f"
@@ -26,24 +26,37 @@ def console() -> Console:
 
 
 def generations_table(generations: Sequence[EditStats]) -> Table:
-    """The paper's Table 9 for a run: tokens, selected and changed by generation."""
+    """The paper's Table 9 for a run and, with several generations, their decay and distance from the source."""
+    figures = generation_figures(generations)
+    columns: dict[str, list[str]] = {
+        "gen": [str(entry.generation) for entry in figures],
+        "tokens": [f"{stats.num_tokens:,}" for stats in generations],
+        "selected": [f"{stats.num_selected:,}" for stats in generations],
+        "selected\n%": [f"{stats.selected_rate:.2%}" for stats in generations],
+        "changed": [f"{stats.num_changed:,}" for stats in generations],
+        "changed\n%": [f"{stats.changed_rate:.2%}" for stats in generations],
+    }
+    if any(stats.num_dropped for stats in generations):
+        columns["dropped"] = [f"{stats.num_dropped:,}" for stats in generations]
+    if len(generations) > 1:
+        columns["eta"] = ["" if entry.eta is None else f"{entry.eta:.3f}" for entry in figures]
+        columns["chars\nstanding"] = [_percent(entry.characters_standing) for entry in figures]
+        columns["tokens\nstanding"] = [_percent(entry.tokens_standing) for entry in figures]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("generation", "tokens", "selected", "selected %", "changed", "changed %"):
+    for heading in columns:
         table.add_column(heading, justify="right")
-    drops = any(stats.num_dropped for stats in generations)
-    if drops:
-        table.add_column("dropped", justify="right")
-    for number, stats in enumerate(generations, start=1):
-        cells = [
-            str(number),
-            f"{stats.num_tokens:,}",
-            f"{stats.num_selected:,}",
-            f"{stats.selected_rate:.2%}",
-            f"{stats.num_changed:,}",
-            f"{stats.changed_rate:.2%}",
-        ]
-        table.add_row(*cells, *([f"{stats.num_dropped:,}"] if drops else []))
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
     return table
+
+
+def counted(number: int, what: str) -> str:
+    """`1 shard`, `2,000 shards`."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.2%}"
 
 
 def diff_line(table: PieceTable, max_places: int, colour: bool) -> Text:

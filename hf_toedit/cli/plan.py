@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -216,17 +217,22 @@ def _facts(plan: Plan) -> dict[str, Any]:
 
 
 def _told(plan: Plan) -> str:
-    rows = "rows not counted" if plan.num_rows is None else f"{plan.num_rows:,} rows"
+    from hf_toedit.cli.output import counted
+
+    rows = "rows not counted" if plan.num_rows is None else counted(plan.num_rows, "row")
     return (
-        f"{len(plan.shards):,} shards: {rows}, about {plan.num_bytes / 1e6:,.1f} MB of text "
-        f"in {len(plan.files):,} files"
+        f"{counted(len(plan.shards), 'shard')}: {rows}, about {plan.num_bytes / 1e6:,.1f} MB of text "
+        f"in {counted(len(plan.files), 'file')}"
     )
 
 
 def _told_estimate(figures: Estimate) -> str:
+    from hf_toedit.cli.output import counted
+
+    time = timedelta(seconds=round(figures.hours * 3600))
     cost = "" if figures.cost is None else f", cost {figures.cost:,.2f}"
     return (
-        f"about {figures.num_tokens:,} tokens a generation, {figures.tokens_per_second:,.0f} tokens/s on one device "
-        f"(measured on {figures.sampled_tokens:,}): {figures.hours:,.2f} hours for "
-        f"{figures.generations} generation{'s' if figures.generations > 1 else ''}{cost}"
+        f"about {figures.num_rows:,} rows and {figures.num_tokens:,} tokens, "
+        f"{figures.tokens_per_second:,.0f} tokens/s on one device (measured on {figures.sampled_tokens:,} tokens)\n"
+        f"{counted(figures.generations, 'generation')}: about {time} on one device{cost}"
     )

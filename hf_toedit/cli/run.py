@@ -22,6 +22,7 @@ from hf_toedit.cli.options import (
     quiet_transformers,
     together,
     token_budget_option,
+    trust_remote_code_option,
 )
 from hf_toedit.config import EditConfig, PriorConfig
 from hf_toedit.errors import Interrupted, RunError, UsageError
@@ -53,6 +54,7 @@ def work_options(command: Command) -> Command:
 @work_options
 @device_option
 @token_budget_option
+@trust_remote_code_option
 @config_option
 @json_option
 @quiet_option
@@ -72,6 +74,11 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     folder = RunFolder(run)
     plan = folder.plan()
     folder.check()
+    if plan.prior.trust_remote_code and not options["trust_remote_code"]:
+        raise UsageError(
+            f"the plan's prior {plan.prior.prior!r} brings its own Python code. A plan may come from anyone: if you "
+            f"trust that code, say --trust-remote-code here as well."
+        )
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
     indices = waiting(plan, folder, shard_group)

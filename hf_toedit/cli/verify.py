@@ -25,7 +25,7 @@ def verify(run: str, no_source: bool, as_json: bool, quiet: bool) -> None:
     the rows.
     """
     quiet_libraries(show_progress=False, quiet=quiet or as_json)
-    from hf_toedit.cli.output import printable, shard_progress
+    from hf_toedit.cli.output import counted, printable, shard_progress
     from hf_toedit.runs.store import RunFolder
     from hf_toedit.runs.verify import verify_run
 
@@ -36,8 +36,9 @@ def verify(run: str, no_source: bool, as_json: bool, quiet: bool) -> None:
     if as_json:
         click.echo(json.dumps({"run": str(folder.root), "ok": not found.problems, **asdict(found)}, indent=2))
     elif not found.problems and not quiet:
-        source = "" if no_source else ", the source among what they were held against"
-        click.echo(f"Sound: {found.num_shards:,} shards, {found.num_rows:,} rows{source}.")
+        held = "one another" if no_source else "their source rows"
+        click.echo(f"Sound: {counted(found.num_rows, 'row')} in {counted(found.num_shards, 'file')} agree with {held}, "
+                   f"the plan and the statistics.")  # fmt: skip
     if found.problems:
         if not as_json:
             for problem in found.problems[:_SHOWN]:

@@ -8,7 +8,7 @@ from typing import Any
 from hf_toedit.runs.monitor import Failure, Running, failures, processes
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.stats import EditStats
+from hf_toedit.stats import EditStats, generation_figures
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Status:
             "tokens_per_second": self.tokens_per_second,
             "seconds_left": self.seconds_left,
             "generations": [
-                {"generation": number, "num_shards": count, **stats.summary()}
-                for number, (count, stats) in enumerate(
-                    zip(self.shards_by_generation, self.generations, strict=True), start=1
+                {"num_shards": count, **stats.summary(), **figures.to_json()}
+                for count, stats, figures in zip(
+                    self.shards_by_generation, self.generations, generation_figures(self.generations), strict=True
                 )
             ],
         }

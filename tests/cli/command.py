@@ -57,7 +57,9 @@ class HfToEdit:
     def __call__(
         self, *args: object, cwd: Path | None = None, kill_when: Callable[[], object] | None = None
     ) -> Finished:
-        """Run a command to its end, or kill it on the way."""
+        """Run a command to its end, or kill it on the way; without workers, unless some are asked for."""
+        if args[0] in ("edit", "run") and "--workers" not in args:
+            args = (*args, "--workers", 0)
         job = {"args": [str(arg) for arg in args], "cwd": str(cwd or self.home), "files": str(self.home / "stream")}
         pid = self._ask(job)
         if kill_when is not None:
@@ -71,8 +73,7 @@ class HfToEdit:
 
     def edit(self, source: object, run: Path, *options: object, **how: Any) -> Path:
         """Edit with the small prior, eagerly enough that short texts change."""
-        workers = () if "--workers" in options else ("--workers", 0)  # in this process: the quickest for little text
-        done = self("edit", source, "-o", run, *eager(), "--quiet", *workers, *options, **how)
+        done = self("edit", source, "-o", run, *eager(), "--quiet", *options, **how)
         assert (done.code, done.stdout, done.stderr) == (0, "", ""), done
         return run
 

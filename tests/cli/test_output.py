@@ -57,8 +57,9 @@ class TestEdit:
         done = hf_toedit("edit", hostile, "-o", tmp_path / "run", *eager(), "--generations", 2)
         _assert_tame(done)
         lines = [line.split() for line in done.stdout.splitlines()]
-        assert lines[0][:3] == ["generation", "tokens", "selected"]
-        assert [line[0] for line in lines[1:3]] == ["1", "2"]
+        assert lines[1][:3] == ["gen", "tokens", "selected"]
+        assert [line[0] for line in lines[2:4]] == ["1", "2"]
+        assert (lines[0], len(lines[3])) == (["selected", "changed", "chars", "tokens"], 9)
         assert re.search(r"\[-.*?-\]\{\+.*?\+\}", done.stdout)
         assert "Texts passed through unread: 2 (1 empty, 1 null)" in done.stdout
         assert done.stdout.endswith(f"Run folder: {tmp_path / 'run'}\n")

@@ -18,14 +18,10 @@ from hf_toedit.runs.store import RunFolder
 from hf_toedit.stats import EditStats
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import parquet, stories
+from tests.processes import children
 
 KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "30"))
 SHARDS = 24
-
-
-def _workers(parent: int) -> list[int]:
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True).stdout
-    return [int(pid) for pid in listed.split()]
 
 
 def _kill(pid: int) -> bool:
@@ -65,7 +61,7 @@ def _disturb(run: Path, kills: int, chance: random.Random) -> tuple[int, int]:
         with _running(run) as process:
             while process.poll() is None and sum(killed) < kills:
                 _wait(run, process, chance)
-                workers = _workers(process.pid)
+                workers = children(process.pid)
                 if workers and chance.random() < 0.6:
                     killed[0] += _kill(chance.choice(workers))
                 elif process.poll() is None:
@@ -86,7 +82,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_undisturbed(hf_toedit: 
         done = hf_toedit("plan", source, "-o", run, *eager(), "--generations", 2, "--num-shards", SHARDS)
         assert done.code == 0, done
     undisturbed, killed = runs
-    assert hf_toedit("run", undisturbed, "--workers", 0).code == 0
+    assert hf_toedit("run", undisturbed).code == 0
 
     workers, parents = _disturb(killed, KILLS, random.Random(3))
     assert (workers + parents, min(workers, parents) > 0) == (KILLS, True)

@@ -184,7 +184,10 @@ def test_a_killed_run_is_finished_by_the_same_command(hf_toedit: HfToEdit, tmp_p
         def amid(begun: str = begun) -> bool:
             return (killed / begun).exists() and not time.sleep(moments.uniform(0, took / 16))
 
-        assert hf_toedit("edit", source, "-o", killed, *eager(), *options, kill_when=amid).code == -signal.SIGKILL
+        assert (
+            hf_toedit("edit", source, "-o", killed, *eager(), *options, "--workers", 1, kill_when=amid).code
+            == -signal.SIGKILL
+        )
     hf_toedit.edit(source, killed, *options)
     assert parquet(killed) == parquet(whole)
     assert _files(killed) == _files(whole)

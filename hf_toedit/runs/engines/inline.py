@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from hf_toedit.config import EditConfig, PriorConfig
 from hf_toedit.errors import PriorError, RunError
@@ -14,26 +16,28 @@ from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.stats import EditStats
 
+if TYPE_CHECKING:
+    from hf_toedit.editing.editor import ToEditor
+
 
 class InlineEngine:
     """Edits shards in this process, one after the other; see `Engine`."""
 
     def __init__(self, prior: PriorConfig, edit: EditConfig, token_budget: int | None = None) -> None:
-        """Load the prior.
+        """Nothing is loaded yet.
 
         Args:
             prior: its settings.
             edit: how tokens are edited.
             token_budget: tokens a forward pass at most.
         """
-        from hf_toedit.editing.editor import ToEditor
-
-        self._ready, loaded = ReadyPrior.load(prior, token_budget)
-        self._editor = ToEditor(loaded, edit)
+        self._prior = prior
+        self._edit = edit
+        self._token_budget = token_budget
 
     def ready(self) -> ReadyPrior:
-        """What was loaded."""
-        return self._ready
+        """Load the prior; see `Engine.ready`."""
+        return self._loaded[0]
 
     def run(self, plan: Plan, folder: RunFolder, indices: Iterable[int], monitor: Monitor) -> None:
         """Edit shards; see `Engine.run`."""
@@ -42,19 +46,27 @@ class InlineEngine:
         def progress(generation: int, stats: EditStats) -> None:
             monitor.rows(0, generation, {name: getattr(stats, name) for name in COUNTS})
 
-        self._ready.check(plan)
+        ready, editor = self._loaded
+        ready.check(plan)
         waiting = Queue(plan, indices)
         while waiting:
             index = waiting.take()
             monitor.began(0, index)
             try:
-                run_shard(plan, index, self._editor, folder, progress)
+                run_shard(plan, index, editor, folder, progress)
             except (RunError, PriorError):
                 raise
             except Exception as error:
                 waiting.give_back(index, 0, monitor, reason(error))
             else:
                 monitor.done(0)
+
+    @cached_property
+    def _loaded(self) -> tuple[ReadyPrior, ToEditor]:
+        from hf_toedit.editing.editor import ToEditor
+
+        ready, prior = ReadyPrior.load(self._prior, self._token_budget)
+        return ready, ToEditor(prior, self._edit)
 
     def __enter__(self) -> InlineEngine:
         """Ready."""

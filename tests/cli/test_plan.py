@@ -1,0 +1,117 @@
+"""`hf-toedit plan`, and `--dry-run`: what would be done, told and written before anything is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from datasets import Dataset
+
+from tests.cli.command import HfToEdit, eager
+from tests.cli.fixtures import load, parquet, same, stories
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six JSON lines files."""
+    folder = tmp_path_factory.mktemp("files")
+    told = stories(60, 1000)
+    for number in range(6):
+        Dataset.from_dict({"text": told[number::6]}).to_json(folder / f"{number}.jsonl")
+    return folder
+
+
+def test_a_plan_is_written_once_and_says_what_it_holds(hf_toedit: HfToEdit, files: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    asked = "plan", files / "*.jsonl", "-o", run, *eager(), "--shard-size", "20kB"
+    facts = hf_toedit(*asked, "--json").json
+    plan = json.loads((run / "toedit/plan.json").read_text())
+    assert [path.name for path in run.rglob("*") if path.is_file()] == ["plan.json"]
+    assert facts["hash"] == plan["hash"]
+    assert (facts["num_files"], facts["num_shards"]) == (6, len(plan["shards"])) == (6, 3)
+    assert facts["num_bytes"] == pytest.approx(sum(len(text) for text in stories(60, 1000)), rel=0.1)
+    assert (plan["prior"]["dtype"], len(plan["prior_revision"])) == ("float32", 40)
+    before = (run / "toedit/plan.json").read_bytes()
+    assert hf_toedit(*asked).stdout.endswith(f"Next: hf-toedit run {run}\n")
+    assert (run / "toedit/plan.json").read_bytes() == before
+    said = hf_toedit.fails(*asked, "--seed", 3)
+    assert "edit.seed: 0, not 3" in said
+    assert f"hf-toedit run {run}" in said
+
+
+def test_plan_and_run_make_what_edit_makes(hf_toedit: HfToEdit, files: Path, tmp_path: Path) -> None:
+    options = "--generations", 2, "--num-shards", 4
+    whole = hf_toedit.edit(files, tmp_path / "whole", *options)
+    assert hf_toedit("plan", files, "-o", tmp_path / "run", *eager(), *options).code == 0
+    done = hf_toedit("run", tmp_path / "run", "--json")
+    assert (done.code, done.json["finished"], done.json["num_done"]) == (0, True, 4)
+    assert [generation["num_tokens"] for generation in done.json["generations"]] == [
+        generation["num_tokens"] for generation in hf_toedit("status", whole, "--json").json["generations"]
+    ]
+    assert parquet(tmp_path / "run") == parquet(whole)
+    assert same(load(tmp_path / "run")["train"], load(whole)["train"])
+
+
+def test_a_run_goes_on_from_another_folder_and_moves(hf_toedit: HfToEdit, files: Path, tmp_path: Path) -> None:
+    """Paths in a plan do not depend on where it is run, and the run folder may be moved."""
+    asked = "plan", "0.jsonl", "-o", tmp_path / "run", *eager(), "--num-shards", 2
+    assert hf_toedit(*asked, cwd=files).code == 0
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert hf_toedit("run", tmp_path / "moved", cwd=tmp_path).code == 0
+    assert hf_toedit("verify", tmp_path / "moved", "--json").json["ok"]
+
+
+@pytest.mark.parametrize("command", ["plan", "edit"])
+def test_a_dry_run_tells_rows_tokens_hours_and_cost(
+    command: str, hf_toedit: HfToEdit, files: Path, tmp_path: Path
+) -> None:
+    asked = command, files, *eager(), "--num-shards", 3, "--generations", 2, "--dry-run"
+    told = hf_toedit(*asked, "--price-per-hour", 36, "--json", cwd=tmp_path).json
+    run = hf_toedit.edit(files, tmp_path / "run", "--generations", 2)
+    [first, _] = hf_toedit("status", run, "--json").json["generations"]
+    assert told["num_rows"] == pytest.approx(60, rel=0.2)
+    assert told["num_tokens"] == pytest.approx(first["num_tokens"], rel=0.1)
+    assert 0 < told["sampled_tokens"] <= first["num_tokens"]
+    assert told["hours"] == pytest.approx(2 * told["num_tokens"] / told["tokens_per_second"] / 3600, rel=1e-6)
+    assert told["cost"] == pytest.approx(36 * told["hours"])
+    shown = hf_toedit(*asked, cwd=tmp_path).stdout
+    assert "tokens/s on one device" in shown
+    assert "2 generations: about 0:00:" in shown
+    assert [path.name for path in tmp_path.iterdir() if "cache" not in path.name] == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--shard-size", "big"), "shard size 'big' is not a size"),
+        (("--shard-size", "0"), "shard size '0' is not a size"),
+        (("--num-shards", 0), "0 is not in the range x>=1"),
+        (("--text-column", "body", "--messages-column", "turns"), "edited alone"),
+        (("--text-column", "text,text"), "to be edited twice"),
+        ((), "Name a run folder with -o"),
+    ],
+)
+def test_what_cannot_be_meant(options: tuple[object, ...], said: str, hf_toedit: HfToEdit, files: Path) -> None:
+    output = ("-o", files / "run") if options else ()
+    assert said in hf_toedit.fails("plan", files / "0.jsonl", *output, *options, code=2)
+    assert not (files / "run").exists()
+
+
+def test_workers_that_are_no_number(hf_toedit: HfToEdit, files: Path, tmp_path: Path) -> None:
+    said = hf_toedit.fails("edit", files, "-o", tmp_path / "run", "--workers", "many", code=2)
+    assert said == "workers 'many' is not a number. Name one, or auto."
+
+
+def test_an_empty_split_beside_a_good_one_has_no_shards(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Dataset.from_dict({"text": stories(2)}).to_parquet(tmp_path / "in" / "train.parquet")
+    Dataset.from_dict({"text": stories(2)}).select([]).to_parquet(tmp_path / "in" / "test.parquet")
+    assert list(load(hf_toedit.edit(tmp_path / "in", tmp_path / "run"))) == ["train"]
+
+
+def test_a_plan_does_not_bring_trust_in_code_with_it(hf_toedit: HfToEdit, files: Path, tmp_path: Path) -> None:
+    assert hf_toedit("plan", files, "-o", tmp_path / "run", *eager(), "--trust-remote-code").code == 0
+    assert "say --trust-remote-code here as well" in hf_toedit.fails("run", tmp_path / "run", code=2)
+    assert parquet(tmp_path / "run") == {}
+    assert hf_toedit("run", tmp_path / "run", "--trust-remote-code").code == 0

@@ -1,0 +1,29 @@
+"""Processes of this machine, as Linux tells of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def children(pid: int) -> list[int]:
+    """The living children of a process."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        state = _state(stat)
+        if state is not None and state[0] != "Z" and int(state[1]) == pid:
+            found.append(int(stat.parent.name))
+    return sorted(found)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and that nobody has waited for yet does not."""
+    state = _state(Path(f"/proc/{pid}/stat"))
+    return state is not None and state[0] != "Z"
+
+
+def _state(stat: Path) -> list[str] | None:
+    """State, parent, and so on; None where the process is gone."""
+    try:
+        return stat.read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
