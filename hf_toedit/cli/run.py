@@ -180,6 +180,9 @@ def _report(folder: RunFolder, plan: Plan, status: Status) -> None:
     for table in first_changed(_written(folder, plan), _EXAMPLES):
         screen.print()
         screen.print(diff_line(table, _EXAMPLE_PLACES, screen.color_system is not None))
+    if not status.generations[0].num_documents:
+        roles = f" in messages of the roles {', '.join(plan.source.roles)}" if plan.source.messages_column else ""
+        screen.print(Text(f"\nNo row holds a text to edit{roles}. Check what was named."))
     skipped = status.generations[0].num_skipped
     if skipped:
         causes = ", ".join(f"{count} {cause}" for cause, count in sorted(skipped.items()))

@@ -45,8 +45,10 @@ class Conversations:
         fields = {field.name: field.type for field in messages.kind} if pa.types.is_struct(messages.kind) else {}
         keys = next((keys for keys in KEYS if all(key in fields for key in keys)), None)
         if keys is None or ITEMS in messages.steps[:-1]:
-            raise SourceError(f"column {column!r} is not one list a row of messages with role and content. "
-                              + text_hint(schema))  # fmt: skip
+            raise SourceError(
+                f"column {column!r} is not one list a row of messages with role and content: the items of the list "
+                f"are {kind_name(messages.kind)}. {text_hint(schema)}"
+            )
         for key in keys:
             if not is_text(fields[key]) and not pa.types.is_null(fields[key]):
                 raise SourceError(
@@ -70,6 +72,13 @@ class Conversations:
         return [CHAT_ROLES.get(role, role) in wanted for role in spoken]
 
     def for_template(self, message: dict[str, Any]) -> dict[str, Any]:
-        """A message as chat templates know it, a content that is null as an empty one."""
+        """A message as chat templates know it: without fields that are null, but always with a content."""
         role, content = message[self.role_key], message[self.content_key]
-        return {**message, "role": CHAT_ROLES.get(role, role), "content": content or ""}
+        return {**_without_nulls(message), "role": CHAT_ROLES.get(role, role), "content": content or ""}
+
+
+def _without_nulls(value: Any) -> Any:
+    """A value less the fields that are null: Arrow gives every struct all fields, templates ask which are there."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(field) for name, field in value.items() if field is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value

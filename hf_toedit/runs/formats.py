@@ -24,7 +24,7 @@ _FORMATS = {
 }  # fmt: skip
 """Modules of `datasets` of which each file can be read by itself."""
 
-_ENDINGS = ".parquet, .jsonl, .ndjson, .json, .csv, .tsv, .txt, .arrow, .xml, .tar"
+_ENDINGS = ".parquet, .jsonl, .ndjson, .json, .csv, .tsv, .txt, .arrow, .tar"
 _COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz", ".lz4")
 
 

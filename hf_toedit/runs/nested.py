@@ -59,8 +59,8 @@ def find(schema: pa.Schema, path: str) -> Place:
     rest = path
     while not names or (rest and not pa.types.is_null(kind)):
         behind = path[: len(path) - len(rest)]
-        if pa.types.is_struct(kind) and not rest.startswith(ITEMS):
-            rest = rest.removeprefix(".")
+        if pa.types.is_struct(kind) and (not names or rest.startswith(".")):
+            rest = rest[1:] if names else rest
             name = head(
                 rest, [field.name for field in kind], f"{behind!r} has no field" if behind else "there is no column"
             )
@@ -145,6 +145,8 @@ def kind_name(kind: pa.DataType) -> str:
         return "a struct"
     if pa.types.is_fixed_size_list(kind):
         return "a list of fixed length"
+    if isinstance(kind, pa.BaseExtensionType):
+        return "values of several types" if kind.extension_name == "arrow.json" else kind.extension_name
     return "a list" if is_list(kind) else str(kind)
 
 

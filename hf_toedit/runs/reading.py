@@ -182,7 +182,7 @@ class RowReader:
 
     def _unreadable(self, file: SourceFile, error: Exception) -> SourceError:
         place = self._place(file)
-        if isinstance(error, FileNotFoundError):
+        if isinstance(error, FileNotFoundError) and ("://" in place or not os.path.exists(place)):
             return SourceError(f"{place} is gone. Put it back, or plan a new run.")
         return SourceError(f"cannot read {place}: {one_line(error)} Mend the file, or name another.")
 

@@ -181,10 +181,8 @@ def _hub(config: SourceConfig, repo: str, revision: str | None, inner: str | Non
     top = f"hf://datasets/{repo}@{sha}/"
     inner = inner and inner.strip("/")
     if inner and (inner in sizes or glob.has_magic(inner)):
-        pattern = inner if glob.has_magic(inner) else glob.escape(inner)
-        paths = [path.removeprefix("datasets/") for path in fsspec.filesystem("hf").glob(f"{top}{pattern}")]
-        names = [path.partition("/")[2].partition("/")[2] for path in paths]
-        files = [f"{top}{name}" for name in sorted(names) if name in sizes]
+        found = [inner] if inner in sizes else _hub_glob(f"{top}{inner}")
+        files = [f"{top}{name}" for name in found if name in sizes]
         if not files:
             raise SourceError(f"no file matches {config.source!r} at commit {sha}. Check the pattern.")
         module, options = format_of_files(config, files)
@@ -198,6 +196,12 @@ def _hub(config: SourceConfig, repo: str, revision: str | None, inner: str | Non
         for split, files in splits.items()
     }
     return Resolved(sha, module, options, None, listed, features)
+
+
+def _hub_glob(pattern: str) -> list[str]:
+    """Names, within their repository, of the files that match."""
+    paths = [path.removeprefix("datasets/") for path in fsspec.filesystem("hf").glob(pattern)]
+    return sorted(path.partition("/")[2].partition("/")[2] for path in paths)
 
 
 def _of_builder(builder: DatasetBuilder) -> Resolved:

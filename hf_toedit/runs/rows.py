@@ -100,7 +100,7 @@ def edit_table(
     ]
     stats = result.stats
     stats.num_rows = len(table)
-    stats.num_rows_changed = len({text.row for text, now in zip(found, documents, strict=True) if now.changed})
+    stats.num_rows_changed = len({old.row for old, now in zip(found, documents, strict=True) if old.text != now.text})
     for part, cut in zip(parts, cuts, strict=True):
         cut.count(stats, known)
         if part is None:

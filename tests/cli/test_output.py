@@ -65,6 +65,12 @@ class TestEdit:
         assert done.stdout.endswith(f"Run folder: {tmp_path / 'run'}\n")
         assert done.stderr == ""
 
+    def test_roles_that_nobody_has(self, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+        Dataset.from_list([{"m": [{"role": "user", "content": "Hi"}]}]).to_parquet(tmp_path / "a.parquet")
+        done = hf_toedit("edit", tmp_path / "a.parquet", "-o", tmp_path / "run", "--messages-column", "m", *eager())
+        assert done.code == 0
+        assert "No row holds a text to edit in messages of the roles assistant. Check what was named." in done.stdout
+
 
 class TestPreview:
     """`hf-toedit preview`."""

@@ -83,7 +83,7 @@ configs:
     files |= {"lines/20.jsonl.gz": gzip.compress("".join(lines).encode()), "README.md": card.encode()}
     files["lines/21.jsonl"] = b""
     table = pa.table({"text": [str(index) for index in range(6)], "blob": [bytes(1000)] * 6})
-    for name in ("a", "b"):
+    for name in ("a", "b [1]"):
         pq.write_table(table, sink := pa.BufferOutputStream(), row_group_size=4)
         files[f"rows/{name}.parquet"] = sink.getvalue().to_pybytes()
     files["plain/train.tsv"] = files["plain/test.tsv"] = b"n\ttext\n1\t0\n2\t1\n"
@@ -97,6 +97,7 @@ configs:
         ("org/many", {"config_name": "lines"}),
         ("hf://datasets/org/many/rows/*.parquet", {}),
         (f"hf://datasets/org/many@{sha}/lines/20.jsonl.gz", {}),
+        ("hf://datasets/org/many/rows/b [1].parquet", {}),
         ("hf://datasets/org/plain@main", {}),
         ("hf://datasets/org/plain/plain", {"split": "test"}),
         ("hf://datasets/org/plain@nope", {}),
@@ -105,13 +106,13 @@ configs:
     before = len(hub.requests)
     found = client(hub, READ, json.dumps(asked), PYTHONPATH=os.getcwd())
     requests = hub.requests[before:]
-    config, rows, one, plain, inner, no_revision, no_file = (found[name] for name, _ in asked)
+    config, rows, one, odd, plain, inner, no_revision, no_file = (found[name] for name, _ in asked)
     assert {config["revision"], rows["revision"], one["revision"]} == {sha}
     assert config["texts"] == {"train": whole * 21}
     assert config["format"] == ["json", {}, None]
     assert rows["texts"] == {"train": whole * 2}
     assert [extent[1:2] + extent[3:] for extent in rows["extents"]["train"]] == [[6, [0, 4]]] * 2
-    assert one["texts"] == {"train": whole}
+    assert one["texts"] == odd["texts"] == {"train": whole}
     assert inner["texts"] == {"test": [1]}
     assert "at revision 'nope' does not exist" in no_revision
     assert "no file matches" in no_file

@@ -25,6 +25,7 @@ from tests.conftest import shared
 TEMPLATE = (
     "{% for message in messages %}"
     "{% if message.weight is none %}{{ raise_exception('a null is not absent') }}{% endif %}"
+    "{% for call in message.calls or [] if call | length > 1 %}{{ raise_exception('nor in a call') }}{% endfor %}"
     "{% if message.role not in ('system', 'user', 'assistant') %}{{ raise_exception('no such role') }}{% endif %}"
     "<|{{ message.role }}|>\n{{ message.content | trim }}\n"
     "{% endfor %}"
@@ -60,6 +61,7 @@ def _padded_chats() -> list[dict[str, Any]]:
     rows[4]["messages"] = None
     rows[5]["messages"][1]["content"] = " \n "
     rows[6]["messages"][2]["weight"] = None
+    rows[6]["messages"][3]["calls"] = [{"at": 1}, {"to": "x"}]
     rows[7]["messages"].insert(1, None)
     return rows
 
