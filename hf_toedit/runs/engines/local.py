@@ -18,6 +18,7 @@ import tempfile
 import threading
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import takewhile
 from types import TracebackType
 from typing import IO, Any
 
@@ -81,7 +82,7 @@ class LocalEngine:
                     worker.prior.check(plan)
                     worker.shard = waiting.take()
                     monitor.began(worker.number, worker.shard)
-                    worker.order(run=root, shard=worker.shard)
+                    worker.order(run=root, plan=plan.content_hash, shard=worker.shard)
             try:
                 worker, answer = self._answers.get(timeout=_BEAT_S)
             except queue.Empty:
@@ -227,7 +228,7 @@ def _environments(device: str, num_workers: int | None) -> list[dict[str, str]]:
     gpus = _gpus() if device in ("auto", "cuda") else []
     if gpus:
         if num_workers is not None and num_workers > len(gpus):
-            raise UsageError(f"{num_workers} workers are more than the {len(gpus)} GPUs here. Leave --workers out.")
+            raise UsageError(f"{num_workers} workers are more than the GPUs here ({len(gpus)}). Leave --workers out.")
         return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus[:num_workers]]
     count = num_workers or 1
     if count == 1 or "OMP_NUM_THREADS" in os.environ:
@@ -236,14 +237,15 @@ def _environments(device: str, num_workers: int | None) -> list[dict[str, str]]:
 
 
 def _gpus() -> list[str]:
-    """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [gpu.strip() for gpu in named.split(",") if gpu.strip()]
-    if shutil.which("nvidia-smi") is None:
+    """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them; none where there is no driver."""
+    named, lister = os.environ.get("CUDA_VISIBLE_DEVICES"), shutil.which("nvidia-smi")
+    if named is not None and (lister or os.path.exists("/dev/nvidiactl")):
+        gpus = (gpu.strip() for gpu in named.split(","))
+        return list(takewhile(lambda gpu: gpu not in ("", "-1"), gpus))  # -1 hides all that follow it
+    if named is not None or lister is None:
         return []
-    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True).stdout
-    return [str(number) for number, line in enumerate(listed.splitlines()) if line.startswith("GPU ")]
+    listed = subprocess.run([lister, "--list-gpus"], capture_output=True, text=True).stdout
+    return [str(number) for number in range(sum(line.startswith("GPU ") for line in listed.splitlines()))]
 
 
 def _num_cpus() -> int:
