@@ -98,9 +98,10 @@ def test_what_cannot_be_meant(options: tuple[object, ...], said: str, hf_toedit:
     assert not (files / "run").exists()
 
 
-def test_workers_that_are_no_number(hf_toedit: HfToEdit, files: Path, tmp_path: Path) -> None:
-    said = hf_toedit.fails("edit", files, "-o", tmp_path / "run", "--workers", "many", code=2)
-    assert said == "workers 'many' is not a number. Name one, or auto."
+@pytest.mark.parametrize("workers", ["many", "²", "00", "-1"])
+def test_workers_that_are_no_number(workers: str, hf_toedit: HfToEdit, files: Path, tmp_path: Path) -> None:
+    said = hf_toedit.fails("edit", files, "-o", tmp_path / "run", "--workers", workers, code=2)
+    assert said == f"workers {workers!r} is not a number. Name one, or auto."
 
 
 def test_an_empty_split_beside_a_good_one_has_no_shards(hf_toedit: HfToEdit, tmp_path: Path) -> None:
