@@ -97,7 +97,7 @@ class RunFolder:
             if values["format"] != FORMAT:
                 raise RunError(f"{self.root / PLAN} is of format {values['format']}; this version reads {FORMAT}.")
             plan = Plan.from_json(values)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise RunError(f"{self.root} is not a run folder: it has no {PLAN}.") from error
         except (KeyError, TypeError, ValueError, AttributeError, OSError, UsageError) as error:
             raise RunError(f"cannot read {self.root / PLAN}: {error}. Make the run anew in another folder.") from error

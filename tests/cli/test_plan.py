@@ -86,6 +86,9 @@ def test_a_dry_run_tells_rows_tokens_hours_and_cost(
     [
         (("--shard-size", "big"), "shard size 'big' is not a size"),
         (("--shard-size", "0"), "shard size '0' is not a size"),
+        (("--num-shards", 10**11), "split 'train' would have 100,000,000,000 shards, and at most 100,000 are"),
+        (("--shard-size", "0.1"), "shard size '0.1' is not a size"),
+        (("--price-per-hour", "nan"), "price per hour nan is not a price"),
         (("--num-shards", 0), "0 is not in the range x>=1"),
         (("--text-column", "body", "--messages-column", "turns"), "edited alone"),
         (("--text-column", "text,text"), "to be edited twice"),
