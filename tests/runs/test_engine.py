@@ -156,6 +156,23 @@ def test_a_shard_that_kills_its_workers_is_given_up_after_three_tries(
     assert [failure["shard"] for failure in state["failed"]] == ["train-00000-of-00001"]
 
 
+def test_a_run_goes_on_without_a_worker_that_cannot_start(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+    run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 4)
+
+    with _popen(run, "--workers", "2") as process:
+        _until(lambda: len(_children(process)) == 2)
+        seen = set(_children(process)[:1])
+        for _ in range(3):
+            _until(lambda: set(_children(process)) - seen)
+            [dying] = set(_children(process)) - seen
+            os.kill(dying, signal.SIGKILL)
+            seen.add(dying)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "was killed by SIGKILL (out of memory?). The run goes on with 1 of 2 workers." in stderr
+    assert _state(hf_toedit, run)["finished"]
+
+
 def test_a_broken_source_file_fails_its_shards_alone(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(source, tmp_path / "source")
     broken, whole = folder / "1.parquet", source / "1.parquet"

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import takewhile
@@ -60,8 +61,8 @@ class LocalEngine:
         self._setup = {"prior": asdict(prior), "edit": asdict(edit), "token_budget": token_budget}
         self._environments = _environments(prior.device, num_workers)
         self._answers: queue.Queue[tuple[_Worker, Answer | None]] = queue.Queue()
-        self._workers: list[_Worker] = []
-        self._early_deaths = 0
+        self._workers: dict[int, _Worker] = {}
+        self._early_deaths: Counter[int] = Counter()
         self._start(0)
 
     def ready(self) -> ReadyPrior:
@@ -76,8 +77,8 @@ class LocalEngine:
         for number in range(1, min(len(self._environments), len(waiting))):
             self._start(number)
         root = str(folder.root.absolute())
-        while waiting or any(worker.shard is not None for worker in self._workers):
-            for worker in self._workers:
+        while waiting or any(worker.shard is not None for worker in self._workers.values()):
+            for worker in self._workers.values():
                 if waiting and worker.prior is not None and worker.shard is None:
                     worker.prior.check(plan)
                     worker.shard = waiting.take()
@@ -112,26 +113,30 @@ class LocalEngine:
             self._replace(worker)
         elif "ready" in answer:
             worker.prior = ReadyPrior(PriorConfig(**answer["ready"]["config"]), answer["ready"]["revision"])
-            self._early_deaths = 0
+            self._early_deaths[worker.number] = 0
         elif "fatal" in answer:
             raise getattr(errors, answer["kind"])(answer["fatal"])
         elif "log" in answer:
             logger.warning(answer["log"])
 
     def _replace(self, worker: _Worker) -> None:
-        """Start another in the place of a dead one, unless they die as fast as they are started."""
-        self._early_deaths += worker.prior is None
-        if self._early_deaths >= MAX_TRIES * len(self._environments):
+        """Start another in the place of a dead one; where they die as fast as they are started, go on without."""
+        number = worker.number
+        self._early_deaths[number] += worker.prior is None
+        if self._early_deaths[number] < MAX_TRIES:
+            self._start(number)
+            return
+        del self._workers[number]
+        fault = f"worker processes die before they have loaded the prior; the last one {worker.last_words()}."
+        if not self._workers:
             raise RunError(
-                f"worker processes die before they have loaded the prior; the last one {worker.last_words()}. "
-                f"Finished shards are kept; try fewer --workers, a smaller --token-budget, or a smaller prior."
+                f"{fault} Finished shards are kept; try fewer --workers, a smaller --token-budget, or a smaller prior."
             )
-        self._start(worker.number)
+        logger.warning(f"{fault} The run goes on with {len(self._workers)} of {len(self._environments)} workers.")
 
     def _start(self, number: int) -> None:
-        worker = _Worker(number, self._environments[number], self._answers)
+        worker = self._workers[number] = _Worker(number, self._environments[number], self._answers)
         worker.order(**self._setup)
-        self._workers[number : number + 1] = [worker]
 
     def __enter__(self) -> LocalEngine:
         """Workers run."""
@@ -141,9 +146,9 @@ class LocalEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End all workers, within seconds, whatever they are doing."""
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.dismiss()
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.end()
 
 
