@@ -14,7 +14,7 @@ from hf_toedit.cli.revert import revert
 from hf_toedit.cli.run import run
 from hf_toedit.cli.status import status
 from hf_toedit.cli.verify import verify
-from hf_toedit.errors import ToEditError
+from hf_toedit.errors import Interrupted, ToEditError
 
 
 class Commands(click.Group):
@@ -26,6 +26,10 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except ToEditError as error:
             _fail(ctx, str(error), error.exit_code)
+        except KeyboardInterrupt:
+            _fail(ctx, "stopped.", Interrupted.exit_code)
+        except BrokenPipeError:
+            raise  # click ends in silence: whoever read has seen enough
         except OSError as error:
             _fail(ctx, f"{error.strerror or error}: {error.filename or ctx.command_path}", 1)
 

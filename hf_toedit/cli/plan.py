@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import timedelta
@@ -108,6 +109,8 @@ class Request:
         self.edit: EditConfig = edit_config(dict(options))
         log_column = None if options["no_edit_log"] else options["edit_log_column"]
         self.run = RunConfig(options["generations"], log_column)
+        if not math.isfinite(options["price_per_hour"] or 0):
+            raise UsageError(f"price per hour {options['price_per_hour']} is not a price.")
         self.is_silent: bool = options["quiet"] or options["as_json"]
         self._output: str | None = options["output"]
         self._shard_size: str = options["shard_size"]

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from hf_toedit.runs.store import RunFolder
 
 _EXAMPLES = 3
+_TEXTS_LOOKED_AT = 10_000
 _EXAMPLE_PLACES = 3
 
 
@@ -98,7 +100,7 @@ def engine(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> 
         UsageError: no such number of workers.
     """
     workers = str(options["workers"])
-    if workers != "auto" and not workers.isdigit():
+    if workers != "auto" and not re.fullmatch(r"0|[1-9][0-9]*", workers):
         raise UsageError(f"workers {workers!r} is not a number. Name one, or auto.")
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -177,7 +179,7 @@ def _report(folder: RunFolder, plan: Plan, status: Status) -> None:
         screen.print(f"{status.num_done} of {status.num_shards} shards are done. `hf-toedit status` tells of all.")
         return
     screen.print(generations_table(status.generations))
-    for table in first_changed(_written(folder, plan), _EXAMPLES):
+    for table in first_changed(islice(_written(folder, plan), _TEXTS_LOOKED_AT), _EXAMPLES):
         screen.print()
         screen.print(diff_line(table, _EXAMPLE_PLACES, screen.color_system is not None))
     if not status.generations[0].num_documents:

@@ -46,9 +46,10 @@ def whole_file(path: Path, synced: bool = True) -> Iterator[Path]:
 
 def sweep(folder: Path) -> None:
     """Remove the temporary files that processes of this machine left when they died."""
-    for path in folder.rglob(".*.tmp"):
-        if _abandoned(path):
-            path.unlink(missing_ok=True)
+    for parent, _, names in os.walk(folder):  # unlike `rglob`, at ease with folders that another process removes
+        for name in names:
+            if _abandoned(name):
+                Path(parent, name).unlink(missing_ok=True)
 
 
 def is_alive(pid: int) -> bool:
@@ -62,9 +63,9 @@ def is_alive(pid: int) -> bool:
         return True
 
 
-def _abandoned(temporary: Path) -> bool:
+def _abandoned(name: str) -> bool:
     """Whether the process that wrote a temporary file is gone; one of another machine is let alone."""
-    found = TEMPORARY.search(temporary.name)
+    found = TEMPORARY.search(name)
     return found is not None and found["host"] == platform.node() and not is_alive(int(found["pid"]))
 
 

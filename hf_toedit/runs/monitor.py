@@ -11,7 +11,7 @@ import os
 import platform
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from types import TracebackType
 
 from hf_toedit.errors import RunError
 from hf_toedit.runs.files import is_alive
-from hf_toedit.runs.plan import Plan, Shard
+from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
 
 PROGRESS = Path("toedit/progress")
@@ -201,12 +201,12 @@ def failure_path(folder: RunFolder, shard: str) -> Path:
     return folder.root / FAILURES / f"{shard}.json"
 
 
-def failures(folder: RunFolder, shards: Sequence[Shard]) -> list[Failure]:
-    """Those shards that were given up."""
+def failures(folder: RunFolder) -> list[Failure]:
+    """The shards that were given up; one that was done after all may still be among them."""
     found = []
-    for shard in shards:
+    for path in sorted((folder.root / FAILURES).glob("*.json")):
         with suppress(OSError, ValueError, TypeError):
-            found.append(Failure(**json.loads(failure_path(folder, shard.name).read_text(encoding="utf-8"))))
+            found.append(Failure(**json.loads(path.read_text(encoding="utf-8"))))
     return found
 
 

@@ -21,6 +21,9 @@ FORMAT = 1
 SHARD_BYTES = 256 * 2**20
 """Text that a shard aims at, where nothing else is asked for."""
 
+MAX_SHARDS = 100_000
+"""Of a split: as many as keep their order when their names are sorted."""
+
 
 class SourceFile(NamedTuple):
     """A file of the source, as it was when it was planned.

@@ -9,7 +9,8 @@ from dataclasses import replace
 from itertools import accumulate
 
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
-from hf_toedit.runs.plan import SHARD_BYTES, FileExtent, Piece, Plan, Reading, Shard, SourceFile
+from hf_toedit.errors import UsageError
+from hf_toedit.runs.plan import MAX_SHARDS, SHARD_BYTES, FileExtent, Piece, Plan, Reading, Shard, SourceFile
 
 _SNAP = 0.1
 """A cut moves to the border of a row group that is nearer than this share of a shard."""
@@ -43,12 +44,21 @@ def make_plan(
         version: of hf-toedit.
         shard_bytes: text that a shard aims at.
         num_shards: of each split, instead; fewer where there are fewer rows.
+
+    Raises:
+        UsageError: the shards are so small that there are too many.
     """
     files: list[SourceFile] = []
     shards: list[Shard] = []
     for split, measured in extents.items():
         total = sum(extent.num_bytes for extent in measured)
-        cut = _cut(measured, num_shards or max(1, -(-total // shard_bytes)), first_file=len(files))
+        count = num_shards or max(1, -(-total // shard_bytes))
+        if count > MAX_SHARDS:
+            raise UsageError(
+                f"split {split!r} would have {count:,} shards, and at most {MAX_SHARDS:,} are possible. "
+                f"Name a larger --shard-size, or fewer --num-shards."
+            )
+        cut = _cut(measured, count, first_file=len(files))
         shards += [replace(shard, split=split) for shard in cut]
         files += [extent.file for extent in measured]
     reading = replace(reading, features=json.loads(json.dumps(reading.features)))

@@ -152,7 +152,7 @@ class RowReader:
         while group < parquet.num_row_groups and first + parquet.metadata.row_group(group).num_rows <= start:
             first += parquet.metadata.row_group(group).num_rows
             group += 1
-        return first, _row_groups(parquet, range(group, parquet.num_row_groups), columns)
+        return first, row_group_tables(parquet, range(group, parquet.num_row_groups), columns)
 
     def _streamed_rows(self, file: SourceFile, features: Features | None) -> Iterator[pa.Table]:
         """All rows of a file, through `datasets`; without features, as they are."""
@@ -213,7 +213,7 @@ def column_bytes(group: pq.RowGroupMetaData, columns: Iterable[str]) -> int:
     return sum(leaf.total_uncompressed_size for leaf in leaves if f"{leaf.path_in_schema}.".startswith(prefixes))
 
 
-def _row_groups(parquet: pq.ParquetFile, groups: Iterable[int], columns: list[str]) -> Iterator[pa.Table]:
+def row_group_tables(parquet: pq.ParquetFile, groups: Iterable[int], columns: list[str]) -> Iterator[pa.Table]:
     """Rows of row groups, in tables whose bytes are bounded by what the footer says of the group."""
     with parquet:
         for index in groups:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 
 from hf_toedit.editing.editor import ToEditor
+from hf_toedit.errors import SourceError
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.rows import EDIT_BATCH, ROW_GROUP, edit_table, grouped, output_features
 from hf_toedit.runs.store import RunFolder, Writer
@@ -73,7 +74,7 @@ def _run_generation(
 
     def fill(writer: Writer) -> EditStats:
         total = EditStats()
-        source = source_rows(plan, shard) if generation == 1 else folder.tables(generation - 1, shard)
+        source = source_rows(plan, shard) if generation == 1 else _rows_before(shard, generation, folder)
         for rows in grouped(source, texts, ROW_GROUP):
             parts, stats = zip(*edited(rows), strict=True)
             writer.write(pa.concat_tables(parts))
@@ -82,3 +83,13 @@ def _run_generation(
 
     features = output_features(plan.reader.features, texts, log_column)
     return folder.write_shard(plan, generation, shard, features.arrow_schema, fill)
+
+
+def _rows_before(shard: Shard, generation: int, folder: RunFolder) -> Iterator[pa.Table]:
+    """The rows of the generation before, which may have been written long ago."""
+    if not folder.is_sound(generation - 1, shard):
+        raise SourceError(
+            f"{folder.data_path(generation - 1, shard)} is damaged: its bytes are not those that were written. "
+            f"Delete it, and run again."
+        )
+    return folder.tables(generation - 1, shard)

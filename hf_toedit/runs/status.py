@@ -84,15 +84,20 @@ def run_status(plan: Plan, folder: RunFolder) -> Status:
         for generation in plan.generations
     ]
     shards = {shard.name: shard for shard in plan.shards}
+    finished = set(shards).intersection(*done)
     states = processes(folder)
-    running = [entry for state in states for entry in state.running if entry.shard in shards]
-    through = [(shards[entry.shard], entry) for entry in running if shards[entry.shard].num_rows]
-    busy = {entry.shard for entry in running}
+    # Two processes may be at one shard, and what they say of themselves may be older than what lies in the folder.
+    running = {entry.shard: entry for state in states for entry in state.running if entry.shard not in finished}
+    through = [
+        (shards[name], entry)
+        for name, entry in running.items()
+        if shards[name].num_rows and name not in done[entry.generation - 1]
+    ]
     return Status(
         num_shards=len(shards),
-        num_done=len(set(shards).intersection(*done)),
-        running=tuple(running),
-        failed=tuple(failure for failure in failures(folder, plan.shards) if failure.shard not in busy),
+        num_done=len(finished),
+        running=tuple(running.values()),
+        failed=tuple(failure for failure in failures(folder) if failure.shard not in {*running, *finished}),
         generations=tuple(EditStats.merged(parts.values()) for parts in done),
         shards_by_generation=tuple(len(parts) for parts in done),
         num_bytes=plan.num_bytes * len(plan.generations),

@@ -11,15 +11,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_toedit import __version__
 from hf_toedit.config import content_hash
-from hf_toedit.errors import RunError
+from hf_toedit.errors import RunError, UsageError
 from hf_toedit.runs.files import TEMPORARY, sha256, sweep, sync, whole_file
 from hf_toedit.runs.plan import FORMAT, Plan, Shard
 from hf_toedit.stats import EditStats
 
 PLAN = Path("toedit/plan.json")
-
-_BATCH_ROWS = 100
 
 
 class RunFolder:
@@ -98,12 +97,15 @@ class RunFolder:
             if values["format"] != FORMAT:
                 raise RunError(f"{self.root / PLAN} is of format {values['format']}; this version reads {FORMAT}.")
             plan = Plan.from_json(values)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise RunError(f"{self.root} is not a run folder: it has no {PLAN}.") from error
-        except (KeyError, TypeError, ValueError, OSError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OSError, UsageError) as error:
             raise RunError(f"cannot read {self.root / PLAN}: {error}. Make the run anew in another folder.") from error
         if plan.content_hash != values["hash"]:
-            raise RunError(f"{self.root / PLAN} was changed by hand: its hash does not fit. Make the run anew.")
+            raise RunError(
+                f"{self.root / PLAN} was changed by hand, or planned by a version that this one ({__version__}) does "
+                f"not understand ({plan.version}): its hash does not fit. Make the run anew in another folder."
+            )
         return plan
 
     def stats(self, plan: Plan, generation: int, shard: Shard) -> EditStats | None:
@@ -139,16 +141,17 @@ class RunFolder:
         return EditStats.merged(part for part in parts if part)
 
     def tables(self, generation: int, shard: Shard, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """The rows of a finished shard, in order, as Arrow tables of bounded length.
+        """The rows of a finished shard, in order, as Arrow tables of bounded size.
 
         Args:
             generation: of the shard.
             shard: which one.
             columns: only these; None is all.
         """
-        with pq.ParquetFile(self.data_path(generation, shard)) as file:
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
-                yield pa.Table.from_batches([batch])
+        from hf_toedit.runs.reading import row_group_tables
+
+        file = pq.ParquetFile(self.data_path(generation, shard))
+        yield from row_group_tables(file, range(file.num_row_groups), columns or file.schema_arrow.names)
 
     def write_shard(
         self, plan: Plan, generation: int, shard: Shard, schema: pa.Schema, fill: Callable[[Writer], EditStats]

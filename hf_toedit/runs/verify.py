@@ -17,9 +17,6 @@ from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.texts import COUNTS, Texts
 from hf_toedit.stats import EditStats
 
-_PORTION = 100
-_NLL_TOLERANCE = 1e-5
-
 
 @dataclass
 class Verification:
@@ -106,19 +103,20 @@ class _ShardCheck:
         source = _Rows(source_rows(self._plan, self._shard)) if self._with_source else None
         first = 0
         while True:
-            before = source.take(_PORTION) if source else None
-            tables = [rows.take(_PORTION) for rows in generations]
-            lengths = {len(table) for table in [before, *tables] if table is not None}
-            if len(lengths) > 1:
-                yield f"after row {first:,}, source and generations have different numbers of rows."
-            if len(lengths) > 1 or lengths == {0}:
+            at_hand = {rows.at_hand() for rows in (source, *generations) if rows}
+            if 0 in at_hand:
+                if len(at_hand) > 1:
+                    yield f"after row {first:,}, source and generations have different numbers of rows."
                 return
+            portion = min(at_hand)
+            before = source.take(portion) if source else None
+            tables = [rows.take(portion) for rows in generations]
             for number, table in enumerate(tables, start=1):
                 yield from self._compare(number, table, before, first)
                 previous = before if number == 1 else tables[number - 2]
                 self._count(self._counted[number], table, previous)
-            found.num_rows += sum(len(table) for table in tables)
-            first += lengths.pop()
+            found.num_rows += portion * len(tables)
+            first += portion
 
     def _compare(self, generation: int, table: pa.Table, source: pa.Table | None, first: int) -> Iterator[str]:
         """Hold rows against their source rows; without a log, only the columns that are not edited."""
@@ -134,11 +132,13 @@ class _ShardCheck:
 
     def _count(self, stats: EditStats, table: pa.Table, previous: pa.Table | None) -> None:
         stats.num_rows += len(table)
-        if previous is not None:
-            stats.num_rows_changed += len({row for row, _, _ in self._read(previous) - self._read(table)})
         if self._log_column is None:
+            if previous is not None:
+                stats.num_rows_changed += len({row for row, _, _ in self._read(previous) - self._read(table)})
             return
         for log in table.column(self._log_column).to_pylist():
+            # Not by the texts: two changed tokens may spell together what stood there.
+            stats.num_rows_changed += log["num_changed"] + log["num_dropped"] > 0
             for name in COUNTS:
                 setattr(stats, name, getattr(stats, name) + log[name])
         for entry in piece_tables(table, self._texts, self._log_column):
@@ -155,7 +155,7 @@ class _ShardCheck:
         recorded = self._folder.stats(self._plan, generation, self._shard)
         counted = self._counted[generation]
         names = ["num_rows"]
-        if self._with_source or generation > 1:
+        if self._with_source or generation > 1 or self._log_column is not None:
             names.append("num_rows_changed")
         if self._log_column is not None:
             names += [*COUNTS, "num_characters", "num_characters_standing"]
@@ -168,25 +168,22 @@ class _ShardCheck:
 
 
 class _Rows:
-    """Rows of tables of any length, taken in portions."""
+    """Rows of tables of any length, taken in portions that do not exceed a table."""
 
     def __init__(self, tables: Iterator[pa.Table]) -> None:
         self._tables = tables
-        self._rest: pa.Table | None = None
+        self._rest = pa.table({})
+
+    def at_hand(self) -> int:
+        """How many rows can be taken at once; 0 at the end."""
+        while not len(self._rest) and (following := next(self._tables, None)) is not None:
+            self._rest = following
+        return len(self._rest)
 
     def take(self, count: int) -> pa.Table:
-        """The next `count` rows, or as many as there are."""
-        parts, missing = [], count
-        while missing:
-            if self._rest is None or not len(self._rest):
-                following = next(self._tables, None)
-                if following is None:
-                    break
-                self._rest = following
-            parts.append(self._rest.slice(0, missing))
-            self._rest = self._rest.slice(missing)
-            missing -= len(parts[-1])
-        return pa.concat_tables(parts) if parts else (self._rest or pa.table({}))
+        """The next `count` rows, of those at hand."""
+        taken, self._rest = self._rest.slice(0, count), self._rest.slice(count)
+        return taken
 
 
 def _same(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:

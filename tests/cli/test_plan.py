@@ -86,6 +86,9 @@ def test_a_dry_run_tells_rows_tokens_hours_and_cost(
     [
         (("--shard-size", "big"), "shard size 'big' is not a size"),
         (("--shard-size", "0"), "shard size '0' is not a size"),
+        (("--num-shards", 10**11), "split 'train' would have 100,000,000,000 shards, and at most 100,000 are"),
+        (("--shard-size", "0.1"), "shard size '0.1' is not a size"),
+        (("--price-per-hour", "nan"), "price per hour nan is not a price"),
         (("--num-shards", 0), "0 is not in the range x>=1"),
         (("--text-column", "body", "--messages-column", "turns"), "edited alone"),
         (("--text-column", "text,text"), "to be edited twice"),
@@ -98,9 +101,10 @@ def test_what_cannot_be_meant(options: tuple[object, ...], said: str, hf_toedit:
     assert not (files / "run").exists()
 
 
-def test_workers_that_are_no_number(hf_toedit: HfToEdit, files: Path, tmp_path: Path) -> None:
-    said = hf_toedit.fails("edit", files, "-o", tmp_path / "run", "--workers", "many", code=2)
-    assert said == "workers 'many' is not a number. Name one, or auto."
+@pytest.mark.parametrize("workers", ["many", "²", "00", "-1"])
+def test_workers_that_are_no_number(workers: str, hf_toedit: HfToEdit, files: Path, tmp_path: Path) -> None:
+    said = hf_toedit.fails("edit", files, "-o", tmp_path / "run", "--workers", workers, code=2)
+    assert said == f"workers {workers!r} is not a number. Name one, or auto."
 
 
 def test_an_empty_split_beside_a_good_one_has_no_shards(hf_toedit: HfToEdit, tmp_path: Path) -> None:

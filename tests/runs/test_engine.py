@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from datasets import Dataset, load_dataset
 
+from hf_toedit.errors import UsageError
+from hf_toedit.runs.engines.local import _environments
+from hf_toedit.runs.store import RunFolder
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import load, parquet, same, stories
 from tests.conftest import shared
@@ -139,6 +144,23 @@ def test_a_shard_that_kills_its_workers_is_given_up_after_three_tries(
     assert [failure["shard"] for failure in state["failed"]] == ["train-00000-of-00001"]
 
 
+def test_a_run_goes_on_without_a_worker_that_cannot_start(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+    run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 4)
+
+    with _popen(run, "--workers", "2") as process:
+        _until(lambda: len(_children(process)) == 2)
+        seen = set(_children(process)[:1])
+        for _ in range(3):
+            _until(lambda: set(_children(process)) - seen)
+            [dying] = set(_children(process)) - seen
+            os.kill(dying, signal.SIGKILL)
+            seen.add(dying)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "was killed by SIGKILL (out of memory?). The run goes on with 1 of 2 workers." in stderr
+    assert _state(hf_toedit, run)["finished"]
+
+
 def test_a_broken_source_file_fails_its_shards_alone(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(source, tmp_path / "source")
     broken, whole = folder / "1.parquet", source / "1.parquet"
@@ -232,3 +254,96 @@ def test_a_prior_that_cannot_be_loaded_leaves_no_run_behind(hf_toedit: HfToEdit,
         message = hf_toedit.fails("edit", source, "-o", tmp_path / "run", "--prior", prior, "--workers", workers)
         assert message.startswith("cannot load the")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_generation_is_no_input_of_the_next(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+    run = hf_toedit.edit(source, tmp_path / "run", "--generations", 2)
+    whole = parquet(run)
+    first, second = (run / name for name in sorted(whole))
+    second.unlink()
+    flipped = bytearray(first.read_bytes())
+    flipped[len(flipped) // 3] ^= 1
+    first.write_bytes(flipped)
+    assert f"{first} is damaged" in hf_toedit.fails("run", run)
+    assert set(parquet(run)) == {str(first.relative_to(run))}
+    first.unlink()
+    assert hf_toedit("run", run).code == 0
+    assert parquet(run) == whole
+
+
+def test_status_counts_each_shard_once(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+    """Processes that share a shard, or died between its end and telling of it."""
+    run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 3, "--generations", 2)
+    assert hf_toedit("run", run, "--shard-group", "0/3").code == 0
+    [done] = {Path(name).stem for name in parquet(run)}
+    waiting, other = (f"train-0000{number}-of-00003" for number in range(3) if str(number) != done[10])
+    before = _state(hf_toedit, run)
+    for shard in (done, other):
+        path = run / "toedit/failures" / f"{shard}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"shard": shard, "reason": "it was told to"}))
+    (run / "toedit/progress").mkdir()
+    for number in range(2):
+        running = [{"shard": shard, "generation": 1, "num_rows": 2, "num_tokens": 50} for shard in (done, waiting)]
+        state = {"host": platform.node(), "pid": os.getpid(), "updated": 0, "tokens_per_second": 5, "running": running}
+        (run / "toedit/progress" / f"{number}.json").write_text(json.dumps(state))
+    after = _state(hf_toedit, run)
+    assert (before["num_done"], before["num_waiting"]) == (1, 2)
+    assert (after["num_done"], after["num_waiting"], after["tokens_per_second"]) == (1, 0, 10)
+    assert [entry["shard"] for entry in after["running"]] == [waiting]
+    assert [entry["shard"] for entry in after["failed"]] == [other]
+
+
+def test_a_worker_refuses_a_plan_that_its_engine_does_not_know(
+    hf_toedit: HfToEdit, source: Path, tmp_path: Path
+) -> None:
+    run = _plan(hf_toedit, source, tmp_path / "run")
+    plan = RunFolder(run).plan()
+    setup = {"prior": asdict(plan.prior), "edit": asdict(plan.edit), "token_budget": None}
+    orders = [setup, {"run": str(run), "plan": plan.content_hash, "shard": 0}]
+    with subprocess.Popen([sys.executable, "-m", "hf_toedit.runs.engines.worker"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as worker:  # fmt: skip
+        assert worker.stdin and worker.stdout
+        worker.stdin.write("".join(json.dumps(order) + "\n" for order in orders))
+        worker.stdin.flush()
+        answers = [json.loads(worker.stdout.readline())]
+        while "done" not in answers[-1]:
+            answers.append(json.loads(worker.stdout.readline()))
+        assert "ready" in answers[0]
+        assert sum(answer["counts"]["num_rows"] for answer in answers[1:-1]) == 42
+        other = shutil.copytree(run, tmp_path / "other")
+        worker.stdin.write(json.dumps({"run": str(other), "plan": "another", "shard": 0}) + "\n")
+        worker.stdin.flush()
+        assert "was planned anew" in json.loads(worker.stdout.readline())["fatal"]
+
+
+def test_gpus_are_those_that_the_environment_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lister = tmp_path / "nvidia-smi"
+    lister.write_text("#!/bin/sh\nfor number in 0 1 2; do echo GPU $number: some; echo '  MIG 1g'; done\n")
+    lister.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    for named, gpus in ((None, "012"), ("1,2", "12"), ("0,-1,2", "0"), ("-1", ""), ("", "")):
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if named is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+        environments = _environments("auto", None)
+        assert "".join(environment.get("CUDA_VISIBLE_DEVICES", "") for environment in environments) == gpus
+        assert len(environments) == max(len(gpus), 1)
+    assert len(_environments("auto", 4)) == 4
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(UsageError, match="4 workers are more than the GPUs here"):
+        _environments("auto", 4)
+
+
+def test_watching_ends_when_the_watcher_does(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+    run = _plan(hf_toedit, source, tmp_path / "run")
+    command = [sys.executable, "-m", "hf_toedit", "status", str(run), "--watch", "--json"]
+    for ending, code, said in (("signal", 130, "Error: stopped.\n"), ("pipe", 1, "")):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout and process.stderr
+            assert json.loads(process.stdout.readline())["num_waiting"] == 1
+            if ending == "signal":
+                process.send_signal(signal.SIGINT)
+            else:
+                process.stdout.close()
+            assert (process.stderr.read(), process.wait(20)) == (said, code)

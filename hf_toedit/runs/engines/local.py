@@ -16,8 +16,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import takewhile
 from types import TracebackType
 from typing import IO, Any
 
@@ -59,8 +61,8 @@ class LocalEngine:
         self._setup = {"prior": asdict(prior), "edit": asdict(edit), "token_budget": token_budget}
         self._environments = _environments(prior.device, num_workers)
         self._answers: queue.Queue[tuple[_Worker, Answer | None]] = queue.Queue()
-        self._workers: list[_Worker] = []
-        self._early_deaths = 0
+        self._workers: dict[int, _Worker] = {}
+        self._early_deaths: Counter[int] = Counter()
         self._start(0)
 
     def ready(self) -> ReadyPrior:
@@ -75,13 +77,13 @@ class LocalEngine:
         for number in range(1, min(len(self._environments), len(waiting))):
             self._start(number)
         root = str(folder.root.absolute())
-        while waiting or any(worker.shard is not None for worker in self._workers):
-            for worker in self._workers:
+        while waiting or any(worker.shard is not None for worker in self._workers.values()):
+            for worker in self._workers.values():
                 if waiting and worker.prior is not None and worker.shard is None:
                     worker.prior.check(plan)
                     worker.shard = waiting.take()
                     monitor.began(worker.number, worker.shard)
-                    worker.order(run=root, shard=worker.shard)
+                    worker.order(run=root, plan=plan.content_hash, shard=worker.shard)
             try:
                 worker, answer = self._answers.get(timeout=_BEAT_S)
             except queue.Empty:
@@ -111,26 +113,30 @@ class LocalEngine:
             self._replace(worker)
         elif "ready" in answer:
             worker.prior = ReadyPrior(PriorConfig(**answer["ready"]["config"]), answer["ready"]["revision"])
-            self._early_deaths = 0
+            self._early_deaths[worker.number] = 0
         elif "fatal" in answer:
             raise getattr(errors, answer["kind"])(answer["fatal"])
         elif "log" in answer:
             logger.warning(answer["log"])
 
     def _replace(self, worker: _Worker) -> None:
-        """Start another in the place of a dead one, unless they die as fast as they are started."""
-        self._early_deaths += worker.prior is None
-        if self._early_deaths >= MAX_TRIES * len(self._environments):
+        """Start another in the place of a dead one; where they die as fast as they are started, go on without."""
+        number = worker.number
+        self._early_deaths[number] += worker.prior is None
+        if self._early_deaths[number] < MAX_TRIES:
+            self._start(number)
+            return
+        del self._workers[number]
+        fault = f"worker processes die before they have loaded the prior; the last one {worker.last_words()}."
+        if not self._workers:
             raise RunError(
-                f"worker processes die before they have loaded the prior; the last one {worker.last_words()}. "
-                f"Finished shards are kept; try fewer --workers, a smaller --token-budget, or a smaller prior."
+                f"{fault} Finished shards are kept; try fewer --workers, a smaller --token-budget, or a smaller prior."
             )
-        self._start(worker.number)
+        logger.warning(f"{fault} The run goes on with {len(self._workers)} of {len(self._environments)} workers.")
 
     def _start(self, number: int) -> None:
-        worker = _Worker(number, self._environments[number], self._answers)
+        worker = self._workers[number] = _Worker(number, self._environments[number], self._answers)
         worker.order(**self._setup)
-        self._workers[number : number + 1] = [worker]
 
     def __enter__(self) -> LocalEngine:
         """Workers run."""
@@ -140,9 +146,9 @@ class LocalEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End all workers, within seconds, whatever they are doing."""
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.dismiss()
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.end()
 
 
@@ -227,7 +233,7 @@ def _environments(device: str, num_workers: int | None) -> list[dict[str, str]]:
     gpus = _gpus() if device in ("auto", "cuda") else []
     if gpus:
         if num_workers is not None and num_workers > len(gpus):
-            raise UsageError(f"{num_workers} workers are more than the {len(gpus)} GPUs here. Leave --workers out.")
+            raise UsageError(f"{num_workers} workers are more than the GPUs here ({len(gpus)}). Leave --workers out.")
         return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus[:num_workers]]
     count = num_workers or 1
     if count == 1 or "OMP_NUM_THREADS" in os.environ:
@@ -236,14 +242,15 @@ def _environments(device: str, num_workers: int | None) -> list[dict[str, str]]:
 
 
 def _gpus() -> list[str]:
-    """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [gpu.strip() for gpu in named.split(",") if gpu.strip()]
-    if shutil.which("nvidia-smi") is None:
+    """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them; none where there is no driver."""
+    named, lister = os.environ.get("CUDA_VISIBLE_DEVICES"), shutil.which("nvidia-smi")
+    if named is not None and (lister or os.path.exists("/dev/nvidiactl")):
+        gpus = (gpu.strip() for gpu in named.split(","))
+        return list(takewhile(lambda gpu: gpu not in ("", "-1"), gpus))  # -1 hides all that follow it
+    if named is not None or lister is None:
         return []
-    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True).stdout
-    return [str(number) for number, line in enumerate(listed.splitlines()) if line.startswith("GPU ")]
+    listed = subprocess.run([lister, "--list-gpus"], capture_output=True, text=True).stdout
+    return [str(number) for number in range(sum(line.startswith("GPU ") for line in listed.splitlines()))]
 
 
 def _num_cpus() -> int:

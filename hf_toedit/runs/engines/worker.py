@@ -3,7 +3,7 @@
 It reads orders as JSON lines from standard input and answers likewise on standard output:
 
     {"prior": {…}, "edit": {…}, "token_budget": null}  ->  {"ready": {"config": {…}, "revision": …}}
-    {"run": "/path/of/the/run", "shard": 3}            ->  {"generation": 1, "counts": {…}} for each batch of rows,
+    {"run": "/the/run", "plan": hash, "shard": 3}      ->  {"generation": 1, "counts": {…}} for each batch of rows,
                                                            then {"done": 3} or {"failed": 3, "reason": …}
 
 {"fatal": …} says that no shard can be done; {"log": …} passes a warning on. When its orders end, because it is no
@@ -64,6 +64,8 @@ def _serve(orders: queue.Queue[dict[str, Any]], answers: TextIO) -> None:
         if plan is None or str(folder.root) != order["run"]:
             folder = RunFolder(order["run"])
             plan = folder.plan()
+            if plan.content_hash != order["plan"]:
+                raise RunError(f"{folder.root} was planned anew while this run was beginning. Start it again.")
         try:
             run_shard(plan, order["shard"], editor, folder, progress)
         except (RunError, PriorError):
