@@ -56,6 +56,5 @@ def edit(source: str, **options: Any) -> None:
         plan = request.plan(resolve)
         folder.open(plan)
         indices = waiting(plan, folder)
-        if indices:
-            work(plan, folder, workers, indices, request.is_silent)
-    finish(plan, folder, options)
+        failures = work(plan, folder, workers, indices, request.is_silent) if indices else []
+    finish(plan, folder, failures, options)

@@ -31,6 +31,7 @@ from hf_toedit.errors import Interrupted, RunError, UsageError
 if TYPE_CHECKING:
     from hf_toedit.editing.piece_table import PieceTable
     from hf_toedit.runs.engines.base import Engine
+    from hf_toedit.runs.monitor import Failure
     from hf_toedit.runs.plan import Plan
     from hf_toedit.runs.status import Status
     from hf_toedit.runs.store import RunFolder
@@ -75,7 +76,6 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
 
     folder = RunFolder(run)
     plan = folder.plan()
-    folder.check()
     if plan.prior.trust_remote_code and not options["trust_remote_code"]:
         raise UsageError(
             f"the plan's prior {plan.prior.prior!r} brings its own Python code. A plan may come from anyone: if you "
@@ -84,11 +84,13 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
     indices = waiting(plan, folder, shard_group)
+    failures: list[Failure] = []
     if indices:
+        folder.check()
         prior = plan.prior if options["device"] == "auto" else replace(plan.prior, device=options["device"])
         with swept(folder), engine(prior, plan.edit, options) as workers:
-            work(plan, folder, workers, indices, is_silent)
-    finish(plan, folder, options)
+            failures = work(plan, folder, workers, indices, is_silent)
+    finish(plan, folder, failures, options)
 
 
 @contextmanager
@@ -132,11 +134,11 @@ def swept(folder: RunFolder) -> Iterator[None]:
         folder.sweep()
 
 
-def work(plan: Plan, folder: RunFolder, workers: Engine, indices: list[int], is_silent: bool) -> None:
+def work(plan: Plan, folder: RunFolder, workers: Engine, indices: list[int], is_silent: bool) -> list[Failure]:
     """Edit shards, with progress on the screen and in the run folder.
 
-    Raises:
-        RunError: shards failed at every try; the others are done.
+    Returns:
+        Those that failed at every try; the others are done.
     """
     from hf_toedit.cli.output import EditProgress
     from hf_toedit.runs.monitor import Monitor
@@ -145,28 +147,32 @@ def work(plan: Plan, folder: RunFolder, workers: Engine, indices: list[int], is_
     num_rows = None if None in rows else sum(count or 0 for count in rows) * len(plan.generations)
     with EditProgress(num_rows, is_silent) as progress, Monitor(plan, folder, progress) as monitor:
         workers.run(plan, folder, indices, monitor)
-    if monitor.failures:
-        first, *others = monitor.failures
-        more = f" (and {len(others)} more)" if others else ""
-        raise RunError(
-            f"{len(monitor.failures)} of {len(plan.shards)} shards failed. {first.shard}: {first.reason}{more} "
-            f"The others are kept. Mend the cause, then: hf-toedit run {folder.root}"
-        )
+    return monitor.failures
 
 
-def finish(plan: Plan, folder: RunFolder, options: Mapping[str, Any]) -> None:
-    """Write the card where the run is finished, and report."""
+def finish(plan: Plan, folder: RunFolder, failures: list[Failure], options: Mapping[str, Any]) -> None:
+    """Write the card where the run is finished, and report.
+
+    Raises:
+        RunError: shards failed.
+    """
     from hf_toedit.runs.status import run_status
 
     status = run_status(plan, folder)
     if status.is_finished:
         from hf_toedit.cards.card import render_card
 
-        folder.write_text("README.md", render_card(plan, status.generations))
+        folder.update_text("README.md", render_card(plan, status.generations))
     if options["as_json"]:
         click.echo(json.dumps({"run": str(folder.root), **status.to_json()}, indent=2))
     elif not options["quiet"]:
         _report(folder, plan, status)
+    if failures:
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        raise RunError(
+            f"{len(failures)} of {len(plan.shards)} shards failed. {failures[0].shard}: {failures[0].reason}{more} "
+            f"The others are kept. Mend the cause, then: hf-toedit run {folder.root}"
+        )
 
 
 def _report(folder: RunFolder, plan: Plan, status: Status) -> None:

@@ -73,11 +73,14 @@ def estimate_run(plan: Plan, prior: Prior, price_per_hour: float | None = None) 
     counted = speeds[1:] or speeds  # the first batch also warms up
     seconds = sum(spent for _, spent in counted)
     speed = sum(count for count, _ in counted) / seconds if seconds else 0.0
-    scale = plan.num_bytes / num_bytes if num_bytes else 0.0
+    if plan.num_rows is None:
+        scale = plan.num_bytes / num_bytes if num_bytes else 0.0
+    else:
+        scale = plan.num_rows / num_rows if num_rows else 0.0
     total = round(num_tokens * scale)
     hours = total * len(plan.generations) / speed / 3600 if speed else 0.0
     return Estimate(
-        num_rows=round(num_rows * scale) if plan.num_rows is None else plan.num_rows,
+        num_rows=round(num_rows * scale),
         num_tokens=total,
         sampled_rows=num_rows,
         sampled_tokens=num_tokens,

@@ -15,6 +15,7 @@ from hf_toedit.runs.reading import RowReader, column_bytes
 _MANY_FILES = 1000
 _SAMPLED_FILES = 20
 _SAMPLED_ROWS = 1000
+_SAMPLED_BYTES = 64 * 2**20
 _THREADS = 16
 _COMPRESSED = (".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip")
 _COMPRESSION_RATIO = 3
@@ -120,7 +121,7 @@ def _text_share(reader: RowReader, files: Sequence[SourceFile], columns: Sequenc
         text += table.select(list(columns)).nbytes
         total += table.nbytes
         num_rows += len(table)
-        if num_rows >= _SAMPLED_ROWS:
+        if num_rows >= _SAMPLED_ROWS or total >= _SAMPLED_BYTES:
             break
     return text / total if total else 1.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +73,16 @@ class RunFolder:
         """
         self.check()
         if (self.root / PLAN).exists():
-            differences = self.plan().differences(plan)
+            here = self.plan()
+            differences = here.differences(plan)
             if differences:
                 raise RunError(
                     f"{self.root} holds another run (here first, then what was asked for): {'; '.join(differences)}. "
                     f"Name a new folder with -o, ask for the same, or go on with the run that is here: "
                     f"hf-toedit run {self.root}"
                 )
-            return
+            if here.reading.root == plan.reading.root:
+                return  # otherwise the source was moved, and it is written where it lies now
         self.write_text(PLAN, _laid_out(plan.to_json()))
 
     def sweep(self) -> None:
@@ -208,6 +211,17 @@ class RunFolder:
         """
         with whole_file(self.root / path, synced) as temporary:
             temporary.write_text(text, encoding="utf-8")
+
+    def update_text(self, path: str | Path, text: str) -> None:
+        """The same, unless the file says so already: a finished run may lie in a folder that cannot be written.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        with suppress(OSError, ValueError):
+            if (self.root / path).read_text(encoding="utf-8") == text:
+                return
+        self.write_text(path, text)
 
 
 class Writer:

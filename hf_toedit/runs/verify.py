@@ -132,13 +132,11 @@ class _ShardCheck:
 
     def _count(self, stats: EditStats, table: pa.Table, previous: pa.Table | None) -> None:
         stats.num_rows += len(table)
+        if previous is not None:
+            stats.num_rows_changed += len({row for row, _, _ in self._read(previous) - self._read(table)})
         if self._log_column is None:
-            if previous is not None:
-                stats.num_rows_changed += len({row for row, _, _ in self._read(previous) - self._read(table)})
             return
         for log in table.column(self._log_column).to_pylist():
-            # Not by the texts: two changed tokens may spell together what stood there.
-            stats.num_rows_changed += log["num_changed"] + log["num_dropped"] > 0
             for name in COUNTS:
                 setattr(stats, name, getattr(stats, name) + log[name])
         for entry in piece_tables(table, self._texts, self._log_column):
@@ -155,7 +153,7 @@ class _ShardCheck:
         recorded = self._folder.stats(self._plan, generation, self._shard)
         counted = self._counted[generation]
         names = ["num_rows"]
-        if self._with_source or generation > 1 or self._log_column is not None:
+        if self._with_source or generation > 1:
             names.append("num_rows_changed")
         if self._log_column is not None:
             names += [*COUNTS, "num_characters", "num_characters_standing"]

@@ -148,11 +148,11 @@ def test_a_run_goes_on_without_a_worker_that_cannot_start(hf_toedit: HfToEdit, s
     run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 4)
 
     with _popen(run, "--workers", "2") as process:
-        _until(lambda: len(_children(process)) == 2)
-        seen = set(_children(process)[:1])
+        _until(lambda: len(children(process.pid)) == 2)
+        seen = set(children(process.pid)[:1])
         for _ in range(3):
-            _until(lambda: set(_children(process)) - seen)
-            [dying] = set(_children(process)) - seen
+            _until(lambda: set(children(process.pid)) - seen)
+            [dying] = set(children(process.pid)) - seen
             os.kill(dying, signal.SIGKILL)
             seen.add(dying)
         _, stderr = process.communicate(timeout=60)

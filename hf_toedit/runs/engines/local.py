@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -148,8 +149,9 @@ class LocalEngine:
         """End all workers, within seconds, whatever they are doing."""
         for worker in self._workers.values():
             worker.dismiss()
+        until = time.monotonic() + _STOP_S
         for worker in self._workers.values():
-            worker.end()
+            worker.end(until)
 
 
 class _Worker:
@@ -207,13 +209,14 @@ class _Worker:
         except OSError:
             pass
 
-    def end(self) -> None:
-        """Wait until it has ended; kill it if that takes long."""
+    def end(self, until: float) -> None:
+        """Wait for its end, not longer than until then (monotonic seconds); then kill it."""
         try:
-            self._process.wait(_STOP_S)
+            self._process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        _pipe(self._process.stdout).close()
         self._stderr.close()
 
     def _listen(self, answers: queue.Queue[tuple[_Worker, Answer | None]]) -> None:
