@@ -165,7 +165,7 @@ def finish(plan: Plan, folder: RunFolder, failures: list[Failure], options: Mapp
         folder.update_text("README.md", render_card(plan, status.generations))
     if options["as_json"]:
         click.echo(json.dumps({"run": str(folder.root), **status.to_json()}, indent=2))
-    elif not options["quiet"]:
+    elif not (options["quiet"] or failures):
         _report(folder, plan, status)
     if failures:
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""

@@ -142,7 +142,7 @@ class ToEditProcessor:
     def _to_arrow(self, name: str, values: list) -> pa.Array:
         kind = None
         if name == self.edit_log_column:
-            kind = Features({name: self.texts.log_feature}).arrow_schema.field(name).type
+            kind = self.texts.log_field(name).type
         elif name in self.texts.config.text_columns:
             kind = pa.string()
             values = [value if _is_text(value) else None for value in values]

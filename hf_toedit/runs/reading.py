@@ -40,6 +40,7 @@ class RowReader:
         self._reading = reading
         self.features = Features.from_dict(reading.features)
         """Of the rows."""
+        self._schema = self.features.arrow_schema
 
     def tables(
         self, file: SourceFile, start: int = 0, stop: int | None = None, columns: list[str] | None = None
@@ -56,12 +57,13 @@ class RowReader:
             SourceError: the file is gone, changed since it was planned, is damaged, has too few rows, or rows that do
                 not fit the features.
         """
-        features = self.features if columns is None else Features({name: self.features[name] for name in columns})
-        schema = features.arrow_schema
+        schema = self._schema
+        if columns is not None:
+            schema = Features({name: self.features[name] for name in columns}).arrow_schema
         try:
             self._check_unchanged(file)
             if self._is_parquet:
-                first, rows = self._parquet_rows(file, start, list(features))
+                first, rows = self._parquet_rows(file, start, schema.names)
             else:
                 first, rows = 0, self._streamed_rows(file, self.features)
             end = None if stop is None else stop - first

@@ -226,7 +226,7 @@ def _with_log(
         for text, document in zip(found, documents, strict=True):
             by_row[text.row].append((text.label, document))
         logs = [_row_log(row) for row in by_row]
-    field = Features({log_column: texts.log_feature}).arrow_schema.field(log_column)
+    field = texts.log_field(log_column)
     log = pa.array(logs, type=field.type)
     if log_column in table.column_names:
         return table.set_column(table.column_names.index(log_column), field, log)

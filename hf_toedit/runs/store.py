@@ -172,10 +172,10 @@ class RunFolder:
             RunError: the folder cannot be written.
         """
         path = self.data_path(generation, shard)
-        with whole_file(path) as temporary:
+        with whole_file(path, synced=False) as temporary:
             with Writer(temporary, schema) as writer:
                 stats = fill(writer)
-            sync(temporary)
+            sync(temporary)  # before the statistics say that it is there
             record = {
                 "plan": plan.content_hash,
                 "num_bytes": temporary.stat().st_size,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -80,6 +81,10 @@ class Texts:
         """Feature of the edit log column; edits name their text where a row may hold several."""
         edit = _EDIT if self.one_a_row else {"path": Value("string"), **_EDIT}
         return {**dict.fromkeys(COUNTS, Value("int32")), "nll": Value("float32"), "edits": List(edit)}
+
+    def log_field(self, log_column: str) -> pa.Field:
+        """The edit log column as Arrow has it."""
+        return _log_field(self, log_column)
 
     def check(self, features: Features, log_column: str | None = None) -> None:
         """Refuse a source whose rows cannot be edited as asked.
@@ -186,6 +191,12 @@ class Texts:
         if column is not None:
             return [_conversation_texts(schema, column)]
         return [_column_texts(schema, path) for path in self.config.text_columns]
+
+
+@lru_cache
+def _log_field(texts: Texts, log_column: str) -> pa.Field:
+    """Made once: shards may be many and small."""
+    return Features({log_column: texts.log_feature}).arrow_schema.field(log_column)
 
 
 def _check(find_texts: Callable[[pa.Schema, str], Place], schema: pa.Schema, path: str, option: str) -> None:
