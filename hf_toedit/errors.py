@@ -26,6 +26,10 @@ class PriorError(ToEditError):
     """A language model that cannot be found, loaded, or used as a prior."""
 
 
+class OutOfMemory(PriorError):
+    """A document that a language model cannot read in the memory there is, not even alone."""
+
+
 class RunError(ToEditError):
     """A run folder that cannot be written, does not match the request, or does not hold what it should."""
 

@@ -225,7 +225,7 @@ def _told(plan: Plan) -> str:
     rows = "rows not counted" if plan.num_rows is None else counted(plan.num_rows, "row")
     return (
         f"{counted(len(plan.shards), 'shard')}: {rows}, about {plan.num_bytes / 1e6:,.1f} MB of text "
-        f"in {counted(len(plan.files), 'file')}"
+        f"in {counted(len(plan.files), 'file')}; prior {plan.prior.prior} in {plan.prior.dtype}"
     )
 
 

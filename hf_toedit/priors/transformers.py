@@ -22,7 +22,7 @@ import torch
 from hf_toedit.config import PriorConfig
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.selection import SelectionRule
-from hf_toedit.errors import PriorError
+from hf_toedit.errors import OutOfMemory, PriorError
 from hf_toedit.priors import loading
 from hf_toedit.priors.answer import Answer
 from hf_toedit.priors.attention import IMPLEMENTATION, PackedAttention
@@ -111,7 +111,7 @@ class TransformersPrior:
         Where memory runs out, forward passes are halved, from then on, and the documents read again.
 
         Raises:
-            PriorError: memory runs out with passes of a single piece.
+            OutOfMemory: even with passes of a single piece.
         """
         while True:
             try:
@@ -125,7 +125,7 @@ class TransformersPrior:
     def _halve_token_budget(self) -> None:
         halved = max(self._token_budget // 2, PIECE_TOKENS)
         if not self.packed or halved >= self._token_budget:
-            raise PriorError(
+            raise OutOfMemory(
                 f"prior {self.name!r}: out of memory even at {self._token_budget if self.packed else self.context} "
                 f"tokens a forward pass. Use a smaller prior, --dtype bfloat16, or a device with more memory."
             )

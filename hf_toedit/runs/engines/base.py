@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from hf_toedit.config import PriorConfig
-from hf_toedit.errors import PriorError, ToEditError
+from hf_toedit.errors import OutOfMemory, PriorError, RunError, ToEditError
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
@@ -101,6 +101,11 @@ class Queue:
             monitor.stopped(worker)
         else:
             monitor.failed(worker, reason)
+
+
+def ends_the_run(error: Exception) -> bool:
+    """Whether an error concerns every shard: the folder cannot be written, or the prior not be used."""
+    return isinstance(error, RunError | PriorError) and not isinstance(error, OutOfMemory)
 
 
 def reason(error: BaseException) -> str:

@@ -8,8 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from hf_toedit.config import EditConfig, PriorConfig
-from hf_toedit.errors import PriorError, RunError
-from hf_toedit.runs.engines.base import Queue, ReadyPrior, reason
+from hf_toedit.runs.engines.base import Queue, ReadyPrior, ends_the_run, reason
 from hf_toedit.runs.engines.worker import COUNTS
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
@@ -54,9 +53,9 @@ class InlineEngine:
             monitor.began(0, index)
             try:
                 run_shard(plan, index, editor, folder, progress)
-            except (RunError, PriorError):
-                raise
             except Exception as error:
+                if ends_the_run(error):
+                    raise
                 waiting.give_back(index, 0, monitor, reason(error))
             else:
                 monitor.done(0)

@@ -22,7 +22,7 @@ import threading
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from hf_toedit.errors import PriorError, RunError, ToEditError
+from hf_toedit.errors import RunError, ToEditError
 
 COUNTS = ("num_rows", "num_tokens", "num_selected", "num_changed")
 """Statistics that are told of each batch of rows."""
@@ -45,7 +45,7 @@ def main() -> None:
 def _serve(orders: queue.Queue[dict[str, Any]], answers: TextIO) -> None:
     from hf_toedit.config import EditConfig, PriorConfig
     from hf_toedit.editing.editor import ToEditor
-    from hf_toedit.runs.engines.base import ReadyPrior, reason
+    from hf_toedit.runs.engines.base import ReadyPrior, ends_the_run, reason
     from hf_toedit.runs.shard import run_shard
     from hf_toedit.runs.store import RunFolder
     from hf_toedit.stats import EditStats
@@ -68,9 +68,9 @@ def _serve(orders: queue.Queue[dict[str, Any]], answers: TextIO) -> None:
                 raise RunError(f"{folder.root} was planned anew while this run was beginning. Start it again.")
         try:
             run_shard(plan, order["shard"], editor, folder, progress)
-        except (RunError, PriorError):
-            raise
         except Exception as error:
+            if ends_the_run(error):
+                raise
             _say(answers, failed=order["shard"], reason=reason(error))
         else:
             _say(answers, done=order["shard"])
