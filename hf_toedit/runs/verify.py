@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -15,7 +16,10 @@ from hf_toedit.runs.rows import output_features, piece_tables, reverted_table
 from hf_toedit.runs.shard import source_rows
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.texts import COUNTS, Texts
-from hf_toedit.stats import EditStats
+from hf_toedit.stats import NANO, EditStats
+
+_NLL_TOLERANCE = 1e-5
+"""Relative: rows hold theirs in float32."""
 
 
 @dataclass
@@ -132,6 +136,7 @@ class _ShardCheck:
 
     def _count(self, stats: EditStats, table: pa.Table, previous: pa.Table | None) -> None:
         stats.num_rows += len(table)
+        stats.num_documents += len(self._texts.read(table))
         if previous is not None:
             stats.num_rows_changed += len({row for row, _, _ in self._read(previous) - self._read(table)})
         if self._log_column is None:
@@ -139,24 +144,28 @@ class _ShardCheck:
         for log in table.column(self._log_column).to_pylist():
             for name in COUNTS:
                 setattr(stats, name, getattr(stats, name) + log[name])
+            stats.nll_nano += round((log["nll"] or 0) * log["num_tokens"] / NANO)
         for entry in piece_tables(table, self._texts, self._log_column):
             if entry is not None:
-                replaced = sum(len(edit.source) for edit in entry.edits)
-                length = len(entry.revert())
-                stats.num_characters += length
-                stats.num_characters_standing += length - replaced
+                stats.num_characters += entry.num_source
+                stats.num_characters_standing += entry.num_standing
 
     def _read(self, table: pa.Table) -> set[tuple[int, str, str | None]]:
         return {(text.row, text.label, text.text) for text in self._texts.read(table)}
 
     def _stats_problems(self, generation: int) -> Iterator[str]:
-        recorded = self._folder.stats(self._plan, generation, self._shard)
+        recorded = self._folder.stats(self._plan, generation, self._shard) or EditStats()
         counted = self._counted[generation]
-        names = ["num_rows"]
+        names = ["num_rows", "num_documents"]
         if self._with_source or generation > 1:
             names.append("num_rows_changed")
         if self._log_column is not None:
             names += [*COUNTS, "num_characters", "num_characters_standing"]
+            # Rows do not tell how many of their tokens have a probability: all of them, where the prior has a BOS.
+            if recorded.num_scored == recorded.num_tokens and not math.isclose(
+                recorded.nll_nano, counted.nll_nano, rel_tol=_NLL_TOLERANCE
+            ):
+                yield f"generation {generation}: nll is {counted.nll_nano * NANO:g} by the rows, not as recorded."
         for name in names:
             if getattr(recorded, name) != getattr(counted, name):
                 yield (

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from datasets import Dataset, load_dataset
 
+from hf_toedit.config import content_hash
 from hf_toedit.errors import UsageError
 from hf_toedit.runs.engines.local import _environments
 from hf_toedit.runs.store import RunFolder
@@ -347,3 +348,19 @@ def test_watching_ends_when_the_watcher_does(hf_toedit: HfToEdit, source: Path, 
             else:
                 process.stdout.close()
             assert (process.stderr.read(), process.wait(20)) == (said, code)
+
+
+def test_verify_counts_the_statistics_anew(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+    """Records that were forged with care, checksum and all."""
+    run = hf_toedit.edit(source, tmp_path / "run", "--num-shards", 5, "--generations", 2)
+    wrong = {"num_changed": 1, "num_rows_changed": -1, "num_documents": 1, "nll_nano": 10**7, "num_characters": 5}
+    for number, (name, more) in enumerate(wrong.items()):
+        path = run / f"toedit/stats/gen2/train-0000{number}-of-00005.json"
+        record = json.loads(path.read_text())
+        record["stats"][name] += more
+        del record["hash"]
+        path.write_text(json.dumps({"hash": content_hash(record), **record}))
+    assert _state(hf_toedit, run)["finished"]
+    problems = hf_toedit("verify", run).stdout.splitlines()
+    told = [problem.split(": ")[2].split(" is ")[0] for problem in problems]
+    assert told == ["num_changed", "num_rows_changed", "num_documents", "nll", "num_characters"]
