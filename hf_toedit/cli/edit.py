@@ -18,7 +18,7 @@ from hf_toedit.cli.plan import Request, estimate, plan_options
 from hf_toedit.cli.run import engine, finish, swept, waiting, work, work_options
 
 
-@click.command()
+@click.command(short_help="Edit a dataset: plan and run in one.")
 @click.argument("source")
 @plan_options
 @source_options

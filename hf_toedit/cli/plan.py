@@ -56,7 +56,7 @@ def plan_options(command: Command) -> Command:
     )(command)  # fmt: skip
 
 
-@click.command()
+@click.command(short_help="Cut a dataset into the shards of a run.")
 @click.argument("source")
 @plan_options
 @source_options

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _MAX_PLACES = 12
 
 
-@click.command()
+@click.command(short_help="Show what would change; write nothing.")
 @click.argument("source")
 @click.option("-n", "--rows", type=click.IntRange(min=1), default=5, show_default=True, help="Rows to show.")
 @click.option("--candidates", is_flag=True, help="List the selected tokens with probability and candidates.")

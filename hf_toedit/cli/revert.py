@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hf_toedit.runs.texts import Texts
 
 
-@click.command()
+@click.command(short_help="Rebuild the source rows, exactly.")
 @click.argument("run")
 @click.option("-o", "--output", required=True, metavar="OUT", help="New folder for the source rows.")
 @click.option("--generation", type=int, metavar="G", help="Generation to start from.  [default: the last]")

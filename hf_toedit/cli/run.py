@@ -49,7 +49,7 @@ def work_options(command: Command) -> Command:
     )(command)  # fmt: skip
 
 
-@click.command()
+@click.command(short_help="Edit the shards of a planned run.")
 @click.argument("run")
 @click.option(
     "--shard-group", metavar="I/N", help="Only every Nth shard, from the Ith (0 to N-1): a share of the work."

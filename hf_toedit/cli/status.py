@@ -20,7 +20,7 @@ _WATCH_S = 2.0
 _FAILURES_SHOWN = 10
 
 
-@click.command()
+@click.command(short_help="Say how far a run is.")
 @click.argument("run")
 @click.option("--watch", is_flag=True, help="Keep showing it until the run is finished.")
 @json_option

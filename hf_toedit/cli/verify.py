@@ -13,7 +13,7 @@ from hf_toedit.errors import RunError
 _SHOWN = 20
 
 
-@click.command()
+@click.command(short_help="Read everything in a run again, and check it.")
 @click.argument("run")
 @click.option("--no-source", is_flag=True, help="Do not read the source again, where it cannot be reached any more.")
 @json_option
