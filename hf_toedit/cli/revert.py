@@ -89,9 +89,6 @@ class _Edited(NamedTuple):
 
 def _of_run(run: str, generation: int | None) -> _Edited:
     """The rows of one generation of a run folder."""
-    from datasets import Features
-
-    from hf_toedit.runs.rows import output_features
     from hf_toedit.runs.store import RunFolder
     from hf_toedit.runs.texts import Texts
 
@@ -104,9 +101,8 @@ def _of_run(run: str, generation: int | None) -> _Edited:
         raise RunError(f"{run} was made with --no-edit-log, so its edits cannot be reverted.")
     folder.merged_stats(plan, number)
     texts = Texts(plan.source)
-    features = output_features(Features.from_dict(plan.reading.features), texts, plan.run.edit_log_column)
     files = ((shard.split, shard.name, folder.tables(number, shard)) for shard in plan.shards)
-    return _Edited(features, texts, plan.run.edit_log_column, files)
+    return _Edited(plan.output_features, texts, plan.run.edit_log_column, files)
 
 
 def _of_source(source: str, options: Mapping[str, Any]) -> _Edited:

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig, content_hash
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+    from datasets import Features
+
     from hf_toedit.runs.reading import RowReader
 
 FORMAT = 1
@@ -153,6 +156,19 @@ class Plan:
         from hf_toedit.runs.reading import RowReader
 
         return RowReader(self.reading)
+
+    @cached_property
+    def output_features(self) -> Features:
+        """Of the rows that the run writes."""
+        from hf_toedit.runs.rows import output_features
+        from hf_toedit.runs.texts import Texts
+
+        return output_features(self.reader.features, Texts(self.source), self.run.edit_log_column)
+
+    @cached_property
+    def output_schema(self) -> pa.Schema:
+        """The same as Arrow has it."""
+        return self.output_features.arrow_schema
 
     @property
     def generations(self) -> range:

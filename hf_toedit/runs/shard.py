@@ -9,7 +9,7 @@ import pyarrow as pa
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.errors import SourceError
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.runs.rows import EDIT_BATCH, ROW_GROUP, edit_table, grouped, output_features
+from hf_toedit.runs.rows import EDIT_BATCH, ROW_GROUP, edit_table, grouped
 from hf_toedit.runs.store import RunFolder, Writer
 from hf_toedit.runs.texts import Texts
 from hf_toedit.stats import EditStats
@@ -81,8 +81,7 @@ def _run_generation(
             total = EditStats.merged([total, *stats])
         return total
 
-    features = output_features(plan.reader.features, texts, log_column)
-    return folder.write_shard(plan, generation, shard, features.arrow_schema, fill)
+    return folder.write_shard(plan, generation, shard, fill)
 
 
 def _rows_before(shard: Shard, generation: int, folder: RunFolder) -> Iterator[pa.Table]:

@@ -156,16 +156,13 @@ class RunFolder:
         file = pq.ParquetFile(self.data_path(generation, shard))
         yield from row_group_tables(file, range(file.num_row_groups), columns or file.schema_arrow.names)
 
-    def write_shard(
-        self, plan: Plan, generation: int, shard: Shard, schema: pa.Schema, fill: Callable[[Writer], EditStats]
-    ) -> EditStats:
+    def write_shard(self, plan: Plan, generation: int, shard: Shard, fill: Callable[[Writer], EditStats]) -> EditStats:
         """Write a shard whole or not at all: under a temporary name, synced; then statistics, then data, renamed.
 
         Args:
             plan: of the run.
             generation: of the shard.
             shard: which one.
-            schema: of its rows, with the Features of `datasets` in its metadata.
             fill: writes the rows and returns their statistics.
 
         Raises:
@@ -173,7 +170,7 @@ class RunFolder:
         """
         path = self.data_path(generation, shard)
         with whole_file(path, synced=False) as temporary:
-            with Writer(temporary, schema) as writer:
+            with Writer(temporary, plan.output_schema) as writer:
                 stats = fill(writer)
             sync(temporary)  # before the statistics say that it is there
             record = {

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import Features
 
 from hf_toedit.errors import ToEditError
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.runs.rows import output_features, piece_tables, reverted_table
+from hf_toedit.runs.rows import piece_tables, reverted_table
 from hf_toedit.runs.shard import source_rows
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.texts import COUNTS, Texts
@@ -93,9 +92,8 @@ class _ShardCheck:
         if not self._folder.is_sound(generation, self._shard):
             yield f"{path} is damaged: its bytes are not those that were written. Delete it."
             return
-        features = output_features(Features.from_dict(self._plan.reading.features), self._texts, self._log_column)
         with pq.ParquetFile(self._folder.data_path(generation, self._shard)) as file:
-            if file.schema_arrow != features.arrow_schema:
+            if file.schema_arrow != self._plan.output_schema:
                 yield f"{path} has another schema than was planned."
             if file.metadata.num_rows != stats.num_rows:
                 yield f"{path} has {file.metadata.num_rows:,} rows; its statistics say {stats.num_rows:,}."
