@@ -64,9 +64,9 @@ def preview(source: str, rows: int, candidates: bool, as_json: bool, **options: 
     table = pa.concat_tables(islice(tables, rows)).slice(0, rows)
     editor = ToEditor(load_prior(prior_config(options), options["token_budget"]), settings)
     found = texts.read(table)
-    passages, refused = texts.passages(table, found, editor.prior.render)
-    names = [f"row {text.row}" + ("" if texts.one_a_row else f" {text.label}") for text in found
-             if text.row not in refused]  # fmt: skip
+    passages, parts = texts.passages(table, found, editor.prior.render)
+    names = [f"row {text.row}" + ("" if texts.one_a_row else f" {text.label}")
+             for text, part in zip(found, parts, strict=True) if part is not None]  # fmt: skip
     result = editor.edit(passages)
     if as_json:
         click.echo(json.dumps(_to_json(result, names, candidates), indent=2, ensure_ascii=False))

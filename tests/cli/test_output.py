@@ -15,6 +15,7 @@ from datasets import Dataset
 from hf_toedit import __version__
 from tests.cli.command import Finished, HfToEdit, eager
 from tests.cli.fixtures import ODD, load, stories
+from tests.conftest import shared
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x08\x9b31m \u202e\u2066\r\n"
 
@@ -152,3 +153,20 @@ def test_version_and_streams_of_the_installed_command(command: list[str]) -> Non
     done = subprocess.run([*command, "edit", "sample"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("Error: where to? Name a run folder with -o")
+
+
+def test_a_preview_passes_over_conversations_that_the_template_refuses(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    folder = tmp_path / "prior"
+    folder.mkdir()
+    for path in shared("models/stories260K").iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    refusal = "{% if m.role == 'tool' %}{{ raise_exception('no tools') }}{% endif %}"
+    template = "{% for m in messages %}" + refusal + "{{ m.content }} {% endfor %}"
+    (folder / "chat_template.jinja").write_text(template)
+    rows = [
+        [{"role": role, "content": "Hi."}, {"role": "assistant", "content": stories(1)[0]}] for role in ("tool", "user")
+    ]
+    Dataset.from_dict({"messages": rows}).to_json(tmp_path / "chats.jsonl")
+    asked = "preview", tmp_path / "chats.jsonl", "--messages-column", "messages", "--prior", folder, "--json"
+    done = hf_toedit(*asked)
+    assert [text["name"] for text in done.json["texts"]] == ["row 1 messages[1].content"]
