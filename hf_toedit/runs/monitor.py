@@ -85,7 +85,6 @@ class Monitor:
 
     Attributes:
         failures: shards given up so far.
-        num_done: shards done so far.
     """
 
     def __init__(
@@ -99,7 +98,6 @@ class Monitor:
             show: called with the generation and the counts of each batch of rows.
         """
         self.failures: list[Failure] = []
-        self.num_done = 0
         self._plan = plan
         self._folder = folder
         self._show = show
@@ -130,7 +128,6 @@ class Monitor:
     def done(self, worker: int) -> None:
         """A worker is done with its shard."""
         failure_path(self._folder, self._running.pop(worker).shard).unlink(missing_ok=True)
-        self.num_done += 1
 
     def stopped(self, worker: int) -> None:
         """A worker's shard goes back to those that wait."""

@@ -42,19 +42,18 @@ def run_shard(
     return [_run_generation(plan, shard, generation, editor, folder, progress) for generation in plan.generations]
 
 
-def source_rows(plan: Plan, shard: Shard, columns: list[str] | None = None) -> Iterator[pa.Table]:
+def source_rows(plan: Plan, shard: Shard) -> Iterator[pa.Table]:
     """The rows of the source that a shard holds, in order, as Arrow tables of bounded size.
 
     Args:
         plan: of the run.
         shard: one of its shards.
-        columns: only these; None is all.
 
     Raises:
         SourceError: they cannot be read, or are not those that were planned.
     """
     for piece in shard.pieces:
-        yield from plan.reader.tables(plan.files[piece.file], piece.start, piece.stop, columns)
+        yield from plan.reader.tables(plan.files[piece.file], piece.start, piece.stop)
 
 
 def _run_generation(

@@ -134,9 +134,10 @@ class _ShardCheck:
 
     def _count(self, stats: EditStats, table: pa.Table, previous: pa.Table | None) -> None:
         stats.num_rows += len(table)
-        stats.num_documents += len(self._texts.read(table))
+        texts = self._read(table)
+        stats.num_documents += len(texts)
         if previous is not None:
-            stats.num_rows_changed += len({row for row, _, _ in self._read(previous) - self._read(table)})
+            stats.num_rows_changed += len({row for row, _, _ in self._read(previous) - texts})
         if self._log_column is None:
             return
         for log in table.column(self._log_column).to_pylist():

@@ -12,6 +12,7 @@ from hf_toedit.errors import OutOfMemory, PriorError, RunError, ToEditError
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
+from hf_toedit.stats import EditStats
 
 if TYPE_CHECKING:
     from hf_toedit.priors.base import Prior
@@ -101,6 +102,11 @@ class Queue:
             monitor.stopped(worker)
         else:
             monitor.failed(worker, reason)
+
+
+def told(stats: EditStats) -> dict[str, int]:
+    """What a monitor is told of a batch of rows."""
+    return {name: getattr(stats, name) for name in ("num_rows", "num_tokens", "num_selected", "num_changed")}
 
 
 def ends_the_run(error: Exception) -> bool:

@@ -8,8 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from hf_toedit.config import EditConfig, PriorConfig
-from hf_toedit.runs.engines.base import Queue, ReadyPrior, ends_the_run, reason
-from hf_toedit.runs.engines.worker import COUNTS
+from hf_toedit.runs.engines.base import Queue, ReadyPrior, ends_the_run, reason, told
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
@@ -43,7 +42,7 @@ class InlineEngine:
         from hf_toedit.runs.shard import run_shard
 
         def progress(generation: int, stats: EditStats) -> None:
-            monitor.rows(0, generation, {name: getattr(stats, name) for name in COUNTS})
+            monitor.rows(0, generation, told(stats))
 
         ready, editor = self._loaded
         ready.check(plan)

@@ -24,9 +24,6 @@ from typing import Any, TextIO
 
 from hf_toedit.errors import RunError, ToEditError
 
-COUNTS = ("num_rows", "num_tokens", "num_selected", "num_changed")
-"""Statistics that are told of each batch of rows."""
-
 
 def main() -> None:
     """Serve until standard input ends."""
@@ -45,7 +42,7 @@ def main() -> None:
 def _serve(orders: queue.Queue[dict[str, Any]], answers: TextIO) -> None:
     from hf_toedit.config import EditConfig, PriorConfig
     from hf_toedit.editing.editor import ToEditor
-    from hf_toedit.runs.engines.base import ReadyPrior, ends_the_run, reason
+    from hf_toedit.runs.engines.base import ReadyPrior, ends_the_run, reason, told
     from hf_toedit.runs.shard import run_shard
     from hf_toedit.runs.store import RunFolder
     from hf_toedit.stats import EditStats
@@ -56,7 +53,7 @@ def _serve(orders: queue.Queue[dict[str, Any]], answers: TextIO) -> None:
     _say(answers, ready=asdict(ready))
 
     def progress(generation: int, stats: EditStats) -> None:
-        _say(answers, generation=generation, counts={name: getattr(stats, name) for name in COUNTS})
+        _say(answers, generation=generation, counts=told(stats))
 
     plan, folder = None, RunFolder("")
     while True:
