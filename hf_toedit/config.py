@@ -226,10 +226,12 @@ class RunConfig(_Config):
     Attributes:
         generations: how often the result is edited again; generation 0 is the source.
         edit_log_column: name of the struct column that makes edits reversible; None leaves it out.
+        score_result: read the last generation once more, so that its probabilities are known as well.
     """
 
     generations: int = 1
     edit_log_column: str | None = "toedit"
+    score_result: bool = False
 
     def __post_init__(self) -> None:
         """Validate once, so that inner code can trust."""

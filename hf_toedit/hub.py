@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub import HfApi, scan_cache_dir, snapshot_download
+from huggingface_hub import HfApi, hf_hub_download, metadata_load, scan_cache_dir, snapshot_download
 from huggingface_hub.errors import (
     CacheNotFound,
     GatedRepoError,
@@ -16,6 +17,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
+from yaml import YAMLError
 
 from hf_toedit.errors import SourceError, ToEditError
 
@@ -76,6 +78,29 @@ def file_sizes(repo_id: str, sha: str) -> dict[str, int]:
         raise SourceError(
             f"cannot list the files of dataset {repo_id!r} ({type(error).__name__}). Check the connection."
         ) from error
+
+
+def card_metadata(repo_type: str, repo_id: str, sha: str) -> dict[str, Any]:
+    """What the card of a repository says of itself in YAML; empty where it has none that can be read.
+
+    Args:
+        repo_type: `model` or `dataset`.
+        repo_id: `org/name`.
+        sha: the commit.
+    """
+    try:
+        return metadata_of(Path(hf_hub_download(repo_id, "README.md", repo_type=repo_type, revision=sha)))
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError):
+        return {}
+
+
+def metadata_of(card: Path) -> dict[str, Any]:
+    """The YAML of a card that lies here; empty where there is none that can be read."""
+    try:
+        metadata = metadata_load(card)
+    except (OSError, ValueError, YAMLError):
+        return {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _cached_sha(repo_type: str, repo_id: str, revision: str | None) -> str | None:

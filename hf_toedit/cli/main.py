@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
 
 from hf_toedit import __version__
 from hf_toedit.cli.edit import edit
+from hf_toedit.cli.options import COMMAND_LINE
 from hf_toedit.cli.plan import plan
 from hf_toedit.cli.preview import preview
 from hf_toedit.cli.revert import revert
@@ -19,6 +21,15 @@ from hf_toedit.errors import Interrupted, ToEditError
 
 class Commands(click.Group):
     """A group whose commands fail with one clear line: exit code 1 for what failed, 2 for wrong use."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Keep what was typed, for the card."""
+        typed = shlex.join([info_name or "hf-toedit", *args])
+        context = super().make_context(info_name, args, parent, **extra)
+        context.meta[COMMAND_LINE] = typed
+        return context
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""

@@ -22,6 +22,9 @@ from hf_toedit.errors import UsageError, did_you_mean
 
 Command = Callable[..., Any]
 
+COMMAND_LINE = "hf_toedit.command_line"
+"""Where a context keeps what was typed, in its `meta`."""
+
 _EDIT_OPTIONS = (
     "select", "threshold", "sampler", "top_k", "top_p", "temperature", "exclude_original", "drop_below", "protect",
     "seed",
@@ -100,6 +103,11 @@ token_budget_option = click.option(
     type=click.IntRange(min=1),
     metavar="N",
     help="Tokens that a forward pass aims at; results do not depend on it.  [default: by device]",
+)
+score_result_option = click.option(
+    "--score-result",
+    is_flag=True,
+    help="Read the last generation once more, so that the card tells its probabilities and perplexity as well.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print errors only.")

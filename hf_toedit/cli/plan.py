@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import click
 
 from hf_toedit import __version__
 from hf_toedit.cli.options import (
+    COMMAND_LINE,
     Command,
     config_option,
     edit_config,
@@ -23,6 +24,7 @@ from hf_toedit.cli.options import (
     quiet_libraries,
     quiet_option,
     quiet_transformers,
+    score_result_option,
     source_config,
     source_options,
     together,
@@ -46,6 +48,7 @@ def plan_options(command: Command) -> Command:
                      help="Where edits are logged."),
         click.option("--no-edit-log", is_flag=True,
                      help="Leave the edit log out; the result cannot be reverted then."),
+        score_result_option,
         click.option("--shard-size", metavar="SIZE", default="256MB", show_default=True,
                      help="Text that a shard aims at."),
         click.option("--num-shards", type=click.IntRange(min=1), metavar="N", help="Shards of each split, instead."),
@@ -108,7 +111,7 @@ class Request:
         self.prior: PriorConfig = prior_config(dict(options))
         self.edit: EditConfig = edit_config(dict(options))
         log_column = None if options["no_edit_log"] else options["edit_log_column"]
-        self.run = RunConfig(options["generations"], log_column)
+        self.run = RunConfig(options["generations"], log_column, options["score_result"])
         if not math.isfinite(options["price_per_hour"] or 0):
             raise UsageError(f"price per hour {options['price_per_hour']} is not a price.")
         self.is_silent: bool = options["quiet"] or options["as_json"]
@@ -147,6 +150,7 @@ class Request:
             SourceError: the source cannot be found, read, or edited as asked.
         """
         from hf_toedit.runs.planning import make_plan
+        from hf_toedit.runs.provenance import provenance
         from hf_toedit.runs.source import open_source
         from hf_toedit.runs.texts import Texts
 
@@ -162,7 +166,7 @@ class Request:
             for split in source.splits
         }
         prior, revision = resolve()
-        return make_plan(
+        planned = make_plan(
             source_config=self.source,
             source_revision=source.revision,
             reading=source.reading,
@@ -175,6 +179,8 @@ class Request:
             shard_bytes=shard_bytes,
             num_shards=self._num_shards,
         )
+        command = click.get_current_context().meta.get(COMMAND_LINE)
+        return replace(planned, provenance=provenance(self.source, source.revision, prior, command))
 
 
 def estimate(request: Request, options: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ from hf_toedit.cli.options import (
     quiet_libraries,
     quiet_option,
     quiet_transformers,
+    score_result_option,
     together,
     token_budget_option,
     trust_remote_code_option,
@@ -54,6 +55,8 @@ def work_options(command: Command) -> Command:
 @click.option(
     "--shard-group", metavar="I/N", help="Only every Nth shard, from the Ith (0 to N-1): a share of the work."
 )
+@click.option("--generations", type=int, metavar="G", help="Go on to generation G.  [default: as planned]")
+@score_result_option
 @work_options
 @device_option
 @token_budget_option
@@ -75,7 +78,7 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     from hf_toedit.runs.store import RunFolder
 
     folder = RunFolder(run)
-    plan = folder.plan()
+    plan = _further(folder.plan(), folder, options)
     if plan.prior.trust_remote_code and not options["trust_remote_code"]:
         raise UsageError(
             f"the plan's prior {plan.prior.prior!r} brings its own Python code. A plan may come from anyone: if you "
@@ -91,6 +94,22 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
         with swept(folder), engine(prior, plan.edit, options) as workers:
             failures = work(plan, folder, workers, indices, is_silent)
     finish(plan, folder, failures, options)
+
+
+def _further(plan: Plan, folder: RunFolder, options: Mapping[str, Any]) -> Plan:
+    """The plan, with the further passes that are asked for.
+
+    Raises:
+        UsageError: it has more generations already.
+    """
+    generations = options["generations"] or plan.run.generations
+    if generations < plan.run.generations:
+        raise UsageError(f"{folder.root} has {plan.run.generations} generations already; --generations adds to them.")
+    score_result = options["score_result"] or plan.run.score_result
+    further = replace(plan, run=replace(plan.run, generations=generations, score_result=score_result))
+    if further.run != plan.run:
+        folder.replan(further)
+    return further
 
 
 @contextmanager
@@ -144,7 +163,7 @@ def work(plan: Plan, folder: RunFolder, workers: Engine, indices: list[int], is_
     from hf_toedit.runs.monitor import Monitor
 
     rows = [plan.shards[index].num_rows for index in indices]
-    num_rows = None if None in rows else sum(count or 0 for count in rows) * len(plan.generations)
+    num_rows = None if None in rows else sum(count or 0 for count in rows) * plan.num_passes
     with EditProgress(num_rows, is_silent) as progress, Monitor(plan, folder, progress) as monitor:
         workers.run(plan, folder, indices, monitor)
     return monitor.failures
@@ -219,11 +238,7 @@ def waiting(plan: Plan, folder: RunFolder, shard_group: str | None = None) -> li
     Raises:
         UsageError: there is no such group.
     """
-    return [
-        index
-        for index in _group(plan, shard_group)
-        if any(folder.stats(plan, generation, plan.shards[index]) is None for generation in plan.generations)
-    ]
+    return [index for index in _group(plan, shard_group) if not folder.is_done(plan, plan.shards[index])]
 
 
 def _group(plan: Plan, shard_group: str | None) -> list[int]:

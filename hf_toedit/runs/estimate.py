@@ -33,7 +33,7 @@ class Estimate:
         sampled_tokens: tokens in them.
         tokens_per_second: measured on them, on one device.
         generations: that would be made.
-        hours: of one device, over all generations.
+        hours: of one device, over all passes.
         cost: of these hours; None where no price is known.
     """
 
@@ -78,7 +78,7 @@ def estimate_run(plan: Plan, prior: Prior, price_per_hour: float | None = None) 
     else:
         scale = plan.num_rows / num_rows if num_rows else 0.0
     total = round(num_tokens * scale)
-    hours = total * len(plan.generations) / speed / 3600 if speed else 0.0
+    hours = total * plan.num_passes / speed / 3600 if speed else 0.0
     return Estimate(
         num_rows=round(num_rows * scale),
         num_tokens=total,

@@ -6,7 +6,7 @@ Pure data: how a source is found and measured is `runs/source.py`, how it is cut
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -129,6 +129,7 @@ class Plan:
         files: of the source.
         shards: in order.
         version: of hf-toedit that planned it.
+        provenance: what a card tells of how it came about, see `runs/provenance.py`.
     """
 
     source: SourceConfig
@@ -141,13 +142,20 @@ class Plan:
     files: tuple[SourceFile, ...]
     shards: tuple[Shard, ...]
     version: str
+    provenance: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 of all that decides the result; the device, the version and the root are not among it."""
+        """SHA-256 of all that decides what a generation holds.
+
+        The device, the version and the root are not among it; nor is how many generations there are, so that a run
+        can be given a further one.
+        """
         facts = self.facts()
         facts["prior"].pop("device")
         facts["reading"].pop("root")
+        facts["run"].pop("generations")
+        facts["run"].pop("score_result")
         return content_hash(facts)
 
     @cached_property
@@ -176,6 +184,11 @@ class Plan:
         return range(1, self.run.generations + 1)
 
     @property
+    def num_passes(self) -> int:
+        """How often a row is read: in every generation and, where that is asked for, in the end."""
+        return self.run.generations + self.run.score_result
+
+    @property
     def splits(self) -> list[str]:
         """Names of the splits, in order."""
         return list(dict.fromkeys(shard.split for shard in self.shards))
@@ -192,14 +205,21 @@ class Plan:
         return sum(shard.num_bytes for shard in self.shards)
 
     def facts(self) -> dict[str, Any]:
-        """Everything but the version, as JSON values."""
+        """Everything but the version and the provenance, as JSON values."""
         facts = json.loads(json.dumps(asdict(self)))
         facts.pop("version")
+        facts.pop("provenance")
         return facts
 
     def to_json(self) -> dict[str, Any]:
         """What `plan.json` holds."""
-        return {"format": FORMAT, "version": self.version, "hash": self.content_hash, **self.facts()}
+        return {
+            "format": FORMAT,
+            "version": self.version,
+            "hash": self.content_hash,
+            "provenance": self.provenance,
+            **self.facts(),
+        }
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Plan:
@@ -219,6 +239,7 @@ class Plan:
             files=tuple(SourceFile(*file) for file in values["files"]),
             shards=tuple(Shard.from_json(shard) for shard in values["shards"]),
             version=values["version"],
+            provenance=values["provenance"],
         )
 
     def differences(self, other: Plan) -> list[str]:

@@ -82,6 +82,15 @@ def resolve(config: SourceConfig) -> Resolved:
     raise SourceError(f"no file or folder {name!r}. Name a path, a glob, or a Hub dataset (org/name).")
 
 
+def hub_dataset(name: str) -> str | None:
+    """The repository that a source names, as `org/name`; None where it is none of the Hub."""
+    in_hub = _HUB_URL.fullmatch(name)
+    if in_hub:
+        return in_hub[1]
+    local = Path(os.path.expanduser(name)).exists() or glob.has_magic(name)
+    return name if not local and re.fullmatch(_HUB_ID, name) else None
+
+
 def _matching(config: SourceConfig) -> list[str]:
     named = os.path.expanduser(config.source)
     found = [named] if Path(named).is_file() else sorted(glob.glob(named, recursive=True))

@@ -39,7 +39,10 @@ def run_shard(
         PriorError: the prior fails on every text.
     """
     shard = plan.shards[index]
-    return [_run_generation(plan, shard, generation, editor, folder, progress) for generation in plan.generations]
+    stats = [_run_generation(plan, shard, generation, editor, folder, progress) for generation in plan.generations]
+    if plan.run.score_result and folder.result_stats(plan, shard) is None:
+        _score_result(plan, shard, editor, folder, progress)
+    return stats
 
 
 def source_rows(plan: Plan, shard: Shard) -> Iterator[pa.Table]:
@@ -62,25 +65,41 @@ def _run_generation(
     done = folder.stats(plan, generation, shard)
     if done is not None:
         return done
-    texts, log_column = Texts(plan.source), plan.run.edit_log_column
-
-    def edited(rows: pa.Table) -> Iterator[tuple[pa.Table, EditStats]]:
-        for batch in grouped([rows], texts, EDIT_BATCH):
-            table, stats = edit_table(editor, batch, texts, log_column, generation)
-            if progress:
-                progress(generation, stats)
-            yield table, stats
 
     def fill(writer: Writer) -> EditStats:
         total = EditStats()
-        source = source_rows(plan, shard) if generation == 1 else _rows_before(shard, generation, folder)
-        for rows in grouped(source, texts, ROW_GROUP):
-            parts, stats = zip(*edited(rows), strict=True)
+        for rows in _rows_to_read(plan, shard, generation, folder):
+            parts, stats = zip(*_edited(plan, rows, generation, editor, progress), strict=True)
             writer.write(pa.concat_tables(parts))
             total = EditStats.merged([total, *stats])
         return total
 
     return folder.write_shard(plan, generation, shard, fill)
+
+
+def _score_result(plan: Plan, shard: Shard, editor: ToEditor, folder: RunFolder, progress: Progress | None) -> None:
+    """Count what one more generation would see, and keep nothing else of it."""
+    total, generation = EditStats(), plan.generations[-1] + 1
+    for rows in _rows_to_read(plan, shard, generation, folder):
+        total = EditStats.merged([total, *(stats for _, stats in _edited(plan, rows, generation, editor, progress))])
+    folder.write_result_stats(plan, shard, total)
+
+
+def _rows_to_read(plan: Plan, shard: Shard, generation: int, folder: RunFolder) -> Iterator[pa.Table]:
+    """What a generation edits, a row group at a time."""
+    rows = source_rows(plan, shard) if generation == 1 else _rows_before(shard, generation, folder)
+    return grouped(rows, Texts(plan.source), ROW_GROUP)
+
+
+def _edited(
+    plan: Plan, rows: pa.Table, generation: int, editor: ToEditor, progress: Progress | None
+) -> Iterator[tuple[pa.Table, EditStats]]:
+    texts = Texts(plan.source)
+    for batch in grouped([rows], texts, EDIT_BATCH):
+        table, stats = edit_table(editor, batch, texts, plan.run.edit_log_column, generation)
+        if progress:
+            progress(generation, stats)
+        yield table, stats
 
 
 def _rows_before(shard: Shard, generation: int, folder: RunFolder) -> Iterator[pa.Table]:

@@ -22,7 +22,7 @@ class Status:
         failed: shards that were given up, and why.
         generations: statistics of each generation over the shards that are done in it.
         shards_by_generation: how many that are.
-        num_bytes: of text, planned, over all generations.
+        num_bytes: of text, planned, over all passes.
         num_bytes_done: of these, what is through, also of running shards where planning counted their rows.
         num_tokens_done: tokens in them.
         tokens_per_second: of all processes together, now; None where nothing runs.
@@ -83,6 +83,9 @@ def run_status(plan: Plan, folder: RunFolder) -> Status:
         {shard.name: stats for shard in plan.shards if (stats := folder.stats(plan, generation, shard)) is not None}
         for generation in plan.generations
     ]
+    by_generation = tuple(done)
+    if plan.run.score_result:
+        done.append({shard.name: s for shard in plan.shards if (s := folder.result_stats(plan, shard)) is not None})
     shards = {shard.name: shard for shard in plan.shards}
     finished = set(shards).intersection(*done)
     states = processes(folder)
@@ -98,9 +101,9 @@ def run_status(plan: Plan, folder: RunFolder) -> Status:
         num_done=len(finished),
         running=tuple(running.values()),
         failed=tuple(failure for failure in failures(folder) if failure.shard not in {*running, *finished}),
-        generations=tuple(EditStats.merged(parts.values()) for parts in done),
-        shards_by_generation=tuple(len(parts) for parts in done),
-        num_bytes=plan.num_bytes * len(plan.generations),
+        generations=tuple(EditStats.merged(parts.values()) for parts in by_generation),
+        shards_by_generation=tuple(len(parts) for parts in by_generation),
+        num_bytes=plan.num_bytes * plan.num_passes,
         num_bytes_done=sum(shards[name].num_bytes for parts in done for name in parts)
         + sum(shard.num_bytes * entry.num_rows / (shard.num_rows or 1) for shard, entry in through),
         num_tokens_done=sum(stats.num_tokens for parts in done for stats in parts.values())

@@ -37,6 +37,10 @@ class RunFolder:
         """Where its statistics lie."""
         return self.root / "toedit" / "stats" / f"gen{generation}" / f"{shard.name}.json"
 
+    def result_stats_path(self, shard: Shard) -> Path:
+        """Where the statistics of its last generation, read once more, lie."""
+        return self.root / "toedit" / "stats" / "result" / f"{shard.name}.json"
+
     def check(self) -> None:
         """Refuse a folder in which a run cannot be made.
 
@@ -83,6 +87,14 @@ class RunFolder:
                 )
             if here.reading.root == plan.reading.root:
                 return  # otherwise the source was moved, and it is written where it lies now
+        self.replan(plan)
+
+    def replan(self, plan: Plan) -> None:
+        """Write the plan of this run anew, which may have further generations now.
+
+        Raises:
+            RunError: it cannot be written.
+        """
         self.write_text(PLAN, _laid_out(plan.to_json()))
 
     def sweep(self) -> None:
@@ -113,15 +125,15 @@ class RunFolder:
 
     def stats(self, plan: Plan, generation: int, shard: Shard) -> EditStats | None:
         """Statistics of a shard; None unless data, statistics and plan hash agree, that is, unless it is done."""
-        record = self._record(generation, shard)
+        record = self.record(generation, shard)
         return EditStats.from_json(record["stats"]) if record and record["plan"] == plan.content_hash else None
 
     def is_sound(self, generation: int, shard: Shard) -> bool:
         """Whether the data of a shard are, to the last byte, those that were written."""
-        record = self._record(generation, shard)
+        record = self.record(generation, shard)
         return record is not None and record["sha256"] == sha256(self.data_path(generation, shard))
 
-    def _record(self, generation: int, shard: Shard) -> dict[str, Any] | None:
+    def record(self, generation: int, shard: Shard) -> dict[str, Any] | None:
         """What was written of a shard's data; None where it is missing, damaged, or of other data."""
         try:
             record = json.loads(self.stats_path(generation, shard).read_text(encoding="utf-8"))
@@ -131,17 +143,40 @@ class RunFolder:
             return None
         return record if whole else None
 
-    def merged_stats(self, plan: Plan, generation: int) -> EditStats:
-        """Statistics of a generation over all its shards.
+    def result_stats(self, plan: Plan, shard: Shard) -> EditStats | None:
+        """Statistics of the last generation read once more; None unless they are of the data that are there."""
+        last = self.record(plan.generations[-1], shard)
+        try:
+            record = json.loads(self.result_stats_path(shard).read_text(encoding="utf-8"))
+            whole = record.pop("hash") == content_hash(record)
+            fits = last is not None and all(record[name] == last[name] for name in ("plan", "sha256"))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return EditStats.from_json(record["stats"]) if whole and fits else None
+
+    def is_done(self, plan: Plan, shard: Shard) -> bool:
+        """Whether a shard is done in every generation, and in the reading of the result where there is one."""
+        if plan.run.score_result and self.result_stats(plan, shard) is None:
+            return False
+        return all(self.stats(plan, generation, shard) is not None for generation in plan.generations)
+
+    def merged_stats(self, plan: Plan, generation: int, split: str | None = None) -> EditStats:
+        """Statistics of a generation over all its shards, or those of one split.
 
         Raises:
             RunError: a shard is not done.
         """
-        parts = [self.stats(plan, generation, shard) for shard in plan.shards]
-        missing = [shard.name for shard, part in zip(plan.shards, parts, strict=True) if part is None]
+        shards = [shard for shard in plan.shards if split in (None, shard.split)]
+        parts = [self.stats(plan, generation, shard) for shard in shards]
+        missing = [shard.name for shard, part in zip(shards, parts, strict=True) if part is None]
         if missing:
             raise RunError(f"generation {generation} of {self.root} is not finished: {missing[0]} is missing.")
         return EditStats.merged(part for part in parts if part)
+
+    def merged_result_stats(self, plan: Plan) -> EditStats | None:
+        """Statistics of the result, read once more, over all shards; None where one was not."""
+        parts = [self.result_stats(plan, shard) for shard in plan.shards]
+        return None if None in parts else EditStats.merged(part for part in parts if part)
 
     def tables(self, generation: int, shard: Shard, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """The rows of a finished shard, in order, as Arrow tables of bounded size.
@@ -179,10 +214,21 @@ class RunFolder:
                 "sha256": sha256(temporary),
                 "stats": stats.to_json(),
             }
-            statistics = self.stats_path(generation, shard).relative_to(self.root)
-            text = json.dumps({"hash": content_hash(record), **record}, indent=2) + "\n"
-            self.write_text(statistics, text, synced=False)
+            self._write_record(self.stats_path(generation, shard), record)
         return stats
+
+    def write_result_stats(self, plan: Plan, shard: Shard, stats: EditStats) -> None:
+        """Note what was counted when the last generation of a shard was read once more.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        last = self.record(plan.generations[-1], shard) or {}
+        self._write_record(self.result_stats_path(shard), {**last, "stats": stats.to_json()})
+
+    def _write_record(self, path: Path, record: dict[str, Any]) -> None:
+        text = json.dumps({"hash": content_hash(record), **record}, indent=2) + "\n"
+        self.write_text(path.relative_to(self.root), text, synced=False)
 
     def write_rows(self, path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
         """Write a Parquet file that is no shard, whole or not at all; `path` is relative to the folder.

@@ -47,7 +47,7 @@ def test_values_apply(planned: Any, tmp_path: Path) -> None:
     plan = planned(yaml, with_prior=False)
     assert plan["source"]["text_columns"] == ["story"]
     assert plan["source"]["limit"] == 1
-    assert plan["run"] == {"generations": 2, "edit_log_column": "log"}
+    assert plan["run"] == {"generations": 2, "edit_log_column": "log", "score_result": False}
     assert plan["edit"] == {
         "select": "above", "threshold": 0.5, "sampler": "top-p", "top_k": 8, "top_p": 0.9, "temperature": 1.5,
         "exclude_original": True, "drop_below": 0.00001, "protect": ["numbers", "re:Lily"], "seed": -3,

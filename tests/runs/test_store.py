@@ -58,7 +58,7 @@ def test_layout_and_plan(two_splits: Path, hf_toedit: HfToEdit, tmp_path: Path) 
     assert len(plan["source_revision"]) == len(plan["prior_revision"]) == 40
     chosen = {"threshold": 0.9, "temperature": 4.0, "top_k": 8, "seed": 7, "protect": ["numbers"]}
     assert plan["edit"].items() >= chosen.items()
-    assert plan["run"] == {"generations": 2, "edit_log_column": "toedit"}
+    assert plan["run"] == {"generations": 2, "edit_log_column": "toedit", "score_result": False}
     reading = plan["reading"]
     assert reading["features"] == json.loads(json.dumps(FEATURES.to_dict()))
     assert (reading["format"], reading["root"]) == ("arrow", str(two_splits))
@@ -70,8 +70,8 @@ def test_layout_and_plan(two_splits: Path, hf_toedit: HfToEdit, tmp_path: Path) 
         ("train", 1, [[0, 0, None]]),
         ("test", 1, [[1, 0, None]]),
     ]
-    facts = {name: plan[name] for name in plan.keys() - {"format", "version", "hash"}}
-    del facts["prior"]["device"], facts["reading"]["root"]
+    facts = {name: plan[name] for name in plan.keys() - {"format", "version", "hash", "provenance"}}
+    del facts["prior"]["device"], facts["reading"]["root"], facts["run"]["generations"], facts["run"]["score_result"]
     assert plan["hash"] == content_hash(facts)
 
 

@@ -1,0 +1,86 @@
+"""Where the data of a run come from and how: what a card tells of it, and what does not decide the result."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from hf_toedit import sample
+from hf_toedit.config import PriorConfig, SourceConfig
+from hf_toedit.hub import card_metadata, metadata_of
+from hf_toedit.priors import embedded
+from hf_toedit.runs.resolve import hub_dataset
+
+_LIBRARIES = ("hf-toedit", "torch", "transformers", "tokenizers", "datasets", "huggingface-hub", "pyarrow")
+_INHERITED = ("license", "license_name", "license_link", "language", "pretty_name", "task_categories", "task_ids")
+_SECRETS = (
+    (re.compile(r"(?<=://)[^/@\s'\"]+@"), ""),
+    (re.compile(r"\bhf_[A-Za-z0-9]{8,}"), "hf_***"),
+    (re.compile(r"(?<=\?)[^\s'\"]*(?:token|signature|credential|key)=[^\s'\"]*", re.IGNORECASE), "***"),
+)
+
+
+def provenance(
+    source: SourceConfig, source_revision: str, prior: PriorConfig, command: str | None = None
+) -> dict[str, Any]:
+    """Gather what is known of the origin of a run.
+
+    Args:
+        source: settings of the source.
+        source_revision: pins it.
+        prior: settings of the prior, its commit resolved.
+        command: that was typed; passwords and tokens are taken out of it.
+
+    Returns:
+        JSON values: `command` where there is one, `python` and `versions` of libraries, and `source_card` and
+        `prior_card`: what the cards of source and prior say of licence, language, name and tasks.
+    """
+    facts: dict[str, Any] = {"command": _without_secrets(command)} if command else {}
+    facts["python"] = platform.python_version()
+    facts["versions"] = {name: found for name in _LIBRARIES if (found := _version(name))}
+    facts["source_card"] = _inherited(_source_card(source.source, source_revision))
+    facts["prior_card"] = _inherited(_prior_card(prior))
+    return facts
+
+
+def _source_card(name: str, revision: str) -> dict[str, Any]:
+    path = Path(os.path.expanduser(name.removeprefix("file://")))
+    if path.is_dir():
+        return metadata_of(path / "README.md")
+    if name == "sample" and not path.exists():
+        return metadata_of(sample.path().with_name("README.md"))
+    repo_id = hub_dataset(name)
+    return card_metadata("dataset", repo_id, revision) if repo_id else {}
+
+
+def _prior_card(prior: PriorConfig) -> dict[str, Any]:
+    path = embedded.path() if prior.prior == "embedded" else Path(os.path.expanduser(prior.prior))
+    if path.is_dir() or prior.revision is None:
+        return metadata_of(path / "README.md")
+    return card_metadata("model", prior.prior, prior.revision)
+
+
+def _inherited(metadata: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: metadata[name] for name in _INHERITED if metadata.get(name)}
+    return {name: value for name, value in kept.items() if _is_words(value)}
+
+
+def _is_words(value: Any) -> bool:
+    return all(isinstance(word, str) for word in (value if isinstance(value, list) else [value]))
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
+
+
+def _without_secrets(command: str) -> str:
+    for pattern, instead in _SECRETS:
+        command = pattern.sub(instead, command)
+    return command.replace(os.path.expanduser("~") + os.sep, "~" + os.sep)
