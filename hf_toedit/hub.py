@@ -23,8 +23,12 @@ from yaml import YAMLError
 
 from hf_toedit.errors import SourceError, ToEditError
 
-UNREACHABLE: tuple[type[Exception], ...] = (HfHubHTTPError.__bases__[0], OfflineModeIsEnabled, OSError)
-"""Errors of a Hub that does not answer, or not well: those of the HTTP library of this `huggingface_hub` first."""
+NO_ANSWER: tuple[type[Exception], ...] = (
+    HfHubHTTPError.__bases__[0],  # of the HTTP library that this version of huggingface_hub is built on
+    OfflineModeIsEnabled,
+    LocalEntryNotFoundError,
+)
+"""Errors of a Hub that does not answer, or not well."""
 
 _DOWNLOADS = 8
 """Files fetched at a time."""
@@ -58,7 +62,7 @@ def pinned_sha(repo_type: str, repo_id: str, revision: str | None, error_type: t
             f"unknown {named}: neither a path here nor a {repo_type} on the Hub. Check the name; "
             f"a private one needs `hf auth login`."
         ) from error
-    except UNREACHABLE as error:
+    except NO_ANSWER as error:
         reason: Exception = error
     cached = _cached_sha(repo_type, repo_id, revision)
     if cached is None:
@@ -82,7 +86,7 @@ def file_sizes(repo_id: str, sha: str) -> dict[str, int]:
     try:
         listed = HfApi().list_repo_tree(repo_id, repo_type="dataset", revision=sha, recursive=True)
         return {entry.path: entry.size for entry in listed if isinstance(entry, RepoFile)}
-    except UNREACHABLE as error:
+    except NO_ANSWER as error:
         raise SourceError(
             f"cannot list the files of dataset {repo_id!r} ({type(error).__name__}). Check the connection."
         ) from error
@@ -113,7 +117,7 @@ def download(
             done.result()
             if progress:
                 progress()
-    except (*UNREACHABLE, LocalEntryNotFoundError) as error:
+    except NO_ANSWER as error:
         raise SourceError(
             f"cannot fetch the files of dataset {repo_id!r} ({type(error).__name__}). Check the connection; what has "
             f"come is kept, and the same command goes on."
@@ -132,7 +136,7 @@ def card_metadata(repo_type: str, repo_id: str, sha: str) -> dict[str, Any]:
     """
     try:
         return metadata_of(Path(hf_hub_download(repo_id, "README.md", repo_type=repo_type, revision=sha)))
-    except (*UNREACHABLE, ValueError):
+    except NO_ANSWER:
         return {}
 
 

@@ -77,5 +77,5 @@ def _opened(run: str, revision: str | None, prefix: str) -> Iterator[tuple[Plan,
     from hf_toedit.runs.pull import HubRun
 
     on_hub = HubRun(repo_id, revision, prefix)
-    with on_hub.planned() as (plan, folder):
+    with on_hub.records() as (plan, folder):
         yield plan, folder, on_hub

@@ -81,8 +81,29 @@ class HubRun:
         except OSError as error:
             raise RunError(f"cannot write {folder.root}: {error.strerror or error}. Name another folder.") from error
 
+    @classmethod
+    def of(cls, repo_id: str) -> HubRun | None:
+        """The run in a repository; None where it holds none.
+
+        Raises:
+            SourceError: there is no such repository, or no access.
+        """
+        sha = pinned_sha("dataset", repo_id, None, SourceError)
+        return cls(repo_id, sha) if PLAN.as_posix() in file_sizes(repo_id, sha) else None
+
+    def plan(self) -> Plan:
+        """The plan alone.
+
+        Raises:
+            RunError: it cannot be read.
+            SourceError: it cannot be fetched.
+        """
+        with TemporaryDirectory(prefix="hf-toedit-") as scratch:
+            self.fetch([PLAN.as_posix()], RunFolder(scratch))
+            return RunFolder(scratch).plan()
+
     @contextmanager
-    def planned(self) -> Iterator[tuple[Plan, RunFolder]]:
+    def records(self) -> Iterator[tuple[Plan, RunFolder]]:
         """The plan, and a run folder that holds all but the data, for as long as the context lasts.
 
         Raises:
@@ -126,7 +147,7 @@ class HubRun:
 
         Args:
             plan: of the run.
-            folder: as `planned` gives it; the data of a shard are in it only while they are read.
+            folder: as `records` gives it; the data of a shard are in it only while they are read.
             with_source: read the source as well.
             progress: called after each shard.
 
