@@ -46,6 +46,16 @@ def _info(server: HubServer, request: Request) -> Any:
     return {name: value for name, value in info.items() if not wanted or name in ("_id", "id", *wanted)}
 
 
+@route("GET", "/api/{kind}/{repo}/auth-check")
+def _may_read(server: HubServer, request: Request) -> Any:
+    return {"id": server.visible(request).id}
+
+
+@route("GET", "/api/{kind}/{repo}/auth-check/write")
+def _may_write(server: HubServer, request: Request) -> Any:
+    return {"id": server.writable(request, "main").id}
+
+
 @route("GET", "/api/{kind}/{repo}/refs")
 def _refs(server: HubServer, request: Request) -> Any:
     repo = server.visible(request)
