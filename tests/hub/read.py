@@ -75,7 +75,7 @@ def _refs(server: HubServer, request: Request) -> Any:
 def _tree(server: HubServer, request: Request) -> Any:
     commit = server.visible(request).find(request.args["rev"])
     top = request.args["path"].strip("/")
-    folders = commit.folders()
+    folders = commit.folders
     if top and top not in folders:
         raise HubError(404, "Entry not found", "EntryNotFound", {"X-Repo-Commit": commit.sha})
     prefix = f"{top}/" if top else ""
