@@ -1,4 +1,4 @@
-"""The real clients, each in a process of its own so that it sees HF_ENDPOINT when imported, against `HubServer`."""
+"""Reading from `HubServer` with the real clients, each in a process of its own so that it sees HF_ENDPOINT."""
 
 from __future__ import annotations
 
