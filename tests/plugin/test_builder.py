@@ -82,10 +82,11 @@ def test_processes_share_the_work(edit: Callable[..., Any], source: Path, run: P
     loaded = edit(str(source), split="train", generations=3, num_proc=2)
     assert len(loaded.cache_files) == 2
     assert same(loaded, load(run, "gen3")["train"])
-    parts = edit(str(folder), num_proc=2)
-    assert [len(part) for part in parts.values()] == [10, 4]
-    again = edit(str(folder), num_proc=1, cache_dir=str(folder.parent / "other"))
-    assert all(same(parts[split], again[split]) for split in again)
+    for limit, counts in ((None, [10, 4]), (7, [7, 4])):
+        parts = edit(str(folder), num_proc=2, limit=limit)
+        assert [len(part) for part in parts.values()] == counts
+        again = edit(str(folder), num_proc=1, limit=limit, cache_dir=str(folder.parent / "other"))
+        assert all(same(parts[split], again[split]) for split in again)
 
 
 def test_both_faces_share_settings_and_cache(edit: Callable[..., Any], folder: Path) -> None:
