@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from functools import cached_property
 from inspect import signature
+from itertools import accumulate, pairwise
 from os import getpid
 from typing import Any, TypeAlias
 
@@ -305,6 +306,18 @@ class ToEdit(ArrowBasedBuilder):
         for shard in plan.shards:
             shards[shard.split].append(tuple((plan.files[file], start, stop) for file, start, stop in shard.pieces))
         return shards
+
+    def _generate_more_gen_kwargs(self, shards: list[tuple[Rows, ...]]) -> Iterator[dict[str, list[tuple[Rows, ...]]]]:
+        """Each row group of a Parquet file as a shard, for `IterableDataset.reshard`."""
+        for file, start, stop in (rows for shard in shards for rows in shard):
+            footer = self.config.opened.reader.footer(file)
+            groups = range(0 if footer is None else footer.num_row_groups)
+            ends = accumulate(footer.row_group(group).num_rows for group in groups)
+            inner = [end for end in ends if start < end and (stop is None or end < stop)]
+            if stop is None and inner:
+                inner.pop()
+            for first, last in pairwise([start, *inner, stop]):
+                yield {"shards": [((file, first, last),)]}
 
     def _generate_tables(self, shards: list[tuple[Rows, ...]]) -> Iterator[tuple[tuple[int, int], pa.Table]]:
         for index, shard in enumerate(shards):

@@ -16,6 +16,7 @@ from typing import Any
 
 import datasets
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, DatasetDict, IterableDataset
 from torch.utils.data import DataLoader
@@ -131,6 +132,18 @@ def test_streams_can_be_cut_shuffled_and_gone_on_with(edit: Callable[..., Any], 
     fresh.load_state_dict(json.loads(json.dumps(state)))
     assert list(fresh) == expected[7:]
     assert list(pickle.loads(pickle.dumps(stream)).take(1)) == expected[:1]
+
+
+@pytest.mark.parametrize(("limit", "num_shards"), [(None, 4), (6, 3), (5, 3), (2, 1)])
+def test_row_groups_become_shards(edit: Callable[..., Any], tmp_path: Path, limit: int | None, num_shards: int) -> None:
+    """So that more workers share a file, and a stream that is gone on with skips whole groups unedited."""
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"text": stories(7, 120)}), path, row_group_size=2)
+    stream = edit(str(path), split="train", streaming=True, limit=limit)
+    finer = stream.reshard()
+    assert (stream.num_shards, finer.num_shards) == (1, num_shards)
+    assert list(finer) == list(stream)
+    assert finer.reshard().num_shards == num_shards
 
 
 def test_streams_that_threads_read_are_whole(edit: Callable[..., Any], folder: Path) -> None:
