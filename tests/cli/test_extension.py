@@ -20,6 +20,7 @@ import pytest
 from datasets import load_dataset
 
 import hf_toedit
+from tests.conftest import lacking
 from tests.hub_server import STRIPPED_ENV
 
 pytest.importorskip("huggingface_hub.cli.extensions", reason="this huggingface_hub has no extensions")
@@ -111,7 +112,7 @@ def github(home: Path) -> Iterator[dict[str, str]]:
     try:
         subprocess.run([*make, *files], check=True, capture_output=True)
     except FileNotFoundError:
-        pytest.skip("needs openssl")
+        lacking("openssl")
     GitHub.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     GitHub.tls.load_cert_chain(certificate, key)
     GitHub.asked, GitHub.archive = [], archive()
