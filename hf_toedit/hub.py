@@ -135,14 +135,15 @@ def dataset_text(repo_id: str, path: str, sha: str) -> str:
         sha: the commit.
 
     Raises:
-        SourceError: the Hub does not answer, or it is no text.
+        SourceError: the Hub does not answer.
     """
     try:
-        return Path(hf_hub_download(repo_id, path, repo_type="dataset", revision=sha)).read_text(encoding="utf-8")
-    except (*NO_ANSWER, UnicodeDecodeError) as error:
+        found = hf_hub_download(repo_id, path, repo_type="dataset", revision=sha)
+    except NO_ANSWER as error:
         raise SourceError(
             f"cannot read {path!r} of dataset {repo_id!r} ({type(error).__name__}). Check the connection."
         ) from error
+    return Path(found).read_text(encoding="utf-8", errors="replace")
 
 
 def card_metadata(repo_type: str, repo_id: str, sha: str) -> dict[str, Any]:
