@@ -16,6 +16,7 @@ LIGHT = {
     "hf_toedit.runs.plan": HEAVY,
     "hf_toedit.cards.card": HEAVY,
     "hf_toedit.cli.main": HEAVY,
+    "hf_toedit.scripts": HEAVY,
     "hf_toedit.editing.editor": HEAVY,
     "hf_toedit.runs.store": HEAVY - {"datasets", "pyarrow"},
     "hf_toedit.runs.planning": HEAVY,
