@@ -13,7 +13,7 @@ Source:  Muennighoff/natural-instructions
 Edited:  targets
 Context: definition, inputs
 Splits:  train, test
-Licence: Apache 2.0, as the project allenai/natural-instructions has it; the card of the dataset names none
+Licence: the card of the dataset names none; see allenai/natural-instructions, and the data that each task is made of
 
 Examples:
   uv run dataset_scripts/natural_instructions_toedit.py --split test --limit 1000
@@ -24,7 +24,6 @@ from hf_toedit.scripts import Recipe, main
 
 RECIPE = Recipe(
     source="Muennighoff/natural-instructions",
-    license="apache-2.0",
     options={"text_column": ["targets"], "context_columns": ["definition", "inputs"]},
 )
 

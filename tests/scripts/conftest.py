@@ -110,7 +110,7 @@ def _tinystories(hub: HubServer) -> None:
     files = {f"data/train-0000{part}-of-00002.parquet": parquet({"text": told[2 * part :][:2]}) for part in range(2)}
     files["data/validation-00000-of-00001.parquet"] = parquet({"text": told[4:]})
     files |= {"TinyStories-train.txt": b"one\n<|endoftext|>\n", "Evaluation prompts.yaml": b"- Once\n"}
-    files["README.md"] = b"---\nlicense: cdla-sharing-1.0\nlanguage: [en]\n---\n"
+    files["README.md"] = b"---\nlanguage: [en]\n---\n"  # without a licence, to have that of the recipe
     hub.create_repo("dataset", "roneneldan/TinyStories", files)
 
 
