@@ -52,7 +52,7 @@ def json_tables(place: str, size: int, features: Features | None) -> Iterator[pa
 def _opened(place: str, size: int) -> BinaryIO:
     """A file, decompressed."""
     raw: Any = io.BufferedReader(WebFile(place, size), PART_BYTES) if is_web(place) else fsspec.open(place, "rb").open()
-    kind = fsspec.utils.infer_compression(urlsplit(place).path)
+    kind = fsspec.utils.infer_compression(urlsplit(place).path if is_web(place) else place)
     return fsspec.compression.compr[kind](raw, mode="rb") if kind else raw
 
 

@@ -163,8 +163,9 @@ def test_parquet_is_read_by_its_columns(web: Web, tmp_path: Path) -> None:
 
 
 def test_local_files_have_columns_chosen_as_well(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "a", "n": 1}\r\n\n{"n": 2.5, "text": null}')
-    assert rows(opened(str(tmp_path / "a.jsonl"), "n", "text")) == [{"n": 1.0, "text": "a"}, {"n": 2.5, "text": None}]
+    named = tmp_path / "a #1?.jsonl.gz"
+    named.write_bytes(gzip.compress(b'\xef\xbb\xbf{"text": "a", "n": 1}\r\n\n{"n": 2.5, "text": null}'))
+    assert rows(opened(str(named), "n", "text")) == [{"n": 1.0, "text": "a"}, {"n": 2.5, "text": None}]
 
 
 def test_what_is_wrong_is_named(web: Web, tmp_path: Path) -> None:
