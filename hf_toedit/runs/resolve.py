@@ -23,7 +23,7 @@ from hf_toedit.hub import dataset_text, file_sizes, pinned_sha
 from hf_toedit.runs.formats import ending, format_of_files, make_builder, settings, unreadable
 from hf_toedit.runs.plan import SourceFile
 from hf_toedit.runs.reading import one_line
-from hf_toedit.runs.web import listed_urls, web_files
+from hf_toedit.runs.web import check_no_password, listed_urls, web_files
 
 _HUB_ID = r"[\w-][\w.-]*/[\w.-]+"
 _HUB_URL = re.compile(rf"hf://datasets/({_HUB_ID})(?:@(refs/[^/]+/[^/]+|[^/]+))?(?:/(.+))?")
@@ -61,6 +61,7 @@ def resolve(config: SourceConfig) -> Resolved:
         SourceError: it does not exist, or no format that can be read.
         UsageError: it has no revision or no configuration to choose.
     """
+    check_no_password(config.source, "the address of the source")
     config = replace(config, source=config.source.removeprefix("file://"))
     is_list = config.source.startswith(_URL_LIST)
     name = config.source.removeprefix(_URL_LIST)

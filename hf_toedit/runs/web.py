@@ -29,6 +29,19 @@ def is_web(place: str) -> bool:
     return place.startswith(("http://", "https://"))
 
 
+def check_no_password(url: str, where: str) -> None:
+    """Refuse an address with a password in it, which plan.json would keep and the Hub would be shown.
+
+    Raises:
+        SourceError: it has one.
+    """
+    if re.match(r"[\w+.-]+://[^/]*@", url):
+        raise SourceError(
+            f"{where} holds a name or a password (before the @), which plan.json and the card would keep. Leave it "
+            f"out of the address, and configure it where fsspec looks for it."
+        )
+
+
 def listed_urls(text: str, name: str) -> list[str]:
     """The http(s) addresses of a list, one a line, in order; blank lines and those that begin with `#` are none.
 
@@ -46,6 +59,7 @@ def listed_urls(text: str, name: str) -> list[str]:
             continue
         if not is_web(url) or len(url.split()) > 1:
             raise SourceError(f"line {number} of {name} is no http(s) address: {url[:100]!r}. Mend the list.")
+        check_no_password(url, f"line {number} of {name}")
         if url in numbers:
             raise SourceError(f"{url} stands in lines {numbers[url]} and {number} of {name}. Leave one out.")
         numbers[url] = number
