@@ -179,9 +179,9 @@ def finish(plan: Plan, folder: RunFolder, failures: list[Failure], options: Mapp
 
     status = run_status(plan, folder)
     if status.is_finished:
-        from hf_toedit.cards.card import render_card
+        from hf_toedit.cards.card import write_card
 
-        folder.update_text("README.md", render_card(plan, status.generations))
+        write_card(plan, folder)
     if options["as_json"]:
         click.echo(json.dumps({"run": str(folder.root), **status.to_json()}, indent=2))
     elif not (options["quiet"] or failures):
