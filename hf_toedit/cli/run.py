@@ -27,7 +27,7 @@ from hf_toedit.cli.options import (
     trust_remote_code_option,
 )
 from hf_toedit.config import EditConfig, PriorConfig
-from hf_toedit.errors import Interrupted, RunError, UsageError
+from hf_toedit.errors import Interrupted, RunError, ToEditError, UsageError
 
 if TYPE_CHECKING:
     from hf_toedit.editing.piece_table import PieceTable
@@ -173,15 +173,12 @@ def finish(plan: Plan, folder: RunFolder, failures: list[Failure], options: Mapp
     """Write the card where the run is finished, and report.
 
     Raises:
-        RunError: shards failed.
+        RunError: shards failed, or the card did.
     """
     from hf_toedit.runs.status import run_status
 
     status = run_status(plan, folder)
-    if status.is_finished:
-        from hf_toedit.cards.card import render_card
-
-        folder.update_text("README.md", render_card(plan, status.generations))
+    card_error = _write_card(plan, folder) if status.is_finished else None
     if options["as_json"]:
         click.echo(json.dumps({"run": str(folder.root), **status.to_json()}, indent=2))
     elif not (options["quiet"] or failures):
@@ -192,6 +189,22 @@ def finish(plan: Plan, folder: RunFolder, failures: list[Failure], options: Mapp
             f"{len(failures)} of {len(plan.shards)} shards failed. {failures[0].shard}: {failures[0].reason}{more} "
             f"The others are kept. Mend the cause, then: hf-toedit run {folder.root}"
         )
+    if card_error is not None:
+        raise RunError(
+            f"the rows are all there, but their card could not be written: {card_error} "
+            f"Then: hf-toedit card {folder.root}"
+        ) from card_error
+
+
+def _write_card(plan: Plan, folder: RunFolder) -> Exception | None:
+    """Write the card; what went wrong, which is no reason to lose the report on the data."""
+    from hf_toedit.cards.card import write_card
+
+    try:
+        write_card(plan, folder)
+    except Exception as error:
+        return error if isinstance(error, ToEditError) else RunError(f"{type(error).__name__}: {error}.")
+    return None
 
 
 def _report(folder: RunFolder, plan: Plan, status: Status) -> None:

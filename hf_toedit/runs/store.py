@@ -170,7 +170,10 @@ class RunFolder:
         parts = [self.stats(plan, generation, shard) for shard in shards]
         missing = [shard.name for shard, part in zip(shards, parts, strict=True) if part is None]
         if missing:
-            raise RunError(f"generation {generation} of {self.root} is not finished: {missing[0]} is missing.")
+            raise RunError(
+                f"generation {generation} of {self.root} is not finished: {missing[0]} is missing. "
+                f"Finish it: hf-toedit run {self.root}"
+            )
         return EditStats.merged(part for part in parts if part)
 
     def merged_result_stats(self, plan: Plan) -> EditStats | None:
@@ -255,16 +258,17 @@ class RunFolder:
         with whole_file(self.root / path, synced) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
-    def update_text(self, path: str | Path, text: str) -> None:
-        """The same, unless the file says so already: a finished run may lie in a folder that cannot be written.
+    def update_bytes(self, path: str | Path, content: bytes) -> None:
+        """Write a small file whole or not at all, unless it is as it should be: a finished run may be read-only.
 
         Raises:
             RunError: it cannot be written.
         """
-        with suppress(OSError, ValueError):
-            if (self.root / path).read_text(encoding="utf-8") == text:
+        with suppress(OSError):
+            if (self.root / path).read_bytes() == content:
                 return
-        self.write_text(path, text)
+        with whole_file(self.root / path) as temporary:
+            temporary.write_bytes(content)
 
 
 class Writer:

@@ -18,6 +18,8 @@ PATIENCE_S = 120
 
 def _serve() -> None:
     import datasets  # noqa: F401
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure  # noqa: F401
     import torch  # noqa: F401
     import transformers
 
