@@ -1,0 +1,1 @@
+"""The parts of the local Hub: see `tests.hub_server`, which puts them together."""
