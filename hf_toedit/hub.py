@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,16 @@ from huggingface_hub.hf_api import RepoFile
 from yaml import YAMLError
 
 from hf_toedit.errors import SourceError, ToEditError
+
+NO_ANSWER: tuple[type[Exception], ...] = (
+    HfHubHTTPError.__bases__[0],  # of the HTTP library that this version of huggingface_hub is built on
+    OfflineModeIsEnabled,
+    LocalEntryNotFoundError,
+)
+"""Errors of a Hub that does not answer, or not well."""
+
+_DOWNLOADS = 8
+"""Files fetched at a time."""
 
 _WORDS = {"model": "prior", "dataset": "dataset"}
 
@@ -50,7 +62,7 @@ def pinned_sha(repo_type: str, repo_id: str, revision: str | None, error_type: t
             f"unknown {named}: neither a path here nor a {repo_type} on the Hub. Check the name; "
             f"a private one needs `hf auth login`."
         ) from error
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+    except NO_ANSWER as error:
         reason: Exception = error
     cached = _cached_sha(repo_type, repo_id, revision)
     if cached is None:
@@ -74,10 +86,44 @@ def file_sizes(repo_id: str, sha: str) -> dict[str, int]:
     try:
         listed = HfApi().list_repo_tree(repo_id, repo_type="dataset", revision=sha, recursive=True)
         return {entry.path: entry.size for entry in listed if isinstance(entry, RepoFile)}
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+    except NO_ANSWER as error:
         raise SourceError(
             f"cannot list the files of dataset {repo_id!r} ({type(error).__name__}). Check the connection."
         ) from error
+
+
+def download(
+    repo_id: str, sha: str, paths: Sequence[str], folder: Path, progress: Callable[[], None] | None = None
+) -> None:
+    """Fetch files of a dataset repository; those that lie in the folder already are not fetched again.
+
+    Args:
+        repo_id: `org/name`.
+        sha: the commit.
+        paths: of the files.
+        folder: where they come to lie, by the same paths.
+        progress: called after each.
+
+    Raises:
+        SourceError: one cannot be fetched.
+    """
+
+    def fetch(path: str) -> None:
+        hf_hub_download(repo_id, path, repo_type="dataset", revision=sha, local_dir=folder)
+
+    pool = ThreadPoolExecutor(_DOWNLOADS)
+    try:
+        for done in [pool.submit(fetch, path) for path in paths]:
+            done.result()
+            if progress:
+                progress()
+    except NO_ANSWER as error:
+        raise SourceError(
+            f"cannot fetch the files of dataset {repo_id!r} ({type(error).__name__}). Check the connection; what has "
+            f"come is kept, and the same command goes on."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def card_metadata(repo_type: str, repo_id: str, sha: str) -> dict[str, Any]:
@@ -90,7 +136,7 @@ def card_metadata(repo_type: str, repo_id: str, sha: str) -> dict[str, Any]:
     """
     try:
         return metadata_of(Path(hf_hub_download(repo_id, "README.md", repo_type=repo_type, revision=sha)))
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError):
+    except NO_ANSWER:
         return {}
 
 

@@ -144,15 +144,15 @@ class EditProgress:
 
 
 @contextmanager
-def shard_progress(num_shards: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error; what it gives is called after each shard."""
+def counted_progress(what: str, number: int, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A progress bar on standard error, of `shards` or `files`; what it gives is called after each."""
     with Progress(
-        *(TextColumn("shards"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True)),
+        *(TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True)),
         console=Console(stderr=True),
         disable=quiet or not sys.stderr.isatty(),
         transient=True,
     ) as bar:
-        task = bar.add_task("", total=num_shards)
+        task = bar.add_task("", total=number)
         yield lambda: bar.advance(task)
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Features
 
+    from hf_toedit.runs.plan import Plan
     from hf_toedit.runs.texts import Texts
 
 
@@ -53,10 +54,8 @@ def revert(run: str, output: str, generation: int | None, as_json: bool, quiet: 
     target.check_empty()
     if (Path(os.path.expanduser(run)) / PLAN).exists():
         edited = _of_run(run, generation)
-    elif generation is not None:
-        raise RunError(f"{run} is not a run folder, so it has no generations to choose from. Leave --generation out.")
     else:
-        edited = _of_source(run, options)
+        edited = _of_source(run, generation, options)
     check_log_column(edited.features, edited.texts, edited.log_column)
     schema = source_features(edited.features, edited.log_column).arrow_schema
     counts: Counter[str] = Counter()
@@ -94,27 +93,49 @@ def _of_run(run: str, generation: int | None) -> _Edited:
 
     folder = RunFolder(run)
     plan = folder.plan()
+    number, log_column = _chosen(run, plan, generation)
+    folder.merged_stats(plan, number)
+    files = ((shard.split, shard.name, folder.tables(number, shard)) for shard in plan.shards)
+    return _Edited(plan.output_features, Texts(plan.source), log_column, files)
+
+
+def _of_source(name: str, generation: int | None, options: Mapping[str, Any]) -> _Edited:
+    """The rows of files, or of a Hub dataset; where a run was pushed to it, its plan says what was edited."""
+    from hf_toedit.runs.pull import HubRun
+    from hf_toedit.runs.resolve import hub_dataset
+    from hf_toedit.runs.source import open_source
+    from hf_toedit.runs.texts import Texts
+
+    on_hub = HubRun.of(name) if hub_dataset(name) == name else None
+    if on_hub is not None:
+        plan = on_hub.plan()
+        number, log_column = _chosen(name, plan, generation)
+        texts: TextConfig = plan.source
+        source = SourceConfig(name, revision=on_hub.sha, config_name=f"gen{number}")
+    elif generation is not None:
+        raise RunError(f"{name} is not a run folder, nor a run on the Hub, so it has no generations to choose from.")
+    else:
+        log_column = options["edit_log_column"] or "toedit"
+        source = SourceConfig(name)
+        texts = TextConfig(
+            text_columns=options["text_column"],
+            messages_column=options["messages_column"],
+            **({"roles": options["roles"]} if options["roles"] else {}),
+        )
+    opened = open_source(source)
+    files = ((split, f"{split}-00000-of-00001", opened.tables(split)) for split in opened.splits)
+    return _Edited(opened.features, Texts(texts), log_column, files)
+
+
+def _chosen(run: str, plan: Plan, generation: int | None) -> tuple[int, str]:
+    """The generation to revert, the last one where none is named, and the log column.
+
+    Raises:
+        RunError: there is no such generation, or no log.
+    """
     number = plan.generations[-1] if generation is None else generation
     if number not in plan.generations:
         raise RunError(f"{run} has no generation {number}; it has 1 to {plan.generations[-1]}.")
     if plan.run.edit_log_column is None:
         raise RunError(f"{run} was made with --no-edit-log, so its edits cannot be reverted.")
-    folder.merged_stats(plan, number)
-    texts = Texts(plan.source)
-    files = ((shard.split, shard.name, folder.tables(number, shard)) for shard in plan.shards)
-    return _Edited(plan.output_features, texts, plan.run.edit_log_column, files)
-
-
-def _of_source(source: str, options: Mapping[str, Any]) -> _Edited:
-    """The rows of files or of a Hub dataset."""
-    from hf_toedit.runs.source import open_source
-    from hf_toedit.runs.texts import Texts
-
-    texts = TextConfig(
-        text_columns=options["text_column"],
-        messages_column=options["messages_column"],
-        **({"roles": options["roles"]} if options["roles"] else {}),
-    )
-    opened = open_source(SourceConfig(source))
-    files = ((split, f"{split}-00000-of-00001", opened.tables(split)) for split in opened.splits)
-    return _Edited(opened.features, Texts(texts), options["edit_log_column"] or "toedit", files)
+    return number, plan.run.edit_log_column

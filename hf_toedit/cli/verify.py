@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from hf_toedit.cli.options import json_option, quiet_libraries, quiet_option
-from hf_toedit.errors import RunError
+from hf_toedit.cli.pull import hub_options
+from hf_toedit.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from hf_toedit.runs.plan import Plan
+    from hf_toedit.runs.pull import HubRun
+    from hf_toedit.runs.store import RunFolder
 
 _SHOWN = 20
 
@@ -16,25 +25,28 @@ _SHOWN = 20
 @click.command(short_help="Read everything in a run again, and check it.")
 @click.argument("run")
 @click.option("--no-source", is_flag=True, help="Do not read the source again, where it cannot be reached any more.")
+@hub_options
 @json_option
 @quiet_option
-def verify(run: str, no_source: bool, as_json: bool, quiet: bool) -> None:
+def verify(run: str, no_source: bool, revision: str | None, prefix: str, as_json: bool, quiet: bool) -> None:
     """Read everything in RUN again and hold it against its plan, its source and its statistics.
 
     Number, order and columns of the rows, every edit log back to the source text, and the statistics counted anew from
-    the rows.
+    the rows. RUN is a run folder, or a Hub dataset (org/name) that a run was pushed to: it is read a shard at a time.
     """
     quiet_libraries(show_progress=False, quiet=quiet or as_json)
-    from hf_toedit.cli.output import counted, printable, shard_progress
-    from hf_toedit.runs.store import RunFolder
+    from hf_toedit.cli.output import counted, counted_progress, printable
+    from hf_toedit.runs.source import located
     from hf_toedit.runs.verify import verify_run
 
-    folder = RunFolder(run)
-    plan = folder.plan()
-    with shard_progress(len(plan.shards), quiet or as_json) as progress:
-        found = verify_run(plan, folder, with_source=not no_source, progress=progress)
+    with _opened(run, revision, prefix) as (plan, folder, on_hub):
+        with_source = not no_source
+        plan = located(plan) if with_source else plan
+        with counted_progress("shards", len(plan.shards), quiet or as_json) as progress:
+            read = verify_run if on_hub is None else on_hub.verify
+            found = read(plan, folder, with_source=with_source, progress=progress)
     if as_json:
-        click.echo(json.dumps({"run": str(folder.root), "ok": not found.problems, **asdict(found)}, indent=2))
+        click.echo(json.dumps({"run": run, "ok": not found.problems, **asdict(found)}, indent=2))
     elif not found.problems and not quiet:
         held = "one another" if no_source else "their source rows"
         click.echo(f"Sound: {counted(found.num_rows, 'row')} in {counted(found.num_shards, 'file')} agree with {held}, "
@@ -43,7 +55,27 @@ def verify(run: str, no_source: bool, as_json: bool, quiet: bool) -> None:
         if not as_json:
             for problem in found.problems[:_SHOWN]:
                 click.echo(printable(problem))
-        raise RunError(
-            f"{len(found.problems)} problems in {folder.root}. `hf-toedit run {folder.root}` makes anew what is not "
-            f"done, or was deleted."
-        )
+        advice = f"`hf-toedit run {run}` makes anew what is not done, or was deleted."
+        if on_hub is not None:
+            advice = "Verify the run folder that it was pushed from, and push it again."
+        raise RunError(f"{counted(len(found.problems), 'problem')} in {run}. {advice}")
+
+
+@contextmanager
+def _opened(run: str, revision: str | None, prefix: str) -> Iterator[tuple[Plan, RunFolder, HubRun | None]]:
+    """The plan of a run, its folder, and where it lies on the Hub if it does; for as long as the context lasts."""
+    from hf_toedit.runs.resolve import hub_dataset
+    from hf_toedit.runs.store import RunFolder
+
+    repo_id = hub_dataset(run)
+    if repo_id is None:
+        if revision or prefix:
+            raise UsageError(f"{run!r} is no Hub dataset: leave --revision and --prefix out.")
+        folder = RunFolder(run)
+        yield folder.plan(), folder, None
+        return
+    from hf_toedit.runs.pull import HubRun
+
+    on_hub = HubRun(repo_id, revision, prefix)
+    with on_hub.records() as (plan, folder):
+        yield plan, folder, on_hub

@@ -11,9 +11,9 @@ import pyarrow as pa
 from datasets import Features, List, Value
 
 from hf_toedit.config import SourceConfig
-from hf_toedit.errors import SourceError, did_you_mean
+from hf_toedit.errors import SourceError, ToEditError, did_you_mean
 from hf_toedit.runs.measuring import measure, measure_first, spread
-from hf_toedit.runs.plan import SHARD_BYTES, FileExtent, Reading, SourceFile
+from hf_toedit.runs.plan import SHARD_BYTES, FileExtent, Plan, Reading, SourceFile
 from hf_toedit.runs.reading import RowReader
 from hf_toedit.runs.resolve import Resolved, resolve
 
@@ -106,6 +106,26 @@ def open_source(config: SourceConfig) -> Source:
     merged = _merged(config, features, declared=bool(found.features))
     reading = Reading(found.format, found.options, found.root, merged.to_dict())
     return Source(config.source, found.revision, reading, splits)
+
+
+def located(plan: Plan) -> Plan:
+    """The plan, its source where it lies here; a plan that comes from the Hub does not say where local files lie.
+
+    Raises:
+        SourceError: they do not lie here, or have changed.
+    """
+    if plan.reading.root is not None or any("://" in file.path for file in plan.files):
+        return plan
+    try:
+        source = open_source(plan.source)
+    except ToEditError:
+        source = None
+    if source is None or source.revision != plan.source_revision:
+        raise SourceError(
+            f"the source {plan.source.source!r} lies on the machine that made this run, not here (or has changed). "
+            f"Say --no-source to leave it out."
+        )
+    return replace(plan, reading=replace(plan.reading, root=source.reading.root))
 
 
 def _features(config: SourceConfig, found: Resolved) -> dict[str, Features]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -37,7 +38,12 @@ class Verification:
 
 
 def verify_run(
-    plan: Plan, folder: RunFolder, *, with_source: bool = True, progress: Callable[[], None] | None = None
+    plan: Plan,
+    folder: RunFolder,
+    *,
+    with_source: bool = True,
+    progress: Callable[[], None] | None = None,
+    at_hand: Callable[[Shard], AbstractContextManager[None]] = lambda shard: nullcontext(),
 ) -> Verification:
     """Read every shard of every generation again.
 
@@ -49,13 +55,18 @@ def verify_run(
         folder: of the run.
         with_source: read the source as well; without it, rows are compared among generations only.
         progress: called after each shard.
+        at_hand: sees to it that the data of a shard are in the folder, for as long as the context lasts.
+
+    Raises:
+        SourceError: it cannot.
     """
     found = Verification()
     for shard in plan.shards:
-        try:
-            problems = _ShardCheck(plan, folder, shard, with_source).problems(found)
-        except ToEditError as error:
-            problems = [str(error)]
+        with at_hand(shard):
+            try:
+                problems = _ShardCheck(plan, folder, shard, with_source).problems(found)
+            except ToEditError as error:
+                problems = [str(error)]
         found.problems += [f"{shard.name}: {problem}" for problem in problems]
         if progress:
             progress()

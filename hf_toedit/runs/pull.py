@@ -1,0 +1,187 @@
+"""A run that lies in a dataset repository of the Hub: fetched whole, or verified a shard at a time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from hf_toedit.errors import RunError, SourceError
+from hf_toedit.hub import download, file_sizes, pinned_sha
+from hf_toedit.runs.plan import Plan, Shard
+from hf_toedit.runs.store import PLAN, RunFolder
+from hf_toedit.runs.verify import Verification, verify_run
+
+CARD = "README.md"
+GUARD = ".huggingface.yaml"
+
+_STAGING = ".pull"
+_PARTS = ("data/", "toedit/", "assets/", CARD)
+
+Progress = Callable[[], None]
+"""Called after each file, or after each shard."""
+
+
+class HubRun:
+    """A run in a dataset repository, at one commit.
+
+    Attributes:
+        repo_id: `org/name`.
+        sha: the commit.
+        repo_files: bytes of every file of the repository, by path.
+        files: the paths of the run's own files, as they are in a run folder.
+    """
+
+    def __init__(self, repo_id: str, revision: str | None = None, prefix: str = "") -> None:
+        """Find it; nothing is fetched yet.
+
+        Args:
+            repo_id: `org/name`.
+            revision: branch, tag or commit.
+            prefix: folder of the repository that it lies in.
+
+        Raises:
+            SourceError: there is no such repository or revision, no access, or no run in it.
+        """
+        self.repo_id = repo_id
+        self.sha = pinned_sha("dataset", repo_id, revision, SourceError)
+        self.repo_files = file_sizes(repo_id, self.sha)
+        self._prefix = PurePosixPath(prefix.strip("/"))
+        paths = [PurePosixPath(path) for path in self.repo_files]
+        below = [str(path.relative_to(self._prefix)) for path in paths if path.is_relative_to(self._prefix)]
+        self.files = sorted(path for path in below if path.startswith(_PARTS))
+        if PLAN.as_posix() not in self.files:
+            raise SourceError(
+                f"dataset {repo_id!r} holds no run of hf-toedit at commit {self.sha}: it has no file "
+                f"{self._prefix / PLAN.as_posix()}. Check the name, --revision and --prefix."
+            )
+
+    def fetch(self, names: Sequence[str], folder: RunFolder, progress: Progress | None = None) -> None:
+        """Bring files of the run into a run folder, in this order, once all are there.
+
+        Args:
+            names: as in `files`.
+            folder: to bring them to.
+            progress: called after each file.
+
+        Raises:
+            RunError: the folder cannot be written.
+            SourceError: a file cannot be fetched.
+        """
+        staging = folder.root / _STAGING
+        try:
+            download(self.repo_id, self.sha, [str(self._prefix / name) for name in names], staging, progress)
+            for name in names:
+                (folder.root / name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(staging / self._prefix / name, folder.root / name)
+            shutil.rmtree(staging)
+        except OSError as error:
+            raise RunError(f"cannot write {folder.root}: {error.strerror or error}. Name another folder.") from error
+
+    @classmethod
+    def of(cls, repo_id: str) -> HubRun | None:
+        """The run in a repository; None where it holds none.
+
+        Raises:
+            SourceError: there is no such repository, or no access.
+        """
+        sha = pinned_sha("dataset", repo_id, None, SourceError)
+        return cls(repo_id, sha) if PLAN.as_posix() in file_sizes(repo_id, sha) else None
+
+    def plan(self) -> Plan:
+        """The plan alone.
+
+        Raises:
+            RunError: it cannot be read.
+            SourceError: it cannot be fetched.
+        """
+        with TemporaryDirectory(prefix="hf-toedit-") as scratch:
+            self.fetch([PLAN.as_posix()], RunFolder(scratch))
+            return RunFolder(scratch).plan()
+
+    @contextmanager
+    def records(self) -> Iterator[tuple[Plan, RunFolder]]:
+        """The plan, and a run folder that holds all but the data, for as long as the context lasts.
+
+        Raises:
+            RunError: the plan cannot be read.
+            SourceError: a file cannot be fetched.
+        """
+        with TemporaryDirectory(prefix="hf-toedit-") as scratch:
+            folder = RunFolder(scratch)
+            self.fetch([name for name in self.files if name.startswith("toedit/")], folder)
+            yield folder.plan(), folder
+
+    def pull(self, folder: RunFolder, progress: Progress | None = None) -> Plan:
+        """Bring the whole run into a run folder, the plan last; broken off, it goes on where it was.
+
+        Args:
+            folder: new, empty, or of a pull that was broken off.
+            progress: called after each file.
+
+        Raises:
+            RunError: the folder holds something else or cannot be written, or a file is not what was pushed.
+            SourceError: a file cannot be fetched.
+        """
+        if not (folder.root / _STAGING).exists():
+            folder.check_empty()
+        names = sorted(self.files, key=lambda name: name == PLAN.as_posix())
+        self.fetch([name for name in names if not (folder.root / name).exists()], folder, progress)
+        plan = folder.plan()
+        for generation in plan.generations:
+            for shard in plan.shards:
+                if folder.stats(plan, generation, shard) is not None and not folder.is_sound(generation, shard):
+                    raise RunError(
+                        f"{folder.data_path(generation, shard)} is not the file that was pushed. Delete it, and "
+                        f"`hf-toedit run {folder.root}` makes it anew."
+                    )
+        return plan
+
+    def verify(
+        self, plan: Plan, folder: RunFolder, *, with_source: bool = True, progress: Progress | None = None
+    ) -> Verification:
+        """Read every shard on the Hub again; see `verify_run`.
+
+        Args:
+            plan: of the run.
+            folder: as `records` gives it; the data of a shard are in it only while they are read.
+            with_source: read the source as well.
+            progress: called after each shard.
+
+        Raises:
+            SourceError: a file cannot be fetched.
+        """
+
+        @contextmanager
+        def at_hand(shard: Shard) -> Iterator[None]:
+            paths = [folder.data_path(generation, shard) for generation in plan.generations]
+            self.fetch([name for path in paths if (name := _name(path, folder)) in self.files], folder)
+            try:
+                yield
+            finally:
+                for path in paths:
+                    path.unlink(missing_ok=True)
+
+        found = verify_run(plan, folder, with_source=with_source, progress=progress, at_hand=at_hand)
+        found.problems = [*self._layout_problems(plan, folder), *found.problems]
+        return found
+
+    def _layout_problems(self, plan: Plan, folder: RunFolder) -> Iterator[str]:
+        """What `load_dataset` would stumble over, or read though it is not of the run."""
+        planned = {
+            _name(folder.data_path(generation, shard), folder)
+            for generation in plan.generations
+            for shard in plan.shards
+        }
+        for name in self.files:
+            if name.startswith("data/") and name not in planned:
+                yield f"{name} is not of this run."
+        if CARD not in self.repo_files or GUARD in self.repo_files:
+            yield "the push was not finished. Give the same `hf-toedit push` again."
+
+
+def _name(path: Path, folder: RunFolder) -> str:
+    return path.relative_to(folder.root).as_posix()
