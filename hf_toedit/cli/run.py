@@ -7,7 +7,7 @@ import re
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +26,17 @@ from hf_toedit.cli.options import (
     token_budget_option,
     trust_remote_code_option,
 )
+from hf_toedit.cli.push import push_along, push_to_options, report
 from hf_toedit.config import EditConfig, PriorConfig
-from hf_toedit.errors import Interrupted, RunError, UsageError
+from hf_toedit.errors import Interrupted, RunError, ToEditError, UsageError
 
 if TYPE_CHECKING:
     from hf_toedit.editing.piece_table import PieceTable
     from hf_toedit.runs.engines.base import Engine
     from hf_toedit.runs.monitor import Failure
     from hf_toedit.runs.plan import Plan
+    from hf_toedit.runs.push import Pushed
+    from hf_toedit.runs.push_along import PushAlong
     from hf_toedit.runs.status import Status
     from hf_toedit.runs.store import RunFolder
 
@@ -61,6 +64,7 @@ def work_options(command: Command) -> Command:
 @device_option
 @token_budget_option
 @trust_remote_code_option
+@push_to_options
 @config_option
 @json_option
 @quiet_option
@@ -87,13 +91,17 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
     indices = waiting(plan, folder, shard_group)
+    along = push_along(plan, folder, options)
+    if along:
+        for index in set(_group(plan, shard_group)) - set(indices):
+            along.add(plan.shards[index].name)
     failures: list[Failure] = []
     if indices:
         folder.check()
         prior = plan.prior if options["device"] == "auto" else replace(plan.prior, device=options["device"])
         with swept(folder), engine(prior, plan.edit, options) as workers:
-            failures = work(plan, folder, workers, indices, is_silent)
-    finish(plan, folder, failures, options)
+            failures = work(plan, folder, workers, indices, is_silent, along)
+    finish(plan, folder, failures, options, along)
 
 
 def _further(plan: Plan, folder: RunFolder, options: Mapping[str, Any]) -> Plan:
@@ -153,8 +161,18 @@ def swept(folder: RunFolder) -> Iterator[None]:
         folder.sweep()
 
 
-def work(plan: Plan, folder: RunFolder, workers: Engine, indices: list[int], is_silent: bool) -> list[Failure]:
+def work(
+    plan: Plan, folder: RunFolder, workers: Engine, indices: list[int], is_silent: bool, along: PushAlong | None
+) -> list[Failure]:
     """Edit shards, with progress on the screen and in the run folder.
+
+    Args:
+        plan: of the run.
+        folder: of the run.
+        workers: edit them.
+        indices: of the shards.
+        is_silent: show nothing.
+        along: pushes those that are done.
 
     Returns:
         Those that failed at every try; the others are done.
@@ -164,16 +182,20 @@ def work(plan: Plan, folder: RunFolder, workers: Engine, indices: list[int], is_
 
     rows = [plan.shards[index].num_rows for index in indices]
     num_rows = None if None in rows else sum(count or 0 for count in rows) * plan.num_passes
-    with EditProgress(num_rows, is_silent) as progress, Monitor(plan, folder, progress) as monitor:
+    on_done = along.add if along else None
+    with EditProgress(num_rows, is_silent) as progress, Monitor(plan, folder, progress, on_done) as monitor:
         workers.run(plan, folder, indices, monitor)
     return monitor.failures
 
 
-def finish(plan: Plan, folder: RunFolder, failures: list[Failure], options: Mapping[str, Any]) -> None:
-    """Write the card where the run is finished, and report.
+def finish(
+    plan: Plan, folder: RunFolder, failures: list[Failure], options: Mapping[str, Any], along: PushAlong | None
+) -> None:
+    """Write the card where the run is finished, report, and push what is left.
 
     Raises:
-        RunError: shards failed.
+        RunError: shards failed, or could not be pushed.
+        HubError: the Hub does not answer, or refuses.
     """
     from hf_toedit.runs.status import run_status
 
@@ -182,16 +204,28 @@ def finish(plan: Plan, folder: RunFolder, failures: list[Failure], options: Mapp
         from hf_toedit.cards.card import render_card
 
         folder.update_text("README.md", render_card(plan, status.generations))
-    if options["as_json"]:
-        click.echo(json.dumps({"run": str(folder.root), **status.to_json()}, indent=2))
-    elif not (options["quiet"] or failures):
+    if not (options["as_json"] or options["quiet"] or failures):
         _report(folder, plan, status)
+    pushed: Pushed | None = None
+    problem: ToEditError | None = None
+    if along:
+        try:
+            pushed = along.finish(options["unverified"])
+        except ToEditError as error:
+            problem = error
+    if options["as_json"]:
+        push = {"push": pushed and asdict(pushed)} if along else {}
+        click.echo(json.dumps({"run": str(folder.root), **status.to_json(), **push}, indent=2))
+    elif pushed and not options["quiet"]:
+        report(pushed, options["push_to"], options["public"])
     if failures:
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
         raise RunError(
             f"{len(failures)} of {len(plan.shards)} shards failed. {failures[0].shard}: {failures[0].reason}{more} "
             f"The others are kept. Mend the cause, then: hf-toedit run {folder.root}"
         )
+    if problem:
+        raise problem
 
 
 def _report(folder: RunFolder, plan: Plan, status: Status) -> None:

@@ -1,0 +1,416 @@
+"""A run folder to a repository of the Hub: what is sent, in which order, and what is refused.
+
+The plan goes first, data with their statistics after it, the card with its pictures last. In between, a guard in the
+repository keeps `datasets` from taking what is there for the whole; see `GUARD`. Nothing is kept of how far a push is:
+what the repository holds already is not sent again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from hf_toedit.errors import HubError, RunError, UsageError
+from hf_toedit.hub import Head, Operation, Repository, Upload, metadata_of
+from hf_toedit.runs.plan import Plan, Shard
+from hf_toedit.runs.pull import CARD, GUARD
+from hf_toedit.runs.store import PLAN, RunFolder, plan_text
+
+# `datasets` puts the guard above the card: while it is there, nothing loads, and the error says why.
+_GUARD_TEXT = b"""# Written by hf-toedit while it pushes; its last commit takes this file away.
+configs:
+- config_name: unfinished-push
+  data_files: toedit/push-not-finished/run-the-same-hf-toedit-push-again/*.parquet
+"""
+
+_KEPT = re.compile(r"\.git\w*|(readme|licen[cs]e|notice|citation|copying)\b.*", re.IGNORECASE)
+"""Names of files that belong to whoever keeps the repository."""
+
+_COMMIT_SHARDS = 48
+"""Shards that a commit holds at most, in files of one generation: with the guard and the plan, under 100 files."""
+
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a push would do.
+
+    Attributes:
+        creates: what is not there yet: `repository`, `branch`, `pull request`.
+        private: whether the repository is, or would be.
+        num_files_sent: files that are not there, or otherwise.
+        num_bytes_sent: in them.
+        num_files_skipped: files that are there already.
+        deleted: paths of files that would be deleted.
+    """
+
+    creates: tuple[str, ...]
+    private: bool
+    num_files_sent: int
+    num_bytes_sent: int
+    num_files_skipped: int
+    deleted: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push did.
+
+    Attributes:
+        url: of the repository, or of its branch.
+        revision: branch, or reference of the pull request; None is the default branch.
+        commit: that the repository stands at now.
+        private: whether it is.
+        num_files_sent: committed by this push.
+        num_bytes_sent: in them.
+        num_files_skipped: that were there already.
+        pull_request: its page; None where there is none.
+    """
+
+    url: str
+    revision: str | None
+    commit: str
+    private: bool
+    num_files_sent: int
+    num_bytes_sent: int
+    num_files_skipped: int
+    pull_request: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+class Push:
+    """Sends a run; the same calls again send what is missing."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: RunFolder,
+        repo_id: str,
+        *,
+        revision: str | None = None,
+        prefix: str = "",
+        public: bool = False,
+        create_pr: bool = False,
+        overwrite: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            plan: of the run.
+            folder: of the run.
+            repo_id: `org/name`.
+            revision: branch; None is the default one.
+            prefix: folder in the repository; none is its root.
+            public: whether strangers may read the repository, should it be made now.
+            create_pr: open a pull request, or go on with that of the same run.
+            overwrite: delete what another tool or run left there.
+            progress: called, from any thread, with the bytes of each file once it is there.
+
+        Raises:
+            UsageError: no such name or prefix is possible.
+        """
+        if create_pr and revision:
+            raise UsageError("a pull request goes to the default branch; leave out the revision.")
+        parts = PurePosixPath(prefix).parts
+        if prefix and (".." in parts or prefix.startswith("/") or not parts):
+            raise UsageError(f"prefix {prefix!r} is no folder in a repository. Name one such as v2.")
+        self.repository = Repository(repo_id, revision)
+        self._plan = plan
+        self._folder = folder
+        self._prefix = "".join(f"{part}/" for part in parts)
+        self._public = public
+        self._create_pr = create_pr
+        self._overwrite = overwrite
+        self._progress = progress
+        self._pull_request: int | None = None
+        self._counts = {"num_files_sent": 0, "num_bytes_sent": 0, "num_files_skipped": 0}
+
+    def check(self) -> Head | None:
+        """Look whether the run may be pushed there.
+
+        Returns:
+            What stands in the repository; None where there is none.
+
+        Raises:
+            RunError: the repository holds something else.
+            HubError: the Hub does not answer, or refuses.
+        """
+        head = self.repository.head()
+        if head and self._create_pr:
+            self._pull_request = self.repository.find_pull_request(self._title)
+            head = self.repository.head()
+        if head is None or self._overwrite:
+            return head
+        there = self._plan_there(head)
+        if there is None:
+            strange = self._strange(head)
+            if strange:
+                raise RunError(
+                    f"{self._place} holds files that hf-toedit did not put there: {_listed(strange)}. "
+                    f"Name another repository or --prefix, or say --replace: it deletes them."
+                )
+            return head
+        differences = there.differences(self._plan) if there.content_hash != self._plan.content_hash else []
+        if there.run.generations > self._plan.run.generations:
+            differences.append(f"run.generations: {there.run.generations}, not {self._plan.run.generations}")
+        if differences:
+            raise RunError(
+                f"{self._place} holds another run (there first, then this one): {'; '.join(differences)}. "
+                f"Name another repository or --prefix, or say --replace: it deletes that run."
+            )
+        strange = [path for path in self._strange(head) if path.startswith(f"{self._prefix}data/")]
+        if strange:
+            raise RunError(
+                f"{self._place} holds data that are not of this run: {_listed(strange)}. Say --replace: it deletes "
+                f"them."
+            )
+        return head
+
+    def outlook(self) -> Outlook:
+        """What `begin`, `send` and `finish` would do, without doing it.
+
+        Raises:
+            RunError, HubError: as of `check`.
+        """
+        head = self.check()
+        uploads = [self._plan_upload, *self._uploads(self._plan.shards), *self._last_uploads(head)]
+        missing = [upload for upload in uploads if not upload.is_in(head)]
+        made = {
+            "repository": head is None,
+            "branch": self.repository.revision is not None and not (head and head.is_branch),
+            "pull request": self._create_pr and self._pull_request is None,
+        }
+        return Outlook(
+            creates=tuple(name for name, is_made in made.items() if is_made),
+            private=head.private if head else not self._public,
+            num_files_sent=len(missing),
+            num_bytes_sent=sum(upload.size for upload in missing),
+            num_files_skipped=len(uploads) - len(missing),
+            deleted=tuple(self._deleted(head)) if head else (),
+        )
+
+    def begin(self) -> None:
+        """Make the repository where there is none, and put the plan there.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+        """
+        self.repository.create(private=not self._public)
+        if self._create_pr:
+            self._pull_request = self.repository.open_pull_request(
+                self._title,
+                f"Run `{self._plan.content_hash}` of [hf-toedit](https://pypi.org/project/hf-toedit/). The card comes "
+                f"with the last commit; then this is marked as ready.",
+            )
+        self._send("Add the plan of a run of hf-toedit", [self._plan_upload])
+
+    def send(self, shards: Sequence[Shard]) -> None:
+        """Send the finished shards among some, as far as they are not there.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+            RunError: a file is damaged.
+        """
+        batch: list[Upload] = []
+        for shard in shards:
+            uploads = list(self._uploads([shard]))
+            if batch and len(batch) + len(uploads) > 2 * _COMMIT_SHARDS:
+                self._send("Add shards", batch)
+                batch = []
+            batch += uploads
+        if batch:
+            self._send("Add shards", batch)
+
+    def finish(self) -> Pushed:
+        """Put the card there, once all else is, and take the guard away.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+            RunError: the run is not finished.
+        """
+        counted = False
+
+        def change(head: Head) -> list[Operation]:
+            nonlocal counted
+            absent = next((upload for upload in self._uploads(self._plan.shards) if not upload.is_in(head)), None)
+            if absent is not None:
+                raise HubError(
+                    f"{absent.path} was sent and is not in {self._place}. Does its .gitignore name it? Mend that, then "
+                    f"push again."
+                )
+            uploads = self._last_uploads(head)
+            missing = [upload for upload in uploads if not upload.is_in(head)]
+            if not counted:
+                self._count(uploads, missing)
+                counted = True
+            return [*missing, *self._deleted(head)]
+
+        self.repository.forget()
+        head = self.repository.commit("Add the card of a run of hf-toedit", change)
+        if self._pull_request is not None:
+            self.repository.publish(self._pull_request)
+        return self._pushed(head)
+
+    def __call__(self) -> Pushed:
+        """Push a finished run from beginning to end."""
+        if self._create_pr:
+            outlook = self.outlook()
+            if not (outlook.num_files_sent or outlook.deleted or self._pull_request):
+                head = self.repository.head()
+                assert head is not None
+                self._counts["num_files_skipped"] = outlook.num_files_skipped
+                return self._pushed(head)
+        self.begin()
+        self.send(self._plan.shards)
+        return self.finish()
+
+    def _pushed(self, head: Head) -> Pushed:
+        number = self._pull_request
+        return Pushed(
+            url=self.repository.url,
+            revision=self.repository.revision,
+            commit=head.sha,
+            private=head.private,
+            pull_request=None if number is None else self.repository.pull_request_url(number),
+            **self._counts,
+        )
+
+    def _send(self, message: str, uploads: Sequence[Upload]) -> None:
+        """Commit what is missing of some files."""
+        counted = False
+        through: set[str] = set()
+
+        def change(head: Head) -> list[Operation]:
+            nonlocal counted
+            missing = [upload for upload in uploads if not upload.is_in(head)]
+            if not counted:
+                self._count(uploads, missing)
+                counted = True
+            return [*self._guard(head, missing), *missing] if missing else []
+
+        def tell(upload: Upload) -> None:
+            if self._progress and upload.path not in through:
+                through.add(upload.path)
+                self._progress(upload.size)
+
+        self.repository.commit(message, change, tell)
+        for upload in uploads:
+            tell(upload)
+
+    def _count(self, uploads: Sequence[Upload], missing: Sequence[Upload]) -> None:
+        self._counts["num_files_sent"] += len(missing)
+        self._counts["num_bytes_sent"] += sum(upload.size for upload in missing)
+        self._counts["num_files_skipped"] += len(uploads) - len(missing)
+
+    def _guard(self, head: Head, uploads: Iterable[Upload]) -> list[Upload]:
+        """The guard, where these files would otherwise make something loadable that is not whole."""
+        patterns = _loaded(self.repository.file(head, CARD))
+        if patterns and not any(fnmatchcase(upload.path, pattern) for upload in uploads for pattern in patterns):
+            return []
+        guard = Upload(GUARD, _GUARD_TEXT)
+        return [] if guard.is_in(head) else [guard]
+
+    @property
+    def _plan_upload(self) -> Upload:
+        """The plan, without the folder of this machine that paths are relative to."""
+        plan = replace(self._plan, reading=replace(self._plan.reading, root=None))
+        return Upload(f"{self._prefix}{PLAN.as_posix()}", plan_text(plan).encode())
+
+    def _uploads(self, shards: Iterable[Shard]) -> Iterator[Upload]:
+        """Data and statistics of shards, as far as they are done."""
+        for shard in shards:
+            for generation in self._plan.generations:
+                record = self._folder.record(generation, shard)
+                if record is not None and record["plan"] == self._plan.content_hash:
+                    yield self._upload(self._folder.data_path(generation, shard), record["sha256"])
+                    yield self._upload(self._folder.stats_path(generation, shard))
+            if self._plan.run.score_result and self._folder.result_stats(self._plan, shard) is not None:
+                yield self._upload(self._folder.result_stats_path(shard))
+
+    def _last_uploads(self, head: Head | None) -> list[Upload]:
+        """The card, which keeps what others wrote into the one that is there, and its pictures."""
+        existing = self.repository.file(head, CARD) if head else None
+        pictures = sorted((self._folder.root / "assets").glob("*.png"))
+        return [*map(self._upload, pictures), Upload(CARD, self._card(existing))]
+
+    def _card(self, existing: Path | None) -> bytes:
+        from hf_toedit.cards.card import render_card
+
+        return render_card(
+            self._plan, [self._folder.merged_stats(self._plan, number) for number in self._plan.generations]
+        ).encode()
+
+    def _upload(self, path: Any, sha256: str | None = None) -> Upload:
+        return Upload(self._prefix + path.relative_to(self._folder.root).as_posix(), path, sha256)
+
+    def _deleted(self, head: Head) -> list[str]:
+        """What the last commit deletes."""
+        strange = self._strange(head) if self._overwrite else []
+        return [*([GUARD] if GUARD in head.files else []), *(path for path in strange if path != GUARD)]
+
+    def _strange(self, head: Head) -> list[str]:
+        """Files where the run goes that are neither of it, nor of another run, nor whose keeper's own."""
+        plans = (path.removesuffix(PLAN.as_posix()) for path in head.files if path.endswith(PLAN.as_posix()))
+        others = tuple(root for root in plans if root.startswith(self._prefix) and root != self._prefix)
+        ours = {self._plan_upload.path, GUARD}
+        for shard in self._plan.shards:
+            ours.add(self._upload(self._folder.result_stats_path(shard)).path)
+            for generation in self._plan.generations:
+                ours.add(self._upload(self._folder.data_path(generation, shard)).path)
+                ours.add(self._upload(self._folder.stats_path(generation, shard)).path)
+        ours |= {self._upload(path).path for path in (self._folder.root / "assets").glob("*.png")}
+        return [
+            path
+            for path in sorted(head.files)
+            if path.startswith(self._prefix)
+            and path not in ours
+            and not (others and path.startswith(others))
+            and not _KEPT.fullmatch(PurePosixPath(path).name)
+        ]
+
+    def _plan_there(self, head: Head) -> Plan | None:
+        """The plan of the run that is there; None where there is none that can be read."""
+        file = self.repository.file(head, self._plan_upload.path)
+        try:
+            return Plan.from_json(json.loads(file.read_bytes())) if file else None
+        except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
+            raise RunError(
+                f"the plan in {self._place} cannot be read: {error}. Say --replace to delete that run."
+            ) from error
+
+    @property
+    def _place(self) -> str:
+        return f"dataset {self.repository.id!r}" + (f", folder {self._prefix!r}" if self._prefix else "")
+
+    @property
+    def _title(self) -> str:
+        """Of the pull request, by which it is found again."""
+        where = f" in {self._prefix}" if self._prefix else ""
+        return f"Add run {self._plan.content_hash[:12]} of hf-toedit{where}"
+
+
+def _loaded(card: Path | None) -> list[str]:
+    """Patterns of the files that a card's configs load; empty where `datasets` looks for files by itself."""
+    patterns: list[str] = []
+    configs = metadata_of(card).get("configs") if card else None
+    for config in configs if isinstance(configs, list) else []:
+        files = config.get("data_files") if isinstance(config, dict) else None
+        for entry in files if isinstance(files, list) else [files]:
+            paths = entry.get("path") if isinstance(entry, dict) else entry
+            patterns += [str(path) for path in (paths if isinstance(paths, list) else [paths or "*"])]
+    return patterns
+
+
+def _listed(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return ", ".join(paths[:_NAMED]) + more
