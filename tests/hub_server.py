@@ -38,8 +38,9 @@ class HubServer:
         accounts: Who holds which token.
         page_size: How many entries of a tree, or how many discussions, one answer holds.
         faults: What shall go wrong.
-        on_request: Called with each request once it is read and before anything else, for instance to kill a client;
-            may raise `Dropped` so that the request is not carried out.
+        on_request: Called with each request once it is read and before anything else, for instance to kill a client,
+            and from several threads at once where there are several requests at once; may raise `Dropped` so that
+            the request is not carried out.
         requests: The method and the path of each request, in the order of their arrival.
         answers: The method, the path and the status of each answer, in their order; 0 where none was sent.
         uploads: How often the content of each LFS object was received, by SHA-256.

@@ -46,6 +46,16 @@ def _info(server: HubServer, request: Request) -> Any:
     return {name: value for name, value in info.items() if not wanted or name in ("_id", "id", *wanted)}
 
 
+@route("GET", "/api/{kind}/{repo}/auth-check")
+def _may_read(server: HubServer, request: Request) -> Any:
+    return {"id": server.visible(request).id}
+
+
+@route("GET", "/api/{kind}/{repo}/auth-check/write")
+def _may_write(server: HubServer, request: Request) -> Any:
+    return {"id": server.writable(request, "main").id}
+
+
 @route("GET", "/api/{kind}/{repo}/refs")
 def _refs(server: HubServer, request: Request) -> Any:
     repo = server.visible(request)
@@ -65,7 +75,7 @@ def _refs(server: HubServer, request: Request) -> Any:
 def _tree(server: HubServer, request: Request) -> Any:
     commit = server.visible(request).find(request.args["rev"])
     top = request.args["path"].strip("/")
-    folders = commit.folders()
+    folders = commit.folders
     if top and top not in folders:
         raise HubError(404, "Entry not found", "EntryNotFound", {"X-Repo-Commit": commit.sha})
     prefix = f"{top}/" if top else ""

@@ -88,8 +88,9 @@ class Commit:
             yield commit
             commit = commit.parent
 
+    @cached_property
     def folders(self) -> set[str]:
-        """Return the paths of all folders."""
+        """The paths of all folders."""
         parents = (str(folder) for path in self.files for folder in PurePosixPath(path).parents)
         return {folder for folder in parents if folder != "."}
 

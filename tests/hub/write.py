@@ -17,7 +17,6 @@ from tests.hub.wire import HubError, Request, Response, route
 if TYPE_CHECKING:
     from tests.hub_server import HubServer
 
-NAME = re.compile(r"(?!.*(--|\.\.))[\w][\w.-]{0,94}[\w]|\w")
 MISSING_OBJECT = "Your push was rejected because an LFS pointer pointed to a file that does not exist. Offending file: "
 
 
@@ -25,12 +24,12 @@ def _named(server: HubServer, request: Request) -> tuple[str, str]:
     """Return the type and the id of the repository that a body names, which must lie in the writer's namespaces."""
     account, body = server.writer(request), request.json()
     namespace = body.get("organization") or account.name
-    repo_type, name = body.get("type") or "model", body.get("name")
+    repo_type = body.get("type") or "model"
     if not account.belongs_to(namespace):
         raise HubError(403, f'You don\'t have the rights to create a {repo_type} under the namespace "{namespace}"')
-    if repo_type not in ("model", "dataset") or not isinstance(name, str) or not NAME.fullmatch(name):
-        raise HubError(400, f"Invalid repository type or name: {repo_type}, {name}")
-    return repo_type, f"{namespace}/{name}"
+    if repo_type not in ("model", "dataset"):
+        raise HubError(400, f"Invalid repository type: {repo_type}")
+    return repo_type, f"{namespace}/{body['name']}"
 
 
 def _is_private(body: dict[str, Any], default: bool) -> bool:
