@@ -18,33 +18,41 @@ if TYPE_CHECKING:
     from hf_toedit.runs.push_along import PushAlong
     from hf_toedit.runs.store import RunFolder
 
-public_option = click.option("--public", is_flag=True, help="Let everybody read the repository, if it is made now.")
-unverified_option = click.option("--unverified", is_flag=True, help="Push although the run was not verified.")
-
+_PUBLIC = "Let everybody read the repository, if it is made now."
+_REVISION = "Push to this branch; it is made if it is not there."
+_PREFIX = "Push into this folder of the dataset."
+_UNVERIFIED = "Push although the run was not verified."
 _DELETED_SHOWN = 20
+
+
+def _beside_push_to(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Refuse an option that says how to push where nothing is pushed."""
+    if value and ctx.params.get("push_to") is None:
+        raise UsageError(f"{option.opts[0]} says how to push. Say --push-to as well.")
+    return value
 
 
 def push_to_options(command: Command) -> Command:
     """Of a command that pushes what it makes."""
     return together(
-        click.option("--push-to", metavar="ORG/NAME", help="Push shards to this Hub dataset as they finish, and in the "
-                     "end verify the run and push its card."),
-        click.option("--push-revision", metavar="BRANCH", help="Push to this branch; it is made if it is not there."),
-        click.option("--push-prefix", metavar="PATH", default="", help="Push into this folder of the dataset."),
-        public_option,
-        unverified_option,
+        click.option("--push-to", metavar="ORG/NAME", is_eager=True, help="Push shards to this Hub dataset as they "
+                     "finish, and in the end verify the run and push its card."),
+        click.option("--push-revision", metavar="BRANCH", callback=_beside_push_to, help=_REVISION),
+        click.option("--push-prefix", metavar="PATH", default="", callback=_beside_push_to, help=_PREFIX),
+        click.option("--public", is_flag=True, callback=_beside_push_to, help=_PUBLIC),
+        click.option("--unverified", is_flag=True, callback=_beside_push_to, help=_UNVERIFIED),
     )(command)  # fmt: skip
 
 
 @click.command(short_help="Push a finished run to the Hub.")
 @click.argument("run")
 @click.argument("repo", metavar="ORG/NAME")
-@public_option
-@click.option("--revision", metavar="BRANCH", help="Push to this branch; it is made if it is not there.")
+@click.option("--public", is_flag=True, help=_PUBLIC)
+@click.option("--revision", metavar="BRANCH", help=_REVISION)
 @click.option("--create-pr", is_flag=True, help="Open a pull request, or go on with that of the same run.")
-@click.option("--prefix", metavar="PATH", default="", help="Push into this folder of the dataset.")
+@click.option("--prefix", metavar="PATH", default="", help=_PREFIX)
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be made, sent and deleted.")
-@unverified_option
+@click.option("--unverified", is_flag=True, help=_UNVERIFIED)
 @click.option("--replace", is_flag=True, help="Delete what another run or tool left there; the hand-written parts of "
               "README.md stay.")  # fmt: skip
 @json_option
@@ -144,9 +152,6 @@ def push_along(plan: Plan, folder: RunFolder, options: Mapping[str, Any]) -> Pus
         RunError, HubError: the run may not be pushed there.
     """
     if options["push_to"] is None:
-        for name in ("push_revision", "push_prefix", "public", "unverified"):
-            if options[name]:
-                raise UsageError(f"--{name.replace('_', '-')} says how to push; say --push-to as well.")
         return None
     quiet_hub()
     from hf_toedit.runs.push import Push
