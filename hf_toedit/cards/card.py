@@ -1,54 +1,269 @@
-"""The dataset card of a run: plan and statistics in, Markdown out. Pure."""
+"""The dataset card of a run: what is known of it in, Markdown out.
+
+`render_card` is pure. Every string that comes from a dataset, a prior, a path or a command goes through one of the
+functions of `escape`; the template puts whatever is not `Markdown` yet through `markdown` by itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING
 
-import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from hf_toedit.cards import tables
+from hf_toedit.cards.data import CardData, Example
+from hf_toedit.cards.escape import Markdown, code, fenced, html, literal, markdown
+from hf_toedit.cards.metadata import metadata
+from hf_toedit.cards.origin import command, license_link, license_words, method_words, prior_words, source_name, title
+from hf_toedit.cards.readme import merged
+from hf_toedit.config import TextConfig
+from hf_toedit.editing.diff import ADDED, REMOVED, segments
+from hf_toedit.errors import RunError
 from hf_toedit.runs.plan import Plan
-from hf_toedit.stats import EditStats
+from hf_toedit.stats import EditStats, generation_figures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hf_toedit.runs.store import RunFolder
+
+README = "README.md"
+ASSETS = "assets"
+
+_WIDTH = 800
+_PLACES, _CONTEXT, _UNEDITED_LENGTH = 4, 60, 200
 
 
-def render_card(plan: Plan, generations: Sequence[EditStats]) -> str:
-    """Write the `README.md` of a run folder: one config a generation, the last one default, and the edit statistics.
+def render_card(data: CardData, existing: str | None = None) -> str:
+    """Write a `README.md`: front matter that `datasets` and the Hub understand, and a section about the run.
+
+    Args:
+        data: of the run.
+        existing: the README that is there; what people wrote in it stays.
+
+    Raises:
+        RunError: the README that is there cannot be understood.
+    """
+    name = markdown(title(data))
+    heading = f"## {markdown(data.prefix)}" if data.prefix else "## Edited with ToEdit"
+    if not (existing or "").strip():
+        heading = f"# {name}\n\n{heading}" if data.prefix else f"# {name}"
+    return merged(existing, metadata(data), _section(data), data.prefix, heading)
+
+
+def write_card(plan: Plan, folder: RunFolder) -> list[Path]:
+    """Write the card of a finished run, and its pictures, into the run folder; each file whole or not at all.
 
     Args:
         plan: of the run.
-        generations: statistics of each, over all shards.
+        folder: of the run.
+
+    Returns:
+        The files.
+
+    Raises:
+        RunError: the run is not finished, its card cannot be understood, or the folder cannot be written.
     """
-    front_matter = yaml.safe_dump(
-        {"tags": ["toedit", "hf-toedit", "synthetic"], "configs": _configs(plan)}, sort_keys=False
+    from hf_toedit.cards.plots import draw_plots
+
+    path = folder.root / README
+    try:
+        existing = path.read_bytes().decode() if path.exists() else None
+    except UnicodeDecodeError as error:
+        raise RunError(f"{path} is not UTF-8. Mend it, or move it away; it was not overwritten.") from error
+    data = CardData.from_run(plan, folder)
+    card = render_card(data, existing)
+    files = {f"{ASSETS}/{name}": image for name, image in draw_plots(data).items()} | {README: card.encode()}
+    for name, content in files.items():
+        folder.update_bytes(name, content)
+    return [folder.root / name for name in files]
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("hf_toedit.cards"),
+        autoescape=False,  # `finalize` does it, for Markdown
+        finalize=markdown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
     )
-    rows = [
-        f"| {number} | {stats.num_tokens:,} | {stats.selected_rate:.2%} | {stats.changed_rate:.2%} |"
-        for number, stats in enumerate(generations, start=1)
+    return environment.get_template("card.md.jinja")
+
+
+def _section(data: CardData) -> str:
+    plan, last = data.plan, data.generations[-1]
+    figures = generation_figures(data.generations)
+    source_card, prior_card = (plan.provenance.get(name, {}) for name in ("source_card", "prior_card"))
+    typed = command(data)
+    return _template().render(
+        data=data,
+        plan=plan,
+        h=Markdown("###" if data.prefix else "##"),
+        tables=tables,
+        source=source_name(data),
+        prior=prior_words(data),
+        method=method_words(plan.edit),
+        headline=_headline(data.generations, plan.edit.drop_below is not None),
+        standing=figures[-1].characters_standing,
+        is_edited=any(stats.num_changed or stats.num_dropped for stats in data.generations),
+        is_logged=plan.run.edit_log_column is not None,
+        last=last,
+        first_rate=figures[0].selected_rate,
+        last_rate=figures[-1].selected_rate,
+        last_reading=data.readings[-1] if data.readings else None,
+        config_names=[code(data.config_name(number)) for number in plan.generations],
+        splits=[code(split) for split in plan.splits],
+        load=fenced(_load_snippet(data), "python"),
+        command=typed and fenced(typed, "bash"),
+        revert_command=fenced(_revert_command(data), "bash") if not data.prefix else None,
+        revert=fenced(_revert_snippet(data), "python"),
+        examples=[(_example_name(example, data), _diff(example)) for example in data.examples],
+        source_license=license_words(source_card, license_link(data)),
+        prior_license=license_words(prior_card, prior_card.get("license_link")),
+        image=lambda name, words: _image(data, name, words),
+        alt=_alternatives(data),
+        code=code,
+    )
+
+
+def _headline(generations: list[EditStats], with_deleted: bool) -> str:
+    """What was selected and changed, in the first generation and the last."""
+    told = []
+    for number in sorted({1, len(generations)}):
+        stats = generations[number - 1]
+        figures = [
+            f"{stats.num_selected:,} ({stats.selected_rate:.2%}) were selected",
+            f"{stats.num_changed:,} ({stats.changed_rate:.2%}) changed",
+            *([f"{stats.num_dropped:,} deleted"] if with_deleted else []),
+        ]
+        told.append(
+            f"{_of(number, generations)}{stats.num_tokens:,} tokens in {stats.num_rows:,} rows, "
+            f"{', '.join(figures[:-1])} and {figures[-1]}"
+        )
+    return "; ".join(told)
+
+
+def _of(number: int, generations: list[EditStats]) -> str:
+    return "Of " if len(generations) == 1 else "In generation 1, of " if number == 1 else f"in generation {number}, of "
+
+
+def _load_snippet(data: CardData) -> str:
+    place, last = literal(data.repo_id or data.name), data.plan.generations[-1]
+    configs = [data.config_name(generation) for generation in data.plan.generations]
+    named = f", {literal(configs[-1])}" if data.prefix else ""
+    split = literal(data.plan.splits[0])
+    lines = [
+        "from datasets import load_dataset",
+        "",
+        f"dataset = load_dataset({place}{named})" + (f"  # generation {last}" if last > 1 else ""),
+        f"rows = load_dataset({place}{named}, split={split}, streaming=True)  # nothing is downloaded ahead",
     ]
+    if last > 1:
+        lines.append(f"first = load_dataset({place}, {literal(configs[0])})  # generation 1")
+    return "\n".join(lines)
+
+
+def _revert_command(data: CardData) -> str:
+    """For a run folder its plan says which texts were edited; for a Hub dataset the options do."""
+    words = ["hf-toedit", "revert", data.repo_id or data.name, "-o", "source"]
+    source = data.plan.source
+    if data.repo_id:
+        if source.messages_column is not None:
+            words += ["--messages-column", source.messages_column]
+            words += [word for role in source.roles for word in ("--roles", role)]
+        elif source.text_columns != ("text",):
+            words += [word for path in source.text_columns for word in ("--text-column", path)]
+        if data.plan.run.edit_log_column != "toedit":
+            words += ["--edit-log-column", str(data.plan.run.edit_log_column)]
+    return shlex.join(words)
+
+
+def _revert_snippet(data: CardData) -> str:
+    source, split = data.plan.source, literal(data.plan.splits[0])
+    log = literal(data.plan.run.edit_log_column or "")
+    config = TextConfig()
+    if source.messages_column is not None:
+        given = [f"messages_column={literal(source.messages_column)}"]
+        if source.roles != config.roles:
+            given.append(f"roles={_literals(source.roles)}")
+    else:
+        given = [f"text_columns={_literals(source.text_columns)}"]
     return "\n".join(
         [
-            f"---\n{front_matter}---",
+            "from hf_toedit.config import TextConfig",
+            "from hf_toedit.runs.rows import reverted_table",
+            "from hf_toedit.runs.texts import Texts",
             "",
-            "# Edited with hf-toedit",
-            "",
-            "A dataset edited token by token with ToEdit ([arXiv 2412.14689](https://arxiv.org/abs/2412.14689)).",
-            "All settings are in `toedit/plan.json`.",
-            "",
-            "| generation | tokens | selected | changed |",
-            "| ---: | ---: | ---: | ---: |",
-            *rows,
-            "",
+            f"texts = Texts(TextConfig({', '.join(given)}))",
+            f'rows = dataset[{split}].with_format("arrow")',
+            f"source = rows.map(lambda table: reverted_table(table, texts, {log}), batched=True).with_format(None)",
         ]
     )
 
 
-def _configs(plan: Plan) -> list[dict]:
-    return [
-        {
-            "config_name": f"gen{generation}",
-            "data_files": [
-                {"split": split, "path": f"data/gen{generation}/{split}-*.parquet"} for split in plan.splits
-            ],
-            **({"default": True} if generation == plan.generations[-1] else {}),
-        }
-        for generation in plan.generations
-    ]
+def _literals(words: tuple[str, ...]) -> str:
+    return f"[{', '.join(map(literal, words))}]"
+
+
+def _example_name(example: Example, data: CardData) -> Markdown:
+    split = f" of {code(example.split)}" if len(data.plan.splits) > 1 else ""
+    path = f", {code(example.path)}" if example.path is not None else ""
+    count = len(example.table.edits)
+    state = "not edited" if count == 0 else "edited in one place" if count == 1 else f"edited in {count:,} places"
+    return Markdown(f"Row {example.row:,}{split}{path}, {state}")
+
+
+def _diff(example: Example) -> Markdown:
+    """Edited places as one HTML block, in which nothing is Markdown; or the beginning of a text that is not edited."""
+    text = example.table.text
+    if not example.table.edits:
+        more = " …" if len(text) > _UNEDITED_LENGTH else ""
+        return Markdown(f"<blockquote>{html(text[:_UNEDITED_LENGTH])}{more}</blockquote>")
+    marks = {REMOVED: "del", ADDED: "ins"}
+    pieces = []
+    for kind, piece in segments(example.table, _PLACES, _CONTEXT):
+        shown = html(piece.replace(" ", "␣") if kind in marks and not piece.strip() else piece)
+        pieces.append(shown if kind not in marks or not piece else f"<{marks[kind]}>{shown}</{marks[kind]}>")
+    return Markdown(f"<blockquote>{''.join(pieces)}</blockquote>")
+
+
+def _image(data: CardData, name: str, words: str) -> Markdown:
+    source = data.link(f"{ASSETS}/{name}")
+    return Markdown(f'<img src="{source}" width="{_WIDTH}" alt="{html(words)}">')
+
+
+def _alternatives(data: CardData) -> Mapping[str, str]:
+    """What the pictures show, in words."""
+    edit = data.plan.edit
+    bound = "" if edit.select == "none" else f" A line marks the threshold, {edit.threshold:g}."
+    shares, middles = [], []
+    for reading in data.readings:
+        histogram, scored = reading.stats.probability_histogram, reading.stats.num_scored
+        shares.append(
+            f"{tables.label(reading)}: {histogram[0] / scored:.1%} of the tokens are below 0.1 and "
+            f"{histogram[-1] / scored:.1%} at 0.9 or above"
+        )
+        middles.append(f"{tables.label(reading)}: the median text lies at {tables.median_perplexity(reading.stats)}")
+    rates = ", ".join(f"{stats.selected_rate:.2%}" for stats in data.generations)
+    paper = ", ".join(f"{selected / tokens:.2%}" for tokens, selected in tables.PAPER)
+    last = generation_figures(data.generations)[-1]
+    standing = (
+        ""
+        if last.characters_standing is None
+        else f" {last.characters_standing:.2%} of the source's characters still stand in the end."
+    )
+    return {
+        "probabilities": f"Bars: tokens by probability. {_sentence(shares)}{bound}",
+        "perplexity": f"Bars: texts by perplexity. {_sentence(middles)}",
+        "decay": f"Lines: the share of selected tokens by generation is {rates}; in the paper {paper}.{standing}",
+    }
+
+
+def _sentence(parts: list[str]) -> str:
+    told = "; ".join(parts)
+    return f"{told[:1].upper()}{told[1:]}."

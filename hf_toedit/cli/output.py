@@ -20,12 +20,13 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from hf_toedit.cards.escape import printable
+from hf_toedit.editing.diff import ADDED, GAP, REMOVED, segments
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.runs.monitor import Speed
 from hf_toedit.stats import EditStats, generation_figures
 
 _CONTEXT = 40
-_JOINERS = "\u200c\u200d\ufe0e\ufe0f"
 
 
 def console() -> Console:
@@ -76,35 +77,12 @@ def diff_line(table: PieceTable, max_places: int, colour: bool) -> Text:
         colour: strike and colour; otherwise `[-before-]{+after+}`.
     """
     line = Text()
-    at = 0
-    for number, edit in enumerate(table.edits[:max_places]):
-        start = max(at, edit.start - _CONTEXT)
-        if start > at or (number == 0 and start > 0):
-            line.append(" … ", style="dim")
-        line.append(printable(table.text[start : edit.start]))
-        before, after = printable(edit.source), printable(table.text[edit.start : edit.end])
-        line.append(before if colour else f"[-{before}-]", style="red strike")
-        line.append(after if colour else f"{{+{after}+}}", style="green bold")
-        at = edit.end
-        following = table.edits[number + 1].start if number + 1 < len(table.edits) else len(table.text)
-        stop = min(at + _CONTEXT, following)
-        line.append(printable(table.text[at:stop]))
-        at = stop
-    hidden = len(table.edits) - max_places
-    if at < len(table.text) or hidden > 0:
-        line.append(f" … (and {hidden} more)" if hidden > 0 else " …", style="dim")
+    marks = {REMOVED: ("[-", "-]"), ADDED: ("{+", "+}")}
+    styles = {REMOVED: "red strike", ADDED: "green bold", GAP: "dim"}
+    for kind, text in segments(table, max_places, _CONTEXT):
+        opening, closing = ("", "") if colour else marks.get(kind, ("", ""))
+        line.append(f"{opening}{printable(text)}{closing}", style=styles.get(kind))
     return line
-
-
-def printable(text: str) -> str:
-    """Text that cannot move the cursor or turn the line: control and direction characters are written out."""
-    return "".join(_visible(character) for character in text)
-
-
-def _visible(character: str) -> str:
-    if character.isprintable() or character in _JOINERS or character == "\u00a0":
-        return character
-    return {"\n": "⏎", "\t": "⇥"}.get(character) or character.encode("unicode_escape").decode()
 
 
 class EditProgress:

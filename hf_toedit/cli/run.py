@@ -201,9 +201,9 @@ def finish(
 
     status = run_status(plan, folder)
     if status.is_finished:
-        from hf_toedit.cards.card import render_card
+        from hf_toedit.cards.card import write_card
 
-        folder.update_text("README.md", render_card(plan, status.generations))
+        write_card(plan, folder)
     if not (options["as_json"] or options["quiet"] or failures):
         _report(folder, plan, status)
     pushed: Pushed | None = None

@@ -255,16 +255,17 @@ class RunFolder:
         with whole_file(self.root / path, synced) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
-    def update_text(self, path: str | Path, text: str) -> None:
-        """The same, unless the file says so already: a finished run may lie in a folder that cannot be written.
+    def update_bytes(self, path: str | Path, content: bytes) -> None:
+        """Write a small file whole or not at all, unless it is as it should be: a finished run may be read-only.
 
         Raises:
             RunError: it cannot be written.
         """
-        with suppress(OSError, ValueError):
-            if (self.root / path).read_text(encoding="utf-8") == text:
+        with suppress(OSError):
+            if (self.root / path).read_bytes() == content:
                 return
-        self.write_text(path, text)
+        with whole_file(self.root / path) as temporary:
+            temporary.write_bytes(content)
 
 
 class Writer:
