@@ -10,16 +10,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hf_toedit.errors import HubError, RunError, UsageError
 from hf_toedit.hub import Head, Operation, Repository, Upload, metadata_of
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.pull import CARD, GUARD
 from hf_toedit.runs.store import PLAN, RunFolder, plan_text
+
+if TYPE_CHECKING:
+    from hf_toedit.cards.data import CardData
 
 # `datasets` puts the guard above the card: while it is there, nothing loads, and the error says why.
 _GUARD_TEXT = b"""# Written by hf-toedit while it pushes; its last commit takes this file away.
@@ -81,10 +85,6 @@ class Pushed:
     num_bytes_sent: int
     num_files_skipped: int
     pull_request: str | None
-
-    def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
-        return asdict(self)
 
 
 class Push:
@@ -270,6 +270,7 @@ class Push:
                 assert head is not None
                 self._counts["num_files_skipped"] = outlook.num_files_skipped
                 return self._pushed(head)
+        self._last_uploads(self.repository.head())  # a card that cannot be merged is found out before all is sent
         self.begin()
         self.send(self._plan.shards)
         return self.finish()
@@ -339,18 +340,31 @@ class Push:
 
     def _last_uploads(self, head: Head | None) -> list[Upload]:
         """The card, which keeps what others wrote into the one that is there, and its pictures."""
-        existing = self.repository.file(head, CARD) if head else None
-        pictures = sorted((self._folder.root / "assets").glob("*.png"))
-        return [*map(self._upload, pictures), Upload(CARD, self._card(existing))]
-
-    def _card(self, existing: Path | None) -> bytes:
         from hf_toedit.cards.card import render_card
 
-        return render_card(
-            self._plan, [self._folder.merged_stats(self._plan, number) for number in self._plan.generations]
-        ).encode()
+        data = self._card_data
+        existing = self.repository.file(head, CARD) if head else None
+        if existing is None and not self._prefix:
+            existing = self._folder.root / CARD
+        card = render_card(data, existing.read_bytes().decode(errors="replace") if existing else None)
+        return [*map(self._upload, self._pictures()), Upload(CARD, card.encode())]
 
-    def _upload(self, path: Any, sha256: str | None = None) -> Upload:
+    @cached_property
+    def _card_data(self) -> CardData:
+        """What the card tells; the card in the run folder is brought up to date first, as its pictures are sent."""
+        from hf_toedit.cards.card import render_card, write_card
+        from hf_toedit.cards.data import CardData
+
+        here = self._folder.root / CARD
+        card = here.read_bytes().decode(errors="replace") if here.exists() else None
+        if card is None or card != render_card(CardData.from_run(self._plan, self._folder), card):
+            write_card(self._plan, self._folder)
+        return CardData.from_run(self._plan, self._folder, repo_id=self.repository.id, prefix=self._prefix)
+
+    def _pictures(self) -> list[Path]:
+        return sorted((self._folder.root / "assets").glob("*.png"))
+
+    def _upload(self, path: Path, sha256: str | None = None) -> Upload:
         return Upload(self._prefix + path.relative_to(self._folder.root).as_posix(), path, sha256)
 
     def _deleted(self, head: Head) -> list[str]:
@@ -368,7 +382,7 @@ class Push:
             for generation in self._plan.generations:
                 ours.add(self._upload(self._folder.data_path(generation, shard)).path)
                 ours.add(self._upload(self._folder.stats_path(generation, shard)).path)
-        ours |= {self._upload(path).path for path in (self._folder.root / "assets").glob("*.png")}
+        ours |= {self._upload(path).path for path in self._pictures()}
         return [
             path
             for path in sorted(head.files)
