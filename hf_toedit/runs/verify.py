@@ -92,7 +92,7 @@ def mark_verified(plan: Plan, folder: RunFolder, *, with_source: bool) -> None:
         RunError: the folder cannot be written.
     """
     mark = {"data": _data_digest(plan, folder), "with_source": with_source, "version": __version__}
-    folder.update_text(VERIFIED, json.dumps(mark, indent=2) + "\n")
+    folder.update_bytes(VERIFIED, (json.dumps(mark, indent=2) + "\n").encode())
 
 
 def is_verified(plan: Plan, folder: RunFolder) -> bool:
