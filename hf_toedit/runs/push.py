@@ -25,11 +25,12 @@ from hf_toedit.runs.store import PLAN, RunFolder, plan_text
 if TYPE_CHECKING:
     from hf_toedit.cards.data import CardData
 
-# `datasets` puts the guard above the card: while it is there, nothing loads, and the error says why.
+# `datasets` puts the guard above the card: while it is there, nothing loads, and the error quotes this path. A pattern
+# would not be quoted.
 _GUARD_TEXT = b"""# Written by hf-toedit while it pushes; its last commit takes this file away.
 configs:
 - config_name: unfinished-push
-  data_files: toedit/push-not-finished/run-the-same-hf-toedit-push-again/*.parquet
+  data_files: toedit/push-not-finished/give-the-same-hf-toedit-push-again.parquet
 """
 
 _KEPT = re.compile(r"\.git\w*|(readme|licen[cs]e|notice|citation|copying)\b.*", re.IGNORECASE)

@@ -33,7 +33,8 @@ LOAD = """
         for streaming in (False, True):
             try:
                 loaded = load_dataset(*wanted[:2], revision=wanted[2], streaming=streaming)
-                found.append({split: [row["text"] for row in rows] for split, rows in loaded.items()})
+                texts = {split: rows.select_columns("text") for split, rows in loaded.items()}
+                found.append({split: [row["text"] for row in rows] for split, rows in texts.items()})
             except Exception as exc:
                 found.append(f"{type(exc).__name__}: {exc}")
 """
