@@ -15,6 +15,7 @@ LIGHT = {
     "hf_toedit.stats": HEAVY,
     "hf_toedit.runs.plan": HEAVY,
     "hf_toedit.cards.card": HEAVY,
+    "hf_toedit.cards.plots": HEAVY,
     "hf_toedit.cli.main": HEAVY,
     "hf_toedit.editing.editor": HEAVY,
     "hf_toedit.runs.store": HEAVY - {"datasets", "pyarrow"},
@@ -39,7 +40,15 @@ def test_a_light_module_loads_no_heavy_library(module: str) -> None:
 
 @pytest.mark.parametrize(
     "args",
-    [["--help"], ["--version"], ["edit", "--help"], ["revert", "--help"], ["run", "--help"], ["status", "--help"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["edit", "--help"],
+        ["revert", "--help"],
+        ["run", "--help"],
+        ["status", "--help"],
+        ["card", "--help"],
+    ],
 )
 def test_help_loads_no_heavy_library(args: list[str]) -> None:
     code = f"from hf_toedit.cli.main import cli; cli({args}, standalone_mode=False)"

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from hf_toedit.cards import tables
 from hf_toedit.cards.data import CardData, Example
-from hf_toedit.cards.escape import Markdown, code, fenced, html, literal, markdown
+from hf_toedit.cards.escape import Markdown, code, decimal, fenced, html, literal, markdown
 from hf_toedit.cards.metadata import metadata
 from hf_toedit.cards.origin import command, license_link, license_words, method_words, prior_words, source_name, title
 from hf_toedit.cards.readme import merged
@@ -23,7 +23,7 @@ from hf_toedit.config import TextConfig
 from hf_toedit.editing.diff import ADDED, REMOVED, segments
 from hf_toedit.errors import RunError
 from hf_toedit.runs.plan import Plan
-from hf_toedit.stats import EditStats, generation_figures
+from hf_toedit.stats import generation_figures
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,9 +108,12 @@ def _section(data: CardData) -> str:
         source=source_name(data),
         prior=prior_words(data),
         method=method_words(plan.edit),
-        headline=_headline(data.generations, plan.edit.drop_below is not None),
+        headline=_headline(data),
         standing=figures[-1].characters_standing,
         is_edited=any(stats.num_changed or stats.num_dropped for stats in data.generations),
+        is_drawn=plan.edit.select != "none",
+        drawn_words=", whose tokens were drawn," if plan.edit.select != "none" else "",
+        any_selected=any(stats.num_selected for stats in data.generations),
         is_logged=plan.run.edit_log_column is not None,
         last=last,
         first_rate=figures[0].selected_rate,
@@ -120,7 +123,7 @@ def _section(data: CardData) -> str:
         splits=[code(split) for split in plan.splits],
         load=fenced(_load_snippet(data), "python"),
         command=typed and fenced(typed, "bash"),
-        revert_command=fenced(_revert_command(data), "bash") if not data.prefix else None,
+        revert_command=fenced(shlex.join(["hf-toedit", "revert", data.repo_id or data.name, "-o", "source"]), "bash"),
         revert=fenced(_revert_snippet(data), "python"),
         examples=[(_example_name(example, data), _diff(example)) for example in data.examples],
         source_license=license_words(source_card, license_link(data)),
@@ -128,28 +131,26 @@ def _section(data: CardData) -> str:
         image=lambda name, words: _image(data, name, words),
         alt=_alternatives(data),
         code=code,
+        decimal=decimal,
     )
 
 
-def _headline(generations: list[EditStats], with_deleted: bool) -> str:
+def _headline(data: CardData) -> str:
     """What was selected and changed, in the first generation and the last."""
+    edit, last = data.plan.edit, len(data.generations)
     told = []
-    for number in sorted({1, len(generations)}):
-        stats = generations[number - 1]
-        figures = [
-            f"{stats.num_selected:,} ({stats.selected_rate:.2%}) were selected",
-            f"{stats.num_changed:,} ({stats.changed_rate:.2%}) changed",
-            *([f"{stats.num_dropped:,} deleted"] if with_deleted else []),
-        ]
-        told.append(
-            f"{_of(number, generations)}{stats.num_tokens:,} tokens in {stats.num_rows:,} rows, "
-            f"{', '.join(figures[:-1])} and {figures[-1]}"
-        )
-    return "; ".join(told)
-
-
-def _of(number: int, generations: list[EditStats]) -> str:
-    return "Of " if len(generations) == 1 else "In generation 1, of " if number == 1 else f"in generation {number}, of "
+    for generation in sorted({1, last}):
+        stats = data.generations[generation - 1]
+        figures = []
+        if edit.select != "none":
+            figures.append(f"{stats.num_selected:,} ({stats.selected_rate:.2%}) were selected")
+            figures.append(f"{stats.num_changed:,} ({stats.changed_rate:.2%}) changed")
+        if edit.drop_below is not None:
+            figures.append(f"{stats.num_dropped:,} were deleted")
+        done = " and ".join([", ".join(figures[:-1]), figures[-1]] if figures[1:] else figures or ["none was selected"])
+        which = "of" if last == 1 else f"in generation {generation}, of"
+        told.append(f"{which} {stats.num_tokens:,} tokens in {stats.num_rows:,} rows, {done}")
+    return _sentence(told)
 
 
 def _load_snippet(data: CardData) -> str:
@@ -161,26 +162,11 @@ def _load_snippet(data: CardData) -> str:
         "from datasets import load_dataset",
         "",
         f"dataset = load_dataset({place}{named})" + (f"  # generation {last}" if last > 1 else ""),
-        f"rows = load_dataset({place}{named}, split={split}, streaming=True)  # nothing is downloaded ahead",
+        f"rows = load_dataset({place}{named}, split={split}, streaming=True)  # row by row",
     ]
     if last > 1:
         lines.append(f"first = load_dataset({place}, {literal(configs[0])})  # generation 1")
     return "\n".join(lines)
-
-
-def _revert_command(data: CardData) -> str:
-    """For a run folder its plan says which texts were edited; for a Hub dataset the options do."""
-    words = ["hf-toedit", "revert", data.repo_id or data.name, "-o", "source"]
-    source = data.plan.source
-    if data.repo_id:
-        if source.messages_column is not None:
-            words += ["--messages-column", source.messages_column]
-            words += [word for role in source.roles for word in ("--roles", role)]
-        elif source.text_columns != ("text",):
-            words += [word for path in source.text_columns for word in ("--text-column", path)]
-        if data.plan.run.edit_log_column != "toedit":
-            words += ["--edit-log-column", str(data.plan.run.edit_log_column)]
-    return shlex.join(words)
 
 
 def _revert_snippet(data: CardData) -> str:
@@ -234,13 +220,13 @@ def _diff(example: Example) -> Markdown:
 
 def _image(data: CardData, name: str, words: str) -> Markdown:
     source = data.link(f"{ASSETS}/{name}")
-    return Markdown(f'<img src="{source}" width="{_WIDTH}" alt="{html(words)}">')
+    return Markdown(f'<p><img src="{source}" width="{_WIDTH}" alt="{html(words)}"></p>')
 
 
 def _alternatives(data: CardData) -> Mapping[str, str]:
     """What the pictures show, in words."""
     edit = data.plan.edit
-    bound = "" if edit.select == "none" else f" A line marks the threshold, {edit.threshold:g}."
+    bound = "" if edit.select == "none" else f" A line marks the threshold, {decimal(edit.threshold)}."
     shares, middles = [], []
     for reading in data.readings:
         histogram, scored = reading.stats.probability_histogram, reading.stats.num_scored

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Iterable
 from html import escape
 from urllib.parse import quote
 
@@ -49,9 +51,31 @@ def literal(text: str) -> str:
     return f'"{written[1:-1]}"' if written.startswith("'") and '"' not in written else written
 
 
+def shell(words: Iterable[str]) -> str:
+    """A command for bash, on one line whatever its words hold."""
+    return " ".join(shlex.quote(word) if word.isprintable() else _ansi_c(word) for word in words)
+
+
+def decimal(value: float) -> str:
+    """As people write it: no more digits than it has."""
+    return f"{value:.15g}"
+
+
 def url(path: str) -> str:
     """A path as links have it."""
     return quote(path, safe="/-_.~")
+
+
+def _ansi_c(word: str) -> str:
+    kept = "".join(
+        f"\\{character}" if character in "\\'" else character if character.isprintable() else _code_point(character)
+        for character in word
+    )
+    return f"$'{kept}'"
+
+
+def _code_point(character: str) -> str:
+    return {"\n": "\\n", "\t": "\\t"}.get(character) or f"\\U{ord(character):08x}"
 
 
 def _visible(character: str) -> str:

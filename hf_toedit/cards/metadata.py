@@ -17,6 +17,7 @@ def metadata(data: CardData) -> dict[str, Any]:
     card = data.plan.provenance.get("source_card", {})
     inherited = {name: card[name] for name in ("license_name", "language", "task_ids") if name in card}
     link = license_link(data)
+    tasks = card.get("task_categories", ["text-generation"])
     return {
         "pretty_name": title(data),
         "license": card.get("license", "other"),
@@ -24,7 +25,7 @@ def metadata(data: CardData) -> dict[str, Any]:
         **inherited,
         "tags": list(_TAGS),
         **({"source_datasets": [data.source_repo]} if data.source_repo else {}),
-        "task_categories": card.get("task_categories", ["text-generation"]),
+        "task_categories": [tasks] if isinstance(tasks, str) else tasks,
         "size_categories": [size_category(data.generations[-1].num_rows)],
         "configs": _configs(data),
         "dataset_info": list(data.infos),

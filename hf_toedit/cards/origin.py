@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hf_toedit.cards.data import CardData
-from hf_toedit.cards.escape import Markdown, code, markdown, url
+from hf_toedit.cards.escape import Markdown, code, decimal, markdown, shell, url
 from hf_toedit.config import EditConfig
 
 _HUB = "https://huggingface.co"
@@ -39,21 +39,21 @@ def prior_words(data: CardData) -> Markdown:
 def method_words(edit: EditConfig) -> str:
     """What was done with which tokens, as the end of a sentence."""
     drawn = {
-        "top-k": f"its {_likeliest(edit.top_k)} at temperature {edit.temperature:g}",
-        "top-p": f"its likeliest tokens that hold {edit.top_p:g} of the probability, at temperature "
-        f"{edit.temperature:g}",
-        "rejection": f"its {_likeliest(edit.top_k)} by rejection sampling at temperature {edit.temperature:g}",
+        "top-k": f"its {_likeliest(edit.top_k)} at temperature {decimal(edit.temperature)}",
+        "top-p": f"its likeliest tokens that hold {decimal(edit.top_p)} of the probability, at temperature "
+        f"{decimal(edit.temperature)}",
+        "rejection": f"its {_likeliest(edit.top_k)} by rejection sampling at temperature {decimal(edit.temperature)}",
     }[edit.sampler]
     excluded = ", the token that was there excluded" if edit.exclude_original else ""
     bound = "at least" if edit.select == "above" else "at most"
     done = []
     if edit.select != "none":
         done.append(
-            f"tokens to which it gave a probability of {bound} {edit.threshold:g} were drawn again from "
+            f"tokens to which it gave a probability of {bound} {decimal(edit.threshold)} were drawn again from "
             f"{drawn}{excluded}"
         )
     if edit.drop_below is not None:
-        done.append(f"tokens with a probability below {edit.drop_below:g} were deleted")
+        done.append(f"tokens with a probability below {decimal(edit.drop_below)} were deleted")
     return ", and ".join(done) or "no token was selected"
 
 
@@ -82,7 +82,7 @@ def origin_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:
         yield "selected", markdown("no token")
     else:
         sign = "≥" if edit.select == "above" else "≤"
-        yield "selected", markdown(f"p {sign} {edit.threshold:g}")
+        yield "selected", markdown(f"p {sign} {decimal(edit.threshold)}")
         candidates = {"top p": edit.top_p} if edit.sampler == "top-p" else {"top k": edit.top_k}
         yield from _given({"sampler": edit.sampler, **candidates, "temperature": edit.temperature})
         yield "the token that was there", markdown("never drawn" if edit.exclude_original else "may be drawn")
@@ -109,7 +109,7 @@ def command(data: CardData) -> str | None:
     local = {data.plan.prior.prior if not data.prior_repo else None} | {
         data.plan.source.source if not data.source_repo else None
     }
-    return shlex.join(_last_part(word) if word in local else _shortened(word) for word in words)
+    return shell(_last_part(word) if word in local else _shortened(word) for word in words)
 
 
 def license_link(data: CardData) -> Any:
@@ -144,7 +144,7 @@ def _given(values: dict[str, Any]) -> Iterator[tuple[str, Markdown]]:
             if value:
                 yield name, Markdown(", ".join(code(item) for item in value))
         elif value is not None:
-            yield name, code(value) if isinstance(value, str) else markdown(value)
+            yield name, code(value) if isinstance(value, str) else markdown(decimal(value))
 
 
 def _link(words: str, address: str) -> Markdown:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_toedit.cards.data import CardData
+from hf_toedit.cards.escape import decimal
 from hf_toedit.cards.tables import PAPER, label
 from hf_toedit.stats import PERPLEXITY_EDGES, PROBABILITY_BINS, TAIL_EDGES, EditStats, generation_figures
 
@@ -114,7 +115,7 @@ def _probabilities(figure: Figure, data: CardData) -> None:
         "color": _INK,
         "linewidth": 1.5,
         "linestyle": (0, (4, 3)),
-        "label": f"selected: p {sign} {edit.threshold:g}",
+        "label": f"selected: p {sign} {decimal(edit.threshold)}",
     }
     if edit.select != "none":
         panels[0].axvline(edit.threshold * PROBABILITY_BINS - 0.5, **line)

@@ -35,11 +35,14 @@ def statistics(data: CardData) -> Markdown:
         "rows changed": lambda stats: f"{stats.num_rows_changed:,}",
         "texts": lambda stats: f"{stats.num_documents:,}",
         "tokens": lambda stats: f"{stats.num_tokens:,}",
-        "selected": lambda stats: f"{stats.num_selected:,}",
-        "selected %": lambda stats: f"{stats.selected_rate:.2%}",
-        "changed": lambda stats: f"{stats.num_changed:,}",
-        "changed %": lambda stats: f"{stats.changed_rate:.2%}",
     }
+    if data.plan.edit.select != "none":
+        columns |= {
+            "selected": lambda stats: f"{stats.num_selected:,}",
+            "selected %": lambda stats: f"{stats.selected_rate:.2%}",
+            "changed": lambda stats: f"{stats.num_changed:,}",
+            "changed %": lambda stats: f"{stats.changed_rate:.2%}",
+        }
     if any(stats.num_dropped for stats in data.generations):
         columns["deleted"] = lambda stats: f"{stats.num_dropped:,}"
     rows = [[*head, *(write(stats) for write in columns.values())] for head, stats in _by_split(data)]
@@ -61,23 +64,16 @@ def decay(data: CardData) -> Markdown:
     columns: dict[str, list[str]] = {
         "generation": [str(entry.generation) for entry in figures],
         "tokens": [f"{stats.num_tokens:,}" for stats in data.generations],
-        "selected": [f"{stats.num_selected:,}" for stats in data.generations],
-        "selected %": [f"{entry.selected_rate:.2%}" for entry in figures],
+        "selected": [f"{stats.num_selected:,} ({stats.selected_rate:.2%})" for stats in data.generations],
         "eta": ["" if entry.eta is None else f"{entry.eta:.3f}" for entry in figures],
-        "changed %": [f"{entry.changed_rate:.2%}" for entry in figures],
+        "changed": [f"{stats.num_changed:,} ({stats.changed_rate:.2%})" for stats in data.generations],
         "characters standing": [_percent(entry.characters_standing) for entry in figures],
         "tokens standing": [_percent(entry.tokens_standing) for entry in figures],
-        "paper: selected": [],
-        "paper: selected %": [],
-        "paper: eta": [],
+        "paper: selected": [f"{selected:,} ({selected / tokens:.2%})" for tokens, selected in PAPER],
+        "paper: eta": ["", *(f"{now / before:.3f}" for (_, before), (_, now) in zip(PAPER, PAPER[1:], strict=False))],
     }
-    for index, _ in enumerate(figures):
-        tokens, selected = PAPER[index] if index < len(PAPER) else (0, 0)
-        columns["paper: selected"].append(f"{selected:,}" if tokens else "")
-        columns["paper: selected %"].append(f"{selected / tokens:.2%}" if tokens else "")
-        columns["paper: eta"].append(f"{selected / PAPER[index - 1][1]:.3f}" if tokens and index else "")
-    columns = {heading: cells for heading, cells in columns.items() if any(cells)}
-    return table(list(columns), zip(*columns.values(), strict=True), left=0)
+    told = {heading: [*cells, *[""] * len(figures)][: len(figures)] for heading, cells in columns.items() if any(cells)}
+    return table(list(told), zip(*told.values(), strict=True), left=0)
 
 
 def draws(data: CardData) -> Markdown:
@@ -135,7 +131,7 @@ def edit_log(data: CardData) -> Markdown:
         "num_dropped": "tokens deleted",
         "nll": "mean negative log-likelihood of the text that was read, in nats a token",
         "edits": "differences from the source",
-        "edits[].path": "of the text in its row",
+        "edits[].path": "which text of the row",
         "edits[].start": "first character of the place, in the edited text",
         "edits[].end": "one past its last",
         "edits[].source": "the characters that stood there in the source",

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from hf_toedit import __version__
+from hf_toedit.cli.card import card
 from hf_toedit.cli.edit import edit
 from hf_toedit.cli.options import COMMAND_LINE
 from hf_toedit.cli.plan import plan
@@ -65,5 +66,5 @@ def cli() -> None:
     """
 
 
-for command in (edit, plan, run, status, verify, preview, revert, push, pull):
+for command in (edit, plan, run, status, verify, preview, revert, card, push, pull):
     cli.add_command(command)

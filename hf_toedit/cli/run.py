@@ -194,38 +194,56 @@ def finish(
     """Write the card where the run is finished, report, and push what is left.
 
     Raises:
-        RunError: shards failed, or could not be pushed.
+        RunError: shards failed, or the card did, or they could not be pushed.
         HubError: the Hub does not answer, or refuses.
     """
     from hf_toedit.runs.status import run_status
 
     status = run_status(plan, folder)
-    if status.is_finished:
-        from hf_toedit.cards.card import write_card
-
-        write_card(plan, folder)
+    card_error = _write_card(plan, folder) if status.is_finished else None
     if not (options["as_json"] or options["quiet"] or failures):
         _report(folder, plan, status)
-    pushed: Pushed | None = None
-    problem: ToEditError | None = None
-    if along:
-        try:
-            pushed = along.finish(options["unverified"])
-        except ToEditError as error:
-            problem = error
+    pushed, push_error = _finish_push(along, options)
     if options["as_json"]:
         push = {"push": pushed and asdict(pushed)} if along else {}
         click.echo(json.dumps({"run": str(folder.root), **status.to_json(), **push}, indent=2))
-    elif pushed and not options["quiet"]:
-        report(pushed, options["push_to"], options["public"])
     if failures:
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
         raise RunError(
             f"{len(failures)} of {len(plan.shards)} shards failed. {failures[0].shard}: {failures[0].reason}{more} "
             f"The others are kept. Mend the cause, then: hf-toedit run {folder.root}"
         )
-    if problem:
-        raise problem
+    if card_error is not None:
+        raise RunError(
+            f"the rows are all there, but their card could not be written: {card_error} "
+            f"Then: hf-toedit card {folder.root}"
+        ) from card_error
+    if push_error is not None:
+        raise push_error
+
+
+def _finish_push(along: PushAlong | None, options: Mapping[str, Any]) -> tuple[Pushed | None, ToEditError | None]:
+    """Push what is left; what went wrong, which is no reason to lose the report on the data."""
+    if along is None:
+        return None, None
+    try:
+        pushed = along.finish(options["unverified"])
+    except ToEditError as error:
+        return None, error
+    if pushed and not (options["as_json"] or options["quiet"]):
+        report(pushed, options["push_to"], options["public"])
+    return pushed, None
+
+
+def _write_card(plan: Plan, folder: RunFolder) -> Exception | None:
+    """Write the card; what went wrong, which is no reason to lose the report on the data."""
+    from hf_toedit.cards.card import write_card
+
+    try:
+        write_card(plan, folder)
+    except Exception as error:
+        return error if isinstance(error, ToEditError) else RunError(f"{type(error).__name__}: {error}.")
+    return None
 
 
 def _report(folder: RunFolder, plan: Plan, status: Status) -> None:

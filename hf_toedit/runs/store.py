@@ -170,7 +170,10 @@ class RunFolder:
         parts = [self.stats(plan, generation, shard) for shard in shards]
         missing = [shard.name for shard, part in zip(shards, parts, strict=True) if part is None]
         if missing:
-            raise RunError(f"generation {generation} of {self.root} is not finished: {missing[0]} is missing.")
+            raise RunError(
+                f"generation {generation} of {self.root} is not finished: {missing[0]} is missing. "
+                f"Finish it: hf-toedit run {self.root}"
+            )
         return EditStats.merged(part for part in parts if part)
 
     def merged_result_stats(self, plan: Plan) -> EditStats | None:
