@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from hf_toedit.plugin import registration
+
 __version__ = "0.1.0"
 
 _EXPORTS = {
@@ -17,6 +19,7 @@ _EXPORTS = {
     "PieceTable": "hf_toedit.editing.piece_table",
     "ToEditError": "hf_toedit.errors",
     "ToEditProcessor": "hf_toedit.plugin.processor",
+    "load_dataset": "hf_toedit.plugin.builder",
     "load_prior": "hf_toedit.priors.base",
 }
 
@@ -32,3 +35,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+registration.register()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -25,10 +26,15 @@ def shared(relative: str) -> Path:
     """A path in the shared folder; skips the test where it is absent, fails it where the folder is required."""
     path = SHARED / relative
     if not path.exists():
-        if os.environ.get("HF_TOEDIT_REQUIRE_SHARED"):
-            pytest.fail(f"{path} is missing and HF_TOEDIT_REQUIRE_SHARED is set")
-        pytest.skip(f"needs {relative} in the shared folder")
+        lacking(f"{relative} in the shared folder")
     return path
+
+
+def lacking(what: str) -> NoReturn:
+    """Skip a test for want of something, or fail it where everything is required."""
+    if os.environ.get("HF_TOEDIT_REQUIRE_SHARED"):
+        pytest.fail(f"needs {what}, and HF_TOEDIT_REQUIRE_SHARED is set")
+    pytest.skip(f"needs {what}")
 
 
 def texts(name: str) -> list[str]:

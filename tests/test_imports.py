@@ -20,6 +20,7 @@ LIGHT = {
     "hf_toedit.editing.editor": HEAVY,
     "hf_toedit.runs.store": HEAVY - {"datasets", "pyarrow"},
     "hf_toedit.runs.planning": HEAVY,
+    "hf_toedit.plugin.registration": HEAVY,
     "hf_toedit.runs.monitor": HEAVY - {"datasets", "pyarrow"},
     "hf_toedit.runs.status": HEAVY - {"datasets", "pyarrow"},
     "hf_toedit.runs.engines.local": HEAVY - {"datasets", "pyarrow"},

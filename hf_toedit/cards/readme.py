@@ -94,6 +94,8 @@ def _united(
         elif key == "tags" and isinstance(old.get(key), list | str):
             tags = old[key] if isinstance(old[key], list) else [old[key]]
             new[key] = [*tags, *(tag for tag in ours[key] if tag not in tags)]
+            if before is not None:
+                written[key] = before
         elif key not in old:
             if before is None:
                 new[key] = ours[key]

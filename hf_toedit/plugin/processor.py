@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +11,7 @@ from datasets import Features
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, TextConfig
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.errors import SourceError, UsageError
+from hf_toedit.plugin.workers import for_rank, turn
 from hf_toedit.priors.base import load_prior
 from hf_toedit.runs.rows import check_log_column, edit_table, output_features
 from hf_toedit.runs.texts import Texts
@@ -122,7 +122,8 @@ class ToEditProcessor:
         self.texts.read_places(table.schema)
         if self.edit_log_column and self.edit_log_column in table.column_names:
             check_log_column(Features.from_arrow_schema(table.schema), self.texts, self.edit_log_column)
-        return edit_table(self._loaded(rank), table, self.texts, self.edit_log_column, self.generation)[0]
+        with turn():
+            return edit_table(self._loaded(rank), table, self.texts, self.edit_log_column, self.generation)[0]
 
     def _edit_lists(self, batch: Mapping[str, list], rank: int | None) -> dict[str, list]:
         """Edit rows of Python values; those without a change come back as the objects that they were."""
@@ -155,7 +156,7 @@ class ToEditProcessor:
 
     def _loaded(self, rank: int | None) -> ToEditor:
         if self._editor is None:
-            self._editor = ToEditor(load_prior(_for_rank(self.prior_config, rank)), self.edit_config)
+            self._editor = ToEditor(load_prior(for_rank(self.prior_config, rank)), self.edit_config)
         return self._editor
 
     def __getstate__(self) -> dict[str, Any]:
@@ -166,16 +167,3 @@ class ToEditProcessor:
 def _is_text(value: Any) -> bool:
     """Whether a value is a text that UTF-8 can hold."""
     return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
-
-
-def _for_rank(config: PriorConfig, rank: int | None) -> PriorConfig:
-    """Give each process of `map(num_proc=N)` its own GPU, or one CPU thread."""
-    if rank is None:
-        return config
-    import torch
-
-    if config.device == "auto" and torch.cuda.is_available():
-        return replace(config, device=f"cuda:{rank % torch.cuda.device_count()}")
-    # A forked process must not wait for the OpenMP threads that its parent had; N processes want a core each anyway.
-    torch.set_num_threads(1)
-    return config

@@ -91,6 +91,12 @@ def test_iterable_datasets_are_edited_alike(arrow: bool, dataset: Dataset, expec
     assert [{name: row[name] for name in kept} for row in got] == dataset.select_columns(kept).to_list()
 
 
+def test_a_stream_that_threads_read_is_edited_alike(dataset: Dataset, expected: list) -> None:
+    dataset = dataset.select_columns(["text"])
+    stream = dataset.to_iterable_dataset(num_shards=4).map(processor(), batched=True).shuffle(seed=1)
+    assert sorted(row["text"] or "" for row in stream) == sorted(text or "" for text, _ in expected)
+
+
 def test_a_formatted_dataset_and_arrow_tables_are_edited_alike(dataset: Dataset, expected: list) -> None:
     mapped = dataset.with_format("arrow").map(processor(), batched=True).with_format(None)
     _assert_edited(mapped.select_columns(["text", "toedit"]), expected)
