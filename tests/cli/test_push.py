@@ -61,7 +61,7 @@ def test_what_is_not_finished_or_not_sound_is_refused(
     run = Path(copytree(few, tmp_path / "run"))
     [first, second] = sorted(run.glob("data/gen1/*"))
     whole = first.read_bytes()
-    first.write_bytes(whole[:-9] + b"?" + whole[-8:])
+    first.write_bytes(whole[:9] + b"?" + whole[10:])
     assert f"{first} is damaged" in command.fails("push", run, "org/refused")
     assert not any(path.startswith("data/") for path in pushed(hub, "org/refused").head("main").files)
     first.unlink()
