@@ -55,8 +55,8 @@ def edit(source: str, **options: Any) -> None:
             ready = workers.ready()
             return ready.config, ready.revision
 
-        plan = request.plan(resolve)
-        folder.open(plan)
+        folder.open(request.plan(resolve))
+        plan = folder.plan()  # as it was written at first, with the command that was typed then
         indices = waiting(plan, folder)
         along = push_along(plan, folder, options)
         if along:

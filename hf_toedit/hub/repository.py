@@ -96,7 +96,8 @@ class Upload:
         operation = CommitOperationAdd(self.path, self.content)
         if self.sha256 not in (None, operation.upload_info.sha256.hex()):
             raise RunError(
-                f"{self.content!s} is damaged: its bytes are not those that were written. Delete it and run."
+                f"{self.content!s} is damaged: its bytes are not those that were written. Delete it, and finish "
+                f"the run again: hf-toedit run."
             )
         return operation
 

@@ -1,45 +1,31 @@
 """A run folder to a repository of the Hub: what is sent, in which order, and what is refused.
 
 The plan goes first, data with their statistics after it, the card with its pictures last. In between, a guard in the
-repository keeps `datasets` from taking what is there for the whole; see `GUARD`. Nothing is kept of how far a push is:
-what the repository holds already is not sent again.
+repository keeps `datasets` from taking what is there for the whole, see `runs/target.py`. Nothing is noted of how far a
+push is: what the repository holds already is not sent again.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_toedit.errors import HubError, RunError, UsageError
-from hf_toedit.hub import Head, Operation, Repository, Upload, metadata_of
+from hf_toedit.hub import Head, Operation, Repository, Upload
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.pull import CARD, GUARD
-from hf_toedit.runs.store import PLAN, RunFolder, plan_text
+from hf_toedit.runs.store import RunFolder, plan_text
+from hf_toedit.runs.target import GUARD_UPLOAD, Target
 
 if TYPE_CHECKING:
     from hf_toedit.cards.data import CardData
 
-# `datasets` puts the guard above the card: while it is there, nothing loads, and the error quotes this path. A pattern
-# would not be quoted.
-_GUARD_TEXT = b"""# Written by hf-toedit while it pushes; its last commit takes this file away.
-configs:
-- config_name: unfinished-push
-  data_files: toedit/push-not-finished/give-the-same-hf-toedit-push-again.parquet
-"""
-
-_KEPT = re.compile(r"\.git\w*|(readme|licen[cs]e|notice|citation|copying)\b.*", re.IGNORECASE)
-"""Names of files that belong to whoever keeps the repository."""
-
-_COMMIT_SHARDS = 48
-"""Shards that a commit holds at most, in files of one generation: with the guard and the plan, under 100 files."""
-
-_NAMED = 5
+_COMMIT_FILES = 96
+"""Of shards, at most; with the guard they are under 100."""
 
 
 @dataclass(frozen=True)
@@ -122,18 +108,16 @@ class Push:
         """
         if create_pr and revision:
             raise UsageError("a pull request goes to the default branch; leave out the revision.")
-        parts = PurePosixPath(prefix).parts
-        if prefix and (".." in parts or prefix.startswith("/") or not parts):
-            raise UsageError(f"prefix {prefix!r} is no folder in a repository. Name one such as v2.")
         self.repository = Repository(repo_id, revision)
+        self._target = Target(self.repository, prefix, plan, folder)
         self._plan = plan
         self._folder = folder
-        self._prefix = "".join(f"{part}/" for part in parts)
         self._public = public
         self._create_pr = create_pr
         self._overwrite = overwrite
         self._progress = progress
         self._pull_request: int | None = None
+        self._counted: set[str] = set()
         self._counts = {"num_files_sent": 0, "num_bytes_sent": 0, "num_files_skipped": 0}
 
     def check(self) -> Head | None:
@@ -150,31 +134,8 @@ class Push:
         if head and self._create_pr:
             self._pull_request = self.repository.find_pull_request(self._title)
             head = self.repository.head()
-        if head is None or self._overwrite:
-            return head
-        there = self._plan_there(head)
-        if there is None:
-            strange = self._strange(head)
-            if strange:
-                raise RunError(
-                    f"{self._place} holds files that hf-toedit did not put there: {_listed(strange)}. "
-                    f"Name another repository or --prefix, or say --replace: it deletes them."
-                )
-            return head
-        differences = there.differences(self._plan) if there.content_hash != self._plan.content_hash else []
-        if there.run.generations > self._plan.run.generations:
-            differences.append(f"run.generations: {there.run.generations}, not {self._plan.run.generations}")
-        if differences:
-            raise RunError(
-                f"{self._place} holds another run (there first, then this one): {'; '.join(differences)}. "
-                f"Name another repository or --prefix, or say --replace: it deletes that run."
-            )
-        strange = [path for path in self._strange(head) if path.startswith(f"{self._prefix}data/")]
-        if strange:
-            raise RunError(
-                f"{self._place} holds data that are not of this run: {_listed(strange)}. Say --replace: it deletes "
-                f"them."
-            )
+        if head and not self._overwrite:
+            self._target.check(head)
         return head
 
     def outlook(self) -> Outlook:
@@ -222,14 +183,8 @@ class Push:
             HubError: the Hub does not answer, or refuses.
             RunError: a file is damaged.
         """
-        batch: list[Upload] = []
-        for shard in shards:
-            uploads = list(self._uploads([shard]))
-            if batch and len(batch) + len(uploads) > 2 * _COMMIT_SHARDS:
-                self._send("Add shards", batch)
-                batch = []
-            batch += uploads
-        if batch:
+        uploads = self._uploads(shards)
+        while batch := list(islice(uploads, _COMMIT_FILES)):
             self._send("Add shards", batch)
 
     def finish(self) -> Pushed:
@@ -239,21 +194,17 @@ class Push:
             HubError: the Hub does not answer, or refuses.
             RunError: the run is not finished.
         """
-        counted = False
 
         def change(head: Head) -> list[Operation]:
-            nonlocal counted
             absent = next((upload for upload in self._uploads(self._plan.shards) if not upload.is_in(head)), None)
             if absent is not None:
                 raise HubError(
-                    f"{absent.path} was sent and is not in {self._place}. Does its .gitignore name it? Mend that, then "
-                    f"push again."
+                    f"{absent.path} was sent and is not in {self._target}. Does its .gitignore name it? Mend that, "
+                    f"then push again."
                 )
             uploads = self._last_uploads(head)
             missing = [upload for upload in uploads if not upload.is_in(head)]
-            if not counted:
-                self._count(uploads, missing)
-                counted = True
+            self._count(uploads, missing)
             return [*missing, *self._deleted(head)]
 
         self.repository.forget()
@@ -289,15 +240,11 @@ class Push:
 
     def _send(self, message: str, uploads: Sequence[Upload]) -> None:
         """Commit what is missing of some files."""
-        counted = False
         through: set[str] = set()
 
         def change(head: Head) -> list[Operation]:
-            nonlocal counted
             missing = [upload for upload in uploads if not upload.is_in(head)]
-            if not counted:
-                self._count(uploads, missing)
-                counted = True
+            self._count(uploads, missing)
             return [*self._guard(head, missing), *missing] if missing else []
 
         def tell(upload: Upload) -> None:
@@ -310,23 +257,24 @@ class Push:
             tell(upload)
 
     def _count(self, uploads: Sequence[Upload], missing: Sequence[Upload]) -> None:
-        self._counts["num_files_sent"] += len(missing)
-        self._counts["num_bytes_sent"] += sum(upload.size for upload in missing)
-        self._counts["num_files_skipped"] += len(uploads) - len(missing)
+        """Note which files were there when they were first looked for, and which were not."""
+        new = [upload for upload in missing if upload.path not in self._counted]
+        known = [upload for upload in uploads if upload.path in self._counted]
+        self._counts["num_files_sent"] += len(new)
+        self._counts["num_bytes_sent"] += sum(upload.size for upload in new)
+        self._counts["num_files_skipped"] += len(uploads) - len(known) - len(new)
+        self._counted.update(upload.path for upload in uploads)
 
     def _guard(self, head: Head, uploads: Iterable[Upload]) -> list[Upload]:
         """The guard, where these files would otherwise make something loadable that is not whole."""
-        patterns = _loaded(self.repository.file(head, CARD))
-        if patterns and not any(fnmatchcase(upload.path, pattern) for upload in uploads for pattern in patterns):
-            return []
-        guard = Upload(GUARD, _GUARD_TEXT)
-        return [] if guard.is_in(head) else [guard]
+        is_needed = not GUARD_UPLOAD.is_in(head) and self._target.would_load(head, [file.path for file in uploads])
+        return [GUARD_UPLOAD] if is_needed else []
 
     @property
     def _plan_upload(self) -> Upload:
         """The plan, without the folder of this machine that paths are relative to."""
         plan = replace(self._plan, reading=replace(self._plan.reading, root=None))
-        return Upload(f"{self._prefix}{PLAN.as_posix()}", plan_text(plan).encode())
+        return Upload(self._target.plan_path, plan_text(plan).encode())
 
     def _uploads(self, shards: Iterable[Shard]) -> Iterator[Upload]:
         """Data and statistics of shards, as far as they are done."""
@@ -345,10 +293,10 @@ class Push:
 
         data = self._card_data
         existing = self.repository.file(head, CARD) if head else None
-        if existing is None and not self._prefix:
+        if existing is None and not self._target.prefix:
             existing = self._folder.root / CARD
-        card = render_card(data, existing.read_bytes().decode(errors="replace") if existing else None)
-        return [*map(self._upload, self._pictures()), Upload(CARD, card.encode())]
+        card = render_card(data, _text(existing) if existing else None)
+        return [*map(self._upload, self._target.pictures), Upload(CARD, card.encode())]
 
     @cached_property
     def _card_data(self) -> CardData:
@@ -357,75 +305,28 @@ class Push:
         from hf_toedit.cards.data import CardData
 
         here = self._folder.root / CARD
-        card = here.read_bytes().decode(errors="replace") if here.exists() else None
+        card = _text(here) if here.exists() else None
         if card is None or card != render_card(CardData.from_run(self._plan, self._folder), card):
             write_card(self._plan, self._folder)
-        return CardData.from_run(self._plan, self._folder, repo_id=self.repository.id, prefix=self._prefix)
-
-    def _pictures(self) -> list[Path]:
-        return sorted((self._folder.root / "assets").glob("*.png"))
+        return CardData.from_run(self._plan, self._folder, repo_id=self.repository.id, prefix=self._target.prefix)
 
     def _upload(self, path: Path, sha256: str | None = None) -> Upload:
-        return Upload(self._prefix + path.relative_to(self._folder.root).as_posix(), path, sha256)
+        return Upload(self._target.path(path), path, sha256)
 
     def _deleted(self, head: Head) -> list[str]:
         """What the last commit deletes."""
-        strange = self._strange(head) if self._overwrite else []
+        strange = self._target.strange(head) if self._overwrite else []
         return [*([GUARD] if GUARD in head.files else []), *(path for path in strange if path != GUARD)]
-
-    def _strange(self, head: Head) -> list[str]:
-        """Files where the run goes that are neither of it, nor of another run, nor whose keeper's own."""
-        plans = (path.removesuffix(PLAN.as_posix()) for path in head.files if path.endswith(PLAN.as_posix()))
-        others = tuple(root for root in plans if root.startswith(self._prefix) and root != self._prefix)
-        ours = {self._plan_upload.path, GUARD}
-        for shard in self._plan.shards:
-            ours.add(self._upload(self._folder.result_stats_path(shard)).path)
-            for generation in self._plan.generations:
-                ours.add(self._upload(self._folder.data_path(generation, shard)).path)
-                ours.add(self._upload(self._folder.stats_path(generation, shard)).path)
-        ours |= {self._upload(path).path for path in self._pictures()}
-        return [
-            path
-            for path in sorted(head.files)
-            if path.startswith(self._prefix)
-            and path not in ours
-            and not (others and path.startswith(others))
-            and not _KEPT.fullmatch(PurePosixPath(path).name)
-        ]
-
-    def _plan_there(self, head: Head) -> Plan | None:
-        """The plan of the run that is there; None where there is none that can be read."""
-        file = self.repository.file(head, self._plan_upload.path)
-        try:
-            return Plan.from_json(json.loads(file.read_bytes())) if file else None
-        except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
-            raise RunError(
-                f"the plan in {self._place} cannot be read: {error}. Say --replace to delete that run."
-            ) from error
-
-    @property
-    def _place(self) -> str:
-        return f"dataset {self.repository.id!r}" + (f", folder {self._prefix!r}" if self._prefix else "")
 
     @property
     def _title(self) -> str:
         """Of the pull request, by which it is found again."""
-        where = f" in {self._prefix}" if self._prefix else ""
+        where = f" in {self._target.prefix}" if self._target.prefix else ""
         return f"Add run {self._plan.content_hash[:12]} of hf-toedit{where}"
 
 
-def _loaded(card: Path | None) -> list[str]:
-    """Patterns of the files that a card's configs load; empty where `datasets` looks for files by itself."""
-    patterns: list[str] = []
-    configs = metadata_of(card).get("configs") if card else None
-    for config in configs if isinstance(configs, list) else []:
-        files = config.get("data_files") if isinstance(config, dict) else None
-        for entry in files if isinstance(files, list) else [files]:
-            paths = entry.get("path") if isinstance(entry, dict) else entry
-            patterns += [str(path) for path in (paths if isinstance(paths, list) else [paths or "*"])]
-    return patterns
-
-
-def _listed(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-    return ", ".join(paths[:_NAMED]) + more
+def _text(card: Path) -> str:
+    try:
+        return card.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise RunError(f"the {card.name} that is there is not UTF-8, and cannot be kept. Mend it.") from error
