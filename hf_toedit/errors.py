@@ -34,6 +34,10 @@ class RunError(ToEditError):
     """A run folder that cannot be written, does not match the request, or does not hold what it should."""
 
 
+class HubError(ToEditError):
+    """The Hub does not answer, or refuses what was asked; or a repository is not one to write to."""
+
+
 class Interrupted(ToEditError):
     """The user, or the machine, asked to stop (exit code 130, as shells have it)."""
 

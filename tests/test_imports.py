@@ -13,6 +13,7 @@ LIGHT = {
     "hf_toedit.config": HEAVY,
     "hf_toedit.errors": HEAVY,
     "hf_toedit.stats": HEAVY,
+    "hf_toedit.hub": HEAVY,
     "hf_toedit.runs.plan": HEAVY,
     "hf_toedit.cards.card": HEAVY,
     "hf_toedit.cards.plots": HEAVY,

@@ -95,6 +95,8 @@ def _united(
             tags = old.get(key, [])
             tags = tags if isinstance(tags, list) else [tags]
             new[key] = [*tags, *(tag for tag in ours[key] if tag not in tags)]
+            if before is not None:
+                written[key] = before
         elif key not in old:
             if before is None:
                 new[key] = ours[key]

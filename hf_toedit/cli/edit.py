@@ -15,6 +15,7 @@ from hf_toedit.cli.options import (
     source_options,
 )
 from hf_toedit.cli.plan import Request, estimate, plan_options
+from hf_toedit.cli.push import push_along, push_to_options
 from hf_toedit.cli.run import engine, finish, swept, waiting, work, work_options
 
 
@@ -24,6 +25,7 @@ from hf_toedit.cli.run import engine, finish, swept, waiting, work, work_options
 @source_options
 @edit_options
 @work_options
+@push_to_options
 @config_option
 @json_option
 @quiet_option
@@ -53,8 +55,12 @@ def edit(source: str, **options: Any) -> None:
             ready = workers.ready()
             return ready.config, ready.revision
 
-        plan = request.plan(resolve)
-        folder.open(plan)
+        folder.open(request.plan(resolve))
+        plan = folder.plan()  # as it was written at first, with the command that was typed then
         indices = waiting(plan, folder)
-        failures = work(plan, folder, workers, indices, request.is_silent) if indices else []
-    finish(plan, folder, failures, options)
+        along = push_along(plan, folder, options)
+        if along:
+            for index in set(range(len(plan.shards))) - set(indices):
+                along.add(plan.shards[index].name)
+        failures = work(plan, folder, workers, indices, request.is_silent, along) if indices else []
+    finish(plan, folder, failures, options, along)

@@ -14,6 +14,7 @@ from hf_toedit.cli.options import COMMAND_LINE
 from hf_toedit.cli.plan import plan
 from hf_toedit.cli.preview import preview
 from hf_toedit.cli.pull import pull
+from hf_toedit.cli.push import push
 from hf_toedit.cli.revert import revert
 from hf_toedit.cli.run import run
 from hf_toedit.cli.status import status
@@ -65,5 +66,5 @@ def cli() -> None:
     """
 
 
-for command in (edit, plan, run, status, verify, preview, revert, card, pull):
+for command in (edit, plan, run, status, verify, preview, revert, card, push, pull):
     cli.add_command(command)

@@ -208,6 +208,20 @@ def quiet_libraries(show_progress: bool, quiet: bool = False) -> None:
         datasets.disable_progress_bars()
 
 
+def quiet_hub() -> None:
+    """Keep the progress bars of `huggingface_hub` away, and its warnings, which we say in our errors.
+
+    They name the addresses that files are sent to, which are secrets for as long as they last.
+    """
+    import os
+
+    from huggingface_hub.utils import disable_progress_bars, logging
+
+    disable_progress_bars()
+    if not (os.environ.get("HF_DEBUG") or os.environ.get("HF_HUB_VERBOSITY")):
+        logging.set_verbosity_error()
+
+
 def quiet_transformers() -> None:
     """The same for `transformers`, where a prior is loaded in this process."""
     import transformers

@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -132,6 +140,26 @@ def counted_progress(what: str, number: int, quiet: bool) -> Iterator[Callable[[
     ) as bar:
         task = bar.add_task("", total=number)
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def push_progress(quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Files and bytes on standard error; what it gives is called with the bytes of each file that is through."""
+    with Progress(
+        *(TextColumn("pushed"), TextColumn("{task.fields[files]} files"), DownloadColumn(), TransferSpeedColumn()),
+        console=Console(stderr=True),
+        disable=quiet or not sys.stderr.isatty(),
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=None, files=0)
+        files = 0
+
+        def through(num_bytes: int) -> None:
+            nonlocal files
+            files += 1
+            bar.update(task, advance=num_bytes, files=files)
+
+        yield through
 
 
 def first_changed(tables: Iterator[PieceTable | None], count: int) -> list[PieceTable]:

@@ -7,7 +7,7 @@ import re
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from hf_toedit.cli.options import (
     token_budget_option,
     trust_remote_code_option,
 )
+from hf_toedit.cli.push import push_along, push_to_options, report
 from hf_toedit.config import EditConfig, PriorConfig
 from hf_toedit.errors import Interrupted, RunError, ToEditError, UsageError
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from hf_toedit.runs.engines.base import Engine
     from hf_toedit.runs.monitor import Failure
     from hf_toedit.runs.plan import Plan
+    from hf_toedit.runs.push import Pushed
+    from hf_toedit.runs.push_along import PushAlong
     from hf_toedit.runs.status import Status
     from hf_toedit.runs.store import RunFolder
 
@@ -61,6 +64,7 @@ def work_options(command: Command) -> Command:
 @device_option
 @token_budget_option
 @trust_remote_code_option
+@push_to_options
 @config_option
 @json_option
 @quiet_option
@@ -87,13 +91,17 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
     indices = waiting(plan, folder, shard_group)
+    along = push_along(plan, folder, options)
+    if along:
+        for index in set(_group(plan, shard_group)) - set(indices):
+            along.add(plan.shards[index].name)
     failures: list[Failure] = []
     if indices:
         folder.check()
         prior = plan.prior if options["device"] == "auto" else replace(plan.prior, device=options["device"])
         with swept(folder), engine(prior, plan.edit, options) as workers:
-            failures = work(plan, folder, workers, indices, is_silent)
-    finish(plan, folder, failures, options)
+            failures = work(plan, folder, workers, indices, is_silent, along)
+    finish(plan, folder, failures, options, along)
 
 
 def _further(plan: Plan, folder: RunFolder, options: Mapping[str, Any]) -> Plan:
@@ -153,8 +161,18 @@ def swept(folder: RunFolder) -> Iterator[None]:
         folder.sweep()
 
 
-def work(plan: Plan, folder: RunFolder, workers: Engine, indices: list[int], is_silent: bool) -> list[Failure]:
+def work(
+    plan: Plan, folder: RunFolder, workers: Engine, indices: list[int], is_silent: bool, along: PushAlong | None
+) -> list[Failure]:
     """Edit shards, with progress on the screen and in the run folder.
+
+    Args:
+        plan: of the run.
+        folder: of the run.
+        workers: edit them.
+        indices: of the shards.
+        is_silent: show nothing.
+        along: pushes those that are done.
 
     Returns:
         Those that failed at every try; the others are done.
@@ -164,25 +182,31 @@ def work(plan: Plan, folder: RunFolder, workers: Engine, indices: list[int], is_
 
     rows = [plan.shards[index].num_rows for index in indices]
     num_rows = None if None in rows else sum(count or 0 for count in rows) * plan.num_passes
-    with EditProgress(num_rows, is_silent) as progress, Monitor(plan, folder, progress) as monitor:
+    on_done = along.add if along else None
+    with EditProgress(num_rows, is_silent) as progress, Monitor(plan, folder, progress, on_done) as monitor:
         workers.run(plan, folder, indices, monitor)
     return monitor.failures
 
 
-def finish(plan: Plan, folder: RunFolder, failures: list[Failure], options: Mapping[str, Any]) -> None:
-    """Write the card where the run is finished, and report.
+def finish(
+    plan: Plan, folder: RunFolder, failures: list[Failure], options: Mapping[str, Any], along: PushAlong | None
+) -> None:
+    """Write the card where the run is finished, report, and push what is left.
 
     Raises:
-        RunError: shards failed, or the card did.
+        RunError: shards failed, or the card did, or they could not be pushed.
+        HubError: the Hub does not answer, or refuses.
     """
     from hf_toedit.runs.status import run_status
 
     status = run_status(plan, folder)
     card_error = _write_card(plan, folder) if status.is_finished else None
-    if options["as_json"]:
-        click.echo(json.dumps({"run": str(folder.root), **status.to_json()}, indent=2))
-    elif not (options["quiet"] or failures):
+    if not (options["as_json"] or options["quiet"] or failures):
         _report(folder, plan, status)
+    pushed, push_error = _finish_push(along, options)
+    if options["as_json"]:
+        push = {"push": pushed and asdict(pushed)} if along else {}
+        click.echo(json.dumps({"run": str(folder.root), **status.to_json(), **push}, indent=2))
     if failures:
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
         raise RunError(
@@ -194,6 +218,21 @@ def finish(plan: Plan, folder: RunFolder, failures: list[Failure], options: Mapp
             f"the rows are all there, but their card could not be written: {card_error} "
             f"Then: hf-toedit card {folder.root}"
         ) from card_error
+    if push_error is not None:
+        raise push_error
+
+
+def _finish_push(along: PushAlong | None, options: Mapping[str, Any]) -> tuple[Pushed | None, ToEditError | None]:
+    """Push what is left; what went wrong, which is no reason to lose the report on the data."""
+    if along is None:
+        return None, None
+    try:
+        pushed = along.finish(options["unverified"])
+    except ToEditError as error:
+        return None, error
+    if pushed and not (options["as_json"] or options["quiet"]):
+        report(pushed, options["push_to"], options["public"])
+    return pushed, None
 
 
 def _write_card(plan: Plan, folder: RunFolder) -> Exception | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ def verify(run: str, no_source: bool, revision: str | None, prefix: str, as_json
     quiet_libraries(show_progress=False, quiet=quiet or as_json)
     from hf_toedit.cli.output import counted, counted_progress, printable
     from hf_toedit.runs.source import located
-    from hf_toedit.runs.verify import verify_run
+    from hf_toedit.runs.verify import mark_verified, verify_run
 
     with _opened(run, revision, prefix) as (plan, folder, on_hub):
         with_source = not no_source
@@ -45,6 +45,9 @@ def verify(run: str, no_source: bool, revision: str | None, prefix: str, as_json
         with counted_progress("shards", len(plan.shards), quiet or as_json) as progress:
             read = verify_run if on_hub is None else on_hub.verify
             found = read(plan, folder, with_source=with_source, progress=progress)
+        if on_hub is None and not found.problems:
+            with suppress(RunError):  # a folder that cannot be written is verified all the same
+                mark_verified(plan, folder, with_source=with_source)
     if as_json:
         click.echo(json.dumps({"run": run, "ok": not found.problems, **asdict(found)}, indent=2))
     elif not found.problems and not quiet:

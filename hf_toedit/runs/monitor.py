@@ -88,7 +88,11 @@ class Monitor:
     """
 
     def __init__(
-        self, plan: Plan, folder: RunFolder, show: Callable[[int, dict[str, int]], None] | None = None
+        self,
+        plan: Plan,
+        folder: RunFolder,
+        show: Callable[[int, dict[str, int]], None] | None = None,
+        on_done: Callable[[str], None] | None = None,
     ) -> None:
         """Watch a run.
 
@@ -96,11 +100,13 @@ class Monitor:
             plan: of the run.
             folder: of the run.
             show: called with the generation and the counts of each batch of rows.
+            on_done: called with the name of each shard that is done.
         """
         self.failures: list[Failure] = []
         self._plan = plan
         self._folder = folder
         self._show = show
+        self._on_done = on_done
         self._running: dict[int, Running] = {}
         self._speed = Speed()
         self._written = 0.0
@@ -127,7 +133,10 @@ class Monitor:
 
     def done(self, worker: int) -> None:
         """A worker is done with its shard."""
-        failure_path(self._folder, self._running.pop(worker).shard).unlink(missing_ok=True)
+        shard = self._running.pop(worker).shard
+        failure_path(self._folder, shard).unlink(missing_ok=True)
+        if self._on_done:
+            self._on_done(shard)
 
     def stopped(self, worker: int) -> None:
         """A worker's shard goes back to those that wait."""

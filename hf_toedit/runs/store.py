@@ -95,7 +95,7 @@ class RunFolder:
         Raises:
             RunError: it cannot be written.
         """
-        self.write_text(PLAN, _laid_out(plan.to_json()))
+        self.write_text(PLAN, plan_text(plan))
 
     def sweep(self) -> None:
         """Remove the temporary files of processes that died."""
@@ -299,10 +299,10 @@ class Writer:
         self._writer.close()
 
 
-def _laid_out(values: dict[str, Any]) -> str:
+def plan_text(plan: Plan) -> str:
     """JSON with a line for each file and shard: readable, and not much longer than it must be."""
     parts = []
-    for name, value in values.items():
+    for name, value in plan.to_json().items():
         if isinstance(value, list):
             lines = ",\n".join("    " + json.dumps(item, ensure_ascii=False) for item in value)
             parts.append(f'  "{name}": [\n{lines}\n  ]')

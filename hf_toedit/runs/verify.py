@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_toedit import __version__
+from hf_toedit.config import content_hash
 from hf_toedit.errors import ToEditError
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.rows import piece_tables, reverted_table
@@ -17,6 +21,9 @@ from hf_toedit.runs.shard import source_rows
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.texts import COUNTS, Texts
 from hf_toedit.stats import NANO, EditStats
+
+VERIFIED = Path("toedit/verified.json")
+"""Says of which data it is known that they are sound."""
 
 _NLL_TOLERANCE = 1e-5
 """Relative: rows hold theirs in float32."""
@@ -71,6 +78,41 @@ def verify_run(
         if progress:
             progress()
     return found
+
+
+def mark_verified(plan: Plan, folder: RunFolder, *, with_source: bool) -> None:
+    """Write down that a run was verified and found sound, so that it need not be read again to be pushed.
+
+    Args:
+        plan: of the run.
+        folder: of the run.
+        with_source: its source was read as well.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    mark = {"data": _data_digest(plan, folder), "with_source": with_source, "version": __version__}
+    folder.update_bytes(VERIFIED, (json.dumps(mark, indent=2) + "\n").encode())
+
+
+def is_verified(plan: Plan, folder: RunFolder) -> bool:
+    """Whether a run was verified, and none of its data written anew since."""
+    try:
+        mark = json.loads((folder.root / VERIFIED).read_text(encoding="utf-8"))
+        return bool(mark["data"] == _data_digest(plan, folder))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _data_digest(plan: Plan, folder: RunFolder) -> str:
+    """Of the SHA-256 of every file of data, as noted when it was written, and of the plan."""
+    records = [
+        (generation, shard.name, folder.record(generation, shard))
+        for generation in plan.generations
+        for shard in plan.shards
+    ]
+    data = {f"gen{generation}/{name}": record and record["sha256"] for generation, name, record in records}
+    return content_hash({"plan": plan.content_hash, "data": data})
 
 
 class _ShardCheck:

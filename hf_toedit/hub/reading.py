@@ -1,4 +1,4 @@
-"""All traffic with the Hub that is ours; `datasets` and `transformers` do the rest at the commit pinned here."""
+"""What is read from repositories: the commit that a name stands at, sizes of files, files, what a card says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from huggingface_hub import HfApi, hf_hub_download, metadata_load, scan_cache_di
 from huggingface_hub.errors import (
     CacheNotFound,
     GatedRepoError,
-    HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
@@ -22,9 +21,10 @@ from huggingface_hub.hf_api import RepoFile
 from yaml import YAMLError
 
 from hf_toedit.errors import SourceError, ToEditError
+from hf_toedit.hub.patience import HTTP_ERROR
 
 NO_ANSWER: tuple[type[Exception], ...] = (
-    HfHubHTTPError.__bases__[0],  # of the HTTP library that this version of huggingface_hub is built on
+    HTTP_ERROR,
     OfflineModeIsEnabled,
     LocalEntryNotFoundError,
 )

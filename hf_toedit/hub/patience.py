@@ -1,0 +1,126 @@
+"""Calls of the Hub that are repeated where it was busy or out of reach, and errors without secrets where it refuses."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from json import JSONDecodeError
+from typing import TypeVar
+
+from huggingface_hub import get_session, get_token
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+from hf_toedit.errors import HubError
+
+HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
+"""Of the HTTP library below, which is another one from version to version of `huggingface_hub`."""
+
+_TRIES = 8
+_FIRST_PAUSE_S = 1.0
+"""Before the second try; twice as long before each further one."""
+
+_LONGEST_PAUSE = 60
+"""As a multiple of the first."""
+
+_TIMEOUT_S = 120.0
+"""Without a sign of life; the client's own default is to wait for ever."""
+
+_T = TypeVar("_T")
+
+
+def patiently(call: Callable[[], _T], what: str) -> _T:
+    """Call the Hub, and again where it was busy or out of reach, or somebody else was quicker.
+
+    Args:
+        call: may be repeated.
+        what: it does, for the message: `write to dataset 'org/name'`.
+
+    Raises:
+        HubError: the Hub refuses, or did not answer at any try.
+    """
+    pause = float(os.environ.get("HF_TOEDIT_RETRY_S", _FIRST_PAUSE_S))
+    longest = pause * _LONGEST_PAUSE
+    for tries_left in reversed(range(_TRIES)):
+        get_session().timeout = _TIMEOUT_S
+        try:
+            return call()
+        except Exception as error:
+            failure = _Failure.of(error)
+            if failure is None:
+                raise
+            if not (failure.is_passing and tries_left):
+                raise HubError(failure.told(what)) from None  # its cause may quote headers
+        time.sleep(max(random.uniform(pause / 2, pause), failure.retry_after))
+        pause = min(2 * pause, longest)
+    raise AssertionError("the last try returns or raises")
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a call of the Hub failed, free of headers and addresses, which may hold secrets.
+
+    Attributes:
+        status: of the answer; None where there was none.
+        reason: in words.
+        retry_after: seconds that the Hub asks to wait.
+    """
+
+    status: int | None
+    reason: str
+    retry_after: float = 0.0
+
+    @classmethod
+    def of(cls, error: BaseException) -> _Failure | None:
+        """Read an error; None where it is not one of the Hub."""
+        seen: BaseException | None = error
+        while seen is not None:
+            if isinstance(seen, HfHubHTTPError):
+                headers = seen.response.headers
+                words = seen.server_message or headers.get("X-Error-Message") or ""
+                return cls(seen.response.status_code, _plain(words), _retry_after(headers))
+            if isinstance(seen, OfflineModeIsEnabled):
+                return cls(400, "HF_HUB_OFFLINE is set")
+            if isinstance(seen, (HTTP_ERROR, ConnectionError, TimeoutError, JSONDecodeError)):
+                return cls(None, type(seen).__name__)
+            seen = seen.__cause__
+        if isinstance(error, RuntimeError):  # of the Rust library that speaks to Xet storage
+            return cls(None, type(error).__name__)
+        return cls(400, _plain(str(error))) if isinstance(error, ValueError) else None
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same call may well succeed later."""
+        return self.status is None or self.status in (408, 409, 412, 429) or self.status >= 500
+
+    def told(self, what: str) -> str:
+        """The message for the user."""
+        answer = ": ".join(str(part) for part in (self.status, self.reason) if part)
+        if self.status == 401:
+            advice = "Log in with `hf auth login`, or set HF_TOKEN to a token that may write."
+        elif self.status == 403:
+            advice = "The token may not do that: log in with one that has write access, `hf auth login`."
+        elif self.status == 404:
+            advice = "Check the name; a private repository needs a token that may see it, `hf auth login`."
+        elif self.is_passing:
+            advice = f"Tried {_TRIES} times. What was sent is kept; the same command goes on where it was."
+        else:
+            advice = "The same command goes on where it was, once that is mended."
+        return f"cannot {what} on the Hub ({answer}). {advice}"
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds that an answer asks to wait, by `Retry-After` or by the rate limit's own header."""
+    said = headers.get("Retry-After") or ""
+    limit = re.search(r"r\s*=\s*0\s*;\s*t\s*=\s*(\d+)", headers.get("ratelimit") or "")
+    return float(said) if said.strip().isdigit() else float(limit[1]) if limit else 0.0
+
+
+def _plain(words: str) -> str:
+    """What a server said, on one line of bounded length, without the token should it be quoted."""
+    token = get_token()
+    line = " ".join(words.split())
+    return (line.replace(token, "***") if token else line)[:300]

@@ -1,0 +1,359 @@
+"""A repository that is written to: what stands in it, files sent ahead of their commit, commits, pull requests."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, hf_hub_download
+from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import validate_repo_id
+
+from hf_toedit.errors import HubError, RunError, UsageError
+from hf_toedit.hub.patience import patiently
+
+_LARGE = (".parquet", ".png")
+"""How files end that the Hub keeps in large file storage."""
+
+_UPLOADS = 4
+"""Files sent at the same time."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a repository.
+
+    Attributes:
+        size: bytes.
+        oid: SHA-256 of its content where it lies in large file storage, else the SHA-1 that git gives it.
+    """
+
+    size: int
+    oid: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """What stands in a repository now.
+
+    Attributes:
+        sha: the newest commit.
+        files: of it, by path.
+        private: whether strangers may not read the repository.
+        is_branch: whether it is of the branch that was asked for; if not, that branch is to begin here.
+    """
+
+    sha: str
+    files: dict[str, RemoteFile]
+    private: bool
+    is_branch: bool = True
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file to be sent.
+
+    Attributes:
+        path: in the repository.
+        content: the file that holds it, or the bytes themselves.
+        sha256: of the content, where it was written down when it was made.
+    """
+
+    path: str
+    content: Path | bytes
+    sha256: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
+
+    def is_in(self, head: Head | None) -> bool:
+        """Whether it stands in the repository already, with the same content."""
+        there = head.files.get(self.path) if head else None
+        if there is None or there.size != self.size:
+            return False
+        if len(there.oid) == hashlib.sha256().digest_size * 2:
+            return there.oid == (self.sha256 or self._digest(hashlib.sha256()))
+        return there.oid == self._digest(hashlib.sha1(b"blob %d\0" % self.size))
+
+    @cached_property
+    def operation(self) -> CommitOperationAdd:
+        """What adds it to a commit; once it was uploaded it knows so, and is not uploaded again.
+
+        Raises:
+            RunError: it is not any more what was written.
+        """
+        operation = CommitOperationAdd(self.path, self.content)
+        if self.sha256 not in (None, operation.upload_info.sha256.hex()):
+            raise RunError(
+                f"{self.content!s} is damaged: its bytes are not those that were written. Delete it, and finish "
+                f"the run again: hf-toedit run."
+            )
+        return operation
+
+    def _digest(self, digest: Any) -> str:
+        if isinstance(self.content, bytes):
+            digest.update(self.content)
+        else:
+            with self.content.open("rb") as stream:
+                while block := stream.read(2**20):
+                    digest.update(block)
+        return digest.hexdigest()
+
+
+Operation = Upload | str
+"""Of a commit: a file to add, or the path of one to delete."""
+
+
+class Repository:
+    """A dataset repository that is written to.
+
+    Nothing is repeated blindly: before every try of a commit the repository is looked at anew, so that one that landed
+    although its answer was lost, or that somebody else made, is seen.
+    """
+
+    def __init__(self, repo_id: str, revision: str | None = None) -> None:
+        """Name it; nothing is asked yet.
+
+        Args:
+            repo_id: `org/name`.
+            revision: branch; None is the default one.
+
+        Raises:
+            UsageError: that is no name of a repository.
+        """
+        try:
+            validate_repo_id(repo_id)
+        except HFValidationError as error:
+            raise UsageError(f"{repo_id!r} is no name of a repository. Name it as org/name.") from error
+        if "/" not in repo_id:
+            raise UsageError(f"repository {repo_id!r} lacks its owner. Name it as org/name.")
+        self.id = repo_id
+        self.revision = revision
+        self._api = HfApi()
+        self._head: Head | None = None
+
+    @property
+    def url(self) -> str:
+        """Its page."""
+        page = f"{self._api.endpoint}/datasets/{self.id}"
+        return page if self.revision is None else f"{page}/tree/{self.revision}"
+
+    def head(self) -> Head | None:
+        """What stands there now; None where there is no such repository, or none that may be seen.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+        """
+        return self._call("look at", self._look)
+
+    def forget(self) -> None:
+        """List the files anew when they are looked at next, whatever this process believes to have put there."""
+        self._head = None
+
+    def create(self, private: bool) -> None:
+        """Make the repository and the branch, unless they are there.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+        """
+        head = self.head()
+        if head is None:
+            self._call(
+                "create", lambda: self._api.create_repo(self.id, repo_type="dataset", private=private, exist_ok=True)
+            )
+        if self.revision is not None and not (head and head.is_branch):
+            branch = self.revision
+            self._call(
+                f"create branch {branch!r} of",
+                lambda: self._api.create_branch(self.id, repo_type="dataset", branch=branch, exist_ok=True),
+            )
+
+    def file(self, head: Head, path: str) -> Path | None:
+        """A file of it, brought here; None where there is none.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+        """
+        if path not in head.files:
+            return None
+        fetch = partial(hf_hub_download, self.id, path, repo_type="dataset", revision=head.sha)
+        return Path(self._call(f"read {path} of", fetch))
+
+    def commit(
+        self,
+        message: str,
+        change: Callable[[Head], Sequence[Operation]],
+        sent: Callable[[Upload], None] | None = None,
+    ) -> Head:
+        """Commit on top of whatever stands there, once what is to be done about it is known.
+
+        Args:
+            message: of the commit.
+            change: says what is to be done, given what stands there: nothing, if nothing is left to do. It is asked
+                again after each try that failed.
+            sent: called from some thread with each large file that was sent ahead of the commit.
+
+        Returns:
+            What stands there in the end.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+        """
+
+        def look_and_commit() -> Head:
+            head = self._look()
+            if head is None:
+                raise HubError(f"dataset {self.id!r} is not on the Hub any more, or this token may not see it.")
+            operations = change(head)
+            if not operations:
+                return head
+            uploads = [operation for operation in operations if isinstance(operation, Upload)]
+            deleted = [operation for operation in operations if isinstance(operation, str)]
+            self._upload([upload for upload in uploads if upload.path.endswith(_LARGE)], sent)
+            made = self._api.create_commit(
+                self.id,
+                [*(upload.operation for upload in uploads), *(CommitOperationDelete(path) for path in deleted)],
+                commit_message=message,
+                repo_type="dataset",
+                revision=self.revision,
+                parent_commit=head.sha,
+            )
+            self._head = replace(head, sha=made.oid, files=_changed(head.files, uploads, deleted))
+            return self._head
+
+        return self._call("write to", look_and_commit)
+
+    def find_pull_request(self, title: str) -> int | None:
+        """Look for a draft or open pull request of that title; if there is one, later commits go there.
+
+        Returns:
+            Its number.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+        """
+        number = self._call("list the pull requests of", lambda: self._pull_request(title))
+        if number is not None:
+            self.revision = f"refs/pr/{number}"
+        return number
+
+    def open_pull_request(self, title: str, description: str) -> int:
+        """The same; opens one as a draft where there is none.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+        """
+
+        def find_or_open() -> int:
+            number = self._pull_request(title)
+            if number is not None:
+                return number
+            return self._api.create_pull_request(self.id, title, description=description, repo_type="dataset").num
+
+        number = self._call("open a pull request in", find_or_open)
+        self.revision = f"refs/pr/{number}"
+        return number
+
+    def publish(self, number: int) -> None:
+        """Let a draft pull request be seen as ready.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+        """
+
+        def publish() -> None:
+            details = self._api.get_discussion_details(self.id, number, repo_type="dataset")
+            if details.status == "draft":
+                self._api.change_discussion_status(self.id, number, "open", repo_type="dataset")
+
+        self._call("open the pull request of", publish)
+
+    def pull_request_url(self, number: int) -> str:
+        """Its page."""
+        return f"{self._api.endpoint}/datasets/{self.id}/discussions/{number}"
+
+    def _call(self, what: str, call: Callable[[], _T]) -> _T:
+        return patiently(call, f"{what} dataset {self.id!r}")
+
+    def _pull_request(self, title: str) -> int | None:
+        for discussion in self._api.get_repo_discussions(self.id, repo_type="dataset"):
+            if discussion.is_pull_request and discussion.title == title and discussion.status in ("draft", "open"):
+                return discussion.num
+        return None
+
+    def _look(self) -> Head | None:
+        """What stands there; files are listed only where the commit is another than before."""
+        is_branch = True
+        try:
+            try:
+                info = self._api.repo_info(self.id, repo_type="dataset", revision=self.revision)
+            except RevisionNotFoundError:
+                is_branch = False
+                info = self._api.repo_info(self.id, repo_type="dataset")
+        except RepositoryNotFoundError:
+            return None
+        sha = str(info.sha)
+        if self._head is None or (self._head.sha, self._head.is_branch) != (sha, is_branch):
+            listed = self._api.list_repo_tree(self.id, repo_type="dataset", revision=sha, recursive=True)
+            files = {
+                entry.path: RemoteFile(entry.size, entry.lfs.sha256 if entry.lfs else entry.blob_id)
+                for entry in listed
+                if isinstance(entry, RepoFile)
+            }
+            self._head = Head(sha, files, bool(info.private), is_branch)
+        return self._head
+
+    def _upload(self, uploads: Sequence[Upload], sent: Callable[[Upload], None] | None) -> None:
+        """Send contents ahead of their commit; those that large file storage has already are passed over by it.
+
+        Each thread sends one file at a time, and is left behind where this one is interrupted: the threads that
+        `huggingface_hub` makes for several files would be waited for.
+        """
+        waiting = iter(uploads)
+        stop = threading.Event()
+        ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        lock = threading.Lock()
+
+        def send() -> None:
+            try:
+                while True:
+                    with lock:
+                        upload = next(waiting, None)
+                    if upload is None or stop.is_set():
+                        break
+                    self._api.preupload_lfs_files(
+                        self.id, [upload.operation], repo_type="dataset", revision=self.revision, free_memory=False
+                    )
+                    if sent:
+                        sent(upload)
+                ended.put(None)
+            except BaseException as error:
+                ended.put(error)
+
+        try:
+            threads = [threading.Thread(target=send, daemon=True) for _ in range(min(_UPLOADS, len(uploads)))]
+            for thread in threads:
+                thread.start()
+            for _ in threads:
+                error = ended.get()
+                if error is not None:
+                    raise error
+        finally:
+            stop.set()
+
+
+def _changed(files: dict[str, RemoteFile], uploads: Sequence[Upload], deleted: Sequence[str]) -> dict[str, RemoteFile]:
+    """What a commit leaves."""
+    sent = {upload.path: RemoteFile(upload.size, upload.operation.upload_info.sha256.hex()) for upload in uploads}
+    return {path: file for path, file in {**files, **sent}.items() if path not in deleted}

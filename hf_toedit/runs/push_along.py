@@ -1,0 +1,102 @@
+"""What pushes the shards of a run while it runs: a thread that takes no part in the editing and cannot fail it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+
+from hf_toedit.errors import RunError
+from hf_toedit.runs.engines.base import reason
+from hf_toedit.runs.plan import Plan, Shard
+from hf_toedit.runs.push import Push, Pushed
+from hf_toedit.runs.store import RunFolder
+from hf_toedit.runs.verify import is_verified, mark_verified, verify_run
+
+_EVERY_S = 60.0
+"""Between two commits: the Hub counts them."""
+
+_MANY = 1000
+"""Shards that are not kept waiting."""
+
+
+class PushAlong:
+    """Sends shards in the order in which they finish, a commit a minute, the first at once.
+
+    Where the Hub does not take them, the run goes on, and `finish` says so.
+    """
+
+    def __init__(self, push: Push, plan: Plan, folder: RunFolder) -> None:
+        """Begin.
+
+        Args:
+            push: that was begun.
+            plan: of the run.
+            folder: of the run.
+        """
+        self._push = push
+        self._plan = plan
+        self._folder = folder
+        self._shards = {shard.name: shard for shard in plan.shards}
+        self._ready: queue.SimpleQueue[Shard | None] = queue.SimpleQueue()
+        self._error: Exception | None = None
+        # A daemon: it is left behind where the command is interrupted, and what it sent is found again.
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def add(self, shard: str) -> None:
+        """A shard, by its name, is done."""
+        self._ready.put(self._shards[shard])
+
+    def finish(self, unverified: bool) -> Pushed | None:
+        """Send what is left and, where the whole run is done, verify it and send its card.
+
+        Args:
+            unverified: do not verify it.
+
+        Returns:
+            What was done; None where shards are still to be edited, elsewhere or later.
+
+        Raises:
+            RunError: a shard could not be sent, or the run is not sound.
+            HubError: the card could not be sent.
+        """
+        self._ready.put(None)
+        self._thread.join()
+        advice = f"What is edited is kept; hf-toedit push {self._folder.root} {self._push.repository.id} goes on."
+        if self._error is not None:
+            raise RunError(f"{reason(self._error)} {advice}")
+        if not all(self._folder.is_done(self._plan, shard) for shard in self._plan.shards):
+            return None
+        if not (unverified or is_verified(self._plan, self._folder)):
+            found = verify_run(self._plan, self._folder)
+            if found.problems:
+                raise RunError(f"the run is not sound, so its card was not pushed. {found.problems[0]}")
+            mark_verified(self._plan, self._folder, with_source=True)
+        self._push.send(self._plan.shards)
+        return self._push.finish()
+
+    def _work(self) -> None:
+        try:
+            self._send_until_told()
+        except Exception as error:
+            self._error = error
+
+    def _send_until_told(self) -> None:
+        ready: list[Shard] = []
+        due = 0.0
+        is_last = False
+        while not is_last:
+            try:
+                shard = self._ready.get(timeout=max(due - time.monotonic(), 0) if ready else None)
+            except queue.Empty:
+                pass
+            else:
+                is_last = shard is None
+                if shard is not None:
+                    ready.append(shard)
+                    if len(ready) < _MANY and time.monotonic() < due:
+                        continue
+            if ready:
+                self._push.send(ready)
+            ready, due = [], time.monotonic() + _EVERY_S

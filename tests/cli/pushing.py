@@ -1,0 +1,200 @@
+"""What the tests of pushing share: a Hub, the command with a token of it, runs, and what is asked of pushed ones."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_toedit.runs.pull import GUARD
+from hf_toedit.runs.store import RunFolder
+from tests.cli.command import Finished, HfToEdit
+from tests.cli.fixtures import rows, stories
+from tests.hub.repos import Commit, Repo
+from tests.hub.wire import Dropped, Request
+from tests.hub_server import HubServer
+from tests.test_hub_server import client
+
+FAST = {"HF_TOEDIT_RETRY_S": "0.001"}
+SHARDS = 26
+PLAN = "toedit/plan.json"
+
+LOAD = """
+    sys.modules["hf_toedit"] = None  # who loads the data need not have it
+    from datasets import load_dataset
+    for wanted in json.loads(sys.argv[1]):
+        out[json.dumps(wanted)] = found = []
+        for streaming in (False, True):
+            try:
+                loaded = load_dataset(*wanted[:2], revision=wanted[2], streaming=streaming)
+                texts = {split: rows.select_columns("text") for split, rows in loaded.items()}
+                found.append({split: [row["text"] for row in rows] for split, rows in texts.items()})
+            except Exception as exc:
+                found.append(f"{type(exc).__name__}: {exc}")
+"""
+
+
+class DiscreetCommand(HfToEdit):
+    """The command, which must never say the token."""
+
+    def __call__(
+        self, *args: object, cwd: Path | None = None, kill_when: Callable[[], object] | None = None
+    ) -> Finished:
+        done = super().__call__(*args, cwd=cwd, kill_when=kill_when)
+        assert self.env["HF_TOKEN"] not in done.stdout + done.stderr
+        return done
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
+    """A Hub on which `org` is an organization."""
+    with HubServer(tmp_path_factory.mktemp("hub") / "hf_home") as server:
+        server.owner.orgs.add("org")
+        yield server
+        assert not server.faults.pending
+
+
+@pytest.fixture(scope="module")
+def command(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HfToEdit]:
+    """The command of somebody whose token may write."""
+    with DiscreetCommand(tmp_path_factory.mktemp("pusher"), {**hub.env, **FAST, "HF_TOKEN": hub.token}) as command:
+        yield command
+
+
+@pytest.fixture(scope="session")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source of short rows, one for each of many shards."""
+    path = tmp_path_factory.mktemp("short") / "rows.parquet"
+    rows([text[:60] for text in stories(SHARDS)]).to_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def many(hf_toedit: HfToEdit, short: Path) -> Path:
+    """A verified run of more files than a commit holds; not to be written to."""
+    return verified(hf_toedit, short, short.parent / "many", "--generations", 2, "--num-shards", SHARDS)
+
+
+@pytest.fixture(scope="session")
+def few(hf_toedit: HfToEdit, short: Path) -> Path:
+    """A verified run of two shards; not to be written to."""
+    return verified(hf_toedit, short, short.parent / "few", "--limit", 6, "--num-shards", 2)
+
+
+@pytest.fixture(scope="session")
+def other(hf_toedit: HfToEdit, short: Path) -> Path:
+    """A verified run of another plan, with three shards; not to be written to."""
+    return verified(hf_toedit, short, short.parent / "other", "--limit", 6, "--num-shards", 3, "--seed", 5)
+
+
+def verified(command: HfToEdit, source: Path, run: Path, *options: object) -> Path:
+    command.edit(source, run, *options)
+    assert command("verify", run, "--quiet").code == 0
+    return run
+
+
+def alone(server: HubServer, *args: object, **env: str) -> Finished:
+    """The command in a process of its own, with an environment of its own."""
+    full = {**server.env, **FAST, "PYTHONPATH": str(Path(__file__).parents[2]), **env}
+    done = subprocess.run(
+        [sys.executable, "-m", "hf_toedit", *map(str, args)], env=full, capture_output=True, text=True, timeout=120
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def load(server: HubServer, *wanted: tuple[str, str | None, str | None]) -> list[Any]:
+    """What people without hf-toedit get of some names, configs and revisions: texts by split, or an error.
+
+    The same, whether it is downloaded or streamed; for an error, one of each.
+    """
+    out = client(server, LOAD, json.dumps(wanted), HF_TOKEN=server.token)
+    found = []
+    for entry in wanted:
+        loaded, streamed = out[json.dumps(entry)]
+        assert (loaded == streamed) or (isinstance(loaded, str) and isinstance(streamed, str)), (loaded, streamed)
+        found.append(loaded)
+    return found
+
+
+def texts(run: Path, generation: int) -> dict[str, list[str | None]]:
+    """The same by the run folder."""
+    folder = RunFolder(run)
+    plan = folder.plan()
+    found: dict[str, list[str | None]] = {split: [] for split in plan.splits}
+    for shard in plan.shards:
+        for table in folder.tables(generation, shard, ["text"]):
+            found[shard.split] += table.column("text").to_pylist()
+    return found
+
+
+def pushed(server: HubServer, name: str) -> Repo:
+    return server.repos["dataset", name]
+
+
+def files(run: Path, prefix: str = "") -> dict[str, bytes]:
+    """What of a run folder belongs on the Hub, but for the plan and the card."""
+    patterns = "data/*/*.parquet", "toedit/stats/*/*.json", "assets/*.png"
+    found = [path for pattern in patterns for path in run.glob(pattern)]
+    return {f"{prefix}{path.relative_to(run)}": path.read_bytes() for path in found}
+
+
+def check_whole(commit: Commit, run: Path, prefix: str = "", beside: frozenset[str] = frozenset()) -> None:
+    """All of the run is there, byte for byte, and nothing else but what is named."""
+    there = {path: bytes(data) for path, data in commit.files.items() if path.startswith(prefix)}
+    plan = json.loads(there.pop(prefix + PLAN))
+    local = json.loads((run / PLAN).read_text())
+    assert local["reading"]["root"] is not None
+    assert plan == {**local, "reading": {**local["reading"], "root": None}}
+    rest = {path: data for path, data in there.items() if path not in {".gitattributes", "README.md", *beside}}
+    assert rest == files(run, prefix)
+    assert "README.md" in commit.files and GUARD not in commit.files
+
+
+def check_history(repo: Repo, branch: str = "main") -> list[Commit]:
+    """No commit is large, and the card came with the last one, which took the guard away.
+
+    Returns:
+        The commits before the last, oldest first.
+    """
+    *before, last = reversed(list(repo.head(branch).history()))
+    for parent, commit in zip(before, [*before[1:], last], strict=True):
+        assert sum(parent.files.get(path) != data for path, data in commit.files.items()) < 100
+    assert all("README.md" not in commit.files for commit in before)
+    assert all(GUARD in commit.files for commit in before if PLAN in commit.files)
+    assert "README.md" in last.files and GUARD not in last.files
+    return before
+
+
+class Stopwatch:
+    """Kills a command at its nth request, before that is carried out or after; nothing of what it sends later is."""
+
+    def __init__(self, hub: HubServer, number: int, carried_out: bool, path: str = "") -> None:
+        self._number, self._carried_out, self._path = number, carried_out, path
+        self._lock = threading.Lock()
+        self._count = 0
+        self._dead = threading.Event()
+        self._hub = hub
+        self.reached = threading.Event()
+        hub.on_request = self._on_request
+
+    def over(self) -> None:
+        """The command is dead; wait until the Hub has done what it asked for."""
+        self._dead.set()
+        self._hub.drain()
+        self._hub.on_request = None
+
+    def _on_request(self, request: Request) -> None:
+        with self._lock:
+            self._count += f"{request.method} {request.path}".count(self._path) if self._path else 1
+            count = self._count
+        if count >= self._number:
+            self.reached.set()
+            self._dead.wait(60)
+            if count > self._number or not self._carried_out:
+                raise Dropped
