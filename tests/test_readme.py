@@ -12,6 +12,9 @@ import click
 from click.testing import CliRunner
 
 from hf_toedit.cli.main import cli
+from tests.cli.command import HfToEdit
+from tests.cli.fixtures import hf_toedit  # noqa: F401
+from tests.hub_server import HubServer
 
 README = Path(__file__).parents[1] / "README.md"
 MARKED = re.compile(r"(?s)(<!-- help: begin -->\n).*?(<!-- help: end -->)")
@@ -48,10 +51,18 @@ def test_every_option_has_help() -> None:
     assert [f"{name} {option.name}" for name, option in options if not option.help] == []
 
 
-def test_python_examples_run(tmp_path: Path) -> None:
+def test_python_examples_run(tmp_path: Path, hub_server: HubServer, hf_toedit: HfToEdit) -> None:  # noqa: F811
+    """Each in a process of its own; one loads from the Hub what a push leaves there."""
     blocks = re.findall(r"(?s)```python\n(.*?)```", README.read_text(encoding="utf-8"))
-    assert len(blocks) == 2
-    checks = "assert result.revert()[0].startswith('Once upon')", "assert edited.column_names[-1] == 'toedit'"
+    checks = (
+        "assert result.revert()[0].startswith('Once upon')",
+        "assert edited.column_names[-1] == 'toedit'",
+        "assert dataset['train'].num_rows == 3 and next(iter(first))['toedit']['num_tokens'] > 100",
+        "assert again.cache_files == edited.cache_files and next(iter(stream)) == edited[0]\n"
+        "assert source.column_names == edited.column_names[:-1]",
+    )
+    run = hf_toedit.edit("sample", tmp_path / "run", "--limit", 3, "--generations", 2)
+    hub_server.create_repo("dataset", "org/stories-toedit", run)
     for block, check in zip(blocks, checks, strict=True):
-        environment = {**os.environ, "HF_DATASETS_CACHE": str(tmp_path)}
+        environment = {**hub_server.env, "HF_TOKEN": hub_server.token}
         subprocess.run([sys.executable, "-c", f"{block}\n{check}"], check=True, cwd=tmp_path, env=environment)
