@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 from shutil import copytree
 
+import pyarrow.parquet as pq
 import pytest
 
+from hf_toedit.config import content_hash
+from hf_toedit.runs.files import sha256
 from hf_toedit.runs.pull import GUARD
 from tests.cli.command import HfToEdit
 from tests.cli.pushing import PLAN, Stopwatch, alone, check_history, check_whole, load, pushed, texts
@@ -252,3 +255,25 @@ def test_the_token_is_never_said(hub: HubServer, few: Path, tmp_path: Path) -> N
     told = [str(repo.commits) + str(repo.discussions) for repo in hub.repos.values()]
     for text in (*said, *kept, *sent, *told):
         assert not any(token in text for token in tokens)
+
+
+def test_data_that_were_made_anew_do_not_load_until_all_are_there(
+    hub: HubServer, command: HfToEdit, few: Path, tmp_path: Path
+) -> None:
+    run = Path(copytree(few, tmp_path / "run"))
+    command("push", run, "org/anew")
+    data = run / "data/gen1/train-00001-of-00002.parquet"
+    pq.write_table(pq.read_table(data), data, compression="none")
+    stats = run / "toedit/stats/gen1/train-00001-of-00002.json"
+    record = json.loads(stats.read_text())
+    record |= {"num_bytes": data.stat().st_size, "sha256": sha256(data)}
+    del record["hash"]
+    stats.write_text(json.dumps({"hash": content_hash(record), **record}))
+    assert "was changed since" in command.fails("push", run, "org/anew")
+    assert command("push", run, "org/anew", "--unverified").code == 0
+    last, between, *_ = pushed(hub, "org/anew").head("main").history()
+    check_whole(last, run)
+    assert GUARD in between.files and "README.md" in between.files
+    error, whole = load(hub, ("org/anew", None, between.sha), ("org/anew", None, last.sha))
+    assert "push-not-finished" in error
+    assert whole == texts(run, 1)
