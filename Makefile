@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format bench docs clean
+.PHONY: demo test lint format bench docs cards clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("hf-toedit needs Python 3.10 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 10) else None'
@@ -34,6 +34,9 @@ bench: $(STAMP)  ## speed against the floor, then how runs scale; ARGS=--large f
 
 docs: $(STAMP)  ## write the help of every command into the README
 	HF_TOEDIT_WRITE_README=1 $(BIN)/python -m pytest tests/test_readme.py
+
+cards: $(STAMP)  ## write the cards in cards/ anew
+	HF_TOEDIT_WRITE_CARDS=1 $(BIN)/python -m pytest tests/cards/test_golden.py
 
 clean:
 	rm -rf $(VENV) demo-run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

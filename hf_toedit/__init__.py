@@ -21,6 +21,7 @@ _EXPORTS = {
     "ToEditProcessor": "hf_toedit.plugin.processor",
     "load_dataset": "hf_toedit.plugin.builder",
     "load_prior": "hf_toedit.priors.base",
+    "revert": "hf_toedit.plugin.revert",
 }
 
 __all__ = ["__version__", *_EXPORTS]

@@ -199,11 +199,13 @@ class SourceConfig(TextConfig):
     """Which dataset is edited, and which texts of it.
 
     Attributes:
-        source: path, glob, `save_to_disk` folder, Hub id, `hf://` path, or `sample` for the bundled sample.
+        source: path, glob, `save_to_disk` folder, Hub id, `hf://` path, `urls:` and the path of a list of URLs, or
+            `sample` for the bundled sample.
         config_name: configuration (subset) of a Hub dataset.
         split: one split; None means every split.
         revision: branch, tag or commit of a Hub dataset; pinned to a commit sha when opened.
         limit: at most this many rows of each split, from the first.
+        columns: the ones to keep, in this order, each a name or `name:type`; none given is all of them.
     """
 
     source: str
@@ -211,10 +213,12 @@ class SourceConfig(TextConfig):
     split: str | None = None
     revision: str | None = None
     limit: int | None = None
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Validate once, so that inner code can trust."""
         super().__post_init__()
+        object.__setattr__(self, "columns", tuple(self.columns))
         if self.limit is not None:
             _check_number("limit", self.limit, 1, 2**62, whole=True)
 

@@ -18,6 +18,7 @@ LIGHT = {
     "hf_toedit.cards.card": HEAVY,
     "hf_toedit.cards.plots": HEAVY,
     "hf_toedit.cli.main": HEAVY,
+    "hf_toedit.scripts": HEAVY,
     "hf_toedit.editing.editor": HEAVY,
     "hf_toedit.runs.store": HEAVY - {"datasets", "pyarrow"},
     "hf_toedit.runs.planning": HEAVY,

@@ -186,8 +186,8 @@ def _revert_snippet(data: CardData) -> str:
             "from hf_toedit.runs.texts import Texts",
             "",
             f"texts = Texts(TextConfig({', '.join(given)}))",
-            f'rows = dataset[{split}].with_format("arrow")',
-            f"source = rows.map(lambda table: reverted_table(table, texts, {log}), batched=True).with_format(None)",
+            f'edited = dataset[{split}].with_format("arrow")',
+            f"source = edited.map(lambda table: reverted_table(table, texts, {log}), batched=True).with_format(None)",
         ]
     )
 

@@ -91,8 +91,9 @@ def _united(
         before = wrote.get(key)
         if key in _BY_NAME:
             new[key] = _by_name(key, old.get(key), ours[key], wrote, written)
-        elif key == "tags" and isinstance(old.get(key), list | str):
-            tags = old[key] if isinstance(old[key], list) else [old[key]]
+        elif key == "tags":
+            tags = old.get(key, [])
+            tags = tags if isinstance(tags, list) else [tags]
             new[key] = [*tags, *(tag for tag in ours[key] if tag not in tags)]
             if before is not None:
                 written[key] = before

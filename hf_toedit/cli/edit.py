@@ -33,9 +33,9 @@ def edit(source: str, **options: Any) -> None:
     """Edit SOURCE into the run folder RUN, which `datasets.load_dataset(RUN)` loads.
 
     SOURCE is a file that `datasets` reads (Parquet, JSON lines, CSV, text, Arrow, …, also compressed), a glob, a
-    folder, a `save_to_disk` folder, a Hub dataset (org/name), an `hf://` path, or `sample`, the dataset that comes
-    with hf-toedit. This is `hf-toedit plan` and `hf-toedit run` in one; a run that was interrupted goes on where it
-    stopped when the same command is given again.
+    folder, a `save_to_disk` folder, a Hub dataset (org/name), an `hf://` path, `urls:` and the path of a list of
+    http(s) addresses, one a line, or `sample`, the dataset that comes with hf-toedit. This is `hf-toedit plan` and
+    `hf-toedit run` in one; a run that was interrupted goes on where it stopped when the same command is given again.
 
     \b
     Examples:

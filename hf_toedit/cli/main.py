@@ -29,7 +29,7 @@ class Commands(click.Group):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Keep what was typed, for the card."""
-        typed = shlex.join([info_name or "hf-toedit", *args])
+        typed = f"{info_name or 'hf-toedit'} {shlex.join(args)}"
         context = super().make_context(info_name, args, parent, **extra)
         context.meta[COMMAND_LINE] = typed
         return context

@@ -25,6 +25,9 @@ Command = Callable[..., Any]
 COMMAND_LINE = "hf_toedit.command_line"
 """Where a context keeps what was typed, in its `meta`."""
 
+SOURCE_LICENSE = "hf_toedit.source_license"
+"""Where it keeps the licence of a source that is known without its card."""
+
 _EDIT_OPTIONS = (
     "select", "threshold", "sampler", "top_k", "top_p", "temperature", "exclude_original", "drop_below", "protect",
     "seed",
@@ -124,6 +127,9 @@ def source_options(command: Command) -> Command:
                      help="Read by the prior before each text, and not edited."),
         messages_column_option,
         roles_option,
+        click.option("--columns", multiple=True, callback=_listed, metavar="NAME[:TYPE]",
+                     help="Columns to keep of Parquet files or JSON lines, in this order; a string column holds JSON "
+                     "values of other types as JSON.  [default: every column]"),
         click.option("--limit", type=int, metavar="N", help="At most this many rows of each split, from the first."),
     )(command)  # fmt: skip
 
@@ -165,6 +171,7 @@ def source_config(source: str, options: dict[str, Any]) -> SourceConfig:
         **{name: options[name] for name in ("config_name", "split", "revision", "limit", "messages_column")},
         text_columns=options["text_column"],
         context_columns=options["context_columns"],
+        columns=options["columns"],
         **roles,
     )
 

@@ -15,6 +15,7 @@ import click
 from hf_toedit import __version__
 from hf_toedit.cli.options import (
     COMMAND_LINE,
+    SOURCE_LICENSE,
     Command,
     config_option,
     edit_config,
@@ -50,7 +51,7 @@ def plan_options(command: Command) -> Command:
                      help="Leave the edit log out; the result cannot be reverted then."),
         score_result_option,
         click.option("--shard-size", metavar="SIZE", default="256MB", show_default=True,
-                     help="Text that a shard aims at."),
+                     help="Text that a shard aims at; `file` makes each file of the source one shard."),
         click.option("--num-shards", type=click.IntRange(min=1), metavar="N", help="Shards of each split, instead."),
         click.option("--dry-run", is_flag=True,
                      help="Write nothing; say how many rows and tokens there are, and how long they take."),
@@ -154,7 +155,7 @@ class Request:
         from hf_toedit.runs.source import open_source
         from hf_toedit.runs.texts import Texts
 
-        shard_bytes = _num_bytes(self._shard_size)
+        shard_bytes = None if self._shard_size == "file" else _num_bytes(self._shard_size)
         source = open_source(self.source)
         texts = Texts(self.source)
         texts.check(source.features, self.run.edit_log_column)
@@ -179,8 +180,11 @@ class Request:
             shard_bytes=shard_bytes,
             num_shards=self._num_shards,
         )
-        command = click.get_current_context().meta.get(COMMAND_LINE)
-        return replace(planned, provenance=provenance(self.source, source.revision, prior, command))
+        known = click.get_current_context().meta
+        facts = provenance(self.source, source.revision, prior, known.get(COMMAND_LINE))
+        if SOURCE_LICENSE in known:
+            facts["source_card"].setdefault("license", known[SOURCE_LICENSE])
+        return replace(planned, provenance=facts)
 
 
 def estimate(request: Request, options: Mapping[str, Any]) -> None:
@@ -209,7 +213,7 @@ def _num_bytes(size: str) -> int:
     except ValueError:
         num_bytes = 0
     if num_bytes <= 0:
-        raise UsageError(f"shard size {size!r} is not a size. Write it as 256MB or 1GiB.")
+        raise UsageError(f"shard size {size!r} is not a size. Write it as 256MB or 1GiB, or say file.")
     return num_bytes
 
 

@@ -1,6 +1,6 @@
 """All traffic with the Hub that is ours; `datasets` and `transformers` do the rest at the commit pinned here."""
 
-from hf_toedit.hub.reading import card_metadata, download, file_sizes, metadata_of, pinned_sha
+from hf_toedit.hub.reading import card_metadata, dataset_text, download, file_sizes, metadata_of, pinned_sha
 from hf_toedit.hub.repository import Head, Operation, Repository, Upload
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Repository",
     "Upload",
     "card_metadata",
+    "dataset_text",
     "download",
     "file_sizes",
     "metadata_of",

@@ -126,6 +126,26 @@ def download(
         pool.shutdown(cancel_futures=True)
 
 
+def dataset_text(repo_id: str, path: str, sha: str) -> str:
+    """A text file of a dataset repository at a commit.
+
+    Args:
+        repo_id: `org/name`.
+        path: of the file in it.
+        sha: the commit.
+
+    Raises:
+        SourceError: the Hub does not answer.
+    """
+    try:
+        found = hf_hub_download(repo_id, path, repo_type="dataset", revision=sha)
+    except NO_ANSWER as error:
+        raise SourceError(
+            f"cannot read {path!r} of dataset {repo_id!r} ({type(error).__name__}). Check the connection."
+        ) from error
+    return Path(found).read_text(encoding="utf-8", errors="replace")
+
+
 def card_metadata(repo_type: str, repo_id: str, sha: str) -> dict[str, Any]:
     """What the card of a repository says of itself in YAML; empty where it has none that can be read.
 

@@ -6,9 +6,10 @@ import dataclasses
 import glob
 import os
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
 
 from datasets import DatasetBuilder, get_dataset_config_names, load_dataset_builder
 from datasets.data_files import EmptyDatasetError
@@ -17,6 +18,7 @@ from datasets.exceptions import DataFilesNotFoundError
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.runs.reading import one_line
+from hf_toedit.runs.web import is_web
 
 _FORMATS = {
     "arrow", "conll", "csv", "eval", "fasta", "fastq", "genbank", "hdf5", "json", "parquet", "text", "tsfile",
@@ -51,6 +53,9 @@ def format_of_files(config: SourceConfig, files: Iterable[str]) -> tuple[str, di
 def _format_of(config: SourceConfig, file: str) -> tuple[str, dict[str, Any]]:
     place = file if "://" in file else os.path.abspath(file)
     with TemporaryDirectory() as empty:  # beside the file may lie settings of a dataset, which are not asked for
+        if is_web(file):  # its name is enough, and its server need not be asked
+            place = os.path.join(empty, _path_of(file).name)
+            Path(place).touch()
         try:
             return settings(make_builder(config, empty, data_files=[glob.escape(place)]))
         except SourceError as error:
@@ -64,9 +69,13 @@ def _format_of(config: SourceConfig, file: str) -> tuple[str, dict[str, Any]]:
 
 def ending(file: str) -> str:
     """What tells the format, behind which one of a compression may stand."""
-    path = PurePosixPath(file)
+    path = _path_of(file)
     compressed = path.suffix.lower() in _COMPRESSIONS
     return (PurePosixPath(path.stem) if compressed else path).suffix.lower()
+
+
+def _path_of(file: str) -> PurePosixPath:
+    return PurePosixPath(urlsplit(file).path if is_web(file) else file)
 
 
 def make_builder(config: SourceConfig, what: str, **options: Any) -> DatasetBuilder:

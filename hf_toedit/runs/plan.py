@@ -34,7 +34,8 @@ class SourceFile(NamedTuple):
     Attributes:
         path: relative to the plan's root, or a URL.
         size: bytes.
-        stamp: when a local file changed last, nanoseconds; None where the path itself pins what it holds.
+        stamp: when a local file changed last, nanoseconds, or of a listed URL a number made of its ETag; None where
+            the path itself pins what it holds, or nothing does.
     """
 
     path: str
@@ -102,7 +103,7 @@ class Reading:
     """How the files of a source become rows.
 
     Attributes:
-        format: the module of `datasets` that reads them (`parquet`, `json`, …).
+        format: the module of `datasets` that reads them (`parquet`, `json`, …), or `json-lines`.
         options: its settings where they are not the default ones.
         root: folder that paths are relative to; None where they are URLs. It may differ from machine to machine.
         features: of the rows, as `Features.to_dict` gives them.

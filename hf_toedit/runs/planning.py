@@ -27,7 +27,7 @@ def make_plan(
     edit: EditConfig,
     run: RunConfig,
     version: str,
-    shard_bytes: int = SHARD_BYTES,
+    shard_bytes: int | None = SHARD_BYTES,
     num_shards: int | None = None,
 ) -> Plan:
     """Plan a run.
@@ -42,7 +42,7 @@ def make_plan(
         edit: how tokens are edited.
         run: generations and log column.
         version: of hf-toedit.
-        shard_bytes: text that a shard aims at.
+        shard_bytes: text that a shard aims at; None makes each file one shard.
         num_shards: of each split, instead; fewer where there are fewer rows.
 
     Raises:
@@ -52,13 +52,15 @@ def make_plan(
     shards: list[Shard] = []
     for split, measured in extents.items():
         total = sum(extent.num_bytes for extent in measured)
-        count = num_shards or max(1, -(-total // shard_bytes))
+        by_file = num_shards is None and shard_bytes is None
+        count = num_shards or (len(measured) if shard_bytes is None else max(1, -(-total // shard_bytes)))
         if count > MAX_SHARDS:
             raise UsageError(
                 f"split {split!r} would have {count:,} shards, and at most {MAX_SHARDS:,} are possible. "
                 f"Name a larger --shard-size, or fewer --num-shards."
             )
-        cut = _cut(measured, count, first_file=len(files))
+        places = {(file, 0) for file in range(1, count)} if by_file else _even_places(measured, count)
+        cut = _cut(measured, places, first_file=len(files))
         shards += [replace(shard, split=split) for shard in cut]
         files += [extent.file for extent in measured]
     reading = replace(reading, features=json.loads(json.dumps(reading.features)))
@@ -66,11 +68,15 @@ def make_plan(
                 tuple(shards), version)  # fmt: skip
 
 
-def _cut(extents: Sequence[FileExtent], count: int, first_file: int) -> list[Shard]:
-    """Cut files, in order, into at most `count` stretches of about the same amount of text."""
+def _even_places(extents: Sequence[FileExtent], count: int) -> set[tuple[int, int]]:
+    """Where to cut files into at most `count` stretches of about the same amount of text."""
     ends = list(accumulate(extent.num_bytes for extent in extents))
     places = {_place(extents, ends, ends[-1] * number / count, ends[-1] / count) for number in range(1, count)}
-    places -= {(0, 0), (len(extents), 0)}
+    return places - {(0, 0), (len(extents), 0)}
+
+
+def _cut(extents: Sequence[FileExtent], places: set[tuple[int, int]], first_file: int) -> list[Shard]:
+    """Cut files, in order, at some places; stretches without rows are left out."""
     borders = [(0, 0), *sorted(places), (len(extents), 0)]
     stretches = [_stretch(extents, *pair) for pair in zip(borders, borders[1:], strict=False)]
     stretches = [stretch for stretch in stretches if stretch[0]] or stretches[:1]

@@ -18,7 +18,9 @@ from datasets.table import table_cast
 from pandas.errors import EmptyDataError
 
 from hf_toedit.errors import SourceError
+from hf_toedit.runs.json_lines import JSON_LINES, json_tables
 from hf_toedit.runs.plan import Reading, SourceFile
+from hf_toedit.runs.web import WebFile, is_web, web_file
 
 _TABLE_BYTES = 32 * 2**20
 _TABLE_ROWS = 1000
@@ -93,7 +95,8 @@ class RowReader:
                 with self._open_parquet(file) as parquet:
                     return Features.from_arrow_schema(parquet.schema_arrow) if parquet.metadata.num_rows else None
             for table in self._streamed_rows(file, None):
-                return self._builder.info.features or Features.from_arrow_schema(table.schema)
+                declared = None if self._is_json_lines else self._builder.info.features
+                return declared or Features.from_arrow_schema(table.schema)
             return None
         except SourceError:
             raise
@@ -119,6 +122,10 @@ class RowReader:
         """Whether pyarrow reads the files itself: filters and the like are left to `datasets`."""
         return self._reading.format == "parquet" and not self._reading.options
 
+    @property
+    def _is_json_lines(self) -> bool:
+        return self._reading.format == JSON_LINES
+
     def _place(self, file: SourceFile) -> str:
         return file.path if self._reading.root is None else os.path.join(self._reading.root, file.path)
 
@@ -126,7 +133,10 @@ class RowReader:
         place = self._place(file)
         if place.startswith("hf://datasets/"):
             return  # a commit holds what it holds
-        if "://" in place:
+        if is_web(place):
+            found_file = web_file(place)
+            size, stamp = found_file.size, file.stamp and found_file.stamp
+        elif "://" in place:
             system, path = fsspec.url_to_fs(place)
             size, stamp = system.size(path), None
         else:
@@ -140,6 +150,8 @@ class RowReader:
         place = self._place(file)
         if "://" not in place:
             return pq.ParquetFile(place, buffer_size=_LOCAL_BUFFER, pre_buffer=False)
+        if is_web(place):
+            return pq.ParquetFile(WebFile(place, file.size), buffer_size=_REMOTE_BUFFER, pre_buffer=False)
         system, path = fsspec.url_to_fs(place)
         known = {"size": file.size} if place.startswith("hf://datasets/") else {}  # or its folder would be listed
         opened = system.open(path, "rb", cache_type="none", **known)
@@ -159,6 +171,9 @@ class RowReader:
     def _streamed_rows(self, file: SourceFile, features: Features | None) -> Iterator[pa.Table]:
         """All rows of a file, through `datasets`; without features, as they are."""
         if file.size == 0:
+            return
+        if self._is_json_lines:
+            yield from json_tables(self._place(file), file.size, features)
             return
         builder = self._builder
         builder.config.data_files = {"train": [self._place(file)]}
@@ -190,6 +205,8 @@ class RowReader:
 
     def _unfit(self, file: SourceFile) -> str:
         """Columns of a file that are not as in the source, with what they hold; empty where none is to be seen."""
+        if self._is_json_lines:
+            return ""  # the error says what does not fit
         try:
             found = self.infer(file) or {}
         except SourceError:

@@ -18,14 +18,16 @@ from datasets import DatasetBuilder, Features
 
 from hf_toedit import sample
 from hf_toedit.config import SourceConfig, content_hash
-from hf_toedit.errors import SourceError, UsageError
-from hf_toedit.hub import file_sizes, pinned_sha
+from hf_toedit.errors import SourceError, UsageError, did_you_mean
+from hf_toedit.hub import dataset_text, file_sizes, pinned_sha
 from hf_toedit.runs.formats import ending, format_of_files, make_builder, settings, unreadable
 from hf_toedit.runs.plan import SourceFile
 from hf_toedit.runs.reading import one_line
+from hf_toedit.runs.web import check_no_password, listed_urls, web_files
 
 _HUB_ID = r"[\w-][\w.-]*/[\w.-]+"
 _HUB_URL = re.compile(rf"hf://datasets/({_HUB_ID})(?:@(refs/[^/]+/[^/]+|[^/]+))?(?:/(.+))?")
+_URL_LIST = "urls:"
 _CONFIG_FILES = ("README.md", ".huggingface.yaml", "dataset_infos.json")
 _MANY_FILES = 1000
 _SPLIT_NAME = re.compile(r"train|test|eval|val|dev|-of-|(?:^|/)(?:\.|__)")
@@ -59,16 +61,20 @@ def resolve(config: SourceConfig) -> Resolved:
         SourceError: it does not exist, or no format that can be read.
         UsageError: it has no revision or no configuration to choose.
     """
+    check_no_password(config.source, "the address of the source")
     config = replace(config, source=config.source.removeprefix("file://"))
-    name = config.source
+    is_list = config.source.startswith(_URL_LIST)
+    name = config.source.removeprefix(_URL_LIST)
     path = Path(os.path.expanduser(name))
     in_hub = _HUB_URL.fullmatch(name)
     local = "://" not in name and (path.exists() or glob.has_magic(name) or name == "sample")
     if config.revision and (local or ("://" in name and (not in_hub or in_hub[2]))):
         raise UsageError(f"{name!r} is local and has no revisions. Leave --revision out." if local else
                          f"{name!r} says by itself what it is. Leave --revision out.")  # fmt: skip
+    if is_list:
+        return _url_list(config, path, in_hub)
     if in_hub:
-        return _hub(config, in_hub[1], config.revision or (in_hub[2] and unquote(in_hub[2])), in_hub[3])
+        return _hub(config, in_hub[1], _revision(config, in_hub), in_hub[3])
     if "://" in name:
         return _urls(config)
     if path.is_dir():
@@ -84,7 +90,7 @@ def resolve(config: SourceConfig) -> Resolved:
 
 def hub_dataset(name: str) -> str | None:
     """The repository that a source names, as `org/name`; None where it is none of the Hub."""
-    in_hub = _HUB_URL.fullmatch(name)
+    in_hub = _HUB_URL.fullmatch(name.removeprefix(_URL_LIST))
     if in_hub:
         return in_hub[1]
     local = Path(os.path.expanduser(name)).exists() or glob.has_magic(name)
@@ -182,6 +188,34 @@ def _urls(config: SourceConfig) -> Resolved:
 
 def _stamp(info: Mapping[str, Any]) -> str:
     return next((str(info[key]) for key in ("ETag", "etag", "xet_hash", "mtime", "LastModified") if info.get(key)), "")
+
+
+def _url_list(config: SourceConfig, path: Path, in_hub: re.Match[str] | None) -> Resolved:
+    """Files that a list names, which lies here or in a dataset of the Hub."""
+    if in_hub:
+        revision = pinned_sha("dataset", in_hub[1], _revision(config, in_hub), SourceError)
+        names = file_sizes(in_hub[1], revision)
+        if in_hub[3] not in names:
+            raise SourceError(
+                f"dataset {in_hub[1]!r} has no file {in_hub[3]!r} at commit {revision}."
+                f"{did_you_mean(str(in_hub[3]), [name for name in names if name.endswith('.txt')])}"
+            )
+        text = dataset_text(in_hub[1], in_hub[3], revision)
+    else:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise SourceError(f"cannot read the list {str(path)!r}: {one_line(error)} Check the path.") from error
+    urls = listed_urls(text, config.source)
+    module, options = format_of_files(config, urls)
+    files = web_files(urls)
+    return Resolved(
+        revision if in_hub else content_hash([text, files])[:40], module, options, None, {"train": files}, {}
+    )
+
+
+def _revision(config: SourceConfig, in_hub: re.Match[str]) -> str | None:
+    return config.revision or (in_hub[2] and unquote(in_hub[2]))
 
 
 def _hub(config: SourceConfig, repo: str, revision: str | None, inner: str | None) -> Resolved:

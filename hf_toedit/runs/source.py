@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +12,8 @@ import pyarrow as pa
 from datasets import Features, List, Value
 
 from hf_toedit.config import SourceConfig
-from hf_toedit.errors import SourceError, ToEditError, did_you_mean
+from hf_toedit.errors import SourceError, ToEditError, UsageError, did_you_mean
+from hf_toedit.runs.json_lines import JSON_LINES
 from hf_toedit.runs.measuring import measure, measure_first, spread
 from hf_toedit.runs.plan import SHARD_BYTES, FileExtent, Plan, Reading, SourceFile
 from hf_toedit.runs.reading import RowReader
@@ -67,7 +69,7 @@ class Source:
         columns: Sequence[str],
         *,
         limit: int | None = None,
-        shard_bytes: int = SHARD_BYTES,
+        shard_bytes: int | None = SHARD_BYTES,
         num_shards: int | None = None,
     ) -> list[FileExtent]:
         """What planning knows of the files of a split.
@@ -76,7 +78,8 @@ class Source:
             split: its name.
             columns: top-level columns whose bytes count as text.
             limit: rows to plan; None is all of them.
-            shard_bytes: text that a shard aims at; files with more of it have their rows counted.
+            shard_bytes: text that a shard aims at; files with more of it have their rows counted. None makes each file
+                one shard, and no rows are counted.
             num_shards: shards to be made, instead.
 
         Raises:
@@ -85,7 +88,8 @@ class Source:
         files = self.splits[split]
         if limit is not None:
             return measure_first(self.reader, files, columns, limit)
-        return measure(self.reader, files, columns, lambda total: total / num_shards if num_shards else shard_bytes)
+        size = math.inf if shard_bytes is None else shard_bytes
+        return measure(self.reader, files, columns, lambda total: total / num_shards if num_shards else size)
 
 
 def open_source(config: SourceConfig) -> Source:
@@ -95,6 +99,8 @@ def open_source(config: SourceConfig) -> Source:
         SourceError: it does not exist, cannot be read, or holds no rows.
     """
     found = resolve(config)
+    if config.columns:
+        found = _read_by_columns(config, found)
     if config.split is not None:
         if config.split not in found.splits:
             raise SourceError(
@@ -135,7 +141,35 @@ def _features(config: SourceConfig, found: Resolved) -> dict[str, Features]:
     known = {split: found.features.get(split, features) for split, features in inferred.items() if features is not None}
     if not known:
         raise SourceError(f"{config.source!r} has no rows, so there is nothing to edit.")
-    return known
+    return {split: _chosen(config, features, found.format) for split, features in known.items()}
+
+
+def _read_by_columns(config: SourceConfig, found: Resolved) -> Resolved:
+    """The source, read such that fields of no interest cannot be in the way."""
+    if found.options or found.format not in ("json", "parquet"):
+        raise UsageError(f"columns of {config.source!r} cannot be chosen: it is neither Parquet nor plain JSON lines.")
+    return replace(found, format=JSON_LINES) if found.format == "json" else found
+
+
+def _chosen(config: SourceConfig, features: Features, module: str) -> Features:
+    """Features of the columns to keep, of the type that is given with their names or else of their own."""
+    chosen = {}
+    for column in config.columns:
+        name, colon, dtype = (column, "", "") if column in features else column.rpartition(":")
+        if colon:
+            try:
+                chosen[name] = Value(dtype)
+            except ValueError as error:
+                raise UsageError(
+                    f"column {column!r}: {dtype!r} is no type. Name one such as string or int64."
+                ) from error
+        elif column not in features:
+            raise SourceError(f"{config.source!r} has no column {column!r}.{did_you_mean(column, features)}")
+        elif module == JSON_LINES and _has_fields(features[column]):
+            raise UsageError(f"column {column!r} holds objects, whose fields may differ. Keep it as {column}:string.")
+        else:
+            chosen[column] = features[column]
+    return Features(chosen) if chosen else features
 
 
 def _first_features(reader: RowReader, files: Sequence[SourceFile]) -> Features | None:
@@ -160,6 +194,10 @@ def _merged(config: SourceConfig, features: dict[str, Features], declared: bool)
             )
         merged = _filled(merged, other)
     return merged
+
+
+def _has_fields(feature: Any) -> bool:
+    return _has_fields(feature.feature) if isinstance(feature, List) else isinstance(feature, dict)
 
 
 def _has_null(feature: Any) -> bool:

@@ -55,12 +55,20 @@ class HfToEdit:
         self._forker.communicate()
 
     def __call__(
-        self, *args: object, cwd: Path | None = None, kill_when: Callable[[], object] | None = None
+        self,
+        *args: object,
+        cwd: Path | None = None,
+        kill_when: Callable[[], object] | None = None,
+        script: Path | None = None,
     ) -> Finished:
-        """Run a command to its end, or kill it on the way; without workers, unless some are asked for."""
-        if args[0] in ("edit", "run") and "--workers" not in args:
+        """Run a command, or a script that edits, to its end, or kill it on the way.
+
+        Without workers, unless some are asked for.
+        """
+        if (script or args[0] in ("edit", "run")) and "--workers" not in args:
             args = (*args, "--workers", 0)
         job = {"args": [str(arg) for arg in args], "cwd": str(cwd or self.home), "files": str(self.home / "stream")}
+        job["script"] = str(script or "")
         pid = self._ask(job)
         if kill_when is not None:
             until = time.monotonic() + 60

@@ -1,4 +1,4 @@
-"""A process that has the libraries loaded and forks itself for each `hf-toedit` command; see `HfToEdit`.
+"""A process that has the libraries loaded and forks itself for each command or script; see `HfToEdit`.
 
 Run as a module of its own: nothing here imports the tests, whose settings are not those of the command.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import signal
 import sys
 import traceback
@@ -17,6 +18,8 @@ PATIENCE_S = 120
 
 def _serve() -> None:
     import datasets  # noqa: F401
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure  # noqa: F401
     import torch  # noqa: F401
     import transformers
 
@@ -44,6 +47,9 @@ def _command(job: dict[str, Any]) -> int:
         for number, path in enumerate((os.devnull, f"{job['files']}.out", f"{job['files']}.err")):
             os.dup2(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_RDWR), number)
         signal.alarm(PATIENCE_S)
+        if job["script"]:
+            sys.argv = [job["script"], *job["args"]]
+            runpy.run_path(job["script"], run_name="__main__")
         cli(job["args"], prog_name="hf-toedit")
     except SystemExit as end:
         code = int(end.code or 0)

@@ -44,6 +44,7 @@ def test_layout_and_plan(two_splits: Path, hf_toedit: HfToEdit, tmp_path: Path) 
     shards = [f"gen{generation}/{split}-00000-of-00001" for generation in (1, 2) for split in ("train", "test")]
     assert _files(run) == {
         "README.md",
+        *(f"assets/{name}.png" for name in ("decay", "perplexity", "probabilities")),
         "toedit/plan.json",
         *(f"data/{shard}.parquet" for shard in shards),
         *(f"toedit/stats/{shard}.json" for shard in shards),
@@ -109,7 +110,7 @@ def test_the_card_declares_generations_and_tells_their_figures(run: Path) -> Non
     for generation in (1, 2, 3):
         stats = _stats(run, generation)["stats"]
         rate = f"{stats['num_selected'] / stats['num_tokens']:.2%}"
-        assert f"| {generation} | {stats['num_tokens']:,} | {rate} |" in body
+        assert f"| {stats['num_tokens']:,} | {stats['num_selected']:,} | {rate} |" in body
 
 
 class TestAgain:
@@ -130,7 +131,7 @@ class TestAgain:
             ["data/gen1/train-00000-of-00001.parquet"],
             ["toedit/stats/gen2/train-00000-of-00001.json"],
             ["data/gen2"],
-            ["README.md"],
+            ["README.md", "assets/decay.png"],
         ],
     )
     def test_completes_what_is_missing(

@@ -1,0 +1,33 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-toedit"]
+#
+# [tool.hf-jobs]
+# flavor = "a10g-small"
+# timeout = "24h"
+# secrets = ["HF_TOKEN"]
+# ///
+"""Edit the biomedical corpora of Instruction Pre-Training (PubMed texts with questions and answers) with ToEdit.
+
+Source:  instruction-pretrain/medicine-instruction-augmented-corpora, its files part-*/shard/*.jsonl; what `datasets`
+         finds there by itself is only an index of them
+Edited:  text
+Context: none
+Splits:  train
+Licence: other: the card names the MIT licence of EleutherAI/pile-pubmedcentral for the texts from PubMed Central
+
+Examples:
+  uv run dataset_scripts/biomed_toedit.py --limit 1000
+  hf jobs uv run dataset_scripts/biomed_toedit.py --prior org/model --push-to me/biomed-toedit
+"""
+
+from hf_toedit.scripts import Recipe, main
+
+RECIPE = Recipe(
+    source="hf://datasets/instruction-pretrain/medicine-instruction-augmented-corpora/part-*/shard/*.jsonl",
+    license="other",
+    options={"text_column": ["text"]},
+)
+
+if __name__ == "__main__":
+    main(RECIPE, __file__, __doc__)

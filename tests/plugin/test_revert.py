@@ -1,0 +1,52 @@
+"""`hf_toedit.revert`: the source of loaded datasets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from datasets import Dataset, DatasetDict, IterableDataset, load_dataset
+
+from hf_toedit import ToEditError, ToEditProcessor, revert
+from tests.cli.fixtures import load, same, stories
+from tests.conftest import shared
+
+
+@pytest.fixture
+def original(source: Path, tmp_path: Path) -> Dataset:
+    return load_dataset("parquet", data_files=str(source), cache_dir=str(tmp_path / "cache"))["train"]
+
+
+@pytest.mark.parametrize("generation", ["gen1", "gen3"])
+def test_a_run_gives_its_source(generation: str, run: Path, original: Dataset) -> None:
+    edited = load(run, generation)
+    assert isinstance(edited, DatasetDict)
+    back = revert(edited)
+    assert list(back) == ["train"]
+    assert same(back["train"], original)
+    assert same(revert(edited["train"].select(range(3, 9))), original.select(range(3, 9)))
+
+
+def test_a_stream_gives_its_source(run: Path, original: Dataset) -> None:
+    back = revert(load_dataset(str(run), split="train", streaming=True))
+    assert isinstance(back, IterableDataset)
+    assert back.features == original.features
+    assert [row["text"] for row in back.select_columns("text")] == original["text"]
+
+
+def test_conversations_and_other_names() -> None:
+    told = stories(2)
+    chats = Dataset.from_list([{"chat": [{"role": "user", "content": "Hi"}, {"role": "ai", "content": text}]}
+                               for text in told])  # fmt: skip
+    names = {"messages_column": "chat", "roles": ["ai"], "edit_log_column": "log"}
+    settings = {"threshold": 0.9, "temperature": 4.0}
+    edited = chats.map(ToEditProcessor(str(shared("models/stories260K")), **names, **settings), batched=True)
+    assert edited["chat"] != chats["chat"]
+    assert same(revert(edited, **names), chats)
+
+
+def test_what_cannot_be_reverted(run: Path, original: Dataset) -> None:
+    with pytest.raises(ToEditError, match="no column 'toedit'"):
+        revert(original)
+    with pytest.raises(ToEditError, match="storey"):
+        revert(load(run)["train"], text_column="storey")
