@@ -6,10 +6,11 @@ import queue
 import threading
 import time
 
-from hf_toedit.errors import RunError
+from hf_toedit.errors import RunError, SourceError
 from hf_toedit.runs.engines.base import reason
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.push import Push, Pushed
+from hf_toedit.runs.source import located
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.verify import is_verified, mark_verified, verify_run
 
@@ -69,12 +70,21 @@ class PushAlong:
         if not all(self._folder.is_done(self._plan, shard) for shard in self._plan.shards):
             return None
         if not (unverified or is_verified(self._plan, self._folder)):
-            found = verify_run(self._plan, self._folder)
-            if found.problems:
-                raise RunError(f"the run is not sound, so its card was not pushed. {found.problems[0]}")
-            mark_verified(self._plan, self._folder, with_source=True)
+            self._verify()
         self._push.send(self._plan.shards)
         return self._push.finish()
+
+    def _verify(self) -> None:
+        try:
+            problems = verify_run(located(self._plan), self._folder).problems
+        except SourceError as error:
+            problems = [str(error)]
+        if problems:
+            raise RunError(
+                f"the run is not known to be sound, so its card was not pushed. {problems[0]} Once `hf-toedit verify "
+                f"{self._folder.root}` finds it sound: hf-toedit push {self._folder.root} {self._push.repository.id}"
+            )
+        mark_verified(self._plan, self._folder, with_source=True)
 
     def _work(self) -> None:
         try:

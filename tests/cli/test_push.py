@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 from shutil import copytree
 
+import pyarrow.parquet as pq
 import pytest
 
+from hf_toedit.config import content_hash
+from hf_toedit.runs.files import sha256
 from hf_toedit.runs.pull import GUARD
 from tests.cli.command import HfToEdit
 from tests.cli.pushing import PLAN, Stopwatch, alone, check_history, check_whole, load, pushed, texts
@@ -100,11 +103,11 @@ def test_what_another_tool_made_is_replaced_only_if_that_is_said(hub: HubServer,
     head = pushed(hub, "org/theirs").head("main")
     check_whole(head, few, beside=frozenset({"LICENSE"}))
     assert b"license: mit" in head.files["README.md"] and b"# My words" in head.files["README.md"]
-    before = [commit for commit in head.history() if PLAN in commit.files and commit is not head]
-    assert all(GUARD in commit.files for commit in before)
-    assert [(error if isinstance(error, str) else "loads") for error in load(
-        hub, ("org/theirs", None, before[0].sha), ("org/theirs", None, head.sha)
-    )][1] == "loads"  # fmt: skip
+    before = [commit for commit in head.history() if PLAN in commit.files][1:]
+    assert before and all(GUARD in commit.files for commit in before)
+    *errors, loaded = load(hub, *(("org/theirs", None, commit.sha) for commit in [*before, head]))
+    assert all("push-not-finished" in error for error in errors)
+    assert loaded == texts(few, 1)
 
 
 def test_another_run_is_replaced_only_if_that_is_said(
@@ -252,3 +255,25 @@ def test_the_token_is_never_said(hub: HubServer, few: Path, tmp_path: Path) -> N
     told = [str(repo.commits) + str(repo.discussions) for repo in hub.repos.values()]
     for text in (*said, *kept, *sent, *told):
         assert not any(token in text for token in tokens)
+
+
+def test_data_that_were_made_anew_do_not_load_until_all_are_there(
+    hub: HubServer, command: HfToEdit, few: Path, tmp_path: Path
+) -> None:
+    run = Path(copytree(few, tmp_path / "run"))
+    command("push", run, "org/anew")
+    data = run / "data/gen1/train-00001-of-00002.parquet"
+    pq.write_table(pq.read_table(data), data, compression="none")
+    stats = run / "toedit/stats/gen1/train-00001-of-00002.json"
+    record = json.loads(stats.read_text())
+    record |= {"num_bytes": data.stat().st_size, "sha256": sha256(data)}
+    del record["hash"]
+    stats.write_text(json.dumps({"hash": content_hash(record), **record}))
+    assert "was changed since" in command.fails("push", run, "org/anew")
+    assert command("push", run, "org/anew", "--unverified").code == 0
+    last, between, *_ = pushed(hub, "org/anew").head("main").history()
+    check_whole(last, run)
+    assert GUARD in between.files and "README.md" in between.files
+    error, whole = load(hub, ("org/anew", None, between.sha), ("org/anew", None, last.sha))
+    assert "push-not-finished" in error
+    assert whole == texts(run, 1)

@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+from hf_toedit.config import content_hash
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import parquet
 from tests.cli.pushing import FAST, SHARDS, Stopwatch, check_history, check_whole, load, pushed, texts
@@ -143,14 +144,15 @@ def test_a_run_that_is_not_sound_is_not_finished(hub: HubServer, command: HfToEd
     run = _planned(command, few.parent / "rows.parquet", tmp_path / "run", "--limit", 6, "--num-shards", 2)
     command("run", run, "--quiet")
     [stats, _] = sorted(run.glob("toedit/stats/gen1/*.json"))
-    from hf_toedit.config import content_hash
-
     record = json.loads(stats.read_text())
     record["stats"]["num_tokens"] += 1
     del record["hash"]
     stats.write_text(json.dumps({"hash": content_hash(record), **record}))
     error = command.fails("run", run, "--push-to", "org/unsound", "--quiet")
-    assert "the run is not sound, so its card was not pushed" in error
+    assert (
+        "the run is not known to be sound, so its card was not pushed. train-00000-of-00002: generation 1: num_tokens"
+        in error
+    )
     assert "README.md" not in pushed(hub, "org/unsound").head("main").files
 
 
