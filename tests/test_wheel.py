@@ -56,3 +56,5 @@ def test_the_wheel_alone_edits_its_sample(unpacked: Path, tmp_path: Path) -> Non
     command = [sys.executable, "-m", "hf_toedit", "edit", "sample", "--limit", "3", "-o", "run", "--quiet"]
     subprocess.run(command, env=environment, cwd=tmp_path, check=True)
     assert (tmp_path / "run" / "data" / "gen1" / "train-00000-of-00001.parquet").is_file()
+    assert "# hf-toedit sample, edited with ToEdit" in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+    assert (tmp_path / "run" / "assets" / "probabilities.png").is_file()

@@ -6,7 +6,6 @@ functions of `escape`; the template puts whatever is not `Markdown` yet through 
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from hf_toedit.cards import tables
 from hf_toedit.cards.data import CardData, Example
-from hf_toedit.cards.escape import Markdown, code, decimal, fenced, html, literal, markdown
+from hf_toedit.cards.escape import Markdown, code, decimal, fenced, html, literal, markdown, shell
 from hf_toedit.cards.metadata import metadata
 from hf_toedit.cards.origin import command, license_link, license_words, method_words, prior_words, source_name, title
 from hf_toedit.cards.readme import merged
@@ -123,7 +122,7 @@ def _section(data: CardData) -> str:
         splits=[code(split) for split in plan.splits],
         load=fenced(_load_snippet(data), "python"),
         command=typed and fenced(typed, "bash"),
-        revert_command=fenced(shlex.join(["hf-toedit", "revert", data.repo_id or data.name, "-o", "source"]), "bash"),
+        revert_command=fenced(shell(["hf-toedit", "revert", data.repo_id or data.name, "-o", "source"]), "bash"),
         revert=fenced(_revert_snippet(data), "python"),
         examples=[(_example_name(example, data), _diff(example)) for example in data.examples],
         source_license=license_words(source_card, license_link(data)),

@@ -1,0 +1,295 @@
+"""What a card says of runs of every kind, and that nothing in a dataset can say anything else."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import yaml
+from datasets import Features, Value
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from hf_toedit.cards.card import render_card
+from hf_toedit.cards.data import CardData, Example
+from hf_toedit.cards.escape import printable
+from hf_toedit.cards.metadata import metadata, size_category
+from hf_toedit.cards.plots import draw_plots
+from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
+from hf_toedit.editing.piece_table import PieceTable, Replacement
+from hf_toedit.runs.plan import FileExtent, Plan, Reading, SourceFile
+from hf_toedit.runs.planning import make_plan
+from hf_toedit.stats import EditStats
+
+EXAMPLES = int(os.environ.get("HF_TOEDIT_EXAMPLES", 25))
+NASTY = (
+    "<!-- hf-toedit:end -->", "<!-- hf-toedit:begin -->", "\n---\n", "\n", "\r\n", "|", "`", "```", "~~~", "# ", "- ",
+    "1. ", "> ", "*", "_", "[a](b)", "![b](x)", "<script>alert(1)</script>", "</blockquote>", "</code>", "</p>", "-->",
+    "&amp;", "&#124;", "\\", "\\|", "{{ 7*7 }}", "{% raw %}", "{#", "$x$", "!tag", ": ", "'", '"', "%", "@all",
+    "\u202e", "\u2028", "\x00", "\x1b[2J", "\x85", "é", "你好", "👩\u200d👧", " ", "\t", "www.x.org", "https://x.org",
+    "null", "~", "1e3", "=",
+)  # fmt: skip
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it is more than blank, and as a column leads into no list."""
+    return bool(text.strip()) and "[]" not in text
+
+
+nasty = st.lists(st.sampled_from(NASTY) | st.text(max_size=3), min_size=1, max_size=6).map("".join).filter(_is_plain)
+
+
+def make_data(
+    *,
+    source: str = "stories.parquet",
+    column: str = "text",
+    files: tuple[str, ...] = ("stories.parquet",),
+    generations: int = 2,
+    edit: EditConfig | None = None,
+    stats: EditStats | None = None,
+    text: str = "Once upon a time",
+    provenance: dict[str, Any] | None = None,
+    prior: PriorConfig | None = None,
+    **others: Any,
+) -> CardData:
+    """Of a run that nobody made."""
+    features = Features({column: Value("string")})
+    local = not files[0].startswith("hf://")
+    plan = make_plan(
+        source_config=SourceConfig(source, text_columns=(column,)),
+        source_revision="0" * 40,
+        reading=Reading("parquet", {}, "/data/private" if local else None, features.to_dict()),
+        extents={"train": [FileExtent(SourceFile(name, 1, None), 3, 10) for name in files]},
+        prior_config=prior or PriorConfig(),
+        prior_revision="1" * 40,
+        edit=edit or EditConfig(),
+        run=RunConfig(generations, None),
+        version="0.1.0",
+    )
+    plan = replace(plan, provenance=provenance or {}, run=RunConfig(generations, "toedit"))
+    figures = stats or EditStats(
+        num_rows=3,
+        num_documents=3,
+        num_tokens=100,
+        num_scored=100,
+        num_selected=12,
+        num_changed=4,
+        num_characters=400,
+        num_characters_standing=390,
+        num_tokens_standing=96,
+        probability_histogram=[40, 10, 10, 5, 5, 5, 5, 5, 5, 10],
+        nll_nano=3 * 10**11,
+    )
+    if figures.num_scored:
+        figures.perplexity_histogram[5] = 3
+    table = PieceTable(text).apply([Replacement(0, 1, "X")], 1)
+    given_data: dict[str, Any] = {
+        "plan": plan,
+        "name": "run",
+        "stats": tuple({"train": figures} for _ in plan.generations),
+        "result": None,
+        "features": dict(plan.output_features),
+        "infos": tuple(
+            {"config_name": f"gen{number}", "features": plan.output_features._to_yaml_list()}
+            for number in plan.generations
+        ),
+        "examples": (Example("train", 0, None, table), Example("train", 1, None, PieceTable(text))),
+    }
+    return CardData(**{**given_data, **others})
+
+
+def parts(card: str) -> tuple[dict[str, Any], str]:
+    """Front matter and text."""
+    empty, front_matter, body = re.split(r"(?m)^---\n", card, maxsplit=2)
+    assert empty == ""
+    return yaml.safe_load(front_matter), body
+
+
+def rendered(body: str) -> str:
+    """HTML, as a page shows it."""
+    return MarkdownIt("commonmark", {"html": True}).enable("table").render(body)
+
+
+def seen(page: str) -> str:
+    """What people read, without whitespace."""
+    return "".join(html.unescape(re.sub(r"<!--.*?-->|<[^>]*>", "", page)).split())
+
+
+def tags(page: str) -> Counter[str]:
+    """The tags and comments of a page, by their names."""
+    return Counter(re.findall(r"<(?:!--[\w: -]{0,20}|/?\w+)", page))
+
+
+TAME = tags(
+    rendered(
+        parts(
+            render_card(
+                make_data(
+                    edit=EditConfig(protect=("re:x",)), provenance={"command": "c", "source_card": {"license": "x"}}
+                )
+            )
+        )[1]
+    )
+)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(name=nasty, column=nasty, text=nasty, license_name=nasty, command=nasty, protect=nasty.map(re.escape))
+@example(*["\n<!-- hf-toedit:end -->\n"] * 6)
+def test_whatever_a_dataset_holds_is_shown_and_does_nothing(
+    name: str, column: str, text: str, license_name: str, command: str, protect: str
+) -> None:
+    card = {"license": license_name, "pretty_name": name}
+    data = make_data(
+        column=column,
+        text="a" + text,
+        edit=EditConfig(protect=(f"re:{protect}",)),
+        provenance={"command": command, "source_card": card},
+        name=name,
+    )
+    written = render_card(data)
+    front_matter, body = parts(written)
+    assert front_matter == {**metadata(data), "dataset_info": list(data.infos)}
+    assert (front_matter["license"], front_matter["pretty_name"]) == (license_name, f"{name}, edited with ToEdit")
+    page = rendered(body)
+    assert tags(page) == TAME
+    for told in (name, column, license_name, "a" + text, ("aX" + text)[:50], f"re:{protect}"):
+        assert "".join(printable(told).split()) in seen(page)
+    unwanted = {character for character in written if not character.isprintable()} - {"\n"}
+    assert unwanted <= set("\u200c\u200d\ufe0e\ufe0f\xa0")
+    assert render_card(data, written) == written
+    python = "\n".join(re.findall(r"(?ms)^`{3,}python\n(.*?)^`{3,}$", body))
+    compile(python, "card", "exec")
+    assert f"load_dataset({name!r}" in python or f'load_dataset("{repr(name)[1:-1]}"' in python
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(prefix=nasty.filter(lambda prefix: prefix.strip("/")))
+def test_sections_of_several_runs_share_a_readme(prefix: str) -> None:
+    root, inner = make_data(), make_data(repo_id="org/name", prefix=prefix.strip("/"))
+    inner = replace(
+        inner, infos=tuple({**info, "config_name": inner.config_name(n)} for n, info in enumerate(inner.infos, 1))
+    )
+    both = render_card(inner, render_card(root))
+    assert render_card(root, both) == both == render_card(inner, both)
+    front_matter, body = parts(both)
+    names = [config["config_name"] for config in front_matter["configs"]]
+    assert names == ["gen1", "gen2", inner.config_name(1), inner.config_name(2)]
+    assert [config["config_name"] for config in front_matter["configs"] if config.get("default")] == ["gen2"]
+    assert len(re.findall(r"(?m)^<!-- hf-toedit:begin", body)) == len(re.findall(r"(?m)^<!-- hf-toedit:end", body)) == 2
+    assert f'src="{inner.link("assets/decay.png")}"' in body
+
+
+def test_a_local_source_and_prior_are_named_without_their_folders() -> None:
+    data = make_data(
+        source="/home/me/secret/stories.parquet",
+        prior=PriorConfig("/models/secret/small"),
+        provenance={
+            "command": "hf-toedit edit /home/me/secret/stories.parquet -o ../secret/run --prior /models/secret/small "
+            "--config=~/secret/edit.yaml --text-column meta/body"
+        },
+    )
+    card = render_card(data)
+    assert "secret" not in card and "private" not in card
+    assert "edit stories.parquet -o run --prior small --config=edit.yaml --text-column meta/body" in card
+    assert "source_datasets" not in parts(card)[0]
+    assert parts(card)[0]["license"] == "other"
+
+
+def test_what_is_on_the_hub_is_linked_at_its_commit() -> None:
+    data = make_data(
+        source="org/stories",
+        files=(f"hf://datasets/org/stories@{'0' * 40}/a.parquet",),
+        prior=PriorConfig("org/small", "1" * 40),
+        repo_id="me/edited",
+        provenance={
+            "source_card": {
+                "license": "other",
+                "license_name": "mine",
+                "license_link": "LICENSE.md",
+                "language": ["de"],
+                "task_categories": "summarization",
+            },
+            "prior_card": {"license": "mit"},
+        },
+    )
+    card = render_card(data)
+    front_matter, _ = parts(card)
+    link = f"https://huggingface.co/datasets/org/stories/blob/{'0' * 40}/LICENSE.md"
+    assert front_matter["source_datasets"] == ["org/stories"]
+    assert (front_matter["license"], front_matter["license_name"], front_matter["license_link"]) == (
+        "other",
+        "mine",
+        link,
+    )
+    assert (front_matter["language"], front_matter["task_categories"]) == (["de"], ["summarization"])
+    assert f"[org/stories](https://huggingface.co/datasets/org/stories/tree/{'0' * 40})" in card
+    assert "[org/small](https://huggingface.co/org/small) @ <code>1111" in card
+    assert f"licensed as [other (mine)]({link}). The prior, whose tokens were drawn, is licensed as mit." in card
+    assert 'load_dataset("me/edited")' in card and "hf-toedit revert me/edited -o source" in card
+
+
+WORDINGS = {
+    "formula": (EditConfig(temperature=1), ("at least 0.99", "8 likeliest tokens at temperature 1.", "nearly always")),
+    "below": (EditConfig(select="below", threshold=1e-7), ("at most 1e-07 were", "p ≤ 1e-07")),
+    "top-p": (
+        EditConfig(sampler="top-p", exclude_original=True),
+        ("likeliest tokens that hold 0.99 of", "the token that was there excluded", "| top p | 0.99 |", "never drawn"),
+    ),
+    "rejection": (EditConfig(sampler="rejection", top_k=1), ("likeliest token by rejection sampling",)),
+    "deleting": (
+        EditConfig(select="none", drop_below=0.001),
+        ("below 0.001 were deleted", "Of 100 tokens in 3 rows, 7 were deleted.", "| deleted below p | 0.001 |"),
+    ),
+    "nothing": (EditConfig(select="none"), ("no token was selected", "No text was changed")),
+}
+
+
+@pytest.mark.parametrize("kind", WORDINGS)
+def test_every_way_of_selecting_is_worded_rightly(kind: str) -> None:
+    edit, told = WORDINGS[kind]
+    figures = EditStats(num_rows=3, num_tokens=100, num_scored=100, probability_histogram=[100, *[0] * 9])
+    figures = replace(figures, num_dropped=7 if edit.drop_below else 0, num_selected=0 if edit.select == "none" else 9)
+    data = make_data(edit=edit, generations=1, stats=replace(figures, num_changed=figures.num_selected))
+    card = render_card(data)
+    for words in told:
+        assert words in card
+    drawn = edit.select != "none"
+    for words in ("*Selected* tokens", "whose tokens were drawn", "temperature", "were selected", "The mark"):
+        assert (words in card) == (drawn and words != "The mark"), words
+    assert ("eta" in re.findall(r"\w+", card), set(draw_plots(data))) == (
+        False,
+        {"probabilities.png", "perplexity.png"},
+    )
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    data = make_data(stats=EditStats(num_rows=3, num_documents=3, num_skipped=Counter(empty=3)), examples=())
+    plan = replace(data.plan, run=RunConfig(2, None))
+    data = replace(data, plan=plan, features={"text": Value("string")})
+    card = render_card(data)
+    headings = re.findall(r"(?m)^## (.*)$", card)
+    assert headings == ["Loading", "Origin", "What was edited", "Fields", "Limits", "Licence", "Citation"]
+    assert "img" not in card and "revert" not in card and draw_plots(data) == {}
+    assert not re.search(r"N/A|\bNone\b|\bnan\b|versions|The command", card)
+    assert "cannot be rebuilt" in card and "| generation | empty |" in card
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "category"),
+    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (10**6 - 1, "100K<n<1M"), (10**9, "1B<n<10B"),
+     (10**12 - 1, "100B<n<1T"), (10**12, "n>1T")],
+)  # fmt: skip
+def test_size_categories_are_those_of_the_hub(num_rows: int, category: str) -> None:
+    assert size_category(num_rows) == category
+
+
+def test_a_plan_that_was_read_again_gives_the_same_card() -> None:
+    data = make_data()
+    assert render_card(replace(data, plan=Plan.from_json(data.plan.to_json()))) == render_card(data)
