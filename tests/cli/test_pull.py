@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,18 +13,6 @@ from tests.cli.fixtures import load, same
 from tests.hub_server import HubServer
 
 SHARD = "train-00000-of-00002.parquet"
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
-    with HubServer(tmp_path_factory.mktemp("hub") / "hf_home") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def command(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HfToEdit]:
-    with HfToEdit(tmp_path_factory.mktemp("clients"), hub.env) as command:
-        yield command
 
 
 @pytest.fixture(scope="module")
