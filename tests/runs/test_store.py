@@ -53,7 +53,7 @@ def test_layout_and_plan(two_splits: Path, hf_toedit: HfToEdit, tmp_path: Path) 
     assert plan["version"] == __version__
     assert plan["source"] == {
         "source": str(two_splits), "config_name": None, "split": None, "revision": None, "text_columns": ["text"],
-        "context_columns": [], "messages_column": None, "roles": ["assistant"], "limit": None,
+        "context_columns": [], "messages_column": None, "roles": ["assistant"], "limit": None, "columns": [],
     }  # fmt: skip
     assert plan["prior"]["prior"] == str(shared("models/stories260K"))
     assert len(plan["source_revision"]) == len(plan["prior_revision"]) == 40
