@@ -217,6 +217,15 @@ def test_parquet_is_read_by_its_columns(web: Web, tmp_path: Path) -> None:
     assert [extent.num_rows for extent in source.extents("train", ["text"], shard_bytes=None)] == [3]
 
 
+def test_columns_that_parquet_does_not_have_are_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a"], "meta": [{"b": 1}], "id": [1]}), path)
+    with pytest.raises(SourceError, match="has no column 'txt'. Did you mean 'text'"):
+        opened(str(path), "txt:string")
+    with pytest.raises(SourceError, match="do not fit the source: 'meta' holds dict, not string. Convert"):
+        rows(opened(str(path), "text", "meta:string"))
+
+
 def test_local_files_have_columns_chosen_as_well(tmp_path: Path) -> None:
     named = tmp_path / "a #1?.jsonl.gz"
     named.write_bytes(gzip.compress(b'\xef\xbb\xbf{"text": "a", "n": 1}\r\n\n{"n": 2.5, "text": null}'))
