@@ -247,7 +247,8 @@ class ToEditConfig(BuilderConfig):
                 raise
             self.unreachable = error
             return self.asked
-        found = {"revision": source.revision, "split": list(source.splits), "reading": asdict(source.reading)}
+        # The commit of a list of addresses does not pin the files behind them; their stamps do.
+        found = {"revision": source.revision, "split": source.splits, "reading": asdict(source.reading)}
         return f"{self.name}-{self._hash(found)}"
 
     @property

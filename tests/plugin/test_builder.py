@@ -264,6 +264,24 @@ def test_without_a_hub_the_same_call_gives_what_it_gave(hub_server: HubServer, t
     assert all(said.startswith("cannot reach the Hub for dataset 'org/rows'") for said in found.values())
 
 
+def test_files_that_a_list_names_may_change_though_the_list_does_not(hub_server: HubServer, tmp_path: Path) -> None:
+    def file(count: int) -> dict[str, bytes]:
+        return {"rows.jsonl": "".join(json.dumps({"text": text}) + "\n" for text in stories(count, 80)).encode()}
+
+    hub_server.create_repo("dataset", "org/rows", file(2))
+    url = f"{hub_server.endpoint}/datasets/org/rows/resolve/main/rows.jsonl"
+    hub_server.create_repo("dataset", "org/list", {"urls.txt": url.encode()})
+    code = """
+        import hf_toedit
+
+        out["rows"] = len(hf_toedit.load_dataset("urls:hf://datasets/org/list/urls.txt", split="train"))
+    """
+    ask = partial(client, hub_server, code, PYTHONPATH=os.getcwd())
+    assert ask() == {"rows": 2}
+    hub_server.commit("dataset", "org/rows", file(3))
+    assert ask() == {"rows": 3}
+
+
 def python(code: str, cwd: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a program of its own, in another folder."""
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), **env}
