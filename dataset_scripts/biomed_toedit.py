@@ -24,10 +24,11 @@ Examples:
 from hf_toedit.scripts import Recipe, main
 
 RECIPE = Recipe(
+    "biomed_toedit",
     source="hf://datasets/instruction-pretrain/medicine-instruction-augmented-corpora/part-*/shard/*.jsonl",
     license="other",
     options={"text_column": ["text"]},
 )
 
 if __name__ == "__main__":
-    main(RECIPE, __file__, __doc__)
+    main(RECIPE, __doc__)

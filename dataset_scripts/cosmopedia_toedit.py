@@ -24,10 +24,11 @@ Examples:
 from hf_toedit.scripts import Recipe, main
 
 RECIPE = Recipe(
+    "cosmopedia_toedit",
     source="HuggingFaceTB/cosmopedia",
     license="apache-2.0",
     options={"config_name": "auto_math_text", "text_column": ["text"]},
 )
 
 if __name__ == "__main__":
-    main(RECIPE, __file__, __doc__)
+    main(RECIPE, __doc__)

@@ -27,6 +27,7 @@ Examples:
 from hf_toedit.scripts import Recipe, main
 
 RECIPE = Recipe(
+    "dolma_toedit",
     source="urls:hf://datasets/allenai/dolma/urls/{config_name}.txt",
     license="odc-by",
     options={
@@ -38,4 +39,4 @@ RECIPE = Recipe(
 )
 
 if __name__ == "__main__":
-    main(RECIPE, __file__, __doc__)
+    main(RECIPE, __doc__)

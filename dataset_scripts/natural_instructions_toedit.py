@@ -23,9 +23,10 @@ Examples:
 from hf_toedit.scripts import Recipe, main
 
 RECIPE = Recipe(
+    "natural_instructions_toedit",
     source="Muennighoff/natural-instructions",
     options={"text_column": ["targets"], "context_columns": ["definition", "inputs"]},
 )
 
 if __name__ == "__main__":
-    main(RECIPE, __file__, __doc__)
+    main(RECIPE, __doc__)

@@ -23,10 +23,11 @@ Examples:
 from hf_toedit.scripts import Recipe, main
 
 RECIPE = Recipe(
+    "tinystories_toedit",
     source="roneneldan/TinyStories",
     license="cdla-sharing-1.0",
     options={"text_column": ["text"]},
 )
 
 if __name__ == "__main__":
-    main(RECIPE, __file__, __doc__)
+    main(RECIPE, __doc__)

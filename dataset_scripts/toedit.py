@@ -23,4 +23,4 @@ Examples:
 from hf_toedit.scripts import Recipe, main
 
 if __name__ == "__main__":
-    main(Recipe(), __file__, __doc__)
+    main(Recipe("toedit"), __doc__)

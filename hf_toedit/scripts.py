@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,27 +19,28 @@ class Recipe:
     """How a dataset is edited, as far as the command line does not say otherwise.
 
     Attributes:
+        name: of the script, without its ending; `uv run` gives a script from a URL another file name each time.
         source: as `hf-toedit edit` takes it, where `{config_name}` stands for what `--config-name` says; None leaves it
             to the command line.
         license: of the source, for the card, where the source's own card tells none.
         options: defaults of options of `hf-toedit edit`, by their names with underscores.
     """
 
+    name: str
     source: str | None = None
     license: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def main(recipe: Recipe, script: str, doc: str | None) -> None:
+def main(recipe: Recipe, doc: str | None) -> None:
     """Run a script: `hf-toedit edit` with the source and the defaults of a recipe.
 
     Args:
-        recipe: of the dataset.
-        script: path of the script; the run folder is named after it, unless `-o` names one.
-        doc: its docstring, which is its help text.
+        recipe: of the dataset; the run folder is named after it, unless `-o` names one.
+        doc: docstring of the script, which is its help text.
     """
-    name = Path(script).name
-    defaults = {"output": f"{Path(script).stem.replace('_', '-')}-run", **recipe.options}
+    name = f"{recipe.name}.py"
+    defaults = {"output": f"{recipe.name.replace('_', '-')}-run", **recipe.options}
     # As a command of a group, so that it fails, and reads YAML files, like the others; `uv run` is how it is typed.
     group = Commands("uv run", commands={**cli.commands, name: _command(recipe, name, doc)})
     group.context_settings = cli.context_settings

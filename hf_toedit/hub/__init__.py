@@ -1,6 +1,14 @@
 """All traffic with the Hub that is ours; `datasets` and `transformers` do the rest at the commit pinned here."""
 
-from hf_toedit.hub.reading import card_metadata, dataset_text, download, file_sizes, metadata_of, pinned_sha
+from hf_toedit.hub.reading import (
+    card_metadata,
+    dataset_text,
+    download,
+    file_sizes,
+    is_out_of_reach,
+    metadata_of,
+    pinned_sha,
+)
 from hf_toedit.hub.repository import Head, Operation, Repository, Upload
 
 __all__ = [
@@ -12,6 +20,7 @@ __all__ = [
     "dataset_text",
     "download",
     "file_sizes",
+    "is_out_of_reach",
     "metadata_of",
     "pinned_sha",
 ]

@@ -73,6 +73,12 @@ def pinned_sha(repo_type: str, repo_id: str, revision: str | None, error_type: t
     return cached
 
 
+def is_out_of_reach(error: ToEditError) -> bool:
+    """Whether something failed because the Hub did not answer; a repository that is not there is an answer."""
+    cause = error.__cause__
+    return isinstance(cause, NO_ANSWER) and not isinstance(cause, RepositoryNotFoundError | RevisionNotFoundError)
+
+
 def file_sizes(repo_id: str, sha: str) -> dict[str, int]:
     """Bytes of every file of a dataset repository at a commit, by path, in one listing.
 

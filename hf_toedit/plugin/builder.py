@@ -6,15 +6,18 @@ known to it in `registration.py`.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from functools import cached_property
 from inspect import signature
 from itertools import accumulate, pairwise
-from os import getpid
+from os import PathLike, fspath, getpid
+from pathlib import Path
 from typing import Any, TypeAlias
 
+import datasets.config
 import pyarrow as pa
 from datasets import (
     ArrowBasedBuilder,
@@ -31,14 +34,18 @@ from datasets.exceptions import DatasetGenerationError
 from hf_toedit import __version__
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig, content_hash
 from hf_toedit.editing.editor import ToEditor
-from hf_toedit.errors import ToEditError, UsageError, did_you_mean
+from hf_toedit.errors import SourceError, ToEditError, UsageError, did_you_mean
+from hf_toedit.hub import is_out_of_reach
 from hf_toedit.plugin.workers import for_rank, rank, turn
 from hf_toedit.priors.base import load_prior
 from hf_toedit.runs.plan import SourceFile
 from hf_toedit.runs.planning import make_plan
+from hf_toedit.runs.resolve import hub_dataset
 from hf_toedit.runs.rows import EDIT_BATCH, edit_table, grouped, output_features
 from hf_toedit.runs.source import Source, open_source
 from hf_toedit.runs.texts import Texts
+
+logger = logging.getLogger(__name__)
 
 Loaded: TypeAlias = Dataset | DatasetDict | IterableDataset | IterableDatasetDict
 Rows = tuple[SourceFile, int, int | None]
@@ -55,7 +62,7 @@ _FOREIGN = {
 
 
 def load_dataset(
-    source: str,
+    source: str | PathLike[str],
     *,
     split: Any = None,
     streaming: bool = False,
@@ -67,7 +74,7 @@ def load_dataset(
     """Edit a dataset while loading it: `datasets.load_dataset`, with the texts edited and the edit log beside them.
 
     The result is cached under the commits of source and prior and all settings: the same call again reads the cache,
-    and any other edits anew.
+    and any other edits anew. Where the Hub does not answer, the same call gives what it gave the last time.
 
     Args:
         source: path, glob, `save_to_disk` folder, Hub id, `hf://` path, or `sample` for the bundled sample.
@@ -114,13 +121,14 @@ class ToEditConfig(BuilderConfig):
         run: generations and log column.
         texts: which texts are edited.
         token_budget: tokens that a forward pass aims at.
+        unreachable: why the source could not be looked up, where the Hub does not answer.
     """
 
     def __init__(
         self,
         name: str = "default",
         *,
-        source: str | None = None,
+        source: str | PathLike[str] | None = None,
         revision: str | None = None,
         source_split: str | None = None,
         limit: int | None = None,
@@ -128,7 +136,7 @@ class ToEditConfig(BuilderConfig):
         context_columns: str | Sequence[str] = (),
         messages_column: str | None = None,
         roles: str | Sequence[str] = ("assistant",),
-        prior: str = "embedded",
+        prior: str | PathLike[str] = "embedded",
         prior_revision: str | None = None,
         dtype: str = "auto",
         device: str = "auto",
@@ -171,6 +179,10 @@ class ToEditConfig(BuilderConfig):
                 "no dataset is named. Say load_dataset('toedit', source='org/name'), "
                 "or './toedit' where a folder of that name is meant."
             )
+        if not isinstance(source, str | PathLike):
+            raise UsageError(
+                f"source must be one name or path, not a {type(source).__name__}. A glob names many files."
+            )
         own = [parameter for parameter in signature(ToEditConfig).parameters if parameter not in ("name", "edit")]
         known = [*own, *(field.name for field in fields(EditConfig))]
         for setting in edit:
@@ -181,17 +193,18 @@ class ToEditConfig(BuilderConfig):
             context_columns=context_columns,  # type: ignore[arg-type]
             messages_column=messages_column,
             roles=roles,  # type: ignore[arg-type]
-            source=source,
+            source=fspath(source),
             config_name=None if name == "default" else name,
             split=source_split,
             revision=revision,
             limit=limit,
         )
-        self.prior = PriorConfig(prior, prior_revision, dtype, device, trust_remote_code)
+        self.prior = PriorConfig(fspath(prior), prior_revision, dtype, device, trust_remote_code)
         self.edit = EditConfig.from_preset(preset, **edit)
         self.run = RunConfig(generations, edit_log_column)
         self.texts = Texts(self.source)
         self.token_budget = token_budget
+        self.unreachable: SourceError | None = None
 
     @cached_property
     def opened(self) -> Source:
@@ -223,18 +236,36 @@ class ToEditConfig(BuilderConfig):
         return config, revision
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
-        """What the cache is keyed by: the source and the prior as they are now, and all settings."""
-        source = self.opened
+        """What the cache is keyed by: the source and the prior as they are now, and all settings.
+
+        Where the Hub does not tell what a source is now, by what was asked for, see `asked`.
+        """
+        try:
+            source = self.opened
+        except SourceError as error:
+            if not (is_out_of_reach(error) and hub_dataset(self.source.source)):
+                raise
+            self.unreachable = error
+            return self.asked
+        # The commit of a list of addresses does not pin the files behind them; their stamps do.
+        found = {"revision": source.revision, "split": source.splits, "reading": asdict(source.reading)}
+        return f"{self.name}-{self._hash(found)}"
+
+    @property
+    def asked(self) -> str:
+        """Stands for what was asked for, whatever the source is now; the name of a file."""
+        return f"asked-{self._hash({})}"
+
+    def _hash(self, source: dict[str, Any]) -> str:
         prior, prior_revision = self.pinned_prior
         facts = {
-            "source": {**self.source.to_json(), "revision": source.revision, "split": list(source.splits)},
-            "reading": asdict(source.reading),
+            "source": {**self.source.to_json(), **source},
             "prior": {**prior.to_json(), "revision": prior_revision, "device": None},
             "edit": self.edit.to_json(),
             "run": self.run.to_json(),
             "version": __version__,
         }
-        return f"{self.name}-{content_hash(facts)[:32]}"
+        return content_hash(facts)[:32]
 
 
 class ToEdit(ArrowBasedBuilder):
@@ -242,10 +273,11 @@ class ToEdit(ArrowBasedBuilder):
 
     BUILDER_CONFIG_CLASS = ToEditConfig
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, cache_dir: str | PathLike[str] | None = None, *args: Any, **options: Any) -> None:
         """Check the settings, find and pin source and prior; nothing is loaded yet.
 
         Args:
+            cache_dir: see `DatasetBuilder`.
             *args: see `DatasetBuilder`.
             **options: see `DatasetBuilder` and `ToEditConfig`.
 
@@ -258,16 +290,35 @@ class ToEdit(ArrowBasedBuilder):
         self._num_proc = 1
         self._home = getpid()
         self._editor: tuple[int, ToEditor] | None = None
-        super().__init__(*args, **{**options, "dataset_name": "toedit"})
+        self._cached = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "toedit"
+        super().__init__(cache_dir, *args, **{**options, "dataset_name": "toedit"})
 
     def download_and_prepare(self, *args: Any, num_proc: int | None = None, **options: Any) -> None:
         """Edit the source into the cache, where it is not there yet; see `DatasetBuilder`."""
         self._num_proc = num_proc or 1
         super().download_and_prepare(*args, num_proc=num_proc, **options)
+        if (self._cached / self.config_id).is_dir() and self.config.unreachable is None:
+            (self._cached / self.config.asked).write_text(self.config_id)
 
     def _info(self) -> DatasetInfo:
         config = self.config
+        if config.unreachable is not None:
+            self.config_id = self._last_time(config.unreachable)
+            return DatasetInfo()  # the cache knows more
         return DatasetInfo(features=output_features(config.opened.features, config.texts, config.run.edit_log_column))
+
+    def _last_time(self, unreachable: SourceError) -> str:
+        """Where the result of the same call lies in the cache, from the last time that the Hub answered.
+
+        Raises:
+            SourceError: nowhere.
+        """
+        told = self._cached / self.config.asked
+        config_id = told.read_text() if told.is_file() else ""
+        if not config_id or not (self._cached / config_id).is_dir():
+            raise unreachable
+        logger.warning("the Hub does not answer: %s comes from the cache.", self.config.source.source)
+        return config_id
 
     def _split_generators(self, dl_manager: Any) -> list[SplitGenerator]:
         in_parallel = self._num_proc > 1 and not dl_manager.is_streaming

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike, fspath
 from typing import Any
 
 import pyarrow as pa
@@ -30,7 +31,7 @@ class ToEditProcessor:
 
     def __init__(
         self,
-        prior: str = "embedded",
+        prior: str | PathLike[str] = "embedded",
         *,
         text_column: str | Sequence[str] = (),
         context_columns: str | Sequence[str] = (),
@@ -70,7 +71,9 @@ class ToEditProcessor:
 
         RunConfig(generation, edit_log_column)
         # The revision is part of the state, so that `map` does not answer from the cache for a prior that changed.
-        self.prior_config, self.prior_revision = pinned(PriorConfig(prior, revision, dtype, device, trust_remote_code))
+        self.prior_config, self.prior_revision = pinned(
+            PriorConfig(fspath(prior), revision, dtype, device, trust_remote_code)
+        )
         self.edit_config = EditConfig.from_preset(preset, **config)
         self.texts = Texts(
             TextConfig.from_mapping(

@@ -23,12 +23,12 @@ _MARK = "_knows_toedit"
 
 
 def register() -> None:
-    """Let `datasets` know the builder: now, or as soon as it is imported."""
+    """Let `datasets` know the builder: now if it is imported, and whenever it is."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
     loaded = sys.modules.get(_MODULE)
     if loaded is not None:
         _tell(loaded)
-    elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
 
 
 def _tell(load: ModuleType) -> None:

@@ -215,7 +215,7 @@ class RowReader:
             f"{name!r} holds {_kind(feature)}, "
             + (f"not {_kind(self.features[name])}" if name in self.features else "and is not a column of the source")
             for name, feature in found.items()
-            if self.features.get(name) != feature
+            if self.features.get(name) != feature and (name in self.features or not self._is_parquet)
         )
 
 

@@ -155,7 +155,9 @@ def _chosen(config: SourceConfig, features: Features, module: str) -> Features:
     """Features of the columns to keep, of the type that is given with their names or else of their own."""
     chosen = {}
     for column in config.columns:
-        name, colon, dtype = (column, "", "") if column in features else column.rpartition(":")
+        name, colon, dtype = (column, "", "") if column in features or ":" not in column else column.rpartition(":")
+        if name not in features and not (colon and module == JSON_LINES):  # there, a field may come later
+            raise SourceError(f"{config.source!r} has no column {name!r}.{did_you_mean(name, features)}")
         if colon:
             try:
                 chosen[name] = Value(dtype)
@@ -163,8 +165,6 @@ def _chosen(config: SourceConfig, features: Features, module: str) -> Features:
                 raise UsageError(
                     f"column {column!r}: {dtype!r} is no type. Name one such as string or int64."
                 ) from error
-        elif column not in features:
-            raise SourceError(f"{config.source!r} has no column {column!r}.{did_you_mean(column, features)}")
         elif module == JSON_LINES and _has_fields(features[column]):
             raise UsageError(f"column {column!r} holds objects, whose fields may differ. Keep it as {column}:string.")
         else:

@@ -1,12 +1,17 @@
-"""Files on the web that a list names: which they are, how large, what pins them, and their bytes, part by part."""
+"""Files on the web that a list names: which they are, how large, what pins them, and their bytes, part by part.
+
+By the client of `huggingface_hub`, which waits for busy servers and takes up what breaks off. The files of `fsspec` do
+neither: to them a server that is busy for a moment has no such file.
+"""
 
 from __future__ import annotations
 
 import io
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
@@ -53,7 +58,7 @@ def listed_urls(text: str, name: str) -> list[str]:
         SourceError: a line is no address, an address comes twice, or there is none.
     """
     numbers: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
         url = line.strip()
         if not url or url.startswith("#"):
             continue
@@ -72,7 +77,7 @@ def web_files(urls: Sequence[str]) -> tuple[SourceFile, ...]:
     """Files with their sizes and stamps, asked for side by side.
 
     Raises:
-        SourceError: one cannot be read in parts.
+        SourceError: one cannot be found, or its server does not say how large it is.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
         return tuple(pool.map(web_file, urls))
@@ -82,12 +87,21 @@ def web_file(url: str) -> SourceFile:
     """A file with its size and, as far as the server tells it, a stamp that changes with its content.
 
     Raises:
-        SourceError: it cannot be read in parts.
+        SourceError: it cannot be found, or its server does not say how large it is.
     """
-    _, headers = _part(url, 0, 1)
+    with _answer(url, 0, 1) as answer:
+        status, headers = answer.status_code, answer.headers
+    if status == 206:
+        size = headers.get("Content-Range", "").rpartition("/")[2]
+    elif status == 416:  # there is no first byte
+        size = "0"
+    else:
+        size = "" if _is_encoded(headers) else headers.get("Content-Length", "")
+    if not size.isdigit():
+        raise _not_in_parts(url)
     tag = headers.get("ETag", "").removeprefix("W/") or headers.get("Last-Modified", "")
     stamp = int.from_bytes(sha256(tag.encode()).digest()[:6], "big") if tag else None
-    return SourceFile(url, int(headers["Content-Range"].rpartition("/")[2]), stamp)
+    return SourceFile(url, int(size), stamp)
 
 
 class WebFile(io.RawIOBase):
@@ -129,46 +143,66 @@ class WebFile(io.RawIOBase):
         stop = min(self._at + len(buffer), self._size)
         if self._at >= stop:
             return 0
-        body, _ = _part(self._url, self._at, stop)
+        body = _part(self._url, self._at, stop)
         buffer[: len(body)] = body
         self._at += len(body)
         return len(body)
 
 
-def _part(url: str, start: int, stop: int) -> tuple[bytes, Mapping[str, str]]:
-    """Bytes `[start, stop)` of a file with the headers of the answer; asked for again where that may help.
+def _part(url: str, start: int, stop: int) -> bytes:
+    """Bytes `[start, stop)` of a file; asked for again where the connection breaks off.
 
     Raises:
         SourceError: the server does not send them.
     """
-    headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
     for attempt in range(_TRIES):
         time.sleep(attempt)
-        try:
-            with http_stream_backoff(
-                "GET", url, headers=headers, follow_redirects=True, timeout=30, retry_on_status_codes=_TRANSIENT
-            ) as answer:
-                status, found = answer.status_code, answer.headers
-                extent = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+)", found.get("Content-Range", ""))
-                if status == 416 and extent and extent[2] == "0":
-                    return b"", found
-                if status != 206 or extent is None or extent[1] != str(start):
-                    break
-                body = _body(answer, min(stop, int(extent[2])) - start)
-        except HfHubHTTPError as error:
-            status = error.response.status_code
-            break
-        except Exception as error:  # of whichever HTTP library is below
-            raise SourceError(
-                f"cannot reach {url} ({type(error).__name__}). Check the address and the connection."
-            ) from error
+        with _answer(url, start, stop) as answer:
+            extent = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+            if answer.status_code != 206 or extent is None or extent[1] != str(start) or _is_encoded(answer.headers):
+                raise _not_in_parts(url)
+            body = _body(answer, min(stop, int(extent[2])) - start)
         if body is not None:
-            return body, found
-    else:
-        raise SourceError(f"the connection breaks off whenever {url} is read. Try again later.")
-    if status < 300:
-        raise SourceError(f"the server does not send {url} in parts. Download it, and name the local file.")
-    raise SourceError(f"cannot read {url}: the server answers {status}. Check the address, or try again later.")
+            return body
+    raise SourceError(f"the connection breaks off whenever {url} is read. Try again later.")
+
+
+@contextmanager
+def _answer(url: str, start: int, stop: int) -> Iterator[Any]:
+    """What a server answers when it is asked for bytes `[start, stop)` of a file; asked again where it was busy.
+
+    Raises:
+        SourceError: it refuses, or cannot be reached.
+    """
+    headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
+    try:
+        with http_stream_backoff(
+            "GET", url, headers=headers, follow_redirects=True, timeout=30, retry_on_status_codes=_TRANSIENT
+        ) as answer:
+            if answer.status_code not in (200, 206, 416):
+                raise _refused(url, answer.status_code)
+            yield answer
+    except SourceError:
+        raise
+    except HfHubHTTPError as error:
+        raise _refused(url, error.response.status_code) from error
+    except Exception as error:  # of whichever HTTP library is below
+        raise SourceError(
+            f"cannot reach {url} ({type(error).__name__}). Check the address and the connection."
+        ) from error
+
+
+def _refused(url: str, status: int) -> SourceError:
+    return SourceError(f"cannot read {url}: the server answers {status}. Check the address, or try again later.")
+
+
+def _not_in_parts(url: str) -> SourceError:
+    return SourceError(f"the server does not send {url} in parts. Download it, and name the local file.")
+
+
+def _is_encoded(headers: Mapping[str, str]) -> bool:
+    """Whether a body comes compressed although that was not asked for: its bytes are not those of the file then."""
+    return headers.get("Content-Encoding", "identity") != "identity"
 
 
 def _body(answer: Any, size: int) -> bytes | None:

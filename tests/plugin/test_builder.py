@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -91,7 +92,7 @@ def test_processes_share_the_work(edit: Callable[..., Any], source: Path, run: P
 
 
 def test_both_faces_share_settings_and_cache(edit: Callable[..., Any], folder: Path) -> None:
-    mine = edit(str(folder), text_column=["text", "title"], limit=3, seed=7)
+    mine = edit(folder, text_column=["text", "title"], limit=3, seed=7)
     theirs = datasets.load_dataset("toedit", source=str(folder), text_column=["text", "title"], limit=3, seed=7,
                                    **edit.keywords)  # type: ignore[attr-defined]  # fmt: skip
     assert isinstance(theirs, DatasetDict)
@@ -230,6 +231,7 @@ def test_branches_are_resolved_before_the_cache_is_looked_up(hub_server: HubServ
     ask = partial(client, hub_server, code, json.dumps([first, prior]), PYTHONPATH=os.getcwd())
     before = ask()
     assert before["branch"][1] == 2
+    assert ask(HF_HUB_OFFLINE="1") == before, "what was loaded before comes from the cache"
     assert len({json.dumps(answer) for answer in before.values()}) == 1
     hub_server.commit("dataset", "org/rows", {"train.parquet": new.read_bytes()})
     hub_server.commit("model", "org/tiny", {"README.md": b"Another commit."})
@@ -238,6 +240,46 @@ def test_branches_are_resolved_before_the_cache_is_looked_up(hub_server: HubServ
     assert after["branch"] == after["theirs"]
     assert [after[name][1] for name in ("branch", "source")] == [3, 2]
     assert len({answer[0] for answer in after.values()}) == 3
+
+
+def test_without_a_hub_the_same_call_gives_what_it_gave(hub_server: HubServer, tmp_path: Path) -> None:
+    sink = io.BytesIO()
+    Dataset.from_dict({"text": stories(2, 80)}).to_parquet(sink)
+    hub_server.create_repo("dataset", "org/rows", {"train.parquet": sink.getvalue()})
+    code = """
+        import hf_toedit
+
+        for name, settings in json.loads(sys.argv[1]).items():
+            try:
+                out[name] = list(hf_toedit.load_dataset("org/rows", **{"split": "train", **settings})["text"])
+            except hf_toedit.ToEditError as error:
+                out[name] = str(error)
+    """
+    ask = partial(client, hub_server, code, PYTHONPATH=os.getcwd())
+    calls = {"same": {}, "sliced": {"split": "train[:1]"}}
+    others = {"other": {"seed": 1}, "elsewhere": {"cache_dir": str(tmp_path)}, "streamed": {"streaming": True}}
+    loaded = ask(json.dumps(calls))
+    found = ask(json.dumps(calls | others), HF_HUB_OFFLINE="1")
+    assert {name: found.pop(name) for name in calls} == loaded
+    assert all(said.startswith("cannot reach the Hub for dataset 'org/rows'") for said in found.values())
+
+
+def test_files_that_a_list_names_may_change_though_the_list_does_not(hub_server: HubServer, tmp_path: Path) -> None:
+    def file(count: int) -> dict[str, bytes]:
+        return {"rows.jsonl": "".join(json.dumps({"text": text}) + "\n" for text in stories(count, 80)).encode()}
+
+    hub_server.create_repo("dataset", "org/rows", file(2))
+    url = f"{hub_server.endpoint}/datasets/org/rows/resolve/main/rows.jsonl"
+    hub_server.create_repo("dataset", "org/list", {"urls.txt": url.encode()})
+    code = """
+        import hf_toedit
+
+        out["rows"] = len(hf_toedit.load_dataset("urls:hf://datasets/org/list/urls.txt", split="train"))
+    """
+    ask = partial(client, hub_server, code, PYTHONPATH=os.getcwd())
+    assert ask() == {"rows": 2}
+    hub_server.commit("dataset", "org/rows", file(3))
+    assert ask() == {"rows": 3}
 
 
 def python(code: str, cwd: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -261,7 +303,7 @@ def test_either_import_may_come_first(edit: Callable[..., Any], folder: Path, tm
     source = str(folder / "train-*.jsonl")
     cached = edit(source)["train"]
     code = f"""
-        import json, sys
+        import importlib, json, sys
         {imports}
         import datasets
         settings = json.loads(sys.argv[1])
@@ -270,6 +312,8 @@ def test_either_import_may_come_first(edit: Callable[..., Any], folder: Path, tm
         once = datasets.load_dataset("toedit", split="train", seed=1, num_proc=2, **settings)
         streamed = datasets.load_dataset("toedit", split="train", seed=1, streaming=True, **settings)
         assert list(streamed) == once.to_list()
+        importlib.reload(datasets.load)
+        assert datasets.load.load_dataset("toedit", split="train", **settings)._fingerprint == again._fingerprint
         assert datasets.load_dataset("./toedit", split="train", cache_dir="cache")["text"] == ["a decoy"]
         print(json.dumps([again._fingerprint, once["title"][:], len(once.cache_files)]))
     """
@@ -313,6 +357,8 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_loaded(edit: Callabl
             edit(where, **settings)
     with pytest.raises(SourceError, match="no file or folder 'nowhere'"):
         edit("nowhere")
+    with pytest.raises(UsageError, match="one name or path, not a list. A glob names many files."):
+        edit([where])
     with pytest.raises(UsageError, match="source='org/name'"):
         datasets.load_dataset("toedit", split="train")
     with pytest.raises(UsageError, match="revision|revisions"):

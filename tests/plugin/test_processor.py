@@ -30,7 +30,7 @@ SETTINGS: dict[str, Any] = {"threshold": 0.9, "temperature": 4.0}
 
 
 def processor(**settings: Any) -> ToEditProcessor:
-    return ToEditProcessor(str(shared("models/stories260K")), **{**SETTINGS, **settings})
+    return ToEditProcessor(shared("models/stories260K"), **{**SETTINGS, **settings})
 
 
 @pytest.fixture(scope="module")

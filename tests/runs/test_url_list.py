@@ -29,6 +29,9 @@ class Web:
         files: by name.
         answers: status codes of the next requests; 0 breaks off in the middle of the body.
         in_parts: whether it knows ranges.
+        moved: where requests for a name are sent.
+        headers: of all answers, beside its own.
+        seen: the headers of all requests.
         asked: the ranges that were asked for, by name.
     """
 
@@ -36,6 +39,9 @@ class Web:
         self.files: dict[str, bytes] = {}
         self.answers: list[int] = []
         self.in_parts = True
+        self.moved: dict[str, str] = {}
+        self.headers: dict[str, str] = {}
+        self.seen: list[dict[str, str]] = []
         self.asked: list[tuple[str, str]] = []
 
         class Handler(BaseHTTPRequestHandler):
@@ -61,10 +67,17 @@ class Web:
         name = handler.path.split("?")[0].strip("/")
         span = handler.headers.get("Range", "")
         self.asked.append((name, span))
+        self.seen.append({key.lower(): value for key, value in handler.headers.items()})
+        if name in self.moved:
+            handler.send_response(302)
+            handler.send_header("Location", self.moved[name])
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+            return
         told = self.answers.pop(0) if self.answers else 206
         data = self.files.get(name)
         status = told if told not in (0, 206) else 404 if data is None else 206 if self.in_parts else 200
-        first, last = map(int, re.findall(r"\d+", span))
+        first, last = map(int, re.findall(r"\d+", span) or (0, 0))
         body = (data or b"")[first : last + 1] if status == 206 else b"" if status >= 400 else data or b""
         if status == 206 and first >= len(data or b""):
             status = 416
@@ -74,6 +87,8 @@ class Web:
         if status in (206, 416):
             extent = f"{first}-{first + len(body) - 1}" if body else "*"
             handler.send_header("Content-Range", f"bytes {extent}/{len(data or b'')}")
+        for key, value in self.headers.items():
+            handler.send_header(key, value)
         handler.end_headers()
         handler.wfile.write(body[: len(body) // 2] if told == 0 else body)
         if told == 0:
@@ -153,6 +168,46 @@ def test_connections_may_break_and_servers_may_be_busy(web: Web, tmp_path: Path)
     assert web.answers == []
 
 
+def test_files_may_have_moved_and_no_token_goes_with_the_question(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secretsecretsecret")
+    web.put_lines("there.jsonl", [{"text": "a"}])
+    web.moved = {
+        "near.jsonl": "/there.jsonl?signature=1",
+        "far.jsonl": f"{web.url}/there.jsonl".replace("127.0.0.1", "localhost"),
+    }
+    urls = [f"{web.url}/{name}" for name in web.moved]
+    source = opened(list_of(tmp_path, *urls), "text")
+    assert [file.path for file in source.splits["train"]] == urls
+    assert rows(source) == [{"text": "a"}] * 2
+    assert not any("hf_secret" in value or key == "authorization" for seen in web.seen for key, value in seen.items())
+    assert "signature" not in json.dumps(source.splits)
+
+
+def test_lists_of_windows_are_lists(web: Web, tmp_path: Path) -> None:
+    url = web.put_lines("a.jsonl", [{"text": "a"}])
+    (tmp_path / "list.txt").write_bytes(f"\ufeff{url}\r\n\r\n# none\r\n".encode())
+    assert rows(opened(f"urls:{tmp_path}/list.txt", "text")) == [{"text": "a"}]
+
+
+def test_servers_without_ranges_send_what_is_read_from_its_beginning(web: Web, tmp_path: Path) -> None:
+    """`python -m http.server` is one: rows of text and CSV come through `datasets`, which streams them."""
+    web.in_parts = False
+    web.files = {"a.csv": b"text\na\nb\n", "empty.csv": b""}
+    source = opened(list_of(tmp_path, *(f"{web.url}/{name}" for name in web.files)))
+    assert rows(source) == [{"text": "a"}, {"text": "b"}]
+    assert [file.size for file in source.splits["train"]] == [9, 0]
+
+
+def test_servers_that_compress_unasked_are_told_of(web: Web, tmp_path: Path) -> None:
+    url = web.put_lines("a.jsonl", [{"text": "a"}])
+    web.headers = {"Content-Encoding": "gzip"}
+    for web.in_parts in (True, False):
+        with pytest.raises(SourceError, match="does not send .* in parts"):
+            opened(list_of(tmp_path, url), "text")
+
+
 def test_parquet_is_read_by_its_columns(web: Web, tmp_path: Path) -> None:
     table = pa.table({"text": ["a", "b", "c"], "blob": [b"x" * 10_000] * 3, "id": [1, 2, 3]})
     pq.write_table(table, sink := pa.BufferOutputStream(), row_group_size=2)
@@ -160,6 +215,15 @@ def test_parquet_is_read_by_its_columns(web: Web, tmp_path: Path) -> None:
     source = opened(list_of(tmp_path, f"{web.url}/a.parquet?download=true"), "id:string", "text")
     assert rows(source) == [{"id": str(number), "text": text} for number, text in enumerate("abc", 1)]
     assert [extent.num_rows for extent in source.extents("train", ["text"], shard_bytes=None)] == [3]
+
+
+def test_columns_that_parquet_does_not_have_are_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a"], "meta": [{"b": 1}], "id": [1]}), path)
+    with pytest.raises(SourceError, match="has no column 'txt'. Did you mean 'text'"):
+        opened(str(path), "txt:string")
+    with pytest.raises(SourceError, match="do not fit the source: 'meta' holds dict, not string. Convert"):
+        rows(opened(str(path), "text", "meta:string"))
 
 
 def test_local_files_have_columns_chosen_as_well(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a script makes goes to the Hub while it is made: needs `--push-to` of `hf-toedit edit`."""
+"""What a script makes goes to the Hub while it is made."""
 
 from __future__ import annotations
 
@@ -7,16 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hf_toedit.cli.edit import edit
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import parquet
 from tests.hub_server import HubServer
 from tests.scripts.test_scripts import FOLDER, SCRIPTS
 from tests.test_hub_server import client
-
-pytestmark = pytest.mark.skipif(
-    "push_to" not in {param.name for param in edit.params}, reason="`hf-toedit edit` has no --push-to yet"
-)
 
 
 @pytest.fixture(scope="module")

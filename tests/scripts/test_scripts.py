@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -131,7 +132,8 @@ def test_options_of_a_yaml_file_win_over_those_of_the_recipe(command: HfToEdit, 
 
 
 def test_as_a_process_it_writes_to_a_folder_of_its_name(hub: HubServer, tmp_path: Path) -> None:
-    script = FOLDER / "tinystories_toedit.py"
+    script = tmp_path / "tinystories_toeditV15KNK.py"  # as `uv run` names what it fetches from a URL
+    shutil.copy(FOLDER / "tinystories_toedit.py", script)
     environment = {**hub.env, "PYTHONPATH": str(FOLDER.parent), "HF_HOME": str(tmp_path / "hf_home")}
     asked = [sys.executable, str(script), *eager(), "--limit", "1", "--workers", "0"]
     done = subprocess.run(asked, cwd=tmp_path, env=environment, capture_output=True, text=True)
@@ -176,7 +178,15 @@ def test_uv_and_hf_jobs_read_its_header(script: Path) -> None:
 def test_its_help_names_what_matters_and_every_option_of_edit(hf_toedit: HfToEdit, script: Path) -> None:
     said = hf_toedit("--help", script=script)
     assert said.code == 0, said
-    for word in ("Source:", "Edited:", "Context:", "Splits:", "Licence:", f"uv run dataset_scripts/{script.name}"):
+    for word in (
+        "Source:",
+        "Edited:",
+        "Context:",
+        "Splits:",
+        "Licence:",
+        f"uv run {script.name}",
+        f"uv run dataset_scripts/{script.name}",
+    ):
         assert word in said.stdout
     options = re.findall(r"--[a-z-]+", hf_toedit("edit", "--help").stdout)
     assert set(options) <= set(re.findall(r"--[a-z-]+", said.stdout))
