@@ -206,13 +206,13 @@ def _diff(example: Example) -> Markdown:
     text = example.table.text
     if not example.table.edits:
         more = " …" if len(text) > _UNEDITED_LENGTH else ""
-        return Markdown(f"<blockquote>{html(text[:_UNEDITED_LENGTH])}{more}</blockquote>")
+        return Markdown(f'<blockquote dir="auto">{html(text[:_UNEDITED_LENGTH])}{more}</blockquote>')
     marks = {REMOVED: "del", ADDED: "ins"}
     pieces = []
     for kind, piece in segments(example.table, _PLACES, _CONTEXT):
         shown = html(piece.replace(" ", "␣") if kind in marks and not piece.strip() else piece)
         pieces.append(shown if kind not in marks or not piece else f"<{marks[kind]}>{shown}</{marks[kind]}>")
-    return Markdown(f"<blockquote>{''.join(pieces)}</blockquote>")
+    return Markdown(f'<blockquote dir="auto">{"".join(pieces)}</blockquote>')
 
 
 def _image(data: CardData, name: str, words: str) -> Markdown:

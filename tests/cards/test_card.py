@@ -26,6 +26,7 @@ from hf_toedit.editing.piece_table import PieceTable, Replacement
 from hf_toedit.runs.plan import FileExtent, Plan, Reading, SourceFile
 from hf_toedit.runs.planning import make_plan
 from hf_toedit.stats import EditStats
+from tests.hub.cards import card_problems
 
 EXAMPLES = int(os.environ.get("HF_TOEDIT_EXAMPLES", 25))
 NASTY = (
@@ -156,7 +157,9 @@ def test_whatever_a_dataset_holds_is_shown_and_does_nothing(
     written = render_card(data)
     front_matter, body = parts(written)
     assert front_matter == {**metadata(data), "dataset_info": list(data.infos)}
-    assert (front_matter["license"], front_matter["pretty_name"]) == (license_name, f"{name}, edited with ToEdit")
+    assert license_name in (front_matter["license"], front_matter.get("license_name"))
+    assert front_matter["pretty_name"] == f"{name}, edited with ToEdit"
+    assert card_problems(written) == ([], [])
     page = rendered(body)
     assert tags(page) == TAME
     for told in (name, column, license_name, "a" + text, ("aX" + text)[:50], f"re:{protect}"):
@@ -278,8 +281,34 @@ def test_what_is_on_the_hub_is_linked_at_its_commit() -> None:
     assert 'load_dataset("me/edited")' in card and "hf-toedit revert me/edited -o source" in card
 
 
+@pytest.mark.parametrize(
+    ("given", "told", "words"),
+    [
+        ({}, {"license": "other"}, "names no licence"),
+        ({"license": "unknown"}, {"license": "unknown"}, "names no licence"),
+        ({"license": "other"}, {"license": "other"}, "names no licence"),
+        ({"license": ["mit", "cc-by-4.0"]}, {"license": ["mit", "cc-by-4.0"]}, "licensed as mit, cc-by-4.0."),
+        ({"license": "MIT License"}, {"license": "other", "license_name": "MIT License"}, "licensed as MIT License."),
+        ({"license": "other", "license_name": "own"}, {"license": "other", "license_name": "own"}, "as other (own)."),
+        ({"language": "English"}, {"license": "other"}, "names no licence"),
+        ({"language": ["no", "Old English", "zh-Hant"]}, {"license": "other", "language": ["no", "zh-Hant"]}, ""),
+    ],
+)
+def test_licence_and_language_are_inherited_as_far_as_the_hub_takes_them(
+    given: dict[str, Any], told: dict[str, Any], words: str
+) -> None:
+    card = render_card(make_data(provenance={"source_card": given}))
+    front_matter = parts(card)[0]
+    assert {name: front_matter[name] for name in front_matter if name.startswith(("license", "language"))} == told
+    assert words in card
+    assert card_problems(card) == ([], [])
+
+
 WORDINGS = {
-    "formula": (EditConfig(temperature=1), ("a draw can give", "at least 0.99", "8 likeliest tokens at temperature 1.", "nearly always")),
+    "formula": (
+        EditConfig(temperature=1),
+        ("a draw can give", "at least 0.99", "8 likeliest tokens at temperature 1.", "nearly always"),
+    ),
     "another": (EditConfig(temperature=1, exclude_original=True), ("came out different. Both", "never drawn")),
     "often": (EditConfig(temperature=1, threshold=0.3), ("a draw can give", "at least 0.3")),
     "below": (EditConfig(select="below", threshold=1e-7), ("at most 1e-07 were", "p ≤ 1e-07")),
