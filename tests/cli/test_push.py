@@ -20,7 +20,6 @@ from tests.cli.pushing import PLAN, Stopwatch, alone, check_history, check_whole
 from tests.hub_server import HubServer
 from tests.test_hub_server import client
 
-
 CHECKS = """
 out["streamed"] = [row["text"] for row in rows.select_columns("text")] == list(dataset["train"]["text"])
 out["first"] = list(first["train"]["text"])
