@@ -18,7 +18,7 @@ from hf_toedit.cards.escape import Markdown, code, decimal, fenced, html, litera
 from hf_toedit.cards.metadata import metadata
 from hf_toedit.cards.origin import command, license_link, license_words, method_words, prior_words, source_name, title
 from hf_toedit.cards.readme import merged
-from hf_toedit.config import TextConfig
+from hf_toedit.config import EditConfig, RunConfig, TextConfig
 from hf_toedit.editing.diff import ADDED, REMOVED, segments
 from hf_toedit.errors import RunError
 from hf_toedit.runs.plan import Plan
@@ -111,6 +111,7 @@ def _section(data: CardData) -> str:
         standing=figures[-1].characters_standing,
         is_edited=any(stats.num_changed or stats.num_dropped for stats in data.generations),
         is_drawn=plan.edit.select != "none",
+        rarely_changes=_rarely_changes(plan.edit),
         drawn_words=", whose tokens were drawn," if plan.edit.select != "none" else "",
         any_selected=any(stats.num_selected for stats in data.generations),
         is_logged=plan.run.edit_log_column is not None,
@@ -122,7 +123,7 @@ def _section(data: CardData) -> str:
         splits=[code(split) for split in plan.splits],
         load=fenced(_load_snippet(data), "python"),
         command=typed and fenced(typed, "bash"),
-        revert_command=fenced(shell(["hf-toedit", "revert", data.repo_id or data.name, "-o", "source"]), "bash"),
+        revert_command=fenced(shell(["hf-toedit", "revert", data.place, "-o", "source"]), "bash"),
         revert=fenced(_revert_snippet(data), "python"),
         examples=[(_example_name(example, data), _diff(example)) for example in data.examples],
         source_license=license_words(source_card, license_link(data)),
@@ -132,6 +133,12 @@ def _section(data: CardData) -> str:
         code=code,
         decimal=decimal,
     )
+
+
+def _rarely_changes(edit: EditConfig) -> bool:
+    """Whether a draw is nearly sure to give the token that was there."""
+    is_sure = edit.select == "above" and edit.threshold >= 0.9
+    return is_sure and edit.temperature <= 1 and not edit.exclude_original
 
 
 def _headline(data: CardData) -> str:
@@ -153,7 +160,7 @@ def _headline(data: CardData) -> str:
 
 
 def _load_snippet(data: CardData) -> str:
-    place, last = literal(data.repo_id or data.name), data.plan.generations[-1]
+    place, last = literal(data.place), data.plan.generations[-1]
     configs = [data.config_name(generation) for generation in data.plan.generations]
     named = f", {literal(configs[-1])}" if data.prefix else ""
     split = literal(data.plan.splits[0])
@@ -169,30 +176,21 @@ def _load_snippet(data: CardData) -> str:
 
 
 def _revert_snippet(data: CardData) -> str:
-    source, split = data.plan.source, literal(data.plan.splits[0])
-    log = literal(data.plan.run.edit_log_column or "")
-    config = TextConfig()
-    if source.messages_column is not None:
-        given = [f"messages_column={literal(source.messages_column)}"]
-        if source.roles != config.roles:
-            given.append(f"roles={_literals(source.roles)}")
-    else:
-        given = [f"text_columns={_literals(source.text_columns)}"]
-    return "\n".join(
-        [
-            "from hf_toedit.config import TextConfig",
-            "from hf_toedit.runs.rows import reverted_table",
-            "from hf_toedit.runs.texts import Texts",
-            "",
-            f"texts = Texts(TextConfig({', '.join(given)}))",
-            f'edited = dataset[{split}].with_format("arrow")',
-            f"source = edited.map(lambda table: reverted_table(table, texts, {log}), batched=True).with_format(None)",
-        ]
-    )
+    """The call of `hf_toedit.revert`, with the arguments that are not its own defaults."""
+    source, log = data.plan.source, data.plan.run.edit_log_column or ""
+    config = TextConfig(messages_column=source.messages_column)
+    given = {
+        "text_column": _literals(source.text_columns) if source.text_columns != config.text_columns else None,
+        "messages_column": literal(source.messages_column) if source.messages_column is not None else None,
+        "roles": _literals(source.roles) if source.messages_column and source.roles != config.roles else None,
+        "edit_log_column": literal(log) if log != RunConfig().edit_log_column else None,
+    }
+    told = "".join(f", {name}={value}" for name, value in given.items() if value is not None)
+    return f"import hf_toedit\n\nsource = hf_toedit.revert(dataset{told})"
 
 
 def _literals(words: tuple[str, ...]) -> str:
-    return f"[{', '.join(map(literal, words))}]"
+    return literal(words[0]) if len(words) == 1 else f"[{', '.join(map(literal, words))}]"
 
 
 def _example_name(example: Example, data: CardData) -> Markdown:
@@ -208,13 +206,13 @@ def _diff(example: Example) -> Markdown:
     text = example.table.text
     if not example.table.edits:
         more = " …" if len(text) > _UNEDITED_LENGTH else ""
-        return Markdown(f"<blockquote>{html(text[:_UNEDITED_LENGTH])}{more}</blockquote>")
+        return Markdown(f'<blockquote dir="auto">{html(text[:_UNEDITED_LENGTH])}{more}</blockquote>')
     marks = {REMOVED: "del", ADDED: "ins"}
     pieces = []
     for kind, piece in segments(example.table, _PLACES, _CONTEXT):
         shown = html(piece.replace(" ", "␣") if kind in marks and not piece.strip() else piece)
         pieces.append(shown if kind not in marks or not piece else f"<{marks[kind]}>{shown}</{marks[kind]}>")
-    return Markdown(f"<blockquote>{''.join(pieces)}</blockquote>")
+    return Markdown(f'<blockquote dir="auto">{"".join(pieces)}</blockquote>')
 
 
 def _image(data: CardData, name: str, words: str) -> Markdown:

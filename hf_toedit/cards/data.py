@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -143,9 +142,18 @@ class CardData:
 
     @property
     def source_repo(self) -> str | None:
-        """The Hub dataset that the source is, as `org/name`; None where it is none."""
-        found = re.match(r"hf://datasets/([^/@]+(?:/[^/@]+)?)@", self.plan.files[0].path) if self.plan.files else None
-        return found[1] if found and self.plan.reading.root is None else None
+        """The Hub dataset that the source is, or that names its files, as `org/name`; None where it is none."""
+        from hf_toedit.runs.resolve import hub_dataset
+
+        if self.plan.reading.root is not None:
+            return None
+        source = self.plan.source.source
+        return hub_dataset(source if source.startswith("urls:") else self.plan.files[0].path)
+
+    @property
+    def place(self) -> str:
+        """What loads the run: its repository, or its folder, which no name of a format or of a Hub dataset hides."""
+        return self.repo_id or f"./{self.name}"
 
     @property
     def prior_repo(self) -> str | None:

@@ -9,7 +9,8 @@ from html import escape
 from urllib.parse import quote
 
 _JOINERS = "\u200c\u200d\ufe0e\ufe0f"
-_MARKDOWN = re.compile(r"[\\`*_{}\[\]<>#~$&!]")
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]<>#~$&!]|:(?=//)|(?<=[Ww]{3})\.")
+"""Characters that mean something, those of a bare address among them, which GitHub makes a link of, escapes and all."""
 
 
 class Markdown(str):

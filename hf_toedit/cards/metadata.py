@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from glob import escape
 from typing import Any
 
@@ -9,27 +10,43 @@ from hf_toedit.cards.data import CardData
 from hf_toedit.cards.origin import license_link, title
 
 _TAGS = ("toedit", "hf-toedit", "synthetic", "token-editing")
+_LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[\w-]+)?|code|multilingual")
+"""What the Hub takes for a licence and a language; it refuses a card with others, and with it a push."""
+
 _MAGNITUDES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 
 
 def metadata(data: CardData) -> dict[str, Any]:
     """Keys and values; licence, language and tasks are the source's, and no others are made up."""
     card = data.plan.provenance.get("source_card", {})
-    inherited = {name: card[name] for name in ("license_name", "language", "task_ids") if name in card}
     link = license_link(data)
-    tasks = card.get("task_categories", ["text-generation"])
+    languages = [language for language in _listed(card.get("language", [])) if _LANGUAGE.fullmatch(language)]
     return {
         "pretty_name": title(data),
-        "license": card.get("license", "other"),
+        **_license(card),
         **({"license_link": link} if link else {}),
-        **inherited,
+        **({"language": languages} if languages else {}),
+        **({"task_ids": card["task_ids"]} if "task_ids" in card else {}),
         "tags": list(_TAGS),
         **({"source_datasets": [data.source_repo]} if data.source_repo else {}),
-        "task_categories": [tasks] if isinstance(tasks, str) else tasks,
+        "task_categories": _listed(card.get("task_categories", "text-generation")),
         "size_categories": [size_category(data.generations[-1].num_rows)],
         "configs": _configs(data),
         "dataset_info": list(data.infos),
     }
+
+
+def _license(card: dict[str, Any]) -> dict[str, Any]:
+    """The source's; one that the Hub does not list is `other`, with its name beside it."""
+    given = card.get("license", "other")
+    if all(_LICENSE.fullmatch(name) for name in _listed(given)):
+        return {"license": given, **({"license_name": card["license_name"]} if "license_name" in card else {})}
+    return {"license": "other", "license_name": card.get("license_name", ", ".join(_listed(given)))}
+
+
+def _listed(words: str | list[str]) -> list[str]:
+    return [words] if isinstance(words, str) else words
 
 
 def size_category(num_rows: int) -> str:

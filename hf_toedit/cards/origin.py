@@ -12,14 +12,15 @@ from hf_toedit.cards.escape import Markdown, code, decimal, markdown, shell, url
 from hf_toedit.config import EditConfig
 
 _HUB = "https://huggingface.co"
-_LOCAL_PATH = re.compile(r"(?:^|(?<==))(?:file://|~|\.{0,2}/)")
+_LIST = "urls:"
+_LOCAL_PATH = re.compile(r"(?:^|(?<==)|(?<=^urls:))(?:file://|~|\.{0,2}/)")
 _SEPARATOR = re.compile(r"[/\\]")
 
 
 def source_name(data: CardData) -> str:
     """What to call the source: as its card does, or by its Hub id, or by the last part of its path."""
     pretty = data.plan.provenance.get("source_card", {}).get("pretty_name")
-    return str(pretty or data.source_repo or _last_part(data.plan.source.source))
+    return str(pretty or data.source_repo or _last_part(_place(data.plan.source.source).removeprefix(_LIST)))
 
 
 def title(data: CardData) -> str:
@@ -63,12 +64,17 @@ def origin_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:
     if data.source_repo:
         place = _link(data.source_repo, f"{_HUB}/datasets/{url(data.source_repo)}/tree/{url(plan.source_revision)}")
         yield "source", Markdown(f"{place} @ {code(plan.source_revision)}")
-        if source.source.startswith("hf://"):
-            yield "path in it", code(source.source)
+        if "://" in source.source:
+            yield "list of its files" if source.source.startswith(_LIST) else "path in it", code(source.source)
     else:
-        yield "source", Markdown(f"{code(_last_part(source.source))}, fingerprint {code(plan.source_revision)}")
+        yield "source", Markdown(f"{code(_place(source.source))}, fingerprint {code(plan.source_revision)}")
     yield from _given(
-        {"configuration": source.config_name, "split": source.split, "rows of each split, at most": source.limit}
+        {
+            "configuration": source.config_name,
+            "split": source.split,
+            "rows of each split, at most": source.limit,
+            "columns": source.columns,
+        }
     )
     yield from _given(
         {"edited conversations": source.messages_column, "of the roles": source.roles}
@@ -106,10 +112,9 @@ def command(data: CardData) -> str | None:
         words = shlex.split(typed)
     except ValueError:  # a secret that was taken out held a quotation mark
         words = typed.split()
-    local = {data.plan.prior.prior if not data.prior_repo else None} | {
-        data.plan.source.source if not data.source_repo else None
-    }
-    return shell(_last_part(word) if word in local else _shortened(word) for word in words)
+    local = set() if data.prior_repo else {data.plan.prior.prior}
+    local |= set() if data.source_repo else {data.plan.source.source}
+    return shell(_place(word) if word in local else _shortened(word) for word in words)
 
 
 def license_link(data: CardData) -> Any:
@@ -123,7 +128,7 @@ def license_link(data: CardData) -> Any:
 def license_words(card: dict[str, Any], link: Any = None) -> Markdown | None:
     """The licence that a card names, with its link; None where it names none."""
     names = card.get("license")
-    if not names:
+    if not names or names == "unknown" or (names == "other" and not (card.get("license_name") or link)):
         return None
     told = ", ".join(names) if isinstance(names, list) else str(names)
     if card.get("license_name"):
@@ -149,6 +154,14 @@ def _given(values: dict[str, Any]) -> Iterator[tuple[str, Markdown]]:
 
 def _link(words: str, address: str) -> Markdown:
     return Markdown(f"[{markdown(words)}]({address})")
+
+
+def _place(name: str) -> str:
+    """A source or a prior: of a path on this machine the last part, of an address all but its query."""
+    if "://" in name and not name.startswith("file://"):
+        return name.partition("?")[0]
+    prefix = _LIST if name.startswith(_LIST) else ""
+    return prefix + _last_part(name.removeprefix(prefix))
 
 
 def _last_part(path: str) -> str:

@@ -12,8 +12,8 @@ import yaml
 from hf_toedit.cards.escape import url
 from hf_toedit.errors import RunError
 
-_FRONT_MATTER = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(?P<yaml>.*?)^---[ \t]*\r?(?:\n|\Z)", re.DOTALL | re.MULTILINE)
-_FENCE = re.compile(r"\A\ufeff?\s*---[ \t]*\r?(?:\n|\Z)")
+_FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(?P<yaml>.*?)^---[ \t]*\r?(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"\A\s*---[ \t]*\r?(?:\n|\Z)")
 _WROTE = re.compile(r"(?m)^<!-- hf-toedit:wrote (.*) -->\r?$")
 _BY_NAME = ("configs", "dataset_info")
 """Keys that hold a list of entries, each with a `config_name`."""
@@ -35,7 +35,7 @@ def merged(existing: str | None, metadata: Mapping[str, Any], section: str, name
     Raises:
         RunError: the README cannot be understood.
     """
-    text, old, body = _split(existing or "")
+    text, old, body = _split((existing or "").removeprefix("\ufeff"))
     before, wrote, after = _around(body, name)
     new, written = _united(old, metadata, wrote or {})
     marker = f" {url(name)}" if name else ""
@@ -92,11 +92,12 @@ def _united(
         if key in _BY_NAME:
             new[key] = _by_name(key, old.get(key), ours[key], wrote, written)
         elif key == "tags":
-            tags = old.get(key, [])
+            tags = old.get(key) or []
             tags = tags if isinstance(tags, list) else [tags]
-            new[key] = [*tags, *(tag for tag in ours[key] if tag not in tags)]
-            if before is not None:
-                written[key] = before
+            tags = [*tags, *(tag for tag in ours[key] if tag not in tags and f"{key}/{url(tag)}" not in wrote)]
+            if tags or key in old:
+                new[key] = tags
+            written |= {f"{key}/{tag}": _digest(tag) for tag in ours[key]}
         elif key not in old:
             if before is None:
                 new[key] = ours[key]

@@ -40,4 +40,4 @@ def segments(table: PieceTable, max_places: int, context: int) -> Iterator[Segme
         at = stop
     hidden = len(table.edits) - max_places
     if at < len(table.text) or hidden > 0:
-        yield Segment(GAP, f" … (and {hidden} more)" if hidden > 0 else " …")
+        yield Segment(GAP, f" … (and {hidden:,} more)" if hidden > 0 else " …")

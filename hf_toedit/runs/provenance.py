@@ -65,8 +65,17 @@ def _prior_card(prior: PriorConfig) -> dict[str, Any]:
 
 
 def _inherited(metadata: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: metadata[name] for name in _INHERITED if metadata.get(name)}
-    return {name: value for name, value in kept.items() if _is_words(value)}
+    kept = {name: metadata[name] for name in _INHERITED if name in metadata}
+    if "language" in kept:
+        kept["language"] = _norwegian(kept["language"])
+    return {name: value for name, value in kept.items() if value and _is_words(value)}
+
+
+def _norwegian(language: Any) -> Any:
+    """The Hub reads `no` as a word, Python as False."""
+    if isinstance(language, list):
+        return [_norwegian(one) for one in language]
+    return "no" if language is False else language
 
 
 def _is_words(value: Any) -> bool:

@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 
 from hf_toedit.cards.card import render_card
 from hf_toedit.cards.data import CardData, Example
-from hf_toedit.cards.escape import printable
+from hf_toedit.cards.escape import markdown, printable
 from hf_toedit.cards.metadata import metadata, size_category
 from hf_toedit.cards.plots import draw_plots
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
@@ -26,6 +26,7 @@ from hf_toedit.editing.piece_table import PieceTable, Replacement
 from hf_toedit.runs.plan import FileExtent, Plan, Reading, SourceFile
 from hf_toedit.runs.planning import make_plan
 from hf_toedit.stats import EditStats
+from tests.hub.cards import card_problems
 
 EXAMPLES = int(os.environ.get("HF_TOEDIT_EXAMPLES", 25))
 NASTY = (
@@ -60,7 +61,7 @@ def make_data(
 ) -> CardData:
     """Of a run that nobody made."""
     features = Features({column: Value("string")})
-    local = not files[0].startswith("hf://")
+    local = "://" not in files[0]
     plan = make_plan(
         source_config=SourceConfig(source, text_columns=(column,)),
         source_revision="0" * 40,
@@ -156,7 +157,9 @@ def test_whatever_a_dataset_holds_is_shown_and_does_nothing(
     written = render_card(data)
     front_matter, body = parts(written)
     assert front_matter == {**metadata(data), "dataset_info": list(data.infos)}
-    assert (front_matter["license"], front_matter["pretty_name"]) == (license_name, f"{name}, edited with ToEdit")
+    assert license_name in (front_matter["license"], front_matter.get("license_name"))
+    assert front_matter["pretty_name"] == f"{name}, edited with ToEdit"
+    assert card_problems(written) == ([], [])
     page = rendered(body)
     assert tags(page) == TAME
     for told in (name, column, license_name, "a" + text, ("aX" + text)[:50], f"re:{protect}"):
@@ -166,7 +169,14 @@ def test_whatever_a_dataset_holds_is_shown_and_does_nothing(
     assert render_card(data, written) == written
     python = "\n".join(re.findall(r"(?ms)^`{3,}python\n(.*?)^`{3,}$", body))
     compile(python, "card", "exec")
-    assert f"load_dataset({name!r}" in python or f'load_dataset("{repr(name)[1:-1]}"' in python
+    assert f"load_dataset({'./' + name!r}" in python or f'load_dataset("./{repr(name)[1:-1]}"' in python
+
+
+def test_an_address_in_a_name_is_no_link_on_github_either() -> None:
+    """There a bare one becomes a link that holds the escapes behind it."""
+    assert markdown("https://x.org/a_b") == "https\\://x.org/a\\_b"
+    assert markdown("www.x.org") == "www\\.x.org"
+    assert rendered(markdown("https://x.org/a_b, www.x.org")) == "<p>https://x.org/a_b, www.x.org</p>\n"
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
@@ -202,6 +212,42 @@ def test_a_local_source_and_prior_are_named_without_their_folders() -> None:
     assert parts(card)[0]["license"] == "other"
 
 
+def test_a_list_of_addresses_that_lies_here_is_named_without_its_folder() -> None:
+    for source, typed in (("urls:../secret/v1.txt", None), ("urls:/home/me/v1.txt", "urls:~/v1.txt")):
+        card = render_card(
+            make_data(
+                source=source,
+                files=("https://x.org/a.json.gz",),
+                provenance={"command": f"hf-toedit edit {typed or source} -o run"},
+            )
+        )
+        assert "secret" not in card and "/me" not in card
+        assert "pretty_name: v1.txt, edited" in card and "| source | <code>urls:v1.txt</code>, fingerprint" in card
+        assert "hf-toedit edit urls:v1.txt -o run" in card
+        assert "source_datasets" not in card
+
+
+def test_a_list_of_addresses_on_the_hub_names_its_dataset() -> None:
+    source = "urls:hf://datasets/allenai/dolma/urls/v1_7.txt"
+    data = make_data(source=source, files=("https://x.org/a.json.gz",), provenance={"command": f"hf-toedit {source}"})
+    card = render_card(data)
+    assert parts(card)[0]["source_datasets"] == ["allenai/dolma"]
+    assert parts(card)[0]["pretty_name"] == "allenai/dolma, edited with ToEdit"
+    link = f"https://huggingface.co/datasets/allenai/dolma/tree/{'0' * 40}"
+    assert f"| source | [allenai/dolma]({link}) @ <code>{'0' * 40}</code> |" in card
+    assert f"list of its files{source}" in seen(rendered(parts(card)[1])).replace("listofitsfiles", "list of its files")
+    assert f"hf-toedit {source}" in card and "fingerprint <code>0" not in card
+
+
+def test_an_address_elsewhere_is_named_without_its_query() -> None:
+    source = "https://x.org/data/stories.jsonl?sig=qqq/zzz"
+    card = render_card(make_data(source=source, files=(source,), provenance={"command": f"hf-toedit edit '{source}'"}))
+    assert "qqq" not in card and "zzz" not in card
+    assert "pretty_name: stories.jsonl, edited" in card
+    assert "<code>https\\://x.org/data/stories.jsonl</code>, fingerprint" in card
+    assert "hf-toedit edit https://x.org/data/stories.jsonl\n" in card
+
+
 def test_what_is_on_the_hub_is_linked_at_its_commit() -> None:
     data = make_data(
         source="org/stories",
@@ -235,8 +281,36 @@ def test_what_is_on_the_hub_is_linked_at_its_commit() -> None:
     assert 'load_dataset("me/edited")' in card and "hf-toedit revert me/edited -o source" in card
 
 
+@pytest.mark.parametrize(
+    ("given", "told", "words"),
+    [
+        ({}, {"license": "other"}, "names no licence"),
+        ({"license": "unknown"}, {"license": "unknown"}, "names no licence"),
+        ({"license": "other"}, {"license": "other"}, "names no licence"),
+        ({"license": ["mit", "cc-by-4.0"]}, {"license": ["mit", "cc-by-4.0"]}, "licensed as mit, cc-by-4.0."),
+        ({"license": "MIT License"}, {"license": "other", "license_name": "MIT License"}, "licensed as MIT License."),
+        ({"license": "other", "license_name": "own"}, {"license": "other", "license_name": "own"}, "as other (own)."),
+        ({"language": "English"}, {"license": "other"}, "names no licence"),
+        ({"language": ["no", "Old English", "zh-Hant"]}, {"license": "other", "language": ["no", "zh-Hant"]}, ""),
+    ],
+)
+def test_licence_and_language_are_inherited_as_far_as_the_hub_takes_them(
+    given: dict[str, Any], told: dict[str, Any], words: str
+) -> None:
+    card = render_card(make_data(provenance={"source_card": given}))
+    front_matter = parts(card)[0]
+    assert {name: front_matter[name] for name in front_matter if name.startswith(("license", "language"))} == told
+    assert words in card
+    assert card_problems(card) == ([], [])
+
+
 WORDINGS = {
-    "formula": (EditConfig(temperature=1), ("at least 0.99", "8 likeliest tokens at temperature 1.", "nearly always")),
+    "formula": (
+        EditConfig(temperature=1),
+        ("a draw can give", "at least 0.99", "8 likeliest tokens at temperature 1.", "nearly always"),
+    ),
+    "another": (EditConfig(temperature=1, exclude_original=True), ("came out different. Both", "never drawn")),
+    "often": (EditConfig(temperature=1, threshold=0.3), ("a draw can give", "at least 0.3")),
     "below": (EditConfig(select="below", threshold=1e-7), ("at most 1e-07 were", "p ≤ 1e-07")),
     "top-p": (
         EditConfig(sampler="top-p", exclude_original=True),
@@ -260,6 +334,7 @@ def test_every_way_of_selecting_is_worded_rightly(kind: str) -> None:
     card = render_card(data)
     for words in told:
         assert words in card
+    assert ("nearly always gives" in card) == (kind == "formula")
     drawn = edit.select != "none"
     for words in ("*Selected* tokens", "whose tokens were drawn", "temperature", "were selected", "The mark"):
         assert (words in card) == (drawn and words != "The mark"), words

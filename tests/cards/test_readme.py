@@ -72,6 +72,11 @@ def test_a_key_is_whose_it_was_changed_by_last() -> None:
     assert parts(_write(_write(changed), license="apache-2.0"))[0]["license"] == "gpl-3.0"
     removed = card.replace("license: mit\n", "")
     assert "license" not in parts(_write(_write(removed)))[0]
+    untagged = card.replace("- synthetic\n", "- mine\n")
+    assert parts(_write(_write(untagged), tags=["toedit", "synthetic", "new"]))[0]["tags"] == ["toedit", "mine", "new"]
+    tagless = card.replace("tags:\n- toedit\n- synthetic\n", "")
+    assert "tags" not in parts(_write(_write(tagless)))[0]
+    assert parts(_write("---\ntags:\n---\n"))[0]["tags"] == ["toedit", "synthetic"]
     assert parts(_write("---\nlicense: gpl-3.0\ntags: mine\n---\nMy words.\n"))[0].items() >= {
         "license": "gpl-3.0", "tags": ["mine", "toedit", "synthetic"]
     }.items()  # fmt: skip
@@ -148,6 +153,7 @@ def test_line_ends_and_byte_order_marks() -> None:
     card = _write("\ufeff---\r\nlicense: gpl-3.0\r\n---\r\nMy words.\r\n")
     assert card.startswith("---\nlicense: gpl-3.0\r\n") and "My words." in card
     assert _write(card) == card
+    assert "\n---\n\nMy words.\n\n# Title" in _write("\ufeffMy words.")
     assert _write("---\n---\nMy words.").count("\n---\n") == 1
 
 

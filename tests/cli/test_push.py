@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from shutil import copytree
 
 import pyarrow.parquet as pq
 import pytest
+from datasets import load_dataset
 
 from hf_toedit.config import content_hash
 from hf_toedit.runs.files import sha256
@@ -15,6 +18,22 @@ from hf_toedit.runs.pull import GUARD
 from tests.cli.command import HfToEdit
 from tests.cli.pushing import PLAN, Stopwatch, alone, check_history, check_whole, load, pushed, texts
 from tests.hub_server import HubServer
+from tests.test_hub_server import client
+
+CHECKS = """
+out["streamed"] = [row["text"] for row in rows.select_columns("text")] == list(dataset["train"]["text"])
+out["first"] = list(first["train"]["text"])
+out["source"] = list(source["train"]["text"])
+"""
+
+
+def _check_snippets(hub: HubServer, command: HfToEdit, card: str, folder: Path) -> None:
+    """Run what a card of three generations says that can be run."""
+    ran = client(hub, "\n".join([*re.findall(r"(?ms)^```python\n(.*?)^```$", card), CHECKS]), HF_TOKEN=hub.token)
+    reverting = re.findall(r"(?m)^hf-toedit (revert .*)$", card)
+    assert command(*shlex.split(reverting[0]), cwd=folder).code == 0
+    source = load_dataset(str(folder / "source"), split="train", cache_dir=str(folder / "cache"))
+    assert ran["streamed"] and ran["first"] != ran["source"] == list(source["text"])
 
 
 def test_there_and_back(hub: HubServer, command: HfToEdit, run: Path, tmp_path: Path) -> None:
@@ -42,7 +61,7 @@ def test_there_and_back(hub: HubServer, command: HfToEdit, run: Path, tmp_path: 
     check_whole(repo.head("main"), run)
     check_history(repo)
     card = bytes(repo.head("main").files["README.md"]).decode()
-    assert 'load_dataset("org/stories")' in card
+    _check_snippets(hub, command, card, tmp_path)
 
     asked = len(hub.answers)
     again = command("push", run, "org/stories", "--json").json

@@ -59,6 +59,9 @@ def test_dolma_is_read_by_its_list_one_shard_a_file(command: HfToEdit, tmp_path:
     assert [shard["pieces"] for shard in planned["shards"]] == [[[number, 0, None]] for number in range(len(files))]
     assert planned["provenance"]["source_card"]["license"] == "odc-by"
     assert planned["provenance"]["command"].startswith("uv run dolma_toedit.py --prior")
+    card = (tmp_path / "run/README.md").read_text()
+    assert "source_datasets:\n- allenai/dolma\n" in card and "pretty_name: Dolma, edited with ToEdit" in card
+    assert f"/datasets/allenai/dolma/tree/{planned['source_revision']}) @" in card
     shards = sorted((tmp_path / "run/data/gen1").glob("*.parquet"))
     assert [path.name for path in shards] == [f"train-0000{number}-of-00004.parquet" for number in range(4)]
 
