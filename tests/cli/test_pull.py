@@ -5,10 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +18,7 @@ from hf_toedit.config import content_hash
 from hf_toedit.runs.plan import Plan
 from tests.cli.command import HfToEdit
 from tests.cli.fixtures import load, same
-from tests.cli.pushing import FAST, alone
-from tests.hub.wire import Request
+from tests.cli.pushing import FAST, alone, interrupted
 from tests.hub_server import HubServer
 
 SHARD = "train-00000-of-00002.parquet"
@@ -104,23 +99,8 @@ def test_a_hub_that_is_busy_is_asked_again(
 
 
 def test_ctrl_c_does_not_wait_for_the_hub(hub: HubServer, pushed: dict[str, bytes], tmp_path: Path) -> None:
-    reached, over = threading.Event(), threading.Event()
-
-    def hang(request: Request) -> None:
-        if request.path.endswith(".parquet"):
-            reached.set()
-            over.wait(60)
-
-    hub.on_request = hang
-    words = [sys.executable, "-m", "hf_toedit", "pull", "org/edited", "-o", str(tmp_path / "run")]
-    with subprocess.Popen(words, env=hub.env, stderr=subprocess.PIPE, text=True) as process:
-        assert reached.wait(60)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)  # the Hub would answer after 60 s
-    over.set()
-    hub.drain()
-    hub.on_request = None
-    assert (process.returncode, said) == (130, "Error: stopped.\n")
+    done = interrupted(hub, ".parquet", "pull", "org/edited", "-o", tmp_path / "run")
+    assert (done.code, done.stdout, done.stderr) == (130, "", "Error: stopped.\n")
 
 
 def test_part_of_a_repository(command: HfToEdit, hub: HubServer, pushed: dict[str, bytes], tmp_path: Path) -> None:
