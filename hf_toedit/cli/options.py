@@ -214,10 +214,12 @@ def quiet_hub() -> None:
     They name the addresses that files are sent to, which are secrets for as long as they last.
     """
     import os
+    import warnings
 
     from huggingface_hub.utils import disable_progress_bars, logging
 
     disable_progress_bars()
+    warnings.filterwarnings("ignore", category=UserWarning, module="huggingface_hub")
     if not (os.environ.get("HF_DEBUG") or os.environ.get("HF_HUB_VERBOSITY")):
         logging.set_verbosity_error()
 

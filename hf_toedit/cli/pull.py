@@ -6,7 +6,7 @@ import json
 
 import click
 
-from hf_toedit.cli.options import json_option, quiet_libraries, quiet_option, together
+from hf_toedit.cli.options import json_option, quiet_hub, quiet_libraries, quiet_option, together
 
 hub_options = together(
     click.option("--revision", metavar="REV", help="Branch, tag or commit of the Hub dataset."),
@@ -27,6 +27,7 @@ def pull(repo: str, output: str, revision: str | None, prefix: str, as_json: boo
     was broken off goes on when the same command is given again.
     """
     quiet_libraries(show_progress=False, quiet=quiet or as_json)
+    quiet_hub()
     from hf_toedit.cli.output import counted, counted_progress
     from hf_toedit.runs.pull import HubRun
     from hf_toedit.runs.status import run_status

@@ -14,6 +14,7 @@ import click
 from hf_toedit.cli.options import (
     json_option,
     messages_column_option,
+    quiet_hub,
     quiet_libraries,
     quiet_option,
     roles_option,
@@ -47,6 +48,7 @@ def revert(run: str, output: str, generation: int | None, as_json: bool, quiet: 
     dataset whose rows carry an edit log. OUT holds Parquet files that `datasets.load_dataset(OUT)` loads.
     """
     quiet_libraries(show_progress=False)
+    quiet_hub()
     from hf_toedit.runs.rows import ROW_GROUP, check_log_column, grouped, reverted_table, source_features
     from hf_toedit.runs.store import PLAN, RunFolder
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hf_toedit.cli.options import json_option, quiet_libraries, quiet_option
+from hf_toedit.cli.options import json_option, quiet_hub, quiet_libraries, quiet_option
 from hf_toedit.cli.pull import hub_options
 from hf_toedit.errors import RunError, UsageError
 
@@ -35,6 +35,7 @@ def verify(run: str, no_source: bool, revision: str | None, prefix: str, as_json
     the rows. RUN is a run folder, or a Hub dataset (org/name) that a run was pushed to: it is read a shard at a time.
     """
     quiet_libraries(show_progress=False, quiet=quiet or as_json)
+    quiet_hub()
     from hf_toedit.cli.output import counted, counted_progress, printable
     from hf_toedit.runs.source import located
     from hf_toedit.runs.verify import mark_verified, verify_run

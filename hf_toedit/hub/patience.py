@@ -59,6 +59,12 @@ def patiently(call: Callable[[], _T], what: str) -> _T:
     raise AssertionError("the last try returns or raises")
 
 
+def refusal(error: Exception, what: str) -> str | None:
+    """What to say of an error by which the Hub refuses whoever asks; None for any other."""
+    failure = _Failure.of(error)
+    return failure.told(what) if failure and failure.status in (401, 403) else None
+
+
 @dataclass(frozen=True)
 class _Failure:
     """Why a call of the Hub failed, free of headers and addresses, which may hold secrets.
@@ -100,13 +106,13 @@ class _Failure:
         """The message for the user."""
         answer = ": ".join(str(part) for part in (self.status, self.reason) if part)
         if self.status == 401:
-            advice = "Log in with `hf auth login`, or set HF_TOKEN to a token that may write."
+            advice = "Log in with `hf auth login`, or set HF_TOKEN to a token that is valid."
         elif self.status == 403:
-            advice = "The token may not do that: log in with one that has write access, `hf auth login`."
+            advice = "The token may not do that: log in with one that may, `hf auth login`."
         elif self.status == 404:
             advice = "Check the name; a private repository needs a token that may see it, `hf auth login`."
         elif self.is_passing:
-            advice = f"Tried {_TRIES} times. What was sent is kept; the same command goes on where it was."
+            advice = f"Tried {_TRIES} times. What is done is kept; the same command goes on where it was."
         else:
             advice = "The same command goes on where it was, once that is mended."
         return f"cannot {what} on the Hub ({answer}). {advice}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from huggingface_hub.hf_api import RepoFile
 from yaml import YAMLError
 
 from hf_toedit.errors import SourceError, ToEditError
-from hf_toedit.hub.patience import HTTP_ERROR
+from hf_toedit.hub.patience import HTTP_ERROR, patiently, refusal
+from hf_toedit.hub.threads import in_threads
 
 NO_ANSWER: tuple[type[Exception], ...] = (
     HTTP_ERROR,
@@ -63,6 +64,8 @@ def pinned_sha(repo_type: str, repo_id: str, revision: str | None, error_type: t
             f"a private one needs `hf auth login`."
         ) from error
     except NO_ANSWER as error:
+        if refused := refusal(error, f"look at {named}"):
+            raise error_type(refused) from None
         reason: Exception = error
     cached = _cached_sha(repo_type, repo_id, revision)
     if cached is None:
@@ -108,28 +111,19 @@ def download(
         sha: the commit.
         paths: of the files.
         folder: where they come to lie, by the same paths.
-        progress: called after each.
+        progress: called after each, from any thread.
 
     Raises:
-        SourceError: one cannot be fetched.
+        HubError: one cannot be fetched.
     """
 
     def fetch(path: str) -> None:
-        hf_hub_download(repo_id, path, repo_type="dataset", revision=sha, local_dir=folder)
+        get = partial(hf_hub_download, repo_id, path, repo_type="dataset", revision=sha, local_dir=folder)
+        patiently(get, f"read {path} of dataset {repo_id!r}")
+        if progress:
+            progress()
 
-    pool = ThreadPoolExecutor(_DOWNLOADS)
-    try:
-        for done in [pool.submit(fetch, path) for path in paths]:
-            done.result()
-            if progress:
-                progress()
-    except NO_ANSWER as error:
-        raise SourceError(
-            f"cannot fetch the files of dataset {repo_id!r} ({type(error).__name__}). Check the connection; what has "
-            f"come is kept, and the same command goes on."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    in_threads(fetch, paths, min(_DOWNLOADS, len(paths)))
 
 
 def dataset_text(repo_id: str, path: str, sha: str) -> str:

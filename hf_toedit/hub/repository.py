@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import queue
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -18,6 +16,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from hf_toedit.errors import HubError, RunError, UsageError
 from hf_toedit.hub.patience import patiently
+from hf_toedit.hub.threads import in_threads
 
 _LARGE = (".parquet", ".png")
 """How files end that the Hub keeps in large file storage."""
@@ -219,11 +218,11 @@ class Repository:
             if not operations:
                 return head
             uploads = [operation for operation in operations if isinstance(operation, Upload)]
-            deleted = [operation for operation in operations if isinstance(operation, str)]
+            deleted = {operation for operation in operations if isinstance(operation, str)}
             self._upload([upload for upload in uploads if upload.path.endswith(_LARGE)], sent)
             made = self._api.create_commit(
                 self.id,
-                [*(upload.operation for upload in uploads), *(CommitOperationDelete(path) for path in deleted)],
+                [*(upload.operation for upload in uploads), *(CommitOperationDelete(path) for path in sorted(deleted))],
                 commit_message=message,
                 repo_type="dataset",
                 revision=self.revision,
@@ -315,45 +314,19 @@ class Repository:
         return self._head
 
     def _upload(self, uploads: Sequence[Upload], sent: Callable[[Upload], None] | None) -> None:
-        """Send contents ahead of their commit; those that large file storage has already are passed over by it.
+        """Send contents ahead of their commit; those that large file storage has already are passed over by it."""
 
-        Each thread sends one file at a time, and is left behind where this one is interrupted: the threads that
-        `huggingface_hub` makes for several files would be waited for.
-        """
-        waiting = iter(uploads)
-        stop = threading.Event()
-        ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-        lock = threading.Lock()
+        def send(upload: Upload) -> None:
+            self._api.preupload_lfs_files(
+                self.id, [upload.operation], repo_type="dataset", revision=self.revision, free_memory=False
+            )
+            if sent:
+                sent(upload)
 
-        def send() -> None:
-            try:
-                while True:
-                    with lock:
-                        upload = next(waiting, None)
-                    if upload is None or stop.is_set():
-                        break
-                    self._api.preupload_lfs_files(
-                        self.id, [upload.operation], repo_type="dataset", revision=self.revision, free_memory=False
-                    )
-                    if sent:
-                        sent(upload)
-                ended.put(None)
-            except BaseException as error:
-                ended.put(error)
-
-        try:
-            threads = [threading.Thread(target=send, daemon=True) for _ in range(min(_UPLOADS, len(uploads)))]
-            for thread in threads:
-                thread.start()
-            for _ in threads:
-                error = ended.get()
-                if error is not None:
-                    raise error
-        finally:
-            stop.set()
+        in_threads(send, uploads, min(_UPLOADS, len(uploads)))
 
 
-def _changed(files: dict[str, RemoteFile], uploads: Sequence[Upload], deleted: Sequence[str]) -> dict[str, RemoteFile]:
+def _changed(files: dict[str, RemoteFile], uploads: Sequence[Upload], deleted: set[str]) -> dict[str, RemoteFile]:
     """What a commit leaves."""
     sent = {upload.path: RemoteFile(upload.size, upload.operation.upload_info.sha256.hex()) for upload in uploads}
     return {path: file for path, file in {**files, **sent}.items() if path not in deleted}

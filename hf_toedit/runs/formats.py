@@ -17,14 +17,8 @@ from datasets.exceptions import DataFilesNotFoundError
 
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import SourceError, UsageError
-from hf_toedit.runs.reading import one_line
+from hf_toedit.runs.reading import FORMATS, one_line
 from hf_toedit.runs.web import is_web
-
-_FORMATS = {
-    "arrow", "conll", "csv", "eval", "fasta", "fastq", "genbank", "hdf5", "json", "parquet", "text", "tsfile",
-    "vortex", "webdataset", "xml",
-}  # fmt: skip
-"""Modules of `datasets` of which each file can be read by itself."""
 
 _ENDINGS = ".parquet, .jsonl, .ndjson, .json, .csv, .tsv, .txt, .arrow, .tar"
 _COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz", ".lz4")
@@ -110,7 +104,7 @@ def settings(builder: DatasetBuilder) -> tuple[str, dict[str, Any]]:
     Raises:
         SourceError: its files cannot be read one by one.
     """
-    if builder.name not in _FORMATS:
+    if builder.name not in FORMATS:
         raise SourceError(
             f"rows of the format {builder.name!r} span several files, and cannot be read one file at a time. "
             f"Save them as Parquet first."

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig, content_hash
@@ -94,8 +95,15 @@ class Shard:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Shard:
-        """Read what `Plan.to_json` wrote."""
-        return cls(**{**values, "pieces": tuple(Piece(*piece) for piece in values["pieces"])})
+        """Read what `Plan.to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: it did not; among others, its name would lead out of the run folder.
+        """
+        shard = cls(**{**values, "pieces": tuple(Piece(*piece) for piece in values["pieces"])})
+        if PurePath(shard.name).name != shard.name:
+            raise ValueError(f"{shard.split!r} is no name of a split")
+        return shard
 
 
 @dataclass(frozen=True)
@@ -227,7 +235,7 @@ class Plan:
         """Read what `to_json` wrote.
 
         Raises:
-            KeyError, TypeError: it did not.
+            KeyError, TypeError, ValueError: it did not.
         """
         return cls(
             source=SourceConfig(**values["source"]),

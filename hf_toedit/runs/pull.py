@@ -50,7 +50,7 @@ class HubRun:
         self.sha = pinned_sha("dataset", repo_id, revision, SourceError)
         self.repo_files = file_sizes(repo_id, self.sha)
         self._prefix = PurePosixPath(prefix.strip("/"))
-        paths = [PurePosixPath(path) for path in self.repo_files]
+        paths = [path for path in map(PurePosixPath, self.repo_files) if ".." not in path.parts]
         below = [str(path.relative_to(self._prefix)) for path in paths if path.is_relative_to(self._prefix)]
         self.files = sorted(path for path in below if path.startswith(_PARTS))
         if PLAN.as_posix() not in self.files:
@@ -69,7 +69,7 @@ class HubRun:
 
         Raises:
             RunError: the folder cannot be written.
-            SourceError: a file cannot be fetched.
+            HubError: a file cannot be fetched.
         """
         staging = folder.root / _STAGING
         try:
@@ -77,7 +77,8 @@ class HubRun:
             for name in names:
                 (folder.root / name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(staging / self._prefix / name, folder.root / name)
-            shutil.rmtree(staging)
+            if staging.exists():
+                shutil.rmtree(staging)
         except OSError as error:
             raise RunError(f"cannot write {folder.root}: {error.strerror or error}. Name another folder.") from error
 
@@ -96,11 +97,11 @@ class HubRun:
 
         Raises:
             RunError: it cannot be read.
-            SourceError: it cannot be fetched.
+            HubError: it cannot be fetched.
         """
         with TemporaryDirectory(prefix="hf-toedit-") as scratch:
             self.fetch([PLAN.as_posix()], RunFolder(scratch))
-            return RunFolder(scratch).plan()
+            return self._read(RunFolder(scratch))
 
     @contextmanager
     def records(self) -> Iterator[tuple[Plan, RunFolder]]:
@@ -108,12 +109,12 @@ class HubRun:
 
         Raises:
             RunError: the plan cannot be read.
-            SourceError: a file cannot be fetched.
+            HubError: a file cannot be fetched.
         """
         with TemporaryDirectory(prefix="hf-toedit-") as scratch:
             folder = RunFolder(scratch)
             self.fetch([name for name in self.files if name.startswith("toedit/")], folder)
-            yield folder.plan(), folder
+            yield self._read(folder), folder
 
     def pull(self, folder: RunFolder, progress: Progress | None = None) -> Plan:
         """Bring the whole run into a run folder, the plan last; broken off, it goes on where it was.
@@ -124,13 +125,13 @@ class HubRun:
 
         Raises:
             RunError: the folder holds something else or cannot be written, or a file is not what was pushed.
-            SourceError: a file cannot be fetched.
+            HubError: a file cannot be fetched.
         """
         if not (folder.root / _STAGING).exists():
             folder.check_empty()
         names = sorted(self.files, key=lambda name: name == PLAN.as_posix())
         self.fetch([name for name in names if not (folder.root / name).exists()], folder, progress)
-        plan = folder.plan()
+        plan = self._read(folder)
         for generation in plan.generations:
             for shard in plan.shards:
                 if folder.stats(plan, generation, shard) is not None and not folder.is_sound(generation, shard):
@@ -152,7 +153,7 @@ class HubRun:
             progress: called after each shard.
 
         Raises:
-            SourceError: a file cannot be fetched.
+            HubError: a file cannot be fetched.
         """
 
         @contextmanager
@@ -168,6 +169,15 @@ class HubRun:
         found = verify_run(plan, folder, with_source=with_source, progress=progress, at_hand=at_hand)
         found.problems = [*self._layout_problems(plan, folder), *found.problems]
         return found
+
+    def _read(self, folder: RunFolder) -> Plan:
+        """The plan, once it was brought into a folder, which may be a passing one and is not what errors name."""
+        try:
+            return folder.plan()
+        except RunError as error:
+            raise RunError(
+                f"the run in dataset {self.repo_id!r} cannot be read at commit {self.sha}: {error.__cause__ or error}"
+            ) from error
 
     def _layout_problems(self, plan: Plan, folder: RunFolder) -> Iterator[str]:
         """What `load_dataset` would stumble over, or read though it is not of the run."""

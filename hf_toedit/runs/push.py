@@ -165,6 +165,7 @@ class Push:
         """Make the repository where there is none, and put the plan there.
 
         Raises:
+            RunError: somebody else began to push another run there.
             HubError: the Hub does not answer, or refuses.
         """
         self.repository.create(private=not self._public)
@@ -174,14 +175,14 @@ class Push:
                 f"Run `{self._plan.content_hash}` of [hf-toedit](https://pypi.org/project/hf-toedit/). The card comes "
                 f"with the last commit; then this is marked as ready.",
             )
-        self._send("Add the plan of a run of hf-toedit", [self._plan_upload])
+        self._send("Add the plan of a run of hf-toedit", [self._plan_upload], may_replace=self._overwrite)
 
     def send(self, shards: Sequence[Shard]) -> None:
         """Send the finished shards among some, as far as they are not there.
 
         Raises:
             HubError: the Hub does not answer, or refuses.
-            RunError: a file is damaged.
+            RunError: a file is damaged, or somebody else pushed another run there.
         """
         uploads = self._uploads(shards)
         while batch := list(islice(uploads, _COMMIT_FILES)):
@@ -192,10 +193,11 @@ class Push:
 
         Raises:
             HubError: the Hub does not answer, or refuses.
-            RunError: the run is not finished.
+            RunError: the run is not finished, or somebody else pushed another one there.
         """
 
         def change(head: Head) -> list[Operation]:
+            self._check_plan(head)
             absent = next((upload for upload in self._uploads(self._plan.shards) if not upload.is_in(head)), None)
             if absent is not None:
                 raise HubError(
@@ -238,11 +240,13 @@ class Push:
             **self._counts,
         )
 
-    def _send(self, message: str, uploads: Sequence[Upload]) -> None:
-        """Commit what is missing of some files."""
+    def _send(self, message: str, uploads: Sequence[Upload], may_replace: bool = False) -> None:
+        """Commit what is missing of some files; unless they may replace another run, only where there is none."""
         through: set[str] = set()
 
         def change(head: Head) -> list[Operation]:
+            if not may_replace:
+                self._check_plan(head)
             missing = [upload for upload in uploads if not upload.is_in(head)]
             self._count(uploads, missing)
             return [*self._guard(head, missing), *missing] if missing else []
@@ -255,6 +259,11 @@ class Push:
         self.repository.commit(message, change, tell)
         for upload in uploads:
             tell(upload)
+
+    def _check_plan(self, head: Head) -> None:
+        """Refuse to mix this run with one that somebody else began to push since it was looked at last."""
+        if not self._plan_upload.is_in(head):
+            self._target.check_plan(head)
 
     def _count(self, uploads: Sequence[Upload], missing: Sequence[Upload]) -> None:
         """Note which files were there when they were first looked for, and which were not."""
@@ -270,7 +279,7 @@ class Push:
         is_needed = not GUARD_UPLOAD.is_in(head) and self._target.would_load(head, [file.path for file in uploads])
         return [GUARD_UPLOAD] if is_needed else []
 
-    @property
+    @cached_property
     def _plan_upload(self) -> Upload:
         """The plan, without the folder of this machine that paths are relative to."""
         plan = replace(self._plan, reading=replace(self._plan.reading, root=None))

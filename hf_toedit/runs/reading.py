@@ -22,6 +22,12 @@ from hf_toedit.runs.json_lines import JSON_LINES, json_tables
 from hf_toedit.runs.plan import Reading, SourceFile
 from hf_toedit.runs.web import WebFile, is_web, web_file
 
+FORMATS = {
+    "arrow", "conll", "csv", "eval", "fasta", "fastq", "genbank", "hdf5", "json", "parquet", "text", "tsfile",
+    "vortex", "webdataset", "xml",
+}  # fmt: skip
+"""Modules of `datasets` of which each file can be read by itself."""
+
 _TABLE_BYTES = 32 * 2**20
 _TABLE_ROWS = 1000
 # Rows that `datasets` gathers for a table whatever they weigh; a divisor of the rows of its CSV chunks, whose columns
@@ -36,12 +42,21 @@ class RowReader:
 
     Args:
         reading: how.
+
+    Raises:
+        SourceError: the features are none that `datasets` knows.
     """
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        self.features = Features.from_dict(reading.features)
-        """Of the rows."""
+        try:
+            self.features = Features.from_dict(reading.features)
+            """Of the rows."""
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise SourceError(
+                f"this version of `datasets` does not know the columns of the plan: {one_line(error)} Use the version "
+                f"that they were planned with."
+            ) from error
         self._schema = self.features.arrow_schema
 
     def tables(
@@ -186,7 +201,14 @@ class RowReader:
 
     @cached_property
     def _builder(self) -> DatasetBuilder:
-        """Reads one file after the other; made once, which takes longer than to read a small file."""
+        """Reads one file after the other; made once, which takes longer than to read a small file.
+
+        Raises:
+            SourceError: the format is none that planning chooses: a plan may come from anyone, and `datasets` takes
+                other names for what is to be fetched from the Hub, or to be unpickled.
+        """
+        if self._reading.format not in FORMATS:
+            raise SourceError(f"the format {self._reading.format!r} cannot be read. Plan a new run.")
         with TemporaryDirectory() as scratch:
             placeholder = Path(scratch, "rows")
             placeholder.touch()

@@ -114,7 +114,7 @@ class RunFolder:
             plan = Plan.from_json(values)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise RunError(f"{self.root} is not a run folder: it has no {PLAN}.") from error
-        except (KeyError, TypeError, ValueError, AttributeError, OSError, UsageError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OSError, UsageError) as error:
             raise RunError(f"cannot read {self.root / PLAN}: {error}. Make the run anew in another folder.") from error
         if plan.content_hash != values["hash"]:
             raise RunError(
@@ -126,7 +126,9 @@ class RunFolder:
     def stats(self, plan: Plan, generation: int, shard: Shard) -> EditStats | None:
         """Statistics of a shard; None unless data, statistics and plan hash agree, that is, unless it is done."""
         record = self.record(generation, shard)
-        return EditStats.from_json(record["stats"]) if record and record["plan"] == plan.content_hash else None
+        if not record or record["plan"] != plan.content_hash:
+            return None
+        return _read_stats(record, self.stats_path(generation, shard))
 
     def is_sound(self, generation: int, shard: Shard) -> bool:
         """Whether the data of a shard are, to the last byte, those that were written."""
@@ -139,6 +141,7 @@ class RunFolder:
             record = json.loads(self.stats_path(generation, shard).read_text(encoding="utf-8"))
             size = self.data_path(generation, shard).stat().st_size
             whole = record.pop("hash") == content_hash(record) and record["num_bytes"] == size
+            whole = whole and {"plan", "sha256", "stats"} <= record.keys()
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return record if whole else None
@@ -152,7 +155,7 @@ class RunFolder:
             fits = last is not None and all(record[name] == last[name] for name in ("plan", "sha256"))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        return EditStats.from_json(record["stats"]) if whole and fits else None
+        return _read_stats(record, self.result_stats_path(shard)) if whole and fits else None
 
     def is_done(self, plan: Plan, shard: Shard) -> bool:
         """Whether a shard is done in every generation, and in the reading of the result where there is one."""
@@ -297,6 +300,16 @@ class Writer:
     def __exit__(self, *_: Any) -> None:
         """Write the footer."""
         self._writer.close()
+
+
+def _read_stats(record: dict[str, Any], path: Path) -> EditStats:
+    try:
+        return EditStats.from_json(record["stats"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{path} holds statistics of another version than this one ({__version__}): {error}. Use the version that "
+            f"made them."
+        ) from error
 
 
 def plan_text(plan: Plan) -> str:

@@ -28,6 +28,11 @@ configs:
 _KEPT = re.compile(r"\.git\w*|(readme|licen[cs]e|notice|citation|copying)\b.*", re.IGNORECASE)
 """Names of files that belong to whoever keeps the repository."""
 
+_NO_NAME = re.compile(r"[<>:\\|?*\x00-\x1f]")
+"""Characters that `datasets` refuses in the name of a configuration, which begins with the folder."""
+
+_OWN_FOLDERS = {"assets", "data", "toedit"}
+
 _NAMED = 5
 
 
@@ -53,6 +58,10 @@ class Target:
         parts = PurePosixPath(prefix).parts
         if prefix and (".." in parts or prefix.startswith("/") or not parts):
             raise UsageError(f"prefix {prefix!r} is no folder in a repository. Name one such as v2.")
+        if found := _NO_NAME.search(prefix):
+            raise UsageError(f"prefix {prefix!r} cannot hold {found[0]!r}: `datasets` would not load it by that name.")
+        if parts and parts[0] in _OWN_FOLDERS:
+            raise UsageError(f"prefix {prefix!r} is where a run at the root of a repository lies. Name one such as v2.")
         self.prefix = "".join(f"{part}/" for part in parts)
         self._repository = repository
         self._plan = plan
@@ -83,8 +92,12 @@ class Target:
             RunError: another tool made it, or it is of another run, or of more generations.
             HubError: the Hub does not answer, or refuses.
         """
-        there = self._plan_there(head)
-        if there is None:
+        if GUARD in head.files and not GUARD_UPLOAD.is_in(head):
+            raise RunError(
+                f"{self} holds a {GUARD} of its own, which says what `datasets` loads there. Move its configs to "
+                f"{CARD} and delete it, or say --replace: it deletes it."
+            )
+        if not self.check_plan(head):
             strange = self.strange(head)
             if strange:
                 raise RunError(
@@ -92,6 +105,25 @@ class Target:
                     f"Name another repository or --prefix, or say --replace: it deletes them."
                 )
             return
+        strange = [path for path in self.strange(head) if path.startswith(f"{self.prefix}data/")]
+        if strange:
+            raise RunError(
+                f"{self} holds data that are not of this run: {_listed(strange)}. Say --replace: it deletes them."
+            )
+
+    def check_plan(self, head: Head) -> bool:
+        """Refuse to push over another run, or over more generations of this one.
+
+        Returns:
+            Whether a run is there, which is this one.
+
+        Raises:
+            RunError: it is another one.
+            HubError: the Hub does not answer, or refuses.
+        """
+        there = self._plan_there(head)
+        if there is None:
+            return False
         differences = there.differences(self._plan) if there.content_hash != self._plan.content_hash else []
         if there.run.generations > self._plan.run.generations and not differences:
             differences = [f"run.generations: {there.run.generations}, not {self._plan.run.generations}"]
@@ -100,11 +132,7 @@ class Target:
                 f"{self} holds another run (there first, then this one): {'; '.join(differences)}. "
                 f"Name another repository or --prefix, or say --replace: it deletes that run."
             )
-        strange = [path for path in self.strange(head) if path.startswith(f"{self.prefix}data/")]
-        if strange:
-            raise RunError(
-                f"{self} holds data that are not of this run: {_listed(strange)}. Say --replace: it deletes them."
-            )
+        return True
 
     def strange(self, head: Head) -> list[str]:
         """Paths of files here that are neither of the run, nor of another run in a folder, nor their keeper's own."""
@@ -141,7 +169,7 @@ class Target:
         file = self._repository.file(head, self.plan_path)
         try:
             return Plan.from_json(json.loads(file.read_bytes())) if file else None
-        except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, UsageError) as error:
             raise RunError(f"the plan in {self} cannot be read: {error}. Say --replace to delete that run.") from error
 
 

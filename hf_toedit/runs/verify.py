@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from hf_toedit import __version__
 from hf_toedit.config import content_hash
-from hf_toedit.errors import ToEditError
+from hf_toedit.runs.engines.base import reason
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.rows import piece_tables, reverted_table
 from hf_toedit.runs.shard import source_rows
@@ -65,15 +65,15 @@ def verify_run(
         at_hand: sees to it that the data of a shard are in the folder, for as long as the context lasts.
 
     Raises:
-        SourceError: it cannot.
+        HubError: it cannot.
     """
     found = Verification()
     for shard in plan.shards:
         with at_hand(shard):
             try:
                 problems = _ShardCheck(plan, folder, shard, with_source).problems(found)
-            except ToEditError as error:
-                problems = [str(error)]
+            except Exception as error:  # rows may come from anyone, and hold anything
+                problems = [reason(error)]
         found.problems += [f"{shard.name}: {problem}" for problem in problems]
         if progress:
             progress()

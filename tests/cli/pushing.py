@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -106,6 +107,28 @@ def alone(server: HubServer, *args: object, **env: str) -> Finished:
         [sys.executable, "-m", "hf_toedit", *map(str, args)], env=full, capture_output=True, text=True, timeout=120
     )
     return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def interrupted(server: HubServer, path: str, *args: object) -> Finished:
+    """The command, stopped by Ctrl-C while the Hub keeps it waiting for a file whose path holds some words."""
+    reached, over = threading.Event(), threading.Event()
+
+    def hang(request: Request) -> None:
+        if path in request.path:
+            reached.set()
+            over.wait(60)
+
+    server.on_request = hang
+    words = [sys.executable, "-m", "hf_toedit", *map(str, args)]
+    env = {**server.env, **FAST, "HF_TOKEN": server.token, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert reached.wait(60)
+        process.send_signal(signal.SIGINT)
+        told, said = process.communicate(timeout=30)  # the Hub would answer after 60 s
+    over.set()
+    server.drain()
+    server.on_request = None
+    return Finished(process.returncode, told, said)
 
 
 def load(server: HubServer, *wanted: tuple[str, str | None, str | None]) -> list[Any]:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
+from hf_toedit.config import content_hash
+from hf_toedit.runs.plan import Plan
 from tests.cli.command import HfToEdit
 from tests.cli.fixtures import load, same
+from tests.cli.pushing import alone, interrupted
 from tests.hub_server import HubServer
 
 SHARD = "train-00000-of-00002.parquet"
@@ -66,6 +75,20 @@ def test_a_pull_that_was_broken_off_goes_on(
     assert _files(run) == pushed
     fetched = [path for method, path in hub.requests[before:] if method == "GET" and path.endswith(".parquet")]
     assert len(fetched) < 4
+
+
+def test_a_hub_that_is_busy_is_asked_again(
+    command: HfToEdit, hub: HubServer, pushed: dict[str, bytes], tmp_path: Path
+) -> None:
+    hub.faults.add("HEAD", "/org/edited/resolve/", 503, times=2, after=3)
+    hub.faults.add("HEAD", "/org/edited/resolve/", "drop", after=3)
+    assert command("pull", "org/edited", "-o", tmp_path / "run").code == 0
+    assert _files(tmp_path / "run") == pushed
+
+
+def test_ctrl_c_does_not_wait_for_the_hub(hub: HubServer, pushed: dict[str, bytes], tmp_path: Path) -> None:
+    done = interrupted(hub, ".parquet", "pull", "org/edited", "-o", tmp_path / "run")
+    assert (done.code, done.stdout, done.stderr) == (130, "", "Error: stopped.\n")
 
 
 def test_part_of_a_repository(command: HfToEdit, hub: HubServer, pushed: dict[str, bytes], tmp_path: Path) -> None:
@@ -127,6 +150,13 @@ class TestVerify:
         assert done.stdout.startswith(problem), done
         assert done.stderr.startswith("Error: 1 problem in org/changed."), done
 
+    def test_nothing_of_a_shard(self, command: HfToEdit, hub: HubServer, pushed: dict[str, bytes]) -> None:
+        hub.create_repo("dataset", "org/gone", pushed)
+        hub.commit("dataset", "org/gone", {f"data/gen{generation}/{SHARD}": None for generation in (1, 2)})
+        done = command("verify", "org/gone")
+        assert done.stdout.count("train-00000-of-00002: generation ") == 2, done
+        assert done.stderr.startswith("Error: 2 problems in org/gone."), done
+
     def test_a_flipped_byte(self, command: HfToEdit, hub: HubServer, pushed: dict[str, bytes]) -> None:
         name = f"data/gen1/{SHARD}"
         middle = len(pushed[name]) // 2
@@ -151,7 +181,100 @@ class TestVerify:
             assert "agree with one another" in command("verify", name, "--no-source").stdout
 
 
+def _by(
+    pushed: dict[str, bytes],
+    plan: Callable[[dict[str, Any]], object] = lambda plan: None,
+    rows: Callable[[pa.Table], pa.Table] = lambda table: table,
+    stats: Callable[[dict[str, Any]], object] = lambda stats: None,
+) -> dict[str, bytes]:
+    """The files of a run as somebody else may have made them, hashes and all."""
+    files = dict(pushed)
+    values = json.loads(files["toedit/plan.json"])
+    whole = Plan.from_json(values)
+    plan(values)
+    facts = {name: values[name] for name in whole.facts()}
+    for group, name in (("prior", "device"), ("reading", "root"), ("run", "generations"), ("run", "score_result")):
+        facts[group] = {key: value for key, value in facts[group].items() if key != name}
+    values["hash"] = content_hash(facts)
+    files["toedit/plan.json"] = json.dumps(values).encode()
+    for name in [name for name in files if name.startswith("toedit/stats/")]:
+        data = name.replace("toedit/stats", "data").replace(".json", ".parquet")
+        written = io.BytesIO()
+        pq.write_table(rows(pq.read_table(io.BytesIO(files[data]))), written)
+        files[data] = written.getvalue()
+        record = json.loads(files[name])
+        del record["hash"]
+        stats(record["stats"])
+        digest = hashlib.sha256(files[data]).hexdigest()
+        record |= {"plan": values["hash"], "num_bytes": len(files[data]), "sha256": digest}
+        files[name] = json.dumps({"hash": content_hash(record), **record}).encode()
+    return files
+
+
+def _without_logs(rows: pa.Table) -> pa.Table:
+    column = rows.schema.get_field_index("toedit")
+    return rows.set_column(column, rows.schema.field(column), pa.nulls(len(rows), rows.schema.field(column).type))
+
+
+class TestFromAnyone:
+    """Whoever may write to a repository decides what a plan, its statistics and its rows hold."""
+
+    def test_a_plan_that_leads_out_of_its_folder(
+        self, command: HfToEdit, hub: HubServer, pushed: dict[str, bytes], tmp_path: Path
+    ) -> None:
+        victim = tmp_path / "mine-00000-of-00002.parquet"
+        victim.write_bytes(b"mine")
+        away = f"{'../' * 20}{victim.relative_to('/').parent}/mine"
+        hub.create_repo("dataset", "org/away", _by(pushed, plan=lambda plan: plan["shards"][0].update(split=away)))
+        for args in (["verify", "org/away", "--no-source"], ["pull", "org/away", "-o", tmp_path / "run"]):
+            error = command.fails(*args)
+            assert error.startswith("the run in dataset 'org/away' cannot be read at commit "), error
+            assert "is no name of a split" in error
+        assert "is no name of a split" in command.fails("run", tmp_path / "run")
+        assert victim.read_bytes() == b"mine"
+
+    def test_files_that_lead_out_of_their_folder(
+        self, command: HfToEdit, hub: HubServer, pushed: dict[str, bytes], tmp_path: Path
+    ) -> None:
+        hub.create_repo("dataset", "org/up", {**pushed, "data/../../up.txt": b"up"})
+        assert command("pull", "org/up", "-o", tmp_path / "run").code == 0
+        assert _files(tmp_path) == {f"run/{name}": data for name, data in pushed.items()}
+
+    @pytest.mark.parametrize(
+        ("change", "problem"),
+        [
+            ({"plan": lambda plan: plan["reading"].update(format="pandas")}, "the format 'pandas' cannot be read"),
+            ({"rows": _without_logs}, "TypeError: "),
+            ({"stats": lambda stats: stats.update(new=1)}, "statistics of another version than this one"),
+            ({"stats": lambda stats: stats.update(num_rows="many")}, "ValueError: "),
+        ],
+        ids=["format", "rows", "version", "statistics"],
+    )
+    def test_what_cannot_be_checked_is_a_problem(
+        self, change: dict[str, Any], problem: str, command: HfToEdit, hub: HubServer, pushed: dict[str, bytes]
+    ) -> None:
+        hub.create_repo("dataset", "org/anyone", _by(pushed, **change))
+        done = command("verify", "org/anyone")
+        assert (done.code, problem in done.stdout) == (1, True), done
+        assert done.stderr.startswith("Error: 2 problems in org/anyone."), done
+
+    def test_columns_that_are_not_known(self, command: HfToEdit, hub: HubServer, pushed: dict[str, bytes]) -> None:
+        new = {"text": {"_type": "Smell"}}
+        hub.create_repo("dataset", "org/new", _by(pushed, plan=lambda plan: plan["reading"].update(features=new)))
+        assert "does not know the columns of the plan: " in command("verify", "org/new").stdout
+
+    def test_a_plan_without_an_end(self, command: HfToEdit, hub: HubServer, pushed: dict[str, bytes]) -> None:
+        hub.create_repo("dataset", "org/deep", {"toedit/plan.json": b"[" * 100_000})
+        assert "cannot be read at commit" in command.fails("verify", "org/deep")
+
+
 class TestRefused:
+    def test_a_token_that_is_not_valid(self, hub: HubServer, pushed: dict[str, bytes], tmp_path: Path) -> None:
+        done = alone(hub, "pull", "org/edited", "-o", tmp_path / "run", HF_TOKEN="hf_nobodys")
+        assert done.code == 1
+        assert "(401: Invalid credentials in Authorization header)" in done.stderr, done
+        assert "hf_nobodys" not in done.stdout + done.stderr
+
     def test_no_run(self, command: HfToEdit, hub: HubServer, tmp_path: Path) -> None:
         hub.create_repo("dataset", "org/plain", {"data/train.parquet": b""})
         assert "holds no run of hf-toedit" in command.fails("pull", "org/plain", "-o", tmp_path / "run")

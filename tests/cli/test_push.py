@@ -149,6 +149,27 @@ def test_another_run_is_replaced_only_if_that_is_said(
     assert load(hub, ("org/runs", None, half.sha), ("org/runs", None, None))[1] == texts(other, 1)
 
 
+def test_what_the_keeper_lets_datasets_load_stands_until_replaced(hub: HubServer, command: HfToEdit, few: Path) -> None:
+    own = {GUARD: b"configs:\n- config_name: mine\n  data_files: mine.csv\n"}
+    hub.create_repo("dataset", "org/guarded", {**own, "README.md": b"# Mine"})
+    for where in ([], ["--prefix", "v2"]):
+        assert "holds a .huggingface.yaml of its own" in command.fails("push", few, "org/guarded", *where)
+    assert command("push", few, "org/guarded", "--replace").code == 0
+    check_whole(pushed(hub, "org/guarded").head("main"), few)
+    hub.commit("dataset", "org/guarded", own)
+    assert "holds a .huggingface.yaml of its own" in command.fails("push", few, "org/guarded")
+
+
+@pytest.mark.parametrize("after", [0, 1], ids=["before its plan", "before its shards"])
+def test_two_runs_that_are_pushed_at_once_do_not_mix(
+    after: int, hub: HubServer, command: HfToEdit, few: Path, other: Path
+) -> None:
+    name = f"org/race-{after}"
+    hub.faults.add("POST", f"{name}/commit", "conflict", after=after, files={PLAN: (other / PLAN).read_bytes()})
+    assert "holds another run" in command.fails("push", few, name)
+    assert not [path for path in pushed(hub, name).head("main").files if path.startswith("data/")]
+
+
 def test_a_further_generation_is_added_to_what_loads_all_the_while(
     hub: HubServer, command: HfToEdit, few: Path, tmp_path: Path
 ) -> None:
@@ -234,6 +255,8 @@ def test_a_pull_request_is_gone_on_with(hub: HubServer, command: HfToEdit, few: 
         (["nobody"], 2, "lacks its owner. Name it as org/name"),
         (["org/a b"], 2, "is no name of a repository"),
         (["org/x", "--prefix", "../up"], 2, "prefix '../up' is no folder"),
+        (["org/x", "--prefix", "a?b"], 2, "prefix 'a?b' cannot hold '?'"),
+        (["org/x", "--prefix", "data/v2"], 2, "is where a run at the root of a repository lies"),
         (["org/x", "--revision", "b", "--create-pr"], 2, "leave out the revision"),
         (["strangers/x"], 1, "cannot create dataset 'strangers/x' on the Hub (403: You don't have the rights"),
     ],

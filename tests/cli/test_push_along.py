@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 from hf_toedit.config import content_hash
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import parquet
-from tests.cli.pushing import FAST, SHARDS, Stopwatch, check_history, check_whole, load, pushed, texts
+from tests.cli.pushing import SHARDS, Stopwatch, check_history, check_whole, interrupted, load, pushed, texts
 from tests.hub.wire import Dropped, Request
 from tests.hub_server import HubServer
 
@@ -158,23 +155,7 @@ def test_a_run_that_is_not_sound_is_not_finished(hub: HubServer, command: HfToEd
 
 def test_ctrl_c_does_not_wait_for_the_hub(hub: HubServer, command: HfToEdit, short: Path, tmp_path: Path) -> None:
     run = _planned(command, short, tmp_path / "run", *MANY)
-    reached, over = threading.Event(), threading.Event()
-
-    def hang(request: Request) -> None:
-        if request.path.startswith("/lfs/"):
-            reached.set()
-            over.wait(60)
-
-    hub.on_request = hang
-    words = [sys.executable, "-m", "hf_toedit", "run", str(run), "--workers", "0", "--push-to", "org/hangs"]
-    env = {**hub.env, **FAST, "HF_TOKEN": hub.token, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert reached.wait(60)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)  # the Hub would answer after 60 s
-    over.set()
-    hub.drain()
-    hub.on_request = None
-    assert process.returncode == 130
-    assert said.startswith("Error: stopped."), said
-    assert hub.token not in said
+    done = interrupted(hub, "/lfs/", "run", run, "--workers", 0, "--push-to", "org/hangs")
+    assert done.code == 130
+    assert done.stderr.startswith("Error: stopped."), done
+    assert hub.token not in done.stdout + done.stderr
