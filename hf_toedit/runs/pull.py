@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -171,9 +172,16 @@ class HubRun:
         return found
 
     def _read(self, folder: RunFolder) -> Plan:
-        """The plan, once it was brought into a folder, which may be a passing one and is not what errors name."""
+        """The plan, once it was brought into a folder, which may be a passing one and is not what errors name.
+
+        Where local files lie is not taken from it: it may come from anyone, and is not to choose what is read here.
+        """
         try:
-            return folder.plan()
+            plan = folder.plan()
+            if plan.reading.root is not None:
+                plan = replace(plan, reading=replace(plan.reading, root=None))
+                folder.replan(plan)
+            return plan
         except RunError as error:
             raise RunError(
                 f"the run in dataset {self.repo_id!r} cannot be read at commit {self.sha}: {error.__cause__ or error}"

@@ -146,6 +146,11 @@ class RowReader:
 
     def _check_unchanged(self, file: SourceFile) -> None:
         place = self._place(file)
+        if self._reading.root is None and "://" not in place:
+            raise SourceError(
+                f"{place} lies on the machine that planned this run, and a plan from the Hub does not say where. "
+                f"Go on there, or plan a new run."
+            )
         if place.startswith("hf://datasets/"):
             return  # a commit holds what it holds
         if is_web(place):

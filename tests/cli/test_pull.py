@@ -110,6 +110,17 @@ def test_an_unfinished_run_can_be_pulled(
     assert (tmp_path / "run/data/gen2" / SHARD).read_bytes() == pushed[f"data/gen2/{SHARD}"]
 
 
+def test_a_plan_from_the_hub_does_not_choose_what_is_read_here(
+    command: HfToEdit, hub: HubServer, pushed: dict[str, bytes], source: Path, tmp_path: Path
+) -> None:
+    plan = json.loads(pushed["toedit/plan.json"])
+    plan["reading"]["root"] = str(source.parent)
+    hub.create_repo("dataset", "org/rooted", {"toedit/plan.json": json.dumps(plan).encode()})
+    assert command("pull", "org/rooted", "-o", tmp_path / "run", "--quiet").code == 0
+    assert json.loads((tmp_path / "run/toedit/plan.json").read_text())["reading"]["root"] is None
+    assert "lies on the machine that planned this run" in command.fails("run", tmp_path / "run", "--quiet")
+
+
 @pytest.mark.parametrize("generation", [1, 2])
 def test_the_source_comes_back_from_the_hub(
     generation: int, command: HfToEdit, pushed: dict[str, bytes], source: Path, tmp_path: Path
