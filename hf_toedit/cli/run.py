@@ -82,7 +82,8 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     from hf_toedit.runs.store import RunFolder
 
     folder = RunFolder(run)
-    plan = _further(folder.plan(), folder, options)
+    planned = folder.plan()
+    plan = _further(planned, options)
     if plan.prior.trust_remote_code and not options["trust_remote_code"]:
         raise UsageError(
             f"the plan's prior {plan.prior.prior!r} brings its own Python code. A plan may come from anyone: if you "
@@ -92,6 +93,8 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
     indices = waiting(plan, folder, shard_group)
     along = push_along(plan, folder, options)
+    if plan != planned:
+        folder.replan(plan)
     if along:
         for index in set(_group(plan, shard_group)) - set(indices):
             along.add(plan.shards[index].name)
@@ -104,7 +107,7 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     finish(plan, folder, failures, options, along)
 
 
-def _further(plan: Plan, folder: RunFolder, options: Mapping[str, Any]) -> Plan:
+def _further(plan: Plan, options: Mapping[str, Any]) -> Plan:
     """The plan, with the further passes that are asked for.
 
     Raises:
@@ -112,12 +115,9 @@ def _further(plan: Plan, folder: RunFolder, options: Mapping[str, Any]) -> Plan:
     """
     generations = options["generations"] or plan.run.generations
     if generations < plan.run.generations:
-        raise UsageError(f"{folder.root} has {plan.run.generations} generations already; --generations adds to them.")
+        raise UsageError(f"the run has {plan.run.generations} generations already; --generations adds to them.")
     score_result = options["score_result"] or plan.run.score_result
-    further = replace(plan, run=replace(plan.run, generations=generations, score_result=score_result))
-    if further.run != plan.run:
-        folder.replan(further)
-    return further
+    return replace(plan, run=replace(plan.run, generations=generations, score_result=score_result))
 
 
 @contextmanager
