@@ -162,15 +162,18 @@ def test_other_columns_and_no_log(dataset: Dataset) -> None:
     assert same(mapped.remove_columns("body"), dataset.remove_columns("body"))
 
 
-CHATS = [
-    {
-        "id": n,
-        "chat": {"turns": [{"role": "user", "content": prompt}, {"role": "assistant", "content": text, "at": AT}]},
-        "notes": [text[:80], None],
-        "prompt": prompt,
-    }
-    for n, (prompt, text) in enumerate(zip(stories(5, 60), stories(5), strict=True))
-]
+def chats() -> list[dict[str, Any]]:
+    return [
+        {
+            "id": n,
+            "chat": {"turns": [{"role": "user", "content": prompt}, {"role": "assistant", "content": text, "at": AT}]},
+            "notes": [text[:80], None],
+            "prompt": prompt,
+        }
+        for n, (prompt, text) in enumerate(zip(stories(5, 60), stories(5), strict=True))
+    ]
+
+
 NESTED: list[dict[str, Any]] = [
     {"messages_column": "chat.turns"},
     {"messages_column": "chat.turns", "roles": ["user", "gpt"]},
@@ -187,7 +190,7 @@ def test_structured_texts_are_edited_alike_in_every_format(texts: dict[str, Any]
         {"id": 6, "chat": {"turns": None}, "notes": None, "prompt": None},
         {"id": 7, "chat": None, "notes": None, "prompt": None},
     ]
-    dataset = Dataset.from_list([*odd[1:], *CHATS, *odd])
+    dataset = Dataset.from_list([*odd[1:], *chats(), *odd])
     expected = dataset
     for generation in (1, 2):
         editing = processor(generation=generation, **texts)
@@ -206,7 +209,7 @@ def test_structured_texts_are_edited_alike_in_every_format(texts: dict[str, Any]
 def test_python_rows_without_an_edit_are_the_objects_they_were() -> None:
     """Also where other rows have fields that these have not."""
     short = [{"role": "user", "content": "Hi."}]
-    given = {"chat": [short, CHATS[0]["chat"]["turns"]]}
+    given = {"chat": [short, chats()[0]["chat"]["turns"]]}
     edited = processor(messages_column="chat")(given)
     assert edited["chat"][0] is short
     assert edited["chat"][1] != given["chat"][1]
