@@ -33,6 +33,9 @@ PROTECT_PATTERNS: dict[str, str] = {
 }
 """Spans that `protect` can name. Any other pattern is given as `re:PATTERN`."""
 
+URL_LIST = "urls:"
+"""How a source begins that is a list of addresses."""
+
 PRESETS: dict[str, dict[str, Any]] = {
     "toedit": {},
     "formula": {"temperature": 1.0},

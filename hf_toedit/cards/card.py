@@ -17,6 +17,7 @@ from hf_toedit.cards.data import CardData, Example
 from hf_toedit.cards.escape import Markdown, code, decimal, fenced, html, literal, markdown, shell
 from hf_toedit.cards.metadata import metadata
 from hf_toedit.cards.origin import command, license_link, license_words, method_words, prior_words, source_name, title
+from hf_toedit.cards.plots import WIDTH, draw_plots
 from hf_toedit.cards.readme import merged
 from hf_toedit.config import EditConfig, RunConfig, TextConfig
 from hf_toedit.editing.diff import ADDED, REMOVED, segments
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 README = "README.md"
 ASSETS = "assets"
 
-_WIDTH = 800
 _PLACES, _CONTEXT, _UNEDITED_LENGTH = 4, 60, 200
 
 
@@ -66,8 +66,6 @@ def write_card(plan: Plan, folder: RunFolder) -> list[Path]:
     Raises:
         RunError: the run is not finished, its card cannot be understood, or the folder cannot be written.
     """
-    from hf_toedit.cards.plots import draw_plots
-
     path = folder.root / README
     try:
         existing = path.read_bytes().decode() if path.exists() else None
@@ -217,7 +215,7 @@ def _diff(example: Example) -> Markdown:
 
 def _image(data: CardData, name: str, words: str) -> Markdown:
     source = data.link(f"{ASSETS}/{name}")
-    return Markdown(f'<p><img src="{source}" width="{_WIDTH}" alt="{html(words)}"></p>')
+    return Markdown(f'<p><img src="{source}" width="{WIDTH}" alt="{html(words)}"></p>')
 
 
 def _alternatives(data: CardData) -> Mapping[str, str]:

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hf_toedit.cards.escape import url
+from hf_toedit.config import URL_LIST
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.errors import RunError
 from hf_toedit.runs.plan import Plan, Shard
@@ -148,7 +149,7 @@ class CardData:
         if self.plan.reading.root is not None:
             return None
         source = self.plan.source.source
-        return hub_dataset(source if source.startswith("urls:") else self.plan.files[0].path)
+        return hub_dataset(source if source.startswith(URL_LIST) else self.plan.files[0].path)
 
     @property
     def place(self) -> str:

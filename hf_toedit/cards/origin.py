@@ -9,10 +9,9 @@ from typing import Any
 
 from hf_toedit.cards.data import CardData
 from hf_toedit.cards.escape import Markdown, code, decimal, markdown, shell, url
-from hf_toedit.config import EditConfig
+from hf_toedit.config import URL_LIST, EditConfig
 
 _HUB = "https://huggingface.co"
-_LIST = "urls:"
 _LOCAL_PATH = re.compile(r"(?:^|(?<==)|(?<=^urls:))(?:file://|~|\.{0,2}/)")
 _SEPARATOR = re.compile(r"[/\\]")
 
@@ -20,7 +19,7 @@ _SEPARATOR = re.compile(r"[/\\]")
 def source_name(data: CardData) -> str:
     """What to call the source: as its card does, or by its Hub id, or by the last part of its path."""
     pretty = data.plan.provenance.get("source_card", {}).get("pretty_name")
-    return str(pretty or data.source_repo or _last_part(_place(data.plan.source.source).removeprefix(_LIST)))
+    return str(pretty or data.source_repo or _last_part(_place(data.plan.source.source).removeprefix(URL_LIST)))
 
 
 def title(data: CardData) -> str:
@@ -65,7 +64,7 @@ def origin_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:
         place = _link(data.source_repo, f"{_HUB}/datasets/{url(data.source_repo)}/tree/{url(plan.source_revision)}")
         yield "source", Markdown(f"{place} @ {code(plan.source_revision)}")
         if "://" in source.source:
-            yield "list of its files" if source.source.startswith(_LIST) else "path in it", code(source.source)
+            yield "list of its files" if source.source.startswith(URL_LIST) else "path in it", code(source.source)
     else:
         yield "source", Markdown(f"{code(_place(source.source))}, fingerprint {code(plan.source_revision)}")
     yield from _given(
@@ -160,7 +159,7 @@ def _place(name: str) -> str:
     """A source or a prior: of a path on this machine the last part, of an address all but its query."""
     if "://" in name and not name.startswith("file://"):
         return name.partition("?")[0]
-    prefix = _LIST if name.startswith(_LIST) else ""
+    prefix = URL_LIST if name.startswith(URL_LIST) else ""
     return prefix + _last_part(name.removeprefix(prefix))
 
 

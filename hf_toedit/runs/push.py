@@ -315,8 +315,11 @@ class Push:
 
         here = self._folder.root / CARD
         card = _text(here) if here.exists() else None
-        if card is None or card != render_card(CardData.from_run(self._plan, self._folder), card):
+        data = CardData.from_run(self._plan, self._folder)
+        if card is None or card != render_card(data, card):
             write_card(self._plan, self._folder)
+        if not self._target.prefix:
+            return replace(data, repo_id=self.repository.id)
         return CardData.from_run(self._plan, self._folder, repo_id=self.repository.id, prefix=self._target.prefix)
 
     def _upload(self, path: Path, sha256: str | None = None) -> Upload:

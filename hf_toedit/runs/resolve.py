@@ -17,7 +17,7 @@ import fsspec
 from datasets import DatasetBuilder, Features
 
 from hf_toedit import sample
-from hf_toedit.config import SourceConfig, content_hash
+from hf_toedit.config import URL_LIST, SourceConfig, content_hash
 from hf_toedit.errors import SourceError, UsageError, did_you_mean
 from hf_toedit.hub import dataset_text, file_sizes, pinned_sha
 from hf_toedit.runs.formats import ending, format_of_files, make_builder, settings, unreadable
@@ -27,7 +27,6 @@ from hf_toedit.runs.web import check_no_password, listed_urls, web_files
 
 _HUB_ID = r"[\w-][\w.-]*/[\w.-]+"
 _HUB_URL = re.compile(rf"hf://datasets/({_HUB_ID})(?:@(refs/[^/]+/[^/]+|[^/]+))?(?:/(.+))?")
-_URL_LIST = "urls:"
 _CONFIG_FILES = ("README.md", ".huggingface.yaml", "dataset_infos.json")
 _MANY_FILES = 1000
 _SPLIT_NAME = re.compile(r"train|test|eval|val|dev|-of-|(?:^|/)(?:\.|__)")
@@ -63,8 +62,8 @@ def resolve(config: SourceConfig) -> Resolved:
     """
     check_no_password(config.source, "the address of the source")
     config = replace(config, source=config.source.removeprefix("file://"))
-    is_list = config.source.startswith(_URL_LIST)
-    name = config.source.removeprefix(_URL_LIST)
+    is_list = config.source.startswith(URL_LIST)
+    name = config.source.removeprefix(URL_LIST)
     path = Path(os.path.expanduser(name))
     in_hub = _HUB_URL.fullmatch(name)
     local = "://" not in name and (path.exists() or glob.has_magic(name) or name == "sample")
@@ -90,7 +89,7 @@ def resolve(config: SourceConfig) -> Resolved:
 
 def hub_dataset(name: str) -> str | None:
     """The repository that a source names, as `org/name`; None where it is none of the Hub."""
-    in_hub = _HUB_URL.fullmatch(name.removeprefix(_URL_LIST))
+    in_hub = _HUB_URL.fullmatch(name.removeprefix(URL_LIST))
     if in_hub:
         return in_hub[1]
     local = Path(os.path.expanduser(name)).exists() or glob.has_magic(name)
