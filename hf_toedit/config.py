@@ -19,6 +19,7 @@ from hf_toedit.errors import UsageError, did_you_mean
 
 SELECT_MODES = ("above", "below", "none")
 SAMPLERS = ("top-k", "top-p", "rejection")
+BACKENDS = ("transformers", "vllm")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 PROTECT_PATTERNS: dict[str, str] = {
@@ -147,6 +148,7 @@ class PriorConfig(_Config):
         dtype: of the body's weights; `auto` is float32 on CPU and bfloat16 on GPU. The head is float32 always.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ….
         trust_remote_code: let the model's repository run its own Python code here.
+        backend: the library that runs the model.
     """
 
     prior: str = "embedded"
@@ -154,12 +156,36 @@ class PriorConfig(_Config):
     dtype: str = "auto"
     device: str = "auto"
     trust_remote_code: bool = False
+    backend: str = "transformers"
 
     def __post_init__(self) -> None:
         """Validate once, so that inner code can trust."""
+        _check_choice("backend", self.backend, BACKENDS)
         _check_choice("dtype", self.dtype, DTYPES)
         if not re.fullmatch(r"auto|cpu|mps|xpu|cuda(:\d+)?", self.device):
             raise UsageError(f"device {self.device!r} is not one of auto, cpu, cuda, cuda:N, mps, xpu.")
+
+
+@dataclass(frozen=True)
+class Resources(_Config):
+    """What a prior may use of a machine; no part of a plan, since results do not depend on it.
+
+    Attributes:
+        token_budget: tokens that a forward pass aims at; None leaves it to the backend.
+        memory_fraction: share of a GPU's memory that may be used.
+        tensor_parallel: GPUs that share one copy of the model; the vLLM backend only.
+    """
+
+    token_budget: int | None = None
+    memory_fraction: float = 0.9
+    tensor_parallel: int = 1
+
+    def __post_init__(self) -> None:
+        """Validate once, so that inner code can trust."""
+        if self.token_budget is not None:
+            _check_number("token_budget", self.token_budget, 1, 2**31, whole=True)
+        _check_number("memory_fraction", self.memory_fraction, 0, 1, low_open=True)
+        _check_number("tensor_parallel", self.tensor_parallel, 1, 1024, whole=True)
 
 
 @dataclass(frozen=True, kw_only=True)

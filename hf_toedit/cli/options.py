@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -15,6 +15,7 @@ from hf_toedit.config import (
     SELECT_MODES,
     EditConfig,
     PriorConfig,
+    Resources,
     SourceConfig,
     load_yaml,
 )
@@ -101,12 +102,6 @@ trust_remote_code_option = click.option(
 device_option = click.option(
     "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, …"
 )
-token_budget_option = click.option(
-    "--token-budget",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Tokens that a forward pass aims at; results do not depend on it.  [default: by device]",
-)
 score_result_option = click.option(
     "--score-result",
     is_flag=True,
@@ -114,6 +109,21 @@ score_result_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
+
+
+def resource_options(command: Command) -> Command:
+    """What a prior may use of a machine."""
+    return together(
+        click.option("--token-budget", type=click.IntRange(min=1), metavar="N",
+                     help="Tokens that a forward pass aims at; results do not depend on it.  [default: by device]"),
+        click.option("--memory-fraction", type=float, default=0.9, show_default=True, metavar="F",
+                     help="Share of a GPU's memory that may be used."),
+    )(command)  # fmt: skip
+
+
+def resources(options: Mapping[str, Any]) -> Resources:
+    """What a prior may use of a machine, from the options of `resource_options`."""
+    return Resources(**{name: options[name] for name in ("token_budget", "memory_fraction")})
 
 
 def source_options(command: Command) -> Command:
@@ -159,7 +169,7 @@ def edit_options(command: Command) -> Command:
         click.option("--dtype", type=click.Choice(DTYPES), default="auto", show_default=True,
                      help="Of the prior's weights; auto is float32 on CPU, bfloat16 on GPU."),
         device_option,
-        token_budget_option,
+        resource_options,
     )(command)  # fmt: skip
 
 

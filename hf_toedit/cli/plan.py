@@ -25,6 +25,7 @@ from hf_toedit.cli.options import (
     quiet_libraries,
     quiet_option,
     quiet_transformers,
+    resources,
     score_result_option,
     source_config,
     source_options,
@@ -194,7 +195,7 @@ def estimate(request: Request, options: Mapping[str, Any]) -> None:
     from hf_toedit.runs.engines.base import ReadyPrior
     from hf_toedit.runs.estimate import estimate_run
 
-    ready, prior = ReadyPrior.load(request.prior, options["token_budget"])
+    ready, prior = ReadyPrior.load(request.prior, resources(options))
     planned = request.plan(lambda: (ready.config, ready.revision))
     figures = estimate_run(planned, prior, options["price_per_hour"])
     if options["as_json"]:

@@ -16,6 +16,7 @@ from hf_toedit.cli.options import (
     prior_config,
     quiet_libraries,
     quiet_transformers,
+    resources,
     source_config,
     source_options,
 )
@@ -62,7 +63,7 @@ def preview(source: str, rows: int, candidates: bool, as_json: bool, **options: 
     texts.check(opened.features)
     tables = (table for split in opened.splits for table in opened.tables(split, asked.limit))
     table = pa.concat_tables(islice(tables, rows)).slice(0, rows)
-    editor = ToEditor(load_prior(prior_config(options), options["token_budget"]), settings)
+    editor = ToEditor(load_prior(prior_config(options), resources(options)), settings)
     found = texts.read(table)
     passages, parts = texts.passages(table, found, editor.prior.render)
     names = [f"row {text.row}" + ("" if texts.one_a_row else f" {text.label}")

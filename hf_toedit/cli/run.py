@@ -21,9 +21,10 @@ from hf_toedit.cli.options import (
     quiet_libraries,
     quiet_option,
     quiet_transformers,
+    resource_options,
+    resources,
     score_result_option,
     together,
-    token_budget_option,
     trust_remote_code_option,
 )
 from hf_toedit.cli.push import push_along, push_to_options, report
@@ -62,7 +63,7 @@ def work_options(command: Command) -> Command:
 @score_result_option
 @work_options
 @device_option
-@token_budget_option
+@resource_options
 @trust_remote_code_option
 @push_to_options
 @config_option
@@ -137,13 +138,13 @@ def engine(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> 
             from hf_toedit.runs.engines.inline import InlineEngine
 
             quiet_transformers()
-            with InlineEngine(prior, edit, options["token_budget"]) as inline:
+            with InlineEngine(prior, edit, resources(options)) as inline:
                 yield inline
         else:
             from hf_toedit.runs.engines.local import LocalEngine
 
             count = None if workers == "auto" else int(workers)
-            with LocalEngine(prior, edit, options["token_budget"], count) as local:
+            with LocalEngine(prior, edit, resources(options), count) as local:
                 yield local
     except KeyboardInterrupt as error:
         raise Interrupted("stopped. What is done is kept; the same command goes on where it was.") from error

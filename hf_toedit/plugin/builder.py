@@ -32,7 +32,7 @@ from datasets import (
 from datasets.exceptions import DatasetGenerationError
 
 from hf_toedit import __version__
-from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig, content_hash
+from hf_toedit.config import EditConfig, PriorConfig, Resources, RunConfig, SourceConfig, content_hash
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.errors import SourceError, ToEditError, UsageError, did_you_mean
 from hf_toedit.hub import is_out_of_reach
@@ -120,7 +120,7 @@ class ToEditConfig(BuilderConfig):
         edit: how tokens are edited.
         run: generations and log column.
         texts: which texts are edited.
-        token_budget: tokens that a forward pass aims at.
+        resources: what the prior may use of this machine.
         unreachable: why the source could not be looked up, where the Hub does not answer.
     """
 
@@ -142,6 +142,7 @@ class ToEditConfig(BuilderConfig):
         device: str = "auto",
         trust_remote_code: bool = False,
         token_budget: int | None = None,
+        memory_fraction: float = 0.9,
         generations: int = 1,
         edit_log_column: str | None = "toedit",
         preset: str = "toedit",
@@ -165,6 +166,7 @@ class ToEditConfig(BuilderConfig):
             device: where it runs; with several GPUs `auto` gives each process its own.
             trust_remote_code: let the model's repository run its own code.
             token_budget: tokens that a forward pass aims at; results do not depend on it.
+            memory_fraction: share of a GPU's memory that may be used.
             generations: how often the result is edited again; the last one is loaded.
             edit_log_column: the struct column that makes edits reversible; None leaves it out.
             preset: see `PRESETS`.
@@ -203,7 +205,7 @@ class ToEditConfig(BuilderConfig):
         self.edit = EditConfig.from_preset(preset, **edit)
         self.run = RunConfig(generations, edit_log_column)
         self.texts = Texts(self.source)
-        self.token_budget = token_budget
+        self.resources = Resources(token_budget, memory_fraction)
         self.unreachable: SourceError | None = None
 
     @cached_property
@@ -397,7 +399,7 @@ class ToEdit(ArrowBasedBuilder):
         here = getpid()
         if self._editor is None or self._editor[0] != here:
             config = for_rank(self.config.pinned_prior[0], None if here == self._home else rank())
-            prior = load_prior(config, self.config.token_budget)
+            prior = load_prior(config, self.config.resources)
             self._editor = here, ToEditor(prior, self.config.edit)
         return self._editor[1]
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from tokenizers import Tokenizer
 
-from hf_toedit.config import PriorConfig
+from hf_toedit.config import PriorConfig, Resources
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.selection import SelectionRule
 
@@ -78,16 +78,16 @@ class Prior(Protocol):
         ...
 
 
-def load_prior(config: PriorConfig, token_budget: int | None = None) -> Prior:
+def load_prior(config: PriorConfig, resources: Resources | None = None) -> Prior:
     """Load a prior by its settings.
 
     Args:
         config: which model, where it runs, in which dtype.
-        token_budget: tokens a forward pass at most; None leaves it to the backend.
+        resources: what it may use of this machine; None is the defaults.
 
     Raises:
         PriorError: it cannot be found, loaded or used.
     """
     from hf_toedit.priors.transformers import TransformersPrior
 
-    return TransformersPrior.from_config(config, token_budget)
+    return TransformersPrior.from_config(config, resources or Resources())

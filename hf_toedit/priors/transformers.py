@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hf_toedit.config import PriorConfig
+from hf_toedit.config import PriorConfig, Resources
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import OutOfMemory, PriorError
@@ -59,13 +59,13 @@ class TransformersPrior:
         packed: whether documents share forward passes.
     """
 
-    def __init__(self, loaded: loading.LoadedModel, name: str = "local", token_budget: int | None = None) -> None:
+    def __init__(self, loaded: loading.LoadedModel, name: str = "local", resources: Resources | None = None) -> None:
         """Take over a loaded model and check, on a few tokens, that it is causal and is scored as it scores itself.
 
         Args:
             loaded: from `loading.load`.
             name: for messages, plans and cards.
-            token_budget: positions a forward pass at most.
+            resources: what it may use of this machine.
 
         Raises:
             PriorError: the model looks at later tokens, or transforms its logits in a way not known here.
@@ -77,7 +77,7 @@ class TransformersPrior:
         self.tokenizer = loaded.tokenizer.backend_tokenizer
         self.context = loaded.context
         self.device = loaded.device
-        self._token_budget = token_budget or _BUDGET.get(loaded.device.type, _BUDGET["cuda"])
+        self._token_budget = (resources or Resources()).token_budget or _BUDGET.get(loaded.device.type, _BUDGET["cuda"])
         bos = loaded.tokenizer.bos_token_id
         self._bos = [] if bos is None else [bos]
         self._model = loaded.model
@@ -89,9 +89,9 @@ class TransformersPrior:
         self._check()
 
     @classmethod
-    def from_config(cls, config: PriorConfig, token_budget: int | None = None) -> TransformersPrior:
+    def from_config(cls, config: PriorConfig, resources: Resources) -> TransformersPrior:
         """Load a prior by its settings; see `hf_toedit.priors.base.load_prior`."""
-        return cls(loading.load(config), config.prior, token_budget)
+        return cls(loading.load(config), config.prior, resources)
 
     def render(self, messages: list[dict[str, Any]]) -> str | None:
         """Write a conversation by the tokenizer's chat template; see `Prior.render`."""

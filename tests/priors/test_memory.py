@@ -17,6 +17,7 @@ SCRIPT = """
 import logging, resource, sys
 import numpy as np
 from hf_toedit import EditConfig, PriorConfig, load_prior
+from hf_toedit.config import Resources
 from hf_toedit.editing.alignment import Aligner
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import PriorError
@@ -25,7 +26,7 @@ from tests.conftest import texts
 folder, megabytes, num_texts = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(message)s")
 stories = texts("synthetic_tinystories_500")
-prior, hungry = load_prior(PriorConfig(folder)), load_prior(PriorConfig(folder), token_budget=2**20)
+prior, hungry = load_prior(PriorConfig(folder)), load_prior(PriorConfig(folder), Resources(2**20))
 documents, rule = Aligner(prior.tokenizer).align(stories[:num_texts]), SelectionRule(EditConfig())
 expected = prior.score(documents, rule)
 

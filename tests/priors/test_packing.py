@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from hf_toedit import EditConfig, PriorConfig, load_prior
+from hf_toedit.config import Resources
 from hf_toedit.editing.alignment import Aligner, Document
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.selection import SelectionRule
@@ -254,7 +255,7 @@ def test_scores_are_the_models_own_however_batched(name, tmp_path, documents):
         assert document.own[score.positions].all()
 
     for budget in (64, 512, 4096):
-        assert same_bits(load_prior(PriorConfig(folder), token_budget=budget).score(documents, RULE), scores)
+        assert same_bits(load_prior(PriorConfig(folder), Resources(budget)).score(documents, RULE), scores)
     assert same_bits(prior.score(documents[::-1], RULE)[::-1], scores)
     assert same_bits([prior.score([document], RULE)[0] for document in documents], scores)
 
@@ -268,19 +269,19 @@ def long_document() -> Document:
 def test_long_documents_go_on_across_pieces(name, tmp_path, documents, long_document):
     architecture = ARCHITECTURES[name]
     folder = saved(tmp_path, architecture.build(context=4096), architecture.bos)
-    prior = load_prior(PriorConfig(folder), token_budget=PIECE_TOKENS + 100)
+    prior = load_prior(PriorConfig(folder), Resources(PIECE_TOKENS + 100))
     assert prior.packed and 2 * PIECE_TOKENS < len(long_document) < prior.context
     scores = prior.score([documents[0], long_document, documents[1]], RULE)
     expected = plain_logprobs(folder, long_document, prior.context, [] if architecture.bos is None else [1])
     np.testing.assert_allclose(scores[1].logprobs, expected, atol=1e-4, equal_nan=True)
-    assert same_bits(load_prior(PriorConfig(folder), token_budget=8192).score([long_document], RULE), scores[1:2])
+    assert same_bits(load_prior(PriorConfig(folder), Resources(8192)).score([long_document], RULE), scores[1:2])
 
 
 def test_pieces_that_are_context_only(tmp_path, long_document):
     # A quarter of the context is 1100 tokens: the second window's first piece scores nothing, alone in its pack.
     folder = saved(tmp_path, ARCHITECTURES["llama"].build(context=4400))
     document = aligned([long_document.text + " " + long_document.text])[0]
-    scores = load_prior(PriorConfig(folder), token_budget=64).score([document], RULE)[0]
+    scores = load_prior(PriorConfig(folder), Resources(64)).score([document], RULE)[0]
     np.testing.assert_allclose(scores.logprobs, plain_logprobs(folder, document, 4400, [1]), atol=1e-4)
     assert scores.positions.tolist() == np.flatnonzero(document.eligible).tolist()
 

@@ -303,7 +303,7 @@ def test_a_worker_refuses_a_plan_that_its_engine_does_not_know(
 ) -> None:
     run = _plan(hf_toedit, source, tmp_path / "run")
     plan = RunFolder(run).plan()
-    setup = {"prior": asdict(plan.prior), "edit": asdict(plan.edit), "token_budget": None}
+    setup = {"prior": asdict(plan.prior), "edit": asdict(plan.edit), "resources": {}}
     orders = [setup, {"run": str(run), "plan": plan.content_hash, "shard": 0}]
     with subprocess.Popen([sys.executable, "-m", "hf_toedit.runs.engines.worker"], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as worker:  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from hf_toedit.config import PriorConfig
+from hf_toedit.config import PriorConfig, Resources
 from hf_toedit.errors import OutOfMemory, PriorError, RunError, ToEditError
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
@@ -34,13 +34,13 @@ class ReadyPrior:
     revision: str
 
     @classmethod
-    def load(cls, config: PriorConfig, token_budget: int | None) -> tuple[ReadyPrior, Prior]:
+    def load(cls, config: PriorConfig, resources: Resources) -> tuple[ReadyPrior, Prior]:
         """Load a prior by its settings; see `load_prior`."""
         from hf_toedit.priors.base import load_prior
         from hf_toedit.priors.loading import pinned
 
         config, revision = pinned(config)
-        prior = load_prior(config, token_budget)
+        prior = load_prior(config, resources)
         return cls(replace(config, dtype=prior.dtype), revision), prior
 
     def check(self, plan: Plan) -> None:

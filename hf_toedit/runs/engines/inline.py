@@ -7,7 +7,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from hf_toedit.config import EditConfig, PriorConfig
+from hf_toedit.config import EditConfig, PriorConfig, Resources
 from hf_toedit.runs.engines.base import Queue, ReadyPrior, ends_the_run, reason, told
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 class InlineEngine:
     """Edits shards in this process, one after the other; see `Engine`."""
 
-    def __init__(self, prior: PriorConfig, edit: EditConfig, token_budget: int | None = None) -> None:
+    def __init__(self, prior: PriorConfig, edit: EditConfig, resources: Resources) -> None:
         """Nothing is loaded yet.
 
         Args:
             prior: its settings.
             edit: how tokens are edited.
-            token_budget: tokens a forward pass at most.
+            resources: what it may use of this machine.
         """
         self._prior = prior
         self._edit = edit
-        self._token_budget = token_budget
+        self._resources = resources
 
     def ready(self) -> ReadyPrior:
         """Load the prior; see `Engine.ready`."""
@@ -63,7 +63,7 @@ class InlineEngine:
     def _loaded(self) -> tuple[ReadyPrior, ToEditor]:
         from hf_toedit.editing.editor import ToEditor
 
-        ready, prior = ReadyPrior.load(self._prior, self._token_budget)
+        ready, prior = ReadyPrior.load(self._prior, self._resources)
         return ready, ToEditor(prior, self._edit)
 
     def __enter__(self) -> InlineEngine:

@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from hf_toedit import errors
-from hf_toedit.config import EditConfig, PriorConfig
+from hf_toedit.config import EditConfig, PriorConfig, Resources
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.runs.engines.base import MAX_TRIES, Queue, ReadyPrior
 from hf_toedit.runs.monitor import Monitor
@@ -48,7 +48,7 @@ class LocalEngine:
         self,
         prior: PriorConfig,
         edit: EditConfig,
-        token_budget: int | None = None,
+        resources: Resources,
         num_workers: int | None = None,
     ) -> None:
         """Start the first worker, which loads the prior while a plan is made.
@@ -56,10 +56,10 @@ class LocalEngine:
         Args:
             prior: its settings.
             edit: how tokens are edited.
-            token_budget: tokens a forward pass at most.
+            resources: what each worker may use of this machine.
             num_workers: how many processes; None is one a GPU, or one where there is none.
         """
-        self._setup = {"prior": asdict(prior), "edit": asdict(edit), "token_budget": token_budget}
+        self._setup = {"prior": asdict(prior), "edit": asdict(edit), "resources": asdict(resources)}
         self._environments = _environments(prior.device, num_workers)
         self._answers: queue.Queue[tuple[_Worker, Answer | None]] = queue.Queue()
         self._workers: dict[int, _Worker] = {}

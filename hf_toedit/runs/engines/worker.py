@@ -2,7 +2,7 @@
 
 It reads orders as JSON lines from standard input and answers likewise on standard output:
 
-    {"prior": {…}, "edit": {…}, "token_budget": null}  ->  {"ready": {"config": {…}, "revision": …}}
+    {"prior": {…}, "edit": {…}, "resources": {…}}  ->  {"ready": {"config": {…}, "revision": …}}
     {"run": "/the/run", "plan": hash, "shard": 3}      ->  {"generation": 1, "counts": {…}} for each batch of rows,
                                                            then {"done": 3} or {"failed": 3, "reason": …}
 
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _serve(orders: queue.Queue[dict[str, Any]], answers: TextIO) -> None:
-    from hf_toedit.config import EditConfig, PriorConfig
+    from hf_toedit.config import EditConfig, PriorConfig, Resources
     from hf_toedit.editing.editor import ToEditor
     from hf_toedit.runs.engines.base import ReadyPrior, ends_the_run, reason, told
     from hf_toedit.runs.shard import run_shard
@@ -48,7 +48,7 @@ def _serve(orders: queue.Queue[dict[str, Any]], answers: TextIO) -> None:
     from hf_toedit.stats import EditStats
 
     setup = orders.get()
-    ready, prior = ReadyPrior.load(PriorConfig(**setup["prior"]), setup["token_budget"])
+    ready, prior = ReadyPrior.load(PriorConfig(**setup["prior"]), Resources(**setup["resources"]))
     editor = ToEditor(prior, EditConfig(**setup["edit"]))
     _say(answers, ready=asdict(ready))
 
