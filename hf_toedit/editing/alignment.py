@@ -7,9 +7,10 @@ fallback, Unigram and WordPiece. Nothing here decodes a sequence: a token's surf
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,7 @@ class Aligner:
         self._tokenizer = Tokenizer.from_str(json.dumps(_lossless(spec)))
         self._added = set(self._tokenizer.get_added_tokens_decoder())
         self._unknown = _unknown_token(spec["model"])
-        self._surfaces: dict[int, Surface] = {}
+        self._surfaces = _Surfaces(self._spell)
         self._protector = Protector(protect)
 
     def align(self, texts: Sequence[str | Passage]) -> list[Document]:
@@ -110,11 +111,8 @@ class Aligner:
         return [self._document(passage, encoding) for passage, encoding in zip(passages, encodings, strict=True)]
 
     def surface(self, token_id: int) -> Surface:
-        """What a vocabulary entry spells; remembered, since documents repeat few entries."""
-        surface = self._surfaces.get(token_id)
-        if surface is None:
-            surface = self._surfaces[token_id] = self._spell(token_id)
-        return surface
+        """What a vocabulary entry spells."""
+        return self._surfaces[token_id]
 
     def admissible(
         self, original_ids: np.ndarray, candidate_ids: np.ndarray, exclude_original: bool = False
@@ -145,13 +143,9 @@ class Aligner:
     def _document(self, passage: Passage, encoding: Any) -> Document:
         text = passage.text
         ids = np.array(encoding.ids, dtype=np.int32)
-        offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
+        offsets = np.fromiter(chain.from_iterable(encoding.offsets), np.int32, 2 * len(ids)).reshape(-1, 2)
         starts, ends = np.ascontiguousarray(offsets[:, 0]), np.ascontiguousarray(offsets[:, 1])
-        causes = np.empty(len(ids), dtype=np.uint8)
-        for index, (token_id, (start, end)) in enumerate(zip(encoding.ids, encoding.offsets, strict=True)):
-            surface = self.surface(token_id)
-            same = surface.text is None or text[start:end] == surface.text
-            causes[index] = surface.cause if same else MISMATCH
+        causes = self._spelled_causes(text, encoding, starts, ends)
         causes[(causes == ELIGIBLE) & _overlapping(starts, ends)] = OVERLAP
         owners = passage.owners(starts, ends)
         for index, (first, stop) in enumerate(passage.spans):
@@ -160,6 +154,24 @@ class Aligner:
             causes[tokens[protected]] = PROTECTED
         causes[owners < 0] = CONTEXT
         return Document(text, ids, starts, ends, causes)
+
+    def _spelled_causes(self, text: str, encoding: Any, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Which tokens are special, partial, or do not spell their slice of the text; uint8 `[n]`, as of `causes`."""
+        surfaces = list(map(self._surfaces.__getitem__, encoding.ids))
+        spelled = [surface.text for surface in surfaces]
+        lengths = np.fromiter((-1 if part is None else len(part) for part in spelled), np.int32, len(spelled))
+        doubtful = np.flatnonzero(lengths != ends - starts)
+        causes = np.full(len(surfaces), ELIGIBLE, dtype=np.uint8)
+        for index in doubtful.tolist():
+            causes[index] = MISMATCH if surfaces[index].cause == ELIGIBLE else surfaces[index].cause
+            spelled[index] = text[starts[index] : ends[index]]
+        # Tokens that stand one behind the other are compared all at once, which takes far less time than one by one.
+        if len(spelled) and np.array_equal(starts[1:], ends[:-1]) and "".join(spelled) == text[starts[0] : ends[-1]]:  # type: ignore[arg-type]
+            return causes
+        for index, (start, end) in enumerate(encoding.offsets):
+            if text[start:end] != spelled[index]:
+                causes[index] = MISMATCH
+        return causes
 
     def _spell(self, token_id: int) -> Surface:
         token = self._tokenizer.id_to_token(token_id)
@@ -170,6 +182,17 @@ class Aligner:
         if spelled is None:
             return Surface(None, PARTIAL)
         return Surface(spelled, ELIGIBLE, joins) if spelled else Surface(None, SPECIAL)
+
+
+class _Surfaces(dict[int, Surface]):
+    """Remembers what vocabulary entries spell, since documents repeat few of them."""
+
+    def __init__(self, spell: Callable[[int], Surface]) -> None:
+        self._spell = spell
+
+    def __missing__(self, token_id: int) -> Surface:
+        surface = self[token_id] = self._spell(token_id)
+        return surface
 
 
 class _Spelling:

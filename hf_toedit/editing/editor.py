@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ import numpy as np
 
 from hf_toedit.config import EditConfig, PriorConfig
 from hf_toedit.editing.alignment import CAUSES, Aligner, Document
+from hf_toedit.editing.draft import Draft
 from hf_toedit.editing.excerpt import excerpts
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import PieceTable
@@ -82,6 +85,16 @@ class ToEditor:
         edit_config = EditConfig.from_preset(preset, **config)
         return cls(load_prior(PriorConfig(prior, revision, dtype, device, trust_remote_code)), edit_config)
 
+    @cached_property
+    def tokenizing(self) -> Executor:
+        """A thread to call `draft` in; kept, as threads of torch and OpenMP are not made for nothing."""
+        return ThreadPoolExecutor(1, "tokenizing")
+
+    @cached_property
+    def scoring(self) -> Executor:
+        """As many threads to call `score` in as the prior gains by; kept as well."""
+        return ThreadPoolExecutor(self.prior.concurrency, "scoring")
+
     def edit(
         self,
         texts: Sequence[str | Passage | None] | EditResult,
@@ -110,7 +123,7 @@ class ToEditor:
         """
         if isinstance(texts, str):
             raise UsageError("edit takes a list of texts, not one string. Put it in a list: edit([text]).")
-        passages: list[Any]
+        passages: Sequence[Any]
         if isinstance(texts, EditResult):
             if contexts is not None:
                 raise UsageError("an earlier result is edited in the contexts it had. Leave the contexts out.")
@@ -118,41 +131,55 @@ class ToEditor:
             tables = [document.table for document in texts.documents]
             passages = list(texts.edited_passages())
         else:
-            passages = _passages(texts, contexts)
-        generation = generation or 1
-        stats = EditStats(num_rows=len(passages))
-        documents = self._documents(passages, tables, generation, stats)
-        read = [passage if isinstance(passage, Passage) else None for passage in passages]
-        return EditResult(documents, generation, stats, read, self._aligner)
+            passages = texts if contexts is None else _in_contexts(texts, contexts)
+        draft = self.draft(passages, generation or 1, tables)
+        self.score(draft)
+        return self.finish(draft)
 
-    def _documents(
-        self, passages: list[Any], tables: Sequence[PieceTable | None] | None, generation: int, stats: EditStats
-    ) -> list[EditedDocument]:
-        causes = [_why_unread(passage) for passage in passages]
-        read = [index for index, entries in enumerate(causes) if None in entries]
-        with _timed(stats, "tokenize"):
-            aligned = self._aligner.align([passages[index] for index in read])
-        with _timed(stats, "score"):
-            scores = self._score(aligned)
-        by_index: dict[int, Sequence[tuple[Document, DocumentScores] | None]] = {
-            index: list(excerpts(passages[index], document, entry))
-            for index, document, entry in zip(read, aligned, scores, strict=True)
+    def draft(self, texts: Sequence[Any], generation: int, tables: Sequence[PieceTable | None] | None = None) -> Draft:
+        """The first of three steps of `edit`, which may run in threads of their own: tokenize.
+
+        Args:
+            texts: strings and passages; whatever else there is passes through.
+            generation: keys the draws.
+            tables: see `edit`.
+        """
+        draft = Draft.of(texts, generation, tables)
+        with _timed(draft.stats, "tokenize"):
+            draft.documents = self._aligner.align([texts[index] for index in draft.read])
+        return draft
+
+    def score(self, draft: Draft) -> None:
+        """The second step: have the prior score the tokens.
+
+        Raises:
+            PriorError: the prior fails on every text, or runs out of memory.
+        """
+        with _timed(draft.stats, "score"):
+            draft.scores = self._score(draft.documents)
+
+    def finish(self, draft: Draft) -> EditResult:
+        """The third step: draw, splice and count."""
+        scored = {
+            index: list(excerpts(draft.texts[index], document, entry))
+            for index, document, entry in zip(draft.read, draft.documents, draft.scores, strict=True)
             if entry is not None
         }
-        known = iter(tables or [None] * sum(map(len, causes)))
+        known = iter(draft.tables or [None] * sum(map(len, draft.causes)))
         documents: list[EditedDocument] = []
-        with _timed(stats, "edit"):
-            for index, passage in enumerate(passages):
+        with _timed(draft.stats, "edit"):
+            for index, passage in enumerate(draft.texts):
                 texts = passage.texts if isinstance(passage, Passage) else [None]
-                parts = by_index.get(index, [None] * len(texts))
+                parts: Sequence[tuple[Document, DocumentScores] | None] = scored.get(index, [None] * len(texts))
                 earlier = islice(known, len(texts))
                 edited = [
-                    self._document(text, cause, part, table, generation, stats)
-                    for text, cause, part, table in zip(texts, causes[index], parts, earlier, strict=True)
+                    self._document(text, cause, part, table, draft.generation, draft.stats)
+                    for text, cause, part, table in zip(texts, draft.causes[index], parts, earlier, strict=True)
                 ]
-                stats.num_rows_changed += any(document.changed for document in edited)
+                draft.stats.num_rows_changed += any(document.changed for document in edited)
                 documents += edited
-        return documents
+        read = [passage if isinstance(passage, Passage) else None for passage in draft.texts]
+        return EditResult(documents, draft.generation, draft.stats, read, self._aligner)
 
     def _document(
         self,
@@ -223,10 +250,8 @@ class ToEditor:
         return self._score_alone(self._aligner.align(["Once upon a time."])[0]) is not None
 
 
-def _passages(texts: Sequence[Any], contexts: Sequence[str | None] | None) -> list[Any]:
-    """Each text as a passage; what is neither a text nor a passage as it is."""
-    if contexts is None:
-        contexts = [None] * len(texts)
+def _in_contexts(texts: Sequence[Any], contexts: Sequence[str | None]) -> list[Any]:
+    """Each text as a passage with its context; what is neither a text nor a passage as it is."""
     if isinstance(contexts, str) or len(contexts) != len(texts):
         raise UsageError(f"contexts must be a list of one for each of the {len(texts)} texts; None for no context.")
     if any(context and isinstance(text, Passage) for text, context in zip(texts, contexts, strict=True)):
@@ -235,17 +260,6 @@ def _passages(texts: Sequence[Any], contexts: Sequence[str | None] | None) -> li
         Passage.of(text, [context]) if isinstance(text, str) else text
         for text, context in zip(texts, contexts, strict=True)
     ]
-
-
-def _why_unread(passage: Any) -> list[str | None]:
-    """Why each text of a passage cannot be edited; None for one that can."""
-    if not isinstance(passage, Passage):
-        return ["null" if passage is None else "not_text"]
-    try:
-        passage.text.encode("utf-8")
-    except UnicodeEncodeError:
-        return ["invalid_unicode"] * len(passage.spans)
-    return [None if start < end else "empty" for start, end in passage.spans]
 
 
 def _finite(document: Document, scores: DocumentScores) -> DocumentScores | None:

@@ -57,7 +57,10 @@ class TransformersPrior:
         tokenizer: backend of the fast tokenizer.
         context: positions that the model reads at once.
         packed: whether documents share forward passes.
+        concurrency: see `Prior`.
     """
+
+    concurrency = 1
 
     def __init__(self, loaded: loading.LoadedModel, name: str = "local", resources: Resources | None = None) -> None:
         """Take over a loaded model and check, on a few tokens, that it is causal and is scored as it scores itself.

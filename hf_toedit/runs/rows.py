@@ -74,39 +74,67 @@ def source_features(features: Features, log_column: str | None) -> Features:
     return Features({name: feature for name, feature in features.items() if name != log_column})
 
 
+class TableDraft:
+    """Rows on their way through an editor: tokenized when this is made, then scored, then edited.
+
+    Earlier edits in their log are composed with the new ones.
+    """
+
+    def __init__(
+        self, editor: ToEditor, table: pa.Table, texts: Texts, log_column: str | None, generation: int
+    ) -> None:
+        """Read the texts and tokenize them.
+
+        Args:
+            editor: edits the texts.
+            table: the rows.
+            texts: which texts of them.
+            log_column: where edits are logged; None for nowhere.
+            generation: keys the draws.
+        """
+        self._editor = editor
+        self._table = table
+        self._texts = texts
+        self._log_column = log_column
+        self._found = texts.read(table)
+        self._earlier = _earlier(self._found, texts, _logs(table, log_column))
+        self._known = log_column is not None or generation == 1
+        passages, self._parts = texts.passages(table, self._found, editor.prior.render)
+        self._cuts = [_Cut.of(entry, part) for entry, part in zip(self._earlier, self._parts, strict=True)]
+        tables = [cut.read for cut, part in zip(self._cuts, self._parts, strict=True) if part is not None]
+        self._draft = editor.draft(passages, generation, tables if self._known else None)
+
+    def score(self) -> TableDraft:
+        """Have the prior score the texts; see `ToEditor.score`."""
+        self._editor.score(self._draft)
+        return self
+
+    def finish(self) -> tuple[pa.Table, EditStats]:
+        """The edited rows, and what was counted."""
+        result = self._editor.finish(self._draft)
+        edited, stats, found = iter(result.documents), result.stats, self._found
+        documents = [
+            EditedDocument(entry, "template_failed") if part is None else cut.whole(next(edited))
+            for entry, part, cut in zip(self._earlier, self._parts, self._cuts, strict=True)
+        ]
+        stats.num_rows = len(self._table)
+        changed = {old.row for old, now in zip(found, documents, strict=True) if old.text != now.text}
+        stats.num_rows_changed = len(changed)
+        for part, cut in zip(self._parts, self._cuts, strict=True):
+            cut.count(stats, self._known)
+            if part is None:
+                stats.add_skipped("template_failed")
+        table = self._texts.write(self._table, found, [document.text for document in documents])
+        if self._log_column:
+            table = _with_log(table, found, documents, self._texts, self._log_column)
+        return table, stats
+
+
 def edit_table(
     editor: ToEditor, table: pa.Table, texts: Texts, log_column: str | None, generation: int
 ) -> tuple[pa.Table, EditStats]:
-    """Edit rows once; earlier edits in their log are composed with the new ones.
-
-    Args:
-        editor: edits the texts.
-        table: the rows.
-        texts: which texts of them.
-        log_column: where edits are logged; None for nowhere.
-        generation: keys the draws.
-    """
-    found = texts.read(table)
-    earlier = _earlier(found, texts, _logs(table, log_column))
-    known = log_column is not None or generation == 1
-    passages, parts = texts.passages(table, found, editor.prior.render)
-    cuts = [_Cut.of(entry, part) for entry, part in zip(earlier, parts, strict=True)]
-    tables = [cut.read for cut, part in zip(cuts, parts, strict=True) if part is not None]
-    result = editor.edit(passages, generation=generation, tables=tables if known else None)
-    edited = iter(result.documents)
-    documents = [
-        EditedDocument(entry, "template_failed") if part is None else cut.whole(next(edited))
-        for entry, part, cut in zip(earlier, parts, cuts, strict=True)
-    ]
-    stats = result.stats
-    stats.num_rows = len(table)
-    stats.num_rows_changed = len({old.row for old, now in zip(found, documents, strict=True) if old.text != now.text})
-    for part, cut in zip(parts, cuts, strict=True):
-        cut.count(stats, known)
-        if part is None:
-            stats.add_skipped("template_failed")
-    table = texts.write(table, found, [document.text for document in documents])
-    return (_with_log(table, found, documents, texts, log_column) if log_column else table), stats
+    """Edit rows once; see `TableDraft`."""
+    return TableDraft(editor, table, texts, log_column, generation).score().finish()
 
 
 def piece_tables(table: pa.Table, texts: Texts, log_column: str | None) -> list[PieceTable | None]:

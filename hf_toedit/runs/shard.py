@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.errors import SourceError
+from hf_toedit.runs.pipeline import edited_tables
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.runs.rows import EDIT_BATCH, ROW_GROUP, edit_table, grouped
+from hf_toedit.runs.rows import ROW_GROUP, grouped
 from hf_toedit.runs.store import RunFolder, Writer
 from hf_toedit.runs.texts import Texts
 from hf_toedit.stats import EditStats
@@ -68,10 +69,15 @@ def _run_generation(
 
     def fill(writer: Writer) -> EditStats:
         total = EditStats()
-        for rows in _rows_to_read(plan, shard, generation, folder):
-            parts, stats = zip(*_edited(plan, rows, generation, editor, progress), strict=True)
-            writer.write(pa.concat_tables(parts))
-            total = EditStats.merged([total, *stats])
+
+        def tables() -> Iterator[pa.Table]:
+            nonlocal total
+            for table, stats in _edited(plan, shard, generation, editor, folder, progress):
+                total = total.merge(stats)
+                yield table
+
+        for rows in grouped(tables(), Texts(plan.source), ROW_GROUP):
+            writer.write(rows)
         return total
 
     return folder.write_shard(plan, generation, shard, fill)
@@ -79,24 +85,16 @@ def _run_generation(
 
 def _score_result(plan: Plan, shard: Shard, editor: ToEditor, folder: RunFolder, progress: Progress | None) -> None:
     """Count what one more generation would see, and keep nothing else of it."""
-    total, generation = EditStats(), plan.generations[-1] + 1
-    for rows in _rows_to_read(plan, shard, generation, folder):
-        total = EditStats.merged([total, *(stats for _, stats in _edited(plan, rows, generation, editor, progress))])
-    folder.write_result_stats(plan, shard, total)
-
-
-def _rows_to_read(plan: Plan, shard: Shard, generation: int, folder: RunFolder) -> Iterator[pa.Table]:
-    """What a generation edits, a row group at a time."""
-    rows = source_rows(plan, shard) if generation == 1 else _rows_before(shard, generation, folder)
-    return grouped(rows, Texts(plan.source), ROW_GROUP)
+    read = _edited(plan, shard, plan.generations[-1] + 1, editor, folder, progress)
+    folder.write_result_stats(plan, shard, EditStats.merged(stats for _, stats in read))
 
 
 def _edited(
-    plan: Plan, rows: pa.Table, generation: int, editor: ToEditor, progress: Progress | None
+    plan: Plan, shard: Shard, generation: int, editor: ToEditor, folder: RunFolder, progress: Progress | None
 ) -> Iterator[tuple[pa.Table, EditStats]]:
-    texts = Texts(plan.source)
-    for batch in grouped([rows], texts, EDIT_BATCH):
-        table, stats = edit_table(editor, batch, texts, plan.run.edit_log_column, generation)
+    """The rows of a generation, batch by batch, and what was counted."""
+    rows = source_rows(plan, shard) if generation == 1 else _rows_before(shard, generation, folder)
+    for table, stats in edited_tables(editor, rows, Texts(plan.source), plan.run.edit_log_column, generation):
         if progress:
             progress(generation, stats)
         yield table, stats

@@ -44,6 +44,7 @@ class HashPrior:
     name = "hash"
     revision = "1"
     dtype = "float32"
+    concurrency = 1
 
     def __init__(self, backend: Tokenizer, has_bos: bool = True) -> None:
         self.tokenizer = backend

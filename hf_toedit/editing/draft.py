@@ -1,0 +1,59 @@
+"""`Draft`: texts on their way through an editor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hf_toedit.editing.alignment import Document
+from hf_toedit.editing.passage import Passage
+from hf_toedit.editing.piece_table import PieceTable
+from hf_toedit.stats import EditStats
+
+if TYPE_CHECKING:
+    from hf_toedit.priors.base import DocumentScores
+
+
+@dataclass
+class Draft:
+    """Texts that an editor has begun to edit.
+
+    Attributes:
+        texts: passages; whatever else there is passes through.
+        generation: keys the draws.
+        tables: earlier edits, one a text of a passage, where they are known.
+        causes: why each text of each passage cannot be edited; None for one that can.
+        read: indices of the passages that the prior reads.
+        documents: these, tokenized.
+        scores: what the prior says of each document; None where it failed on it.
+        stats: what was counted and timed so far.
+    """
+
+    texts: Sequence[Any]
+    generation: int
+    tables: Sequence[PieceTable | None] | None
+    causes: list[list[str | None]]
+    read: list[int]
+    stats: EditStats
+    documents: list[Document] = field(default_factory=list)
+    scores: list[DocumentScores | None] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, texts: Sequence[Any], generation: int, tables: Sequence[PieceTable | None] | None) -> Draft:
+        """Begin; nothing is tokenized yet."""
+        texts = [Passage.of(text) if isinstance(text, str) else text for text in texts]
+        causes = [_why_unread(text) for text in texts]
+        read = [index for index, entries in enumerate(causes) if None in entries]
+        return cls(texts, generation, tables, causes, read, EditStats(num_rows=len(texts)))
+
+
+def _why_unread(passage: Any) -> list[str | None]:
+    """Why each text of a passage cannot be edited; None for one that can."""
+    if not isinstance(passage, Passage):
+        return ["null" if passage is None else "not_text"]
+    try:
+        passage.text.encode("utf-8")
+    except UnicodeEncodeError:
+        return ["invalid_unicode"] * len(passage.spans)
+    return [None if start < end else "empty" for start, end in passage.spans]
