@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -17,9 +18,10 @@ MB = 10**6
 
 @dataclass(frozen=True)
 class Measured:
-    """A command that ran: seconds, and peak resident memory of itself and of its largest worker, in MB."""
+    """A command that ran: seconds, those of CPUs, and peak resident memory of itself and its largest worker, in MB."""
 
     seconds: float
+    cpu_seconds: float
     command_mb: float
     worker_mb: float
 
@@ -28,7 +30,7 @@ def command(*arguments: str | int | Path, threads: int | None = 1) -> Measured:
     """Run `hf-toedit`; where it is told so, on one thread, so that what others do to threads is not measured."""
     run = [sys.executable, "-m", "hf_toedit", *map(str, arguments)]
     environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), children_cpu_seconds()
     process = subprocess.Popen(run, env=environment, stdout=subprocess.DEVNULL)
     own = worker = 0.0
     while process.poll() is None:
@@ -40,7 +42,13 @@ def command(*arguments: str | int | Path, threads: int | None = 1) -> Measured:
     seconds = time.perf_counter() - began
     if process.returncode:
         raise SystemExit(f"{' '.join(run)} ended with code {process.returncode}")
-    return Measured(seconds, own, worker)
+    return Measured(seconds, children_cpu_seconds() - cpu_began, own, worker)
+
+
+def children_cpu_seconds() -> float:
+    """CPU time of all processes that this one and its children have waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def peak_mb(pid: int | str) -> float:

@@ -49,17 +49,21 @@ def blocks(folder: Path, num_tokens: int) -> tuple[Path, int]:
 
 
 def measured_run(folder: Path, source: Path, num_tokens: int, num_shards: int) -> dict[str, float]:
-    """Microseconds a token: of the whole run less start-up (a run of one row), and of the work in it."""
+    """Microseconds a token: wall-clock and CPU time of `run` less start-up (a run of one row), and the work in it."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         one, run = Path(scratch, "one"), Path(scratch, "run")
         command("plan", source, "-o", one, "--limit", "1", "--quiet")
-        startup = command("run", one, "--quiet").seconds - work_seconds(one)
         command("plan", source, "-o", run, "--num-shards", num_shards, "--quiet")
-        whole = command("run", run, "--quiet").seconds
         if len(RunFolder(run).plan().shards) != num_shards:
             raise SystemExit(f"{source} has too few rows for {num_shards} shards")
-        work = work_seconds(run)
-    return {"run_us": 1e6 * (whole - startup) / num_tokens, "work_us": 1e6 * work / num_tokens}
+        startup, whole = command("run", one, "--quiet"), command("run", run, "--quiet")
+        work, work_on_one = work_seconds(run), work_seconds(one)
+    seconds = {
+        "run_us": whole.seconds - startup.seconds + work_on_one,
+        "cpu_us": whole.cpu_seconds - startup.cpu_seconds + work_on_one,
+        "work_us": work,
+    }
+    return {name: 1e6 * value / num_tokens for name, value in seconds.items()}
 
 
 def measure_growth(folder: Path, points: list[tuple[int, int]], rounds: int) -> list[dict[str, Any]]:
@@ -67,7 +71,7 @@ def measure_growth(folder: Path, points: list[tuple[int, int]], rounds: int) -> 
     sources = {num_tokens: blocks(folder, num_tokens) for num_tokens, _ in points}
     table: list[dict[str, Any]] = [
         {"num_tokens": num_tokens, "num_shards": num_shards, "num_rows": sources[num_tokens][1]}
-        | {"run_us": [], "work_us": []}
+        | {"run_us": [], "cpu_us": [], "work_us": []}
         for num_tokens, num_shards in points
     ]
     for number in range(rounds):
@@ -92,7 +96,7 @@ def measure_lengths(folder: Path, sizes: list[int], num_tokens: int, rounds: int
 
 
 def measure_lengths_of(prior: Any, sizes: list[int], num_tokens: int, rounds: int) -> list[dict[str, Any]]:
-    """The same of one prior; about `num_tokens` of each length are read, on one thread."""
+    """The same of one prior; about `num_tokens` of each length are read, on one thread, and CPU time taken."""
     editor = ToEditor(prior)
     texts = {size: documents(prior.tokenizer, [size] * max(num_tokens // size, 1), SHARED) for size in sizes}
     editor.edit(texts[sizes[0]][:10])
@@ -101,9 +105,9 @@ def measure_lengths_of(prior: Any, sizes: list[int], num_tokens: int, rounds: in
     torch.set_num_threads(1)
     for number in range(rounds):
         for row in table if number % 2 == 0 else table[::-1]:
-            began = time.perf_counter()
+            began = time.process_time()
             count = editor.edit(texts[row["length"]]).stats.num_tokens
-            row["us"].append(1e6 * (time.perf_counter() - began) / count)
+            row["us"].append(1e6 * (time.process_time() - began) / count)
     torch.set_num_threads(threads)
     return table
 

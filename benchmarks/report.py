@@ -99,12 +99,12 @@ def _against_first(rows: list[dict[str, Any]], name: str, row: dict[str, Any]) -
 
 
 def _cost(rows: list[dict[str, Any]], key: str, heading: str) -> str:
-    columns = [heading, "run, µs a token", "against the first", "work in it, µs a token", "against the first"]
+    names = {"run_us": "run, µs a token", "cpu_us": "CPU time, µs a token", "work_us": "work in it, µs a token"}
+    columns = [heading, *(cell for name in names.values() for cell in (name, "against the first"))]
     cells = [
-        [f"{row[key]:,}"] + [cell for name in ("run_us", "work_us")
-                             for cell in (_spread(row[name]), _against_first(rows, name, row))]
+        [f"{row[key]:,}", *(cell for name in names for cell in (_spread(row[name]), _against_first(rows, name, row)))]
         for row in rows
-    ]  # fmt: skip
+    ]
     return _table(columns, cells)
 
 
@@ -131,7 +131,7 @@ def _length_table(name: str, rows: list[dict[str, Any]]) -> str:
         for row, median, fitted in zip(rows, measured, asked @ constants, strict=True)
     ]
     columns = [f"{name}: tokens of a document", "positions read a token", "attention, MFLOP a token"]
-    table = _table([*columns, "µs a token", "fitted", "off by"], cells)
+    table = _table([*columns, "CPU µs a token", "fitted", "off by"], cells)
     return f"{table}\n\nFitted: {constants[0]:.1f} µs a position and {constants[1]:.1f} µs a MFLOP of attention."
 
 
