@@ -103,7 +103,11 @@ def start_vllm(python: str, columns: Columns, log: Path) -> tuple[VllmClient, di
     for batched, client in clients.items():
         if batched != best:
             client.close()
-    return clients[best], {"max_num_batched_tokens": best, "trial_seconds": took}
+    return clients[best], {
+        "version": clients[best].version,
+        "max_num_batched_tokens": best,
+        "trial_seconds": took,
+    }
 
 
 def share(columns: Columns, part: float) -> int:
@@ -164,13 +168,14 @@ def measure_prior(measured: Measured, options: argparse.Namespace, folder: Path)
     try:
         chosen = {name: run for name, run in columns.by_name(vllm).items() if name in options.columns}
         facts["selection"] = check_selection(columns, vllm, PADDED in chosen)
-        for name in set(chosen) - {COMMAND, STARTUP}:
-            chosen[name](share(columns, WARM_UP))
+        for name, run in chosen.items():
+            if name not in (COMMAND, STARTUP):
+                run(share(columns, WARM_UP))
         facts["seconds"] = measure(chosen, len(texts), options.rounds)
     finally:
         if vllm is not None:
             vllm.close()
-    facts["num_batches_split"] = columns.num_splits
+    facts["num_batches_split"] = columns.num_batches_split() if PADDED in chosen else 0
     return facts
 
 

@@ -61,7 +61,6 @@ class Columns:
 
     Attributes:
         documents: as tokens.
-        num_splits: batches of the last padded run that had to be split for want of memory.
     """
 
     def __init__(self, measured: Measured, texts: list[str], folder: Path, logits_bytes: float) -> None:
@@ -79,7 +78,6 @@ class Columns:
         self._editor = ToEditor(self.prior, EditConfig(threshold=measured.threshold))
         self._logits_bytes = logits_bytes
         self._model: Any = None
-        self.num_splits = 0
         self._rows = folder / "rows.parquet"
         self._one_row = folder / "one.parquet"
         pq.write_table(pa.table({"text": texts}), self._rows)
@@ -125,26 +123,29 @@ class Columns:
 
     def padded(self, count: int, batch_size: int) -> list[list[int]]:
         """What one writes with `transformers`: padded batches in order; the selected tokens by document."""
-        prompts = parts([document.ids.tolist() for document in self.documents[:count]], self.prior.context, self.bos)
         selected: list[list[int]] = [[] for _ in range(count)]
-        self.num_splits = 0
-        for start in range(0, len(prompts), batch_size):
-            for batch in self._split(prompts[start : start + batch_size]):
+        for halves in self._batches(count, batch_size):
+            for batch in halves:
                 self._read_padded(batch, selected)
         return selected
+
+    def num_batches_split(self) -> int:
+        """How many padded batches are split for want of memory."""
+        return sum(len(halves) > 1 for halves in self._batches(len(self.documents), BATCH))
+
+    def _batches(self, count: int, batch_size: int) -> list[list[list[Part]]]:
+        """Batches in the order of the documents, each as what it is split into."""
+        prompts = parts([document.ids.tolist() for document in self.documents[:count]], self.prior.context, self.bos)
+        return [self._split(prompts[start : start + batch_size]) for start in range(0, len(prompts), batch_size)]
 
     def _split(self, batch: list[Part]) -> list[list[Part]]:
         """Halves of a batch, until logits and their logarithm fit."""
         longest = max(len(part.ids) for part in batch)
-        if len(batch) == 1 or len(batch) * longest * self._vocab_size * 8 <= self._logits_bytes:
+        num_bytes = len(batch) * longest * self.plain_model.config.vocab_size * 4 * 2
+        if len(batch) == 1 or num_bytes <= self._logits_bytes:
             return [batch]
-        self.num_splits += 1
         half = len(batch) // 2
         return self._split(batch[:half]) + self._split(batch[half:])
-
-    @property
-    def _vocab_size(self) -> int:
-        return self.plain_model.config.vocab_size
 
     @property
     def plain_model(self) -> Any:

@@ -52,7 +52,9 @@ def _prior_table(name: str, prior: dict[str, Any]) -> str:
     if prior["num_batches_split"]:
         notes.append(f"Padded batches that had to be split for want of memory: {prior['num_batches_split']}.")
     if "vllm" in prior:
-        notes.append(f"vLLM with max_num_batched_tokens = {prior['vllm']['max_num_batched_tokens']}.")
+        notes.append(
+            f"vLLM {prior['vllm']['version']} with max_num_batched_tokens = {prior['vllm']['max_num_batched_tokens']}."
+        )
     return "\n".join([*lines, "", " ".join(notes)]).strip()
 
 

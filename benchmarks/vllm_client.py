@@ -18,7 +18,11 @@ HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 
 
 class VllmClient:
-    """A process that has a model and documents loaded."""
+    """A process that has a model and documents loaded.
+
+    Attributes:
+        version: of vLLM.
+    """
 
     def __init__(self, python: str, log: Path, **load: Any) -> None:
         """Start it, and wait until it has loaded.
@@ -52,12 +56,7 @@ class VllmClient:
                 stderr=self._log,
                 text=True,
             )
-            self._answer()
-
-    @property
-    def pid(self) -> int:
-        """Of the process that was started."""
-        return self._process.pid
+            self.version = self._answer()["version"]
 
     def read(self, column: str, num_documents: int, top_k: int = 8, selected: bool = False) -> dict[str, Any]:
         """Have the first documents read; seconds within the process and, if asked for, the selected tokens."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import vllm
 from sequences import Part, parts
 from vllm import LLM, SamplingParams
 
@@ -104,7 +105,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     reader = Reader(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
-    print(json.dumps({"loaded": True}), file=answers, flush=True)
+    print(json.dumps({"version": vllm.__version__}), file=answers, flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         documents = slice(request["num_documents"])
