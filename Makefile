@@ -28,8 +28,8 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)  ## speed against the floor, then how runs scale; ARGS=--large for 10 GB and 10,000 shards
-	$(BIN)/python benchmarks/bench.py
+bench: $(STAMP)  ## speed against the floor and others, then growth; SPEED="--rounds 3", ARGS=--large for 10 GB and 10,000 shards
+	$(BIN)/python benchmarks/bench.py $(SPEED)
 	$(BIN)/python benchmarks/scaling.py $(ARGS)
 
 docs: $(STAMP)  ## write the help of every command into the README

@@ -10,21 +10,21 @@ import argparse
 import json
 import os
 import platform
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
+from command import MB, command, work_seconds
 from datasets import Dataset, Features, Value, disable_progress_bars
+from growth import measure_document_memory, measure_growth, measure_lengths, measure_vocabulary_memory
+from report import growth_tables
 
 from hf_toedit import sample
 from hf_toedit.runs.store import PLAN, RunFolder
@@ -34,43 +34,6 @@ ROW_BYTES = 10**6 * 10 // 3
 
 GROUP_ROWS = 100
 """Rows of a row group: 333 MB, as `datasets` writes images. pyarrow makes one page of it, and reads it whole."""
-
-POLL_S = 0.05
-MB = 10**6
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A command that ran: seconds, and peak resident memory of itself and of its largest worker, in MB."""
-
-    seconds: float
-    command_mb: float
-    worker_mb: float
-
-
-def command(*arguments: str | int | Path, threads: int | None = 1) -> Measured:
-    """Run `hf-toedit`; where it is told so, on one thread, so that what others do to threads is not measured."""
-    run = [sys.executable, "-m", "hf_toedit", *map(str, arguments)]
-    environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
-    began = time.perf_counter()
-    process = subprocess.Popen(run, env=environment, stdout=subprocess.DEVNULL)
-    own = worker = 0.0
-    while process.poll() is None:
-        with suppress(OSError):
-            own = max(own, peak_mb(process.pid))
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            worker = max([worker, *map(peak_mb, children)])
-        time.sleep(POLL_S)
-    seconds = time.perf_counter() - began
-    if process.returncode:
-        raise SystemExit(f"{' '.join(run)} ended with code {process.returncode}")
-    return Measured(seconds, own, worker)
-
-
-def peak_mb(pid: int | str) -> float:
-    """Peak resident memory of a process so far; 0 where it has just ended."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next((int(line.split()[1]) * 1024 / MB for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 def heavy_tables(num_bytes: float) -> Iterator[pa.Table]:
@@ -121,12 +84,6 @@ def measure_memory(folder: Path, gigabytes: list[float]) -> dict[str, dict[str, 
         prior_mb = table["one row"]["worker_mb"] if table else peak.worker_mb
         table[name] = asdict(peak) | {"over_prior_mb": peak.worker_mb - prior_mb}
     return table
-
-
-def work_seconds(run: Path) -> float:
-    """What the prior and the editor took of a run, as its statistics have it."""
-    records = (json.loads(path.read_text()) for path in (run / "toedit" / "stats").rglob("*.json"))
-    return sum(sum(record["stats"]["seconds"].values()) for record in records)
 
 
 def tiny_files(folder: Path, count: int, ending: str) -> Path:
@@ -199,50 +156,46 @@ def measure_planning(folder: Path, count: int) -> dict[str, dict[str, float]]:
     return table
 
 
-def show(facts: dict[str, Any]) -> None:
-    """Print what was measured: medians where there are rounds, the overhead and the ratio with their range."""
-    print("peak memory in MB: of the command, of its worker, of these over the prior")
-    for name, row in facts["memory"].items():
-        print(f"{name:26} {row['command_mb']:8,.0f} {row['worker_mb']:8,.0f} {row['over_prior_mb']:8,.0f}")
-    print(f"\n{facts['num_shards']:,} shards")
-    for name, row in facts["shards"].items():
-        plan, run, work = (statistics.median(row[f"{stage}_seconds"]) for stage in ("plan", "run", "work"))
-        print(f"{name:26} plan {plan:.1f} s, run {run:.1f} s, work in it {work:.1f} s")
-        print(f"{'':26} overhead a shard {median_and_range(row['overhead_ms'])} ms")
-    ratios = [one / two for one, two in zip(facts["workers"]["1"], facts["workers"]["2"], strict=True)]
-    print(f"\nspeed of 2 workers over that of 1: {median_and_range(ratios)}")
-    print(f"\n{facts['num_files']:,} files")
-    for name, row in facts["planning"].items():
-        size, plan, load = row["plan_mb"], row["plan_seconds"], row["load_seconds"]
-        print(f"{name:26} plan {plan:.1f} s, {size:.1f} MB; read {load:.1f} s, status {row['status_seconds']:.1f} s")
-
-
-def median_and_range(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+def parts(folder: Path, large: bool, rounds: int) -> dict[str, Callable[[], Any]]:
+    """What can be measured, by name."""
+    few = 1 if large else rounds
+    num_shards, num_files = (10_000, 100_000) if large else (300, 10_000)
+    most = 10**7 if large else 10**6
+    sizes = [10**power for power in range(4, 8) if 10**power <= most]
+    cuts = [1, 100, 10_000] if large else [1, 30, 300]
+    lengths = [100, 1000, 5000, 20_000, *([60_000] if large else [])]
+    documents = [1000, 10_000, 100_000, *([1_000_000] if large else [])]
+    return {
+        "memory": lambda: measure_memory(folder, [0.1, 1, 10] if large else [0.1, 1]),
+        "document_memory": lambda: measure_document_memory(folder, documents),
+        "vocabulary_memory": lambda: measure_vocabulary_memory(folder, [8192, 65_536, 262_144], [1, 30, 1000]),
+        "tokens": lambda: measure_growth(folder, [(size, 1) for size in sizes], few),
+        "cuts": lambda: measure_growth(folder, [(most, cut) for cut in cuts], few),
+        "lengths": lambda: measure_lengths(folder, lengths, lengths[-1], few),
+        "shards": lambda: {"count": num_shards, "sources": measure_shards(folder, num_shards, few)},
+        "workers": lambda: measure_workers(folder, rounds),
+        "planning": lambda: {"count": num_files, "endings": measure_planning(folder, num_files)},
+    }
 
 
 def main() -> None:
+    """Measure, print, and keep the figures."""
+    names = list(parts(Path(), False, 1))
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--large", action="store_true", help="10 GB, 10,000 shards, 100,000 files; half an hour")
+    parser.add_argument("--large", action="store_true", help="10 GB, 10^7 tokens, 10,000 shards, 100,000 files; hours")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--parts", nargs="+", default=names, choices=names, metavar="PART", help=", ".join(names))
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "latest-scaling.json")
     options = parser.parse_args()
-    num_shards, num_files = (10_000, 100_000) if options.large else (300, 10_000)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        facts: dict[str, Any] = {
-            "machine": platform.machine(),
-            "cores": os.cpu_count(),
-            "num_shards": num_shards,
-            "num_files": num_files,
-            "memory": measure_memory(folder, [0.1, 1, 10] if options.large else [0.1, 1]),
-            "shards": measure_shards(folder, num_shards, 1 if options.large else options.rounds),
-            "workers": measure_workers(folder, options.rounds),
-            "planning": measure_planning(folder, num_files),
-        }
-    show(facts)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(facts, indent=2) + "\n")
+    facts: dict[str, Any] = {"machine": platform.machine(), "cores": os.cpu_count(), "torch": torch.__version__}
+    with tempfile.TemporaryDirectory() as scratch:
+        every = parts(Path(scratch), options.large, options.rounds)
+        for name in options.parts:
+            print(f"{name} …", flush=True)
+            facts[name] = every[name]()
+            options.output.write_text(json.dumps(facts, indent=2) + "\n")
+    print(growth_tables(facts))
 
 
 if __name__ == "__main__":

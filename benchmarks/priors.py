@@ -1,0 +1,139 @@
+"""The priors that are measured: models that are at hand, and Llamas with random weights made in a folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hf_toedit import EditConfig, PriorConfig, load_prior
+from hf_toedit.editing.alignment import Aligner
+from hf_toedit.editing.selection import SelectionRule
+from hf_toedit.priors import embedded
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+"""Real models, tokenizers and texts beside the checkout, where there are any."""
+
+SHAPES: dict[str, dict[str, int]] = {
+    "Llama 30M": {
+        "hidden_size": 384,
+        "num_hidden_layers": 7,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+        "intermediate_size": 1024,
+    },
+    "Llama 135M": {
+        "hidden_size": 576,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "intermediate_size": 1536,
+    },
+}
+"""Models with random weights; what they compute costs what it costs in a trained one."""
+
+VOCAB_SIZE = 49_152
+CONTEXT = 8192
+SELECTED_RATE = 0.12
+_SAMPLE_TOKENS = 4000
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A prior to measure.
+
+    Attributes:
+        name: in the tables.
+        path: its folder, or `embedded`.
+        stories: whether it was trained on TinyStories and should read such.
+        threshold: at which it selects about `SELECTED_RATE` of the tokens; None is not known yet.
+    """
+
+    name: str
+    path: str
+    stories: bool = False
+    threshold: float = 0.0
+
+    @property
+    def folder(self) -> str:
+        """Where its files lie."""
+        return str(embedded.path()) if self.path == "embedded" else self.path
+
+    def with_threshold(self, texts: list[str]) -> Measured:
+        """The same with the threshold that selects `SELECTED_RATE` of the first tokens of some texts."""
+        prior = load_prior(PriorConfig(self.path))
+        logprobs: list[np.ndarray] = []
+        for document in Aligner(prior.tokenizer).align(texts):
+            logprobs.append(prior.score([document], SelectionRule(EditConfig(threshold=1.0)))[0].logprobs)
+            if sum(map(len, logprobs)) >= _SAMPLE_TOKENS:
+                break
+        threshold = float(np.exp(np.nanquantile(np.concatenate(logprobs), 1 - SELECTED_RATE)))
+        return replace(self, threshold=threshold)
+
+
+def available(names: list[str], stories: Path, cache: Path) -> tuple[list[Measured], list[str]]:
+    """The priors of some names, made where they must be, and what is left out and why."""
+    tokenizer = SHARED / "tokenizers" / "gpt2" / "tokenizer.json"
+    priors: list[Measured] = []
+    left_out: list[str] = []
+    for name in names:
+        if name == "embedded":
+            priors.append(Measured(name, name))
+        elif name == "stories260K" and stories.is_dir():
+            priors.append(Measured(name, str(stories), stories=True))
+        elif name == "stories260K":
+            left_out.append(f"{name}: no folder {stories}; name one with --stories")
+        elif tokenizer.is_file():
+            priors.append(Measured(name, str(random_llama(cache / name.replace(" ", "-"), tokenizer, SHAPES[name]))))
+        else:
+            left_out.append(f"{name}: there is no {tokenizer} to make a tokenizer of {VOCAB_SIZE:,} entries from")
+    return priors, left_out
+
+
+def random_llama(folder: Path, tokenizer: Path, shape: dict[str, int], context: int = CONTEXT) -> Path:
+    """Make a Llama with random weights, always the same.
+
+    Args:
+        folder: where it is written.
+        tokenizer: a `tokenizer.json` of byte-level BPE, of which the first entries are kept.
+        shape: settings of `LlamaConfig`; `vocab_size` is `VOCAB_SIZE` unless given. A tokenizer with fewer entries than
+            the model has logits is no hindrance.
+        context: positions.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    spec = cut_tokenizer(json.loads(tokenizer.read_text(encoding="utf-8")), VOCAB_SIZE)
+    bos = len(spec["model"]["vocab"]) - 1 if len(spec["model"]["vocab"]) == VOCAB_SIZE else 0
+    config = LlamaConfig(
+        **{"vocab_size": VOCAB_SIZE, "tie_word_embeddings": True, "head_dim": 64} | shape,
+        max_position_embeddings=context,
+        bos_token_id=bos,
+        eos_token_id=bos,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    (folder / "tokenizer.json").write_text(json.dumps(spec), encoding="utf-8")
+    special = spec["added_tokens"][0]["content"]
+    names = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": special, "eos_token": special}
+    (folder / "tokenizer_config.json").write_text(json.dumps(names | {"clean_up_tokenization_spaces": False}))
+    return folder
+
+
+def cut_tokenizer(spec: dict[str, Any], size: int) -> dict[str, Any]:
+    """A byte-level BPE less its last merges, its one special token last; as it is where it is small enough."""
+    model, (special, *_) = spec["model"], spec["added_tokens"]
+    if len(model["vocab"]) <= size:
+        return spec
+    entries = sorted(model["vocab"], key=model["vocab"].get)
+    kept = [entry for entry in entries if entry != special["content"]][: size - 1]
+    merges = model["merges"][: len(kept) - 256]
+    vocab = {entry: index for index, entry in enumerate([*kept, special["content"]])}
+    return spec | {
+        "model": model | {"vocab": vocab, "merges": merges},
+        "added_tokens": [special | {"id": size - 1}],
+    }
