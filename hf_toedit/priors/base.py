@@ -40,12 +40,14 @@ class Prior(Protocol):
         revision: what pins it: a commit sha, or a fingerprint of local files.
         dtype: of its weights, as `PriorConfig` names it, `auto` resolved.
         tokenizer: the fast tokenizer's backend.
+        concurrency: how many threads may usefully call `score` at once; any number may.
     """
 
     name: str
     revision: str
     dtype: str
     tokenizer: Tokenizer
+    concurrency: int
 
     def score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
         """Read each document once, whole, whatever its length; its own tokens are scored, context is only read.
