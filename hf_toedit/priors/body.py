@@ -53,7 +53,12 @@ class Body:
         length = sum(map(len, pack))
         padding = np.zeros(self._padded_length(length) - length, dtype=np.int64)
         with attention.running(list(pack)):
-            return self._run(np.concatenate([*ids, padding])[None], np.concatenate([*positions, padding])[None])[0]
+            # With a mask of ones `transformers` does not wait for the device to see whether positions start anew.
+            return self._run(
+                np.concatenate([*ids, padding])[None],
+                position_ids=to_device(np.concatenate([*positions, padding])[None], self._device),
+                attention_mask=torch.ones(1, length + len(padding), dtype=torch.bool, device=self._device),
+            )[0]
 
     def padded(self, ids: Sequence[np.ndarray]) -> torch.Tensor:
         """Sequences side by side, each padded to the longest at its end, where a causal model does not see it.
@@ -71,8 +76,7 @@ class Body:
         """What the model itself answers for one sequence; float32 `[T, vocabulary]`."""
         return self.model(input_ids=to_device(ids[None], self._device), use_cache=False).logits[0].float()
 
-    def _run(self, ids: np.ndarray, positions: np.ndarray | None = None) -> torch.Tensor:
-        given = {} if positions is None else {"position_ids": to_device(positions, self._device)}
+    def _run(self, ids: np.ndarray, **given: torch.Tensor) -> torch.Tensor:
         with self._turn:
             return self._layers(input_ids=to_device(ids, self._device), use_cache=False, **given).last_hidden_state
 
