@@ -3,7 +3,7 @@
 A pass needs memory for its activations, by its tokens, and for one chunk of logits, whatever they are. While a long
 document goes on from pass to pass, the keys and values of what was read of the window so far are kept as well: at most
 those of the prior's whole context, for one window a thread. Half of a thread's memory at most is set aside for them;
-where a document still finds too little, passes are halved.
+where a document still finds too little, passes are halved. Where memory is short, fewer threads are asked for.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 MAX_TOKENS = 32_768
 """A pass of this many tokens keeps any GPU busy; more would only take memory."""
+
+_ENOUGH = 4096
+"""Passes of fewer tokens cost more than what several at once gain."""
 
 _SIZES = (4096, 8192)
 _SPARE = 0.1
@@ -39,37 +42,39 @@ class PassMemory:
     num_bytes: int
 
 
-def fitting_token_budget(small: PassMemory, large: PassMemory, free: int, concurrency: int, kept: int) -> int:
-    """Tokens of a pass with which `concurrency` passes fit into memory at once.
+def fitting_passes(small: PassMemory, large: PassMemory, free: int, concurrency: int, kept: int) -> tuple[int, int]:
+    """How many passes at once, and of how many tokens each, fit into memory together.
 
     Args:
         small: a pass measured.
         large: another, of more tokens.
         free: bytes for all passes together.
-        concurrency: how many there are at once.
+        concurrency: most that are of use at once; fewer where passes would be too small.
         kept: bytes of the keys and values of the longest window.
 
     Returns:
-        A multiple of `PIECE_TOKENS`, at least that and at most `MAX_TOKENS`.
+        The number of passes, and the tokens of one: a multiple of `PIECE_TOKENS`, at least that, at most `MAX_TOKENS`.
     """
     per_token = max((large.num_bytes - small.num_bytes) / (large.num_tokens - small.num_tokens), 1.0)
     fixed = max(large.num_bytes - per_token * large.num_tokens, 0.0)
     room = free * (1 - _SPARE) / concurrency
     room -= min(kept, room / 2)
-    tokens = min(max(room - fixed, 0.0) / per_token, MAX_TOKENS)
-    return max(int(tokens) // PIECE_TOKENS * PIECE_TOKENS, PIECE_TOKENS)
+    tokens = int(min(max(room - fixed, 0.0) / per_token, MAX_TOKENS)) // PIECE_TOKENS * PIECE_TOKENS
+    if tokens < _ENOUGH and concurrency > 1:
+        return fitting_passes(small, large, free, concurrency - 1, kept)
+    return concurrency, max(tokens, PIECE_TOKENS)
 
 
-def find_token_budget(
+def find_passes(
     run: Callable[[int, bool], int], device: torch.device, memory_fraction: float, concurrency: int, context: int
-) -> int:
-    """Measure passes on a GPU, and choose their size.
+) -> tuple[int, int]:
+    """Measure passes on a GPU, and choose their number and size; see `fitting_passes`.
 
     Args:
         run: does a pass of so many tokens, the windows of which go on or not, and returns the bytes that it keeps.
         device: a CUDA device, with the weights on it.
         memory_fraction: of its memory that may be used.
-        concurrency: passes at once.
+        concurrency: most passes that are of use at once.
         context: positions of the longest window.
     """
     torch.cuda.synchronize(device)
@@ -92,10 +97,10 @@ def find_token_budget(
     torch.cuda.empty_cache()
     if len(passes) < len(_SIZES):
         logger.warning("passes of %d tokens do not fit into memory; they are kept to %d.", _SIZES[-1], PIECE_TOKENS)
-        return PIECE_TOKENS
-    budget = fitting_token_budget(passes[0], passes[1], free, concurrency, kept)
-    logger.info("forward passes of %d tokens, %d at once: %s, %d bytes free.", budget, concurrency, passes, free)
-    return budget
+        return 1, PIECE_TOKENS
+    chosen = fitting_passes(passes[0], passes[1], free, concurrency, kept)
+    logger.info("%d forward passes at once, of %d tokens each: %s, %d bytes free.", *chosen, passes, free)
+    return chosen
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -36,7 +36,7 @@ from hf_toedit.priors.attention import PackedAttention
 from hf_toedit.priors.base import DocumentScores
 from hf_toedit.priors.body import Body
 from hf_toedit.priors.head import Head
-from hf_toedit.priors.memory import find_token_budget, out_of_memory
+from hf_toedit.priors.memory import find_passes, out_of_memory
 from hf_toedit.priors.packing import PIECE_TOKENS, Piece, Window, batches, packs, pieces, windows
 from hf_toedit.priors.probing import Probe
 from hf_toedit.priors.varlen import Varlen, find_varlen
@@ -98,13 +98,12 @@ class TransformersPrior:
         self._body = Body(loaded.model, loaded.device)
         self._head = Head(loaded.model, loaded.device)
         self._halving = threading.Lock()
-        self.concurrency = _CONCURRENCY.get(loaded.device.type, 1)
         resources = resources or Resources()
         with self._on_device():
             if loaded.device.type == "cuda":
                 torch.cuda.set_per_process_memory_fraction(float(resources.memory_fraction), loaded.device)
             self._probe(varlen or find_varlen(loaded.device, loaded.model.dtype))
-            self._token_budget = resources.token_budget or self._default_token_budget(resources)
+            self.concurrency, self._token_budget = self._passes(resources)
 
     @classmethod
     def from_config(cls, config: PriorConfig, resources: Resources) -> TransformersPrior:
@@ -224,10 +223,11 @@ class TransformersPrior:
         num_tokens = min(self._head.vocab_size, self.tokenizer.get_vocab_size())
         with torch.inference_mode():
             probe = Probe(self.name, self._body, self._head, num_tokens)
-            for self._varlen in dict.fromkeys((varlen, None)):
-                self.packed = probe.packs_well(self.context, self._varlen)
-                if self.packed:
-                    break
+            self._varlen = varlen
+            self.packed = probe.packs_well(self.context, varlen)
+            if not self.packed and varlen is not None:
+                self._varlen = None
+                self.packed = probe.packs_well(self.context, None)
             if not self.packed:
                 probe.check_head()
         self.padded = not self.packed and self.device.type != "cpu" and not self._body.follows_longest
@@ -235,12 +235,12 @@ class TransformersPrior:
             how = "in padded batches" if self.padded else "one at a time"
             logger.warning("prior %r cannot be packed: documents are read %s, which is slower.", self.name, how)
 
-    def _default_token_budget(self, resources: Resources) -> int:
-        if self.device.type != "cuda" or not (self.packed or self.padded):
-            return _BUDGET.get(self.device.type, _DEFAULT_BUDGET)
-        return find_token_budget(
-            self._blank_pass, self.device, resources.memory_fraction, self.concurrency, self.context
-        )
+    def _passes(self, resources: Resources) -> tuple[int, int]:
+        """How many forward passes there may be at once, and how many tokens one has."""
+        concurrency = _CONCURRENCY.get(self.device.type, 1)
+        if resources.token_budget or self.device.type != "cuda" or not (self.packed or self.padded):
+            return concurrency, resources.token_budget or _BUDGET.get(self.device.type, _DEFAULT_BUDGET)
+        return find_passes(self._blank_pass, self.device, resources.memory_fraction, concurrency, self.context)
 
     @torch.inference_mode()
     def _blank_pass(self, num_tokens: int, goes_on: bool) -> int:

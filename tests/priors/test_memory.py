@@ -13,7 +13,7 @@ import pytest
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from hf_toedit.errors import OutOfMemory
-from hf_toedit.priors.memory import MAX_TOKENS, PassMemory, fitting_token_budget
+from hf_toedit.priors.memory import MAX_TOKENS, PassMemory, fitting_passes
 from hf_toedit.priors.packing import PIECE_TOKENS
 from tests.conftest import shared
 
@@ -84,23 +84,26 @@ def test_memory_for_no_pass_at_all_is_an_error(tmp_path):
     assert last.startswith("refused:") and "out of memory even at 1024 tokens" in last
 
 
-def test_as_many_tokens_as_fit_into_a_gpu():
+def test_as_many_passes_as_fit_into_a_gpu():
     small, large = PassMemory(4096, 3 * 2**30), PassMemory(8192, 4 * 2**30)  # 2 GiB, and 256 KiB a token
 
-    def fitting(free: float, concurrency: int = 3, kept: float = 0) -> int:
-        return fitting_token_budget(small, large, int(free * 2**30), concurrency, int(kept * 2**30))
+    def fitting(free: float, concurrency: int = 3, kept: float = 0) -> tuple[int, int]:
+        return fitting_passes(small, large, int(free * 2**30), concurrency, int(kept * 2**30))
 
-    assert fitting(1000) == MAX_TOKENS
-    assert fitting(0) == fitting(3) == PIECE_TOKENS
-    for free in range(10, 40, 3):
-        tokens = fitting(free)
-        assert tokens % PIECE_TOKENS == 0
-        assert tokens == PIECE_TOKENS or 3 * (2 * 2**30 + tokens * 2**18) <= free * 2**30
-        assert fitting(free, kept=0.5) <= tokens <= fitting(free, concurrency=1)
+    assert fitting(1000) == (3, MAX_TOKENS)
+    assert fitting(0) == fitting(2) == (1, PIECE_TOKENS)
+    numbers = set()
+    for tenths in range(26, 500, 7):
+        number, tokens = fitting(tenths / 10)
+        assert tokens % PIECE_TOKENS == 0 and number * (2 * 2**30 + tokens * 2**18) <= tenths / 10 * 2**30
+        assert number == 1 or tokens >= 4096
+        assert fitting(tenths / 10, kept=0.5) <= (number, tokens)
+        numbers.add(number)
+    assert numbers == {1, 2, 3}
     # Keys and values of a long window take half of the room at most.
     assert fitting(60, kept=1000) == fitting(60, kept=9.1) == fitting(30) < fitting(60, kept=1)
     # Where a larger pass took no more, only the cap bounds it.
-    assert fitting_token_budget(small, PassMemory(8192, 3 * 2**30), 2**34, 1, 0) == MAX_TOKENS
+    assert fitting_passes(small, PassMemory(8192, 3 * 2**30), 2**34, 1, 0) == (1, MAX_TOKENS)
 
 
 def test_a_pass_to_measure(stories_prior):
