@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format bench docs cards clean
+.PHONY: demo test lint format bench bench-gpu docs cards clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("hf-toedit needs Python 3.10 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 10) else None'
@@ -31,6 +31,9 @@ format: $(STAMP)
 bench: $(STAMP)  ## speed against the floor and others, then growth; SPEED="--rounds 3", ARGS=--large for 10 GB and 10,000 shards
 	$(BIN)/python benchmarks/bench.py $(SPEED)
 	$(BIN)/python benchmarks/scaling.py $(ARGS)
+
+bench-gpu: $(STAMP)  ## speed on a GPU against its matrix rate; ARGS='--size small' for a quick run
+	$(BIN)/python benchmarks/gpu.py $(ARGS)
 
 docs: $(STAMP)  ## write the help of every command into the README
 	HF_TOEDIT_WRITE_README=1 $(BIN)/python -m pytest tests/test_readme.py

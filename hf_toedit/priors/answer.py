@@ -25,21 +25,26 @@ class Answer:
         stop = offset + len(tokens)
         self._logprobs[tokens] = scores.logprobs[offset:stop]
         low, high = np.searchsorted(scores.rows, [offset, stop])
+        # A nucleus is mostly far narrower than it may be; the copies let go of the whole pack's.
+        logprobs = scores.candidate_logprobs[low:high]
+        width = np.count_nonzero((logprobs != -np.inf).any(axis=0))
         self._positions.append(tokens[scores.rows[low:high] - offset])
-        self._ids.append(scores.candidate_ids[low:high])
-        self._candidates.append(scores.candidate_logprobs[low:high])
+        self._ids.append(scores.candidate_ids[low:high, :width].copy())
+        self._candidates.append(logprobs[:, :width].copy())
 
     def finish(self) -> DocumentScores:
-        """The whole document."""
+        """The whole document, in whatever order its tokens came."""
         if not self._positions:
             none = np.empty((0, 0))
             return DocumentScores(self._logprobs, np.empty(0, np.int64), none.astype(np.int32), none.astype(np.float32))
         width = max(ids.shape[1] for ids in self._ids)
+        positions = np.concatenate(self._positions)
+        order = np.argsort(positions)
         return DocumentScores(
             self._logprobs,
-            np.concatenate(self._positions),
-            np.concatenate([_widen(ids, width, 0) for ids in self._ids]),
-            np.concatenate([_widen(logprobs, width, -np.inf) for logprobs in self._candidates]),
+            positions[order],
+            np.concatenate([_widen(ids, width, 0) for ids in self._ids])[order],
+            np.concatenate([_widen(logprobs, width, -np.inf) for logprobs in self._candidates])[order],
         )
 
 

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from hf_toedit.priors.packing import Piece, Window
+from hf_toedit.priors.packing import Piece, Window, joined
+from hf_toedit.priors.varlen import Lengths, Varlen, causal_mask, fits
 
 IMPLEMENTATION = "toedit_packed"
 
@@ -27,14 +28,30 @@ class UnsupportedAttention(NotImplementedError):
 
 
 class PackedAttention:
-    """The pieces of the pack under way, and the keys and values of the windows that go on in a later one."""
+    """The pieces of the pack under way, and the keys and values of the windows that go on in a later one.
 
-    def __init__(self) -> None:
-        """Start with nothing kept."""
+    What is kept is what a window has read so far, in all layers; a pack ends inside one window at most.
+    """
+
+    def __init__(self, varlen: Varlen | None = None) -> None:
+        """Start with nothing kept.
+
+        Args:
+            varlen: attends over all pieces at once; None goes through them one by one.
+        """
+        self._varlen = varlen
         self._pack: list[Piece] = []
+        # Built by the first layer that needs them, for all layers of a pack.
+        self._lengths: Lengths | None = None
+        self._masks: dict[tuple[int, int, int | None], torch.Tensor] = {}
         self._kept: dict[tuple[Window, int], tuple[torch.Tensor, torch.Tensor]] = {}
         self._local_masks: set[int] = set()
         self._windows: set[int | None] = set()
+
+    @property
+    def kept_bytes(self) -> int:
+        """Size of the keys and values kept."""
+        return sum(tensor.nbytes for pair in self._kept.values() for tensor in pair)
 
     def covers(self, context: int) -> bool:
         """Whether each local attention, shorter than the context, that had a mask asked for reached `attend`."""
@@ -48,7 +65,9 @@ class PackedAttention:
     @contextmanager
     def running(self, pack: list[Piece]) -> Iterator[None]:
         """Have the attention calls of this thread work on `pack`."""
-        self._pack = pack
+        self._pack = pack if self._varlen is None else joined(pack)
+        self._lengths = None
+        self._masks.clear()
         _active.attention = self
         try:
             yield
@@ -64,7 +83,7 @@ class PackedAttention:
         scaling: float | None,
         sliding_window: int | None,
     ) -> torch.Tensor:
-        """Causal attention piece by piece.
+        """Causal attention within each piece, and to what is kept of its window.
 
         Args:
             layer: tells the layers apart.
@@ -78,12 +97,18 @@ class PackedAttention:
             `[1, T, heads, d_v]`, zero on padding.
         """
         self._windows.add(sliding_window)
+        if self._varlen is not None and fits(query, value):
+            keys, values = self._all_with_kept(layer, key, value)
+            length = sum(map(len, self._pack))
+            queries, keys, values = (tensor[0].transpose(0, 1) for tensor in (query[:, :, :length], keys, values))
+            lengths = self._lengths_on(query.device)
+            answer = self._varlen(queries, keys, values, lengths, scaling, sliding_window)
+            padding = query.shape[2] - length
+            return (pad(answer, (0, 0, 0, 0, 0, padding)) if padding else answer)[None]
         output = query.new_zeros(1, query.shape[2], query.shape[1], value.shape[3])
-        offset = 0
-        for piece in self._pack:
-            rows = slice(offset, offset + len(piece))
+        for piece, rows in self._rows():
             keys, values = self._with_kept(layer, piece, key[:, :, rows], value[:, :, rows])
-            mask = _mask(len(piece), keys.shape[2], sliding_window, query.device)
+            mask = self._mask(len(piece), keys.shape[2], sliding_window, query)
             attended = scaled_dot_product_attention(
                 query[:, :, rows],
                 keys,
@@ -94,8 +119,14 @@ class PackedAttention:
                 enable_gqa=keys.shape[1] != query.shape[1],
             )
             output[:, rows] = attended.transpose(1, 2)
-            offset += len(piece)
         return output
+
+    def _rows(self) -> Iterator[tuple[Piece, slice]]:
+        """Each piece, and where it lies in the pack."""
+        start = 0
+        for piece in self._pack:
+            yield piece, slice(start, start + len(piece))
+            start += len(piece)
 
     def _with_kept(
         self, layer: int, piece: Piece, key: torch.Tensor, value: torch.Tensor
@@ -104,18 +135,36 @@ class PackedAttention:
         if kept is not None:
             key, value = torch.cat([kept[0], key], dim=2), torch.cat([kept[1], value], dim=2)
         if not piece.last:
+            # A view would hold on to the keys of the whole pack.
+            key, value = (key.clone(), value.clone()) if kept is None else (key, value)
             self._kept[piece.window, layer] = (key, value)
         return key, value
 
+    def _all_with_kept(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of all pieces, one after another; padding may follow."""
+        pairs = [self._with_kept(layer, piece, key[:, :, rows], value[:, :, rows]) for piece, rows in self._rows()]
+        if not any(piece.start for piece in self._pack):
+            return key, value
+        keys, values = zip(*pairs, strict=True)
+        return torch.cat(keys, dim=2), torch.cat(values, dim=2)
 
-def _mask(num_queries: int, num_keys: int, sliding_window: int | None, device: torch.device) -> torch.Tensor | None:
-    """Bool `[num_queries, num_keys]`, True where a query sees a key; None where that is plain causal attention."""
-    windowed = sliding_window is not None and sliding_window < num_keys
-    if num_queries == num_keys and not windowed:
-        return None
-    past = num_keys - num_queries
-    seen = torch.ones(num_queries, num_keys, dtype=torch.bool, device=device).tril(past)
-    return seen.triu(past - sliding_window + 1) if windowed and sliding_window else seen
+    def _lengths_on(self, device: torch.device) -> Lengths:
+        if self._lengths is None:
+            self._lengths = Lengths.of([(len(piece), piece.stop) for piece in self._pack], device)
+        return self._lengths
+
+    def _mask(
+        self, num_queries: int, num_keys: int, sliding_window: int | None, like: torch.Tensor
+    ) -> torch.Tensor | None:
+        """See `causal_mask`; None where that is plain causal attention."""
+        if sliding_window is not None and sliding_window >= num_keys:
+            sliding_window = None
+        if num_queries == num_keys and sliding_window is None:
+            return None
+        shape = (num_queries, num_keys, sliding_window)
+        if shape not in self._masks:
+            self._masks[shape] = causal_mask(*shape, like)
+        return self._masks[shape]
 
 
 def _packed_attention_forward(

@@ -40,7 +40,7 @@ class Prior(Protocol):
         revision: what pins it: a commit sha, or a fingerprint of local files.
         dtype: of its weights, as `PriorConfig` names it, `auto` resolved.
         tokenizer: the fast tokenizer's backend.
-        concurrency: how many threads may call `score` at once, and gain by it.
+        concurrency: how many threads may usefully call `score` at once; any number may.
     """
 
     name: str

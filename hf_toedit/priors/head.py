@@ -1,10 +1,12 @@
 """The output layer in chunks of rows: log-probabilities of the tokens that are there, candidates where they are asked.
 
-Memory is bounded by one chunk of float32 logits, whatever the pack and the vocabulary.
+Memory is bounded by one chunk of float32 logits a thread, whatever the pack and the vocabulary. The host waits for the
+device once a chunk, for the log-probabilities, and once at the end, for the candidates.
 """
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import torch
 
 from hf_toedit.editing.selection import SelectionRule
+from hf_toedit.priors.transfer import to_device
 
 _LOGITS_PER_CHUNK = {"cpu": 2**22, "cuda": 2**27}
 
@@ -34,7 +37,12 @@ class HeadScores:
 
 
 class Head:
-    """A model's output layer, its weights in float32, with what the architecture does to logits after it."""
+    """A model's output layer, computed in float32, with what the architecture does to logits after it.
+
+    Products of two bfloat16 or float16 numbers are exact in float32. Where the device multiplies such matrices and
+    sums in float32, at the rate of its tensor cores, that is the product of the operands made float32, but for the
+    order of the sum; elsewhere the weights are kept in float32.
+    """
 
     def __init__(self, model: Any, device: torch.device) -> None:
         """Take the output embeddings of a model.
@@ -45,7 +53,9 @@ class Head:
         """
         layer = model.get_output_embeddings()
         config = model.config.get_text_config()
-        self._weight = layer.weight.detach().float()
+        weight = layer.weight.detach()
+        self._mixed = _multiplies_into_float32(weight)
+        self._weight = weight if self._mixed else weight.float()
         bias = getattr(layer, "bias", None)
         self._bias = None if bias is None else bias.detach().float()
         self._cap = getattr(config, "final_logit_softcapping", None)
@@ -54,11 +64,11 @@ class Head:
         self.vocab_size = self._weight.shape[0]
         limit = _LOGITS_PER_CHUNK.get(device.type, _LOGITS_PER_CHUNK["cuda"])
         self._chunk_rows = max(limit // self.vocab_size // 16 * 16, 16)
-        self._buffer = torch.empty(0, device=device)
+        self._own = threading.local()
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Float32 logits of hidden states: `[n, hidden]` to `[n, vocabulary]`."""
-        return self._transform(torch.mm(hidden.float(), self._weight.T))
+        return self._transform(self._product(hidden, hidden.new_empty(len(hidden), self.vocab_size, dtype=torch.float)))
 
     def score(
         self,
@@ -80,8 +90,8 @@ class Head:
             multiple: rows of each matrix product are padded to a multiple of this.
         """
         padded = np.concatenate([rows, np.zeros(-len(rows) % multiple, dtype=rows.dtype)])
-        index = torch.from_numpy(padded).to(hidden.device)
-        goals = torch.from_numpy(targets).to(hidden.device)
+        index = to_device(padded, hidden.device)
+        goals = to_device(targets, hidden.device)
         logprobs, chosen, ids, candidates = [], [], [], []
         for start in range(0, len(rows), self._chunk_rows):
             count = min(self._chunk_rows, len(rows) - start)
@@ -96,14 +106,23 @@ class Head:
             ids.append(best_ids)
             candidates.append(best)
         return HeadScores(
-            np.concatenate(logprobs), np.concatenate(chosen), np.concatenate(ids), np.concatenate(candidates)
+            np.concatenate(logprobs),
+            np.concatenate(chosen),
+            torch.cat(ids).cpu().numpy(),
+            torch.cat(candidates).cpu().numpy(),
         )
 
     def _chunk(self, hidden: torch.Tensor) -> torch.Tensor:
-        """As `logits`, into a buffer that the next call overwrites."""
-        if self._buffer.shape[0] < hidden.shape[0]:
-            self._buffer = torch.empty(hidden.shape[0], self.vocab_size, device=hidden.device)
-        return self._transform(torch.mm(hidden.float(), self._weight.T, out=self._buffer[: hidden.shape[0]]))
+        """As `logits`, into a buffer that the thread's next call overwrites."""
+        buffer = getattr(self._own, "buffer", None)
+        if buffer is None or len(buffer) < len(hidden):
+            buffer = self._own.buffer = hidden.new_empty(len(hidden), self.vocab_size, dtype=torch.float)
+        return self._transform(self._product(hidden, buffer[: len(hidden)]))
+
+    def _product(self, hidden: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        if self._mixed and hidden.dtype == self._weight.dtype:
+            return torch.mm(hidden, self._weight.T, out_dtype=torch.float, out=out)
+        return torch.mm(hidden.float(), self._weight.float().T, out=out)
 
     def _transform(self, logits: torch.Tensor) -> torch.Tensor:
         """What the architecture does after the matrix product, in place."""
@@ -116,22 +135,31 @@ class Head:
         return logits
 
 
+@torch.inference_mode()
+def _multiplies_into_float32(weight: torch.Tensor) -> bool:
+    """Whether the device multiplies matrices of the weights' dtype into a float32 one, as CUDA does since torch 2.8."""
+    if weight.dtype not in (torch.bfloat16, torch.float16):
+        return False
+    few = weight[:16]
+    try:
+        product = torch.mm(few, few.T, out_dtype=torch.float, out=few.new_empty(len(few), len(few), dtype=torch.float))
+    except (RuntimeError, TypeError):  # not on this device; not in this version
+        return False
+    return torch.allclose(product, few.float() @ few.float().T, rtol=1e-3, atol=1e-5)
+
+
 def _candidates(
     logits: torch.Tensor, normalizer: torch.Tensor, picked: np.ndarray, rule: SelectionRule
-) -> tuple[np.ndarray, np.ndarray]:
-    """Log-probabilities and ids of the likeliest tokens at the picked rows, likeliest first."""
-    width = min(rule.num_candidates, logits.shape[1])
-    if len(picked) == 0:
-        return np.empty((0, width), np.float32), np.empty((0, width), np.int32)
-    at = torch.from_numpy(picked).to(logits.device)
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities and int32 ids of the likeliest tokens at the picked rows, likeliest first."""
+    at = to_device(picked, logits.device)
     chosen = logits[at]
-    best, ids = chosen.topk(width, dim=1)
+    best, ids = chosen.topk(min(rule.num_candidates, logits.shape[1]), dim=1)
     logprobs = best - normalizer[at, None]
     if rule.config.sampler == "top-p":
-        inside = _nucleus(chosen, best, rule)
-        width = int(inside.sum(dim=1).max())
-        logprobs, ids = logprobs.masked_fill(~inside, -torch.inf)[:, :width], ids[:, :width]
-    return logprobs.cpu().numpy(), ids.to(torch.int32).cpu().numpy()
+        outside = ~_nucleus(chosen, best, rule)
+        logprobs, ids = logprobs.masked_fill(outside, -torch.inf), ids.masked_fill(outside, 0)
+    return logprobs, ids.to(torch.int32)
 
 
 def _nucleus(logits: torch.Tensor, best: torch.Tensor, rule: SelectionRule) -> torch.Tensor:

@@ -141,10 +141,9 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
+        return torch.empty(0, device=name).device  # with its number: which one `cuda` is, is up to each thread
     except (RuntimeError, AssertionError) as error:
         raise PriorError(f"device {name!r} is not available here ({' '.join(str(error).split())[:120]}).") from error
-    return torch.device(name)
 
 
 def _dtype(name: str, device: torch.device) -> torch.dtype:

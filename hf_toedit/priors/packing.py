@@ -8,7 +8,7 @@ never on its neighbours or on the budget: that keeps results independent of how 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -103,3 +103,26 @@ def packs(items: Iterable[Piece], token_budget: int) -> Iterator[list[Piece]]:
         used += len(piece)
     if pack:
         yield pack
+
+
+def joined(pack: Iterable[Piece]) -> list[Piece]:
+    """The same pack, pieces that go on with the one right before them made one with it."""
+    whole: list[Piece] = []
+    for piece in pack:
+        if whole and whole[-1].window == piece.window and whole[-1].stop == piece.start:
+            whole[-1] = replace(whole[-1], stop=piece.stop, last=piece.last)
+        else:
+            whole.append(piece)
+    return whole
+
+
+def batches(items: Iterable[Piece], token_budget: int) -> Iterator[list[Piece]]:
+    """Lay pieces, longest first, into batches that hold at most `token_budget` positions padded to their longest."""
+    batch: list[Piece] = []
+    for piece in sorted(items, key=len, reverse=True):
+        if batch and (len(batch) + 1) * len(batch[0]) > token_budget:
+            yield batch
+            batch = []
+        batch.append(piece)
+    if batch:
+        yield batch

@@ -1,50 +1,57 @@
 """Priors from `transformers`: any causal language model.
 
-Documents are scored in packs without padding or, where an architecture cannot be packed, one window at a time.
+Documents are scored in packs without padding. Where an architecture cannot be packed, they are read one window at a
+time on a CPU, which is faster there than padding and keeps neighbours out of the last bits, and in padded batches on a
+GPU, which one window would leave idle.
 
 The head runs in chunks of rows, so that no logits of a whole pack exist; it, the logsumexp and the comparison with the
 threshold are in float32 whatever the dtype of the body.
 
 In float32 on a CPU, results of one document do not depend on its neighbours, to the last bit. Two things would make
 them: a matrix product of few rows takes another path than one of many, and elementwise functions treat the last few
-elements of each thread's share unlike the others. Padding packs (`_padded_length`) rules out both.
+elements of each thread's share unlike the others. Padding packs (`Body.packed`) rules out both.
+
+On a GPU, several threads that score at once keep it busy: while one waits for results, or works on them, passes of the
+others are under way. `memory` says what bounds the memory that they take.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 
-from hf_toedit.config import PriorConfig, Resources
+from hf_toedit.config import EditConfig, PriorConfig, Resources
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import OutOfMemory, PriorError
 from hf_toedit.priors import loading
 from hf_toedit.priors.answer import Answer
-from hf_toedit.priors.attention import IMPLEMENTATION, PackedAttention
+from hf_toedit.priors.attention import PackedAttention
 from hf_toedit.priors.base import DocumentScores
+from hf_toedit.priors.body import Body
 from hf_toedit.priors.head import Head
-from hf_toedit.priors.packing import PIECE_TOKENS, Piece, Window, packs, pieces, windows
+from hf_toedit.priors.memory import find_passes, out_of_memory
+from hf_toedit.priors.packing import PIECE_TOKENS, Piece, Window, batches, packs, pieces, windows
+from hf_toedit.priors.probing import Probe
+from hf_toedit.priors.varlen import Varlen, find_varlen
 
 logger = logging.getLogger(__name__)
 
 _ROWS = 32
-"""Rows of a matrix product, and vector elements of an elementwise function, are dealt with by multiples of this."""
+"""Rows of a matrix product are dealt with by multiples of this."""
 
-_SHARE = 32_768
-"""Elements below which torch gives an elementwise function to fewer threads than there are."""
-
-_BUDGET = {"cpu": 2048, "cuda": 16_384}
-_PROBE_TOKENS = 24
+_CONCURRENCY = {"cuda": 3}
+_BUDGET = {"cpu": 2048}
+_DEFAULT_BUDGET = 16_384
 
 _ANY_DAY = "{% macro strftime_now(format) %}01 January 2025{% endmacro %}"
 """Put before a chat template: one that asks for the date is told the same on any day, and writes the same text."""
-
-_EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts")
 
 
 class TransformersPrior:
@@ -56,19 +63,25 @@ class TransformersPrior:
         dtype: of the body's weights.
         tokenizer: backend of the fast tokenizer.
         context: positions that the model reads at once.
-        packed: whether documents share forward passes.
-        concurrency: see `Prior`.
+        concurrency: how many threads may usefully call `score` at once; any number may.
+        packed: whether documents share forward passes without padding.
+        padded: whether they share padded ones where they cannot be packed.
     """
 
-    concurrency = 1
-
-    def __init__(self, loaded: loading.LoadedModel, name: str = "local", resources: Resources | None = None) -> None:
+    def __init__(
+        self,
+        loaded: loading.LoadedModel,
+        name: str = "local",
+        resources: Resources | None = None,
+        varlen: Varlen | None = None,
+    ) -> None:
         """Take over a loaded model and check, on a few tokens, that it is causal and is scored as it scores itself.
 
         Args:
             loaded: from `loading.load`.
             name: for messages, plans and cards.
             resources: what it may use of this machine.
+            varlen: attends over all pieces of a pack at once; None takes what this machine has.
 
         Raises:
             PriorError: the model looks at later tokens, or transforms its logits in a way not known here.
@@ -80,16 +93,17 @@ class TransformersPrior:
         self.tokenizer = loaded.tokenizer.backend_tokenizer
         self.context = loaded.context
         self.device = loaded.device
-        self._token_budget = (resources or Resources()).token_budget or _BUDGET.get(loaded.device.type, _BUDGET["cuda"])
         bos = loaded.tokenizer.bos_token_id
         self._bos = [] if bos is None else [bos]
-        self._model = loaded.model
-        body = loaded.model.base_model
-        # Where the language model of a multimodal family stands alone, `base_model` is the model with its head.
-        self._body = getattr(body, "model", body) if body is loaded.model else body
+        self._body = Body(loaded.model, loaded.device)
         self._head = Head(loaded.model, loaded.device)
-        self.packed = True
-        self._check()
+        self._halving = threading.Lock()
+        resources = resources or Resources()
+        with self._on_device():
+            if loaded.device.type == "cuda":
+                torch.cuda.set_per_process_memory_fraction(float(resources.memory_fraction), loaded.device)
+            self._probe(varlen or find_varlen(loaded.device, loaded.model.dtype))
+            self.concurrency, self._token_budget = self._passes(resources)
 
     @classmethod
     def from_config(cls, config: PriorConfig, resources: Resources) -> TransformersPrior:
@@ -117,30 +131,37 @@ class TransformersPrior:
             OutOfMemory: even with passes of a single piece.
         """
         while True:
+            token_budget = self._token_budget
             try:
-                return self._score(documents, rule)
+                with self._on_device():
+                    return self._score(documents, rule)
             except Exception as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
             # Only here, past the handler, has the traceback let go of the tensors of the pass that failed.
-            self._halve_token_budget()
+            self._halve(token_budget)
 
-    def _halve_token_budget(self) -> None:
-        halved = max(self._token_budget // 2, PIECE_TOKENS)
-        if not self.packed or halved >= self._token_budget:
-            raise OutOfMemory(
-                f"prior {self.name!r}: out of memory even at {self._token_budget if self.packed else self.context} "
-                f"tokens a forward pass. Use a smaller prior, --dtype bfloat16, or a device with more memory."
-            )
-        self._token_budget = halved
-        logger.warning("prior %r: out of memory; forward passes are halved to %d tokens.", self.name, halved)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+    def _halve(self, token_budget: int) -> None:
+        """Halve passes of so many tokens, unless another thread has."""
+        with self._halving:
+            if self._token_budget < token_budget:
+                return
+            halved = max(token_budget // 2, PIECE_TOKENS)
+            shared = self.packed or self.padded
+            if not shared or halved >= token_budget:
+                raise OutOfMemory(
+                    f"prior {self.name!r}: out of memory even at {token_budget if shared else self.context} "
+                    f"tokens a forward pass. Use a smaller prior, --dtype bfloat16, or a device with more memory."
+                )
+            self._token_budget = halved
+            logger.warning("prior %r: out of memory; forward passes are halved to %d tokens.", self.name, halved)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
 
     @torch.inference_mode()
     def _score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
         answers = [Answer(document) for document in documents]
-        attention = PackedAttention()
+        attention = PackedAttention(self._varlen)
         for pack in self._packs(documents):
             hidden = self._forward(pack, documents, attention)
             self._read(hidden, pack, answers, rule)
@@ -155,30 +176,15 @@ class TransformersPrior:
         )
         if self.packed:
             return packs((piece for window in cut for piece in pieces(window, num_bos)), self._token_budget)
-        return ([Piece(window, 0, window.stop - window.start + num_bos - 1, True)] for window in cut)
+        whole = (Piece(window, 0, window.stop - window.start + num_bos - 1, True) for window in cut)
+        return batches(whole, self._token_budget) if self.padded else ([piece] for piece in whole)
 
-    def _forward(self, pack: list[Piece], documents: Sequence[Document], attention: PackedAttention) -> torch.Tensor:
-        """Hidden states of a pack, in the order of its pieces; `[T, hidden]`, T padded where packed."""
+    def _forward(
+        self, pack: Sequence[Piece], documents: Sequence[Document], attention: PackedAttention
+    ) -> torch.Tensor:
+        """Hidden states of a pack, in the order of its pieces; `[T, hidden]`."""
         ids = [self._input(piece, documents[piece.window.document]) for piece in pack]
-        positions = [np.arange(piece.start, piece.stop) for piece in pack]
-        if not self.packed:
-            return self._body(input_ids=self._tensor(ids), use_cache=False).last_hidden_state[0]
-        length = sum(len(piece) for piece in pack)
-        padding = np.zeros(self._padded_length(length) - length, dtype=np.int64)
-        with attention.running(pack):
-            return self._body(
-                input_ids=self._tensor([*ids, padding]),
-                position_ids=self._tensor([*positions, padding]),
-                use_cache=False,
-            ).last_hidden_state[0]
-
-    def _padded_length(self, length: int) -> int:
-        """Length with which every thread's share of any activation is whole vectors; as it is on a GPU."""
-        if self.device.type != "cpu":
-            return length
-        threads = torch.get_num_threads()
-        least = max(length, -(-_SHARE * threads // self._model.config.get_text_config().hidden_size))
-        return least + -least % (_ROWS * threads)
+        return self._body.packed(ids, pack, attention) if self.packed else self._body.padded(ids)
 
     def _input(self, piece: Piece, document: Document) -> np.ndarray:
         """Token ids at the piece's input positions: BOS, where there is one, is position 0 of a window."""
@@ -212,90 +218,44 @@ class TransformersPrior:
             yield answer, tokens, tokens - predicted + row
             row += len(piece)
 
-    def _tensor(self, parts: list[np.ndarray]) -> torch.Tensor:
-        return torch.from_numpy(np.concatenate(parts))[None].to(self.device)
+    def _probe(self, varlen: Varlen | None) -> None:
+        """Compare this prior's logits, packed and causal, with what the model itself answers; fall back or refuse."""
+        num_tokens = min(self._head.vocab_size, self.tokenizer.get_vocab_size())
+        with torch.inference_mode():
+            probe = Probe(self.name, self._body, self._head, num_tokens)
+            self._varlen = varlen
+            self.packed = probe.packs_well(self.context, varlen)
+            if not self.packed and varlen is not None:
+                self._varlen = None
+                self.packed = probe.packs_well(self.context, None)
+            if not self.packed:
+                probe.check_head()
+        self.padded = not self.packed and self.device.type != "cpu" and not self._body.follows_longest
+        if not self.packed:
+            how = "in padded batches" if self.padded else "one at a time"
+            logger.warning("prior %r cannot be packed: documents are read %s, which is slower.", self.name, how)
+
+    def _passes(self, resources: Resources) -> tuple[int, int]:
+        """How many forward passes there may be at once, and how many tokens one has."""
+        concurrency = _CONCURRENCY.get(self.device.type, 1)
+        if resources.token_budget or self.device.type != "cuda" or not (self.packed or self.padded):
+            return concurrency, resources.token_budget or _BUDGET.get(self.device.type, _DEFAULT_BUDGET)
+        return find_passes(self._blank_pass, self.device, resources.memory_fraction, concurrency, self.context)
 
     @torch.inference_mode()
-    def _check(self) -> None:
-        """Compare this prior's logits, packed and causal, with what the model itself answers; fall back or refuse."""
-        ids = np.arange(_PROBE_TOKENS) * 7919 % (min(self._head.vocab_size, self.tokenizer.get_vocab_size()) - 1)
-        reference = self._own_logits(ids)
-        half = _PROBE_TOKENS // 2
-        scale = 1 + reference.abs().max()
-        tolerance = scale * (1e-4 if self._model.dtype == torch.float32 else 3e-2)
-        # Of the same length, so that a causal model computes the first half in the very same way.
-        changed = self._own_logits(np.concatenate([ids[:half], ids[half:] + 1]))
-        if (changed - reference)[:half].abs().max() > 1e-6 * scale:
-            raise PriorError(
-                f"prior {self.name!r} is not a causal language model: its answer for a token depends on later "
-                f"tokens. Name a decoder-only model."
-            )
-        self.packed = self._packs_well(ids, reference, tolerance)
-        if not self.packed:
-            logger.warning("prior %r cannot be packed: documents are read one at a time, which is slower.", self.name)
-            self._check_head(ids, reference, tolerance)
+    def _blank_pass(self, num_tokens: int, goes_on: bool) -> int:
+        """A pass that takes as much memory as any of so many tokens; returns the bytes of what is kept of it."""
+        length = min(self.context, PIECE_TOKENS)
+        pack = [Piece(Window(index, 0, length, 0), 0, length, not goes_on) for index in range(num_tokens // length)]
+        ids = [np.zeros(length, dtype=np.int64) for _ in pack]
+        attention = PackedAttention(self._varlen)
+        hidden = self._body.packed(ids, pack, attention) if self.packed else self._body.padded(ids)
+        rows = np.arange(len(pack) * length)
+        # The most that can be asked: a nucleus at every token.
+        rule = SelectionRule(EditConfig(threshold=0.0, sampler="top-p"))
+        self._head.score(hidden, rows, np.zeros_like(rows), np.ones(len(rows), dtype=bool), rule, multiple=_ROWS)
+        return attention.kept_bytes
 
-    def _check_head(self, ids: np.ndarray, reference: torch.Tensor, tolerance: torch.Tensor) -> None:
-        try:
-            hidden = self._body(input_ids=self._tensor([ids]), use_cache=False).last_hidden_state[0]
-            same = bool((self._head.logits(hidden) - reference).abs().max() <= tolerance)
-        except (AttributeError, RuntimeError, TypeError) as error:
-            logger.info("the parts of prior %r do not fit together: %s", self.name, error)
-            same = False
-        if not same:
-            raise PriorError(
-                f"prior {self.name!r} changes its logits after the output layer in a way this version does not know. "
-                f"Please report its architecture ({self._model.config.model_type})."
-            )
-
-    def _own_logits(self, ids: np.ndarray) -> torch.Tensor:
-        return self._model(input_ids=self._tensor([ids]), use_cache=False).logits[0].float()
-
-    def _packs_well(self, ids: np.ndarray, reference: torch.Tensor, tolerance: torch.Tensor) -> bool:
-        """Switch to packed attention; if two documents in one pack come out otherwise than alone, switch back."""
-        if _sees_pack(self._model):
-            return False
-        own = self._model.config._attn_implementation
-        half = len(ids) // 2
-        first, second = ids[:half], ids[half:]
-        window = Window(0, 0, len(ids) + 1, 0)
-        other = Window(1, 0, half + 1, 0)
-        pack = [Piece(window, 0, half, False), Piece(other, 0, half, True), Piece(window, half, len(ids), True)]
-        # The other document reads unlike the first half, or a model that continues on it would pass.
-        expected = torch.cat([reference[:half], self._own_logits(second), reference[half:]])
-        positions = np.concatenate([np.arange(half), np.arange(half), np.arange(half, len(ids))])
-        attention = PackedAttention()
-        try:
-            self._model.set_attn_implementation(IMPLEMENTATION)
-            with attention.running(pack):
-                hidden = self._body(
-                    input_ids=self._tensor([first, second, second]),
-                    position_ids=self._tensor([positions]),
-                    use_cache=False,
-                ).last_hidden_state[0]
-            if attention.covers(self.context) and (self._head.logits(hidden) - expected).abs().max() <= tolerance:
-                return True
-        except Exception as error:
-            logger.info("packed attention failed on prior %r: %s", self.name, error)
-        self._model.set_attn_implementation(own)
-        return False
-
-
-def _sees_pack(model: Any) -> bool:
-    """Whether the rest of a pack shows in a document's scores, by what a short probe does not find.
-
-    Rotary frequencies may follow the longest sequence of a forward pass (Phi-3's longrope). Experts multiply as many
-    rows as are routed to them, so on a CPU the last bits of float32 would depend on the neighbours.
-    """
-    kinds = [getattr(module, "rope_type", None) for module in model.modules()]
-    if any("longrope" in (kind.values() if isinstance(kind, dict) else [kind]) for kind in kinds):
-        return True
-    config = model.config.get_text_config()
-    return model.device.type == "cpu" and any(getattr(config, key, None) for key in _EXPERT_KEYS)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Whether an error means that more memory was asked for than there is; the CPU's allocator has no type for it."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    )
+    def _on_device(self) -> Any:
+        """Which device is the current one is up to each thread; what is pinned, or has no device yet, goes by it."""
+        return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()

@@ -1,4 +1,4 @@
-"""Passes that do not fit into memory are halved until they do; the scores are the same to the last bit."""
+"""Passes are as large as fits into memory, and halved where that runs out; the scores are the same to the last bit."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+from copy import copy
 from pathlib import Path
 
 import pytest
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from hf_toedit.errors import OutOfMemory
+from hf_toedit.priors.memory import MAX_TOKENS, PassMemory, fitting_passes
+from hf_toedit.priors.packing import PIECE_TOKENS
 from tests.conftest import shared
 
 SCRIPT = """
@@ -78,3 +82,45 @@ def test_memory_for_no_pass_at_all_is_an_error(tmp_path):
         shutil.copy(file, tmp_path)
     last = scored_within(tmp_path, 64, 3).splitlines()[-1]
     assert last.startswith("refused:") and "out of memory even at 1024 tokens" in last
+
+
+def test_as_many_passes_as_fit_into_a_gpu():
+    small, large = PassMemory(4096, 3 * 2**30), PassMemory(8192, 4 * 2**30)  # 2 GiB, and 256 KiB a token
+
+    def fitting(free: float, concurrency: int = 3, kept: float = 0) -> tuple[int, int]:
+        return fitting_passes(small, large, int(free * 2**30), concurrency, int(kept * 2**30))
+
+    assert fitting(1000) == (3, MAX_TOKENS)
+    assert fitting(0) == fitting(2) == (1, PIECE_TOKENS)
+    numbers = set()
+    for tenths in range(26, 500, 7):
+        number, tokens = fitting(tenths / 10)
+        assert tokens % PIECE_TOKENS == 0 and number * (2 * 2**30 + tokens * 2**18) <= tenths / 10 * 2**30
+        assert number == 1 or tokens >= 4096
+        assert fitting(tenths / 10, kept=0.5) <= (number, tokens)
+        numbers.add(number)
+    assert numbers == {1, 2, 3}
+    # Keys and values of a long window take half of the room at most.
+    assert fitting(60, kept=1000) == fitting(60, kept=9.1) == fitting(30) < fitting(60, kept=1)
+    # Where a larger pass took no more, only the cap bounds it.
+    assert fitting_passes(small, PassMemory(8192, 3 * 2**30), 2**34, 1, 0) == (1, MAX_TOKENS)
+
+
+def test_a_pass_to_measure(stories_prior):
+    assert stories_prior._blank_pass(4096, False) == 0
+    config = stories_prior._body.model.config
+    size = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 4
+    assert stories_prior._blank_pass(4096, True) == 4096 * size
+
+
+def test_threads_that_run_out_of_memory_at_once_halve_once(stories_prior):
+    prior = copy(stories_prior)
+    prior._token_budget = 8192
+    for _ in range(3):
+        prior._halve(8192)
+    assert prior._token_budget == 4096
+    prior._halve(4096)
+    prior._halve(2048)
+    assert prior._token_budget == PIECE_TOKENS
+    with pytest.raises(OutOfMemory, match="even at 1024 tokens"):
+        prior._halve(PIECE_TOKENS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import PriorError
 from hf_toedit.priors import loading
-from hf_toedit.priors.packing import PIECE_TOKENS, Piece, Window, packs, pieces, windows
+from hf_toedit.priors.packing import PIECE_TOKENS, Piece, Window, batches, joined, packs, pieces, windows
 from hf_toedit.priors.transformers import TransformersPrior
+from hf_toedit.priors.varlen import reference
 from tests.conftest import texts, tokenizer_path
 
 VOCABULARY = 512
@@ -111,6 +113,30 @@ def test_packs_keep_order_and_budget(sizes, budget):
         assert total + len(following[0]) > budget
 
 
+@settings(max_examples=200)
+@given(st.lists(st.integers(2, 4000), max_size=10), st.integers(1, 5000))
+def test_joined_pieces_are_the_same_positions_in_order(sizes, budget):
+    items = [piece for index, size in enumerate(sizes) for piece in pieces(Window(index, 0, size, 0), 1)]
+    for pack in packs(items, budget):
+        whole = joined(pack)
+        assert len({piece.window for piece in whole}) == len(whole)
+        assert [(piece.window, at) for piece in whole for at in range(piece.start, piece.stop)] == [
+            (piece.window, at) for piece in pack for at in range(piece.start, piece.stop)
+        ]
+        # Only the first may go on with an earlier pack's, and only the last go on in a later one.
+        assert not any(piece.start for piece in whole[1:]) and all(piece.last for piece in whole[:-1])
+        assert whole[-1].last == pack[-1].last
+
+
+@settings(max_examples=200)
+@given(st.lists(st.integers(1, 3000), max_size=40), st.integers(1, 5000))
+def test_batches_hold_each_window_once_within_the_budget(sizes, budget):
+    items = [Piece(Window(index, 0, size + 1, 0), 0, size, True) for index, size in enumerate(sizes)]
+    laid = list(batches(items, budget))
+    assert sorted((piece for batch in laid for piece in batch), key=items.index) == items
+    assert all(len(batch) == 1 or len(batch) * max(map(len, batch)) <= budget for batch in laid)
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A tiny model: which class, which settings, whether it runs in packs (None: either is right)."""
@@ -132,6 +158,7 @@ class Architecture:
                 "max_position_embeddings": context,
             },
             "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": context},
+            "sized": {"max_position_embeddings": context},
             "bare": {},
         }[self.style]
         special = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "vocab_size": VOCABULARY}
@@ -163,14 +190,18 @@ ARCHITECTURES = {
     "llama": Architecture("LlamaConfig"),
     "mistral-sliding": Architecture("MistralConfig", {"sliding_window": 16}),
     "qwen2-no-bos": Architecture("Qwen2Config", bos=None),
+    "qwen3": Architecture("Qwen3Config", {"head_dim": 16}),
     "gpt2": Architecture("GPT2Config", style="gpt2"),
-    "gpt-neox": Architecture("GPTNeoXConfig", {**NEOX, "max_position_embeddings": 256}, style="bare"),
-    "opt": Architecture("OPTConfig", {**OPT, "init_std": 0.3, "max_position_embeddings": 256}, style="bare"),
+    "gpt-neox": Architecture("GPTNeoXConfig", NEOX, style="sized"),
+    "opt": Architecture("OPTConfig", {**OPT, "init_std": 0.3}, style="sized"),
+    "gemma": Architecture("GemmaConfig", {"head_dim": 16}),
     "gemma2": Architecture("Gemma2Config", {"head_dim": 8, "sliding_window": 16}, packed=False),
     "gemma3-sliding": Architecture("Gemma3TextConfig", {"head_dim": 8, "sliding_window": 16}),
     "granite": Architecture("GraniteConfig", GRANITE),
     "cohere2": Architecture("Cohere2Config", {"sliding_window": 16, "logit_scale": 0.25}),
+    "olmo": Architecture("OlmoConfig"),
     "olmo2": Architecture("Olmo2Config"),
+    "olmo3": Architecture("Olmo3Config", {"sliding_window": 16}),
     # Rotary frequencies follow the longest sequence of a pass: a pack would mix documents.
     "phi3-longrope": Architecture(
         "Phi3Config", {"rope_parameters": LONGROPE, "original_max_position_embeddings": 64}, packed=False
@@ -188,8 +219,14 @@ ARCHITECTURES = {
         packed=False,
     ),
     "bloom": Architecture("BloomConfig", {"hidden_size": 32, "n_layer": 2, "n_head": 4}, style="bare", packed=False),
+    "gpt-oss": Architecture(
+        "GptOssConfig", {"head_dim": 8, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 16}, False
+    ),
     "mamba": Architecture(
         "MambaConfig", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}, style="bare", packed=False
+    ),
+    "rwkv": Architecture(
+        "RwkvConfig", {"hidden_size": 32, "num_hidden_layers": 2, "context_length": 256}, style="bare", packed=False
     ),
 }
 
@@ -265,16 +302,53 @@ def long_document() -> Document:
     return aligned(["".join(texts("book_pride_and_prejudice"))[:6200]])[0]
 
 
-@pytest.mark.parametrize("name", ["llama", "mistral-sliding", "gpt2", "qwen2-no-bos"])
+LONG = ["llama", "mistral-sliding", "gpt2", "qwen2-no-bos", "qwen3", "gpt-neox", "opt", "gemma", "olmo", "olmo2"]
+LONG += ["olmo3", "gemma3-sliding", "cohere2"]
+
+
+@pytest.mark.parametrize("name", LONG)
 def test_long_documents_go_on_across_pieces(name, tmp_path, documents, long_document):
     architecture = ARCHITECTURES[name]
     folder = saved(tmp_path, architecture.build(context=4096), architecture.bos)
     prior = load_prior(PriorConfig(folder), Resources(PIECE_TOKENS + 100))
     assert prior.packed and 2 * PIECE_TOKENS < len(long_document) < prior.context
-    scores = prior.score([documents[0], long_document, documents[1]], RULE)
+    given = [documents[0], long_document, documents[1]]
+    scores = prior.score(given, RULE)
     expected = plain_logprobs(folder, long_document, prior.context, [] if architecture.bos is None else [1])
     np.testing.assert_allclose(scores[1].logprobs, expected, atol=1e-4, equal_nan=True)
     assert same_bits(load_prior(PriorConfig(folder), Resources(8192)).score([long_document], RULE), scores[1:2])
+
+    # All pieces of a pack in one call, as on a GPU.
+    for budget in (PIECE_TOKENS + 100, 8192):
+        at_once = TransformersPrior(loading.load(PriorConfig(folder)), resources=Resources(budget), varlen=reference)
+        assert at_once.packed
+        for score, other in zip(scores, at_once.score(given, RULE), strict=True):
+            np.testing.assert_allclose(other.logprobs, score.logprobs, atol=1e-4, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", [name for name, each in ARCHITECTURES.items() if not each.packed])
+def test_padded_batches_are_the_models_own(name, tmp_path, documents):
+    architecture = ARCHITECTURES[name]
+    prior = load_prior(PriorConfig(saved(tmp_path, architecture.build(context=256))), Resources(1024))
+    alone = prior.score(documents, RULE)
+    if name == "phi3-longrope":
+        return  # What is read depends on the longest of a batch.
+    prior.padded = True
+    assert max(map(len, prior._packs(documents))) > 4
+    for score, expected in zip(prior.score(documents, RULE), alone, strict=True):
+        np.testing.assert_allclose(score.logprobs, expected.logprobs, atol=1e-4, equal_nan=True)
+        assert np.array_equal(score.positions, expected.positions)
+
+
+def test_threads_score_at_once_as_one_alone(tmp_path, documents, long_document):
+    folder = saved(tmp_path, ARCHITECTURES["mistral-sliding"].build(context=4096))
+    prior = load_prior(PriorConfig(folder), Resources(PIECE_TOKENS))
+    assert prior.concurrency == 1
+    given = [[*documents[index:], long_document] if index % 3 else documents[index:] for index in range(8)]
+    expected = [prior.score(each, RULE) for each in given]
+    with ThreadPoolExecutor(4) as pool:
+        for scores, alone in zip(pool.map(prior.score, given, [RULE] * len(given)), expected, strict=True):
+            assert same_bits(scores, alone)
 
 
 def test_pieces_that_are_context_only(tmp_path, long_document):

@@ -1,0 +1,94 @@
+"""A model below its output layer: three ways of running token ids through it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+
+from hf_toedit.priors.attention import PackedAttention
+from hf_toedit.priors.packing import Piece
+from hf_toedit.priors.transfer import to_device
+
+_ROWS = 32
+"""Rows of a matrix product, and vector elements of an elementwise function, are dealt with by multiples of this."""
+
+_SHARE = 32_768
+"""Elements below which torch gives an elementwise function to fewer threads than there are."""
+
+
+class Body:
+    """Hidden states of token ids; float `[T, hidden]`, in the order of the ids.
+
+    Attributes:
+        model: with its output layer.
+        follows_longest: whether rotary frequencies follow the longest sequence of a forward pass (Phi-3's longrope),
+            so that documents cannot share one.
+    """
+
+    def __init__(self, model: Any, device: torch.device) -> None:
+        """Take the layers of a causal language model of `transformers`."""
+        self.model = model
+        body = model.base_model
+        # Where the language model of a multimodal family stands alone, `base_model` is the model with its head.
+        self._layers = getattr(body, "model", body) if body is model else body
+        self._device = device
+        self.follows_longest = _has_longrope(model)
+        # Such frequencies are written into the model in each pass.
+        self._turn: Any = threading.Lock() if self.follows_longest else nullcontext()
+
+    def packed(self, ids: Sequence[np.ndarray], pack: Sequence[Piece], attention: PackedAttention) -> torch.Tensor:
+        """Pieces one after another in one sequence, the last rows of which may be padding.
+
+        Args:
+            ids: int64, of each piece.
+            pack: the pieces.
+            attention: keeps them apart; the model has been switched to it.
+        """
+        positions = [np.arange(piece.start, piece.stop) for piece in pack]
+        length = sum(map(len, pack))
+        padding = np.zeros(self._padded_length(length) - length, dtype=np.int64)
+        with attention.running(list(pack)):
+            # With a mask of ones `transformers` does not wait for the device to see whether positions start anew.
+            return self._run(
+                np.concatenate([*ids, padding])[None],
+                position_ids=to_device(np.concatenate([*positions, padding])[None], self._device),
+                attention_mask=torch.ones(1, length + len(padding), dtype=torch.bool, device=self._device),
+            )[0]
+
+    def padded(self, ids: Sequence[np.ndarray]) -> torch.Tensor:
+        """Sequences side by side, each padded to the longest at its end, where a causal model does not see it.
+
+        So no mask is needed, which would cost memory by the square of the length; the last token of each is repeated,
+        since `transformers` would warn of a padding token without one.
+        """
+        longest = max(map(len, ids))
+        hidden = self._run(np.stack([np.pad(each, (0, longest - len(each)), mode="edge") for each in ids]))
+        return (
+            hidden[0] if len(ids) == 1 else torch.cat([row[: len(each)] for row, each in zip(hidden, ids, strict=True)])
+        )
+
+    def own_logits(self, ids: np.ndarray) -> torch.Tensor:
+        """What the model itself answers for one sequence; float32 `[T, vocabulary]`."""
+        return self.model(input_ids=to_device(ids[None], self._device), use_cache=False).logits[0].float()
+
+    def _run(self, ids: np.ndarray, **given: torch.Tensor) -> torch.Tensor:
+        with self._turn:
+            return self._layers(input_ids=to_device(ids, self._device), use_cache=False, **given).last_hidden_state
+
+    def _padded_length(self, length: int) -> int:
+        """Length with which every thread's share of any activation is whole vectors; as it is on a GPU."""
+        if self._device.type != "cpu":
+            return length
+        threads = torch.get_num_threads()
+        least = max(length, -(-_SHARE * threads // self.model.config.get_text_config().hidden_size))
+        return least + -least % (_ROWS * threads)
+
+
+def _has_longrope(model: Any) -> bool:
+    kinds = [getattr(module, "rope_type", None) for module in model.modules()]
+    return any("longrope" in (kind.values() if isinstance(kind, dict) else [kind]) for kind in kinds)

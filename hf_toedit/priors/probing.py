@@ -1,0 +1,101 @@
+"""What a model can do, found out on a few tokens: is it causal, can it be packed, is it scored as it scores itself."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+
+from hf_toedit.errors import PriorError
+from hf_toedit.priors.attention import IMPLEMENTATION, PackedAttention
+from hf_toedit.priors.body import Body
+from hf_toedit.priors.head import Head
+from hf_toedit.priors.packing import Piece, Window
+from hf_toedit.priors.varlen import Varlen
+
+logger = logging.getLogger(__name__)
+
+_PROBE_TOKENS = 24
+_EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts")
+
+
+class Probe:
+    """The model's own answers to a few tokens, to compare others with."""
+
+    def __init__(self, name: str, body: Body, head: Head, num_tokens: int) -> None:
+        """Have the model answer.
+
+        Args:
+            name: of the prior, for messages.
+            body: its layers.
+            head: its output layer.
+            num_tokens: entries of its vocabulary.
+
+        Raises:
+            PriorError: the model looks at later tokens.
+        """
+        self._name, self._body, self._head = name, body, head
+        self._ids = np.arange(_PROBE_TOKENS) * 7919 % (num_tokens - 1)
+        self._reference = body.own_logits(self._ids)
+        scale = float(1 + self._reference.abs().max())
+        self._tolerance = scale * (1e-4 if body.model.dtype == torch.float32 else 3e-2)
+        half = _PROBE_TOKENS // 2
+        # Of the same length, so that a causal model computes the first half in the very same way.
+        changed = body.own_logits(np.concatenate([self._ids[:half], self._ids[half:] + 1]))
+        if (changed - self._reference)[:half].abs().max() > 1e-6 * scale:
+            raise PriorError(
+                f"prior {name!r} is not a causal language model: its answer for a token depends on later "
+                f"tokens. Name a decoder-only model."
+            )
+
+    def check_head(self) -> None:
+        """Compare body and head, without packing, with what the model answers.
+
+        Raises:
+            PriorError: the model transforms its logits in a way not known here.
+        """
+        try:
+            same = self._is_reference(self._head.logits(self._body.padded([self._ids])), self._reference)
+        except (AttributeError, RuntimeError, TypeError) as error:
+            logger.info("the parts of prior %r do not fit together: %s", self._name, error)
+            same = False
+        if not same:
+            raise PriorError(
+                f"prior {self._name!r} changes its logits after the output layer in a way this version does not know. "
+                f"Please report its architecture ({self._body.model.config.model_type})."
+            )
+
+    def packs_well(self, context: int, varlen: Varlen | None) -> bool:
+        """Switch to packed attention; if two documents in one pack come out otherwise than alone, switch back."""
+        model = self._body.model
+        if self._body.follows_longest or _routes_by_row(model):
+            return False
+        own = model.config._attn_implementation
+        half = _PROBE_TOKENS // 2
+        first, second = self._ids[:half], self._ids[half:]
+        window = Window(0, 0, _PROBE_TOKENS + 1, 0)
+        other = Window(1, 0, half + 1, 0)
+        pack = [Piece(window, 0, half, False), Piece(other, 0, half, True), Piece(window, half, _PROBE_TOKENS, True)]
+        # The other document reads unlike the first half, or a model that continues on it would pass.
+        expected = torch.cat([self._reference[:half], self._body.own_logits(second), self._reference[half:]])
+        attention = PackedAttention(varlen)
+        try:
+            model.set_attn_implementation(IMPLEMENTATION)
+            hidden = self._body.packed([first, second, second], pack, attention)[: len(expected)]
+            if attention.covers(context) and self._is_reference(self._head.logits(hidden), expected):
+                return True
+        except Exception as error:
+            logger.info("packed attention failed on prior %r: %s", self._name, error)
+        model.set_attn_implementation(own)
+        return False
+
+    def _is_reference(self, logits: torch.Tensor, expected: torch.Tensor) -> bool:
+        return bool((logits - expected).abs().max() <= self._tolerance)
+
+
+def _routes_by_row(model: Any) -> bool:
+    """Whether neighbours show in the last bits of float32: experts multiply as many rows as are routed to them."""
+    config = model.config.get_text_config()
+    return model.device.type == "cpu" and any(getattr(config, key, None) for key in _EXPERT_KEYS)
