@@ -16,7 +16,8 @@ import torch
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.priors.transfer import to_device
 
-_LOGITS_PER_CHUNK = {"cpu": 2**22, "cuda": 2**27}
+_LOGITS_PER_CHUNK = {"cpu": 2**25, "cuda": 2**27}
+"""Matrix products of few rows with many columns run far below a CPU's rate, so that chunks there are large as well."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,10 @@ class Head:
         logprobs, chosen, ids, candidates = [], [], [], []
         for start in range(0, len(rows), self._chunk_rows):
             count = min(self._chunk_rows, len(rows) - start)
-            logits = self._chunk(hidden[index[start : start + self._chunk_rows]])[:count]
-            normalizer = torch.logsumexp(logits, dim=1)
-            target = logits.gather(1, goals[start : start + count, None])[:, 0]
-            scored = (target - normalizer).cpu().numpy()
+            known = _log_softmax(self._chunk(hidden[index[start : start + self._chunk_rows]])[:count])
+            scored = known.gather(1, goals[start : start + count, None])[:, 0].cpu().numpy()
             picked = np.flatnonzero(rule.selected(scored) & eligible[start : start + count])
-            best, best_ids = _candidates(logits, normalizer, picked, rule)
+            best, best_ids = _candidates(known, picked, rule)
             logprobs.append(scored)
             chosen.append(picked + start)
             ids.append(best_ids)
@@ -148,23 +147,24 @@ def _multiplies_into_float32(weight: torch.Tensor) -> bool:
     return torch.allclose(product, few.float() @ few.float().T, rtol=1e-3, atol=1e-5)
 
 
-def _candidates(
-    logits: torch.Tensor, normalizer: torch.Tensor, picked: np.ndarray, rule: SelectionRule
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _log_softmax(logits: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities of all tokens; in place on a CPU, where fresh memory costs more than the arithmetic."""
+    return torch.log_softmax(logits, dim=1, out=logits if logits.device.type == "cpu" else None)
+
+
+def _candidates(logprobs: torch.Tensor, picked: np.ndarray, rule: SelectionRule) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities and int32 ids of the likeliest tokens at the picked rows, likeliest first."""
-    at = to_device(picked, logits.device)
-    chosen = logits[at]
-    best, ids = chosen.topk(min(rule.num_candidates, logits.shape[1]), dim=1)
-    logprobs = best - normalizer[at, None]
+    chosen = logprobs[to_device(picked, logprobs.device)]
+    best, ids = chosen.topk(min(rule.num_candidates, logprobs.shape[1]), dim=1)
     if rule.config.sampler == "top-p":
         outside = ~_nucleus(chosen, best, rule)
-        logprobs, ids = logprobs.masked_fill(outside, -torch.inf), ids.masked_fill(outside, 0)
-    return logprobs, ids.to(torch.int32)
+        best, ids = best.masked_fill(outside, -torch.inf), ids.masked_fill(outside, 0)
+    return best, ids.to(torch.int32)
 
 
-def _nucleus(logits: torch.Tensor, best: torch.Tensor, rule: SelectionRule) -> torch.Tensor:
+def _nucleus(logprobs: torch.Tensor, best: torch.Tensor, rule: SelectionRule) -> torch.Tensor:
     """Which of the likeliest tokens are in the nucleus: those before which less than top_p of the mass lies."""
     temperature = rule.config.temperature
-    total = torch.logsumexp(logits / temperature, dim=1, keepdim=True)
+    total = torch.logsumexp(logprobs / temperature, dim=1, keepdim=True)
     mass = (best / temperature - total).exp()
     return mass.cumsum(dim=1) - mass < rule.config.top_p
