@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_toedit.config import EditConfig, PriorConfig
+from hf_toedit.config import EditConfig, PriorConfig, check_draw
 from hf_toedit.editing.alignment import CAUSES, Aligner, Document
 from hf_toedit.editing.excerpt import excerpts
 from hf_toedit.editing.passage import Passage
@@ -59,6 +59,7 @@ class ToEditor:
         dtype: str = "auto",
         device: str = "auto",
         trust_remote_code: bool = False,
+        backend: str = "transformers",
         preset: str = "toedit",
         **config: Any,
     ) -> ToEditor:
@@ -66,10 +67,11 @@ class ToEditor:
 
         Args:
             prior: `embedded`, a local folder, or a Hub id.
-            revision: see `PriorConfig`, as are `dtype`, `device` and `trust_remote_code`.
+            revision: see `PriorConfig`, as are `dtype`, `device`, `trust_remote_code` and `backend`.
             dtype: of the model's body.
             device: where it runs.
             trust_remote_code: let the model's repository run its own code.
+            backend: the library that runs the model, `transformers` or `vllm`.
             preset: see `PRESETS`.
             **config: settings of `EditConfig`.
 
@@ -79,8 +81,10 @@ class ToEditor:
         """
         from hf_toedit.priors.base import load_prior
 
+        prior_config = PriorConfig(prior, revision, dtype, device, trust_remote_code, backend)
         edit_config = EditConfig.from_preset(preset, **config)
-        return cls(load_prior(PriorConfig(prior, revision, dtype, device, trust_remote_code)), edit_config)
+        check_draw(prior_config, edit_config)
+        return cls(load_prior(prior_config), edit_config)
 
     def edit(
         self,

@@ -23,7 +23,7 @@ from hf_toedit.config import PriorConfig, Resources
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import OutOfMemory, PriorError
-from hf_toedit.priors import loading
+from hf_toedit.priors import chat, loading
 from hf_toedit.priors.answer import Answer
 from hf_toedit.priors.attention import IMPLEMENTATION, PackedAttention
 from hf_toedit.priors.base import DocumentScores
@@ -40,9 +40,6 @@ _SHARE = 32_768
 
 _BUDGET = {"cpu": 2048, "cuda": 16_384}
 _PROBE_TOKENS = 24
-
-_ANY_DAY = "{% macro strftime_now(format) %}01 January 2025{% endmacro %}"
-"""Put before a chat template: one that asks for the date is told the same on any day, and writes the same text."""
 
 _EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts")
 
@@ -95,15 +92,7 @@ class TransformersPrior:
 
     def render(self, messages: list[dict[str, Any]]) -> str | None:
         """Write a conversation by the tokenizer's chat template; see `Prior.render`."""
-        if not self._chat.chat_template:
-            return None
-        try:
-            template = _ANY_DAY + self._chat.get_chat_template()
-            rendered = self._chat.apply_chat_template(messages, chat_template=template, tokenize=False)
-        except Exception as error:  # a template may raise anything
-            reason = " ".join(str(error).split())[:300]
-            raise PriorError(f"the chat template of prior {self.name!r} refuses a conversation: {reason}") from error
-        return rendered.removeprefix(self._chat.bos_token) if self._bos else rendered
+        return chat.render(self._chat, self.name, messages)
 
     def score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
         """Read each document once, whole; see `Prior.score`.
