@@ -65,7 +65,7 @@ class VLLMPrior:
             PriorError: it cannot be found, loaded or used, or vLLM is not installed.
         """
         _import_vllm()
-        from vllm import EngineArgs, LLMEngine
+        from vllm import LLMEngine
 
         device_type = _device_type(config.device)
         found = loading.find(config)
@@ -83,9 +83,19 @@ class VLLMPrior:
         self._token_budget = resources.token_budget or _BUDGET.get(device_type, _DEFAULT_BUDGET)
         self._requests = count()
         self._lock = threading.Lock()
-        on_cpu = device_type == "cpu"
+        try:
+            self._engine = LLMEngine.from_engine_args(self._arguments(found, device_type, resources))
+        except Exception as error:
+            raise PriorError(
+                f"vLLM cannot load prior {self.name!r}: {_reason(error)} Try --backend transformers, or where memory "
+                f"is short another --memory-fraction, --token-budget or --tensor-parallel."
+            ) from error
+
+    def _arguments(self, found: loading.FoundModel, device_type: str, resources: Resources) -> Any:
+        from vllm import EngineArgs
+
         cached = found.context + 2 * self._token_budget
-        arguments = EngineArgs(
+        return EngineArgs(
             model=found.location,
             revision=found.commit,
             code_revision=found.commit,
@@ -94,7 +104,7 @@ class VLLMPrior:
             generation_config="vllm",
             load_format="safetensors",
             use_tqdm_on_load=False,
-            trust_remote_code=config.trust_remote_code,
+            trust_remote_code=self._config.trust_remote_code,
             dtype=self.dtype,
             hf_overrides={"head_dtype": "float32"},
             max_model_len=found.context,
@@ -103,20 +113,13 @@ class VLLMPrior:
             max_logprobs=_MAX_LOGPROBS,
             logprobs_mode="raw_logprobs",
             enable_prefix_caching=False,
-            enforce_eager=True,
+            enforce_eager=True,  # compiling and graphs speed up generation, of which there is none
             gpu_memory_utilization=resources.memory_fraction,
             # On a CPU vLLM would take that share of all memory.
-            kv_cache_memory_bytes=_cache_bytes(found.config, self.dtype, cached) if on_cpu else None,
+            kv_cache_memory_bytes=_cache_bytes(found.config, self.dtype, cached) if device_type == "cpu" else None,
             tensor_parallel_size=resources.tensor_parallel,
             disable_log_stats=True,
         )
-        try:
-            self._engine = LLMEngine.from_engine_args(arguments)
-        except Exception as error:
-            raise PriorError(
-                f"vLLM cannot load prior {self.name!r}: {_reason(error)} Try --backend transformers, or where memory "
-                f"is short another --memory-fraction, --token-budget or --tensor-parallel."
-            ) from error
 
     def render(self, messages: list[dict[str, Any]]) -> str | None:
         """Write a conversation by the tokenizer's chat template; see `Prior.render`."""

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from hf_toedit.priors import embedded
 from tests.cli.fixtures import load, parquet
 from tests.processes import children, is_alive
 
 
-def hf_toedit(*args: object) -> subprocess.CompletedProcess[str]:
+def hf_toedit(*args: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "hf_toedit", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, text=True, env=env)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,7 @@ def test_a_run_is_as_with_transformers(run: Path, tmp_path: Path) -> None:
         assert log["nll"] == pytest.approx(told["nll"], abs=1e-4)
     plan = json.loads((run / "toedit/plan.json").read_text())
     assert (plan["prior"]["backend"], plan["prior"]["dtype"]) == ("vllm", "float32")
+    assert "vLLM" in (run / "README.md").read_text()
     assert hf_toedit("verify", run).stdout.startswith("Sound: ")
 
 
@@ -70,3 +72,11 @@ def test_a_run_that_is_killed_leaves_no_process_and_goes_on(tmp_path: Path) -> N
     assert 1 <= len(kept) < len(parquet(run)) == 9
     assert {name: parquet(run)[name] for name in kept} == kept
     assert hf_toedit("verify", run).stdout.startswith("Sound: 18 rows in 9 files agree")
+
+
+def test_a_prior_of_the_hub(hub_server) -> None:
+    hub_server.create_repo("model", "org/tiny", embedded.path())
+    prior = ("--prior", "org/tiny", "--backend", "vllm")
+    done = hf_toedit("preview", "sample", "-n", 2, "--json", *prior, env=hub_server.env)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["stats"]["num_selected"] > 0
