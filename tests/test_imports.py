@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = {"torch", "transformers", "matplotlib", "datasets", "pyarrow"}
+HEAVY = {"torch", "transformers", "matplotlib", "datasets", "pyarrow", "vllm"}
 LIGHT = {
     "hf_toedit": HEAVY,
     "hf_toedit.config": HEAVY,

@@ -82,7 +82,12 @@ def origin_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:
     )
     pinned = " @" if data.prior_repo else ", fingerprint"
     yield "prior", Markdown(f"{prior_words(data)}{pinned} {code(plan.prior_revision)}, in {markdown(plan.prior.dtype)}")
-    yield from _given({"code of the prior's repository": "was run" if plan.prior.trust_remote_code else None})
+    yield from _given(
+        {
+            "run by": "vLLM" if plan.prior.backend == "vllm" else None,
+            "code of the prior's repository": "was run" if plan.prior.trust_remote_code else None,
+        }
+    )
     if edit.select == "none":
         yield "selected", markdown("no token")
     else:

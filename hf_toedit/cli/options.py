@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from hf_toedit.config import (
+    BACKENDS,
     DTYPES,
     PRESETS,
     PROTECT_PATTERNS,
@@ -17,6 +18,7 @@ from hf_toedit.config import (
     PriorConfig,
     Resources,
     SourceConfig,
+    check_draw,
     load_yaml,
 )
 from hf_toedit.errors import UsageError, did_you_mean
@@ -118,12 +120,14 @@ def resource_options(command: Command) -> Command:
                      help="Tokens that a forward pass aims at; results do not depend on it.  [default: by device]"),
         click.option("--memory-fraction", type=float, default=0.9, show_default=True, metavar="F",
                      help="Share of a GPU's memory that may be used."),
+        click.option("--tensor-parallel", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
+                     help="GPUs that share one copy of the prior; with --backend vllm."),
     )(command)  # fmt: skip
 
 
 def resources(options: Mapping[str, Any]) -> Resources:
     """What a prior may use of a machine, from the options of `resource_options`."""
-    return Resources(**{name: options[name] for name in ("token_budget", "memory_fraction")})
+    return Resources(**{name: options[name] for name in ("token_budget", "memory_fraction", "tensor_parallel")})
 
 
 def source_options(command: Command) -> Command:
@@ -153,6 +157,8 @@ def edit_options(command: Command) -> Command:
                      help="`embedded`, a local folder, or a Hub id."),
         click.option("--prior-revision", metavar="REV", help="Branch, tag or commit of a Hub prior."),
         trust_remote_code_option,
+        click.option("--backend", type=click.Choice(BACKENDS), default="transformers", show_default=True,
+                     help="What runs the prior; vllm is an extra of hf-toedit."),
         click.option("--select", type=click.Choice(SELECT_MODES),
                      help="Which side of the threshold is drawn again.  [default: above]"),
         click.option("--threshold", type=float, metavar="P", help="Probability.  [default: 0.99]"),
@@ -186,17 +192,24 @@ def source_config(source: str, options: dict[str, Any]) -> SourceConfig:
     )
 
 
-def edit_config(options: dict[str, Any]) -> EditConfig:
-    """The settings of the method: a preset, and whatever was said beside it."""
-    said = {name: options[name] for name in _EDIT_OPTIONS if options[name] not in (None, ())}
-    return EditConfig.from_preset(options["preset"], **said)
+def edit_settings(options: Mapping[str, Any]) -> tuple[PriorConfig, EditConfig]:
+    """The settings of the prior, and of the method: a preset, and whatever was said beside it.
 
-
-def prior_config(options: dict[str, Any]) -> PriorConfig:
-    """The settings of the prior."""
-    return PriorConfig(
-        options["prior"], options["prior_revision"], options["dtype"], options["device"], options["trust_remote_code"]
+    Raises:
+        UsageError: a value is out of range, or the two do not go together.
+    """
+    prior = PriorConfig(
+        options["prior"],
+        options["prior_revision"],
+        options["dtype"],
+        options["device"],
+        options["trust_remote_code"],
+        options["backend"],
     )
+    said = {name: options[name] for name in _EDIT_OPTIONS if options[name] not in (None, ())}
+    edit = EditConfig.from_preset(options["preset"], **said)
+    check_draw(prior, edit)
+    return prior, edit
 
 
 def quiet_libraries(show_progress: bool, quiet: bool = False) -> None:

@@ -18,10 +18,9 @@ from hf_toedit.cli.options import (
     SOURCE_LICENSE,
     Command,
     config_option,
-    edit_config,
     edit_options,
+    edit_settings,
     json_option,
-    prior_config,
     quiet_libraries,
     quiet_option,
     quiet_transformers,
@@ -31,7 +30,7 @@ from hf_toedit.cli.options import (
     source_options,
     together,
 )
-from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
+from hf_toedit.config import PriorConfig, RunConfig, SourceConfig
 from hf_toedit.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -110,8 +109,7 @@ class Request:
     def __init__(self, source: str, options: Mapping[str, Any]) -> None:
         """Check all that can be checked without looking at anything."""
         self.source: SourceConfig = source_config(source, dict(options))
-        self.prior: PriorConfig = prior_config(dict(options))
-        self.edit: EditConfig = edit_config(dict(options))
+        self.prior, self.edit = edit_settings(options)
         log_column = None if options["no_edit_log"] else options["edit_log_column"]
         self.run = RunConfig(options["generations"], log_column, options["score_result"])
         if not math.isfinite(options["price_per_hour"] or 0):

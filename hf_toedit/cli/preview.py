@@ -10,10 +10,9 @@ import click
 
 from hf_toedit.cli.options import (
     config_option,
-    edit_config,
     edit_options,
+    edit_settings,
     json_option,
-    prior_config,
     quiet_libraries,
     quiet_transformers,
     resources,
@@ -54,7 +53,7 @@ def preview(source: str, rows: int, candidates: bool, as_json: bool, **options: 
     from hf_toedit.runs.source import open_source
     from hf_toedit.runs.texts import Texts
 
-    settings = edit_config(options)
+    prior, settings = edit_settings(options)
     asked = source_config(
         source, {**options, "limit": rows if options["limit"] is None else min(rows, options["limit"])}
     )
@@ -63,7 +62,7 @@ def preview(source: str, rows: int, candidates: bool, as_json: bool, **options: 
     texts.check(opened.features)
     tables = (table for split in opened.splits for table in opened.tables(split, asked.limit))
     table = pa.concat_tables(islice(tables, rows)).slice(0, rows)
-    editor = ToEditor(load_prior(prior_config(options), resources(options)), settings)
+    editor = ToEditor(load_prior(prior, resources(options)), settings)
     found = texts.read(table)
     passages, parts = texts.passages(table, found, editor.prior.render)
     names = [f"row {text.row}" + ("" if texts.one_a_row else f" {text.label}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_toedit.config import EditConfig, PriorConfig
+from hf_toedit.config import EditConfig, PriorConfig, check_draw
 from hf_toedit.editing.alignment import CAUSES, Aligner, Document
 from hf_toedit.editing.draft import Draft
 from hf_toedit.editing.excerpt import excerpts
@@ -62,6 +62,7 @@ class ToEditor:
         dtype: str = "auto",
         device: str = "auto",
         trust_remote_code: bool = False,
+        backend: str = "transformers",
         preset: str = "toedit",
         **config: Any,
     ) -> ToEditor:
@@ -69,10 +70,11 @@ class ToEditor:
 
         Args:
             prior: `embedded`, a local folder, or a Hub id.
-            revision: see `PriorConfig`, as are `dtype`, `device` and `trust_remote_code`.
+            revision: see `PriorConfig`, as are `dtype`, `device`, `trust_remote_code` and `backend`.
             dtype: of the model's body.
             device: where it runs.
             trust_remote_code: let the model's repository run its own code.
+            backend: the library that runs the model, `transformers` or `vllm`.
             preset: see `PRESETS`.
             **config: settings of `EditConfig`.
 
@@ -82,8 +84,10 @@ class ToEditor:
         """
         from hf_toedit.priors.base import load_prior
 
+        prior_config = PriorConfig(prior, revision, dtype, device, trust_remote_code, backend)
         edit_config = EditConfig.from_preset(preset, **config)
-        return cls(load_prior(PriorConfig(prior, revision, dtype, device, trust_remote_code)), edit_config)
+        check_draw(prior_config, edit_config)
+        return cls(load_prior(prior_config), edit_config)
 
     @cached_property
     def tokenizing(self) -> Executor:

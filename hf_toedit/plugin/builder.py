@@ -32,7 +32,7 @@ from datasets import (
 from datasets.exceptions import DatasetGenerationError
 
 from hf_toedit import __version__
-from hf_toedit.config import EditConfig, PriorConfig, Resources, RunConfig, SourceConfig, content_hash
+from hf_toedit.config import EditConfig, PriorConfig, Resources, RunConfig, SourceConfig, check_draw, content_hash
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.errors import SourceError, ToEditError, UsageError, did_you_mean
 from hf_toedit.hub import is_out_of_reach
@@ -141,8 +141,10 @@ class ToEditConfig(BuilderConfig):
         dtype: str = "auto",
         device: str = "auto",
         trust_remote_code: bool = False,
+        backend: str = "transformers",
         token_budget: int | None = None,
         memory_fraction: float = 0.9,
+        tensor_parallel: int = 1,
         generations: int = 1,
         edit_log_column: str | None = "toedit",
         preset: str = "toedit",
@@ -161,12 +163,14 @@ class ToEditConfig(BuilderConfig):
             messages_column: conversations to edit, instead of a text column.
             roles: whose messages are edited.
             prior: `embedded`, a local folder, or a Hub id.
-            prior_revision: see `PriorConfig`, as are `dtype`, `device` and `trust_remote_code`.
+            prior_revision: see `PriorConfig`, as are `dtype`, `device`, `trust_remote_code` and `backend`.
             dtype: of the model's body.
             device: where it runs; with several GPUs `auto` gives each process its own.
             trust_remote_code: let the model's repository run its own code.
+            backend: the library that runs the model, `transformers` or `vllm`.
             token_budget: tokens that a forward pass aims at; results do not depend on it.
             memory_fraction: share of a GPU's memory that may be used.
+            tensor_parallel: GPUs that share one copy of the model; the vLLM backend only.
             generations: how often the result is edited again; the last one is loaded.
             edit_log_column: the struct column that makes edits reversible; None leaves it out.
             preset: see `PRESETS`.
@@ -201,11 +205,12 @@ class ToEditConfig(BuilderConfig):
             revision=revision,
             limit=limit,
         )
-        self.prior = PriorConfig(fspath(prior), prior_revision, dtype, device, trust_remote_code)
+        self.prior = PriorConfig(fspath(prior), prior_revision, dtype, device, trust_remote_code, backend)
         self.edit = EditConfig.from_preset(preset, **edit)
+        check_draw(self.prior, self.edit)
         self.run = RunConfig(generations, edit_log_column)
         self.texts = Texts(self.source)
-        self.resources = Resources(token_budget, memory_fraction)
+        self.resources = Resources(token_budget, memory_fraction, tensor_parallel)
         self.unreachable: SourceError | None = None
 
     @cached_property

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from datasets import Features
 
-from hf_toedit.config import EditConfig, PriorConfig, RunConfig, TextConfig
+from hf_toedit.config import EditConfig, PriorConfig, RunConfig, TextConfig, check_draw
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.plugin.workers import for_rank, turn
@@ -43,6 +43,7 @@ class ToEditProcessor:
         dtype: str = "auto",
         device: str = "auto",
         trust_remote_code: bool = False,
+        backend: str = "transformers",
         preset: str = "toedit",
         **config: Any,
     ) -> None:
@@ -56,10 +57,11 @@ class ToEditProcessor:
             roles: whose messages are edited.
             edit_log_column: the struct column that makes edits reversible; None leaves it out.
             generation: keys the draws; earlier edits in the log column are composed with the new ones.
-            revision: see `PriorConfig`, as are `dtype`, `device` and `trust_remote_code`.
+            revision: see `PriorConfig`, as are `dtype`, `device`, `trust_remote_code` and `backend`.
             dtype: of the model's body.
             device: where it runs; with several GPUs `auto` gives each rank of `map` its own.
             trust_remote_code: let the model's repository run its own code.
+            backend: the library that runs the model, `transformers` or `vllm`.
             preset: see `PRESETS`.
             **config: settings of `EditConfig`.
 
@@ -72,9 +74,10 @@ class ToEditProcessor:
         RunConfig(generation, edit_log_column)
         # The revision is part of the state, so that `map` does not answer from the cache for a prior that changed.
         self.prior_config, self.prior_revision = pinned(
-            PriorConfig(fspath(prior), revision, dtype, device, trust_remote_code)
+            PriorConfig(fspath(prior), revision, dtype, device, trust_remote_code, backend)
         )
         self.edit_config = EditConfig.from_preset(preset, **config)
+        check_draw(self.prior_config, self.edit_config)
         self.texts = Texts(
             TextConfig.from_mapping(
                 {

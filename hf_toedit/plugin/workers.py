@@ -11,6 +11,7 @@ from dataclasses import replace
 import multiprocess
 
 from hf_toedit.config import PriorConfig
+from hf_toedit.runs.engines.local import visible_gpus
 
 _lock = threading.RLock()
 
@@ -49,6 +50,9 @@ def for_rank(config: PriorConfig, rank: int | None) -> PriorConfig:
         rank: of the process; None where there is but one.
     """
     if rank is None:
+        return config
+    if config.backend == "vllm" and (gpus := visible_gpus()):
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[rank % len(gpus)]  # vLLM takes the first that it sees
         return config
     import torch
 

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from hf_toedit.config import PriorConfig, Resources
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.selection import SelectionRule
+from hf_toedit.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,15 @@ def load_prior(config: PriorConfig, resources: Resources | None = None) -> Prior
 
     Raises:
         PriorError: it cannot be found, loaded or used.
+        UsageError: the backend cannot use such resources.
     """
+    resources = resources or Resources()
+    if config.backend == "vllm":
+        from hf_toedit.priors.vllm import VLLMPrior
+
+        return VLLMPrior(config, resources)
+    if resources.tensor_parallel > 1:
+        raise UsageError("--tensor-parallel is for the vLLM backend. Leave it out, or say --backend vllm.")
     from hf_toedit.priors.transformers import TransformersPrior
 
-    return TransformersPrior.from_config(config, resources or Resources())
+    return TransformersPrior.from_config(config, resources)

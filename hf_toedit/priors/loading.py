@@ -25,6 +25,35 @@ _HEADER_BYTES = 2**20
 
 
 @dataclass(frozen=True)
+class FoundModel:
+    """A model before its weights are loaded.
+
+    Attributes:
+        location: folder, or Hub id.
+        revision: what pins it.
+        commit: what to load of the Hub; None for a folder.
+        config: its configuration, of `transformers`.
+        tokenizer: its fast tokenizer, of `transformers`.
+    """
+
+    location: str
+    revision: str
+    commit: str | None
+    config: Any
+    tokenizer: Any
+
+    @property
+    def context(self) -> int:
+        """Positions that the model reads at once."""
+        text_config = self.config.get_text_config()
+        for key in _CONTEXT_KEYS:
+            value = getattr(text_config, key, None)
+            if isinstance(value, int) and value > 1:
+                return value
+        return DEFAULT_CONTEXT
+
+
+@dataclass(frozen=True)
 class LoadedModel:
     """A model ready to score, and what pins it."""
 
@@ -35,17 +64,15 @@ class LoadedModel:
     device: torch.device
 
 
-def load(config: PriorConfig) -> LoadedModel:
-    """Load model and tokenizer.
+def find(config: PriorConfig) -> FoundModel:
+    """Load configuration and tokenizer.
 
     Raises:
         PriorError: not found, not loadable, no fast tokenizer, not a causal language model.
     """
     location, revision = locate(config)
-    device = _device(config.device)
-    options = {"revision": revision, "trust_remote_code": config.trust_remote_code}
-    if Path(location).is_dir():
-        del options["revision"]
+    commit = None if Path(location).is_dir() else revision
+    options = {"revision": commit, "trust_remote_code": config.trust_remote_code}
     model_config = _loaded(config.prior, "configuration", AutoConfig.from_pretrained, location, **options)
     if getattr(model_config, "is_encoder_decoder", False):
         raise PriorError(
@@ -58,17 +85,29 @@ def load(config: PriorConfig) -> LoadedModel:
             f"prior {config.prior!r} has no fast tokenizer, and only a fast one tells which characters each token "
             f"stands for. Name a prior whose repository holds a tokenizer.json."
         )
+    return FoundModel(location, revision, commit, model_config, tokenizer)
+
+
+def load(config: PriorConfig) -> LoadedModel:
+    """Load model and tokenizer.
+
+    Raises:
+        PriorError: not found, not loadable, no fast tokenizer, not a causal language model.
+    """
+    device = _device(config.device)
+    found = find(config)
     model = _loaded(
         config.prior,
         "model",
         AutoModelForCausalLM.from_pretrained,
-        location,
-        config=model_config,
-        dtype=_dtype(config.dtype, device),
+        found.location,
+        config=found.config,
+        dtype=dtype_on(config.dtype, device.type),
         use_safetensors=True,
-        **options,
+        revision=found.commit,
+        trust_remote_code=config.trust_remote_code,
     )
-    return LoadedModel(model.eval().to(device), tokenizer, revision, _context(model_config), device)
+    return LoadedModel(model.eval().to(device), found.tokenizer, found.revision, found.context, device)
 
 
 def locate(config: PriorConfig) -> tuple[str, str]:
@@ -106,7 +145,7 @@ def resolved(config: PriorConfig) -> tuple[PriorConfig, str]:
         PriorError: there is no such prior, or no such device.
     """
     config, revision = pinned(config)
-    dtype = str(_dtype(config.dtype, _device(config.device))).removeprefix("torch.")
+    dtype = dtype_on(config.dtype, _device(config.device).type)
     return replace(config, dtype=dtype), revision
 
 
@@ -146,16 +185,8 @@ def _device(name: str) -> torch.device:
         raise PriorError(f"device {name!r} is not available here ({' '.join(str(error).split())[:120]}).") from error
 
 
-def _dtype(name: str, device: torch.device) -> torch.dtype:
+def dtype_on(name: str, device_type: str) -> str:
+    """A dtype with `auto` resolved for a kind of device."""
     if name == "auto":
-        return torch.float32 if device.type == "cpu" else torch.bfloat16
-    return getattr(torch, name)
-
-
-def _context(model_config: Any) -> int:
-    text_config = model_config.get_text_config()
-    for key in _CONTEXT_KEYS:
-        value = getattr(text_config, key, None)
-        if isinstance(value, int) and value > 1:
-            return value
-    return DEFAULT_CONTEXT
+        return "float32" if device_type == "cpu" else "bfloat16"
+    return name

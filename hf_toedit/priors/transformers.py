@@ -29,8 +29,8 @@ import torch
 from hf_toedit.config import EditConfig, PriorConfig, Resources
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.selection import SelectionRule
-from hf_toedit.errors import OutOfMemory, PriorError
-from hf_toedit.priors import loading
+from hf_toedit.errors import OutOfMemory
+from hf_toedit.priors import chat, loading
 from hf_toedit.priors.answer import Answer
 from hf_toedit.priors.attention import PackedAttention
 from hf_toedit.priors.base import DocumentScores
@@ -49,9 +49,6 @@ _ROWS = 32
 _CONCURRENCY = {"cuda": 3}
 _BUDGET = {"cpu": 2048}
 _DEFAULT_BUDGET = 16_384
-
-_ANY_DAY = "{% macro strftime_now(format) %}01 January 2025{% endmacro %}"
-"""Put before a chat template: one that asks for the date is told the same on any day, and writes the same text."""
 
 
 class TransformersPrior:
@@ -112,15 +109,7 @@ class TransformersPrior:
 
     def render(self, messages: list[dict[str, Any]]) -> str | None:
         """Write a conversation by the tokenizer's chat template; see `Prior.render`."""
-        if not self._chat.chat_template:
-            return None
-        try:
-            template = _ANY_DAY + self._chat.get_chat_template()
-            rendered = self._chat.apply_chat_template(messages, chat_template=template, tokenize=False)
-        except Exception as error:  # a template may raise anything
-            reason = " ".join(str(error).split())[:300]
-            raise PriorError(f"the chat template of prior {self.name!r} refuses a conversation: {reason}") from error
-        return rendered.removeprefix(self._chat.bos_token) if self._bos else rendered
+        return chat.render(self._chat, self.name, messages)
 
     def score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
         """Read each document once, whole; see `Prior.score`.

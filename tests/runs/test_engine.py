@@ -330,13 +330,27 @@ def test_gpus_are_those_that_the_environment_shows(tmp_path: Path, monkeypatch: 
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         if named is not None:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
-        environments = _environments("auto", None)
+        environments = _environments("auto", None, 1)
         assert "".join(environment.get("CUDA_VISIBLE_DEVICES", "") for environment in environments) == gpus
         assert len(environments) == max(len(gpus), 1)
-    assert len(_environments("auto", 4)) == 4
+    assert len(_environments("auto", 4, 1)) == 4
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     with pytest.raises(UsageError, match="4 workers are more than the GPUs here"):
-        _environments("auto", 4)
+        _environments("auto", 4, 1)
+
+
+def test_gpus_share_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lister = tmp_path / "nvidia-smi"
+    lister.write_text("#!/bin/sh\nfor number in 0 1 2 3 4; do echo GPU $number: some; done\n")
+    lister.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for workers, groups in ((None, ["0,1", "2,3"]), (1, ["0,1"])):
+        assert [entry["CUDA_VISIBLE_DEVICES"] for entry in _environments("auto", workers, 2)] == groups
+    with pytest.raises(UsageError, match=r"3 workers are more than the GPUs here \(5, and 2 share a model\)"):
+        _environments("cuda", 3, 2)
+    with pytest.raises(UsageError, match=r"--tensor-parallel 6 asks for more GPUs than there are here \(5\)"):
+        _environments("cuda", None, 6)
 
 
 def test_watching_ends_when_the_watcher_does(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:

@@ -57,10 +57,11 @@ class LocalEngine:
             prior: its settings.
             edit: how tokens are edited.
             resources: what each worker may use of this machine.
-            num_workers: how many processes; None is one a GPU, or one where there is none.
+            num_workers: how many processes; None is one a GPU, or for as many as share a model, or one where there is
+                none.
         """
         self._setup = {"prior": asdict(prior), "edit": asdict(edit), "resources": asdict(resources)}
-        self._environments = _environments(prior.device, num_workers)
+        self._environments = _environments(prior.device, num_workers, resources.tensor_parallel)
         self._answers: queue.Queue[tuple[_Worker, Answer | None]] = queue.Queue()
         self._workers: dict[int, _Worker] = {}
         self._early_deaths: Counter[int] = Counter()
@@ -231,20 +232,29 @@ def _pipe(stream: IO[str] | None) -> IO[str]:
     return stream
 
 
-def _environments(device: str, num_workers: int | None) -> list[dict[str, str]]:
+def _environments(device: str, num_workers: int | None, tensor_parallel: int) -> list[dict[str, str]]:
     """What to set in the environment of each worker, before it loads torch."""
-    gpus = _gpus() if device in ("auto", "cuda") else []
+    gpus = visible_gpus() if device in ("auto", "cuda") else []
     if gpus:
-        if num_workers is not None and num_workers > len(gpus):
-            raise UsageError(f"{num_workers} workers are more than the GPUs here ({len(gpus)}). Leave --workers out.")
-        return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus[:num_workers]]
+        most = len(gpus) // tensor_parallel
+        if not most:
+            raise UsageError(
+                f"--tensor-parallel {tensor_parallel} asks for more GPUs than there are here ({len(gpus)}). Name fewer."
+            )
+        if num_workers is not None and num_workers > most:
+            share = f", and {tensor_parallel} share a model" if tensor_parallel > 1 else ""
+            raise UsageError(
+                f"{num_workers} workers are more than the GPUs here ({len(gpus)}{share}). Leave --workers out."
+            )
+        groups = [gpus[worker * tensor_parallel :][:tensor_parallel] for worker in range(most)]
+        return [{"CUDA_VISIBLE_DEVICES": ",".join(group)} for group in groups[:num_workers]]
     count = num_workers or 1
     if count == 1 or "OMP_NUM_THREADS" in os.environ:
         return [{} for _ in range(count)]
     return [{"OMP_NUM_THREADS": str(max(1, _num_cpus() // count))} for _ in range(count)]
 
 
-def _gpus() -> list[str]:
+def visible_gpus() -> list[str]:
     """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them; none where there is no driver."""
     named, lister = os.environ.get("CUDA_VISIBLE_DEVICES"), shutil.which("nvidia-smi")
     if named is not None and (lister or os.path.exists("/dev/nvidiactl")):

@@ -1,0 +1,32 @@
+"""How a conversation is written as the text that a prior was trained to read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hf_toedit.errors import PriorError
+
+_ANY_DAY = "{% macro strftime_now(format) %}01 January 2025{% endmacro %}"
+"""Put before a chat template: one that asks for the date is told the same on any day, and writes the same text."""
+
+
+def render(tokenizer: Any, prior: str, messages: list[dict[str, Any]]) -> str | None:
+    """Write a conversation by a tokenizer's chat template; see `Prior.render`.
+
+    Args:
+        tokenizer: of `transformers`.
+        prior: whose it is, for messages.
+        messages: each with `role` and `content`, and whatever else the template reads.
+
+    Raises:
+        PriorError: the template refuses the conversation.
+    """
+    if not tokenizer.chat_template:
+        return None
+    try:
+        template = _ANY_DAY + tokenizer.get_chat_template()
+        rendered = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False)
+    except Exception as error:  # a template may raise anything
+        reason = " ".join(str(error).split())[:300]
+        raise PriorError(f"the chat template of prior {prior!r} refuses a conversation: {reason}") from error
+    return rendered if tokenizer.bos_token_id is None else rendered.removeprefix(tokenizer.bos_token)
