@@ -15,6 +15,7 @@ import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from hf_toedit.priors.blocked import blocked_attention
 from hf_toedit.priors.packing import Piece, Window, joined
 from hf_toedit.priors.varlen import Lengths, Varlen, causal_mask, fits
 
@@ -108,6 +109,9 @@ class PackedAttention:
         output = query.new_zeros(1, query.shape[2], query.shape[1], value.shape[3])
         for piece, rows in self._rows():
             keys, values = self._with_kept(layer, piece, key[:, :, rows], value[:, :, rows])
+            if query.device.type == "cpu" and query.dtype == torch.float32:
+                output[:, rows] = blocked_attention(query[:, :, rows], keys, values, scaling, sliding_window)
+                continue
             mask = self._mask(len(piece), keys.shape[2], sliding_window, query)
             attended = scaled_dot_product_attention(
                 query[:, :, rows],

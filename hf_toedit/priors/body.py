@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from hf_toedit.priors.attention import PackedAttention
+from hf_toedit.priors.linear import use_onednn
 from hf_toedit.priors.packing import Piece
 from hf_toedit.priors.transfer import to_device
 
@@ -37,6 +38,8 @@ class Body:
         # Where the language model of a multimodal family stands alone, `base_model` is the model with its head.
         self._layers = getattr(body, "model", body) if body is model else body
         self._device = device
+        if device.type == "cpu":
+            use_onednn(self._layers)
         self.follows_longest = _has_longrope(model)
         # Such frequencies are written into the model in each pass.
         self._turn: Any = threading.Lock() if self.follows_longest else nullcontext()
