@@ -127,6 +127,11 @@ class EditConfig(_Config):
         for pattern in self.protect:
             protect_regex(pattern)
 
+    @property
+    def is_prunable(self) -> bool:
+        """Whether an upper bound of a token's probability can decide that it stays."""
+        return self.select == "above" and self.drop_below is None
+
     @classmethod
     def from_preset(cls, preset: str = "toedit", **settings: Any) -> EditConfig:
         """Start from a preset; settings given here win over it.
@@ -149,6 +154,9 @@ class PriorConfig(_Config):
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ….
         trust_remote_code: let the model's repository run its own Python code here.
         backend: the library that runs the model.
+        prune: leave out the output layer where a bound shows that a token cannot be selected, if tokens are selected
+            from above and none is deleted. The edits are the same; probabilities, but for those of selected tokens,
+            are known of a sample.
     """
 
     prior: str = "embedded"
@@ -157,6 +165,7 @@ class PriorConfig(_Config):
     device: str = "auto"
     trust_remote_code: bool = False
     backend: str = "transformers"
+    prune: bool = False
 
     def __post_init__(self) -> None:
         """Validate once, so that inner code can trust."""
@@ -164,6 +173,8 @@ class PriorConfig(_Config):
         _check_choice("dtype", self.dtype, DTYPES)
         if not re.fullmatch(r"auto|cpu|mps|xpu|cuda(:\d+)?", self.device):
             raise UsageError(f"device {self.device!r} is not one of auto, cpu, cuda, cuda:N, mps, xpu.")
+        if self.prune and self.backend != "transformers":
+            raise UsageError(f"the {self.backend} backend computes every probability: leave --prune out.")
 
 
 @dataclass(frozen=True)
