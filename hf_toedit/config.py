@@ -128,6 +128,11 @@ class EditConfig(_Config):
         for pattern in self.protect:
             protect_regex(pattern)
 
+    @property
+    def is_prunable(self) -> bool:
+        """Whether an upper bound of a token's probability can decide that it stays."""
+        return self.select == "above" and self.drop_below is None
+
     @classmethod
     def from_preset(cls, preset: str = "toedit", **settings: Any) -> EditConfig:
         """Start from a preset; settings given here win over it.
@@ -150,6 +155,9 @@ class PriorConfig(_Config):
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ….
         trust_remote_code: let the model's repository run its own Python code here.
         backend: the library that runs the model.
+        prune: leave out the output layer where a bound shows that a token cannot be selected, if tokens are selected
+            from above and none is deleted. The edits are the same; probabilities, but for those of selected tokens,
+            are known of a sample.
     """
 
     prior: str = "embedded"
@@ -158,6 +166,7 @@ class PriorConfig(_Config):
     device: str = "auto"
     trust_remote_code: bool = False
     backend: str = "transformers"
+    prune: bool = False
 
     def __post_init__(self) -> None:
         """Validate once, so that inner code can trust."""
@@ -170,6 +179,8 @@ class PriorConfig(_Config):
                 f"device {self.device!r} is not one of {', '.join(_VLLM_DEVICES)}, which vLLM takes. Which GPU it "
                 f"uses is said by CUDA_VISIBLE_DEVICES."
             )
+        if self.prune and self.backend != "transformers":
+            raise UsageError(f"the {self.backend} backend computes every probability: leave --prune out.")
 
 
 @dataclass(frozen=True)
@@ -314,11 +325,17 @@ def content_hash(value: Any) -> str:
 
 
 def check_draw(prior: PriorConfig, edit: EditConfig) -> None:
-    """Refuse a sampler that a prior's backend has not the numbers for.
+    """Refuse to edit in a way that a prior, run as it is, has not the numbers for.
 
     Raises:
-        UsageError: a nucleus is asked of vLLM at another temperature than 1, while it tells the likeliest tokens only.
+        UsageError: a nucleus is asked of vLLM at another temperature than 1, while it tells the likeliest tokens only;
+            or unlikely tokens are asked for, while pruning leaves them out.
     """
+    if prior.prune and not edit.is_prunable:
+        raise UsageError(
+            "--prune drops tokens that are too unlikely to be selected, so it goes with --select above and without "
+            "--drop-below. Leave --prune out, or those."
+        )
     if prior.backend == "vllm" and edit.sampler == "top-p" and edit.temperature != 1:
         raise UsageError(
             f"the vLLM backend knows a nucleus (--sampler top-p) at temperature 1 only, not {edit.temperature:g}. "

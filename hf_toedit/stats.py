@@ -16,6 +16,9 @@ import numpy as np
 
 NANO = 1e-9
 
+SAMPLE = 16
+"""Where tokens are pruned, one in so many is scored all the same, and statistics of probabilities are theirs."""
+
 PROBABILITY_BINS = 10
 """Bins of width 0.1 over p, as in the paper's Table 8."""
 
@@ -36,7 +39,8 @@ class EditStats:
         num_documents: texts seen; a row may hold several.
         num_skipped: texts passed through unread, by cause.
         num_tokens: tokens of the texts read.
-        num_scored: tokens with a probability (all but the first, where a prior has no BOS).
+        num_scored: tokens with a probability (all but the first, where a prior has no BOS; a sample, where tokens
+            are pruned).
         num_selected: eligible tokens that the rule selected.
         num_changed: selected tokens for which other text was drawn.
         num_dropped: tokens deleted.
@@ -95,6 +99,11 @@ class EditStats:
         return math.exp(self.nll)
 
     @property
+    def is_sample(self) -> bool:
+        """Whether probabilities are of a sample (`SAMPLE`); otherwise no document lacks those of two tokens."""
+        return self.num_scored < self.num_tokens - self.num_documents
+
+    @property
     def tokens_per_second(self) -> float:
         """Tokens by the time of all stages."""
         return _ratio(self.num_tokens, sum(self.seconds.values()))
@@ -108,7 +117,7 @@ class EditStats:
         """Count the probabilities of one document.
 
         Args:
-            logprobs: float32 `[n]`, NaN where not scored.
+            logprobs: float32 `[n]`, NaN where not scored, or not in the sample.
         """
         scored = logprobs[~np.isnan(logprobs)].astype(np.float64)
         self.num_documents += 1

@@ -54,6 +54,7 @@ def test_edit_settings(setting: str, good: list[Any], bad: list[Any]) -> None:
         (PriorConfig, "dtype", "float8"),
         (PriorConfig, "device", "gpu"),
         (PriorConfig, "device", "cuda:x"),
+        (lambda **values: PriorConfig(backend="vllm", **values), "prune", True),
         (lambda **values: SourceConfig("a", **values), "limit", 0),
         (RunConfig, "generations", 0),
         (RunConfig, "generations", 32_768),

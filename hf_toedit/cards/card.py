@@ -23,7 +23,7 @@ from hf_toedit.config import EditConfig, RunConfig, TextConfig
 from hf_toedit.editing.diff import ADDED, REMOVED, segments
 from hf_toedit.errors import RunError
 from hf_toedit.runs.plan import Plan
-from hf_toedit.stats import generation_figures
+from hf_toedit.stats import SAMPLE, generation_figures
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,6 +114,7 @@ def _section(data: CardData) -> str:
         any_selected=any(stats.num_selected for stats in data.generations),
         is_logged=plan.run.edit_log_column is not None,
         last=last,
+        sample=SAMPLE,
         first_rate=figures[0].selected_rate,
         last_rate=figures[-1].selected_rate,
         last_reading=data.readings[-1] if data.readings else None,

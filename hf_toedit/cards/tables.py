@@ -9,7 +9,7 @@ from typing import Any
 from hf_toedit.cards.data import CardData, Reading
 from hf_toedit.cards.escape import Markdown, code, markdown
 from hf_toedit.cards.origin import origin_rows
-from hf_toedit.stats import NANO, PERPLEXITY_EDGES, PROBABILITY_BINS, EditStats, generation_figures
+from hf_toedit.stats import NANO, PERPLEXITY_EDGES, PROBABILITY_BINS, SAMPLE, EditStats, generation_figures
 
 PAPER = ((4_671_834, 584_103), (4_671_834, 549_519), (4_671_834, 517_433))
 """Tokens and selected tokens of Natural-Instructions over three generations (paper, Table 9)."""
@@ -124,12 +124,14 @@ def fields(data: CardData) -> Markdown:
 
 def edit_log(data: CardData) -> Markdown:
     """What each field of the edit log means."""
+    sampled = any(stats.is_sample for stats in data.generations)
+    read = f"1 token in {SAMPLE} of the text that was read" if sampled else "the text that was read"
     meanings = {
         "num_tokens": "tokens of the text that was read",
         "num_selected": "of these, drawn again",
         "num_changed": "of these, replaced by other text",
         "num_dropped": "tokens deleted",
-        "nll": "mean negative log-likelihood of the text that was read, in nats a token",
+        "nll": f"mean negative log-likelihood of {read}, in nats a token",
         "edits": "differences from the source",
         "edits[].path": "which text of the row",
         "edits[].start": "first character of the place, in the edited text",

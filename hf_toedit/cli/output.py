@@ -24,7 +24,7 @@ from hf_toedit.cards.escape import printable
 from hf_toedit.editing.diff import ADDED, GAP, REMOVED, segments
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.runs.monitor import Speed
-from hf_toedit.stats import EditStats, generation_figures
+from hf_toedit.stats import SAMPLE, EditStats, generation_figures
 
 _CONTEXT = 40
 
@@ -51,7 +51,9 @@ def generations_table(generations: Sequence[EditStats]) -> Table:
         columns["eta"] = ["" if entry.eta is None else f"{entry.eta:.3f}" for entry in figures]
         columns["chars\nstanding"] = [_percent(entry.characters_standing) for entry in figures]
         columns["tokens\nstanding"] = [_percent(entry.tokens_standing) for entry in figures]
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
+    if any(stats.is_sample for stats in generations):
+        table.caption = f"probabilities, perplexity: from a sample of 1 token in {SAMPLE}"
     for heading in columns:
         table.add_column(heading, justify="right")
     for row in zip(*columns.values(), strict=True):

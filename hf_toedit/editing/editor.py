@@ -267,14 +267,14 @@ def _in_contexts(texts: Sequence[Any], contexts: Sequence[str | None]) -> list[A
 
 
 def _finite(document: Document, scores: DocumentScores) -> DocumentScores | None:
-    """The scores, or None where the model overflowed (only the first token and context may have none)."""
-    own = scores.logprobs[1:][document.own[1:]]
-    return None if np.isnan(own).any() or np.isinf(scores.logprobs).any() else scores
+    """The scores, or None where the model overflowed: only first tokens, context and what was pruned may have none."""
+    due = document.own if scores.sampled is None else scores.sampled
+    return None if np.isnan(scores.logprobs[1:][due[1:]]).any() or np.isinf(scores.logprobs).any() else scores
 
 
 def _count(stats: EditStats, reading: Reading) -> None:
     document, scores = reading.document, reading.scores
-    stats.add_scores(scores.logprobs)
+    stats.add_scores(scores.counted)
     stats.add_draws(scores.logprobs[scores.positions], reading.drawn_logprobs)
     stats.num_changed += len(reading.changed)
     stats.num_dropped += len(reading.dropped)

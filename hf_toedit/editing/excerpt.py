@@ -44,5 +44,6 @@ def excerpts(passage: Passage, document: Document, scores: DocumentScores) -> It
                 positions=np.searchsorted(tokens, scores.positions[rows]),
                 candidate_ids=scores.candidate_ids[rows],
                 candidate_logprobs=scores.candidate_logprobs[rows],
+                sampled=None if scores.sampled is None else scores.sampled[tokens],
             ),
         )

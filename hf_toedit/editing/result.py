@@ -27,7 +27,7 @@ class TokenView:
         text: its characters in the text that the prior read.
         start: first of them.
         end: one past the last.
-        probability: under the prior; None where not scored.
+        probability: under the prior; None where not scored, or pruned.
         selected: drawn again.
         dropped: deleted.
         replacement: the text drawn instead, None where the old one stands.
@@ -104,13 +104,13 @@ class Reading:
 
     @property
     def num_scored(self) -> int:
-        """Tokens with a probability."""
-        return int((~np.isnan(self.scores.logprobs)).sum())
+        """Tokens with a probability; in the sample, where tokens were pruned."""
+        return int((~np.isnan(self.scores.counted)).sum())
 
     @property
     def nll(self) -> float | None:
         """Mean negative log-likelihood of the scored tokens, nats; None where there are none."""
-        scored = self.scores.logprobs[~np.isnan(self.scores.logprobs)]
+        scored = self.scores.counted[~np.isnan(self.scores.counted)]
         return -float(scored.mean(dtype=np.float64)) if len(scored) else None
 
     @cached_property

@@ -36,9 +36,9 @@ class SelectionRule:
         if self.config.select == "none":
             return np.zeros(len(logprobs), dtype=bool)
         if self.config.select == "above":
-            chosen = logprobs >= self._log_threshold
+            chosen = logprobs >= self.log_threshold
         else:
-            chosen = logprobs <= self._log_threshold
+            chosen = logprobs <= self.log_threshold
         return chosen & ~self.dropped(logprobs)
 
     def dropped(self, logprobs: np.ndarray) -> np.ndarray:
@@ -48,7 +48,8 @@ class SelectionRule:
         return logprobs < _log32(self.config.drop_below)
 
     @cached_property
-    def _log_threshold(self) -> np.float32:
+    def log_threshold(self) -> np.float32:
+        """What log-probabilities are held against."""
         return _log32(self.config.threshold)
 
     @property

@@ -12,9 +12,10 @@ from hf_toedit.priors.head import HeadScores
 class Answer:
     """Collects what the packs say of one document."""
 
-    def __init__(self, document: Document) -> None:
-        """Start with no token scored."""
+    def __init__(self, document: Document, sampled: np.ndarray | None = None) -> None:
+        """Start with no token scored; `sampled` as in `DocumentScores`."""
         self.document = document
+        self.sampled = sampled
         self._logprobs = np.full(len(document), np.nan, dtype=np.float32)
         self._positions: list[np.ndarray] = []
         self._ids: list[np.ndarray] = []
@@ -35,8 +36,8 @@ class Answer:
     def finish(self) -> DocumentScores:
         """The whole document, in whatever order its tokens came."""
         if not self._positions:
-            none = np.empty((0, 0))
-            return DocumentScores(self._logprobs, np.empty(0, np.int64), none.astype(np.int32), none.astype(np.float32))
+            none = np.empty(0, np.int64), np.empty((0, 0), np.int32), np.empty((0, 0), np.float32)
+            return DocumentScores(self._logprobs, *none, self.sampled)
         width = max(ids.shape[1] for ids in self._ids)
         positions = np.concatenate(self._positions)
         order = np.argsort(positions)
@@ -45,6 +46,7 @@ class Answer:
             positions[order],
             np.concatenate([_widen(ids, width, 0) for ids in self._ids])[order],
             np.concatenate([_widen(logprobs, width, -np.inf) for logprobs in self._candidates])[order],
+            self.sampled,
         )
 
 

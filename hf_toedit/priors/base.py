@@ -20,17 +20,27 @@ class DocumentScores:
     """What a prior says of one document of `n` tokens, `m` of them to be drawn again.
 
     Attributes:
-        logprobs: float32 `[n]`, ln p(x_i | x_<i); NaN where not scored: context, and the first token of a prior
-            without BOS.
+        logprobs: float32 `[n]`, ln p(x_i | x_<i); NaN where not scored: context, the first token of a prior
+            without BOS, and what was pruned.
         positions: int64 `[m]`, ascending: the eligible tokens that the rule selects.
         candidate_ids: int32 `[m, k]`, the prior's likeliest tokens there, likeliest first.
         candidate_logprobs: float32 `[m, k]`, theirs; -inf pads rows with fewer than k.
+        sampled: bool `[n]`, the tokens that statistics are taken from where others were pruned; None is all.
     """
 
     logprobs: np.ndarray
     positions: np.ndarray
     candidate_ids: np.ndarray
     candidate_logprobs: np.ndarray
+    sampled: np.ndarray | None = None
+
+    @property
+    def counted(self) -> np.ndarray:
+        """float32 `[n]`: the log-probabilities that statistics are taken from, NaN elsewhere.
+
+        Among pruned tokens those that are selected have one as well, and would make any mean too high.
+        """
+        return self.logprobs if self.sampled is None else np.where(self.sampled, self.logprobs, np.float32(np.nan))
 
 
 class Prior(Protocol):

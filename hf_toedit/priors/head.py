@@ -6,8 +6,10 @@ device once a chunk, for the log-probabilities, and once at the end, for the can
 
 from __future__ import annotations
 
+import copy
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -69,7 +71,31 @@ class Head:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Float32 logits of hidden states: `[n, hidden]` to `[n, vocabulary]`."""
-        return self._transform(self._product(hidden, hidden.new_empty(len(hidden), self.vocab_size, dtype=torch.float)))
+        out = hidden.new_empty(len(hidden), self.vocab_size, dtype=torch.float)
+        return self._transform(self._product(hidden, out), self._bias)
+
+    def logits_of(self, hidden: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """Float32 logit of one entry at each row: `[n, hidden]` and int64 `[n]` to `[n]`."""
+        logits = (hidden.float() * self._weight[ids].float()).sum(dim=1)
+        return self._transform(logits, None if self._bias is None else self._bias[ids])
+
+    def first(self, count: int) -> Head:
+        """The same of the first `count` entries of the vocabulary."""
+        part = copy.copy(self)
+        part._weight, part._bias = self._weight[:count], None if self._bias is None else self._bias[:count]
+        part.vocab_size, part._own = count, threading.local()
+        return part
+
+    def magnitude(self, hidden: torch.Tensor) -> torch.Tensor:
+        """What no logit of a row exceeds before it is capped, by the lengths of vectors: `[n, hidden]` to `[n]`."""
+        weight, bias = self._largest
+        return (torch.linalg.vector_norm(hidden, dim=1, dtype=torch.float) * weight + bias) * abs(self._factor)
+
+    @cached_property
+    def _largest(self) -> tuple[float, float]:
+        """Length of the longest vector of the weights; largest bias."""
+        longest = torch.linalg.vector_norm(self._weight, dim=1, dtype=torch.float).max()
+        return float(longest), 0.0 if self._bias is None else float(self._bias.abs().max())
 
     def score(
         self,
@@ -116,17 +142,17 @@ class Head:
         buffer = getattr(self._own, "buffer", None)
         if buffer is None or len(buffer) < len(hidden):
             buffer = self._own.buffer = hidden.new_empty(len(hidden), self.vocab_size, dtype=torch.float)
-        return self._transform(self._product(hidden, buffer[: len(hidden)]))
+        return self._transform(self._product(hidden, buffer[: len(hidden)]), self._bias)
 
     def _product(self, hidden: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
         if self._mixed and hidden.dtype == self._weight.dtype:
             return torch.mm(hidden, self._weight.T, out_dtype=torch.float, out=out)
         return torch.mm(hidden.float(), self._weight.float().T, out=out)
 
-    def _transform(self, logits: torch.Tensor) -> torch.Tensor:
+    def _transform(self, logits: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """What the architecture does after the matrix product, in place."""
-        if self._bias is not None:
-            logits += self._bias
+        if bias is not None:
+            logits += bias
         if self._factor != 1:
             logits *= self._factor
         if self._cap:

@@ -39,6 +39,7 @@ from hf_toedit.priors.head import Head
 from hf_toedit.priors.memory import find_passes, out_of_memory
 from hf_toedit.priors.packing import PIECE_TOKENS, Piece, Window, batches, packs, pieces, windows
 from hf_toedit.priors.probing import Probe
+from hf_toedit.priors.pruning import Pruning, in_sample
 from hf_toedit.priors.varlen import Varlen, find_varlen
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class TransformersPrior:
         name: str = "local",
         resources: Resources | None = None,
         varlen: Varlen | None = None,
+        prune: bool = False,
     ) -> None:
         """Take over a loaded model and check, on a few tokens, that it is causal and is scored as it scores itself.
 
@@ -79,6 +81,7 @@ class TransformersPrior:
             name: for messages, plans and cards.
             resources: what it may use of this machine.
             varlen: attends over all pieces of a pack at once; None takes what this machine has.
+            prune: see `PriorConfig`.
 
         Raises:
             PriorError: the model looks at later tokens, or transforms its logits in a way not known here.
@@ -94,6 +97,7 @@ class TransformersPrior:
         self._bos = [] if bos is None else [bos]
         self._body = Body(loaded.model, loaded.device)
         self._head = Head(loaded.model, loaded.device)
+        self._pruning = Pruning.of(self._head, name) if prune else None
         self._halving = threading.Lock()
         resources = resources or Resources()
         with self._on_device():
@@ -105,7 +109,7 @@ class TransformersPrior:
     @classmethod
     def from_config(cls, config: PriorConfig, resources: Resources) -> TransformersPrior:
         """Load a prior by its settings; see `hf_toedit.priors.base.load_prior`."""
-        return cls(loading.load(config), config.prior, resources)
+        return cls(loading.load(config), config.prior, resources, prune=config.prune)
 
     def render(self, messages: list[dict[str, Any]]) -> str | None:
         """Write a conversation by the tokenizer's chat template; see `Prior.render`."""
@@ -149,7 +153,8 @@ class TransformersPrior:
 
     @torch.inference_mode()
     def _score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
-        answers = [Answer(document) for document in documents]
+        prunes = self._pruning is not None and rule.config.is_prunable
+        answers = [Answer(document, in_sample(document) if prunes else None) for document in documents]
         attention = PackedAttention(self._varlen)
         for pack in self._packs(documents):
             hidden = self._forward(pack, documents, attention)
@@ -187,9 +192,14 @@ class TransformersPrior:
         if not read:
             return
         rows = np.concatenate([rows for _, _, rows in read])
-        ids = np.concatenate([answer.document.ids[tokens] for answer, tokens, _ in read])
+        ids = np.concatenate([answer.document.ids[tokens] for answer, tokens, _ in read]).astype(np.int64)
         eligible = np.concatenate([answer.document.eligible[tokens] for answer, tokens, _ in read])
-        scores = self._head.score(hidden, rows, ids.astype(np.int64), eligible, rule, multiple=_ROWS)
+        sampled = [answer.sampled[tokens] for answer, tokens, _ in read if answer.sampled is not None]
+        if self._pruning is None or not sampled:
+            scores = self._head.score(hidden, rows, ids, eligible, rule, multiple=_ROWS)
+        else:
+            sample = np.concatenate(sampled)
+            scores = self._pruning.score(hidden, rows, ids, eligible, sample, rule, multiple=_ROWS)
         offset = 0
         for answer, tokens, _ in read:
             answer.take(tokens, scores, offset)

@@ -107,6 +107,7 @@ WRONG_USE: dict[str, tuple[list[str], list[str]]] = {
     "tensor parallel": (["--tensor-parallel", "2"], ["--tensor-parallel is for the vLLM backend"]),
     "protect": (["--protect", "number"], ["unknown protect pattern 'number'. Did you mean 'numbers'?"]),
     "regex": (["--protect", "re:("], ["not a valid regular expression"]),
+    "prune": (["--prune", "--preset", "low_drop_up_revise"], ["--select above", "Leave --prune out"]),
     "option": (["--treshold", "1"], ["--treshold", "--threshold"]),
     "config missing": (["--config", "nope.yaml"], ["cannot read settings from nope.yaml"]),
 }
