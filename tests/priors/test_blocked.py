@@ -1,0 +1,66 @@
+"""The quick ways of a CPU, attention in blocks of queries and linear layers by oneDNN, against plain ones."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import linear, scaled_dot_product_attention
+
+from hf_toedit.priors.blocked import blocked_attention
+from hf_toedit.priors.linear import use_onednn
+
+
+def reference(query, key, value, scaling, sliding_window):
+    """In float64, with a mask that says of each query and key whether the one sees the other."""
+    num_queries, num_keys = query.shape[2], key.shape[2]
+    places = torch.arange(num_keys - num_queries, num_keys)[:, None] - torch.arange(num_keys)
+    seen = (places >= 0) & (places < (sliding_window or num_keys))
+    answer = scaled_dot_product_attention(
+        query.double(), key.double(), value.double(), attn_mask=seen, scale=scaling, enable_gqa=True
+    )
+    return answer.transpose(1, 2).float()
+
+
+@pytest.mark.parametrize("heads", [(4, 4), (6, 2), (3, 1)])
+@pytest.mark.parametrize("lengths", [(1, 1), (1, 70), (64, 64), (65, 65), (33, 300), (300, 300), (500, 1700)])
+@pytest.mark.parametrize("sliding_window", [None, 1, 7, 64, 100, 5000])
+def test_attention_in_blocks_is_attention(heads, lengths, sliding_window):
+    torch.manual_seed(0)
+    # As in a model: heads beside each other in memory, a piece out of a pack.
+    query = torch.randn(1, lengths[0] + 9, heads[0], 16).transpose(1, 2)[:, :, 9:]
+    key, value = (torch.randn(1, lengths[1], heads[1], size).transpose(1, 2) for size in (16, 8))
+    for scaling in (None, 0.3):
+        answer = blocked_attention(query, key, value, scaling, sliding_window)
+        torch.testing.assert_close(answer, reference(query, key, value, scaling, sliding_window), atol=1e-5, rtol=1e-5)
+
+
+def test_many_heads_of_a_long_window_are_gone_through_in_turn():
+    torch.manual_seed(0)
+    query, key = torch.randn(1, 32, 100, 8), torch.randn(1, 8, 9000, 8)
+    answer = blocked_attention(query, key, key, None, None)
+    torch.testing.assert_close(answer, reference(query, key, key, None, None), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@torch.inference_mode()
+def test_linear_layers_by_onednn(bias):
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(48, 200, bias=bias)
+    inputs = torch.randn(1, 500, 48)
+    expected = linear(inputs, layer.weight, layer.bias)
+    use_onednn(torch.nn.Sequential(layer))
+    answer = layer(inputs)
+    torch.testing.assert_close(answer, expected, atol=1e-5, rtol=1e-5)
+    # What a row is multiplied to must not depend on the others, where there are 32 or a multiple, as in packs.
+    for start, stop in ((0, 32), (3, 99), (100, 132), (20, 500)):
+        assert torch.equal(layer(inputs[:, start:stop].clone()), answer[:, start:stop])
+
+
+def test_other_layers_are_left_alone():
+    class Scaled(torch.nn.Linear):
+        def forward(self, inputs):
+            return super().forward(inputs) * 2
+
+    layers = [Scaled(8, 8), torch.nn.Linear(8, 8, dtype=torch.bfloat16)]
+    use_onednn(torch.nn.Sequential(*layers))
+    assert not any("forward" in vars(layer) for layer in layers)
