@@ -38,7 +38,8 @@ def blocked_attention(
     # Copies, so that results do not depend on where in a pack a piece lies.
     queries = query.new_empty(kv_heads, group, num_queries, size)
     torch.mul(query[0].unflatten(0, (kv_heads, group)), size**-0.5 if scaling is None else scaling, out=queries)
-    keys, values = key[0].contiguous().transpose(1, 2), value[0].contiguous()
+    keys, values = (each[0].clone(memory_format=torch.contiguous_format) for each in (key, value))
+    keys = keys.transpose(1, 2)
     output = query.new_empty(1, num_queries, heads, value.shape[3])
     together = max(1, _MAX_SCORES // (group * _BLOCK * num_keys))
     hidden = query.new_full((_BLOCK, _BLOCK), -torch.inf).triu(1)
@@ -82,5 +83,7 @@ def _memory(num_scores: int) -> torch.Tensor:
     """Memory for a block of scores, which the thread's next call overwrites; fresh pages would cost much time."""
     memory = getattr(_own, "memory", None)
     if memory is None or len(memory) < num_scores:
-        memory = _own.memory = torch.empty(num_scores)
+        # What is made in inference mode could not be written to outside of it.
+        with torch.inference_mode(False):
+            memory = _own.memory = torch.empty(num_scores, dtype=torch.float, device="cpu")
     return memory

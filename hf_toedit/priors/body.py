@@ -11,12 +11,10 @@ import numpy as np
 import torch
 
 from hf_toedit.priors.attention import PackedAttention
+from hf_toedit.priors.head import ROWS
 from hf_toedit.priors.linear import use_onednn
 from hf_toedit.priors.packing import Piece
 from hf_toedit.priors.transfer import to_device
-
-_ROWS = 32
-"""Rows of a matrix product, and vector elements of an elementwise function, are dealt with by multiples of this."""
 
 _SHARE = 32_768
 """Elements below which torch gives an elementwise function to fewer threads than there are."""
@@ -89,7 +87,7 @@ class Body:
             return length
         threads = torch.get_num_threads()
         least = max(length, -(-_SHARE * threads // self.model.config.get_text_config().hidden_size))
-        return least + -least % (_ROWS * threads)
+        return least + -least % (ROWS * threads)
 
 
 def _has_longrope(model: Any) -> bool:

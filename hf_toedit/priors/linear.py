@@ -15,8 +15,14 @@ def use_onednn(model: torch.nn.Module) -> None:
     if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return
     for module in model.modules():
-        # A subclass may do something else.
-        if type(module) is torch.nn.Linear and module.weight.dtype == torch.float32:
+        # A subclass may do something else, as may a weight that is more than numbers, or a forward that was replaced:
+        # so do libraries that quantize a model, or move it about.
+        if (
+            type(module) is torch.nn.Linear
+            and type(module.weight) is torch.nn.Parameter
+            and module.weight.dtype == torch.float32
+            and "forward" not in vars(module)
+        ):
             module.forward = partial(_linear, module)  # type: ignore[method-assign]
 
 

@@ -12,6 +12,7 @@ from hf_toedit.errors import PriorError
 from hf_toedit.priors.attention import IMPLEMENTATION, PackedAttention
 from hf_toedit.priors.body import Body
 from hf_toedit.priors.head import Head
+from hf_toedit.priors.memory import out_of_memory
 from hf_toedit.priors.packing import Piece, Window
 from hf_toedit.priors.varlen import Varlen
 
@@ -59,6 +60,8 @@ class Probe:
         try:
             same = self._is_reference(self._head.logits(self._body.padded([self._ids])), self._reference)
         except (AttributeError, RuntimeError, TypeError) as error:
+            if out_of_memory(error):
+                raise
             logger.info("the parts of prior %r do not fit together: %s", self._name, error)
             same = False
         if not same:
@@ -87,6 +90,8 @@ class Probe:
             if attention.covers(context) and self._is_reference(self._head.logits(hidden), expected):
                 return True
         except Exception as error:
+            if out_of_memory(error):
+                raise
             logger.info("packed attention failed on prior %r: %s", self._name, error)
         model.set_attn_implementation(own)
         return False

@@ -79,7 +79,6 @@ class Pruning:
         eligible: np.ndarray,
         sampled: np.ndarray,
         rule: SelectionRule,
-        multiple: int,
     ) -> HeadScores:
         """As `Head.score`; a log-probability is NaN where a row is neither selected nor in the sample.
 
@@ -90,13 +89,12 @@ class Pruning:
             eligible: bool `[n]`.
             sampled: bool `[n]`, the rows to score whatever the bound says.
             rule: what to select; see `EditConfig.is_prunable`.
-            multiple: see `Head.score`.
         """
         kept = np.flatnonzero(sampled | ~self._dropped(hidden, rows, targets, eligible, rule))
         logprobs = np.full(len(rows), np.nan, dtype=np.float32)
         if not len(kept):
             return HeadScores(logprobs, kept, np.empty((0, 0), np.int32), np.empty((0, 0), np.float32))
-        scores = self._head.score(hidden, rows[kept], targets[kept], eligible[kept], rule, multiple)
+        scores = self._head.score(hidden, rows[kept], targets[kept], eligible[kept], rule)
         # NaN says that a row was left out: where the model overflowed, -inf says so.
         scored = np.where(np.isnan(scores.logprobs), np.float32(-np.inf), scores.logprobs)
         # Other rows are forgotten, or the last bits of the bound would show in what is known of a document.

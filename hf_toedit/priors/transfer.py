@@ -7,7 +7,7 @@ import torch
 
 
 def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
-    """A copy of an array on a device; to a GPU through pinned memory, so that the host goes on at once."""
+    """An array on a device: on a CPU in the same memory, to a GPU through pinned memory, so that the host goes on."""
     tensor = torch.from_numpy(array)
     if device.type == "cuda" and array.size:
         tensor = tensor.pin_memory()

@@ -29,7 +29,7 @@ import torch
 from hf_toedit.config import EditConfig, PriorConfig, Resources
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.selection import SelectionRule
-from hf_toedit.errors import OutOfMemory
+from hf_toedit.errors import OutOfMemory, PriorError
 from hf_toedit.priors import chat, loading
 from hf_toedit.priors.answer import Answer
 from hf_toedit.priors.attention import PackedAttention
@@ -43,9 +43,6 @@ from hf_toedit.priors.pruning import Pruning, in_sample
 from hf_toedit.priors.varlen import Varlen, find_varlen
 
 logger = logging.getLogger(__name__)
-
-_ROWS = 32
-"""Rows of a matrix product are dealt with by multiples of this."""
 
 _CONCURRENCY = {"cuda": 3}
 _BUDGET = {"cpu": 2048}
@@ -109,7 +106,15 @@ class TransformersPrior:
     @classmethod
     def from_config(cls, config: PriorConfig, resources: Resources) -> TransformersPrior:
         """Load a prior by its settings; see `hf_toedit.priors.base.load_prior`."""
-        return cls(loading.load(config), config.prior, resources, prune=config.prune)
+        try:
+            return cls(loading.load(config), config.prior, resources, prune=config.prune)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            raise PriorError(
+                f"prior {config.prior!r} does not fit into memory: {' '.join(str(error).split())[:300]} "
+                f"Use a smaller prior, --dtype bfloat16, or a device with more memory."
+            ) from error
 
     def render(self, messages: list[dict[str, Any]]) -> str | None:
         """Write a conversation by the tokenizer's chat template; see `Prior.render`."""
@@ -196,10 +201,10 @@ class TransformersPrior:
         eligible = np.concatenate([answer.document.eligible[tokens] for answer, tokens, _ in read])
         sampled = [answer.sampled[tokens] for answer, tokens, _ in read if answer.sampled is not None]
         if self._pruning is None or not sampled:
-            scores = self._head.score(hidden, rows, ids, eligible, rule, multiple=_ROWS)
+            scores = self._head.score(hidden, rows, ids, eligible, rule)
         else:
             sample = np.concatenate(sampled)
-            scores = self._pruning.score(hidden, rows, ids, eligible, sample, rule, multiple=_ROWS)
+            scores = self._pruning.score(hidden, rows, ids, eligible, sample, rule)
         offset = 0
         for answer, tokens, _ in read:
             answer.take(tokens, scores, offset)
@@ -252,7 +257,7 @@ class TransformersPrior:
         rows = np.arange(len(pack) * length)
         # The most that can be asked: a nucleus at every token.
         rule = SelectionRule(EditConfig(threshold=0.0, sampler="top-p"))
-        self._head.score(hidden, rows, np.zeros_like(rows), np.ones(len(rows), dtype=bool), rule, multiple=_ROWS)
+        self._head.score(hidden, rows, np.zeros_like(rows), np.ones(len(rows), dtype=bool), rule)
         return attention.kept_bytes
 
     def _on_device(self) -> Any:

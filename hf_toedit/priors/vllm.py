@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from itertools import count
 from typing import Any
 
@@ -162,16 +163,16 @@ class VLLMPrior:
         ]
         prompts = ([*self._bos, *documents[window.document].ids[window.start : window.stop].tolist()] for window in cut)
         none = rule.config.select == "none"
-        scored: dict[int, tuple[np.ndarray, HeadScores]] = {}
-        for number, flat in self._read(prompts, 0 if none else min(rule.num_candidates, self._vocab_size)):
-            window = cut[number]
-            scored[number] = _scores(flat, window, num_bos, documents[window.document], rule)
         answers = [Answer(document) for document in documents]
-        for number, window in enumerate(cut):
-            answers[window.document].take(*scored[number], 0)
+        # Closed, so that no request is left in vLLM where one fails.
+        with closing(self._read(prompts, 0 if none else min(rule.num_candidates, self._vocab_size))) as read:
+            for number, flat in read:
+                window = cut[number]
+                tokens, scores = _scores(flat, window, num_bos, documents[window.document], rule)
+                answers[window.document].take(tokens, scores, 0)
         return [answer.finish() for answer in answers]
 
-    def _read(self, prompts: Iterable[list[int]], num_candidates: int) -> Iterator[tuple[int, Any]]:
+    def _read(self, prompts: Iterable[list[int]], num_candidates: int) -> Generator[tuple[int, Any], None, None]:
         """Number of a prompt, and the `FlatLogprobs` of its tokens, in the order in which vLLM is done with them."""
         from vllm.sampling_params import RequestOutputKind, SamplingParams
 

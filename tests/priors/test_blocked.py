@@ -41,6 +41,13 @@ def test_many_heads_of_a_long_window_are_gone_through_in_turn():
     torch.testing.assert_close(answer, reference(query, key, key, None, None), atol=1e-5, rtol=1e-5)
 
 
+def test_memory_is_written_to_in_inference_mode_and_outside():
+    query = torch.randn(1, 2, 300, 8)
+    for inference in (True, False, True):
+        with torch.inference_mode(inference):
+            blocked_attention(query, query, query, None, None)
+
+
 @pytest.mark.parametrize("bias", [True, False])
 @torch.inference_mode()
 def test_linear_layers_by_onednn(bias):
@@ -61,6 +68,15 @@ def test_other_layers_are_left_alone():
         def forward(self, inputs):
             return super().forward(inputs) * 2
 
-    layers = [Scaled(8, 8), torch.nn.Linear(8, 8, dtype=torch.bfloat16)]
+    class Quantized(torch.Tensor):
+        pass
+
+    quantized = torch.nn.Linear(8, 8)
+    quantized.weight = torch.nn.Parameter(torch.randn(8, 8).as_subclass(Quantized))
+    layers = [Scaled(8, 8), torch.nn.Linear(8, 8, dtype=torch.bfloat16), quantized]
     use_onednn(torch.nn.Sequential(*layers))
     assert not any("forward" in vars(layer) for layer in layers)
+    replaced = torch.nn.Linear(8, 8)
+    replaced.forward = torch.zeros_like
+    use_onednn(torch.nn.Sequential(replaced))
+    assert replaced.forward is torch.zeros_like

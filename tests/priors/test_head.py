@@ -31,7 +31,7 @@ def test_chunks_of_a_large_vocabulary(model, settings, num_rows):
     hidden = torch.randn(1510, 16)
     rows = np.arange(num_rows) + 5
     targets, eligible = rows * 7, rows % 3 > 0
-    scores = head.score(hidden, rows, targets, eligible, rule, multiple=32)
+    scores = head.score(hidden, rows, targets, eligible, rule)
 
     expected = torch.log_softmax(hidden @ model.lm_head.weight.T, dim=1)[rows]
     np.testing.assert_allclose(scores.logprobs, expected[np.arange(num_rows), targets], atol=1e-4)

@@ -10,11 +10,15 @@ from copy import copy
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from hf_toedit import PriorConfig
 from hf_toedit.errors import OutOfMemory
+from hf_toedit.priors import loading
 from hf_toedit.priors.memory import MAX_TOKENS, PassMemory, fitting_passes
 from hf_toedit.priors.packing import PIECE_TOKENS
+from hf_toedit.priors.transformers import TransformersPrior
 from tests.conftest import shared
 
 SCRIPT = """
@@ -124,3 +128,20 @@ def test_threads_that_run_out_of_memory_at_once_halve_once(stories_prior):
     assert prior._token_budget == PIECE_TOKENS
     with pytest.raises(OutOfMemory, match="even at 1024 tokens"):
         prior._halve(PIECE_TOKENS)
+
+
+@pytest.mark.parametrize("passes", [2, 3, 4, 5])
+def test_memory_that_runs_out_at_the_start_is_not_taken_for_an_odd_architecture(passes):
+    loaded = loading.load(PriorConfig(str(shared("models/stories260K")), device="cpu"))
+    left = iter(range(passes - 1))
+
+    def run_out(module: torch.nn.Module, inputs: tuple) -> None:
+        if next(left, None) is None:
+            raise torch.OutOfMemoryError("out of memory")
+
+    loaded.model.model.layers[0].register_forward_pre_hook(run_out)
+    if passes == 5:
+        TransformersPrior(loaded)  # passes: two of the model, one more for packing, and the pack
+    else:
+        with pytest.raises(torch.OutOfMemoryError):
+            TransformersPrior(loaded)

@@ -78,8 +78,8 @@ def test_what_is_selected_is_the_same(name):
     pruning = Pruning(head)
     for settings in ({}, {"threshold": 0.5}, {"threshold": 0.0}, {"threshold": 1.0}, {"sampler": "top-p"}):
         rule = SelectionRule(EditConfig(**settings))
-        full = head.score(hidden, rows, targets, eligible, rule, 32)
-        pruned = pruning.score(hidden, rows, targets, eligible, sampled, rule, 32)
+        full = head.score(hidden, rows, targets, eligible, rule)
+        pruned = pruning.score(hidden, rows, targets, eligible, sampled, rule)
         dropped = pruning._dropped(hidden, rows, targets, eligible, rule)
         if rule.config.threshold:
             assert dropped.sum() > 400
@@ -90,7 +90,7 @@ def test_what_is_selected_is_the_same(name):
             assert_same(pruned, full, sampled)
     nothing = np.zeros(ROWS, dtype=bool)
     rule = SelectionRule(EditConfig())
-    none = pruning.score(hidden, rows, targets, nothing, nothing, rule, 32)
+    none = pruning.score(hidden, rows, targets, nothing, nothing, rule)
     assert np.isnan(none.logprobs).all() and len(none.rows) == len(none.candidate_ids) == 0
 
 
@@ -103,7 +103,7 @@ def test_a_bound_that_is_the_probability_itself_drops_nothing_at_the_threshold(s
     head._bias[2048:] = -10_000
     hidden, rows, targets, _, _ = make_rows(head)
     eligible = np.ones(ROWS, dtype=bool)
-    every = head.score(hidden, rows, targets, eligible, SelectionRule(EditConfig(threshold=0.0)), 32).logprobs
+    every = head.score(hidden, rows, targets, eligible, SelectionRule(EditConfig(threshold=0.0))).logprobs
     certain = np.sort(np.unique(every[(every > math.log(0.3)) & (every < 0)]))[:: 12 if scale == 0.5 else 24]
     assert len(certain) > 2
     for logprob in certain:
@@ -119,7 +119,7 @@ def test_where_the_model_overflows_a_row_is_told_from_one_that_was_dropped():
     hidden, rows, targets, eligible, sampled = make_rows(head)
     hidden[[50, 51, 52, 53]] = torch.tensor([[torch.nan], [torch.inf], [torch.nan], [torch.inf]])
     eligible[45], sampled[46] = False, True
-    pruned = Pruning(head).score(hidden, rows, targets, eligible, sampled, SelectionRule(EditConfig()), 32)
+    pruned = Pruning(head).score(hidden, rows, targets, eligible, sampled, SelectionRule(EditConfig()))
     assert np.flatnonzero(np.isinf(pruned.logprobs)).tolist() == [45, 46, 47, 48]
 
 
