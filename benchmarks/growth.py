@@ -118,7 +118,7 @@ def reading(prior: Any, length: int) -> dict[str, float]:
     A query of `d` numbers meets the key and the value of each position up to its own, at 2 d operations each, in every
     head and layer. Windows after the first repeat some positions as context.
     """
-    config = prior._model.config.get_text_config()
+    config = prior._body.model.config.get_text_config()
     width = config.num_attention_heads * config.head_dim
     num_bos = len(prior._bos)
     own = np.ones(length, dtype=bool)

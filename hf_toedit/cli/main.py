@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 from typing import Any
 
 import click
@@ -53,6 +55,11 @@ def _fail(ctx: click.Context, message: str, exit_code: int) -> None:
     from hf_toedit.cli.output import printable
 
     click.echo(f"Error: {printable(message)}", err=True)
+    if exit_code == Interrupted.exit_code:
+        # An ordinary exit would wait for the threads in which the prior reads, however long their texts are. Nothing
+        # is lost: files appear whole or not at all.
+        sys.stdout.flush()
+        os._exit(exit_code)
     ctx.exit(exit_code)
 
 

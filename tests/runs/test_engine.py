@@ -119,6 +119,24 @@ def test_a_run_that_is_told_to_stop_does_so_at_once(
     assert len(parquet(run)) > kept
 
 
+def test_a_run_without_workers_does_not_wait_for_a_long_text(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    """Threads that read, and that an exit of the interpreter would wait for."""
+    texts = ["A cat sat on the mat.", " ".join(stories(40)) * 500]  # the second one takes minutes
+    pq.write_table(pa.table({"text": texts}), tmp_path / "long.parquet")
+    run = _plan(hf_toedit, tmp_path / "long.parquet", tmp_path / "run", "--num-shards", 2)
+    with _popen(run, "--workers", "0") as process:
+        _until(lambda: parquet(run))
+        _state(hf_toedit, run)  # takes long enough for the second shard to be begun
+        process.send_signal(signal.SIGTERM)
+        try:
+            stdout, stderr = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, stdout) == (130, "")
+    assert stderr == "Error: stopped. What is done is kept; the same command goes on where it was.\n"
+    assert len(parquet(run)) == 1
+
+
 def test_workers_end_when_their_parent_is_killed(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
     run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 4, "--generations", 100)
     with _popen(run, "--workers", "2") as process:
