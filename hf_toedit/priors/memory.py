@@ -103,9 +103,18 @@ def find_passes(
     return chosen
 
 
+_OUT_OF_MEMORY = (
+    "DefaultCPUAllocator",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "could not create a primitive",  # oneDNN, which has no memory for the code that it generates
+    "could not create a memory object",
+    "could not execute a primitive",
+)
+"""What an error of another type says where memory ran out."""
+
+
 def out_of_memory(error: Exception) -> bool:
     """Whether an error means that more memory was asked for than there is; not all libraries have a type for it."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError)
-        and any(words in str(error) for words in ("DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED"))
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
     )
