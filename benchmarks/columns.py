@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from command import command
 from priors import Measured
-from sequences import Part, parts
+from sequences import Part, padded, parts
 from transformers import AutoModelForCausalLM
 from vllm_client import VllmClient
 
@@ -156,12 +155,7 @@ class Columns:
 
     @torch.inference_mode()
     def _read_padded(self, batch: list[Part], selected: list[list[int]]) -> None:
-        longest = max(len(part.ids) for part in batch)
-        ids = torch.zeros(len(batch), longest, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for row, part in enumerate(batch):
-            ids[row, : len(part.ids)] = torch.tensor(part.ids)
-            mask[row, : len(part.ids)] = 1
+        ids, mask = padded([part.ids for part in batch])
         logits = self.plain_model(input_ids=ids, attention_mask=mask, use_cache=False).logits
         logprobs = logits[:, :-1].float().log_softmax(dim=-1)
         best = logprobs.topk(TOP_K, dim=-1)
@@ -176,9 +170,8 @@ class Columns:
     def _command(self, source: Path) -> None:
         """The command line, Parquet to Parquet, start-up and card included."""
         with tempfile.TemporaryDirectory(dir=source.parent) as folder:
-            run = [sys.executable, "-m", "hf_toedit", "edit", source, "-o", f"{folder}/run", "--quiet"]
             options = ["--prior", self.measured.path, "--threshold", repr(self.measured.threshold)]
-            subprocess.run([*map(str, run), *options], check=True)
+            command("edit", source, "-o", f"{folder}/run", "--quiet", *options, threads=None)
 
 
 def forward(prior: Any, documents: list[Document], head: bool) -> None:

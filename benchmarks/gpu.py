@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from corpus import MEDIAN_TOKENS, SIGMA
+from sequences import padded
 from transformers import AttentionInterface, AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from hf_toedit import EditConfig
@@ -32,9 +34,6 @@ from hf_toedit.priors.loading import LoadedModel
 from hf_toedit.priors.transformers import TransformersPrior
 
 SELECTED = 0.12
-MEDIAN, SPREAD = 300, 1.2
-"""Tokens of a document, log-normal; 1.5 % are longer than 4,000."""
-
 DOCUMENTS_PER_CALL = 128
 PLAIN_POSITIONS = 16_384
 """Of a padded batch of the plain column: with 128,256 logits each in bfloat16, in float32 and in its softmax, 21 GB."""
@@ -84,7 +83,7 @@ def make_documents(num_tokens: int, vocabulary: int, context: int) -> list[Docum
     generator = np.random.default_rng(0)
     documents: list[Document] = []
     while sum(map(len, documents)) < num_tokens:
-        length = int(np.clip(generator.lognormal(np.log(MEDIAN), SPREAD), 2, context - 1))
+        length = int(np.clip(generator.lognormal(np.log(MEDIAN_TOKENS), SIGMA), 2, context - 1))
         ids = generator.integers(0, vocabulary, length, dtype=np.int32)
         nowhere = np.zeros(length, dtype=np.int32)
         documents.append(Document("", ids, nowhere, nowhere, np.full(length, ELIGIBLE, dtype=np.uint8)))
@@ -148,13 +147,7 @@ def plain(prior: TransformersPrior, documents: list[Document], top_k: int) -> No
     model.set_attn_implementation("sdpa")
     try:
         for batch in plain_batches(documents):
-            longest = max(map(len, batch))
-            ids = torch.zeros(len(batch), longest, dtype=torch.long)
-            mask = torch.zeros_like(ids)
-            for row, document in enumerate(batch):
-                ids[row, : len(document)] = torch.from_numpy(document.ids)
-                mask[row, : len(document)] = 1
-            ids, mask = ids.to(prior.device), mask.to(prior.device)
+            ids, mask = (each.to(prior.device) for each in padded([document.ids for document in batch]))
             logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
             logprobs = torch.log_softmax(logits.float(), dim=-1)[:, :-1]
             best, best_ids = logprobs.topk(top_k, dim=-1)

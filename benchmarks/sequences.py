@@ -5,10 +5,11 @@ Imports nothing that vLLM's Python may lack.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from hf_toedit.priors.packing import windows
 
@@ -45,3 +46,13 @@ def parts(documents: Iterable[list[int]], context: int, bos: int | None) -> list
         for index, ids in enumerate(documents)
         for window in windows(index, np.ones(len(ids), dtype=bool), context - 2, num_bos)
     ]
+
+
+def padded(sequences: Sequence[Sequence[int] | np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids side by side, zeros behind them, and which of them are no padding; int64 `[n, longest]` each."""
+    ids = torch.zeros(len(sequences), max(map(len, sequences)), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, sequence in enumerate(sequences):
+        ids[row, : len(sequence)] = torch.as_tensor(sequence)
+        mask[row, : len(sequence)] = 1
+    return ids, mask
