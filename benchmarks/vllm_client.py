@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from hf_toedit.priors.allocator import KEPT_BYTES, LARGEST_KEPT_BYTES
+
 KV_CACHE_GB = 4
 WORKER = Path(__file__).with_name("vllm_worker.py")
 HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
@@ -42,6 +44,9 @@ class VllmClient:
             # Threads that wait for work must not take the cores from the other columns.
             "OMP_WAIT_POLICY": "passive",
             "KMP_BLOCKTIME": "0",
+            # What the other columns gain by it, it shall have as well.
+            "MALLOC_TRIM_THRESHOLD_": str(KEPT_BYTES),
+            "MALLOC_MMAP_THRESHOLD_": str(LARGEST_KEPT_BYTES),
         }
         environment.pop("OMP_NUM_THREADS", None)
         self._log = log.open("a")

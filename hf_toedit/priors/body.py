@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hf_toedit.priors.allocator import keep_freed_memory
 from hf_toedit.priors.attention import PackedAttention
 from hf_toedit.priors.head import ROWS
 from hf_toedit.priors.linear import use_onednn
@@ -38,6 +39,7 @@ class Body:
         self._device = device
         if device.type == "cpu":
             use_onednn(self._layers)
+            keep_freed_memory()
         self.follows_longest = _has_longrope(model)
         # Such frequencies are written into the model in each pass.
         self._turn: Any = threading.Lock() if self.follows_longest else nullcontext()

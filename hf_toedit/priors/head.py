@@ -7,22 +7,23 @@ the device once a chunk, for the log-probabilities, and once at the end, for the
 from __future__ import annotations
 
 import copy
-import threading
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.functional import linear
 
 from hf_toedit.editing.selection import SelectionRule
+from hf_toedit.priors.linear import has_onednn, onednn_linear
 from hf_toedit.priors.transfer import to_device
 
 ROWS = 32
 """Rows of a matrix product, and vector elements of an elementwise function, are dealt with by multiples of this."""
 
-_LOGITS_PER_CHUNK = {"cpu": 2**25, "cuda": 2**27}
-"""Matrix products of few rows with many columns run far below a CPU's rate, so that chunks there are large as well."""
+_LOGITS_PER_CHUNK = {"cpu": 2**23, "cuda": 2**27}
+"""On a CPU such a chunk is small enough to be kept when it is freed (`allocator`), and enough rows for a product."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,11 @@ class Head:
         self.vocab_size = self._weight.shape[0]
         limit = _LOGITS_PER_CHUNK.get(device.type, _LOGITS_PER_CHUNK["cuda"])
         self._chunk_rows = max(limit // self.vocab_size // ROWS * ROWS, ROWS)
-        self._own = threading.local()
+        self._multiply = onednn_linear if device.type == "cpu" and has_onednn() else linear
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Float32 logits of hidden states: `[n, hidden]` to `[n, vocabulary]`."""
-        out = hidden.new_empty(len(hidden), self.vocab_size, dtype=torch.float)
-        return self._transform(self._product(hidden, out), self._bias)
+        return self._transform(self._product(hidden), self._bias)
 
     def logits_of(self, hidden: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         """Float32 logit of one entry at each row: `[n, hidden]` and int64 `[n]` to `[n]`."""
@@ -86,7 +86,7 @@ class Head:
         """The same of the first `count` entries of the vocabulary."""
         part = copy.copy(self)
         part._weight, part._bias = self._weight[:count], None if self._bias is None else self._bias[:count]
-        part.vocab_size, part._own = count, threading.local()
+        part.vocab_size = count
         return part
 
     def magnitude(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -123,7 +123,7 @@ class Head:
         logprobs, chosen, ids, candidates = [], [], [], []
         for start in range(0, len(rows), self._chunk_rows):
             count = min(self._chunk_rows, len(rows) - start)
-            known = _log_softmax(self._chunk(hidden[index[start : start + self._chunk_rows]])[:count])
+            known = _log_softmax(self.logits(hidden[index[start : start + self._chunk_rows]])[:count])
             scored = known.gather(1, goals[start : start + count, None])[:, 0].cpu().numpy()
             picked = np.flatnonzero(rule.selected(scored) & eligible[start : start + count])
             best, best_ids = _candidates(known, picked, rule)
@@ -138,17 +138,10 @@ class Head:
             torch.cat(candidates).cpu().numpy(),
         )
 
-    def _chunk(self, hidden: torch.Tensor) -> torch.Tensor:
-        """As `logits`, into a buffer that the thread's next call overwrites."""
-        buffer = getattr(self._own, "buffer", None)
-        if buffer is None or len(buffer) < len(hidden):
-            buffer = self._own.buffer = hidden.new_empty(len(hidden), self.vocab_size, dtype=torch.float)
-        return self._transform(self._product(hidden, buffer[: len(hidden)]), self._bias)
-
-    def _product(self, hidden: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    def _product(self, hidden: torch.Tensor) -> torch.Tensor:
         if self._mixed and hidden.dtype == self._weight.dtype:
-            return torch.mm(hidden, self._weight.T, out_dtype=torch.float, out=out)
-        return torch.mm(hidden.float(), self._weight.float().T, out=out)
+            return torch.mm(hidden, self._weight.T, out_dtype=torch.float)
+        return self._multiply(hidden.float(), self._weight.float())
 
     def _transform(self, logits: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """What the architecture does after the matrix product, in place."""
@@ -168,7 +161,7 @@ def _multiplies_into_float32(weight: torch.Tensor) -> bool:
         return False
     few = weight[:16]
     try:
-        product = torch.mm(few, few.T, out_dtype=torch.float, out=few.new_empty(len(few), len(few), dtype=torch.float))
+        product = torch.mm(few, few.T, out_dtype=torch.float)
     except (RuntimeError, TypeError):  # not on this device; not in this version
         return False
     expected = few.float() @ few.float().T
