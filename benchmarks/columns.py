@@ -21,6 +21,8 @@ from hf_toedit import EditConfig, PriorConfig, ToEditor, load_prior
 from hf_toedit.config import SourceConfig
 from hf_toedit.editing.alignment import Aligner, Document
 from hf_toedit.priors.attention import PackedAttention
+from hf_toedit.priors.packing import Window
+from hf_toedit.priors.spread import in_threads
 from hf_toedit.runs.rows import EDIT_BATCH, grouped
 from hf_toedit.runs.texts import Texts
 
@@ -176,10 +178,14 @@ class Columns:
 
 def forward(prior: Any, documents: list[Document], head: bool) -> None:
     """The body on every pack, without attention to what comes out; with `head`, one float32 product on top."""
-    attention = PackedAttention()
-    with torch.inference_mode():
-        for pack in prior._packs(documents):
+
+    @torch.inference_mode()
+    def read(share: list[Window]) -> None:
+        attention = PackedAttention()
+        for pack in prior._packs(share):
             hidden = prior._forward(pack, documents, attention)
             if head:
                 for rows in hidden.split(prior._head._chunk_rows):
-                    prior._head._chunk(rows)
+                    prior._head.logits(rows)
+
+    in_threads(read, prior._shares(documents))

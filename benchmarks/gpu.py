@@ -187,7 +187,7 @@ def stages(prior: TransformersPrior, documents: list[Document], rule: SelectionR
     for part in calls(documents):
         answers = [Answer(document) for document in part]
         attention = PackedAttention(prior._varlen)
-        for pack in prior._packs(part):
+        for pack in prior._packs(*prior._shares(part)):
             clock.mark()
             hidden = prior._forward(pack, part, attention)
             clock.mark()

@@ -17,35 +17,36 @@ class Answer:
         self.document = document
         self.sampled = sampled
         self._logprobs = np.full(len(document), np.nan, dtype=np.float32)
-        self._positions: list[np.ndarray] = []
-        self._ids: list[np.ndarray] = []
-        self._candidates: list[np.ndarray] = []
+        self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def take(self, tokens: np.ndarray, scores: HeadScores, offset: int) -> None:
-        """Take what `scores` says, from its row `offset` on, of the document's `tokens`; int `[n]`, ascending."""
+        """Take what `scores` says, from its row `offset` on, of the document's `tokens`; int `[n]`, ascending.
+
+        Threads may call it at once, for tokens of their own.
+        """
         stop = offset + len(tokens)
         self._logprobs[tokens] = scores.logprobs[offset:stop]
         low, high = np.searchsorted(scores.rows, [offset, stop])
         # A nucleus is mostly far narrower than it may be; the copies let go of the whole pack's.
         logprobs = scores.candidate_logprobs[low:high]
         width = np.count_nonzero((logprobs != -np.inf).any(axis=0))
-        self._positions.append(tokens[scores.rows[low:high] - offset])
-        self._ids.append(scores.candidate_ids[low:high, :width].copy())
-        self._candidates.append(logprobs[:, :width].copy())
+        positions = tokens[scores.rows[low:high] - offset]
+        self._parts.append((positions, scores.candidate_ids[low:high, :width].copy(), logprobs[:, :width].copy()))
 
     def finish(self) -> DocumentScores:
         """The whole document, in whatever order its tokens came."""
-        if not self._positions:
+        if not self._parts:
             none = np.empty(0, np.int64), np.empty((0, 0), np.int32), np.empty((0, 0), np.float32)
             return DocumentScores(self._logprobs, *none, self.sampled)
-        width = max(ids.shape[1] for ids in self._ids)
-        positions = np.concatenate(self._positions)
+        parts, ids, candidates = zip(*self._parts, strict=True)
+        width = max(part.shape[1] for part in ids)
+        positions = np.concatenate(parts)
         order = np.argsort(positions)
         return DocumentScores(
             self._logprobs,
             positions[order],
-            np.concatenate([_widen(ids, width, 0) for ids in self._ids])[order],
-            np.concatenate([_widen(logprobs, width, -np.inf) for logprobs in self._candidates])[order],
+            np.concatenate([_widen(part, width, 0) for part in ids])[order],
+            np.concatenate([_widen(part, width, -np.inf) for part in candidates])[order],
             self.sampled,
         )
 

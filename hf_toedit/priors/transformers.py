@@ -40,6 +40,7 @@ from hf_toedit.priors.memory import find_passes, out_of_memory
 from hf_toedit.priors.packing import PIECE_TOKENS, Piece, Window, batches, packs, pieces, windows
 from hf_toedit.priors.probing import Probe
 from hf_toedit.priors.pruning import Pruning, in_sample
+from hf_toedit.priors.spread import in_threads, shares
 from hf_toedit.priors.varlen import Varlen, find_varlen
 
 logger = logging.getLogger(__name__)
@@ -156,26 +157,35 @@ class TransformersPrior:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    @torch.inference_mode()
     def _score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
         prunes = self._pruning is not None and rule.config.is_prunable
         answers = [Answer(document, in_sample(document) if prunes else None) for document in documents]
-        attention = PackedAttention(self._varlen)
-        for pack in self._packs(documents):
-            hidden = self._forward(pack, documents, attention)
-            self._read(hidden, pack, answers, rule)
+
+        @torch.inference_mode()
+        def read(share: list[Window]) -> None:
+            attention = PackedAttention(self._varlen)
+            for pack in self._packs(share):
+                self._read(self._forward(pack, documents, attention), pack, answers, rule)
+
+        in_threads(read, self._shares(documents))
         return [answer.finish() for answer in answers]
 
-    def _packs(self, documents: Sequence[Document]) -> Iterator[list[Piece]]:
+    def _shares(self, documents: Sequence[Document]) -> list[list[Window]]:
+        """The windows of documents, shared out among threads where that helps."""
         num_bos = len(self._bos)
-        cut = (
+        cut = [
             window
             for index, document in enumerate(documents)
             for window in windows(index, document.own, self.context, num_bos)
-        )
+        ]
+        # Where passes are not padded, their last bits follow the number of threads, which must stay the same.
+        return shares(cut, torch.get_num_threads() if self.packed and self.device.type == "cpu" else 1)
+
+    def _packs(self, share: Sequence[Window]) -> Iterator[list[Piece]]:
+        num_bos = len(self._bos)
         if self.packed:
-            return packs((piece for window in cut for piece in pieces(window, num_bos)), self._token_budget)
-        whole = (Piece(window, 0, window.stop - window.start + num_bos - 1, True) for window in cut)
+            return packs((piece for window in share for piece in pieces(window, num_bos)), self._token_budget)
+        whole = (Piece(window, 0, window.stop - window.start + num_bos - 1, True) for window in share)
         return batches(whole, self._token_budget) if self.padded else ([piece] for piece in whole)
 
     def _forward(

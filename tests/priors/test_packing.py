@@ -27,6 +27,7 @@ from hf_toedit.priors.packing import PIECE_TOKENS, Piece, Window, batches, joine
 from hf_toedit.priors.transformers import TransformersPrior
 from hf_toedit.priors.varlen import reference
 from tests.conftest import texts, tokenizer_path
+from tests.priors.bits import same_bits
 
 VOCABULARY = 512
 RULE = SelectionRule(EditConfig(threshold=0.0))
@@ -268,16 +269,8 @@ def plain_logprobs(folder: str, document: Document, context: int, bos: list[int]
     return np.where(document.own, expected, np.nan)
 
 
-def same_bits(left: list, right: list) -> bool:
-    return all(
-        np.array_equal(getattr(a, name), getattr(b, name), equal_nan=name == "logprobs")
-        for a, b in zip(left, right, strict=True)
-        for name in ("logprobs", "positions", "candidate_ids", "candidate_logprobs")
-    )
-
-
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_scores_are_the_models_own_however_batched(name, tmp_path, documents):
+def test_scores_are_the_models_own_however_batched(name, tmp_path, documents, threads):
     architecture = ARCHITECTURES[name]
     folder = saved(tmp_path, architecture.build(context=256), architecture.bos)
     prior = load_prior(PriorConfig(folder))
@@ -295,6 +288,11 @@ def test_scores_are_the_models_own_however_batched(name, tmp_path, documents):
         assert same_bits(load_prior(PriorConfig(folder), Resources(budget)).score(documents, RULE), scores)
     assert same_bits(prior.score(documents[::-1], RULE)[::-1], scores)
     assert same_bits([prior.score([document], RULE)[0] for document in documents], scores)
+    threads(2)
+    assert len(prior._shares(documents)) == (2 if prior.packed else 1)
+    by_two = prior.score(documents, RULE)
+    assert same_bits(by_two, scores) or not prior.packed  # then what a thread computes depends on their number
+    assert same_bits([prior.score([document], RULE)[0] for document in documents], by_two)
 
 
 @pytest.fixture(scope="module")
@@ -334,7 +332,8 @@ def test_padded_batches_are_the_models_own(name, tmp_path, documents):
     if name == "phi3-longrope":
         return  # What is read depends on the longest of a batch.
     prior.padded = True
-    assert max(map(len, prior._packs(documents))) > 4
+    [share] = prior._shares(documents)
+    assert max(map(len, prior._packs(share))) > 4
     for score, expected in zip(prior.score(documents, RULE), alone, strict=True):
         np.testing.assert_allclose(score.logprobs, expected.logprobs, atol=1e-4, equal_nan=True)
         assert np.array_equal(score.positions, expected.positions)

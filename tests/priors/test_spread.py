@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from hf_toedit.config import EditConfig, PriorConfig
+from hf_toedit.editing.alignment import Aligner
+from hf_toedit.editing.selection import SelectionRule
+from hf_toedit.priors.base import load_prior
+from hf_toedit.priors.packing import Window
+from hf_toedit.priors.spread import in_threads, shares
+from tests.priors.bits import same_bits
+
+
+def windows(*sizes: int) -> list[Window]:
+    return [Window(index, 0, size, 0) for index, size in enumerate(sizes)]
+
+
+def sizes(share: list[Window]) -> int:
+    return sum(window.stop for window in share)
+
+
+def test_each_window_is_in_one_share_in_its_order():
+    given = windows(*np.random.default_rng(0).integers(1, 900, 50).tolist())
+    found = shares(given, 4)
+    assert len(found) == 4
+    assert sorted((window for share in found for window in share), key=given.index) == given
+    assert all(share == sorted(share, key=given.index) for share in found)
+    assert max(map(sizes, found)) - min(map(sizes, found)) < 100
+
+
+@pytest.mark.parametrize(
+    ("given", "most", "count"),
+    [
+        (windows(), 4, 1),
+        (windows(*[500] * 8), 1, 1),
+        (windows(*[500] * 2), 4, 1),  # too little to be worth it
+        (windows(*[600] * 3), 8, 3),
+        (windows(10_000, 600, 600), 2, 1),  # all would wait for the first
+        (windows(10_000, 9_000, 600), 2, 1),
+        (windows(10_000, 9_000, 1_000), 2, 2),
+        (windows(*[1_000] * 100), 64, 8),
+    ],
+)
+def test_no_share_waits_long_for_another(given, most, count):
+    assert len(shares(given, most)) == count
+
+
+def test_the_cores_are_divided_and_given_back(threads):
+    threads(4)
+    seen = {}
+
+    def work(share):
+        seen[share[0].document] = torch.get_num_threads(), threading.get_ident()
+
+    in_threads(work, [[window] for window in windows(1, 2)])
+    assert [count for count, _ in seen.values()] == [2, 2]
+    assert threading.get_ident() not in {ident for _, ident in seen.values()}
+    assert torch.get_num_threads() == 4
+    # A thread that starts now takes what this one has, not what the others had.
+    others = []
+    thread = threading.Thread(target=lambda: others.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert others == [4]
+
+
+def test_what_a_share_raises_arrives(threads):
+    threads(2)
+
+    def work(share):
+        if share[0].document == 1:
+            raise MemoryError("no room")
+
+    with pytest.raises(MemoryError, match="no room"):
+        in_threads(work, [[window] for window in windows(1, 2)])
+    assert torch.get_num_threads() == 2
+
+
+def test_threads_do_not_change_a_bit(threads):
+    prior = load_prior(PriorConfig())
+    words = "The river rose in the night and by morning the lower fields were under water . ".split()
+    order = np.random.default_rng(0)
+    texts = [" ".join(order.choice(words, size)) for size in (5, 4000, 300, 40, 900, 2, 1500, 700)]
+    documents = Aligner(prior.tokenizer).align(texts)
+    rule = SelectionRule(EditConfig(threshold=0.3))
+    threads(1)
+    alone = prior.score(documents, rule)
+    for count in (2, 3):
+        threads(count)
+        assert len(prior._shares(documents)) == count
+        assert same_bits(prior.score(documents, rule), alone)
