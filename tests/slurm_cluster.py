@@ -25,6 +25,7 @@ import pytest
 from tests.conftest import lacking
 
 PATIENCE_S = 300
+TRIES = 5
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol")
 _PACKAGES = "munge slurmctld slurmd slurm-client"
 
@@ -70,9 +71,14 @@ class SlurmCluster:
         self.env = {**os.environ, "PATH": _path(), "SLURM_CONF": str(self._folder / "slurm.conf")}
         self._daemons: list[subprocess.Popen[bytes]] = []
 
-    def __call__(self, *command: object) -> str:
+    def __call__(self, *command: object, stdin: str = "") -> str:
         words = [str(word) for word in command]
-        return subprocess.run(words, env=self.env, check=True, capture_output=True, text=True).stdout
+        for _ in range(TRIES):
+            done = subprocess.run(words, env=self.env, input=stdin, capture_output=True, text=True)
+            if done.returncode != -signal.SIGPIPE:  # how a client ends whose controller is too busy, and hangs up
+                break
+        done.check_returncode()
+        return done.stdout
 
     def __enter__(self) -> SlurmCluster:
         try:
@@ -87,7 +93,7 @@ class SlurmCluster:
 
     def wait(self, job: str) -> list[dict[str, str]]:
         """Wait until all tasks of a job have ended; what Slurm tells of each, in order."""
-        until(lambda: not self("squeue", "--noheader", "--job", job))
+        until(lambda: not self("squeue", "--noheader", "--job", job), 0.5)
         told = self("scontrol", "--oneliner", "show", "job", job).splitlines()
         tasks = [dict(word.partition("=")[::2] for word in line.split()) for line in told]
         return sorted(tasks, key=lambda task: int(task["ArrayTaskId"]))
@@ -117,7 +123,11 @@ class SlurmCluster:
             self._daemons.append(subprocess.Popen(command, env=self.env, stdout=out, stderr=out))
 
     def _says(self, *command: str) -> str:
-        """What a program says, nothing where it fails; not without daemons."""
+        """What a program says; nothing where it fails, as while the controller starts.
+
+        Raises:
+            RuntimeError: a daemon has died.
+        """
         for daemon in self._daemons:
             if daemon.poll() is not None:
                 said = {path.name: path.read_text()[-2000:] for path in self._folder.glob("*.out")}
@@ -147,12 +157,12 @@ def slurm() -> Iterator[SlurmCluster]:
         yield cluster
 
 
-def until(happened: Callable[[], object]) -> None:
+def until(happened: Callable[[], object], every_s: float = 0.05) -> None:
     """Wait until something is so."""
     end = time.monotonic() + PATIENCE_S
     while not happened():
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 def _path() -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,16 @@ def test_what_cannot_be_submitted(hf_toedit: HfToEdit, planned: Path, tmp_path: 
     done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: cannot start sbatch: No such file or directory. Submit on a machine")
+
+
+def test_status_tells_of_tasks_on_other_machines(hf_toedit: HfToEdit, planned: Path, tmp_path: Path) -> None:
+    """Two that live, under the same process id, and one that has not been heard of since its machine died."""
+    run = Path(shutil.copytree(planned, tmp_path / "run"))
+    (run / "toedit/progress").mkdir()
+    for number, silent_s in enumerate((0, 1, 600)):
+        running = [{"shard": f"train-0000{number}-of-00006", "generation": 1, "num_rows": 2, "num_tokens": 50}]
+        state = {"host": f"node{number}", "pid": 77, "updated": time.time() - silent_s, "tokens_per_second": 5}
+        (run / f"toedit/progress/node{number}-77.json").write_text(json.dumps({**state, "running": running}))
+    status = hf_toedit("status", run, "--json").json
+    assert [entry["shard"] for entry in status["running"]] == ["train-00000-of-00006", "train-00001-of-00006"]
+    assert (status["num_waiting"], status["tokens_per_second"]) == (4, 10)

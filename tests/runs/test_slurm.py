@@ -139,9 +139,10 @@ def test_a_task_is_tried_again_as_often_as_said_and_not_where_that_is_in_vain(
     _plan(hf_toedit, team, "moved")
     wrong = _submit(slurm, team, "moved", "--array", 1, "--workers", "many")
     slurm.wait(wrong)
-    failing = _submit(slurm, team, "moved", "--array", 1, "--max-requeues", 1)
-    stopped = _submit(slurm, team, "cancelled", "--array", 1, "--gres", "none")
+    script = _slurm(slurm, team, "moved", "--array", 1, "--max-requeues", 1).stdout
     (team / "moved").rename(team / "away")
+    failing = slurm("sbatch", "--parsable", stdin=script).strip()
+    stopped = _submit(slurm, team, "cancelled", "--array", 1, "--gres", "none")
     _stopped(cancelled, 1)
     slurm("scancel", stopped)
     ends = {}

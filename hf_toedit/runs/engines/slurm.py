@@ -83,10 +83,10 @@ def array_script(
 #!/bin/bash
 # Made by hf-toedit {__version__}: {typed}
 #
-# {num_tasks} tasks edit a share of the run's shards each. Shards that are done are passed over, so this script may be
-# submitted again at any time, whatever became of it before. The task that finishes the run writes its card.
-#   how far it is:   {shlex.join(["hf-toedit", "status", run])}
-#   what they say:   {shlex.quote(str(logs.absolute()))}
+# An array of {num_tasks}: each task edits a share of the run's shards. Those that are done are passed over, so this
+# script may be submitted again at any time. The task that finishes the run writes its card.
+#   how far it is:    {shlex.join(["hf-toedit", "status", run])}
+#   what tasks say:   {shlex.quote(str(logs.absolute()))}
 {directives}
 
 # Where things lie for the shell that made this script. Secrets are not written here: a task has the variables that
