@@ -72,9 +72,7 @@ def array_script(
         for name, value in options.items()
         if value is not None
     )
-    exports = "".join(
-        f"export {name}={shlex.quote(os.environ[name])}\n" for name in _CAPTURED if os.environ.get(name)
-    )  # fmt: skip
+    exports = "".join(f"export {name}={shlex.quote(os.environ[name])}\n" for name in _CAPTURED if os.environ.get(name))
     # A step of its own has as many CPUs as it asks for, whatever the job was given (Slurm 22.05).
     cpus = f" --cpus-per-task={shlex.quote(cpus)}" if (cpus := options.get("cpus-per-task")) else ""
     command = shlex.join([*_hf_toedit(), "run", run])
