@@ -26,6 +26,7 @@ LIGHT = {
     "hf_toedit.runs.monitor": HEAVY - {"datasets", "pyarrow"},
     "hf_toedit.runs.status": HEAVY - {"datasets", "pyarrow"},
     "hf_toedit.runs.engines.local": HEAVY - {"datasets", "pyarrow"},
+    "hf_toedit.runs.engines.slurm": HEAVY,
     "hf_toedit.runs.source": {"matplotlib", "transformers"},
 }
 REPORT = "; import sys; print(*{name.partition('.')[0] for name in sys.modules})"
@@ -49,6 +50,7 @@ def test_a_light_module_loads_no_heavy_library(module: str) -> None:
         ["edit", "--help"],
         ["revert", "--help"],
         ["run", "--help"],
+        ["slurm", "--help"],
         ["status", "--help"],
         ["card", "--help"],
     ],

@@ -19,6 +19,7 @@ from hf_toedit.cli.pull import pull
 from hf_toedit.cli.push import push
 from hf_toedit.cli.revert import revert
 from hf_toedit.cli.run import run
+from hf_toedit.cli.slurm import slurm
 from hf_toedit.cli.status import status
 from hf_toedit.cli.verify import verify
 from hf_toedit.errors import Interrupted, ToEditError
@@ -73,5 +74,5 @@ def cli() -> None:
     """
 
 
-for command in (edit, plan, run, status, verify, preview, revert, card, push, pull):
+for command in (edit, plan, run, slurm, status, verify, preview, revert, card, push, pull):
     cli.add_command(command)

@@ -85,11 +85,7 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     folder = RunFolder(run)
     planned = folder.plan()
     plan = _further(planned, options)
-    if plan.prior.trust_remote_code and not options["trust_remote_code"]:
-        raise UsageError(
-            f"the plan's prior {plan.prior.prior!r} brings its own Python code. A plan may come from anyone: if you "
-            f"trust that code, say --trust-remote-code here as well."
-        )
+    check_trust(plan, options["trust_remote_code"])
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
     indices = waiting(plan, folder, shard_group)
@@ -106,6 +102,19 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
         with swept(folder), engine(prior, plan.edit, options) as workers:
             failures = work(plan, folder, workers, indices, is_silent, along)
     finish(plan, folder, failures, options, along)
+
+
+def check_trust(plan: Plan, trust_remote_code: bool) -> None:
+    """Refuse to run the code of a plan's prior unasked.
+
+    Raises:
+        UsageError: it brings its own, and nobody here said that it may.
+    """
+    if plan.prior.trust_remote_code and not trust_remote_code:
+        raise UsageError(
+            f"the plan's prior {plan.prior.prior!r} brings its own Python code. A plan may come from anyone: if you "
+            f"trust that code, say --trust-remote-code here as well."
+        )
 
 
 def _further(plan: Plan, options: Mapping[str, Any]) -> Plan:

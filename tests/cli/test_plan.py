@@ -116,6 +116,7 @@ def test_an_empty_split_beside_a_good_one_has_no_shards(hf_toedit: HfToEdit, tmp
 
 def test_a_plan_does_not_bring_trust_in_code_with_it(hf_toedit: HfToEdit, files: Path, tmp_path: Path) -> None:
     assert hf_toedit("plan", files, "-o", tmp_path / "run", *eager(), "--trust-remote-code").code == 0
-    assert "say --trust-remote-code here as well" in hf_toedit.fails("run", tmp_path / "run", code=2)
+    for command in (["run"], ["slurm", "--array", 1]):
+        assert "say --trust-remote-code here as well" in hf_toedit.fails(*command, tmp_path / "run", code=2)
     assert parquet(tmp_path / "run") == {}
     assert hf_toedit("run", tmp_path / "run", "--trust-remote-code").code == 0

@@ -1,0 +1,132 @@
+"""The engine of a Slurm cluster: a batch script, an array whose tasks edit a group of shards each; and its submission.
+
+Nothing is edited here, and nothing is scheduled: Slurm starts `hf-toedit run RUN --shard-group I/N` in every task, and
+starts it again where the script asks for that.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hf_toedit import __version__
+from hf_toedit.errors import RunError
+
+STOP_S = 120
+"""How long before the end of its time a task is told to stop, in seconds; Slurm may be a minute late."""
+
+_CAPTURED = (
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HF_DATASETS_CACHE",
+    "HF_TOKEN_PATH",
+    "HF_HUB_OFFLINE",
+    "XDG_CACHE_HOME",
+    "PYTHONPATH",
+    "LD_LIBRARY_PATH",
+)
+"""Variables that say where things lie. Nothing is captured by a pattern, so that no secret can come along."""
+
+
+def array_script(
+    run: str,
+    num_tasks: int,
+    *,
+    typed: str,
+    sbatch: Mapping[str, str | None],
+    run_options: Sequence[str] = (),
+    logs: Path,
+    at_once: int | None = None,
+    max_requeues: int,
+) -> str:
+    """A script for `sbatch` that edits a run with the Python, the variables and the folder of this process.
+
+    Args:
+        run: the run folder, as it was named.
+        num_tasks: of the array; each edits every `num_tasks`-th shard.
+        typed: the command that asked for it.
+        sbatch: options of sbatch by their long names, without dashes; these win over ours. An empty value is a flag,
+            and None leaves an option out.
+        run_options: of `hf-toedit run`, as words of its command line.
+        logs: folder of the logs.
+        at_once: tasks that run at a time; None is as many as Slurm lets.
+        max_requeues: how often a task is started again.
+    """
+    options: dict[str, str | None] = {
+        "job-name": f"toedit-{run.rstrip('/').rpartition('/')[2]}",
+        "array": f"0-{num_tasks - 1}" + (f"%{at_once}" if at_once else ""),
+        "ntasks": "1",
+        "chdir": str(Path.cwd()),
+        "output": str(logs.absolute()).replace("%", "%%") + "/%A_%a.log",
+        "open-mode": "append",
+        "requeue": "",
+        "signal": f"TERM@{STOP_S}",
+        **sbatch,
+    }
+    directives = "\n".join(
+        "#SBATCH " + shlex.quote(f"--{name}={value}" if value else f"--{name}")
+        for name, value in options.items()
+        if value is not None
+    )
+    exports = "".join(f"export {name}={shlex.quote(os.environ[name])}\n" for name in _CAPTURED if os.environ.get(name))
+    # A step of its own has as many CPUs as it asks for, whatever the job was given (Slurm 22.05).
+    cpus = f" --cpus-per-task={shlex.quote(cpus)}" if (cpus := options.get("cpus-per-task")) else ""
+    command = shlex.join([*_hf_toedit(), "run", run])
+    more = f" {shlex.join(run_options)}" if run_options else ""
+    return f"""\
+#!/bin/bash
+# Made by hf-toedit {__version__}: {typed}
+#
+# An array of {num_tasks}: each task edits a share of the run's shards. Those that are done are passed over, so this
+# script may be submitted again at any time. The task that finishes the run writes its card.
+#   how far it is:    {shlex.join(["hf-toedit", "status", run])}
+#   what tasks say:   {shlex.quote(str(logs.absolute()))}
+{directives}
+
+# Where things lie for the shell that made this script. Secrets are not written here: a task has the variables that
+# sbatch is called with, and the token that `hf auth login` left in HF_HOME.
+{exports}
+# When the time is nearly over, Slurm sends SIGTERM to what srun started, which then ends within seconds.
+srun --export=ALL{cpus} {command} --shard-group "$SLURM_ARRAY_TASK_ID/{num_tasks}"{more}
+code=$?
+
+# Again, after a failure, a kill or the end of its time; not where the command is wrong (2), or was tried too often.
+if (( code != 0 && code != 2 && ${{SLURM_RESTART_COUNT:-0}} < {max_requeues} )); then
+    echo "Task $SLURM_ARRAY_TASK_ID ended with code $code and is requeued." >&2
+    # Ends this script as well. $SLURM_JOB_ID is no name for the task: that of one of them is that of the whole array.
+    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
+fi
+exit $code
+"""
+
+
+def _hf_toedit() -> list[str]:
+    """The command that runs now; without its script, as in a checkout that is not installed, by its module."""
+    script = Path(sys.executable).with_name("hf-toedit")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "hf_toedit"]
+
+
+def submit(script: str) -> str:
+    """Hand a script to Slurm.
+
+    Returns:
+        The id of the job.
+
+    Raises:
+        RunError: there is no Slurm here, or it refuses.
+    """
+    try:
+        done = subprocess.run(["sbatch", "--parsable"], input=script, capture_output=True, text=True)
+    except OSError as error:
+        raise RunError(
+            f"cannot start sbatch: {error.strerror}. Submit on a machine that has Slurm, such as the cluster's login "
+            f"node, or leave --submit out and print the script."
+        ) from error
+    if done.returncode:
+        said = " ".join(line.removeprefix("sbatch: error: ") for line in done.stderr.splitlines() if line.strip())
+        raise RunError(f"Slurm refuses the job: {said or f'sbatch ended with code {done.returncode}'}")
+    return done.stdout.split()[-1].partition(";")[0]  # with several clusters: ID;CLUSTER
