@@ -12,6 +12,7 @@ import click
 from hf_toedit import __version__
 from hf_toedit.cli.card import card
 from hf_toedit.cli.edit import edit
+from hf_toedit.cli.jobs import jobs
 from hf_toedit.cli.options import COMMAND_LINE
 from hf_toedit.cli.plan import plan
 from hf_toedit.cli.preview import preview
@@ -20,6 +21,7 @@ from hf_toedit.cli.push import push
 from hf_toedit.cli.revert import revert
 from hf_toedit.cli.run import run
 from hf_toedit.cli.status import status
+from hf_toedit.cli.submit import submit
 from hf_toedit.cli.verify import verify
 from hf_toedit.errors import Interrupted, ToEditError
 
@@ -73,5 +75,6 @@ def cli() -> None:
     """
 
 
-for command in (edit, plan, run, status, verify, preview, revert, card, push, pull):
+for command in (edit, plan, run, status, verify, preview, revert, card, push, pull, jobs):
     cli.add_command(command)
+jobs.add_command(submit)

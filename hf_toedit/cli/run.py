@@ -85,11 +85,7 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     folder = RunFolder(run)
     planned = folder.plan()
     plan = _further(planned, options)
-    if plan.prior.trust_remote_code and not options["trust_remote_code"]:
-        raise UsageError(
-            f"the plan's prior {plan.prior.prior!r} brings its own Python code. A plan may come from anyone: if you "
-            f"trust that code, say --trust-remote-code here as well."
-        )
+    check_trust(plan, options)
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
     indices = waiting(plan, folder, shard_group)
@@ -97,7 +93,7 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     if plan != planned:
         folder.replan(plan)
     if along:
-        for index in set(_group(plan, shard_group)) - set(indices):
+        for index in set(grouped(plan, shard_group)) - set(indices):
             along.add(plan.shards[index].name)
     failures: list[Failure] = []
     if indices:
@@ -106,6 +102,19 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
         with swept(folder), engine(prior, plan.edit, options) as workers:
             failures = work(plan, folder, workers, indices, is_silent, along)
     finish(plan, folder, failures, options, along)
+
+
+def check_trust(plan: Plan, options: Mapping[str, Any]) -> None:
+    """Refuse to run a prior's own code unless that was said here.
+
+    Raises:
+        UsageError: it was not.
+    """
+    if plan.prior.trust_remote_code and not options["trust_remote_code"]:
+        raise UsageError(
+            f"the plan's prior {plan.prior.prior!r} brings its own Python code. A plan may come from anyone: if you "
+            f"trust that code, say --trust-remote-code here as well."
+        )
 
 
 def _further(plan: Plan, options: Mapping[str, Any]) -> Plan:
@@ -291,10 +300,10 @@ def waiting(plan: Plan, folder: RunFolder, shard_group: str | None = None) -> li
     Raises:
         UsageError: there is no such group.
     """
-    return [index for index in _group(plan, shard_group) if not folder.is_done(plan, plan.shards[index])]
+    return [index for index in grouped(plan, shard_group) if not folder.is_done(plan, plan.shards[index])]
 
 
-def _group(plan: Plan, shard_group: str | None) -> list[int]:
+def grouped(plan: Plan, shard_group: str | None) -> list[int]:
     """Every Nth shard, from the largest to the smallest, so that groups are alike."""
     order = sorted(range(len(plan.shards)), key=lambda index: -plan.shards[index].num_bytes)
     if shard_group is None:

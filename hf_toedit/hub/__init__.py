@@ -1,5 +1,6 @@
 """All traffic with the Hub that is ours; `datasets` and `transformers` do the rest at the commit pinned here."""
 
+from hf_toedit.hub.patience import patiently
 from hf_toedit.hub.reading import (
     card_metadata,
     dataset_text,
@@ -22,5 +23,6 @@ __all__ = [
     "file_sizes",
     "is_out_of_reach",
     "metadata_of",
+    "patiently",
     "pinned_sha",
 ]
