@@ -48,10 +48,12 @@ def status(repo: str, revision: str | None, prefix: str, namespace: str | None, 
     """Say which shards of a run are in the Hub dataset ORG/NAME, and what its jobs do."""
     quiet_libraries(show_progress=False)
     quiet_hub()
+    from hf_toedit.runs.engines.jobs import run_labels
+
     place = hub_place(repo, revision, prefix)
     run = place.run()
     plan = run.plan()
-    newest = _newest(jobs_of(namespace).find(place.labels))
+    newest = _newest(jobs_of(namespace).find(run_labels(place, plan)))
     num_done = sum(run.holds(plan, shard) for shard in plan.shards)
     if as_json:
         report = {"repo": repo, "num_shards": len(plan.shards), "num_done": num_done, "finished": run.is_finished}

@@ -8,6 +8,7 @@ from hf_toedit.hub.reading import (
     file_sizes,
     is_out_of_reach,
     metadata_of,
+    newest_sha,
     pinned_sha,
 )
 from hf_toedit.hub.repository import Head, Operation, Repository, Upload
@@ -23,6 +24,7 @@ __all__ = [
     "file_sizes",
     "is_out_of_reach",
     "metadata_of",
+    "newest_sha",
     "patiently",
     "pinned_sha",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,28 +58,33 @@ def ended(jobs: list[Job]) -> list[str]:
 
 
 class Killer:
-    """Kills a job with SIGKILL at its nth commit, before that is carried out; nothing it sent later is."""
+    """Kills attempts of a group's job with SIGKILL at a commit that comes when some of its shards are there."""
 
-    def __init__(self, hub: HubServer, group: str, number: int) -> None:
-        self._hub, self._group, self._number = hub, group, number
+    def __init__(self, hub: HubServer, name: str, group: str, shards: list[int]) -> None:
+        self._hub, self._name, self._group = hub, name, group
+        self._left = shards
         self._lock = threading.Lock()
-        self._killed = ""
+        self._dead: set[int] = set()
         hub.on_request = self._on_request
 
     def over(self) -> None:
-        """The job was killed; wait until the Hub is done with it."""
+        """The jobs have ended; wait until the Hub is done with them."""
         self._hub.drain()
         self._hub.on_request = None
-        assert self._killed
+        assert not self._left
 
     def _on_request(self, request: Request) -> None:
         job = next((job for job in self._hub.jobs.values() if job.asks(request)), None)
-        if job is None or job.spec["labels"][GROUP] != self._group:
+        if "/commit/" not in request.path or job is None or job.spec["labels"][GROUP] != self._group:
             return
         with self._lock:
-            self._number -= "/commit/" in request.path
-            if self._number == 0 and not self._killed and job.process:
-                self._killed = str(job.process.pid)
+            if not self._left or job.process is None or job.process.pid in self._dead:
+                return
+            edited = re.findall(r"(?m)^(\S+) is edited$", job.log.read_text())
+            there = pushed(self._hub, self._name).head("main").files
+            if sum(f"data/gen1/{shard}.parquet" in there for shard in edited) >= self._left[0]:
+                del self._left[0]
+                self._dead.add(job.process.pid)
                 job.process.kill()
                 raise Dropped
 
@@ -85,16 +92,19 @@ class Killer:
 def test_a_killed_job_is_taken_up_again_and_the_last_one_writes_the_card(
     on_hub: HubServer, command: HfToEdit, tmp_path: Path
 ) -> None:
-    hub = on_hub
-    two = submit("org/two", "--num-jobs", 2, "--attempts", 1, "--json")
-    killer = Killer(hub, "1-of-2", 2)
-    hub.faults.add("POST", "/api/jobs/owner$", "lost")
+    hub, shape = on_hub, ("--limit", 8, "--generations", 2, "--score-result")
+    two = submit("org/two", *shape, "--num-jobs", 2, "--attempts", 2, "--json")
+    killer = Killer(hub, "org/two", "1-of-2", [1, 0])
+    hub.faults.add("POST", "/api/jobs/owner$", "lost")  # its job is there, and is not submitted twice
     first = command(*two).json
     assert [job["group"] for job in first["jobs"]] == ["0/2", "1/2"]
     assert (first["num_shards"], first["secrets"], first["price_per_hour"]) == (4, ["HF_TOKEN"], 1.59996)
     jobs = jobs_of(hub, "org/two")
     assert ended(jobs) == ["COMPLETED", "ERROR"]
     killer.over()
+    assert [job.attempts for job in jobs] == [1, 2]
+    assert "group 1/2: 2 of 2 shards to edit" in jobs[1].log.read_text()
+    assert "group 1/2: 1 of 2 shards to edit" in jobs[1].log.read_text()
     told = command("jobs", "status", "org/two", "--json").json
     assert (told["num_done"], told["num_shards"], told["finished"]) == (3, 4, False)
     assert [job["stage"] for job in told["jobs"]] == ["COMPLETED", "ERROR"]
@@ -102,17 +112,17 @@ def test_a_killed_job_is_taken_up_again_and_the_last_one_writes_the_card(
 
     again = command(*two).json
     assert [job["group"] for job in again["jobs"]] == ["1/2"]
-    [_, killed, last] = jobs_of(hub, "org/two")
+    [*_, last] = jobs_of(hub, "org/two")
     assert ended([last]) == ["COMPLETED"]
     assert "group 1/2: 1 of 2 shards to edit" in last.log.read_text()
     assert "all shards and their card are there" in last.log.read_text()
 
     run = tmp_path / "run"
-    local = command("edit", "org/rows", "-o", run, *EAGER, "--num-shards", 4, "--quiet")
+    local = command("edit", "org/rows", "-o", run, *EAGER, "--num-shards", 4, *shape, "--quiet")
     assert local.code == 0, local
     head = pushed(hub, "org/two").head("main")
     assert {path: data for path, data in head.files.items() if path.endswith(".parquet")} == parquet(run)
-    assert load(hub, ("org/two", None, None)) == [texts(run, 1)]
+    assert load(hub, ("org/two", None, None)) == [texts(run, 2)]
     check_history(pushed(hub, "org/two"))
     assert "hf-toedit jobs submit org/rows" in head.files["README.md"].decode()
 
@@ -123,32 +133,11 @@ def test_a_killed_job_is_taken_up_again_and_the_last_one_writes_the_card(
     )
     assert "cannot be followed at once" in command.fails("jobs", "logs", "org/two", "--follow", code=2)
     num_commits = len(pushed(hub, "org/two").commits)
-    assert command(*submit("org/two", "--num-jobs", 3)).stdout.startswith("All 4 shards are there, and their card.")
+    assert command(*submit("org/two", *shape, "--num-jobs", 3)).stdout.startswith(
+        "All 4 shards are there, and their card."
+    )
     assert (len(pushed(hub, "org/two").commits), len(jobs_of(hub, "org/two"))) == (num_commits, 3)
     assert command("verify", "org/two").code == 0
-
-
-def test_the_hub_begins_a_killed_job_again(on_hub: HubServer, command: HfToEdit, tmp_path: Path) -> None:
-    hub = on_hub
-    shape = "--limit", 8, "--generations", 2, "--score-result"
-    killer = Killer(hub, "0-of-1", 2)
-    push = "--push-prefix", "v2", "--push-revision", "made", "--public", "--unverified"
-    done = command(*submit("org/again", *shape, *push, "--attempts", 2))
-    assert done.stdout.splitlines()[-1] == "Next: hf-toedit jobs status org/again", done
-    [job] = jobs_of(hub, "org/again")
-    assert ended([job]) == ["COMPLETED"]
-    killer.over()
-    assert job.attempts == 2
-    assert "group 0/1: 4 of 4 shards to edit" in job.log.read_text()
-    assert "group 0/1: 3 of 4 shards to edit" in job.log.read_text()
-    run = tmp_path / "run"
-    assert command("edit", "org/rows", "-o", run, *EAGER, "--num-shards", 4, *shape, "--quiet").code == 0
-    assert not pushed(hub, "org/again").private
-    files = pushed(hub, "org/again").head("made").files
-    assert {f"v2/{path}": data for path, data in parquet(run).items()}.items() <= files.items()
-    assert load(hub, ("org/again", "v2-gen2", "made")) == [texts(run, 2)]
-    told = command("jobs", "status", "org/again", "--revision", "made", "--prefix", "v2").stdout
-    assert told.startswith("4 of 4 shards are there. The card is there.\n    0/1  COMPLETED   l4x1  0:00:01  http")
 
 
 def test_cancel(on_hub: HubServer, command: HfToEdit) -> None:
@@ -190,10 +179,14 @@ def test_dry_run(on_hub: HubServer, command: HfToEdit) -> None:
         f"Would submit: {words} 1/2 --workers 0 --token-budget 64\n"
         "2 jobs of l4x1 (1x L4, 24 GB, 8 vCPU, 30 GB): $0.80 an hour each, $1.60 an hour together, while they run.\n"
     )
-    facts = command(*submit("org/dry", "--flavor", "by-token", "--trust-remote-code"), "--dry-run", "--json").json
+    where = "--push-prefix", "v2", "--push-revision", "made", "--unverified"
+    other = submit("org/dry", "--flavor", "by-token", "--trust-remote-code", *where)
+    facts = command(*other, "--dry-run", "--json").json
     assert facts["price_per_hour"] is None
     [job] = facts["jobs"]
-    assert job["command"][-3:] == ["--workers", "0", "--trust-remote-code"]
+    assert shlex.join(job["command"]).endswith(
+        "--push-revision made --push-prefix v2 --unverified --workers 0 --trust-remote-code"
+    )
     assert job["labels"]["hf-toedit-group"] == "0-of-1"
     assert len(hub.jobs) == num_jobs
     assert ("dataset", "org/dry") not in hub.repos
@@ -220,6 +213,7 @@ def test_bad_input(on_hub: HubServer, command: HfToEdit, short: Path, few: Path)
     assert "(403: " in command.fails(*submit("strangers/bad"))
     command("push", few, "org/taken-by-another")
     assert "holds another run" in command.fails(*submit("org/taken-by-another"))
+    assert "(404: Repository not found)" in command.fails("jobs", "status", "org/nothing")
     assert "no job of 'owner' works for 'org/nothing'" in command.fails("jobs", "logs", "org/nothing")
     nobody = alone(hub, *submit("org/bad"))
     assert (nobody.code, nobody.stdout) == (1, "")

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hf_toedit import sample
-from hf_toedit.errors import RunError, SourceError, UsageError
+from hf_toedit.errors import RunError, ToEditError, UsageError
+from hf_toedit.hub import newest_sha
 from hf_toedit.hub.jobs import JobRequest
 from hf_toedit.runs.engines.base import Engine
 from hf_toedit.runs.monitor import Failure, Monitor
@@ -64,9 +65,10 @@ class Place:
         """The run, as it lies there now.
 
         Raises:
-            SourceError: there is none, or the Hub does not answer.
+            SourceError: there is none.
+            HubError: the Hub does not answer, or refuses.
         """
-        return HubRun(self.repo_id, self.revision, self.prefix)
+        return HubRun(self.repo_id, newest_sha(self.repo_id, self.revision), self.prefix)
 
     def standing(self, plan: Plan) -> tuple[Plan, HubRun | None]:
         """A plan as it was pushed at first, with the command that was typed then, and the run that is there.
@@ -77,7 +79,7 @@ class Place:
         try:
             run = self.run()
             there = run.plan()
-        except (SourceError, RunError):  # none, or none that can be read: pushing the plan tells more
+        except ToEditError:  # none, or none that can be read: pushing the plan tells more
             return plan, None
         if there.content_hash != plan.content_hash:
             return plan, None
@@ -218,6 +220,7 @@ def begin_there(place: Place, folder: RunFolder) -> tuple[Plan, HubRun]:
     Raises:
         SourceError: there is none, or its source cannot be read here.
         RunError: it cannot be read.
+        HubError: the Hub does not answer, or refuses.
     """
     run = place.run()
     plan = located(run.plan())
