@@ -271,7 +271,7 @@ def _submission(plan: Plan, wanted: list[JobRequest], hardware: Hardware, option
         "flavor": hardware.flavor,
         "timeout": options["timeout"],
         "attempts": options["attempts"],
-        "secrets": [_TOKEN, *options["secrets"]],
+        "secrets": list(dict.fromkeys([_TOKEN, *options["secrets"]])),
         "price_per_hour": None if price is None else round(price * len(wanted), 6),
     }
 
