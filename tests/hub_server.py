@@ -18,8 +18,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from tests.hub import discussions, read, write  # noqa: F401
+from tests.hub import discussions, jobs, read, write  # noqa: F401
 from tests.hub.faults import Fault, Faults
+from tests.hub.jobs import Job, end_all
 from tests.hub.repos import Repo
 from tests.hub.wire import ROUTES, Account, Dropped, Handler, HubError, Request, Response
 
@@ -43,6 +44,7 @@ class HubServer:
             the request is not carried out.
         requests: The method and the path of each request, in the order of their arrival.
         answers: The method, the path and the status of each answer, in their order; 0 where none was sent.
+        jobs: That were ever created, by id, the oldest first.
         uploads: How often the content of each LFS object was received, by SHA-256.
     """
 
@@ -59,6 +61,7 @@ class HubServer:
         self.on_request: Callable[[Request], object] | None = None
         self.requests: list[tuple[str, str]] = []
         self.answers: list[tuple[str, str, int]] = []
+        self.jobs: dict[str, Job] = {}
         self.uploads: Counter[str] = Counter()
         self.grants: dict[str, tuple[Repo, str, int]] = {}
         self.lock = threading.RLock()
@@ -72,6 +75,7 @@ class HubServer:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        end_all(self.jobs)
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()

@@ -53,6 +53,7 @@ def test_a_light_module_loads_no_heavy_library(module: str) -> None:
         ["slurm", "--help"],
         ["status", "--help"],
         ["card", "--help"],
+        ["jobs", "submit", "--help"],
     ],
 )
 def test_help_loads_no_heavy_library(args: list[str]) -> None:

@@ -20,12 +20,21 @@ README = Path(__file__).parents[1] / "README.md"
 MARKED = re.compile(r"(?s)(<!-- help: begin -->\n).*?(<!-- help: end -->)")
 
 
+def commands() -> dict[str, click.Command]:
+    """Every command that people type, by its words."""
+    found: dict[str, click.Command] = {}
+    for name, command in sorted(cli.commands.items()):
+        found[name] = command
+        inner = command.commands if isinstance(command, click.Group) else {}
+        found |= {f"{name} {word}": inner[word] for word in sorted(inner) if not inner[word].hidden}
+    return found
+
+
 def help_texts() -> str:
     """The help of every command, as it stands in the README."""
-    names = sorted(cli.commands)
     blocks = []
-    for name in names:
-        result = CliRunner().invoke(cli, [name, "--help"], prog_name="hf-toedit", terminal_width=100)
+    for name in commands():
+        result = CliRunner().invoke(cli, [*name.split(), "--help"], prog_name="hf-toedit", terminal_width=100)
         assert result.exit_code == 0
         blocks.append(f"<details>\n<summary><code>hf-toedit {name} --help</code></summary>\n\n")
         blocks.append(f"```text\n{result.output}```\n\n</details>\n\n")
@@ -43,7 +52,7 @@ def test_help_texts_are_those_of_the_program() -> None:
 def test_every_option_has_help() -> None:
     options = [
         (name, option)
-        for name, command in cli.commands.items()
+        for name, command in commands().items()
         for option in command.params
         if isinstance(option, click.Option)
     ]

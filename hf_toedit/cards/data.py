@@ -190,17 +190,18 @@ class _File(NamedTuple):
 def _files(plan: Plan, folder: RunFolder, generation: int) -> list[_File]:
     """What the footers of a generation's files say."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     files = []
     for shard in plan.shards:
         path = folder.data_path(generation, shard)
         try:
-            footer = pq.read_metadata(path)
+            with folder.parquet(generation, shard) as parquet:
+                footer = parquet.metadata
+            size = folder.data_size(generation, shard)
         except (OSError, pa.ArrowException) as error:
             raise RunError(f"{path} cannot be read: {error}. Delete it, then: hf-toedit run {folder.root}") from error
         num_bytes = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
-        files.append(_File(shard, footer.num_rows, num_bytes, path.stat().st_size))
+        files.append(_File(shard, footer.num_rows, num_bytes, size))
     return files
 
 
@@ -249,21 +250,16 @@ def _examples(plan: Plan, folder: RunFolder, files: list[_File]) -> Iterator[Exa
 
 def _row_groups(plan: Plan, folder: RunFolder, files: list[_File], draw: random.Random) -> Iterator[Iterator[Example]]:
     """The texts of a few row groups, drawn."""
-    import pyarrow.parquet as pq
-
     if plan.run.edit_log_column is None:
         return
     firsts = _first_rows(files)
     num_left = _GROUPS_LOOKED_AT
     for file in draw.sample(files, len(files)):
-        path = folder.data_path(plan.generations[-1], file.shard)
-        with pq.ParquetFile(path) as parquet:
+        with folder.parquet(plan.generations[-1], file.shard) as parquet:
             lengths = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
-        for group in draw.sample(range(len(lengths)), min(len(lengths), num_left)):
-            yield _texts(
-                plan, pq.ParquetFile(path), group, file.shard.split, firsts[file.shard.name] + sum(lengths[:group])
-            )
-            num_left -= 1
+            for group in draw.sample(range(len(lengths)), min(len(lengths), num_left)):
+                yield _texts(plan, parquet, group, file.shard.split, firsts[file.shard.name] + sum(lengths[:group]))
+                num_left -= 1
         if num_left == 0:
             return
 

@@ -12,6 +12,7 @@ import click
 from hf_toedit import __version__
 from hf_toedit.cli.card import card
 from hf_toedit.cli.edit import edit
+from hf_toedit.cli.jobs import jobs
 from hf_toedit.cli.options import COMMAND_LINE
 from hf_toedit.cli.plan import plan
 from hf_toedit.cli.preview import preview
@@ -21,6 +22,7 @@ from hf_toedit.cli.revert import revert
 from hf_toedit.cli.run import run
 from hf_toedit.cli.slurm import slurm
 from hf_toedit.cli.status import status
+from hf_toedit.cli.submit import submit
 from hf_toedit.cli.verify import verify
 from hf_toedit.errors import Interrupted, ToEditError
 
@@ -74,5 +76,6 @@ def cli() -> None:
     """
 
 
-for command in (edit, plan, run, slurm, status, verify, preview, revert, card, push, pull):
+for command in (edit, plan, run, slurm, status, verify, preview, revert, card, push, pull, jobs):
     cli.add_command(command)
+jobs.add_command(submit)

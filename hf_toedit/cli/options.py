@@ -43,7 +43,7 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: str | None) -> No
         return
     known = {_setting(option): option for option in ctx.command.params if option.name != "config"}
     defaults = {}
-    group = ctx.parent.command if ctx.parent else None
+    group = ctx.find_root().command
     others = group.commands.values() if isinstance(group, click.Group) else ()
     elsewhere = {_setting(option) for command in others for option in command.params if option.name != "config"}
     for name, value in load_yaml(path).items():

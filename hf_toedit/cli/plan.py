@@ -39,10 +39,9 @@ if TYPE_CHECKING:
     from hf_toedit.runs.store import RunFolder
 
 
-def plan_options(command: Command) -> Command:
+def shape_options(command: Command) -> Command:
     """What is made of the source, and in which parts."""
     return together(
-        click.option("-o", "--output", metavar="RUN", help="The run folder to write, new or of the same run."),
         click.option("--generations", type=int, default=1, show_default=True, metavar="G",
                      help="Edit the result again."),
         click.option("--edit-log-column", default="toedit", show_default=True, metavar="NAME",
@@ -53,6 +52,14 @@ def plan_options(command: Command) -> Command:
         click.option("--shard-size", metavar="SIZE", default="256MB", show_default=True,
                      help="Text that a shard aims at; `file` makes each file of the source one shard."),
         click.option("--num-shards", type=click.IntRange(min=1), metavar="N", help="Shards of each split, instead."),
+    )(command)  # fmt: skip
+
+
+def plan_options(command: Command) -> Command:
+    """The same, and where it is written."""
+    return together(
+        click.option("-o", "--output", metavar="RUN", help="The run folder to write, new or of the same run."),
+        shape_options,
         click.option("--dry-run", is_flag=True,
                      help="Write nothing; say how many rows and tokens there are, and how long they take."),
         click.option("--price-per-hour", type=click.FloatRange(min=0), metavar="PRICE",
@@ -112,10 +119,10 @@ class Request:
         self.prior, self.edit = edit_settings(options)
         log_column = None if options["no_edit_log"] else options["edit_log_column"]
         self.run = RunConfig(options["generations"], log_column, options["score_result"])
-        if not math.isfinite(options["price_per_hour"] or 0):
+        if not math.isfinite(options.get("price_per_hour") or 0):
             raise UsageError(f"price per hour {options['price_per_hour']} is not a price.")
         self.is_silent: bool = options["quiet"] or options["as_json"]
-        self._output: str | None = options["output"]
+        self._output: str | None = options.get("output")
         self._shard_size: str = options["shard_size"]
         self._num_shards: int | None = options["num_shards"]
 

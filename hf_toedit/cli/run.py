@@ -93,7 +93,7 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     if plan != planned:
         folder.replan(plan)
     if along:
-        for index in set(_group(plan, shard_group)) - set(indices):
+        for index in set(grouped(plan, shard_group)) - set(indices):
             along.add(plan.shards[index].name)
     failures: list[Failure] = []
     if indices:
@@ -300,10 +300,10 @@ def waiting(plan: Plan, folder: RunFolder, shard_group: str | None = None) -> li
     Raises:
         UsageError: there is no such group.
     """
-    return [index for index in _group(plan, shard_group) if not folder.is_done(plan, plan.shards[index])]
+    return [index for index in grouped(plan, shard_group) if not folder.is_done(plan, plan.shards[index])]
 
 
-def _group(plan: Plan, shard_group: str | None) -> list[int]:
+def grouped(plan: Plan, shard_group: str | None) -> list[int]:
     """Every Nth shard, from the largest to the smallest, so that groups are alike."""
     order = sorted(range(len(plan.shards)), key=lambda index: -plan.shards[index].num_bytes)
     if shard_group is None:

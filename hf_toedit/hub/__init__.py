@@ -1,5 +1,6 @@
 """All traffic with the Hub that is ours; `datasets` and `transformers` do the rest at the commit pinned here."""
 
+from hf_toedit.hub.patience import patiently
 from hf_toedit.hub.reading import (
     card_metadata,
     dataset_text,
@@ -7,6 +8,7 @@ from hf_toedit.hub.reading import (
     file_sizes,
     is_out_of_reach,
     metadata_of,
+    newest_sha,
     pinned_sha,
 )
 from hf_toedit.hub.repository import Head, Operation, Repository, Upload
@@ -22,5 +24,7 @@ __all__ = [
     "file_sizes",
     "is_out_of_reach",
     "metadata_of",
+    "newest_sha",
+    "patiently",
     "pinned_sha",
 ]

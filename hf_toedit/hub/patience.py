@@ -23,6 +23,9 @@ _TRIES = 8
 _FIRST_PAUSE_S = 1.0
 """Before the second try; twice as long before each further one."""
 
+_TURNS = 64
+"""Tries of a call that the Hub put off: others were quicker, or it had answered its number of calls for a while."""
+
 _LONGEST_PAUSE = 60
 """As a multiple of the first."""
 
@@ -44,7 +47,8 @@ def patiently(call: Callable[[], _T], what: str) -> _T:
     """
     pause = float(os.environ.get("HF_TOEDIT_RETRY_S", _FIRST_PAUSE_S))
     longest = pause * _LONGEST_PAUSE
-    for tries_left in reversed(range(_TRIES)):
+    tries_left, turns_left = _TRIES, _TURNS
+    while True:
         get_session().timeout = _TIMEOUT_S
         try:
             return call()
@@ -52,11 +56,12 @@ def patiently(call: Callable[[], _T], what: str) -> _T:
             failure = _Failure.of(error)
             if failure is None:
                 raise
-            if not (failure.is_passing and tries_left):
+            tries_left -= not failure.is_put_off
+            turns_left -= failure.is_put_off
+            if not (failure.is_passing and tries_left and turns_left):
                 raise HubError(failure.told(what)) from None  # its cause may quote headers
         time.sleep(max(random.uniform(pause / 2, pause), failure.retry_after))
         pause = min(2 * pause, longest)
-    raise AssertionError("the last try returns or raises")
 
 
 def refusal(error: Exception, what: str) -> str | None:
@@ -102,6 +107,11 @@ class _Failure:
         """Whether the same call may well succeed later."""
         return self.status is None or self.status in (408, 409, 412, 429) or self.status >= 500
 
+    @property
+    def is_put_off(self) -> bool:
+        """Whether the Hub is well and wants the call later: many machines may write to one repository."""
+        return self.status in (409, 412, 429)
+
     def told(self, what: str) -> str:
         """The message for the user."""
         answer = ": ".join(str(part) for part in (self.status, self.reason) if part)
@@ -112,7 +122,8 @@ class _Failure:
         elif self.status == 404:
             advice = "Check the name; a private repository needs a token that may see it, `hf auth login`."
         elif self.is_passing:
-            advice = f"Tried {_TRIES} times. What is done is kept; the same command goes on where it was."
+            tries = _TURNS if self.is_put_off else _TRIES
+            advice = f"Tried {tries} times. What is done is kept; the same command goes on where it was."
         else:
             advice = "The same command goes on where it was, once that is mended."
         return f"cannot {what} on the Hub ({answer}). {advice}"

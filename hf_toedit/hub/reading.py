@@ -76,6 +76,20 @@ def pinned_sha(repo_type: str, repo_id: str, revision: str | None, error_type: t
     return cached
 
 
+def newest_sha(repo_id: str, revision: str | None) -> str:
+    """The commit that a dataset repository stands at now, whatever is in the local cache.
+
+    Args:
+        repo_id: `org/name`.
+        revision: branch, tag or commit; None is the default branch.
+
+    Raises:
+        HubError: there is none, or the Hub does not answer.
+    """
+    look = partial(HfApi().repo_info, repo_id, repo_type="dataset", revision=revision)
+    return str(patiently(look, f"look at dataset {repo_id!r}").sha)
+
+
 def is_out_of_reach(error: ToEditError) -> bool:
     """Whether something failed because the Hub did not answer; a repository that is not there is an answer."""
     cause = error.__cause__

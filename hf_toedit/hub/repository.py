@@ -65,15 +65,19 @@ class Upload:
         path: in the repository.
         content: the file that holds it, or the bytes themselves.
         sha256: of the content, where it was written down when it was made.
+        num_bytes: of the content, likewise; a file that is there already need not lie here as well then.
     """
 
     path: str
     content: Path | bytes
     sha256: str | None = None
+    num_bytes: int | None = None
 
     @property
     def size(self) -> int:
         """Bytes."""
+        if self.num_bytes is not None:
+            return self.num_bytes
         return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
 
     def is_in(self, head: Head | None) -> bool:
@@ -188,6 +192,15 @@ class Repository:
             return None
         fetch = partial(hf_hub_download, self.id, path, repo_type="dataset", revision=head.sha)
         return Path(self._call(f"read {path} of", fetch))
+
+    def upload(self, uploads: Sequence[Upload]) -> None:
+        """Send the contents of large files, of which a commit is to follow.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+        """
+        large = [upload for upload in uploads if upload.path.endswith(_LARGE)]
+        self._call("write to", lambda: self._upload(large, None))
 
     def commit(
         self,

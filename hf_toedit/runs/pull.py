@@ -10,8 +10,11 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
+import fsspec
+import pyarrow.parquet as pq
+
 from hf_toedit.errors import RunError, SourceError
-from hf_toedit.hub import download, file_sizes, pinned_sha
+from hf_toedit.hub import download, file_sizes, patiently, pinned_sha
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.store import PLAN, RunFolder
 from hf_toedit.runs.verify import Verification, verify_run
@@ -20,6 +23,9 @@ CARD = "README.md"
 GUARD = ".huggingface.yaml"
 
 _STAGING = ".pull"
+_BLOCK_BYTES = 2**18
+"""Fetched at a time of a file that is read in place: the end of one that tells of its rows is in the first."""
+
 _PARTS = ("data/", "toedit/", "assets/", CARD)
 
 Progress = Callable[[], None]
@@ -104,16 +110,47 @@ class HubRun:
             self.fetch([PLAN.as_posix()], RunFolder(scratch))
             return self._read(RunFolder(scratch))
 
+    def holds(self, plan: Plan, shard: Shard) -> bool:
+        """Whether a shard is there in every generation: data and statistics come with the same commit."""
+        folder = RunFolder("")
+        paths = [folder.result_stats_path(shard)] if plan.run.score_result else []
+        for generation in plan.generations:
+            paths += [folder.data_path(generation, shard), folder.stats_path(generation, shard)]
+        return all(self.size(path.as_posix()) is not None for path in paths)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the push was brought to its end."""
+        return CARD in self.repo_files and GUARD not in self.repo_files
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file of the run; None where it is not there."""
+        return self.repo_files.get(str(self._prefix / name))
+
+    def parquet(self, name: str) -> pq.ParquetFile:
+        """A Parquet file of the run, of which only what is asked for is fetched.
+
+        Raises:
+            HubError: it cannot be.
+        """
+        system, path = fsspec.url_to_fs(f"hf://datasets/{self.repo_id}@{self.sha}/{self._prefix / name}")
+
+        def opened() -> pq.ParquetFile:
+            # With the size, or its folder would be listed.
+            return pq.ParquetFile(system.open(path, "rb", block_size=_BLOCK_BYTES, size=self.size(name)))
+
+        return patiently(opened, f"read {name} of dataset {self.repo_id!r}")
+
     @contextmanager
     def records(self) -> Iterator[tuple[Plan, RunFolder]]:
-        """The plan, and a run folder that holds all but the data, for as long as the context lasts.
+        """The plan, and a run folder into which data are not brought, for as long as the context lasts.
 
         Raises:
             RunError: the plan cannot be read.
             HubError: a file cannot be fetched.
         """
         with TemporaryDirectory(prefix="hf-toedit-") as scratch:
-            folder = RunFolder(scratch)
+            folder = _Records(scratch, self)
             self.fetch([name for name in self.files if name.startswith("toedit/")], folder)
             yield self._read(folder), folder
 
@@ -197,8 +234,27 @@ class HubRun:
         for name in self.files:
             if name.startswith("data/") and name not in planned:
                 yield f"{name} is not of this run."
-        if CARD not in self.repo_files or GUARD in self.repo_files:
+        if not self.is_finished:
             yield "the push was not finished. Give the same `hf-toedit push` again."
+
+
+class _Records(RunFolder):
+    """A run folder here, whose data lie on the Hub."""
+
+    def __init__(self, root: str, run: HubRun) -> None:
+        super().__init__(root)
+        self._run = run
+
+    def data_size(self, generation: int, shard: Shard) -> int:
+        path = self.data_path(generation, shard)
+        size = self._run.size(_name(path, self))
+        if size is None:
+            raise FileNotFoundError(path)
+        return size
+
+    def parquet(self, generation: int, shard: Shard) -> pq.ParquetFile:
+        path = self.data_path(generation, shard)
+        return super().parquet(generation, shard) if path.exists() else self._run.parquet(_name(path, self))
 
 
 def _name(path: Path, folder: RunFolder) -> str:

@@ -188,6 +188,15 @@ class Push:
         while batch := list(islice(uploads, _COMMIT_FILES)):
             self._send("Add shards", batch)
 
+    def upload(self, shards: Sequence[Shard]) -> None:
+        """Send the data of finished shards ahead of the commit that `send` makes of them.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+            RunError: a file is damaged.
+        """
+        self.repository.upload(list(self._uploads(shards)))
+
     def finish(self) -> Pushed:
         """Put the card there, once all else is, and take the guard away.
 
@@ -291,7 +300,8 @@ class Push:
             for generation in self._plan.generations:
                 record = self._folder.record(generation, shard)
                 if record is not None and record["plan"] == self._plan.content_hash:
-                    yield self._upload(self._folder.data_path(generation, shard), record["sha256"])
+                    data = self._folder.data_path(generation, shard)
+                    yield Upload(self._target.path(data), data, record["sha256"], record["num_bytes"])
                     yield self._upload(self._folder.stats_path(generation, shard))
             if self._plan.run.score_result and self._folder.result_stats(self._plan, shard) is not None:
                 yield self._upload(self._folder.result_stats_path(shard))
@@ -322,8 +332,8 @@ class Push:
             return replace(data, repo_id=self.repository.id)
         return CardData.from_run(self._plan, self._folder, repo_id=self.repository.id, prefix=self._target.prefix)
 
-    def _upload(self, path: Path, sha256: str | None = None) -> Upload:
-        return Upload(self._target.path(path), path, sha256)
+    def _upload(self, path: Path) -> Upload:
+        return Upload(self._target.path(path), path)
 
     def _deleted(self, head: Head) -> list[str]:
         """What the last commit deletes."""

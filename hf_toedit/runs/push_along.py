@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Callable
 
 from hf_toedit.errors import RunError, SourceError
 from hf_toedit.runs.engines.base import reason
@@ -14,7 +15,7 @@ from hf_toedit.runs.source import located
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.verify import is_verified, mark_verified, verify_run
 
-_EVERY_S = 60.0
+EVERY_S = 60.0
 """Between two commits: the Hub counts them."""
 
 _MANY = 1000
@@ -27,14 +28,25 @@ class PushAlong:
     Where the Hub does not take them, the run goes on, and `finish` says so.
     """
 
-    def __init__(self, push: Push, plan: Plan, folder: RunFolder) -> None:
+    def __init__(
+        self,
+        push: Push,
+        plan: Plan,
+        folder: RunFolder,
+        every: float = EVERY_S,
+        check: Callable[[Shard], None] | None = None,
+    ) -> None:
         """Begin.
 
         Args:
             push: that was begun.
             plan: of the run.
             folder: of the run.
+            every: seconds between two commits; the data are sent ahead of them.
+            check: called with each shard before it is sent; what it raises keeps back that shard and all behind it.
         """
+        self._every = every
+        self._check = check
         self._push = push
         self._plan = plan
         self._folder = folder
@@ -49,6 +61,16 @@ class PushAlong:
         """A shard, by its name, is done."""
         self._ready.put(self._shards[shard])
 
+    @property
+    def error(self) -> Exception | None:
+        """Why nothing more is sent; None as long as all is well."""
+        return self._error
+
+    def sent(self) -> None:
+        """Send what is left of the shards that were added, and wait until it is there or cannot be."""
+        self._ready.put(None)
+        self._thread.join()
+
     def finish(self, unverified: bool) -> Pushed | None:
         """Send what is left and, where the whole run is done, verify it and send its card.
 
@@ -62,8 +84,7 @@ class PushAlong:
             RunError: a shard could not be sent, or the run is not sound.
             HubError: the card could not be sent.
         """
-        self._ready.put(None)
-        self._thread.join()
+        self.sent()
         advice = f"What is edited is kept; hf-toedit push {self._folder.root} {self._push.repository.id} goes on."
         if self._error is not None:
             raise RunError(f"{reason(self._error)} {advice}")
@@ -104,9 +125,12 @@ class PushAlong:
             else:
                 is_last = shard is None
                 if shard is not None:
+                    if self._check:
+                        self._check(shard)
                     ready.append(shard)
                     if len(ready) < _MANY and time.monotonic() < due:
+                        self._push.upload([shard])
                         continue
             if ready:
                 self._push.send(ready)
-            ready, due = [], time.monotonic() + _EVERY_S
+            ready, due = [], time.monotonic() + self._every

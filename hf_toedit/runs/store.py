@@ -33,6 +33,22 @@ class RunFolder:
         """Where a shard's rows lie."""
         return self.root / "data" / f"gen{generation}" / f"{shard.name}.parquet"
 
+    def data_size(self, generation: int, shard: Shard) -> int:
+        """Bytes of a shard's data.
+
+        Raises:
+            OSError: there are none.
+        """
+        return self.data_path(generation, shard).stat().st_size
+
+    def parquet(self, generation: int, shard: Shard) -> pq.ParquetFile:
+        """A shard's data, opened.
+
+        Raises:
+            OSError, ArrowException: they cannot be read.
+        """
+        return pq.ParquetFile(self.data_path(generation, shard))
+
     def stats_path(self, generation: int, shard: Shard) -> Path:
         """Where its statistics lie."""
         return self.root / "toedit" / "stats" / f"gen{generation}" / f"{shard.name}.json"
@@ -139,7 +155,7 @@ class RunFolder:
         """What was written of a shard's data; None where it is missing, damaged, or of other data."""
         try:
             record = json.loads(self.stats_path(generation, shard).read_text(encoding="utf-8"))
-            size = self.data_path(generation, shard).stat().st_size
+            size = self.data_size(generation, shard)
             whole = record.pop("hash") == content_hash(record) and record["num_bytes"] == size
             whole = whole and {"plan", "sha256", "stats"} <= record.keys()
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -194,7 +210,7 @@ class RunFolder:
         """
         from hf_toedit.runs.reading import row_group_tables
 
-        file = pq.ParquetFile(self.data_path(generation, shard))
+        file = self.parquet(generation, shard)
         yield from row_group_tables(file, range(file.num_row_groups), columns or file.schema_arrow.names)
 
     def write_shard(self, plan: Plan, generation: int, shard: Shard, fill: Callable[[Writer], EditStats]) -> EditStats:

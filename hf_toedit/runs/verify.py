@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +48,7 @@ def verify_run(
     plan: Plan,
     folder: RunFolder,
     *,
+    shards: Sequence[Shard] | None = None,
     with_source: bool = True,
     progress: Callable[[], None] | None = None,
     at_hand: Callable[[Shard], AbstractContextManager[None]] = lambda shard: nullcontext(),
@@ -60,6 +61,7 @@ def verify_run(
     Args:
         plan: of the run.
         folder: of the run.
+        shards: only these; None is all.
         with_source: read the source as well; without it, rows are compared among generations only.
         progress: called after each shard.
         at_hand: sees to it that the data of a shard are in the folder, for as long as the context lasts.
@@ -68,7 +70,7 @@ def verify_run(
         HubError: it cannot.
     """
     found = Verification()
-    for shard in plan.shards:
+    for shard in plan.shards if shards is None else shards:
         with at_hand(shard):
             try:
                 problems = _ShardCheck(plan, folder, shard, with_source).problems(found)

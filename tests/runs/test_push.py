@@ -68,6 +68,7 @@ COMMIT, TREE, INFO = r"/commit/main", r"/tree/", r"/api/datasets/org/[\w-]+$"
         ("POST", COMMIT, "conflict", {}),
         ("POST", COMMIT, "conflict", {"after": 1, "times": 2}),
         ("POST", COMMIT, "conflict", {"after": 2}),
+        ("POST", COMMIT, "conflict", {"after": 1, "times": 12}),
         ("GET", INFO, 500, {"times": 3, "after": 1}),
         ("GET", INFO, "drop", {"times": 3}),
         ("GET", TREE, "cut", {"times": 2}),

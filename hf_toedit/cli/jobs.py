@@ -1,0 +1,199 @@
+"""`hf-toedit jobs`: a run on machines that Hugging Face rents out by the minute; `submit` lives beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hf_toedit.cli.options import (
+    json_option,
+    quiet_hub,
+    quiet_libraries,
+    resource_options,
+    trust_remote_code_option,
+)
+from hf_toedit.cli.pull import hub_options
+from hf_toedit.cli.run import check_trust, engine, grouped, work_options
+from hf_toedit.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from huggingface_hub import JobInfo
+
+    from hf_toedit.hub.jobs import Jobs
+    from hf_toedit.runs.engines.jobs import Place
+    from hf_toedit.runs.plan import Plan
+    from hf_toedit.runs.pull import HubRun
+
+namespace_option = click.option(
+    "--namespace", metavar="NAME", help="User or organization that runs the jobs, and pays.  [default: you]"
+)
+
+
+@click.group(short_help="Run on Hugging Face Jobs.")
+def jobs() -> None:
+    """Edit on machines that Hugging Face rents out by the minute: Jobs."""
+
+
+@jobs.command(short_help="Say how far a run on jobs is.")
+@click.argument("repo", metavar="ORG/NAME")
+@hub_options
+@namespace_option
+@json_option
+def status(repo: str, revision: str | None, prefix: str, namespace: str | None, as_json: bool) -> None:
+    """Say which shards of a run are in the Hub dataset ORG/NAME, and what its jobs do."""
+    quiet_libraries(show_progress=False)
+    quiet_hub()
+    from hf_toedit.runs.engines.jobs import run_labels
+
+    place = hub_place(repo, revision, prefix)
+    run = place.run()
+    plan = run.plan()
+    newest = _newest(jobs_of(namespace).find(run_labels(place, plan)))
+    num_done = sum(run.holds(plan, shard) for shard in plan.shards)
+    if as_json:
+        report = {"repo": repo, "num_shards": len(plan.shards), "num_done": num_done, "finished": run.is_finished}
+        click.echo(json.dumps({**report, "jobs": [job_facts(job) for job in newest]}, indent=2))
+        return
+    card = "The card is there." if run.is_finished else "The card comes with the last of them."
+    click.echo(f"{num_done} of {len(plan.shards)} shards are there. {card}")
+    for job in newest:
+        time = timedelta(seconds=(job.durations and job.durations.running_secs) or 0)
+        click.echo(f"{group_of(job):>7}  {job.status.stage:<10}  {job.flavor}  {time}  {job.url}")
+
+
+@jobs.command(short_help="Print what jobs said.")
+@click.argument("repo", metavar="ORG/NAME")
+@click.option("--shard-group", metavar="I/N", help="Of this group only.")
+@click.option("--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N lines of each.")
+@click.option("--follow", is_flag=True, help="Go on until the job ends; of one group.")
+@namespace_option
+def logs(repo: str, shard_group: str | None, tail: int | None, follow: bool, namespace: str | None) -> None:
+    """Print the logs of the jobs that work for the Hub dataset ORG/NAME, the newest job of each group."""
+    from hf_toedit.cli.output import printable
+    from hf_toedit.runs.engines.jobs import GROUP
+
+    quiet_hub()
+    place, service = hub_place(repo), jobs_of(namespace)
+    wanted = {GROUP: shard_group.replace("/", "-of-")} if shard_group else {}
+    newest = _newest(service.find({**place.labels, **wanted}))
+    if not newest:
+        raise RunError(
+            f"no job of {service.namespace!r} works for {repo!r}. Check the name, --shard-group, --namespace."
+        )
+    if follow and len(newest) > 1:
+        raise UsageError(f"{len(newest)} jobs cannot be followed at once. Name one with --shard-group.")
+    for job in newest:
+        if len(newest) > 1:
+            click.echo(f"== {group_of(job)}, {job.status.stage}: {job.url}")
+        for line in service.logs(job, tail, follow):
+            click.echo(printable(line))
+
+
+@jobs.command(short_help="End the jobs of a run.")
+@click.argument("repo", metavar="ORG/NAME")
+@namespace_option
+@json_option
+def cancel(repo: str, namespace: str | None, as_json: bool) -> None:
+    """End the jobs that work for the Hub dataset ORG/NAME; the shards that are there stay."""
+    quiet_hub()
+    from hf_toedit.cli.output import counted
+    from hf_toedit.hub.jobs import is_alive
+
+    service = jobs_of(namespace)
+    alive = [job for job in service.find(hub_place(repo).labels) if is_alive(job)]
+    for job in alive:
+        service.cancel(job)
+    if as_json:
+        click.echo(json.dumps({"repo": repo, "cancelled": [job.id for job in alive]}, indent=2))
+    else:
+        click.echo(f"Cancelled {counted(len(alive), 'job')}. The same `hf-toedit jobs submit` goes on.")
+
+
+@jobs.command(hidden=True)
+@click.argument("repo", metavar="ORG/NAME")
+@click.option("--shard-group", required=True, metavar="I/N", help="The job's share of the shards.")
+@click.option("--push-revision", metavar="BRANCH", help="Where the run lies.")
+@click.option("--push-prefix", default="", metavar="PATH", help="Where the run lies.")
+@click.option("--unverified", is_flag=True, help="Do not verify shards before they are sent.")
+@work_options
+@resource_options
+@trust_remote_code_option
+def work(repo: str, shard_group: str, **options: Any) -> None:
+    """What a job runs: edit the shards of a group that are not in the Hub dataset ORG/NAME yet, and commit them."""
+    quiet_libraries(show_progress=False)
+    quiet_hub()
+    from hf_toedit.runs.engines.jobs import begin_there, edit_there, finish_there
+    from hf_toedit.runs.store import RunFolder
+
+    place = hub_place(repo, options["push_revision"], options["push_prefix"])
+    with TemporaryDirectory(prefix="hf-toedit-") as scratch:
+        folder = RunFolder(scratch)
+        plan, run = begin_there(place, folder)
+        check_trust(plan, options["trust_remote_code"])
+        indices = missing_shards(plan, run, shard_group)
+        click.echo(f"group {shard_group}: {len(indices)} of {len(grouped(plan, shard_group))} shards to edit")
+        if indices:
+            num_jobs = int(shard_group.partition("/")[2])
+            with engine(plan.prior, plan.edit, options) as workers:
+                failures = edit_there(
+                    place, plan, folder, workers, indices, num_jobs, click.echo, options["unverified"]
+                )
+            if failures:
+                raise RunError(f"{len(failures)} shards failed. {failures[0].shard}: {failures[0].reason}")
+    pushed = finish_there(place)
+    click.echo(
+        "other groups are not done yet" if pushed is None else f"all shards and their card are there: {pushed.url}"
+    )
+
+
+def hub_place(repo: str | None, revision: str | None = None, prefix: str = "") -> Place:
+    """Where the run lies, or is to lie."""
+    from hf_toedit.runs.engines.jobs import Place
+
+    if repo is None:
+        raise UsageError("where to? Name a Hub dataset with --push-to.")
+    return Place(repo, revision, prefix)
+
+
+def jobs_of(namespace: str | None) -> Jobs:
+    """The jobs of a user or an organization; None is whoever is logged in."""
+    from hf_toedit.hub.jobs import Jobs
+
+    return Jobs(namespace)
+
+
+def missing_shards(plan: Plan, run: HubRun | None, group: str) -> list[int]:
+    """The shards of a group that are not in the repository."""
+    return [i for i in grouped(plan, group) if run is None or not run.holds(plan, plan.shards[i])]
+
+
+def _newest(found: list[JobInfo]) -> list[JobInfo]:
+    """The newest job of each group, by group."""
+    newest: dict[str, JobInfo] = {}
+    for job in found:  # the newest first
+        newest.setdefault(group_of(job), job)
+    return [newest[group] for group in sorted(newest, key=lambda group: [int(n) for n in re.findall(r"\d+", group)])]
+
+
+def group_of(job: JobInfo) -> str:
+    """The group that a job works on, `0/8`."""
+    from hf_toedit.runs.engines.jobs import GROUP
+
+    return (job.labels or {}).get(GROUP, "").replace("-of-", "/")
+
+
+def job_facts(job: JobInfo) -> dict[str, Any]:
+    """What is told of a job in JSON."""
+    return {
+        "group": group_of(job),
+        "id": job.id,
+        "stage": job.status.stage,
+        "flavor": job.flavor,
+        "running_secs": job.durations and job.durations.running_secs,
+        "url": job.url,
+    }

@@ -1,0 +1,286 @@
+"""`hf-toedit jobs submit`: a run is planned here, and edited by jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hf_toedit import __version__
+from hf_toedit.cli.jobs import group_of, hub_place, job_facts, jobs_of, missing_shards, namespace_option, work
+from hf_toedit.cli.options import (
+    Command,
+    config_option,
+    edit_options,
+    json_option,
+    quiet_hub,
+    quiet_libraries,
+    quiet_option,
+    source_options,
+    together,
+)
+from hf_toedit.cli.plan import Request, shape_options
+from hf_toedit.cli.push import push_to_options
+from hf_toedit.cli.run import work_options
+from hf_toedit.errors import HubError, UsageError
+
+if TYPE_CHECKING:
+    from huggingface_hub import JobInfo
+
+    from hf_toedit.hub.jobs import Hardware, JobRequest, Jobs
+    from hf_toedit.runs.plan import Plan
+
+_TOKEN = "HF_TOKEN"  # noqa: S105
+
+
+def job_options(command: Command) -> Command:
+    """On which machines, and what is installed there."""
+    return together(
+        click.option("--flavor", required=True, metavar="NAME", help="Kind of machine, such as l4x1; `hf jobs "
+                     "hardware` lists them."),
+        click.option("--num-jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
+                     help="Machines, each with a share of the shards."),
+        click.option("--timeout", default="12h", show_default=True, metavar="TIME",
+                     help="End a job after 90m, 12h, 2d, …; the same command goes on then."),
+        click.option("--attempts", type=click.IntRange(min=1), default=3, show_default=True, metavar="N",
+                     help="How often a job is begun that fails."),
+        click.option("--secrets", multiple=True, metavar="NAME",
+                     help="Environment variable to hand over as a secret, beside HF_TOKEN. May be repeated."),
+        click.option("--package", metavar="REQUIREMENT", help="What `uv` installs: a version, the URL of a wheel, "
+                     "`hf-toedit @ git+https://…`.  [default: this version]"),
+        click.option("--image", metavar="NAME", help="Container image that has `uv`.  [default: that of `hf jobs uv`]"),
+        namespace_option,
+    )(command)  # fmt: skip
+
+
+@click.command(short_help="Plan a run and submit its jobs.")
+@click.argument("source")
+@push_to_options
+@job_options
+@click.option("--dry-run", is_flag=True, help="Submit and write nothing; say what would be submitted, and its price.")
+@shape_options
+@source_options
+@edit_options
+@work_options
+@config_option
+@json_option
+@quiet_option
+def submit(source: str, **options: Any) -> None:
+    """Edit SOURCE on Hugging Face Jobs into the Hub dataset of --push-to.
+
+    The plan is made here and put there; each job edits its share of the shards and commits them; the last one to
+    finish writes the card. Give the same command again to go on where jobs died: it submits those that are missing.
+
+    \b
+    Examples:
+      hf-toedit jobs submit org/dataset --prior org/model --push-to org/edited --flavor l4x1 --num-jobs 8 --dry-run
+      hf-toedit jobs status org/edited
+    """  # noqa: D301
+    place = hub_place(options["push_to"], options["push_revision"], options["push_prefix"])
+    secrets = _secrets(options)
+    package = _package(options)
+    if not re.fullmatch(r"\d+(\.\d+)?[smhd]?", options["timeout"]):
+        raise UsageError(f"timeout {options['timeout']!r} is no time. Write it as 90m, 12h or 2d.")
+    request = Request(source, options)
+    quiet_libraries(show_progress=not request.is_silent, quiet=request.is_silent)
+    quiet_hub()
+    from hf_toedit.hub.jobs import IMAGE
+    from hf_toedit.priors.loading import dtype_on, pinned
+    from hf_toedit.runs.engines.jobs import check_reach, finish_there, job_request, run_labels
+    from hf_toedit.runs.store import RunFolder
+
+    service = jobs_of(options["namespace"])
+    hardware = service.hardware(options["flavor"])
+
+    def resolve() -> Any:
+        prior, revision = pinned(request.prior)
+        kind = "cuda" if hardware.has_gpu and prior.device != "cpu" else "cpu"  # there, not on this machine
+        return replace(prior, dtype=dtype_on(prior.dtype, kind)), revision
+
+    planned = request.plan(resolve)
+    check_reach(planned)
+    count = options["num_jobs"]
+    if count > len(planned.shards):
+        raise UsageError(
+            f"--num-jobs {count} is more than the {len(planned.shards)} shards of the plan. Name fewer jobs, or cut "
+            f"more shards: --num-shards {count}."
+        )
+    plan, run = place.standing(planned)
+    with TemporaryDirectory(prefix="hf-toedit-") as scratch:
+        sending = place.push(plan, RunFolder(scratch), options["public"])
+        sending.check()
+        groups = [f"{number}/{count}" for number in range(count)]
+        missing = [group for group in groups if missing_shards(plan, run, group)]
+        wanted = [
+            job_request(
+                place,
+                plan,
+                group,
+                package=package,
+                options=_words(options),
+                image=options["image"] or IMAGE,
+                flavor=hardware.flavor,
+                timeout=options["timeout"],
+                attempts=options["attempts"],
+                secrets=secrets,
+            )
+            for group in missing
+        ]
+        if options["dry_run"]:
+            _tell_planned(plan, wanted, hardware, options)
+            return
+        if missing:
+            _check_count(service.find(run_labels(place, plan)), count)
+            sending.begin()
+    if missing:
+        _tell_submitted(_submitted(service, wanted), wanted, plan, hardware, options)
+        return
+    pushed = finish_there(place)
+    assert pushed is not None  # nothing is missing
+    if options["as_json"]:
+        click.echo(json.dumps({"repo": place.repo_id, "jobs": [], "push": asdict(pushed)}, indent=2))
+    elif not options["quiet"]:
+        click.echo(f"All {len(plan.shards)} shards are there, and their card. {pushed.url}")
+
+
+def _secrets(options: Mapping[str, Any]) -> dict[str, str]:
+    """The values of the environment variables that jobs are to be given, and the token.
+
+    Raises:
+        UsageError: one is not set.
+        HubError: nobody is logged in.
+    """
+    from hf_toedit.hub.jobs import own_token
+
+    values = {_TOKEN: ""}
+    if not options["dry_run"]:
+        values[_TOKEN] = own_token()
+    for name in options["secrets"]:
+        if "=" in name:
+            raise UsageError("--secrets takes the name of an environment variable only: its value would be seen here.")
+        if name not in os.environ:
+            raise UsageError(f"environment variable {name!r}, which --secrets names, is not set.")
+        values[name] = os.environ[name]
+    return values
+
+
+def _package(options: Mapping[str, Any]) -> str:
+    """What is to be installed.
+
+    Raises:
+        UsageError: a password is in it.
+    """
+    extra = "[vllm]" if options["backend"] == "vllm" else ""
+    package = str(options["package"] or f"hf-toedit{extra}=={__version__}")
+    if re.search(r"://(?!git@)[^/]*@", package):
+        raise UsageError("--package holds a name or a password (before the @), which everybody who sees the job sees.")
+    return package
+
+
+def _words(options: Mapping[str, Any]) -> list[str]:
+    """The options of `work` that were given another value than they have by themselves."""
+    words: list[str] = []
+    for option in work.params:
+        value = options.get(str(option.name))
+        if isinstance(option, click.Option) and option.is_flag:
+            words += [option.opts[0]] * bool(value)
+        elif value not in (None, "", option.default):
+            words += [option.opts[0], str(value)]
+    return words
+
+
+def _check_count(found: list[JobInfo], count: int) -> None:
+    """Refuse to cut the work otherwise than jobs that are at it.
+
+    Raises:
+        UsageError: there are such.
+    """
+    from hf_toedit.hub.jobs import is_alive
+
+    counts = {group.partition("/")[2] for job in found if is_alive(job) and (group := group_of(job))}
+    if others := counts - {str(count)}:
+        raise UsageError(
+            f"jobs that work on this run are still alive, with --num-jobs {min(others)}. Say the same, or end them: "
+            f"hf-toedit jobs cancel."
+        )
+
+
+def _submitted(service: Jobs, wanted: list[JobRequest]) -> list[JobInfo]:
+    """Submit jobs, unless they are waiting or running already.
+
+    Raises:
+        HubError: the Hub does not answer, or refuses; jobs that were submitted before stay.
+    """
+    submitted: list[JobInfo] = []
+    for request in wanted:
+        try:
+            submitted.append(service.submit(request))
+        except HubError as error:
+            raise HubError(f"{len(submitted)} of {len(wanted)} jobs are submitted. {error}") from None
+    return submitted
+
+
+def _tell_planned(plan: Plan, wanted: list[JobRequest], hardware: Hardware, options: Mapping[str, Any]) -> None:
+    """Say what would be submitted."""
+    from hf_toedit.cli.output import counted
+
+    if options["as_json"]:
+        facts = _submission(plan, wanted, hardware, options)
+        commands = [{"command": list(request.command), "labels": dict(request.labels)} for request in wanted]
+        click.echo(json.dumps({**facts, "jobs": commands}, indent=2))
+    elif not options["quiet"]:
+        click.echo(f"{counted(len(plan.shards), 'shard')}, prior {plan.prior.prior} in {plan.prior.dtype}")
+        if wanted:
+            first = wanted[0]
+            secrets = ", ".join(first.secrets)
+            click.echo(
+                f"{first.image}, at most {first.timeout}, {counted(first.attempts, 'attempt')}, secrets: {secrets}"
+            )
+        for request in wanted:
+            click.echo(f"Would submit: {shlex.join(request.command)}")
+        click.echo(_told_price(len(wanted), hardware))
+
+
+def _tell_submitted(
+    submitted: list[JobInfo], wanted: list[JobRequest], plan: Plan, hardware: Hardware, options: Mapping[str, Any]
+) -> None:
+    """Say what was submitted."""
+    if options["as_json"]:
+        facts = _submission(plan, wanted, hardware, options)
+        click.echo(json.dumps({**facts, "jobs": [job_facts(job) for job in submitted]}, indent=2))
+    elif not options["quiet"]:
+        for job in submitted:
+            click.echo(f"{group_of(job)}: {job.url}")
+        click.echo(_told_price(len(submitted), hardware))
+        click.echo(f"Next: hf-toedit jobs status {options['push_to']}")
+
+
+def _submission(plan: Plan, wanted: list[JobRequest], hardware: Hardware, options: Mapping[str, Any]) -> dict[str, Any]:
+    price = hardware.price_per_hour
+    return {
+        "repo": options["push_to"],
+        "hash": plan.content_hash,
+        "num_shards": len(plan.shards),
+        "flavor": hardware.flavor,
+        "timeout": options["timeout"],
+        "attempts": options["attempts"],
+        "secrets": list(dict.fromkeys([_TOKEN, *options["secrets"]])),
+        "price_per_hour": None if price is None else round(price * len(wanted), 6),
+    }
+
+
+def _told_price(num_jobs: int, hardware: Hardware) -> str:
+    from hf_toedit.cli.output import counted
+
+    told = f"{counted(num_jobs, 'job')} of {hardware.flavor} ({hardware.words})"
+    if hardware.price_per_hour is None:
+        return f"{told}; the Hub does not say the price by hour."
+    each = hardware.price_per_hour
+    return f"{told}: ${each:,.2f} an hour each, ${each * num_jobs:,.2f} an hour together, while they run."

@@ -1,0 +1,192 @@
+"""Hugging Face Jobs: what may be rented at which price, and jobs that are submitted, found, read and cancelled."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+import huggingface_hub
+from huggingface_hub import HfApi, get_token
+
+from hf_toedit.errors import HubError, UsageError, did_you_mean
+from hf_toedit.hub.patience import patiently
+
+if TYPE_CHECKING:
+    from huggingface_hub import JobInfo
+
+IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
+"""The container image in which `hf jobs uv run` works as well: Debian with Python and `uv`."""
+
+_ALIVE = ("SCHEDULING", "RUNNING")
+_HOURS = {"second": 1 / 3600, "minute": 1 / 60, "hour": 1.0, "day": 24.0}
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A kind of machine.
+
+    Attributes:
+        flavor: its name.
+        words: what it is.
+        has_gpu: whether a GPU is in it.
+        price_per_hour: US dollars; None where the Hub does not say it by time.
+    """
+
+    flavor: str
+    words: str
+    has_gpu: bool
+    price_per_hour: float | None
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A job to be submitted.
+
+    Attributes:
+        command: that it runs, in words.
+        image: container image.
+        flavor: of the machine.
+        timeout: after which it is ended, as `huggingface_hub` reads it: `90m`, `12h`, `2d`.
+        attempts: how often it is begun, at most.
+        name: for people.
+        labels: by which it is found again.
+        secrets: environment variables that nobody is to see.
+    """
+
+    command: tuple[str, ...]
+    image: str
+    flavor: str
+    timeout: str
+    attempts: int
+    name: str
+    labels: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
+
+
+class Jobs:
+    """The jobs of a user or an organization."""
+
+    def __init__(self, namespace: str | None = None) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            namespace: whose they are, and who pays; None is whoever is logged in.
+
+        Raises:
+            HubError: this `huggingface_hub` does not know enough of jobs.
+        """
+        if "attempts" not in inspect.signature(HfApi.run_job).parameters:
+            raise HubError(
+                f"huggingface_hub {huggingface_hub.__version__} is too old for jobs. Then: "
+                f"pip install --upgrade huggingface_hub"
+            )
+        self._api = HfApi()
+        self._named = namespace
+
+    @cached_property
+    def namespace(self) -> str:
+        """Whose jobs they are.
+
+        Raises:
+            HubError: nobody is logged in.
+        """
+        return self._named or str(patiently(self._api.whoami, "ask who is logged in")["name"])
+
+    def hardware(self, flavor: str) -> Hardware:
+        """What is to be had under a name.
+
+        Raises:
+            UsageError: nothing.
+            HubError: the Hub does not answer.
+        """
+        found = {info.name: info for info in patiently(self._api.list_jobs_hardware, "list the hardware of jobs")}
+        if flavor not in found:
+            raise UsageError(f"unknown flavor {flavor!r}.{did_you_mean(flavor, found)}")
+        info = found[flavor]
+        words = [info.cpu, info.ram]
+        if info.accelerator:
+            words.insert(0, f"{info.accelerator.quantity}x {info.accelerator.model}, {info.accelerator.vram}")
+        hours = _HOURS.get(info.unit_label)
+        price = None if hours is None else info.unit_cost_usd / hours
+        return Hardware(flavor, ", ".join(words), info.accelerator is not None, price)
+
+    def submit(self, request: JobRequest) -> JobInfo:
+        """Submit a job, unless one with the same labels is waiting or running.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+        """
+
+        def find_or_run() -> JobInfo:  # an answer may be lost, and a job is not to be paid for twice
+            alive = [job for job in self._listed(request.labels) if is_alive(job)]
+            if alive:
+                return alive[0]
+            return self._api.run_job(
+                image=request.image,
+                command=list(request.command),
+                secrets=dict(request.secrets),
+                flavor=request.flavor,
+                timeout=request.timeout,
+                attempts=request.attempts,
+                name=request.name,
+                labels=dict(request.labels),
+                namespace=self.namespace,
+            )
+
+        return patiently(find_or_run, f"submit job {request.name!r} to {self.namespace!r}")
+
+    def find(self, labels: Mapping[str, str]) -> list[JobInfo]:
+        """The jobs that have these labels, the newest first.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+        """
+        return patiently(lambda: self._listed(labels), f"list the jobs of {self.namespace!r}")
+
+    def cancel(self, job: JobInfo) -> None:
+        """End a job.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+        """
+        cancel = partial(self._api.cancel_job, job_id=job.id, namespace=self.namespace)
+        patiently(cancel, f"cancel job {job.id!r}")
+
+    def logs(self, job: JobInfo, tail: int | None = None, follow: bool = False) -> Iterator[str]:
+        """What a job said, line by line.
+
+        Args:
+            job: which one.
+            tail: only so many lines, the last ones.
+            follow: go on until the job ends.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+        """
+        lines = iter(self._api.fetch_job_logs(job_id=job.id, namespace=self.namespace, tail=tail, follow=follow))
+        while (line := patiently(lambda: next(lines, None), f"read the log of job {job.id!r}")) is not None:
+            yield line
+
+    def _listed(self, labels: Mapping[str, str]) -> list[JobInfo]:
+        found = self._api.list_jobs(labels=dict(labels), namespace=self.namespace)
+        return sorted(found, key=lambda job: str(job.created_at), reverse=True)
+
+
+def is_alive(job: JobInfo) -> bool:
+    """Whether a job waits for a machine, or runs."""
+    return job.status.stage in _ALIVE
+
+
+def own_token() -> str:
+    """The token of whoever is logged in.
+
+    Raises:
+        HubError: nobody is.
+    """
+    token = get_token()
+    if token is None:
+        raise HubError("nobody is logged in to the Hub. Log in with `hf auth login`, or set HF_TOKEN.")
+    return token
