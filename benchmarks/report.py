@@ -233,7 +233,8 @@ def _whole(facts: dict[str, Any], driving: float) -> list[list[str]]:
     deaths, unsaid = (sum(driver["counts"].get(name, 0) for driver in drivers) for name in ("deaths", "unsaid"))
     figures = {
         "drivers, s": f"{whole:,.1f}",
-        "of that a shard, ms": f"{1e3 * whole / world['num_shards']:.2f}",
+        "of that CPU time, s": f"{sum(driver['cpu_seconds'] for driver in drivers):,.1f}",
+        "drivers, ms a shard": f"{1e3 * whole / world['num_shards']:.2f}",
         "peak of a driver, MB": f"{max(driver['peak_mb'] for driver in drivers):,.0f}",
         "of that before the plan was read, MB": f"{last['imports_mb']:,.0f}",
         "of that for reading the plan, MB": f"{last['plan_mb'] - last['imports_mb']:,.0f}",

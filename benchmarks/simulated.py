@@ -80,6 +80,7 @@ class SimulatedEngine:
     Attributes:
         now: simulated time.
         seconds: of the driver's own code, by what it did.
+        cpu_seconds: of that code in all.
         longest: the same of the longest call.
         calls: how many there were.
         counts: what happened.
@@ -103,7 +104,7 @@ class SimulatedEngine:
         self.longest: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
-        self.busy = self.lost = 0.0
+        self.cpu_seconds = self.busy = self.lost = 0.0
         self._world = world
         self._until = life.until
         self._written = written
@@ -179,9 +180,10 @@ class SimulatedEngine:
         heappush(self._events, (when, self._num_events, worker))
 
     def _timed(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         result = function(*arguments)
         took = time.perf_counter() - began
+        self.cpu_seconds += time.process_time() - cpu_began
         self.seconds[name] += took
         self.longest[name] = max(self.longest[name], took)
         self.calls[name] += 1

@@ -43,13 +43,15 @@ def drive(world: World, life: Life, run: Path, pipe: Connection) -> None:
     from hf_toedit.cli.run import finish, waiting, work
     from hf_toedit.runs.status import run_status
 
-    figures: dict[str, Any] = {"imports_mb": peak_mb(os.getpid())}
-    clock = time.perf_counter()
+    figures: dict[str, Any] = {"imports_mb": peak_mb(os.getpid()), "cpu_seconds": 0.0}
+    clock, cpu_clock = time.perf_counter(), time.process_time()
 
     def lap(name: str) -> None:
-        nonlocal clock
+        nonlocal clock, cpu_clock
         figures[f"{name}_seconds"] = time.perf_counter() - clock
-        clock = time.perf_counter()
+        if name != "work":  # of which most is the simulation's own; the engine tells what is not
+            figures["cpu_seconds"] += time.process_time() - cpu_clock
+        clock, cpu_clock = time.perf_counter(), time.process_time()
 
     def written(index: int) -> None:
         pipe.send(index)
@@ -58,6 +60,7 @@ def drive(world: World, life: Life, run: Path, pipe: Connection) -> None:
     def report(engine: SimulatedEngine, **more: Any) -> None:
         names = ("seconds", "longest", "calls", "counts", "busy", "lost")
         worked = {name: getattr(engine, name) for name in names}
+        worked["cpu_seconds"] = figures["cpu_seconds"] + engine.cpu_seconds
         pipe.send(figures | worked | {"ended": engine.now, "peak_mb": peak_mb(os.getpid())} | more)
 
     def die(engine: SimulatedEngine) -> None:
