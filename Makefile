@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 VENV_VLLM ?= .venv-vllm
 STAMP_VLLM := $(VENV_VLLM)/.installed
 
-.PHONY: demo test test-vllm lint format bench bench-gpu docs cards clean
+.PHONY: demo test test-vllm lint format bench bench-engines bench-gpu docs cards clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("hf-toedit needs Python 3.10 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 10) else None'
@@ -44,6 +44,10 @@ format: $(STAMP)
 bench: $(STAMP)  ## speed against the floor and others, then growth; SPEED="--rounds 3", ARGS=--large for 10 GB and 10,000 shards
 	$(BIN)/python benchmarks/bench.py $(SPEED)
 	$(BIN)/python benchmarks/scaling.py $(ARGS)
+
+bench-engines: $(STAMP)  ## overhead a shard of each engine, then 100,000 shards on 1,000 simulated workers; WORLD="--num-shards 10000"
+	$(BIN)/python benchmarks/engines.py $(ENGINES)
+	$(BIN)/python benchmarks/simulation.py $(WORLD)
 
 bench-gpu: $(STAMP)  ## speed on a GPU against its matrix rate; ARGS='--size small' for a quick run
 	$(BIN)/python benchmarks/gpu.py $(ARGS)

@@ -182,6 +182,80 @@ def _workers(seconds: dict[str, list[float]]) -> str:
     return f"Two workers ran at {_spread(ratios, 2)} times the speed of one."
 
 
+def engine_tables(facts: dict[str, Any]) -> str:
+    """Markdown of what `engines.py` measured, and what was left out."""
+    columns = ["engine", "start-up, s", "run, s", "work in it, s", "overhead, ms a shard", "over the local one", "MB"]
+    local = facts["engines"].get("local", {}).get("overhead_ms")
+    cells = []
+    for engine, row in facts["engines"].items():
+        ratios = [mine / other for mine, other in zip(row["overhead_ms"], local or (), strict=bool(local))]
+        names = ("startup_seconds", "run_seconds", "work_seconds", "overhead_ms")
+        cells.append([engine, *(_spread(row[name]) for name in names), _spread(ratios, 2) if ratios else ""])
+        cells[-1].append(_spread(row["driver_mb"], 0))
+    head = f"{facts['cores']} {facts['machine']} cores; {facts['num_shards']:,} shards, {facts['rounds']} rounds."
+    return "\n\n".join([head, _table(columns, cells), *(f"Left out: {reason}." for reason in facts["left_out"])])
+
+
+def simulation_tables(facts: dict[str, Any]) -> str:
+    """Markdown of what `simulation.py` saw: a row a driver, a row for each thing that they do, and the whole."""
+    world, drivers = facts["world"], facts["drivers"]
+    columns = ["driver", "shards to do", "read the plan, s", "find what is done, s", "drive, s", "peak, MB"]
+    rows = [
+        [f"{number}, {'killed' if driver['killed'] else 'finished'} after {driver['ended'] / 3600:.2f} h"]
+        + [f"{driver['num_waiting']:,}", f"{driver['plan_seconds']:.1f}", f"{driver['waiting_seconds']:.1f}"]
+        + [f"{sum(driver['seconds'].values()):.1f}", f"{driver['peak_mb']:,.0f}"]
+        for number, driver in enumerate(drivers, start=1)
+    ]
+    calls = {name: sum(driver["calls"].get(name, 0) for driver in drivers) for name in drivers[0]["calls"]}
+    seconds = {name: sum(driver["seconds"].get(name, 0.0) for driver in drivers) for name in calls}
+    longest = {name: max(driver["longest"].get(name, 0.0) for driver in drivers) for name in calls}
+    acts = [
+        [name, f"{count:,}", f"{seconds[name]:.2f}", f"{1e6 * seconds[name] / count:.1f}", f"{1e3 * longest[name]:.1f}"]
+        for name, count in calls.items()
+    ]
+    size = f"{world['num_shards']:,} shards, {world['num_workers']:,} simulated workers"
+    head = f"{facts['cores']} {facts['machine']} cores; {size}."
+    tables = [
+        _table(columns, rows),
+        _table(["what drivers did", "times", "s", "mean, µs", "longest, ms"], acts),
+        _table(["in all", ""], _whole(facts, sum(seconds.values()))),
+    ]
+    return "\n\n".join([head, *tables])
+
+
+def _whole(facts: dict[str, Any], driving: float) -> list[list[str]]:
+    """The figures of a simulation that are not those of one driver."""
+    world, plan, drivers, last = facts["world"], facts["plan"], facts["drivers"], facts["drivers"][-1]
+    names = ("plan_seconds", "waiting_seconds", "sweep_seconds", "status_seconds", "finish_seconds")
+    whole = driving + sum(driver.get(name, 0.0) for driver in drivers for name in names)
+    busy, lost = (sum(driver[name] for driver in drivers) for name in ("busy", "lost"))
+    spent = last["ended"] * world["num_workers"]
+    deaths, unsaid = (sum(driver["counts"].get(name, 0) for driver in drivers) for name in ("deaths", "unsaid"))
+    figures = {
+        "drivers, s": f"{whole:,.1f}",
+        "of that CPU time, s": f"{sum(driver['cpu_seconds'] for driver in drivers):,.1f}",
+        "drivers, ms a shard": f"{1e3 * whole / world['num_shards']:.2f}",
+        "peak of a driver, MB": f"{max(driver['peak_mb'] for driver in drivers):,.0f}",
+        "of that before the plan was read, MB": f"{last['imports_mb']:,.0f}",
+        "of that for reading the plan, MB": f"{last['plan_mb'] - last['imports_mb']:,.0f}",
+        "`plan`, s": f"{plan['seconds']:.1f}",
+        "`plan`, MB": f"{plan['mb']:,.0f}",
+        "`plan.json`, MB": f"{plan['file_mb']:.1f}",
+        "writing it, s": f"{plan['write_seconds']:.1f}",
+        "`status` of the finished run, s": f"{last['status_seconds']:.1f}",
+        "the end of the last driver (status again, and the card), s": f"{last['finish_seconds']:.1f}",
+        "writing what all workers are at, once a second, ms": _spread([1e3 * beat for beat in facts["beat_seconds"]]),
+        "simulated hours": f"{last['ended'] / 3600:.2f}",
+        "that over what the shards took by themselves": f"{spent / busy:.2f}",
+        "workers' time in shards that were then done": f"{busy / spent:.1%}",
+        "workers' time that was lost when they or the driver died": f"{lost / spent:.1%}",
+        "workers that died": f"{deaths:,}",
+        "of these, with a shard written and not said so": f"{unsaid:,}",
+        "shards given up, and done by the next driver": f"{sum(driver.get('num_failed', 0) for driver in drivers):,}",
+    }
+    return [[name, figure] for name, figure in figures.items()]
+
+
 def main() -> None:
     """Print the tables of a file of figures, or write them into the page."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -189,10 +263,12 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put them into README.md")
     options = parser.parse_args()
     facts = json.loads(options.figures.read_text())
-    tables = speed_tables(facts) if "priors" in facts else growth_tables(facts)
+    kinds = {"priors": ("speed", speed_tables), "engines": ("engines", engine_tables)}
+    kinds |= {"drivers": ("simulation", simulation_tables)}
+    mark, make = next((kinds[name] for name in kinds if name in facts), ("growth", growth_tables))
+    tables = make(facts)
     print(tables)
     if options.write:
-        mark = "speed" if "priors" in facts else "growth"
         pattern = re.compile(f"(<!-- {mark} -->\n).*(<!-- end of {mark} -->)", re.DOTALL)
         page = README.read_text(encoding="utf-8")
         README.write_text(pattern.sub(lambda found: f"{found[1]}{tables}\n{found[2]}", page), encoding="utf-8")

@@ -109,6 +109,8 @@ class EditProgress:
 
     def __call__(self, generation: int, counts: Mapping[str, int]) -> None:
         """Count a batch of rows."""
+        if self._bar.disable:
+            return
         for name in self._sums:
             self._sums[name] += counts[name]
         self._speed.add(counts["num_tokens"])
