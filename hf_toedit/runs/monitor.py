@@ -187,19 +187,22 @@ class Speed:
     def __init__(self) -> None:
         """Nothing yet."""
         self._seen: deque[tuple[float, int]] = deque()
+        self._num_tokens = 0  # of all that were seen but the first
 
     def add(self, num_tokens: int) -> None:
         """Count tokens that were read just now; the first that come only say when the span begins."""
         now = time.monotonic()
+        self._num_tokens += num_tokens if self._seen else 0
         self._seen.append((now, num_tokens))
         while self._seen[0][0] < now - _SPEED_OVER_S and len(self._seen) > 2:
             self._seen.popleft()
+            self._num_tokens -= self._seen[0][1]
 
     def per_second(self) -> float:
         """The speed."""
         if len(self._seen) < 2:
             return 0.0
-        return sum(count for _, count in list(self._seen)[1:]) / (time.monotonic() - self._seen[0][0])
+        return self._num_tokens / (time.monotonic() - self._seen[0][0])
 
 
 def failure_path(folder: RunFolder, shard: str) -> Path:
