@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -15,6 +13,7 @@ from hf_toedit.cli.main import cli
 from tests.cli.command import HfToEdit
 from tests.cli.fixtures import hf_toedit  # noqa: F401
 from tests.hub_server import HubServer
+from tests.snippets import run_snippet
 
 README = Path(__file__).parents[1] / "README.md"
 MARKED = re.compile(r"(?s)(<!-- help: begin -->\n).*?(<!-- help: end -->)")
@@ -74,4 +73,4 @@ def test_python_examples_run(tmp_path: Path, hub_server: HubServer, hf_toedit: H
     hub_server.create_repo("dataset", "org/stories-toedit", run)
     for block, check in zip(blocks, checks, strict=True):
         environment = {**hub_server.env, "HF_TOKEN": hub_server.token}
-        subprocess.run([sys.executable, "-c", f"{block}\n{check}"], check=True, cwd=tmp_path, env=environment)
+        run_snippet(block, check, tmp_path, environment)

@@ -6,8 +6,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from hf_toedit.runs.texts import Texts
 from tests.cards.golden import CARDS, GOLDEN
 from tests.cli.command import HfToEdit
 from tests.runs.test_source import same
+from tests.snippets import run_snippet
 
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 VARYING = (r"\b[0-9a-f]{40}\b", r"(?m)^<!-- hf-toedit:wrote .*$", r"(?m)^\| (?:versions|hf-toedit) \|.*$")
@@ -132,8 +131,7 @@ def test_the_snippets_of_the_card_run(made: Path, tmp_path: Path, hf_toedit: HfT
         "assert 'first' in globals()" if len(plan.generations) > 1 else "",
     ]
     environment = {**os.environ, "HF_DATASETS_CACHE": str(tmp_path)}
-    code = "\n".join([*python, *checks])
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=made.parent, env=environment)
+    run_snippet("\n".join(python), "\n".join(checks), made.parent, environment)
     [reverted] = [line for line in "\n".join(fences(card, "bash")).splitlines() if line.startswith("hf-toedit revert")]
     done = hf_toedit(*shlex.split(reverted)[1:], cwd=made.parent)
     assert done.code == 0, done
