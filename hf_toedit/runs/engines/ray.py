@@ -12,6 +12,8 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
+import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -32,6 +34,7 @@ from hf_toedit.runs.files import is_alive
 
 logger = logging.getLogger(__name__)
 
+_REACH_S = 10.0
 _STOP_S = 3.0
 _HIRE_EVERY_S = 2.0
 _NO_ROOM_AFTER_S = 30.0
@@ -259,13 +262,23 @@ class _Worker:
 
 def _connect(address: str) -> None:
     try:
+        _reach(os.environ.get("RAY_ADDRESS") or address if address == "auto" else address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, RayError) as error:
         words = " ".join(str(error).split())
         raise RunError(
-            f"cannot connect to a Ray cluster ({address}): {words[:300]} Start one with `ray start --head`, name it "
-            f"with --address or RAY_ADDRESS, or leave --engine out to work on this machine."
+            f"cannot connect to a Ray cluster ({address}): {words[:300].rstrip('.')}. Start one (ray start --head), "
+            f"name it with --address or RAY_ADDRESS, or leave --engine out to work on this machine."
         ) from error
+
+
+def _reach(address: str) -> None:
+    """Find out whether anyone listens there; Ray itself would try for minutes."""
+    named = re.fullmatch(r"([^:/]+):(\d+)", address)
+    if named:
+        # What Ray takes these names for.
+        host = ray.util.get_node_ip_address() if named[1] in ("localhost", "127.0.0.1") else named[1]
+        socket.create_connection((host, int(named[2])), timeout=_REACH_S).close()
 
 
 def _is_node_alive(node: str) -> bool:
