@@ -12,11 +12,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.processes import children
+
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
 
 _STORE_BYTES = 80 * 2**20  # about the least that Ray takes; nothing is stored
 _SETTINGS = {
@@ -127,9 +133,19 @@ def _keep() -> None:
     head = {**small, "num_cpus": 0, "include_dashboard": False, "dashboard_agent_listen_port": 0, "no_monitor": True}
     cluster = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=False)
     answer(cluster.address)
+    threading.Thread(target=_reap, args=(cluster,), daemon=True).start()
     for _ in sys.stdin:
         answer(cluster.add_node(num_cpus=1, **small).all_processes["raylet"][0].process.pid)
     cluster.shutdown()
+
+
+def _reap(cluster: Cluster) -> None:
+    """Wait for raylets that are killed: their workers end when they are gone, and not while they are zombies."""
+    while True:
+        for node in cluster.list_all_nodes():
+            for raylet in node.all_processes["raylet"]:
+                raylet.process.poll()
+        time.sleep(0.2)
 
 
 if __name__ == "__main__":
