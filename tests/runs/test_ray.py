@@ -28,7 +28,7 @@ from tests.cli.fixtures import parquet
 from tests.processes import is_alive
 from tests.ray_cluster import RayCluster, ray_cluster
 
-KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "4"))
+KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "3"))
 SHARDS = 40
 PATIENCE_S = 300
 STOPPED = "Error: stopped. What is done is kept; the same command goes on where it was.\n"
@@ -193,7 +193,7 @@ def test_a_run_that_is_told_to_stop_does_so_at_once(
         stdout, stderr = driver.communicate(timeout=PATIENCE_S)
     assert (driver.returncode, stdout, stderr) == (130, "", STOPPED)
     assert workers
-    assert len(state["running"]) == is_editing * len(workers)
+    assert bool(state["running"]) == is_editing
     _until(lambda: not any(is_alive(pid) for pid in workers))
     assert not [path for path in run.rglob("*") if ".tmp" in path.name or "progress" in path.name]
 
