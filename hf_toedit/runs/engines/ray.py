@@ -84,7 +84,7 @@ class RayEngine(Dispatcher["_Worker"]):
         self._num_wanted = num_workers
         self._num_started = 0
         self._num_dropped = 0
-        self._hire_at = self._no_room_at = time.monotonic()
+        self._hire_at = self._had_room_at = time.monotonic()
         self._start()
 
     def _hire(self, num_shards: int) -> None:
@@ -95,9 +95,9 @@ class RayEngine(Dispatcher["_Worker"]):
         num_wanted = self._num_wanted or len(self._workers) + self._room()
         while len(self._workers) < min(num_wanted - self._num_dropped, num_shards):
             self._start()
-        self._tell_of_no_room(now)
 
     def _hear(self) -> list[tuple[_Worker, Answer]]:
+        self._tell_of_no_room()
         for worker in self._workers.values():
             worker.listen()
         calls = {worker.call: worker for worker in self._workers.values() if worker.call is not None}
@@ -130,15 +130,16 @@ class RayEngine(Dispatcher["_Worker"]):
         free = ray.available_resources()
         return min(int(free.get(name, 0) // amount) for name, amount in self._needs.items() if amount)
 
-    def _tell_of_no_room(self, now: float) -> None:
-        """Say so, once, where Ray finds no place for any actor: it waits until there is one."""
+    def _tell_of_no_room(self) -> None:
+        """Say so, once, where Ray has found no place for any actor for a while: it waits until there is one."""
+        now = time.monotonic()
         if any(worker.place is not None for worker in self._workers.values()):
-            self._no_room_at = float("inf")
-        elif now - self._no_room_at > _NO_ROOM_AFTER_S:
-            self._no_room_at = float("inf")
+            self._had_room_at = now
+        elif now - self._had_room_at > _NO_ROOM_AFTER_S:
+            self._had_room_at = float("inf")
             has = ray.cluster_resources()
             logger.warning(
-                f"no node of the Ray cluster has room for a worker yet, which needs {_amounts(self._needs)}; all nodes "
+                f"no node of the Ray cluster has room for a worker, which needs {_amounts(self._needs)}; all nodes "
                 f"together have {_amounts(has)}, and others may use them. Waiting."
             )
 
