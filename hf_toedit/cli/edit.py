@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from hf_toedit.cli.engines import engine, work_options
 from hf_toedit.cli.options import (
     config_option,
     edit_options,
@@ -16,7 +17,7 @@ from hf_toedit.cli.options import (
 )
 from hf_toedit.cli.plan import Request, estimate, plan_options
 from hf_toedit.cli.push import push_along, push_to_options
-from hf_toedit.cli.run import engine, finish, swept, waiting, work, work_options
+from hf_toedit.cli.run import finish, swept, waiting, work
 
 
 @click.command(short_help="Edit a dataset: plan and run in one.")

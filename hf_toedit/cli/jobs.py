@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hf_toedit.cli.engines import engine, workers_option
 from hf_toedit.cli.options import (
     json_option,
     quiet_hub,
@@ -18,7 +19,7 @@ from hf_toedit.cli.options import (
     trust_remote_code_option,
 )
 from hf_toedit.cli.pull import hub_options
-from hf_toedit.cli.run import check_trust, engine, grouped, work_options
+from hf_toedit.cli.run import check_trust, grouped
 from hf_toedit.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def cancel(repo: str, namespace: str | None, as_json: bool) -> None:
 @click.option("--push-revision", metavar="BRANCH", help="Where the run lies.")
 @click.option("--push-prefix", default="", metavar="PATH", help="Where the run lies.")
 @click.option("--unverified", is_flag=True, help="Do not verify shards before they are sent.")
-@work_options
+@workers_option
 @resource_options
 @trust_remote_code_option
 def work(repo: str, shard_group: str, **options: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -13,23 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hf_toedit.cli.engines import engine, work_options
 from hf_toedit.cli.options import (
-    Command,
     config_option,
     device_option,
     json_option,
     quiet_libraries,
     quiet_option,
-    quiet_transformers,
     resource_options,
-    resources,
     score_result_option,
-    together,
     trust_remote_code_option,
 )
 from hf_toedit.cli.push import push_along, push_to_options, report
-from hf_toedit.config import EditConfig, PriorConfig
-from hf_toedit.errors import Interrupted, RunError, ToEditError, UsageError
+from hf_toedit.errors import RunError, ToEditError, UsageError
 
 if TYPE_CHECKING:
     from hf_toedit.editing.piece_table import PieceTable
@@ -44,14 +39,6 @@ if TYPE_CHECKING:
 _EXAMPLES = 3
 _TEXTS_LOOKED_AT = 10_000
 _EXAMPLE_PLACES = 3
-
-
-def work_options(command: Command) -> Command:
-    """By whom the work is done."""
-    return together(
-        click.option("--workers", default="auto", show_default=True, metavar="N",
-                     help="Processes: auto is one a GPU, or one on a CPU; 0 edits in this process."),
-    )(command)  # fmt: skip
 
 
 @click.command(short_help="Edit the shards of a planned run.")
@@ -128,37 +115,6 @@ def _further(plan: Plan, options: Mapping[str, Any]) -> Plan:
         raise UsageError(f"the run has {plan.run.generations} generations already; --generations adds to them.")
     score_result = options["score_result"] or plan.run.score_result
     return replace(plan, run=replace(plan.run, generations=generations, score_result=score_result))
-
-
-@contextmanager
-def engine(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> Iterator[Engine]:
-    """The engine that was asked for; on Ctrl-C or SIGTERM it ends within seconds.
-
-    Raises:
-        Interrupted: it was.
-        UsageError: no such number of workers.
-    """
-    workers = str(options["workers"])
-    if workers != "auto" and not re.fullmatch(r"0|[1-9][0-9]*", workers):
-        raise UsageError(f"workers {workers!r} is not a number. Name one, or auto.")
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        if workers == "0":
-            from hf_toedit.runs.engines.inline import InlineEngine
-
-            quiet_transformers()
-            with InlineEngine(prior, edit, resources(options)) as inline:
-                yield inline
-        else:
-            from hf_toedit.runs.engines.local import LocalEngine
-
-            count = None if workers == "auto" else int(workers)
-            with LocalEngine(prior, edit, resources(options), count) as local:
-                yield local
-    except KeyboardInterrupt as error:
-        raise Interrupted("stopped. What is done is kept; the same command goes on where it was.") from error
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_toedit import __version__
+from hf_toedit.cli.engines import workers_option
 from hf_toedit.cli.jobs import group_of, hub_place, job_facts, jobs_of, missing_shards, namespace_option, work
 from hf_toedit.cli.options import (
     Command,
@@ -28,7 +29,6 @@ from hf_toedit.cli.options import (
 )
 from hf_toedit.cli.plan import Request, shape_options
 from hf_toedit.cli.push import push_to_options
-from hf_toedit.cli.run import work_options
 from hf_toedit.errors import HubError, UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def job_options(command: Command) -> Command:
 @shape_options
 @source_options
 @edit_options
-@work_options
+@workers_option
 @config_option
 @json_option
 @quiet_option

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MAX_TRIES = 3
 """How often a shard is begun before the run goes on without it."""
 
+MAX_LOSSES = 10
+"""How often the loss of its machine is no fault of a shard; from then on it counts as a try."""
+
 
 @dataclass(frozen=True)
 class ReadyPrior:
@@ -84,6 +87,7 @@ class Queue:
         """Put them in order."""
         self._waiting = deque(sorted(indices, key=lambda index: -plan.shards[index].num_bytes))
         self._tries: Counter[int] = Counter()
+        self._losses: Counter[int] = Counter()
 
     def __len__(self) -> int:
         """How many wait."""
@@ -102,6 +106,13 @@ class Queue:
             monitor.stopped(worker)
         else:
             monitor.failed(worker, reason)
+
+    def take_back(self, index: int, worker: int, monitor: Monitor, reason: str) -> None:
+        """The same with a shard whose machine was lost, which is no fault of it."""
+        self._losses[index] += 1
+        if self._losses[index] <= MAX_LOSSES:
+            self._tries[index] -= 1
+        self.give_back(index, worker, monitor, reason)
 
 
 def told(stats: EditStats) -> dict[str, int]:

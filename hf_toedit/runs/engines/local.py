@@ -7,7 +7,6 @@ worker sees is settled by its environment before it does.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import queue
 import shutil
@@ -17,32 +16,26 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import takewhile
 from types import TracebackType
 from typing import IO, Any
 
-from hf_toedit import errors
 from hf_toedit.config import EditConfig, PriorConfig, Resources
-from hf_toedit.errors import RunError, UsageError
-from hf_toedit.runs.engines.base import MAX_TRIES, Queue, ReadyPrior
-from hf_toedit.runs.monitor import Monitor
-from hf_toedit.runs.plan import Plan
-from hf_toedit.runs.store import RunFolder
-
-logger = logging.getLogger(__name__)
-
-Answer = dict[str, Any]
+from hf_toedit.errors import UsageError
+from hf_toedit.runs.engines.base import ReadyPrior
+from hf_toedit.runs.engines.dispatch import Dispatcher
+from hf_toedit.runs.engines.worker import Answer
 
 _BEAT_S = 1.0
 _STOP_S = 3.0
 _MAIN = "import sys; sys.path = [p for p in sys.path if p]; from hf_toedit.runs.engines.worker import main; main()"
 
 
-class LocalEngine:
+class LocalEngine(Dispatcher["_Worker"]):
     """Worker processes on this machine; see `Engine`."""
+
+    _advice = "fewer --workers, a smaller --token-budget, or a smaller prior"
 
     def __init__(
         self,
@@ -60,81 +53,30 @@ class LocalEngine:
             num_workers: how many processes; None is one a GPU, or for as many as share a model, or one where there is
                 none.
         """
+        super().__init__()
         self._setup = {"prior": asdict(prior), "edit": asdict(edit), "resources": asdict(resources)}
         self._environments = _environments(prior.device, num_workers, resources.tensor_parallel)
         self._answers: queue.Queue[tuple[_Worker, Answer | None]] = queue.Queue()
-        self._workers: dict[int, _Worker] = {}
-        self._early_deaths: Counter[int] = Counter()
-        self._start(0)
+        self._num_started = 0
+        self._hire(1)
 
-    def ready(self) -> ReadyPrior:
-        """Wait for the first worker; see `Engine.ready`."""
-        while self._workers[0].prior is None:
-            self._handle(*self._answers.get())
-        return self._workers[0].prior
-
-    def run(self, plan: Plan, folder: RunFolder, indices: Iterable[int], monitor: Monitor) -> None:
-        """Edit shards; see `Engine.run`."""
-        waiting = Queue(plan, indices)
-        for number in range(1, min(len(self._environments), len(waiting))):
+    def _hire(self, num_shards: int) -> None:
+        for number in range(self._num_started, min(len(self._environments), num_shards)):
             self._start(number)
-        root = str(folder.root.absolute())
-        while waiting or any(worker.shard is not None for worker in self._workers.values()):
-            for worker in self._workers.values():
-                if waiting and worker.prior is not None and worker.shard is None:
-                    worker.prior.check(plan)
-                    worker.shard = waiting.take()
-                    monitor.began(worker.number, worker.shard)
-                    worker.order(run=root, plan=plan.content_hash, shard=worker.shard)
-            try:
-                worker, answer = self._answers.get(timeout=_BEAT_S)
-            except queue.Empty:
-                monitor.beat()
-                continue
-            self._follow(worker, answer, waiting, monitor)
+            self._num_started += 1
 
-    def _follow(self, worker: _Worker, answer: Answer | None, waiting: Queue, monitor: Monitor) -> None:
-        """What an answer means for the shards."""
-        shard = worker.shard
-        if answer is not None and "counts" in answer:
-            monitor.rows(worker.number, answer["generation"], answer["counts"])
-        elif answer is not None and "done" in answer:
-            worker.shard = None
-            monitor.done(worker.number)
-        elif answer is not None and "failed" in answer:
-            worker.shard = None
-            waiting.give_back(answer["failed"], worker.number, monitor, answer["reason"])
-        else:
-            self._handle(worker, answer)
-            if answer is None and shard is not None:
-                waiting.give_back(shard, worker.number, monitor, worker.last_words())
+    def _hear(self) -> list[tuple[_Worker, Answer]]:
+        try:
+            worker, answer = self._answers.get(timeout=_BEAT_S)
+        except queue.Empty:
+            return []
+        return [(worker, {"died": worker.last_words()} if answer is None else answer)]
 
-    def _handle(self, worker: _Worker, answer: Answer | None) -> None:
-        """What an answer means for the worker."""
-        if answer is None:
-            self._replace(worker)
-        elif "ready" in answer:
-            worker.prior = ReadyPrior(PriorConfig(**answer["ready"]["config"]), answer["ready"]["revision"])
-            self._early_deaths[worker.number] = 0
-        elif "fatal" in answer:
-            raise getattr(errors, answer["kind"])(answer["fatal"])
-        elif "log" in answer:
-            logger.warning(answer["log"])
+    def _renew(self, worker: _Worker) -> None:
+        self._start(worker.number)
 
-    def _replace(self, worker: _Worker) -> None:
-        """Start another in the place of a dead one; where they die as fast as they are started, go on without."""
-        number = worker.number
-        self._early_deaths[number] += worker.prior is None
-        if self._early_deaths[number] < MAX_TRIES:
-            self._start(number)
-            return
-        del self._workers[number]
-        fault = f"worker processes die before they have loaded the prior; the last one {worker.last_words()}."
-        if not self._workers:
-            raise RunError(
-                f"{fault} Finished shards are kept; try fewer --workers, a smaller --token-budget, or a smaller prior."
-            )
-        logger.warning(f"{fault} The run goes on with {len(self._workers)} of {len(self._environments)} workers.")
+    def _drop(self, worker: _Worker) -> None:
+        """It is dead already."""
 
     def _start(self, number: int) -> None:
         worker = self._workers[number] = _Worker(number, self._environments[number], self._answers)
@@ -156,13 +98,7 @@ class LocalEngine:
 
 
 class _Worker:
-    """A worker process as its engine sees it.
-
-    Attributes:
-        number: its place among the workers.
-        prior: what it loaded; None while it loads.
-        shard: what it is doing; None where it waits.
-    """
+    """A worker process as its engine sees it; see `Worker`."""
 
     def __init__(
         self, number: int, environment: dict[str, str], answers: queue.Queue[tuple[_Worker, Answer | None]]

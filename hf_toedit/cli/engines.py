@@ -1,0 +1,106 @@
+"""By whom the work of `run` and `edit` is done: the options that say so, and the engine that they choose."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hf_toedit.cli.options import Command, quiet_transformers, resources, together
+from hf_toedit.config import EditConfig, PriorConfig
+from hf_toedit.errors import Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from hf_toedit.runs.engines.base import Engine
+
+_RAY_OPTIONS = ("address", "num_workers", "cpus_per_worker", "gpus_per_worker")
+
+
+workers_option = click.option(
+    "--workers",
+    default="auto",
+    show_default=True,
+    metavar="N",
+    help="Processes: auto is one a GPU, or one on a CPU; 0 edits in this process.",
+)
+
+
+def work_options(command: Command) -> Command:
+    """By whom the work is done."""
+    return together(
+        click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
+                     help="Who does the work: this machine, or a Ray cluster; ray is an extra of hf-toedit."),
+        workers_option,
+        click.option("--address", metavar="ADDRESS",
+                     help="Of the Ray cluster.  [default: auto, what RAY_ADDRESS says or the one on this machine]"),
+        click.option("--num-workers", type=click.IntRange(min=1), metavar="N",
+                     help="Ray actors, each with the prior.  [default: as many as there is room for]"),
+        click.option("--cpus-per-worker", type=click.IntRange(min=1), metavar="N",
+                     help="Of a Ray actor; also its threads.  [default: 1]"),
+        click.option("--gpus-per-worker", type=click.IntRange(min=0), metavar="N",
+                     help="Of a Ray actor.  [default: 1 where the cluster has GPUs]"),
+    )(command)  # fmt: skip
+
+
+@contextmanager
+def engine(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> Iterator[Engine]:
+    """The engine that was asked for, the local one by default; on Ctrl-C or SIGTERM it ends within seconds.
+
+    Raises:
+        Interrupted: it was.
+        UsageError: no such number of workers, or options of another engine.
+    """
+    choose = _ray if options.get("engine") == "ray" else _local
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with choose(prior, edit, options) as chosen:
+            yield chosen
+    except KeyboardInterrupt as error:
+        raise Interrupted("stopped. What is done is kept; the same command goes on where it was.") from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _local(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> Iterator[Engine]:
+    for name in _RAY_OPTIONS:
+        if options.get(name) is not None:
+            raise UsageError(f"--{name.replace('_', '-')} is for --engine ray. Say that, or leave it out.")
+    workers = str(options["workers"])
+    if workers != "auto" and not re.fullmatch(r"0|[1-9][0-9]*", workers):
+        raise UsageError(f"workers {workers!r} is not a number. Name one, or auto.")
+    if workers == "0":
+        from hf_toedit.runs.engines.inline import InlineEngine
+
+        quiet_transformers()
+        with InlineEngine(prior, edit, resources(options)) as inline:
+            yield inline
+    else:
+        from hf_toedit.runs.engines.local import LocalEngine
+
+        count = None if workers == "auto" else int(workers)
+        with LocalEngine(prior, edit, resources(options), count) as local:
+            yield local
+
+
+@contextmanager
+def _ray(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> Iterator[Engine]:
+    if str(options["workers"]) != "auto":
+        raise UsageError("--workers is for --engine local. With --engine ray say --num-workers, or leave it out.")
+    try:
+        from hf_toedit.runs.engines.ray import RayEngine
+    except ImportError as error:
+        raise UsageError(
+            f"--engine ray needs Ray, which cannot be imported here ({error}). Say pip install 'hf-toedit[ray]'."
+        ) from error
+    given = {name: options[name] for name in _RAY_OPTIONS if options[name] is not None}
+    # Ray prints there what its nodes have to say; standard output is for the result.
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        with RayEngine(prior, edit, resources(options), **given) as ray:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # which Ray has taken
+            yield ray

@@ -1,0 +1,152 @@
+"""A Ray cluster of real nodes on this machine: each a raylet with its agents, and the workers that it starts.
+
+The nodes are children of a process of their own, which ends them when the tests end, however they do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.processes import children
+
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
+
+_STORE_BYTES = 80 * 2**20  # about the least that Ray takes; nothing is stored
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_memory_monitor_refresh_ms": "0",  # what others on this machine use is no reason to kill a worker
+    "RAY_health_check_initial_delay_ms": "0",
+    "RAY_health_check_period_ms": "500",
+}
+
+
+class RayCluster:
+    """A running cluster.
+
+    Attributes:
+        address: of its head, which does no work.
+        env: of processes that belong to it.
+        nodes: the raylets that were started to do work, by process id.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.env = {**os.environ, **_SETTINGS, "RAY_TMPDIR": str(root), "OMP_NUM_THREADS": "1"}
+        self.nodes: list[int] = []
+        self._root = root
+        self._keeper = subprocess.Popen(
+            [sys.executable, "-m", "tests.ray_cluster"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(root / "keeper.err").open("w"),
+            text=True,
+            env=self.env,
+            start_new_session=True,
+        )
+        self.address = self._answer()
+
+    def add_node(self) -> int:
+        """Start a node with one CPU."""
+        assert self._keeper.stdin
+        self._keeper.stdin.write("add\n")
+        self._keeper.stdin.flush()
+        self.nodes.append(self._answer())
+        return self.nodes[-1]
+
+    def workers(self, node: int | None = None) -> list[int]:
+        """The actors of hf-toedit on a node, or on all."""
+        nodes = self.nodes if node is None else [node]
+        return [pid for raylet in nodes for pid in children(raylet) if b"ToEditWorker" in _title(pid)]
+
+    def logs(self) -> list[str]:
+        """What each worker of the cluster wrote to its log."""
+        return [path.read_text() for path in sorted(self._root.glob("ray/session_2*/logs/worker-*.err"))]
+
+    def stop(self) -> None:
+        """End everything, by process id."""
+        with suppress(BrokenPipeError):
+            self._keeper.communicate("", timeout=60)
+        self._keeper.kill()
+        for pid in self._processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _processes(self) -> Iterator[int]:
+        """All that write to the cluster's logs."""
+        for stream in Path("/proc").glob("[0-9]*/fd/[12]"):
+            with suppress(OSError):
+                if os.readlink(stream).startswith(f"{self._root}/"):
+                    yield int(stream.parts[2])
+
+    def _answer(self) -> str | int:
+        assert self._keeper.stdout
+        line = self._keeper.stdout.readline()
+        assert line, (self._root / "keeper.err").read_text()
+        return json.loads(line)
+
+
+@contextmanager
+def ray_cluster() -> Iterator[RayCluster]:
+    """A cluster with a head; nodes are to be added."""
+    root = Path(tempfile.mkdtemp(prefix="ray"))  # a short name: sockets lie below it
+    cluster = None
+    try:
+        cluster = RayCluster(root)
+        yield cluster
+    finally:
+        if cluster is not None:
+            cluster.stop()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _title(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def _keep() -> None:
+    """Hold a cluster until standard input ends."""
+    from ray.cluster_utils import Cluster
+
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def answer(value: object) -> None:
+        answers.write(json.dumps(value) + "\n")
+        answers.flush()
+
+    small = {"object_store_memory": _STORE_BYTES, "include_log_monitor": False}
+    head = {**small, "num_cpus": 0, "include_dashboard": False, "dashboard_agent_listen_port": 0, "no_monitor": True}
+    cluster = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=False)
+    answer(cluster.address)
+    threading.Thread(target=_reap, args=(cluster,), daemon=True).start()
+    for _ in sys.stdin:
+        answer(cluster.add_node(num_cpus=1, **small).all_processes["raylet"][0].process.pid)
+    cluster.shutdown()
+
+
+def _reap(cluster: Cluster) -> None:
+    """Wait for raylets that are killed: their workers end when they are gone, and not while they are zombies."""
+    while True:
+        for node in cluster.list_all_nodes():
+            for raylet in node.all_processes["raylet"]:
+                raylet.process.poll()
+        time.sleep(0.2)
+
+
+if __name__ == "__main__":
+    _keep()

@@ -1,0 +1,258 @@
+"""Runs on a Ray cluster of several nodes, of which actors, nodes and drivers are killed; HF_TOEDIT_KILLS for more."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hf_toedit.runs.engines.base import MAX_LOSSES, MAX_TRIES, Queue
+from hf_toedit.runs.monitor import Monitor
+from hf_toedit.runs.store import RunFolder
+from tests.cli.command import HfToEdit
+from tests.cli.fixtures import parquet
+from tests.processes import is_alive
+from tests.ray_cluster import RayCluster, ray_cluster
+
+KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "3"))
+SHARDS = 40
+PATIENCE_S = 300
+STOPPED = "Error: stopped. What is done is kept; the same command goes on where it was.\n"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    """A head that does no work, and a node with one CPU; tests leave one such node at least."""
+    with ray_cluster() as running:
+        running.add_node()
+        yield running
+
+
+def _plan(hf_toedit: HfToEdit, run: Path, *options: object, source: object = "sample") -> Path:
+    eager = "--threshold", "0.9", "--temperature", "4"
+    done = hf_toedit("plan", source, "-o", run, *eager, "--quiet", *options)
+    assert (done.code, done.stdout, done.stderr) == (0, "", ""), done
+    return run
+
+
+def _popen(cluster: RayCluster, run: object, *options: object, **how: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "hf_toedit", "run", run, "--engine", "ray", "--address", cluster.address, *options]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": cluster.env}
+    return subprocess.Popen([str(word) for word in command], **streams, **how)
+
+
+def _until(condition: Callable[[], Any], process: subprocess.Popen[str] | None = None) -> None:
+    """Wait for something, or for the end of a process that should bring it about."""
+    until = time.monotonic() + PATIENCE_S
+    while not condition() and (process is None or process.poll() is None):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def _state(hf_toedit: HfToEdit, run: Path) -> dict[str, Any]:
+    return hf_toedit("status", run, "--json").json
+
+
+class Disturber:
+    """Does harm to a run, and counts it."""
+
+    def __init__(self, cluster: RayCluster, run: Path, events: list[str], chance: random.Random) -> None:
+        self.events = events
+        self.happened: Counter[str] = Counter()
+        self.workers: set[int] = set()
+        self._cluster = cluster
+        self._run = run
+        self._chance = chance
+
+    def drive(self) -> subprocess.Popen[str]:
+        """Run to the end, or until the driver is to be killed."""
+        self.happened["start"] += 1
+        with _popen(self._cluster, self._run, "--json") as driver:
+            while self.events and driver.poll() is None:
+                _until(partial(self._goes_on, self._num_files()), driver)
+                time.sleep(self._chance.uniform(0, 0.3))
+                if driver.poll() is None:
+                    self._harm(driver, self.events.pop(0))
+            self.stdout, self.stderr = driver.communicate(timeout=PATIENCE_S)
+        return driver
+
+    def _harm(self, driver: subprocess.Popen[str], event: str) -> None:
+        self.happened[event] += 1
+        self.workers |= set(self._cluster.workers())
+        if event == "driver":
+            driver.kill()
+        elif event == "actor":
+            for pid in self._chance.sample(self._cluster.workers(), 1):
+                os.kill(pid, signal.SIGKILL)
+        elif event == "node":
+            os.kill(self._cluster.nodes.pop(self._chance.randrange(2)), signal.SIGKILL)
+        if event in ("join", "node"):
+            self._cluster.add_node()
+            _until(lambda: self._cluster.workers(self._cluster.nodes[-1]), driver)
+
+    def _goes_on(self, num_files: int) -> bool:
+        return self._num_files() > num_files and bool(self._cluster.workers())
+
+    def _num_files(self) -> int:
+        return len(list(self._run.glob("data/*/[!.]*.parquet")))
+
+
+def test_a_run_whose_actors_nodes_and_drivers_are_killed_ends_as_a_local_one(
+    cluster: RayCluster, hf_toedit: HfToEdit, tmp_path: Path
+) -> None:
+    local, killed = (
+        _plan(hf_toedit, tmp_path / name, "--num-shards", SHARDS, "--generations", 2) for name in ("local", "killed")
+    )
+    assert hf_toedit("run", local).code == 0
+
+    chance = random.Random(1)
+    kills = (["actor", "driver", "node", "actor"] * KILLS)[:KILLS]
+    disturber = Disturber(cluster, killed, ["join", *chance.sample(kills, KILLS)], chance)
+    while (driver := disturber.drive()).returncode != 0 or disturber.events:
+        assert driver.returncode in (0, -signal.SIGKILL), disturber.stderr
+        if driver.returncode == 0:  # before it was harmed enough
+            for path in chance.sample(sorted((killed / "data").rglob("*.parquet")), SHARDS):
+                path.unlink()
+        else:
+            _until(lambda: not cluster.workers())  # Ray ends the actors of a driver that died
+    assert disturber.stderr == ""
+    assert parquet(killed) == parquet(local)
+    assert len(parquet(killed)) == 2 * SHARDS
+    assert {path.relative_to(killed) for path in killed.rglob("*")} == {
+        path.relative_to(local) for path in local.rglob("*")
+    }
+    verified = hf_toedit("verify", killed, "--json").json
+    assert (verified["ok"], verified["num_rows"]) == (True, 2 * 70)
+
+    loads = [log.count(" is loaded\n") for log in cluster.logs()]
+    done = {shard for log in cluster.logs() for shard in re.findall(r"(train-\S+) is done\n", log)}
+    assert max(loads) == 1
+    happened = disturber.happened
+    assert 2 <= sum(loads) <= 2 * happened["start"] + happened["join"] + happened["actor"] + happened["node"]
+    assert len(done) == SHARDS
+    _until(lambda: not any(is_alive(pid) for pid in disturber.workers) and not cluster.workers())
+
+
+def test_a_shard_that_kills_its_actors_is_given_up_after_three_tries(
+    cluster: RayCluster, hf_toedit: HfToEdit, tmp_path: Path
+) -> None:
+    run = _plan(hf_toedit, tmp_path / "run", "--num-shards", 1, "--generations", 1000, "--prune")
+    with _popen(cluster, run, "--num-workers", 1) as driver:
+        for _ in range(MAX_TRIES):
+            _until(lambda: _state(hf_toedit, run)["running"], driver)
+            for pid in cluster.workers():
+                os.kill(pid, signal.SIGKILL)
+            _until(lambda: not _state(hf_toedit, run)["running"], driver)
+        stdout, stderr = driver.communicate(timeout=PATIENCE_S)
+    assert (driver.returncode, stdout) == (1, "")
+    *warnings, error = stderr.splitlines()
+    assert error.startswith("Error: 1 of 1 shards failed. train-00000-of-00001: died on ")
+    assert len(warnings) >= MAX_TRIES
+    assert all("nothing is pruned" in warning for warning in warnings)
+    assert [failure["shard"] for failure in _state(hf_toedit, run)["failed"]] == ["train-00000-of-00001"]
+
+
+def test_a_lost_machine_is_no_fault_of_a_shard_until_it_always_is(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    folder = RunFolder(_plan(hf_toedit, tmp_path / "run", "--num-shards", 1))
+    plan = folder.plan()
+    with Monitor(plan, folder) as monitor:
+        waiting = Queue(plan, [0])
+        num_losses = 0
+        while waiting:
+            monitor.began(7, waiting.take())
+            waiting.take_back(0, 7, monitor, "its node was lost")
+            num_losses += 1
+        assert num_losses == MAX_LOSSES + MAX_TRIES
+        assert [failure.reason for failure in monitor.failures] == ["its node was lost"]
+
+
+@pytest.mark.parametrize(("ending", "is_editing"), [(signal.SIGINT, False), (signal.SIGTERM, True)])
+def test_a_run_that_is_told_to_stop_does_so_at_once(
+    ending: int, is_editing: bool, cluster: RayCluster, hf_toedit: HfToEdit, tmp_path: Path
+) -> None:
+    run = _plan(hf_toedit, tmp_path / "run", "--num-shards", 4, "--generations", 400)
+    with _popen(cluster, run) as driver:
+        _until(lambda: parquet(run) if is_editing else cluster.workers(), driver)
+        state = _state(hf_toedit, run)
+        workers = cluster.workers()
+        driver.send_signal(ending)
+        stdout, stderr = driver.communicate(timeout=PATIENCE_S)
+    assert (driver.returncode, stdout, stderr) == (130, "", STOPPED)
+    assert workers
+    assert bool(state["running"]) == is_editing
+    _until(lambda: not any(is_alive(pid) for pid in workers))
+    assert not [path for path in run.rglob("*") if ".tmp" in path.name or "progress" in path.name]
+
+
+def test_why_a_shard_failed_reaches_the_user(cluster: RayCluster, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(2):
+        pq.write_table(pa.table({"text": ["Once upon a time there was a king."] * 3}), source / f"{number}.parquet")
+    run = _plan(hf_toedit, tmp_path / "run", "--shard-size", "file", source=source)
+    broken = source / "1.parquet"
+    times = broken.stat()
+    broken.write_bytes(b"PAR1" + bytes(times.st_size - 4))
+    os.utime(broken, ns=(times.st_atime_ns, times.st_mtime_ns))
+    # Named relative to a folder that a node has to find by itself.
+    with _popen(cluster, "run", "--quiet", cwd=tmp_path) as driver:
+        stdout, stderr = driver.communicate(timeout=PATIENCE_S)
+    assert (driver.returncode, stdout) == (1, "")
+    assert stderr.startswith("Error: 1 of 2 shards failed. train-00001-of-00002: ")
+    assert "1.parquet" in stderr
+    state = _state(hf_toedit, run)
+    assert (state["num_done"], "1.parquet" in state["failed"][0]["reason"]) == (1, True)
+
+
+def test_a_folder_that_nodes_do_not_see_is_told_of(cluster: RayCluster, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    _plan(hf_toedit, tmp_path / "run", "--num-shards", 2)
+    opened = os.open(tmp_path, os.O_RDONLY)  # which only the driver has
+    try:
+        with _popen(cluster, f"/proc/self/fd/{opened}/run", pass_fds=[opened]) as driver:
+            stdout, stderr = driver.communicate(timeout=PATIENCE_S)
+    finally:
+        os.close(opened)
+    assert (driver.returncode, stdout) == (1, "")
+    assert re.fullmatch(r"Error: a worker on \S+ cannot read the plan: .* under the same path\.\n", stderr), stderr
+
+
+def test_options_that_do_not_fit_the_engine_are_refused(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    run = _plan(hf_toedit, tmp_path / "run")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nowhere = f"127.0.0.1:{closed.getsockname()[1]}"
+        refused = [
+            (("--num-workers", 2), 2, "--num-workers is for --engine ray"),
+            (("--engine", "ray", "--workers", 2), 2, "--workers is for --engine local"),
+            (("--engine", "ray", "--device", "cuda:1"), 2, "--device cuda:1 names one of several"),
+            (("--engine", "ray", "--device", "cpu", "--gpus-per-worker", 1), 2, "--gpus-per-worker 1 and --device cpu"),
+            (("--engine", "ray", "--tensor-parallel", 2, "--gpus-per-worker", 1), 2, "--gpus-per-worker 1 is too few"),
+            (("--engine", "ray", "--address", "nowhere"), 1, "cannot connect to a Ray cluster (nowhere)"),
+            (("--engine", "ray", "--address", nowhere), 1, f"cannot connect to a Ray cluster ({nowhere})"),
+        ]
+        for options, code, message in refused:
+            workers = () if "--workers" in options else ("--workers", "auto")
+            assert hf_toedit.fails("run", run, *options, *workers, code=code).startswith(message)
+
+
+def test_without_ray_it_says_what_to_install(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    _plan(hf_toedit, tmp_path / "run")
+    (tmp_path / "ray.py").write_text("raise ImportError('broken here')\n")
+    command = [sys.executable, "-m", "hf_toedit", "run", "run", "--engine", "ray"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "(broken here). Say pip install 'hf-toedit[ray]'." in done.stderr
