@@ -121,9 +121,9 @@ def check_selection(columns: Columns, vllm: VllmClient | None, with_padded: bool
     Longer ones are cut into windows, and not everywhere into the same.
     """
     count = share(columns, TRIAL)
-    found: dict[str, list[Any]] = {EDITOR: columns.edited(count)}
+    found: dict[str, list[Any]] = {EDITOR: columns.selected(count)}
     if with_padded:
-        found[PADDED] = columns.padded(count, BATCH)
+        found[PADDED] = columns.plain.read(count, BATCH)
     if vllm is not None:
         found[VLLM_FLAT] = vllm.read("flat", count, selected=True)["selected"]
         found[VLLM_SCRIPT] = vllm.read("script", count, selected=True)["selected"]
@@ -158,7 +158,7 @@ def measure_prior(measured: Measured, options: argparse.Namespace, folder: Path)
     }
     vllm = None
     if any(name.startswith("vLLM") for name in options.columns):
-        head_size = columns.plain_model.config.head_dim
+        head_size = columns.prior._body.model.config.head_dim
         if not Path(options.vllm_python).is_file():
             facts["left_out"].append(f"vLLM: there is no {options.vllm_python}; name one with --vllm-python")
         elif head_size not in HEAD_SIZES:
@@ -172,10 +172,11 @@ def measure_prior(measured: Measured, options: argparse.Namespace, folder: Path)
             if name not in (COMMAND, STARTUP):
                 run(share(columns, WARM_UP))
         facts["seconds"] = measure(chosen, len(texts), options.rounds)
+        facts["num_batches_split"] = columns.plain.num_split(BATCH) if PADDED in chosen else 0
     finally:
         if vllm is not None:
             vllm.close()
-    facts["num_batches_split"] = columns.num_batches_split() if PADDED in chosen else 0
+        columns.plain.close()
     return facts
 
 

@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from command import command
+from plain import TOP_K, Plain, PlainClient
 from priors import Measured
-from sequences import Part, padded, parts
-from transformers import AutoModelForCausalLM
 from vllm_client import VllmClient
 
 from hf_toedit import EditConfig, PriorConfig, ToEditor, load_prior
@@ -23,7 +22,7 @@ from hf_toedit.editing.alignment import Aligner, Document
 from hf_toedit.priors.attention import PackedAttention
 from hf_toedit.priors.packing import Window
 from hf_toedit.priors.spread import in_threads
-from hf_toedit.runs.rows import EDIT_BATCH, grouped
+from hf_toedit.runs.pipeline import edited_tables
 from hf_toedit.runs.texts import Texts
 
 FLOOR = "forward + head"
@@ -51,8 +50,6 @@ NAMES = (
 BATCH = 8
 """Documents of a padded batch."""
 
-TOP_K = 8
-
 Column = Callable[[int], Any]
 """Reads the first so many documents."""
 
@@ -62,6 +59,7 @@ class Columns:
 
     Attributes:
         documents: as tokens.
+        plain: reads them with plain `transformers`.
     """
 
     def __init__(self, measured: Measured, texts: list[str], folder: Path, logits_bytes: float) -> None:
@@ -77,8 +75,9 @@ class Columns:
         self.prior = load_prior(PriorConfig(measured.path))
         self.documents = Aligner(self.prior.tokenizer).align(texts)
         self._editor = ToEditor(self.prior, EditConfig(threshold=measured.threshold))
-        self._logits_bytes = logits_bytes
-        self._model: Any = None
+        ids = [document.ids.tolist() for document in self.documents]
+        plain = Plain(measured.folder, ids, self.prior.context, self.bos, measured.threshold, logits_bytes)
+        self.plain = PlainClient(plain)
         self._rows = folder / "rows.parquet"
         self._one_row = folder / "one.parquet"
         pq.write_table(pa.table({"text": texts}), self._rows)
@@ -102,8 +101,8 @@ class Columns:
             EDITOR: self.edited,
             COMMAND: lambda count: self._command(self._rows),
             STARTUP: lambda count: self._command(self._one_row),
-            PADDED: lambda count: self.padded(count, BATCH),
-            ONE_BY_ONE: lambda count: self.padded(count, 1),
+            PADDED: lambda count: self.plain.read(count, BATCH),
+            ONE_BY_ONE: lambda count: self.plain.read(count, 1),
         }
         if vllm is not None:
             columns |= {
@@ -113,61 +112,16 @@ class Columns:
             }
         return columns
 
-    def edited(self, count: int) -> list[np.ndarray]:
-        """Edit in the batches in which a run does; the selected tokens by document."""
+    def edited(self, count: int) -> None:
+        """Edit as a run does a shard, but for reading and writing files."""
         rows = pa.table({"text": self.texts[:count]})
-        selected = []
-        for batch in grouped([rows], Texts(SourceConfig("rows")), EDIT_BATCH):
-            result = self._editor.edit(batch.column("text").to_pylist())
-            selected += [document.reading.scores.positions for document in result.documents if document.reading]
-        return selected
+        for _ in edited_tables(self._editor, [rows], Texts(SourceConfig("rows")), "toedit", generation=1):
+            pass
 
-    def padded(self, count: int, batch_size: int) -> list[list[int]]:
-        """What one writes with `transformers`: padded batches in order; the selected tokens by document."""
-        selected: list[list[int]] = [[] for _ in range(count)]
-        for halves in self._batches(count, batch_size):
-            for batch in halves:
-                self._read_padded(batch, selected)
-        return selected
-
-    def num_batches_split(self) -> int:
-        """How many padded batches are split for want of memory."""
-        return sum(len(halves) > 1 for halves in self._batches(len(self.documents), BATCH))
-
-    def _batches(self, count: int, batch_size: int) -> list[list[list[Part]]]:
-        """Batches in the order of the documents, each as what it is split into."""
-        prompts = parts([document.ids.tolist() for document in self.documents[:count]], self.prior.context, self.bos)
-        return [self._split(prompts[start : start + batch_size]) for start in range(0, len(prompts), batch_size)]
-
-    def _split(self, batch: list[Part]) -> list[list[Part]]:
-        """Halves of a batch, until logits and their logarithm fit."""
-        longest = max(len(part.ids) for part in batch)
-        num_bytes = len(batch) * longest * self.plain_model.config.vocab_size * 4 * 2
-        if len(batch) == 1 or num_bytes <= self._logits_bytes:
-            return [batch]
-        half = len(batch) // 2
-        return self._split(batch[:half]) + self._split(batch[half:])
-
-    @property
-    def plain_model(self) -> Any:
-        """The prior as `transformers` loads it."""
-        if self._model is None:
-            self._model = AutoModelForCausalLM.from_pretrained(self.measured.folder, dtype=torch.float32).eval()
-        return self._model
-
-    @torch.inference_mode()
-    def _read_padded(self, batch: list[Part], selected: list[list[int]]) -> None:
-        ids, mask = padded([part.ids for part in batch])
-        logits = self.plain_model(input_ids=ids, attention_mask=mask, use_cache=False).logits
-        logprobs = logits[:, :-1].float().log_softmax(dim=-1)
-        best = logprobs.topk(TOP_K, dim=-1)
-        scored = logprobs.gather(2, ids[:, 1:, None])[:, :, 0]
-        chosen = scored >= np.log(self.measured.threshold)
-        _candidates = best.indices[chosen], best.values[chosen]
-        shift = 1 - (self.bos is not None)  # from a row of the logprobs to a token after the first of the part
-        for row, part in enumerate(batch):
-            at = torch.arange(part.score_from - 1, len(part.ids) - 1)
-            selected[part.document] += (at[chosen[row, at]] + part.start + shift).tolist()
+    def selected(self, count: int) -> list[np.ndarray]:
+        """The tokens that the editor selects, by document."""
+        result = self._editor.edit(self.texts[:count])
+        return [document.reading.scores.positions for document in result.documents if document.reading]
 
     def _command(self, source: Path) -> None:
         """The command line, Parquet to Parquet, start-up and card included."""
