@@ -19,6 +19,7 @@ from hf_toedit.stats import EditStats
 if TYPE_CHECKING:
     from datasets import Features
 
+    from hf_toedit.remote import AnyPath
     from hf_toedit.runs.store import RunFolder
 
 _EDITED_EXAMPLES = 3
@@ -108,7 +109,7 @@ class CardData:
         names = {generation: _config_name(prefix, generation) for generation in plan.generations}
         return cls(
             plan=plan,
-            name=folder.root.resolve().name,
+            name=folder.name,
             stats=stats,
             result=result,
             features=dict(plan.output_features),
@@ -190,18 +191,22 @@ class _File(NamedTuple):
 def _files(plan: Plan, folder: RunFolder, generation: int) -> list[_File]:
     """What the footers of a generation's files say."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    files = []
-    for shard in plan.shards:
+    from hf_toedit.runs.files import each, parquet_file, sizes_in
+
+    sizes = sizes_in(folder.root / "data" / f"gen{generation}")
+
+    def read(shard: Shard) -> _File:
         path = folder.data_path(generation, shard)
         try:
-            footer = pq.read_metadata(path)
+            with parquet_file(path) as file:
+                footer = file.metadata
+                num_bytes = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
+                return _File(shard, footer.num_rows, num_bytes, sizes[f"{shard.name}.parquet"])
         except (OSError, pa.ArrowException) as error:
             raise RunError(f"{path} cannot be read: {error}. Delete it, then: hf-toedit run {folder.root}") from error
-        num_bytes = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
-        files.append(_File(shard, footer.num_rows, num_bytes, path.stat().st_size))
-    return files
+
+    return [file for _, file in each(read, plan.shards, folder.root)]
 
 
 def _info(plan: Plan, config_name: str, files: list[_File]) -> dict[str, Any]:
@@ -249,7 +254,7 @@ def _examples(plan: Plan, folder: RunFolder, files: list[_File]) -> Iterator[Exa
 
 def _row_groups(plan: Plan, folder: RunFolder, files: list[_File], draw: random.Random) -> Iterator[Iterator[Example]]:
     """The texts of a few row groups, drawn."""
-    import pyarrow.parquet as pq
+    from hf_toedit.runs.files import parquet_file
 
     if plan.run.edit_log_column is None:
         return
@@ -257,12 +262,10 @@ def _row_groups(plan: Plan, folder: RunFolder, files: list[_File], draw: random.
     num_left = _GROUPS_LOOKED_AT
     for file in draw.sample(files, len(files)):
         path = folder.data_path(plan.generations[-1], file.shard)
-        with pq.ParquetFile(path) as parquet:
+        with parquet_file(path) as parquet:
             lengths = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
         for group in draw.sample(range(len(lengths)), min(len(lengths), num_left)):
-            yield _texts(
-                plan, pq.ParquetFile(path), group, file.shard.split, firsts[file.shard.name] + sum(lengths[:group])
-            )
+            yield _texts(plan, path, group, file.shard.split, firsts[file.shard.name] + sum(lengths[:group]))
             num_left -= 1
         if num_left == 0:
             return
@@ -278,7 +281,8 @@ def _first_rows(files: list[_File]) -> Mapping[str, int]:
     return firsts
 
 
-def _texts(plan: Plan, parquet: Any, group: int, split: str, first: int) -> Iterator[Example]:
+def _texts(plan: Plan, path: AnyPath, group: int, split: str, first: int) -> Iterator[Example]:
+    from hf_toedit.runs.files import parquet_file
     from hf_toedit.runs.reading import row_group_tables
     from hf_toedit.runs.rows import piece_tables
     from hf_toedit.runs.texts import Texts
@@ -286,8 +290,9 @@ def _texts(plan: Plan, parquet: Any, group: int, split: str, first: int) -> Iter
     texts = Texts(plan.source)
     log_column = plan.run.edit_log_column or ""
     columns = [*texts.columns(plan.reading.features), log_column]
-    for rows in row_group_tables(parquet, [group], columns):
-        for text, table in zip(texts.read(rows), piece_tables(rows, texts, log_column), strict=True):
-            if table is not None and (table.edits or table.text.strip()):
-                yield Example(split, first + text.row, None if texts.one_a_row else text.label, table)
-        first += len(rows)
+    with parquet_file(path) as parquet:
+        for rows in row_group_tables(parquet, [group], columns):
+            for text, table in zip(texts.read(rows), piece_tables(rows, texts, log_column), strict=True):
+                if table is not None and (table.edits or table.text.strip()):
+                    yield Example(split, first + text.row, None if texts.one_a_row else text.label, table)
+            first += len(rows)

@@ -12,6 +12,9 @@ from tempfile import TemporaryDirectory
 
 from hf_toedit.errors import RunError, SourceError
 from hf_toedit.hub import download, file_sizes, pinned_sha
+from hf_toedit.hub.threads import in_threads
+from hf_toedit.remote import RemotePath
+from hf_toedit.runs.files import sizes_in
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.store import PLAN, RunFolder
 from hf_toedit.runs.verify import Verification, verify_run
@@ -20,6 +23,9 @@ CARD = "README.md"
 GUARD = ".huggingface.yaml"
 
 _STAGING = ".pull"
+_PORTION = 16
+"""Files that are on their way to storage at the same time."""
+
 _PARTS = ("data/", "toedit/", "assets/", CARD)
 
 Progress = Callable[[], None]
@@ -72,6 +78,9 @@ class HubRun:
             RunError: the folder cannot be written.
             HubError: a file cannot be fetched.
         """
+        if isinstance(folder.root, RemotePath):
+            self._send_on(names, folder.root, progress)
+            return
         staging = folder.root / _STAGING
         try:
             download(self.repo_id, self.sha, [str(self._prefix / name) for name in names], staging, progress)
@@ -82,6 +91,24 @@ class HubRun:
                 shutil.rmtree(staging)
         except OSError as error:
             raise RunError(f"cannot write {folder.root}: {error.strerror or error}. Name another folder.") from error
+
+    def _send_on(self, names: Sequence[str], root: RemotePath, progress: Progress | None) -> None:
+        """Bring files into storage, some at a time, and the last one alone."""
+        staging = root / _STAGING
+        with TemporaryDirectory(prefix="hf-toedit-") as scratch:
+            Path(scratch, _STAGING).touch()
+            staging.put(Path(scratch, _STAGING))
+            others = names[:-1]
+            for portion in [*(others[at : at + _PORTION] for at in range(0, len(others), _PORTION)), names[-1:]]:
+                here = {name: Path(scratch, self._prefix, name) for name in portion}
+                download(self.repo_id, self.sha, [str(self._prefix / name) for name in here], Path(scratch), progress)
+
+                def put(name: str, here: dict[str, Path] = here) -> None:
+                    (root / name).put(here[name])
+                    here[name].unlink()
+
+                in_threads(put, here, len(here))
+        staging.unlink()
 
     @classmethod
     def of(cls, repo_id: str) -> HubRun | None:
@@ -131,7 +158,9 @@ class HubRun:
         if not (folder.root / _STAGING).exists():
             folder.check_empty()
         names = sorted(self.files, key=lambda name: name == PLAN.as_posix())
-        self.fetch([name for name in names if not (folder.root / name).exists()], folder, progress)
+        folders = {PurePosixPath(name).parent for name in names}
+        there = {str(inner / name) for inner in folders for name in sizes_in(folder.root / inner)}
+        self.fetch([name for name in names if name not in there], folder, progress)
         plan = self._read(folder)
         for generation in plan.generations:
             for shard in plan.shards:
@@ -160,7 +189,7 @@ class HubRun:
         @contextmanager
         def at_hand(shard: Shard) -> Iterator[None]:
             paths = [folder.data_path(generation, shard) for generation in plan.generations]
-            self.fetch([name for path in paths if (name := _name(path, folder)) in self.files], folder)
+            self.fetch([name for path in paths if (name := folder.relative(path)) in self.files], folder)
             try:
                 yield
             finally:
@@ -190,7 +219,7 @@ class HubRun:
     def _layout_problems(self, plan: Plan, folder: RunFolder) -> Iterator[str]:
         """What `load_dataset` would stumble over, or read though it is not of the run."""
         planned = {
-            _name(folder.data_path(generation, shard), folder)
+            folder.relative(folder.data_path(generation, shard))
             for generation in plan.generations
             for shard in plan.shards
         }
@@ -199,7 +228,3 @@ class HubRun:
                 yield f"{name} is not of this run."
         if CARD not in self.repo_files or GUARD in self.repo_files:
             yield "the push was not finished. Give the same `hf-toedit push` again."
-
-
-def _name(path: Path, folder: RunFolder) -> str:
-    return path.relative_to(folder.root).as_posix()
