@@ -37,7 +37,16 @@ _ADVICE = {
     "it is not Amazon's.",
     "hf": "Check the bucket, and log in with `hf auth login` or set HF_TOKEN.",
 }
-_FINAL = (PermissionError, FileExistsError, NotImplementedError, ValueError, TypeError)
+_FINAL = (
+    PermissionError,
+    FileExistsError,
+    IsADirectoryError,
+    NotADirectoryError,
+    ImportError,
+    NotImplementedError,
+    ValueError,
+    TypeError,
+)
 _FINAL_CODES = {errno.EINVAL, errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 _answered: set[str] = set()
@@ -180,8 +189,14 @@ class RemotePath:
 
     def put(self, file: Path) -> None:
         """Put a local file here, in the place of any that is."""
+
+        def send(system: Any, path: str) -> None:
+            if not system.async_impl:  # those are of objects, and would make a bucket where a name is misspelled
+                system.makedirs(system._parent(path), exist_ok=True)
+            system.put_file(str(file), path)
+
         try:
-            self._call("write", lambda system, path: system.put_file(str(file), path))
+            self._call("write", send)
         except FileNotFoundError as error:
             raise self._failure("write", error) from None
 
@@ -254,6 +269,8 @@ class RemotePath:
             except RunError:
                 raise
             except Exception as error:
+                if _status(error) == 404:
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.url) from None
                 if not (tries_left and _may_pass(error)):
                     raise self._failure(what, error) from None  # its cause may quote headers
             else:
@@ -274,7 +291,9 @@ class RemotePath:
         One that is asynchronous serves all threads; of any other, fsspec has one for each.
         """
         import fsspec
+        from huggingface_hub.utils import disable_progress_bars
 
+        disable_progress_bars()  # of every write to a bucket
         place = os.getpid(), self._store
         system = _shared.get(place)
         if system is None:
@@ -331,12 +350,17 @@ AnyPath = Path | RemotePath
 """Of a run folder, or in one."""
 
 
+def _status(error: Exception) -> int | None:
+    """Of the answer of a server of HTTP, where there was one."""
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
 def _may_pass(error: Exception) -> bool:
     """Whether the same call may well succeed later."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    status = _status(error)
     if status is not None:
         return status in (408, 409, 429) or status >= 500
-    is_final = isinstance(error, _FINAL) or isinstance(error, ImportError) or "Credential" in type(error).__name__
+    is_final = isinstance(error, _FINAL) or "Credential" in type(error).__name__
     return not (is_final or getattr(error, "errno", None) in _FINAL_CODES)
 
 

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from tests.hub import discussions, read, write  # noqa: F401
+from tests.hub import buckets, discussions, read, write  # noqa: F401
 from tests.hub.faults import Fault, Faults
 from tests.hub.repos import Repo
 from tests.hub.wire import ROUTES, Account, Dropped, Handler, HubError, Request, Response
@@ -43,6 +43,7 @@ class HubServer:
             the request is not carried out.
         requests: The method and the path of each request, in the order of their arrival.
         answers: The method, the path and the status of each answer, in their order; 0 where none was sent.
+        buckets: The files of each storage bucket, by path.
         uploads: How often the content of each LFS object was received, by SHA-256.
     """
 
@@ -60,6 +61,7 @@ class HubServer:
         self.requests: list[tuple[str, str]] = []
         self.answers: list[tuple[str, str, int]] = []
         self.uploads: Counter[str] = Counter()
+        self.buckets: dict[str, dict[str, bytes]] = {}
         self.grants: dict[str, tuple[Repo, str, int]] = {}
         self.lock = threading.RLock()
         self.connections = 0

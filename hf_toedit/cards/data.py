@@ -61,7 +61,7 @@ class CardData:
 
     Attributes:
         plan: of the run.
-        name: of the run folder.
+        name: of the run folder; its address where `datasets` loads it from there.
         stats: of each generation, by split.
         result: statistics of the last generation read once more; None where it was not.
         features: the columns of the rows, as `datasets` describes them in YAML, with a name and a type each.
@@ -155,7 +155,7 @@ class CardData:
     @property
     def place(self) -> str:
         """What loads the run: its repository, or its folder, which no name of a format or of a Hub dataset hides."""
-        return self.repo_id or f"./{self.name}"
+        return self.repo_id or (self.name if "://" in self.name else f"./{self.name}")
 
     @property
     def prior_repo(self) -> str | None:

@@ -70,8 +70,10 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        """Of the folder, without those that it lies in."""
-        return self.root.resolve().name if isinstance(self.root, Path) else self.root.name
+        """Of the folder, without those that it lies in; its address if `datasets` loads it from there."""
+        if isinstance(self.root, Path):
+            return self.root.resolve().name
+        return self.root.url if self.root.url.startswith("hf://") else self.root.name
 
     def is_inside(self, folder: Path) -> bool:
         """Whether it lies in a folder of this machine."""
@@ -109,7 +111,7 @@ class RunFolder:
             raise RunError(f"folder {self.root} is not empty and holds no run. Name a new folder with -o.")
         if isinstance(self.root, RemotePath):  # there is nothing to ask but to try
             trial = f".trial.{os.getpid()}@{platform.node()}.{uuid.uuid4().hex}.tmp"
-            self.write_text(trial, "")
+            self.write_text(trial, "This may be deleted.\n")
             (self.root / trial).unlink(missing_ok=True)
             return
         standing = next(parent for parent in (self.root, *self.root.absolute().parents) if parent.exists())
@@ -290,7 +292,7 @@ class RunFolder:
 
     def merged_result_stats(self, plan: Plan) -> EditStats | None:
         """Statistics of the result, read once more, over all shards; None where one was not."""
-        parts = self.all_result_stats(plan, plan.shards)
+        parts = self.all_result_stats(plan, plan.shards) if plan.run.score_result else {}
         return EditStats.merged(parts.values()) if len(parts) == len(plan.shards) else None
 
     def tables(self, generation: int, shard: Shard, columns: list[str] | None = None) -> Iterator[pa.Table]:
