@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 from hf_toedit.errors import RunError, UsageError
 
 _TRIES = 8
-_FIRST_TRIES = 3
+_FIRST_TRIES = 2
 """Before a store has answered this process for the first time: its address may be wrong."""
 
 _FIRST_PAUSE_S = 1.0
@@ -166,7 +166,12 @@ class RemotePath:
             if self.url.startswith("hf://"):  # whose other ways of reading list the whole folder first
                 with system.open(path, "rb", block_size=0) as stream:
                     return bytes(stream.read())
-            return bytes(system.cat_file(path))
+            try:
+                return bytes(system.cat_file(path, start=0))  # without a start, s3fs asks for the size first
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                return bytes(system.cat_file(path))  # an empty file, which has no byte 0
 
         return self._call("read", read)
 

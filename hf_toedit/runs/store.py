@@ -203,12 +203,14 @@ class RunFolder:
 
         The folder of the data is listed once, however many they are.
         """
-        sizes = self._sizes(generation, shards)
-        for shard, content in self._contents([shard for shard in shards if shard.name in sizes],
-                                             lambda shard: self.stats_path(generation, shard)):  # fmt: skip
+        sizes = sizes_in(self.root / "data" / f"gen{generation}") if len(shards) > 1 else None
+        there = [shard for shard in shards if sizes is None or f"{shard.name}.parquet" in sizes]
+        for shard, content in self._contents(there, lambda shard: self.stats_path(generation, shard)):
             values = _whole(content)
-            if values.get("num_bytes") == sizes[shard.name] and {"plan", "sha256", "stats"} <= values.keys():
-                yield Record(shard, values, content)
+            if {"plan", "num_bytes", "sha256", "stats"} <= values.keys():
+                path = self.data_path(generation, shard)
+                if values["num_bytes"] == (_size(path) if sizes is None else sizes[path.name]):
+                    yield Record(shard, values, content)
 
     def result_records(self, plan: Plan, shards: Sequence[Shard]) -> Iterator[Record]:
         """What was written when the last generation of some shards was read once more, of the data that are there."""
@@ -250,15 +252,6 @@ class RunFolder:
         if plan.run.score_result:
             done &= {record.shard.name for record in self.result_records(plan, shards)}
         return [shard for shard in shards if shard.name not in done]
-
-    def _sizes(self, generation: int, shards: Sequence[Shard]) -> dict[str, int]:
-        """Bytes of the data of shards, by name."""
-        if len(shards) == 1:
-            with suppress(OSError):
-                return {shards[0].name: self.data_path(generation, shards[0]).stat().st_size}
-            return {}
-        listed = sizes_in(self.root / "data" / f"gen{generation}")
-        return {name.removesuffix(".parquet"): size for name, size in listed.items() if name.endswith(".parquet")}
 
     def _contents(self, shards: Sequence[Shard], path: Callable[[Shard], AnyPath]) -> Iterator[tuple[Shard, bytes]]:
         """What the small files of shards hold; nothing where they are missing."""
@@ -439,6 +432,14 @@ def _whole(content: bytes) -> dict[str, Any]:
         return record if record.pop("hash") == content_hash(record) else {}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _size(path: AnyPath) -> int | None:
+    """Bytes of a file; None where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _identity(record: dict[str, Any]) -> tuple[Any, Any]:

@@ -170,15 +170,17 @@ def test_a_run_in_a_bucket_of_the_hub(hub: HubServer, cloud: HfToEdit, told: Pat
     pytest.importorskip("hf_xet")
     url = f"hf://buckets/org/bucket/{RUN}"
     hub.buckets["org/bucket"] = {}
-    done = cloud("edit", told, "-o", url, *eager(), "--num-shards", 2, "--limit", 4, "--quiet")
+    what = *eager(), "--num-shards", 2, "--limit", 4, "--push-to", "org/from-bucket"
+    done = cloud("edit", told, "-o", url, *what, "--quiet")
     assert (done.code, done.stdout, done.stderr) == (0, "", ""), done
     local = cloud.edit(told, tmp_path / "local", "--num-shards", 2, "--limit", 4)
     files = {path.removeprefix(f"{RUN}/"): content for path, content in hub.buckets["org/bucket"].items()}
     assert _data(files) == parquet(local)
-    assert set(files) == {path.relative_to(local).as_posix() for path in local.rglob("*") if path.is_file()}
+    names = {path.relative_to(local).as_posix() for path in local.rglob("*") if path.is_file()}
+    assert set(files) == names | {"toedit/verified.json"}
     assert cloud("status", url, "--json").json["finished"]
     assert cloud("verify", url, "--json").json["ok"]
-    assert cloud("push", url, "org/from-bucket", "--json").json["num_files_sent"] == 2 * 2 + 4
+    assert cloud("push", url, "org/from-bucket", "--json").json["num_files_sent"] == 0
     assert (
         load(hub, (url, None, None), ("org/from-bucket", None, None))
         == [{"train": load_folder(local)["train"]["text"][:]}] * 2

@@ -232,6 +232,8 @@ class TestS3:
             assert list(folder.iterdir()) == [path]
             with path.open() as stream:
                 assert stream.read() == content
+        s3.put(f"{NAME}/x", "a b#.json", b"")
+        assert path.read_bytes() == b""
         s3.delete(f"{NAME}/x", "a b#.json")
         assert not path.exists()
         assert folder.sizes() == {}
@@ -264,7 +266,7 @@ class TestS3:
     ("url", "env", "words"),
     [
         (f"s3://{BUCKET}/run", {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "NoCredentialsError"),
-        (f"s3://{BUCKET}/run", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "AWS_ENDPOINT_URL"),
+        (f"s3://{BUCKET}/run", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}, "AWS_ENDPOINT_URL"),
         ("s3://no-such-bucket/run", {}, "bucket does not exist"),
         ("gs://bucket/run", {}, "pip install gcsfs"),
         ("nonsense://bucket/run", {}, "Protocol not known: nonsense"),
