@@ -15,6 +15,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from tests.hub_server import hub_server  # noqa: E402, F401
+from tests.s3_server import s3  # noqa: E402, F401
 
 SHARED = Path(os.environ.get("HF_TOEDIT_SHARED", Path(__file__).parents[2] / "shared"))
 """Real models, tokenizers and texts beside the checkout; tests that use them are skipped without it."""

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from tests.hub import discussions, jobs, read, write  # noqa: F401
+from tests.hub import buckets, discussions, jobs, read, write  # noqa: F401
 from tests.hub.faults import Fault, Faults
 from tests.hub.jobs import Job, end_all
 from tests.hub.repos import Repo
@@ -45,6 +45,7 @@ class HubServer:
         requests: The method and the path of each request, in the order of their arrival.
         answers: The method, the path and the status of each answer, in their order; 0 where none was sent.
         jobs: That were ever created, by id, the oldest first.
+        buckets: The files of each storage bucket, by path.
         uploads: How often the content of each LFS object was received, by SHA-256.
     """
 
@@ -63,6 +64,7 @@ class HubServer:
         self.answers: list[tuple[str, str, int]] = []
         self.jobs: dict[str, Job] = {}
         self.uploads: Counter[str] = Counter()
+        self.buckets: dict[str, dict[str, bytes]] = {}
         self.grants: dict[str, tuple[Repo, str, int]] = {}
         self.lock = threading.RLock()
         self.connections = 0

@@ -26,8 +26,7 @@ from hf_toedit.runs.plan import Plan
 from hf_toedit.stats import SAMPLE, generation_figures
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from hf_toedit.remote import AnyPath
     from hf_toedit.runs.store import RunFolder
 
 README = "README.md"
@@ -53,7 +52,7 @@ def render_card(data: CardData, existing: str | None = None) -> str:
     return merged(existing, metadata(data), _section(data), data.prefix, heading)
 
 
-def write_card(plan: Plan, folder: RunFolder) -> list[Path]:
+def write_card(plan: Plan, folder: RunFolder) -> list[AnyPath]:
     """Write the card of a finished run, and its pictures, into the run folder; each file whole or not at all.
 
     Args:

@@ -60,7 +60,7 @@ class CardData:
 
     Attributes:
         plan: of the run.
-        name: of the run folder.
+        name: of the run folder; its address where `datasets` loads it from there.
         stats: of each generation, by split.
         result: statistics of the last generation read once more; None where it was not.
         features: the columns of the rows, as `datasets` describes them in YAML, with a name and a type each.
@@ -108,7 +108,7 @@ class CardData:
         names = {generation: _config_name(prefix, generation) for generation in plan.generations}
         return cls(
             plan=plan,
-            name=folder.root.resolve().name,
+            name=folder.name,
             stats=stats,
             result=result,
             features=dict(plan.output_features),
@@ -154,7 +154,7 @@ class CardData:
     @property
     def place(self) -> str:
         """What loads the run: its repository, or its folder, which no name of a format or of a Hub dataset hides."""
-        return self.repo_id or f"./{self.name}"
+        return self.repo_id or (self.name if "://" in self.name else f"./{self.name}")
 
     @property
     def prior_repo(self) -> str | None:
@@ -191,18 +191,21 @@ def _files(plan: Plan, folder: RunFolder, generation: int) -> list[_File]:
     """What the footers of a generation's files say."""
     import pyarrow as pa
 
-    files = []
-    for shard in plan.shards:
-        path = folder.data_path(generation, shard)
+    from hf_toedit.runs.files import each
+
+    sizes = folder.data_sizes(generation)
+
+    def read(shard: Shard) -> _File:
         try:
-            with folder.parquet(generation, shard) as parquet:
-                footer = parquet.metadata
-            size = folder.data_size(generation, shard)
+            with folder.parquet(generation, shard) as file:
+                footer = file.metadata
+                num_bytes = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
+                return _File(shard, footer.num_rows, num_bytes, sizes[f"{shard.name}.parquet"])
         except (OSError, pa.ArrowException) as error:
+            path = folder.data_path(generation, shard)
             raise RunError(f"{path} cannot be read: {error}. Delete it, then: hf-toedit run {folder.root}") from error
-        num_bytes = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
-        files.append(_File(shard, footer.num_rows, num_bytes, size))
-    return files
+
+    return [file for _, file in each(read, plan.shards, folder.root)]
 
 
 def _info(plan: Plan, config_name: str, files: list[_File]) -> dict[str, Any]:

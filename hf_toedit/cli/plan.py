@@ -140,7 +140,7 @@ class Request:
         folder = RunFolder(self._output)
         folder.check()
         origin = Path(self.source.source).expanduser()
-        if origin.is_dir() and folder.root.resolve().is_relative_to(origin.resolve()):
+        if origin.is_dir() and folder.is_inside(origin):
             raise RunError(
                 f"{self._output} lies inside {self.source.source}, and would be read as a part of it. Name another -o."
             )

@@ -110,7 +110,7 @@ def _check_finished(plan: Plan, folder: RunFolder, unverified: bool) -> None:
     """
     from hf_toedit.runs.verify import is_verified
 
-    missing = sum(not folder.is_done(plan, shard) for shard in plan.shards)
+    missing = len(folder.unfinished(plan, plan.shards))
     if missing:
         raise RunError(
             f"{missing} of {len(plan.shards)} shards of {folder.root} are missing. Finish the run, then push it: "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -50,11 +49,11 @@ def revert(run: str, output: str, generation: int | None, as_json: bool, quiet: 
     quiet_libraries(show_progress=False)
     quiet_hub()
     from hf_toedit.runs.rows import ROW_GROUP, check_log_column, grouped, reverted_table, source_features
-    from hf_toedit.runs.store import PLAN, RunFolder
+    from hf_toedit.runs.store import RunFolder, is_run
 
     target = RunFolder(output)
     target.check_empty()
-    if (Path(os.path.expanduser(run)) / PLAN).exists():
+    if is_run(run):
         edited = _of_run(run, generation)
     else:
         edited = _of_source(run, generation, options)

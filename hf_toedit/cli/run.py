@@ -256,7 +256,9 @@ def waiting(plan: Plan, folder: RunFolder, shard_group: str | None = None) -> li
     Raises:
         UsageError: there is no such group.
     """
-    return [index for index in grouped(plan, shard_group) if not folder.is_done(plan, plan.shards[index])]
+    group = grouped(plan, shard_group)
+    names = {shard.name for shard in folder.unfinished(plan, [plan.shards[index] for index in group])}
+    return [index for index in group if plan.shards[index].name in names]
 
 
 def grouped(plan: Plan, shard_group: str | None) -> list[int]:

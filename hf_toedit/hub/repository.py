@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -17,6 +18,7 @@ from huggingface_hub.utils import validate_repo_id
 from hf_toedit.errors import HubError, RunError, UsageError
 from hf_toedit.hub.patience import patiently
 from hf_toedit.hub.threads import in_threads
+from hf_toedit.remote import AnyPath, RemotePath
 
 _LARGE = (".parquet", ".png")
 """How files end that the Hub keeps in large file storage."""
@@ -69,7 +71,7 @@ class Upload:
     """
 
     path: str
-    content: Path | bytes
+    content: AnyPath | bytes
     sha256: str | None = None
     num_bytes: int | None = None
 
@@ -93,16 +95,39 @@ class Upload:
     def operation(self) -> CommitOperationAdd:
         """What adds it to a commit; once it was uploaded it knows so, and is not uploaded again.
 
+        A file in storage is brought here for it, until it was uploaded or is not needed any more.
+
         Raises:
             RunError: it is not any more what was written.
         """
-        operation = CommitOperationAdd(self.path, self.content)
+        content = self._fetched.name if isinstance(self.content, RemotePath) else self.content
+        operation = CommitOperationAdd(self.path, content)
         if self.sha256 not in (None, operation.upload_info.sha256.hex()):
             raise RunError(
                 f"{self.content!s} is damaged: its bytes are not those that were written. Delete it, and finish "
                 f"the run again: hf-toedit run."
             )
         return operation
+
+    def send(self, api: HfApi, repo_id: str, revision: str | None) -> None:
+        """Send a large file ahead of its commit; large file storage passes over what it has already."""
+        api.preupload_lfs_files(
+            repo_id, [self.operation], repo_type="dataset", revision=revision, free_memory=self._is_remote
+        )
+        if self._is_remote and self.operation.path_or_fileobj == b"":  # it was sent, and not left to the commit
+            self._fetched.close()
+
+    @property
+    def _is_remote(self) -> bool:
+        return isinstance(self.content, RemotePath)
+
+    @cached_property
+    def _fetched(self) -> Any:
+        """A passing copy of a file in storage."""
+        copy = tempfile.NamedTemporaryFile(prefix="hf-toedit-")
+        assert isinstance(self.content, RemotePath)
+        self.content.fetch(Path(copy.name))
+        return copy
 
     def _digest(self, digest: Any) -> str:
         if isinstance(self.content, bytes):
@@ -327,12 +352,10 @@ class Repository:
         return self._head
 
     def _upload(self, uploads: Sequence[Upload], sent: Callable[[Upload], None] | None) -> None:
-        """Send contents ahead of their commit; those that large file storage has already are passed over by it."""
+        """Send contents ahead of their commit."""
 
         def send(upload: Upload) -> None:
-            self._api.preupload_lfs_files(
-                self.id, [upload.operation], repo_type="dataset", revision=self.revision, free_memory=False
-            )
+            upload.send(self._api, self.id, self.revision)
             if sent:
                 sent(upload)
 

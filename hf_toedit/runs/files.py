@@ -1,4 +1,9 @@
-"""Files that appear whole or not at all, whenever a process dies; and what is left of one that did."""
+"""Files that appear whole or not at all, whenever a process dies; and what is left of one that did.
+
+Local ones are renamed from a temporary name beside them; those in storage are put there, once they are whole in a
+temporary file of this machine. What differs between the two is here, in `hf_toedit.remote`, and in the order of
+`RunFolder.write_shard`.
+"""
 
 from __future__ import annotations
 
@@ -7,36 +12,49 @@ import hashlib
 import os
 import platform
 import re
+import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from hf_toedit.errors import RunError
+from hf_toedit.hub.threads import in_threads
+from hf_toedit.remote import AnyPath, RemotePath
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 TEMPORARY = re.compile(r"\.(?P<pid>\d+)@(?P<host>.*)\.[0-9a-f]{32}\.tmp$")
 """How the name of a temporary file ends."""
 
 _HASH_BLOCK = 2**20
 
+_READS = 16
+"""Small files read from storage at the same time."""
+
+_PORTION = 256
+"""Small files held in memory at the same time."""
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
 
 @contextmanager
-def whole_file(path: Path, synced: bool = True) -> Iterator[Path]:
-    """A temporary path whose file is synced and renamed to `path` if all goes well, and removed if not.
+def temporary_file(path: AnyPath) -> Iterator[Path]:
+    """A local path to write what is to come to lie at `path`; removed in the end if it is still there.
 
-    The folder is not synced: a name that a power failure takes back leaves work to be done again, and nothing half.
-
-    Args:
-        path: of the file.
-        synced: wait until its content is on the disk; not needed where it tells by itself whether it is whole.
+    Raises:
+        RunError: it cannot be written.
     """
-    temporary = path.parent / f".{path.name}.{os.getpid()}@{platform.node()}.{uuid.uuid4().hex}.tmp"
+    mark = f"{os.getpid()}@{platform.node()}.{uuid.uuid4().hex}.tmp"
+    folder = path.parent if isinstance(path, Path) else Path(tempfile.gettempdir())
+    temporary = folder / f".{path.name}.{mark}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         yield temporary
-        if synced:
-            sync(temporary)
-        os.replace(temporary, path)
     except OSError as error:
         raise RunError(f"cannot write {path}: {_reason(error)}") from error
     finally:
@@ -44,8 +62,81 @@ def whole_file(path: Path, synced: bool = True) -> Iterator[Path]:
             temporary.unlink()
 
 
-def sweep(folder: Path) -> None:
+def put(temporary: Path, path: AnyPath) -> None:
+    """Let a temporary file appear at `path`.
+
+    The folder is not synced: a name that a power failure takes back leaves work to be done again, and nothing half.
+    """
+    if isinstance(path, Path):
+        os.replace(temporary, path)
+    else:
+        path.put(temporary)
+
+
+@contextmanager
+def whole_file(path: AnyPath, synced: bool = True) -> Iterator[Path]:
+    """A temporary path whose file appears at `path` if all goes well, and is removed if not.
+
+    Args:
+        path: of the file.
+        synced: wait until its content is on the disk; not needed where it tells by itself whether it is whole.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    with temporary_file(path) as temporary:
+        yield temporary
+        if synced and isinstance(path, Path):
+            sync(temporary)
+        put(temporary, path)
+
+
+def sizes_in(folder: AnyPath) -> dict[str, int]:
+    """Bytes of the files in a folder, by name, in one listing; none where it cannot be read."""
+    if isinstance(folder, RemotePath):
+        return folder.sizes()
+    with suppress(OSError), os.scandir(folder) as entries:
+        return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+    return {}
+
+
+def each(call: Callable[[_Item], _Result], items: Iterable[_Item], of: AnyPath) -> Iterator[tuple[_Item, _Result]]:
+    """What a call answers for each item, in order; several calls at the same time where `of` is in storage."""
+    if isinstance(of, Path):
+        yield from ((item, call(item)) for item in items)
+        return
+    waiting = iter(items)
+    while portion := list(islice(waiting, _PORTION)):
+        answers: dict[int, _Result] = {}
+
+        def answer(number: int, portion: list[_Item] = portion, answers: dict[int, _Result] = answers) -> None:
+            answers[number] = call(portion[number])
+
+        in_threads(answer, range(len(portion)), min(_READS, len(portion)))
+        yield from ((item, answers[number]) for number, item in enumerate(portion))
+
+
+@contextmanager
+def parquet_file(path: AnyPath) -> Iterator[pq.ParquetFile]:
+    """A Parquet file to read from, in bounded memory, wherever it lies."""
+    import pyarrow.parquet as pq
+
+    if isinstance(path, Path):
+        with pq.ParquetFile(path) as file:
+            yield file
+    else:
+        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
+            yield file
+
+
+def sweep(folder: AnyPath) -> None:
     """Remove the temporary files that processes of this machine left when they died."""
+    if isinstance(folder, RemotePath):
+        for name in os.listdir(tempfile.gettempdir()):
+            if _abandoned(name):
+                with suppress(OSError):  # somebody else's
+                    Path(tempfile.gettempdir(), name).unlink()
+        return
     for parent, _, names in os.walk(folder):  # unlike `rglob`, at ease with folders that another process removes
         for name in names:
             if _abandoned(name):
@@ -69,7 +160,14 @@ def _abandoned(name: str) -> bool:
     return found is not None and found["host"] == platform.node() and not is_alive(int(found["pid"]))
 
 
-def sha256(path: Path) -> str:
+def remove_empty(folder: AnyPath) -> None:
+    """Remove a folder if it is empty; storage has no such folders."""
+    if isinstance(folder, Path):
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def sha256(path: AnyPath) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:
         digest = hashlib.sha256()

@@ -14,18 +14,22 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import PurePosixPath
 from types import TracebackType
 
 from hf_toedit.errors import RunError
-from hf_toedit.runs.files import is_alive
+from hf_toedit.remote import AnyPath, RemotePath
+from hf_toedit.runs.files import is_alive, remove_empty, sizes_in
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
 
-PROGRESS = Path("toedit/progress")
-FAILURES = Path("toedit/failures")
+PROGRESS = PurePosixPath("toedit/progress")
+FAILURES = PurePosixPath("toedit/failures")
 
 _WRITE_EVERY_S = 1.0
+_PUT_EVERY_S = 15.0
+"""To storage, where each write is a request that may be paid for."""
+
 _SPEED_OVER_S = 60.0
 _STALE_AFTER_S = 60.0
 
@@ -74,7 +78,7 @@ class Process:
         return time.time() - self.updated > _STALE_AFTER_S
 
     @classmethod
-    def read(cls, path: Path) -> Process:
+    def read(cls, path: AnyPath) -> Process:
         """Read what `Monitor.beat` wrote."""
         values = json.loads(path.read_text(encoding="utf-8"))
         return cls(**{**values, "running": tuple(Running(**entry) for entry in values["running"])})
@@ -110,6 +114,7 @@ class Monitor:
         self._running: dict[int, Running] = {}
         self._speed = Speed()
         self._written = 0.0
+        self._write_every_s = _PUT_EVERY_S if isinstance(folder.root, RemotePath) else _WRITE_EVERY_S
 
     def began(self, worker: int, index: int) -> None:
         """A worker takes on a shard."""
@@ -147,18 +152,17 @@ class Monitor:
         failure = Failure(self._running.pop(worker).shard, reason)
         self.failures.append(failure)
         text = json.dumps(asdict(failure), indent=2, ensure_ascii=False) + "\n"
-        self._folder.write_text(failure_path(self._folder, failure.shard).relative_to(self._folder.root), text)
+        self._folder.write_text(FAILURES / f"{failure.shard}.json", text)
 
     def beat(self) -> None:
         """Say that the process lives; to be called every few seconds."""
         now = time.time()
-        if now - self._written < _WRITE_EVERY_S:
+        if now - self._written < self._write_every_s:
             return
         self._written = now
         state = Process(platform.node(), os.getpid(), now, self._speed.per_second(), tuple(self._running.values()))
         with suppress(RunError):  # a run does not fail because it cannot tell of itself
-            path = self._path.relative_to(self._folder.root)
-            self._folder.write_text(path, json.dumps(asdict(state)) + "\n", synced=False)
+            self._folder.write_text(self._folder.relative(self._path), json.dumps(asdict(state)) + "\n", synced=False)
 
     def __enter__(self) -> Monitor:
         """Take away what dead processes left."""
@@ -171,13 +175,13 @@ class Monitor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Nothing runs any more."""
-        with suppress(OSError):
+        with suppress(OSError, RunError):
             self._path.unlink(missing_ok=True)
             for folder in (PROGRESS, FAILURES):
-                (self._folder.root / folder).rmdir()  # where it is empty
+                remove_empty(self._folder.root / folder)
 
     @property
-    def _path(self) -> Path:
+    def _path(self) -> AnyPath:
         return self._folder.root / PROGRESS / f"{platform.node()}-{os.getpid()}.json"
 
 
@@ -205,7 +209,7 @@ class Speed:
         return self._num_tokens / (time.monotonic() - self._seen[0][0])
 
 
-def failure_path(folder: RunFolder, shard: str) -> Path:
+def failure_path(folder: RunFolder, shard: str) -> AnyPath:
     """Where it is written why a shard failed."""
     return folder.root / FAILURES / f"{shard}.json"
 
@@ -213,7 +217,7 @@ def failure_path(folder: RunFolder, shard: str) -> Path:
 def failures(folder: RunFolder) -> list[Failure]:
     """The shards that were given up; one that was done after all may still be among them."""
     found = []
-    for path in sorted((folder.root / FAILURES).glob("*.json")):
+    for path in _files(folder.root / FAILURES):
         with suppress(OSError, ValueError, TypeError):
             found.append(Failure(**json.loads(path.read_text(encoding="utf-8"))))
     return found
@@ -224,7 +228,12 @@ def processes(folder: RunFolder) -> list[Process]:
     return [process for _, process in _processes(folder) if not process.is_gone]
 
 
-def _processes(folder: RunFolder) -> Iterator[tuple[Path, Process]]:
-    for path in sorted((folder.root / PROGRESS).glob("*.json")):
+def _processes(folder: RunFolder) -> Iterator[tuple[AnyPath, Process]]:
+    for path in _files(folder.root / PROGRESS):
         with suppress(OSError, ValueError, KeyError, TypeError):
             yield path, Process.read(path)
+
+
+def _files(folder: AnyPath) -> list[AnyPath]:
+    """The files of JSON in a folder, in order."""
+    return [folder / name for name in sorted(sizes_in(folder)) if name.endswith(".json")]

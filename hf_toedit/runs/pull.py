@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -15,6 +15,9 @@ import pyarrow.parquet as pq
 
 from hf_toedit.errors import RunError, SourceError
 from hf_toedit.hub import download, file_sizes, patiently, pinned_sha
+from hf_toedit.hub.threads import in_threads
+from hf_toedit.remote import RemotePath
+from hf_toedit.runs.files import sizes_in
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.store import PLAN, RunFolder
 from hf_toedit.runs.verify import Verification, verify_run
@@ -25,6 +28,8 @@ GUARD = ".huggingface.yaml"
 _STAGING = ".pull"
 _BLOCK_BYTES = 2**18
 """Fetched at a time of a file that is read in place: the end of one that tells of its rows is in the first."""
+_PORTION = 16
+"""Files that are on their way to storage at the same time."""
 
 _PARTS = ("data/", "toedit/", "assets/", CARD)
 
@@ -78,6 +83,9 @@ class HubRun:
             RunError: the folder cannot be written.
             HubError: a file cannot be fetched.
         """
+        if isinstance(folder.root, RemotePath):
+            self._send_on(names, folder.root, progress)
+            return
         staging = folder.root / _STAGING
         try:
             download(self.repo_id, self.sha, [str(self._prefix / name) for name in names], staging, progress)
@@ -88,6 +96,24 @@ class HubRun:
                 shutil.rmtree(staging)
         except OSError as error:
             raise RunError(f"cannot write {folder.root}: {error.strerror or error}. Name another folder.") from error
+
+    def _send_on(self, names: Sequence[str], root: RemotePath, progress: Progress | None) -> None:
+        """Bring files into storage, some at a time, and the last one alone."""
+        staging = root / _STAGING
+        with TemporaryDirectory(prefix="hf-toedit-") as scratch:
+            Path(scratch, _STAGING).touch()
+            staging.put(Path(scratch, _STAGING))
+            others = names[:-1]
+            for portion in [*(others[at : at + _PORTION] for at in range(0, len(others), _PORTION)), names[-1:]]:
+                here = {name: Path(scratch, self._prefix, name) for name in portion}
+                download(self.repo_id, self.sha, [str(self._prefix / name) for name in here], Path(scratch), progress)
+
+                def put(name: str, here: dict[str, Path] = here) -> None:
+                    (root / name).put(here[name])
+                    here[name].unlink()
+
+                in_threads(put, here, len(here))
+        staging.unlink()
 
     @classmethod
     def of(cls, repo_id: str) -> HubRun | None:
@@ -168,7 +194,9 @@ class HubRun:
         if not (folder.root / _STAGING).exists():
             folder.check_empty()
         names = sorted(self.files, key=lambda name: name == PLAN.as_posix())
-        self.fetch([name for name in names if not (folder.root / name).exists()], folder, progress)
+        folders = {PurePosixPath(name).parent for name in names}
+        there = {str(inner / name) for inner in folders for name in sizes_in(folder.root / inner)}
+        self.fetch([name for name in names if name not in there], folder, progress)
         plan = self._read(folder)
         for generation in plan.generations:
             for shard in plan.shards:
@@ -197,7 +225,7 @@ class HubRun:
         @contextmanager
         def at_hand(shard: Shard) -> Iterator[None]:
             paths = [folder.data_path(generation, shard) for generation in plan.generations]
-            self.fetch([name for path in paths if (name := _name(path, folder)) in self.files], folder)
+            self.fetch([name for path in paths if (name := folder.relative(path)) in self.files], folder)
             try:
                 yield
             finally:
@@ -227,7 +255,7 @@ class HubRun:
     def _layout_problems(self, plan: Plan, folder: RunFolder) -> Iterator[str]:
         """What `load_dataset` would stumble over, or read though it is not of the run."""
         planned = {
-            _name(folder.data_path(generation, shard), folder)
+            folder.relative(folder.data_path(generation, shard))
             for generation in plan.generations
             for shard in plan.shards
         }
@@ -245,17 +273,14 @@ class _Records(RunFolder):
         super().__init__(root)
         self._run = run
 
-    def data_size(self, generation: int, shard: Shard) -> int:
+    def data_sizes(self, generation: int) -> dict[str, int]:
+        top = f"data/gen{generation}/"
+        names = [name for name in self._run.files if name.startswith(top)]
+        return {name.removeprefix(top): self._run.size(name) or 0 for name in names}
+
+    def data_size(self, generation: int, shard: Shard) -> int | None:
+        return self._run.size(self.relative(self.data_path(generation, shard)))
+
+    def parquet(self, generation: int, shard: Shard) -> AbstractContextManager[pq.ParquetFile]:
         path = self.data_path(generation, shard)
-        size = self._run.size(_name(path, self))
-        if size is None:
-            raise FileNotFoundError(path)
-        return size
-
-    def parquet(self, generation: int, shard: Shard) -> pq.ParquetFile:
-        path = self.data_path(generation, shard)
-        return super().parquet(generation, shard) if path.exists() else self._run.parquet(_name(path, self))
-
-
-def _name(path: Path, folder: RunFolder) -> str:
-    return path.relative_to(folder.root).as_posix()
+        return super().parquet(generation, shard) if path.exists() else self._run.parquet(self.relative(path))

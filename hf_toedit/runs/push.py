@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_toedit.errors import HubError, RunError, UsageError
 from hf_toedit.hub import Head, Operation, Repository, Upload
+from hf_toedit.remote import AnyPath
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.pull import CARD, GUARD
 from hf_toedit.runs.store import RunFolder, plan_text
@@ -294,28 +294,29 @@ class Push:
         plan = replace(self._plan, reading=replace(self._plan.reading, root=None))
         return Upload(self._target.plan_path, plan_text(plan).encode())
 
-    def _uploads(self, shards: Iterable[Shard]) -> Iterator[Upload]:
+    def _uploads(self, shards: Sequence[Shard]) -> Iterator[Upload]:
         """Data and statistics of shards, as far as they are done."""
-        for shard in shards:
-            for generation in self._plan.generations:
-                record = self._folder.record(generation, shard)
-                if record is not None and record["plan"] == self._plan.content_hash:
-                    data = self._folder.data_path(generation, shard)
-                    yield Upload(self._target.path(data), data, record["sha256"], record["num_bytes"])
-                    yield self._upload(self._folder.stats_path(generation, shard))
-            if self._plan.run.score_result and self._folder.result_stats(self._plan, shard) is not None:
-                yield self._upload(self._folder.result_stats_path(shard))
+        for generation in self._plan.generations:
+            for shard, record, content in self._folder.records(generation, shards):
+                if record["plan"] == self._plan.content_hash:
+                    path = self._folder.data_path(generation, shard)
+                    yield Upload(self._target.path(path), path, record["sha256"], record["num_bytes"])
+                    yield Upload(self._target.path(self._folder.stats_path(generation, shard)), content)
+        if self._plan.run.score_result:
+            for shard, _, content in self._folder.result_records(self._plan, shards):
+                yield Upload(self._target.path(self._folder.result_stats_path(shard)), content)
 
     def _last_uploads(self, head: Head | None) -> list[Upload]:
         """The card, which keeps what others wrote into the one that is there, and its pictures."""
         from hf_toedit.cards.card import render_card
 
         data = self._card_data
-        existing = self.repository.file(head, CARD) if head else None
+        existing: AnyPath | None = self.repository.file(head, CARD) if head else None
         if existing is None and not self._target.prefix:
             existing = self._folder.root / CARD
         card = render_card(data, _text(existing) if existing else None)
-        return [*map(self._upload, self._target.pictures), Upload(CARD, card.encode())]
+        pictures = (Upload(self._target.path(path), path.read_bytes()) for path in self._target.pictures)
+        return [*pictures, Upload(CARD, card.encode())]
 
     @cached_property
     def _card_data(self) -> CardData:
@@ -332,9 +333,6 @@ class Push:
             return replace(data, repo_id=self.repository.id)
         return CardData.from_run(self._plan, self._folder, repo_id=self.repository.id, prefix=self._target.prefix)
 
-    def _upload(self, path: Path) -> Upload:
-        return Upload(self._target.path(path), path)
-
     def _deleted(self, head: Head) -> list[str]:
         """What the last commit deletes."""
         strange = self._target.strange(head) if self._overwrite else []
@@ -347,7 +345,7 @@ class Push:
         return f"Add run {self._plan.content_hash[:12]} of hf-toedit{where}"
 
 
-def _text(card: Path) -> str:
+def _text(card: AnyPath) -> str:
     try:
         return card.read_bytes().decode()
     except UnicodeDecodeError as error:

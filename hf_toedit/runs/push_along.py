@@ -88,7 +88,7 @@ class PushAlong:
         advice = f"What is edited is kept; hf-toedit push {self._folder.root} {self._push.repository.id} goes on."
         if self._error is not None:
             raise RunError(f"{reason(self._error)} {advice}")
-        if not all(self._folder.is_done(self._plan, shard) for shard in self._plan.shards):
+        if self._folder.unfinished(self._plan, self._plan.shards):
             return None
         if not (unverified or is_verified(self._plan, self._folder)):
             self._verify()

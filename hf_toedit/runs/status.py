@@ -79,13 +79,10 @@ def run_status(plan: Plan, folder: RunFolder) -> Status:
         plan: of the run.
         folder: of the run.
     """
-    done = [
-        {shard.name: stats for shard in plan.shards if (stats := folder.stats(plan, generation, shard)) is not None}
-        for generation in plan.generations
-    ]
+    done = [folder.all_stats(plan, generation, plan.shards) for generation in plan.generations]
     by_generation = tuple(done)
     if plan.run.score_result:
-        done.append({shard.name: s for shard in plan.shards if (s := folder.result_stats(plan, shard)) is not None})
+        done.append(folder.all_result_stats(plan, plan.shards))
     shards = {shard.name: shard for shard in plan.shards}
     finished = set(shards).intersection(*done)
     states = processes(folder)

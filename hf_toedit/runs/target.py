@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.hub import Head, Repository, Upload, metadata_of
+from hf_toedit.remote import AnyPath
+from hf_toedit.runs.files import sizes_in
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.pull import CARD, GUARD
 from hf_toedit.runs.store import PLAN, RunFolder
@@ -71,9 +73,9 @@ class Target:
         """For messages."""
         return f"dataset {self._repository.id!r}" + (f", folder {self.prefix!r}" if self.prefix else "")
 
-    def path(self, path: Path) -> str:
+    def path(self, path: AnyPath) -> str:
         """Where a file of the run folder goes."""
-        return self.prefix + path.relative_to(self._folder.root).as_posix()
+        return self.prefix + self._folder.relative(path)
 
     @property
     def plan_path(self) -> str:
@@ -81,9 +83,10 @@ class Target:
         return self.prefix + PLAN.as_posix()
 
     @property
-    def pictures(self) -> list[Path]:
+    def pictures(self) -> list[AnyPath]:
         """Of the card, in the run folder."""
-        return sorted((self._folder.root / "assets").glob("*.png"))
+        folder = self._folder.root / "assets"
+        return [folder / name for name in sorted(sizes_in(folder)) if name.endswith(".png")]
 
     def check(self, head: Head) -> None:
         """Refuse to push over what is not of this run.

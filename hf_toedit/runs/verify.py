@@ -7,14 +7,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hf_toedit import __version__
 from hf_toedit.config import content_hash
 from hf_toedit.runs.engines.base import reason
+from hf_toedit.runs.files import parquet_file
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.rows import piece_tables, reverted_table
 from hf_toedit.runs.shard import source_rows
@@ -22,7 +22,7 @@ from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.texts import COUNTS, Texts
 from hf_toedit.stats import NANO, EditStats
 
-VERIFIED = Path("toedit/verified.json")
+VERIFIED = PurePosixPath("toedit/verified.json")
 """Says of which data it is known that they are sound."""
 
 _NLL_TOLERANCE = 1e-5
@@ -108,12 +108,11 @@ def is_verified(plan: Plan, folder: RunFolder) -> bool:
 
 def _data_digest(plan: Plan, folder: RunFolder) -> str:
     """Of the SHA-256 of every file of data, as noted when it was written, and of the plan."""
-    records = [
-        (generation, shard.name, folder.record(generation, shard))
-        for generation in plan.generations
-        for shard in plan.shards
-    ]
-    data = {f"gen{generation}/{name}": record and record["sha256"] for generation, name, record in records}
+    data: dict[str, str | None] = {}
+    for generation in plan.generations:
+        data |= {f"gen{generation}/{shard.name}": None for shard in plan.shards}
+        for record in folder.records(generation, plan.shards):
+            data[f"gen{generation}/{record.shard.name}"] = record.values["sha256"]
     return content_hash({"plan": plan.content_hash, "data": data})
 
 
@@ -139,7 +138,7 @@ class _ShardCheck:
         return wrong or [p for generation in self._plan.generations for p in self._stats_problems(generation)]
 
     def _file_problems(self, generation: int) -> Iterator[str]:
-        path = self._folder.data_path(generation, self._shard).relative_to(self._folder.root)
+        path = self._folder.relative(self._folder.data_path(generation, self._shard))
         stats = self._folder.stats(self._plan, generation, self._shard)
         if stats is None:
             yield f"generation {generation} is not done, or {path} or its statistics were changed afterwards."
@@ -147,7 +146,7 @@ class _ShardCheck:
         if not self._folder.is_sound(generation, self._shard):
             yield f"{path} is damaged: its bytes are not those that were written. Delete it."
             return
-        with pq.ParquetFile(self._folder.data_path(generation, self._shard)) as file:
+        with parquet_file(self._folder.data_path(generation, self._shard)) as file:
             if file.schema_arrow != self._plan.output_schema:
                 yield f"{path} has another schema than was planned."
             if file.metadata.num_rows != stats.num_rows:

@@ -123,6 +123,11 @@ def _resolve(server: HubServer, request: Request) -> Response:
     if data.lfs:
         # Sent without a redirect: the clients follow one to the same host and would then miss these headers.
         headers |= {"X-Linked-Etag": f'"{data.sha256}"', "X-Linked-Size": str(len(data))}
+    return ranged(data, headers, request)
+
+
+def ranged(data: bytes, headers: dict[str, str], request: Request) -> Response:
+    """Return content, or the part of it that is asked for."""
     response = Response(data, 200, headers, "application/octet-stream")
     span = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("Range", ""))
     if span and any(span.groups()):
