@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,19 +86,20 @@ class Disturber:
             while self.events and driver.poll() is None:
                 _until(partial(self._goes_on, self._num_files()), driver)
                 time.sleep(self._chance.uniform(0, 0.3))
-                if driver.poll() is None:
-                    self._harm(driver, self.events.pop(0))
+                workers = self._cluster.workers()
+                if driver.poll() is None and workers:
+                    self.workers |= set(workers)
+                    self._harm(driver, self.events.pop(0), workers)
             self.stdout, self.stderr = driver.communicate(timeout=PATIENCE_S)
         return driver
 
-    def _harm(self, driver: subprocess.Popen[str], event: str) -> None:
+    def _harm(self, driver: subprocess.Popen[str], event: str, workers: list[int]) -> None:
         self.happened[event] += 1
-        self.workers |= set(self._cluster.workers())
         if event == "driver":
             driver.kill()
         elif event == "actor":
-            for pid in self._chance.sample(self._cluster.workers(), 1):
-                os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(self._chance.choice(workers), signal.SIGKILL)
         elif event == "node":
             os.kill(self._cluster.nodes.pop(self._chance.randrange(2)), signal.SIGKILL)
         if event in ("join", "node"):
