@@ -132,10 +132,11 @@ def parquet_file(path: AnyPath) -> Iterator[pq.ParquetFile]:
 def sweep(folder: AnyPath) -> None:
     """Remove the temporary files that processes of this machine left when they died."""
     if isinstance(folder, RemotePath):
-        for name in os.listdir(tempfile.gettempdir()):
-            if _abandoned(name):
+        scratch = Path(tempfile.gettempdir())
+        for place in (folder, scratch):
+            for name in filter(_abandoned, sizes_in(place)):
                 with suppress(OSError):  # somebody else's
-                    Path(tempfile.gettempdir(), name).unlink()
+                    (place / name).unlink(missing_ok=True)
         return
     for parent, _, names in os.walk(folder):  # unlike `rglob`, at ease with folders that another process removes
         for name in names:

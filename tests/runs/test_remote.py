@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -166,10 +167,12 @@ folder.write_shard(plan, 1, plan.shards[0], lambda writer: os.kill(os.getpid(), 
 """
     scratch = tmp_path / "scratch"
     scratch.mkdir()
+    trial = _place(stored) / f".trial.999999999@{platform.node()}.{'0' * 32}.tmp"
+    trial.touch()
     for remain, then in ((1, ""), (0, f"RunFolder({str(stored.root)!r}).sweep()")):
         program = f"from hf_toedit.runs.store import RunFolder; {then}" if then else code
         subprocess.run([sys.executable, "-c", program], env={**_env(), "TMPDIR": str(scratch)}, check=False)
-        assert len(list(scratch.iterdir())) == remain
+        assert len(list(scratch.iterdir())) == trial.exists() == remain
     assert stored.unfinished(plan, plan.shards) == list(plan.shards)
 
 
