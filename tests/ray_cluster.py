@@ -16,8 +16,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.processes import children
 
@@ -28,16 +29,16 @@ _STORE_BYTES = 80 * 2**20  # about the least that Ray takes; nothing is stored
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_memory_monitor_refresh_ms": "0",  # what others on this machine use is no reason to kill a worker
+    "RAY_gcs_server_port_wait_time_s": "120",
     "RAY_health_check_initial_delay_ms": "0",
     "RAY_health_check_period_ms": "500",
 }
 
 
 class RayCluster:
-    """A running cluster.
+    """A running cluster, whose head does no work.
 
     Attributes:
-        address: of its head, which does no work.
         env: of processes that belong to it.
         nodes: the raylets that were started to do work, by process id.
     """
@@ -55,11 +56,15 @@ class RayCluster:
             env=self.env,
             start_new_session=True,
         )
-        self.address = self._answer()
+
+    @cached_property
+    def address(self) -> str:
+        """Of its head, once that runs."""
+        return self._answer()
 
     def add_node(self) -> int:
         """Start a node with one CPU."""
-        assert self._keeper.stdin
+        assert self.address and self._keeper.stdin
         self._keeper.stdin.write("add\n")
         self._keeper.stdin.flush()
         self.nodes.append(self._answer())
@@ -76,7 +81,7 @@ class RayCluster:
 
     def stop(self) -> None:
         """End everything, by process id."""
-        with suppress(BrokenPipeError):
+        with suppress(BrokenPipeError, subprocess.TimeoutExpired):
             self._keeper.communicate("", timeout=60)
         self._keeper.kill()
         for pid in self._processes():
@@ -90,7 +95,7 @@ class RayCluster:
                 if os.readlink(stream).startswith(f"{self._root}/"):
                     yield int(stream.parts[2])
 
-    def _answer(self) -> str | int:
+    def _answer(self) -> Any:
         assert self._keeper.stdout
         line = self._keeper.stdout.readline()
         assert line, (self._root / "keeper.err").read_text()
@@ -101,13 +106,11 @@ class RayCluster:
 def ray_cluster() -> Iterator[RayCluster]:
     """A cluster with a head; nodes are to be added."""
     root = Path(tempfile.mkdtemp(prefix="ray"))  # a short name: sockets lie below it
-    cluster = None
+    cluster = RayCluster(root)
     try:
-        cluster = RayCluster(root)
         yield cluster
     finally:
-        if cluster is not None:
-            cluster.stop()
+        cluster.stop()
         shutil.rmtree(root, ignore_errors=True)
 
 
@@ -135,7 +138,7 @@ def _keep() -> None:
     answer(cluster.address)
     threading.Thread(target=_reap, args=(cluster,), daemon=True).start()
     for _ in sys.stdin:
-        answer(cluster.add_node(num_cpus=1, **small).all_processes["raylet"][0].process.pid)
+        answer(cluster.add_node(wait=False, num_cpus=1, **small).all_processes["raylet"][0].process.pid)
     cluster.shutdown()
 
 
