@@ -1,6 +1,7 @@
 """What a shard costs on each engine beyond the work on it, against the local one.
 
-The real command on shards of one short row; see benchmarks/README.md.
+The real command on shards of one short row; see benchmarks/README.md. Where Ray is installed, it runs on the cluster
+that `RAY_ADDRESS` names, else on the one of this machine, which is started if there is none.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import platform
 import shutil
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +70,20 @@ def run(planned: Path, engine: str) -> tuple[Measured, float]:
         return command("run", copy, *ENGINES[engine], "--quiet"), work_seconds(copy)
 
 
+@contextmanager
+def ray_cluster() -> Iterator[None]:
+    """A Ray cluster that commands find: the one that runs on this machine, else one that ends with the script."""
+    import ray
+
+    cluster = ray.init(include_dashboard=False, log_to_driver=False)
+    os.environ["RAY_ADDRESS"] = cluster.address_info["address"]
+    try:
+        yield
+    finally:
+        del os.environ["RAY_ADDRESS"]
+        ray.shutdown()
+
+
 def main() -> None:
     """Measure, print, and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -76,7 +94,9 @@ def main() -> None:
     options = parser.parse_args()
     options.output.parent.mkdir(parents=True, exist_ok=True)
     facts: dict[str, Any] = {"machine": platform.machine(), "cores": os.cpu_count()}
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as cluster:
+        if "ray" in options.engines and "RAY_ADDRESS" not in os.environ and find_spec("ray"):
+            cluster.enter_context(ray_cluster())
         facts |= measure(Path(scratch), options.engines, options.shards, options.rounds)
     options.output.write_text(json.dumps(facts, indent=2) + "\n")
     print(engine_tables(facts))

@@ -230,7 +230,8 @@ def _whole(facts: dict[str, Any], driving: float) -> list[list[str]]:
     whole = driving + sum(driver.get(name, 0.0) for driver in drivers for name in names)
     busy, lost = (sum(driver[name] for driver in drivers) for name in ("busy", "lost"))
     spent = last["ended"] * world["num_workers"]
-    deaths, unsaid = (sum(driver["counts"].get(name, 0) for driver in drivers) for name in ("deaths", "unsaid"))
+    names = ("deaths", "machines", "unsaid")
+    deaths, machines, unsaid = (sum(driver["counts"].get(name, 0) for driver in drivers) for name in names)
     figures = {
         "drivers, s": f"{whole:,.1f}",
         "of that CPU time, s": f"{sum(driver['cpu_seconds'] for driver in drivers):,.1f}",
@@ -250,6 +251,7 @@ def _whole(facts: dict[str, Any], driving: float) -> list[list[str]]:
         "workers' time in shards that were then done": f"{busy / spent:.1%}",
         "workers' time that was lost when they or the driver died": f"{lost / spent:.1%}",
         "workers that died": f"{deaths:,}",
+        "of these, with their machine": f"{machines:,}",
         "of these, with a shard written and not said so": f"{unsaid:,}",
         "shards given up, and done by the next driver": f"{sum(driver.get('num_failed', 0) for driver in drivers):,}",
     }

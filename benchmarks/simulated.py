@@ -1,28 +1,27 @@
-"""Workers that are simulated, on an event queue's time, told what to do as an engine tells real ones."""
+"""Workers that are simulated, on an event queue's time, told what to do as engines tell real ones."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from heapq import heappop, heappush
 from math import exp
 from typing import Any
 
 import numpy as np
 
-from hf_toedit.runs.engines.base import Queue, told
+from hf_toedit.runs.engines.base import Queue, ReadyPrior, told
+from hf_toedit.runs.engines.dispatch import Dispatcher
+from hf_toedit.runs.engines.worker import Answer
 from hf_toedit.runs.monitor import Monitor
-from hf_toedit.runs.plan import Plan, Shard
+from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.stats import EditStats
 
 GENERATION = 1
 TOKENS_A_ROW = 8
-
-Worker = Iterator[float | None]
-"""A worker and those that come in its place: says when it goes on, or None where there is nothing to do."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,8 @@ class World:
         start: time until a worker has loaded the prior.
         mean_life: of a worker, exponential.
         unsaid: share of the deaths that come when a shard is written, and the driver has not been told.
+        lost: share of the deaths that are those of machines, which is no fault of the shards.
+        hears_every: the driver hears at once what workers say in so much time.
         num_kills: of the driver, at random moments.
         down: time until there is another.
         seed: of all that is drawn.
@@ -51,6 +52,8 @@ class World:
     start: float = 120.0
     mean_life: float = 3600.0
     unsaid: float = 0.1
+    lost: float = 0.5
+    hears_every: float = 0.1
     num_kills: int = 3
     down: float = 60.0
     seed: int = 0
@@ -74,19 +77,42 @@ class Life:
     until: float
 
 
-class SimulatedEngine:
-    """Workers that are simulated, told what to do by the real queue; see `Engine`.
+class SimulatedWorker:
+    """A worker, and those that come in its place, as the driver sees it; see `dispatch.Worker`.
+
+    Attributes:
+        began: when it began with its shard.
+    """
+
+    def __init__(self, number: int, told: list[SimulatedWorker]) -> None:
+        """It is to load the prior."""
+        self.number = number
+        self.prior: ReadyPrior | None = None
+        self.shard: int | None = None
+        self.began = 0.0
+        self._told = told
+        told.append(self)
+
+    def order(self, **order: Any) -> None:
+        """Tell it to edit the shard that it has."""
+        self._told.append(self)
+
+
+class SimulatedEngine(Dispatcher[SimulatedWorker]):
+    """Workers that are simulated, told what to do by the real dispatcher; see `Engine`.
 
     Attributes:
         now: simulated time.
-        seconds: of the driver's own code, by what it did.
+        seconds: of the driver's own code, by what it did: followed an answer of some kind, or handed out shards.
         cpu_seconds: of that code in all.
-        longest: the same of the longest call.
-        calls: how many there were.
+        longest: the same of the longest time that it did so.
+        calls: how often it did.
         counts: what happened.
         busy: simulated time of workers that went into shards that were then done.
         lost: the same, into those that were not.
     """
+
+    _advice = "a larger --mean-life"
 
     def __init__(
         self, world: World, life: Life, written: Callable[[int], None], die: Callable[[SimulatedEngine], None]
@@ -99,6 +125,7 @@ class SimulatedEngine:
             written: writes a shard, unless it is there.
             die: ends the driver, and does not return.
         """
+        super().__init__()
         self.now = life.began
         self.seconds: Counter[str] = Counter()
         self.longest: Counter[str] = Counter()
@@ -110,84 +137,102 @@ class SimulatedEngine:
         self._written = written
         self._die = die
         self._random = np.random.default_rng([world.seed, life.number])
-        self._events: list[tuple[float, int, Worker]] = []
+        self._told: list[SimulatedWorker] = []
+        self._events: list[tuple[float, int, SimulatedWorker, Answer]] = []
         self._num_events = 0
-        self._idle: deque[Worker] = deque()
-        self._began: dict[int, float] = {}
-        self._told = told(row_stats())
+        self._row = {"generation": GENERATION, "counts": told(row_stats())}
 
     def run(self, plan: Plan, folder: RunFolder, indices: Iterable[int], monitor: Monitor) -> None:
         """Have shards edited, up to the end or up to the driver's; see `Engine.run`."""
-        waiting = self._timed("queue", Queue, plan, indices)
-        for number in range(self._world.num_workers):
-            self._at(self.now, self._worker(number, plan, waiting, monitor))
-        while waiting or self._began:
-            at, _, worker = heappop(self._events)
+        self._plan = plan
+        self._ready = {"ready": {"config": asdict(plan.prior), "revision": plan.prior_revision}}
+        self._go()
+        super().run(plan, folder, indices, monitor)
+        self._lap("hand out")
+
+    def _hire(self, num_shards: int) -> None:
+        for number in range(len(self._workers), min(self._world.num_workers, num_shards)):
+            self._workers[number] = SimulatedWorker(number, self._told)
+
+    def _renew(self, worker: SimulatedWorker) -> None:
+        self._workers[worker.number] = SimulatedWorker(worker.number, self._told)
+
+    def _drop(self, worker: SimulatedWorker) -> None:
+        """It is dead already."""
+
+    def _hear(self) -> list[tuple[SimulatedWorker, Answer]]:
+        self._lap("hand out")
+        for worker in self._told:
+            if worker.shard is None:
+                self._at(self.now + self._world.start, worker, self._ready)
+            else:
+                self._begin(worker, worker.shard)
+        self._told.clear()
+        heard = []
+        until = self._events[0][0] + self._world.hears_every
+        while self._events and self._events[0][0] <= until:
+            at, _, worker, answer = heappop(self._events)
             if at > self._until:
                 self.now = self._until
-                self.lost += sum(self.now - began for began in self._began.values())
+                self.lost += sum(self.now - other.began for other in self._workers.values() if other.shard is not None)
                 self._die(self)
             self.now = at
-            until = next(worker)
-            if until is None:
-                self._idle.append(worker)
-            else:
-                self._at(until, worker)
+            self._happens(worker, answer)
+            heard.append((worker, answer))
+        self._go()
+        return heard
 
-    def _worker(self, number: int, plan: Plan, waiting: Queue, monitor: Monitor) -> Worker:
-        while True:
-            yield self.now + self._world.start
-            lives = True
-            while lives:
-                if not waiting:
-                    yield None
-                    continue
-                index = self._timed("take", waiting.take)
-                self._timed("began", monitor.began, number, index)
-                lives = yield from self._attempt(number, plan.shards[index], monitor)
-                self.counts["attempts"] += 1
-                self.counts["deaths"] += not lives
-                spent = self.now - self._began.pop(number)
-                if lives:
-                    self._written(index)
-                    self.busy += spent
-                    self._timed("done", monitor.done, number)
-                    continue
-                if self._random.random() < self._world.unsaid:
-                    self._written(index)
-                    self.counts["unsaid"] += 1
-                self.lost += spent
-                self._timed("give back", waiting.give_back, index, number, monitor, "simulated death")
-                if waiting and self._idle:
-                    self._at(self.now, self._idle.popleft())
-
-    def _attempt(self, number: int, shard: Shard, monitor: Monitor) -> Generator[float, None, bool]:
-        """Edit a shard row by row; returns whether the worker lived to its end."""
-        began = self._began[number] = self.now
+    def _begin(self, worker: SimulatedWorker, index: int) -> None:
+        """Draw how it will go with a shard: row by row to its end, or to that of the worker."""
+        worker.began = self.now
+        self.counts["attempts"] += 1
         takes = self._world.median * self._random.lognormal(0.0, self._world.sigma)
-        dies = began + self._random.exponential(self._world.mean_life)
-        num_rows = shard.num_rows or 0
+        dies = self.now + self._random.exponential(self._world.mean_life)
+        num_rows = self._plan.shards[index].num_rows or 0
         for row in range(1, num_rows + 1):
-            through = began + takes * row / num_rows
-            yield min(through, dies)
+            through = self.now + takes * row / num_rows
             if dies < through:
-                return False
-            self._timed("rows", monitor.rows, number, GENERATION, self._told)
-        return True
+                is_lost = self._random.random() < self._world.lost
+                self._at(dies, worker, {"lost" if is_lost else "died": "simulated"})
+                return
+            self._at(through, worker, self._row)
+        self._at(self.now + takes, worker, {"done": index})
 
-    def _at(self, when: float, worker: Worker) -> None:
+    def _happens(self, worker: SimulatedWorker, answer: Answer) -> None:
+        """What is so before the driver is told."""
+        if worker.shard is None or "counts" in answer:
+            return
+        is_done = "done" in answer
+        spent = self.now - worker.began
+        self.busy, self.lost = self.busy + spent * is_done, self.lost + spent * (not is_done)
+        worker.began = self.now
+        self.counts["deaths"] += not is_done
+        self.counts["machines"] += "lost" in answer
+        is_unsaid = not is_done and self._random.random() < self._world.unsaid
+        self.counts["unsaid"] += is_unsaid
+        if is_done or is_unsaid:
+            self._written(worker.shard)
+
+    def _follow(self, worker: SimulatedWorker, answer: Answer, waiting: Queue, monitor: Monitor) -> None:
+        super()._follow(worker, answer, waiting, monitor)
+        self._lap("rows" if "counts" in answer else next(iter(answer)))
+
+    def _at(self, when: float, worker: SimulatedWorker, answer: Answer) -> None:
         self._num_events += 1
-        heappush(self._events, (when, self._num_events, worker))
+        heappush(self._events, (when, self._num_events, worker, answer))
 
-    def _timed(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        began, cpu_began = time.perf_counter(), time.process_time()
-        result = function(*arguments)
-        took = time.perf_counter() - began
-        self.cpu_seconds += time.process_time() - cpu_began
+    def _go(self) -> None:
+        """From now on it is the driver's code that runs."""
+        self._clock, self._cpu_clock = time.perf_counter(), time.process_time()
+
+    def _lap(self, name: str) -> None:
+        """It did something."""
+        took = time.perf_counter() - self._clock
+        self.cpu_seconds += time.process_time() - self._cpu_clock
         self.seconds[name] += took
         self.longest[name] = max(self.longest[name], took)
         self.calls[name] += 1
-        return result
+        self._go()
 
 
 def row_stats() -> EditStats:

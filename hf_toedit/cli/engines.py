@@ -102,5 +102,4 @@ def _ray(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> It
     # Ray prints there what its nodes have to say; standard output is for the result.
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         with RayEngine(prior, edit, resources(options), **given) as ray:
-            signal.signal(signal.SIGTERM, signal.default_int_handler)  # which Ray has taken
             yield ray

@@ -59,7 +59,7 @@ def slurm(run: str, **options: Any) -> None:
     run_options = _run_options(context)
     logs = Path(options["logs"]).expanduser()
     sbatch = _sbatch(options)
-    _check_lines(typed, str(logs.absolute()), *sbatch, *filter(None, sbatch.values()), *run_options)
+    _check_lines(typed, str(Path.cwd()), str(logs.absolute()), *sbatch, *filter(None, sbatch.values()), *run_options)
     script = array_script(
         run,
         num_tasks,

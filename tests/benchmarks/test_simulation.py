@@ -100,7 +100,9 @@ def test_every_shard_is_done_or_given_up(folder: RunFolder) -> None:
     given_up = {failure.shard for failure in failures(folder)}
     assert given_up == {shard.name for index, shard in enumerate(plan.shards) if not written[index]} != set()
     assert set(written.values()) == {1}
-    assert engine.calls["take"] == engine.counts["attempts"] == engine.counts["deaths"] + engine.calls["done"]
+    assert engine.counts["attempts"] == engine.counts["deaths"] + engine.calls["done"]
+    assert engine.counts["deaths"] == engine.calls["died"] + engine.calls["lost"]
+    assert engine.counts["machines"] == engine.calls["lost"] > 0
 
 
 def test_it_looks_at_what_was_written(folder: RunFolder) -> None:

@@ -21,7 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from hf_toedit.config import Resources
 from hf_toedit.runs.engines.base import MAX_LOSSES, MAX_TRIES, Queue
+from hf_toedit.runs.engines.ray import RayEngine
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.store import RunFolder
 from tests.cli.command import HfToEdit
@@ -66,6 +68,11 @@ def _until(condition: Callable[[], Any], process: subprocess.Popen[str] | None =
 
 def _state(hf_toedit: HfToEdit, run: Path) -> dict[str, Any]:
     return hf_toedit("status", run, "--json").json
+
+
+def _num_loads(cluster: RayCluster) -> int:
+    """How often an actor loaded a prior, so far."""
+    return sum(log.count(" is loaded\n") for log in cluster.logs())
 
 
 class Disturber:
@@ -166,6 +173,43 @@ def test_a_shard_that_kills_its_actors_is_given_up_after_three_tries(
     assert len(warnings) >= MAX_TRIES
     assert all("nothing is pruned" in warning for warning in warnings)
     assert [failure["shard"] for failure in _state(hf_toedit, run)["failed"]] == ["train-00000-of-00001"]
+
+
+class WatchedMonitor(Monitor):
+    """A monitor that ends a run which takes too long."""
+
+    def beat(self) -> None:
+        assert time.monotonic() < self.until, "the run hangs"
+        super().beat()
+
+    def __enter__(self) -> WatchedMonitor:
+        self.until = time.monotonic() + PATIENCE_S
+        super().__enter__()
+        return self
+
+
+def test_an_actor_that_comes_back_while_the_driver_is_busy_begins_anew(
+    cluster: RayCluster, hf_toedit: HfToEdit, tmp_path: Path
+) -> None:
+    """Its next life must not be asked how a shard goes of which only the one before knew."""
+    folder = RunFolder(_plan(hf_toedit, tmp_path / "run", "--num-shards", 1, "--generations", 20))
+    plan = folder.plan()
+    killed: list[int] = []
+
+    def be_busy(generation: int, counts: dict[str, int]) -> None:
+        if not killed:
+            num_loads = _num_loads(cluster)
+            killed.extend(cluster.workers())
+            os.kill(killed[0], signal.SIGKILL)
+            _until(lambda: _num_loads(cluster) > num_loads)
+
+    with (
+        RayEngine(plan.prior, plan.edit, Resources(), cluster.address, num_workers=1) as engine,
+        WatchedMonitor(plan, folder, be_busy) as monitor,
+    ):
+        engine.run(plan, folder, [0], monitor)
+    assert (len(killed), monitor.failures) == (1, [])
+    assert folder.is_done(plan, plan.shards[0])
 
 
 def test_a_lost_machine_is_no_fault_of_a_shard_until_it_always_is(hf_toedit: HfToEdit, tmp_path: Path) -> None:

@@ -64,11 +64,18 @@ class ToEditWorker:
         """Where it is."""
         return self._place
 
-    def answers(self, order: Order | None) -> tuple[Place, list[Answer]]:
+    def answers(self, life: str, order: Order | None) -> Place | list[Answer]:
         """Take an order, if there is one, and return what there is to say, as soon as there is something.
 
         Progress is gathered for `BEAT_S`.
+
+        Args:
+            life: for which the call is meant. Ray may bring it to the next one, which knows of no order before, and
+                would have nothing to say, ever; that says where it is, and takes no order.
+            order: what to do.
         """
+        if life != self._place.life:
+            return self._place
         if order is not None:
             self._orders.put(order)
         said = [self._answers.get()]
@@ -76,7 +83,7 @@ class ToEditWorker:
         while "counts" in said[-1] and (left := until - time.monotonic()) > 0:
             with suppress(queue.Empty):
                 said.append(self._answers.get(timeout=left))
-        return self._place, said
+        return said
 
     def _work(self) -> None:
         try:

@@ -12,8 +12,6 @@ from __future__ import annotations
 import logging
 import os
 import platform
-import re
-import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,19 +20,19 @@ from types import TracebackType
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, RayError, RayTaskError
+from ray.exceptions import ActorDiedError, ActorUnschedulableError, RayError, RayTaskError, RuntimeEnvSetupError
 
 from hf_toedit.config import EditConfig, PriorConfig, Resources
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.runs.engines.actor import BEAT_S, Place, ToEditWorker
 from hf_toedit.runs.engines.base import ReadyPrior
 from hf_toedit.runs.engines.dispatch import Dispatcher
+from hf_toedit.runs.engines.ray_cluster import connect
 from hf_toedit.runs.engines.worker import Answer
 from hf_toedit.runs.files import is_alive
 
 logger = logging.getLogger(__name__)
 
-_REACH_S = 10.0
 _STOP_S = 3.0
 _HIRE_EVERY_S = 2.0
 _NO_ROOM_AFTER_S = 30.0
@@ -76,7 +74,7 @@ class RayEngine(Dispatcher["_Worker"]):
         num_gpus = _num_gpus(prior.device, gpus_per_worker, resources.tensor_parallel)
         self._was_connected = ray.is_initialized()
         if not self._was_connected:
-            _connect(address)
+            connect(address)
         if num_gpus is None:
             num_gpus = 1 if ray.cluster_resources().get("GPU") else 0
         self._needs = {"CPU": cpus_per_worker, "GPU": num_gpus}
@@ -182,7 +180,7 @@ class _Worker:
 
     def order(self, **order: Any) -> None:
         """Tell it what to do; it waits for nothing else, so that no call is open."""
-        self.call = self._actor.answers.remote(order)
+        self.call = self._actor.answers.remote(self._life, order)
 
     def listen(self) -> None:
         """Open a call, unless one is, or there is nothing to be heard."""
@@ -191,7 +189,7 @@ class _Worker:
         if not self._is_met:
             self.call = self._actor.place.remote()
         elif self.prior is None or self.shard is not None:
-            self.call = self._actor.answers.remote(None)
+            self.call = self._actor.answers.remote(self._life, None)
 
     def answers(self) -> list[Answer]:
         """What the call brought, which has been answered."""
@@ -200,7 +198,7 @@ class _Worker:
             said = ray.get(call)
         except RayTaskError:
             raise
-        except ActorDiedError as error:  # it will not be started again
+        except (ActorDiedError, ActorUnschedulableError, RuntimeEnvSetupError) as error:  # for good
             words = " ".join(str(error).split())
             raise RunError(
                 f"a worker cannot be started: {words[-500:]} Every node needs hf-toedit, in the version of this one."
@@ -209,12 +207,10 @@ class _Worker:
             return self._miss()
         if isinstance(said, Place):
             return self._meet(said)
-        self.place, answers = said
-        self._life = self.place.life
-        if "died" in answers[-1]:  # its loop only
+        if "died" in said[-1]:  # its loop only
             self._restart()
             self.place = None
-        return answers
+        return said
 
     def end(self) -> None:
         """End it for good."""
@@ -259,27 +255,6 @@ class _Worker:
             return [{"lost": f"its node was lost ({before.host})"}]
         logs = f"Ray's logs there may tell why: worker-*-{before.pid}.err"
         return [{"died": f"died on {before.host} (out of memory?); {logs}"}]
-
-
-def _connect(address: str) -> None:
-    try:
-        _reach(os.environ.get("RAY_ADDRESS") or address if address == "auto" else address)
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError, RayError) as error:
-        words = " ".join(str(error).split())
-        raise RunError(
-            f"cannot connect to a Ray cluster ({address}): {words[:300].rstrip('.')}. Start one (ray start --head), "
-            f"name it with --address or RAY_ADDRESS, or leave --engine out to work on this machine."
-        ) from error
-
-
-def _reach(address: str) -> None:
-    """Find out whether anyone listens there; Ray itself would try for minutes."""
-    named = re.fullmatch(r"([^:/]+):(\d+)", address)
-    if named:
-        # What Ray takes these names for.
-        host = ray.util.get_node_ip_address() if named[1] in ("localhost", "127.0.0.1") else named[1]
-        socket.create_connection((host, int(named[2])), timeout=_REACH_S).close()
 
 
 def _is_node_alive(node: str) -> bool:

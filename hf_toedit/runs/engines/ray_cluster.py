@@ -1,0 +1,55 @@
+"""How a process becomes the driver of a Ray cluster; what it has done there is in `engines.ray`.
+
+Not imported without need: it imports Ray.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import socket
+import threading
+
+import ray
+from ray.exceptions import RayError
+
+from hf_toedit.errors import RunError
+
+_REACH_S = 10.0
+
+
+def connect(address: str) -> None:
+    """Make this process a driver; what it does on SIGTERM stays as it was.
+
+    Args:
+        address: of the cluster; `auto` is what `RAY_ADDRESS` says, or the one that runs on this machine.
+
+    Raises:
+        RunError: there is no such cluster.
+    """
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        _reach(os.environ.get("RAY_ADDRESS") or address if address == "auto" else address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except SystemExit as error:  # which Ray makes of SIGTERM from here on
+        raise KeyboardInterrupt from error
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        words = " ".join(str(error).split())
+        raise RunError(
+            f"cannot connect to a Ray cluster ({address}): {words[:300].rstrip('.')}. Start one (ray start --head), "
+            f"name it with --address or RAY_ADDRESS, or leave --engine out to work on this machine."
+        ) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)
+
+
+def _reach(address: str) -> None:
+    """Find out whether anyone listens there; Ray itself would try for minutes."""
+    named = re.fullmatch(r"([^:/]+):(\d+)", address)
+    if named:
+        # What Ray takes these names for.
+        host = ray.util.get_node_ip_address() if named[1] in ("localhost", "127.0.0.1") else named[1]
+        socket.create_connection((host, int(named[2])), timeout=_REACH_S).close()
