@@ -21,7 +21,7 @@ from tests.hub.wire import Dropped, Request
 from tests.hub_server import HubServer
 
 EAGER = "--prior", "org/stories", "--threshold", 0.9, "--temperature", 4
-PATIENCE_S = 300
+PATIENCE_S = 600
 
 
 @pytest.fixture(scope="module")
