@@ -77,7 +77,7 @@ class HubServer:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        end_all(self.jobs)
+        end_all(self)
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()

@@ -20,7 +20,7 @@ from hf_toedit.cli.options import (
 )
 from hf_toedit.cli.pull import hub_options
 from hf_toedit.cli.run import check_trust, grouped
-from hf_toedit.errors import RunError, UsageError
+from hf_toedit.errors import HubError, RunError, UsageError
 
 if TYPE_CHECKING:
     from huggingface_hub import JobInfo
@@ -49,19 +49,23 @@ def status(repo: str, revision: str | None, prefix: str, namespace: str | None, 
     """Say which shards of a run are in the Hub dataset ORG/NAME, and what its jobs do."""
     quiet_libraries(show_progress=False)
     quiet_hub()
+    from hf_toedit.hub.jobs import is_alive
     from hf_toedit.runs.engines.jobs import run_labels
 
     place = hub_place(repo, revision, prefix)
     run = place.run()
     plan = run.plan()
     newest = _newest(jobs_of(namespace).find(run_labels(place, plan)))
-    num_done = sum(run.holds(plan, shard) for shard in plan.shards)
+    num_done, num_shards = sum(run.holds(plan, shard) for shard in plan.shards), len(plan.shards)
+    is_finished = run.is_finished and num_done == num_shards  # a card may be of fewer generations
     if as_json:
-        report = {"repo": repo, "num_shards": len(plan.shards), "num_done": num_done, "finished": run.is_finished}
+        report = {"repo": repo, "num_shards": num_shards, "num_done": num_done, "finished": is_finished}
         click.echo(json.dumps({**report, "jobs": [job_facts(job) for job in newest]}, indent=2))
         return
-    card = "The card is there." if run.is_finished else "The card comes with the last of them."
-    click.echo(f"{num_done} of {len(plan.shards)} shards are there. {card}")
+    card = "The card is there." if is_finished else "The card comes with the last of them."
+    if not (is_finished or any(map(is_alive, newest))):
+        card = "No job is alive: the same `hf-toedit jobs submit` goes on."
+    click.echo(f"{num_done} of {num_shards} shards are there. {card}")
     for job in newest:
         time = timedelta(seconds=(job.durations and job.durations.running_secs) or 0)
         click.echo(f"{group_of(job):>7}  {job.status.stage:<10}  {job.flavor}  {time}  {job.url}")
@@ -107,12 +111,19 @@ def cancel(repo: str, namespace: str | None, as_json: bool) -> None:
 
     service = jobs_of(namespace)
     alive = [job for job in service.find(hub_place(repo).labels) if is_alive(job)]
+    cancelled, errors = [], []
     for job in alive:
-        service.cancel(job)
+        try:
+            service.cancel(job)
+            cancelled.append(job.id)
+        except HubError as error:  # the others are not to be paid for
+            errors.append(error)
     if as_json:
-        click.echo(json.dumps({"repo": repo, "cancelled": [job.id for job in alive]}, indent=2))
+        click.echo(json.dumps({"repo": repo, "cancelled": cancelled}, indent=2))
     else:
-        click.echo(f"Cancelled {counted(len(alive), 'job')}. The same `hf-toedit jobs submit` goes on.")
+        click.echo(f"Cancelled {counted(len(cancelled), 'job')}. The same `hf-toedit jobs submit` goes on.")
+    if errors:
+        raise errors[0]
 
 
 @jobs.command(hidden=True)

@@ -86,7 +86,7 @@ def submit(source: str, **options: Any) -> None:
     place = hub_place(options["push_to"], options["push_revision"], options["push_prefix"])
     secrets = _secrets(options)
     package = _package(options)
-    if not re.fullmatch(r"\d+(\.\d+)?[smhd]?", options["timeout"]):
+    if not re.fullmatch(r"(?=.*[1-9])\d+(\.\d+)?[smhd]?", options["timeout"]):
         raise UsageError(f"timeout {options['timeout']!r} is no time. Write it as 90m, 12h or 2d.")
     request = Request(source, options)
     quiet_libraries(show_progress=not request.is_silent, quiet=request.is_silent)
@@ -177,10 +177,12 @@ def _package(options: Mapping[str, Any]) -> str:
     Raises:
         UsageError: a password is in it.
     """
+    from hf_toedit.runs.provenance import holds_secret
+
     extra = "[vllm]" if options["backend"] == "vllm" else ""
     package = str(options["package"] or f"hf-toedit{extra}=={__version__}")
-    if re.search(r"://(?!git@)[^/]*@", package):
-        raise UsageError("--package holds a name or a password (before the @), which everybody who sees the job sees.")
+    if holds_secret(package.replace("://git@", "://")):
+        raise UsageError("--package holds a password or a token, which everybody who sees the job sees.")
     return package
 
 

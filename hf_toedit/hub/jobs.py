@@ -80,7 +80,7 @@ class Jobs:
         """
         if "attempts" not in inspect.signature(HfApi.run_job).parameters:
             raise HubError(
-                f"huggingface_hub {huggingface_hub.__version__} is too old for jobs. Then: "
+                f"huggingface_hub {huggingface_hub.__version__} is too old for jobs. Upgrade it: "
                 f"pip install --upgrade huggingface_hub"
             )
         self._api = HfApi()
@@ -111,7 +111,8 @@ class Jobs:
             words.insert(0, f"{info.accelerator.quantity}x {info.accelerator.model}, {info.accelerator.vram}")
         hours = _HOURS.get(info.unit_label)
         price = None if hours is None else info.unit_cost_usd / hours
-        return Hardware(flavor, ", ".join(words), info.accelerator is not None, price)
+        has_gpu = info.accelerator is not None and info.accelerator.type == "gpu"
+        return Hardware(flavor, ", ".join(words), has_gpu, price)
 
     def submit(self, request: JobRequest) -> JobInfo:
         """Submit a job, unless one with the same labels is waiting or running.
@@ -166,9 +167,16 @@ class Jobs:
         Raises:
             HubError: the Hub does not answer, or refuses.
         """
-        lines = iter(self._api.fetch_job_logs(job_id=job.id, namespace=self.namespace, tail=tail, follow=follow))
-        while (line := patiently(lambda: next(lines, None), f"read the log of job {job.id!r}")) is not None:
+        what = f"read the log of job {job.id!r}"
+
+        def begin() -> tuple[Iterator[str], str | None]:
+            lines = iter(self._api.fetch_job_logs(job_id=job.id, namespace=self.namespace, tail=tail, follow=follow))
+            return lines, next(lines, None)
+
+        lines, line = patiently(begin, what)
+        while line is not None:
             yield line
+            line = patiently(lambda: next(lines, None), what, tries=1)  # what failed would seem to end if asked again
 
     def _listed(self, labels: Mapping[str, str]) -> list[JobInfo]:
         found = self._api.list_jobs(labels=dict(labels), namespace=self.namespace)

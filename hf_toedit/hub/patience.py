@@ -23,11 +23,11 @@ _TRIES = 8
 _FIRST_PAUSE_S = 1.0
 """Before the second try; twice as long before each further one."""
 
-_TURNS = 64
-"""Tries of a call that the Hub put off: others were quicker, or it had answered its number of calls for a while."""
-
 _LONGEST_PAUSE = 60
-"""As a multiple of the first."""
+"""As a multiple of the first, unless the Hub asks for a longer one."""
+
+_LONGEST_TURN = 2 * 3600
+"""Likewise, of all pauses of a call whose turn is waited for: the Hub counts the commits of an hour."""
 
 _TIMEOUT_S = 120.0
 """Without a sign of life; the client's own default is to wait for ever."""
@@ -35,19 +35,22 @@ _TIMEOUT_S = 120.0
 _T = TypeVar("_T")
 
 
-def patiently(call: Callable[[], _T], what: str) -> _T:
+def patiently(call: Callable[[], _T], what: str, *, tries: int = _TRIES, takes_turns: bool = False) -> _T:
     """Call the Hub, and again where it was busy or out of reach, or somebody else was quicker.
 
     Args:
         call: may be repeated.
         what: it does, for the message: `write to dataset 'org/name'`.
+        tries: at most.
+        takes_turns: many machines do the same in one place; while only their number is what the Hub minds, go on for
+            hours, whatever the tries.
 
     Raises:
         HubError: the Hub refuses, or did not answer at any try.
     """
-    pause = float(os.environ.get("HF_TOEDIT_RETRY_S", _FIRST_PAUSE_S))
-    longest = pause * _LONGEST_PAUSE
-    tries_left, turns_left = _TRIES, _TURNS
+    first = pause = float(os.environ.get("HF_TOEDIT_RETRY_S", _FIRST_PAUSE_S))
+    turn_left = first * _LONGEST_TURN
+    num_failed = num_counted = 0
     while True:
         get_session().timeout = _TIMEOUT_S
         try:
@@ -56,18 +59,21 @@ def patiently(call: Callable[[], _T], what: str) -> _T:
             failure = _Failure.of(error)
             if failure is None:
                 raise
-            tries_left -= not failure.is_put_off
-            turns_left -= failure.is_put_off
-            if not (failure.is_passing and tries_left and turns_left):
-                raise HubError(failure.told(what)) from None  # its cause may quote headers
-        time.sleep(max(random.uniform(pause / 2, pause), failure.retry_after))
-        pause = min(2 * pause, longest)
+            waits_for_turn = takes_turns and failure.is_put_off
+            num_failed += 1
+            num_counted += not waits_for_turn
+            if not failure.is_passing or (turn_left <= 0 if waits_for_turn else num_counted >= tries):
+                raise HubError(failure.told(what, num_failed)) from None  # its cause may quote headers
+        slept = max(random.uniform(pause / 2, pause), failure.retry_after)
+        time.sleep(slept)
+        turn_left -= slept * waits_for_turn
+        pause = min(2 * pause, first * _LONGEST_PAUSE)
 
 
 def refusal(error: Exception, what: str) -> str | None:
     """What to say of an error by which the Hub refuses whoever asks; None for any other."""
     failure = _Failure.of(error)
-    return failure.told(what) if failure and failure.status in (401, 403) else None
+    return failure.told(what, 1) if failure and failure.status in (401, 403) else None
 
 
 @dataclass(frozen=True)
@@ -109,10 +115,10 @@ class _Failure:
 
     @property
     def is_put_off(self) -> bool:
-        """Whether the Hub is well and wants the call later: many machines may write to one repository."""
+        """Whether the Hub is well and wants the call later: others were quicker, or there were too many of late."""
         return self.status in (409, 412, 429)
 
-    def told(self, what: str) -> str:
+    def told(self, what: str, num_tries: int) -> str:
         """The message for the user."""
         answer = ": ".join(str(part) for part in (self.status, self.reason) if part)
         if self.status == 401:
@@ -122,8 +128,8 @@ class _Failure:
         elif self.status == 404:
             advice = "Check the name; a private repository needs a token that may see it, `hf auth login`."
         elif self.is_passing:
-            tries = _TURNS if self.is_put_off else _TRIES
-            advice = f"Tried {tries} times. What is done is kept; the same command goes on where it was."
+            tried = f"Tried {num_tries} times. " if num_tries > 1 else ""
+            advice = f"{tried}What is done is kept; the same command goes on where it was."
         else:
             advice = "The same command goes on where it was, once that is mended."
         return f"cannot {what} on the Hub ({answer}). {advice}"

@@ -269,7 +269,7 @@ class Repository:
             self._head = replace(head, sha=made.oid, files=_changed(head.files, uploads, deleted))
             return self._head
 
-        return self._call("write to", look_and_commit)
+        return patiently(look_and_commit, self._told("write to"), takes_turns=True)
 
     def find_pull_request(self, title: str) -> int | None:
         """Look for a draft or open pull request of that title; if there is one, later commits go there.
@@ -321,7 +321,10 @@ class Repository:
         return f"{self._api.endpoint}/datasets/{self.id}/discussions/{number}"
 
     def _call(self, what: str, call: Callable[[], _T]) -> _T:
-        return patiently(call, f"{what} dataset {self.id!r}")
+        return patiently(call, self._told(what))
+
+    def _told(self, what: str) -> str:
+        return f"{what} dataset {self.id!r}"
 
     def _pull_request(self, title: str) -> int | None:
         for discussion in self._api.get_repo_discussions(self.id, repo_type="dataset"):

@@ -89,6 +89,11 @@ def _version(library: str) -> str | None:
         return None
 
 
+def holds_secret(text: str) -> bool:
+    """Whether there is a password or a token in a text, as far as that can be told."""
+    return any(pattern.search(text) for pattern, _ in _SECRETS)
+
+
 def _without_secrets(command: str) -> str:
     for pattern, instead in _SECRETS:
         command = pattern.sub(instead, command)

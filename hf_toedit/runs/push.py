@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from hf_toedit.errors import HubError, RunError, UsageError
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from hf_toedit.cards.data import CardData
 
 _COMMIT_FILES = 96
-"""Of shards, at most; with the guard they are under 100."""
+"""Of shards, at most, unless a single one has more; with the guard they are under 100."""
 
 
 @dataclass(frozen=True)
@@ -178,14 +177,20 @@ class Push:
         self._send("Add the plan of a run of hf-toedit", [self._plan_upload], may_replace=self._overwrite)
 
     def send(self, shards: Sequence[Shard]) -> None:
-        """Send the finished shards among some, as far as they are not there.
+        """Send the finished shards among some, as far as they are not there, each in one commit.
 
         Raises:
             HubError: the Hub does not answer, or refuses.
             RunError: a file is damaged, or somebody else pushed another run there.
         """
-        uploads = self._uploads(shards)
-        while batch := list(islice(uploads, _COMMIT_FILES)):
+        batch: list[Upload] = []
+        for shard in shards:
+            uploads = list(self._uploads([shard]))
+            if batch and len(batch) + len(uploads) > _COMMIT_FILES:
+                self._send("Add shards", batch)
+                batch = []
+            batch += uploads
+        if batch:
             self._send("Add shards", batch)
 
     def upload(self, shards: Sequence[Shard]) -> None:

@@ -43,7 +43,7 @@ class PushAlong:
             plan: of the run.
             folder: of the run.
             every: seconds between two commits; the data are sent ahead of them.
-            check: called with each shard before it is sent; what it raises keeps back that shard and all behind it.
+            check: called with each shard before it is sent; an error keeps back that shard and all behind it.
         """
         self._every = every
         self._check = check
@@ -124,13 +124,22 @@ class PushAlong:
                 pass
             else:
                 is_last = shard is None
-                if shard is not None:
-                    if self._check:
-                        self._check(shard)
+                if shard is not None and self._is_fit(shard):
                     ready.append(shard)
                     if len(ready) < _MANY and time.monotonic() < due:
                         self._push.upload([shard])
                         continue
             if ready:
                 self._push.send(ready)
+            if self._error:
+                return
             ready, due = [], time.monotonic() + self._every
+
+    def _is_fit(self, shard: Shard) -> bool:
+        """Whether a shard may be sent; where it may not, those before it still are."""
+        try:
+            if self._check:
+                self._check(shard)
+        except Exception as error:
+            self._error = error
+        return self._error is None

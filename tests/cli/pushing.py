@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -24,6 +24,7 @@ from tests.test_hub_server import client
 
 FAST = {"HF_TOEDIT_RETRY_S": "0.001"}
 SHARDS = 26
+MANY = "--generations", 2, "--score-result", "--num-shards", SHARDS
 PLAN = "toedit/plan.json"
 
 LOAD = """
@@ -79,7 +80,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def many(hf_toedit: HfToEdit, short: Path) -> Path:
     """A verified run of more files than a commit holds; not to be written to."""
-    return verified(hf_toedit, short, short.parent / "many", "--generations", 2, "--num-shards", SHARDS)
+    return verified(hf_toedit, short, short.parent / "many", *MANY)
 
 
 @pytest.fixture(scope="session")
@@ -180,7 +181,7 @@ def check_whole(commit: Commit, run: Path, prefix: str = "", beside: frozenset[s
 
 
 def check_history(repo: Repo, branch: str = "main") -> list[Commit]:
-    """No commit is large, and the card came with the last one, which took the guard away.
+    """No commit is large or divides a shard, and the card came with the last one, which took the guard away.
 
     Returns:
         The commits before the last, oldest first.
@@ -188,6 +189,12 @@ def check_history(repo: Repo, branch: str = "main") -> list[Commit]:
     *before, last = reversed(list(repo.head(branch).history()))
     for parent, commit in zip(before, [*before[1:], last], strict=True):
         assert sum(parent.files.get(path) != data for path, data in commit.files.items()) < 100
+    for commit in before:
+        folders: dict[str, set[str]] = {}
+        for path in map(PurePosixPath, commit.files):
+            if path.parts[0] in ("data", "toedit") and len(path.parts) > 2:
+                folders.setdefault(str(path.parent), set()).add(path.stem)
+        assert len(set(map(frozenset, folders.values()))) <= 1, folders
     assert all("README.md" not in commit.files for commit in before)
     assert all(GUARD in commit.files for commit in before if PLAN in commit.files)
     assert "README.md" in last.files and GUARD not in last.files

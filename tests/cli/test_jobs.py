@@ -21,7 +21,7 @@ from tests.hub.wire import Dropped, Request
 from tests.hub_server import HubServer
 
 EAGER = "--prior", "org/stories", "--threshold", 0.9, "--temperature", 4
-PATIENCE_S = 300
+PATIENCE_S = 600
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,8 @@ def test_a_killed_job_is_taken_up_again_and_the_last_one_writes_the_card(
     assert "group 1/2: 1 of 2 shards to edit" in jobs[1].log.read_text()
     told = command("jobs", "status", "org/two", "--json").json
     assert (told["num_done"], told["num_shards"], told["finished"]) == (3, 4, False)
+    [told_there, *_] = command("jobs", "status", "org/two").stdout.splitlines()
+    assert told_there == "3 of 4 shards are there. No job is alive: the same `hf-toedit jobs submit` goes on."
     assert [job["stage"] for job in told["jobs"]] == ["COMPLETED", "ERROR"]
     assert "push-not-finished" in load(hub, ("org/two", None, None))[0]
 
@@ -124,8 +126,11 @@ def test_a_killed_job_is_taken_up_again_and_the_last_one_writes_the_card(
     assert {path: data for path, data in head.files.items() if path.endswith(".parquet")} == parquet(run)
     assert load(hub, ("org/two", None, None)) == [texts(run, 2)]
     check_history(pushed(hub, "org/two"))
-    assert "hf-toedit jobs submit org/rows" in head.files["README.md"].decode()
+    card = head.files["README.md"].decode()
+    assert "hf-toedit jobs submit org/rows" in card and 'load_dataset("org/two"' in card and "./" not in card
 
+    assert command("jobs", "status", "org/two").stdout.startswith("4 of 4 shards are there. The card is there.\n")
+    hub.faults.add("GET", "/logs$", 503, times=2)
     said = command("jobs", "logs", "org/two").stdout
     assert said.count("\n== ") == 1 and "group 0/2: 2 of 2" in said and "group 1/2: 1 of 2" in said
     assert command("jobs", "logs", "org/two", "--shard-group", "1/2", "--tail", 1, "--follow").stdout == (
@@ -138,6 +143,13 @@ def test_a_killed_job_is_taken_up_again_and_the_last_one_writes_the_card(
     )
     assert (len(pushed(hub, "org/two").commits), len(jobs_of(hub, "org/two"))) == (num_commits, 3)
     assert command("verify", "org/two").code == 0
+
+    stats = "toedit/stats/gen2/train-00002-of-00004.json"
+    hub.commit("dataset", "org/two", {stats: b"{}"})
+    damaged = command.fails(*two)
+    assert damaged.startswith("data and statistics of shard train-00002-of-00004 in dataset 'org/two' do not belong")
+    hub.commit("dataset", "org/two", {stats: head.files[stats]})
+    assert command(*two).code == 0
 
 
 def test_cancel(on_hub: HubServer, command: HfToEdit) -> None:
@@ -155,6 +167,8 @@ def test_cancel(on_hub: HubServer, command: HfToEdit) -> None:
     assert command(*one).code == 0
     [job] = jobs_of(hub, "org/cancelled")  # the second command found it alive
     assert "still alive, with --num-jobs 1." in command.fails(*submit("org/cancelled", "--num-jobs", 2), code=2)
+    elsewhere = submit("org/cancelled", "--push-prefix", "again", "--dry-run", "--json")
+    assert command(*elsewhere).json["jobs"][0]["labels"]["hf-toedit-run"] != job.spec["labels"]["hf-toedit-run"]
     assert command("jobs", "cancel", "org/cancelled", "--json").json["cancelled"] == [job.id]
     assert ended([job]) == ["CANCELED"]
     assert command("jobs", "cancel", "org/cancelled").stdout.startswith("Cancelled 0 jobs.")
@@ -202,9 +216,11 @@ def test_bad_input(on_hub: HubServer, command: HfToEdit, short: Path, few: Path)
     assert "unknown flavor 'l4x2'. Did you mean 'l4x1'?" in refused("--flavor", "l4x2")
     assert "--num-jobs 5 is more than the 4 shards" in refused("--num-jobs", 5)
     assert "timeout 'soon' is no time" in refused("--timeout", "soon")
+    assert "timeout '0.0h' is no time" in refused("--timeout", "0.0h")
     assert "'NO_SUCH', which --secrets names, is not set" in refused("--secrets", "NO_SUCH")
     assert "name of an environment variable only" in refused("--secrets", "A=b")
-    assert "--package holds a name or a password" in refused("--package", "git+https://me:word@example.org/x")
+    assert "--package holds a password or a token" in refused("--package", "git+https://me:word@example.org/x")
+    assert "--package holds a password or a token" in refused("--package", "https://example.org/x.whl?token=word")
     assert "lies on this machine" in refused("--prior", shared("models/stories260K"))
     local = "jobs", "submit", short, *EAGER, "--flavor", "l4x1", "--push-to", "org/bad"
     assert "Push it to the Hub and name it as org/name, or name an address." in command.fails(*local, code=2)

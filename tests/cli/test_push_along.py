@@ -9,11 +9,10 @@ from pathlib import Path
 from hf_toedit.config import content_hash
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import parquet
-from tests.cli.pushing import SHARDS, Stopwatch, check_history, check_whole, interrupted, load, pushed, texts
+from tests.cli.pushing import MANY, SHARDS, Stopwatch, check_history, check_whole, interrupted, load, pushed, texts
 from tests.hub.wire import Dropped, Request
 from tests.hub_server import HubServer
-
-MANY = "--generations", 2, "--num-shards", SHARDS
+from tests.test_hub_server import client
 
 
 def _planned(command: HfToEdit, source: Path, run: Path, *options: object) -> Path:
@@ -87,6 +86,34 @@ def test_a_hub_that_is_down_for_good_does_not_fail_the_run(
     assert parquet(run) == parquet(many)
     assert command("run", run, "--push-to", "org/down", "--quiet").code == 0
     check_whole(pushed(hub, "org/down").head("main"), run)
+
+
+CHECKED = """
+    from hf_toedit.errors import RunError
+    from hf_toedit.runs.push import Push
+    from hf_toedit.runs.push_along import PushAlong
+    from hf_toedit.runs.store import RunFolder
+    folder = RunFolder(sys.argv[1])
+    plan = folder.plan()
+    first, second, third, *_ = [shard.name for shard in plan.shards]
+    def check(shard):
+        if shard.name == third:
+            raise RunError("not sound")
+    push = Push(plan, folder, "org/checked")
+    push.begin()
+    along = PushAlong(push, plan, folder, every=3600, check=check)
+    for shard in plan.shards:
+        along.add(shard.name)
+    along.sent()
+    out = {"error": str(along.error), "sound": [first, second]}
+"""
+
+
+def test_what_is_behind_a_shard_that_is_not_sound_is_kept_back(hub: HubServer, many: Path) -> None:
+    out = client(hub, CHECKED, str(many), HF_TOKEN=hub.token)
+    assert out["error"] == "not sound"
+    there = {Path(path).stem for path in pushed(hub, "org/checked").head("main").files if path.startswith("data/")}
+    assert sorted(there) == out["sound"]
 
 
 def test_groups_push_their_shards_and_the_last_one_the_card(

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -32,6 +32,7 @@ HARDWARE = [
 ]  # fmt: skip
 """As the Hub lists it; the figures are of this server only."""
 
+ALIVE = "SCHEDULING", "RUNNING"
 INSTALL = ["uv", "run", "--with"]
 CHECKOUT = Path(__file__).parents[2]
 
@@ -63,16 +64,11 @@ class Job:
 
     def run(self, server: HubServer) -> None:
         """Attempt after attempt, until one succeeds."""
-        while self.stage in ("SCHEDULING", "RUNNING") and self.attempts < self.spec.get("attempts", 1):
+        while process := self._attempt(server):
+            code = self._end_of(process)
             with server.lock:
-                self.attempts += 1
-                self.stage, self.started = "RUNNING", self.started or now()
-                self.process = self._begin(server)
-            code = self._end_of(self.process)
-            if code == 0 and self.stage == "RUNNING":
-                self.stage = "COMPLETED"
-        if self.stage == "RUNNING":
-            self.stage = "ERROR"
+                if code == 0 and self.stage == "RUNNING":
+                    self.stage = "COMPLETED"
         self.ended.set()
 
     def asks(self, request: Request) -> bool:
@@ -80,11 +76,24 @@ class Job:
         return f"job-{self.id}" in request.headers.get("User-Agent", "")
 
     def cancel(self) -> None:
-        """End it for good."""
-        if self.stage in ("SCHEDULING", "RUNNING"):
+        """End it for good; the server's lock is held."""
+        if self.stage in ALIVE:
             self.stage = "CANCELED"
             if self.process:
                 self.process.terminate()
+
+    def _attempt(self, server: HubServer) -> subprocess.Popen[bytes] | None:
+        """Begin once more, unless the job is over; under the lock, lest one that is ended just now begins."""
+        with server.lock:
+            if self.stage not in ALIVE:
+                return None
+            if self.attempts == self.spec.get("attempts", 1):
+                self.stage = "ERROR"
+                return None
+            self.attempts += 1
+            self.stage, self.started = "RUNNING", self.started or now()
+            self.process = self._begin(server)
+            return self.process
 
     def _begin(self, server: HubServer) -> subprocess.Popen[bytes]:
         """The command; what `uv` would install is this checkout with what it needs."""
@@ -124,12 +133,14 @@ class Job:
         }
 
 
-def end_all(jobs: Mapping[str, Job]) -> None:
+def end_all(server: HubServer) -> None:
     """Leave no process behind."""
-    for job in jobs.values():
-        job.stage = "DELETED" if job.stage in ("SCHEDULING", "RUNNING") else job.stage
-        if job.process and job.process.poll() is None:
-            job.process.kill()
+    with server.lock:
+        for job in server.jobs.values():
+            job.stage = "DELETED" if job.stage in ALIVE else job.stage
+            if job.process and job.process.poll() is None:
+                job.process.kill()
+    for job in server.jobs.values():
         job.ended.wait(60)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from hf_toedit.runs.pull import GUARD
 from tests.cli.command import HfToEdit
-from tests.cli.pushing import Stopwatch, check_history, check_whole, load, pushed, texts
+from tests.cli.pushing import Stopwatch, alone, check_history, check_whole, load, pushed, texts
 from tests.hub_server import HubServer
 
 KILLS = 10
@@ -103,12 +104,23 @@ def test_a_hub_that_fails(
 def test_a_hub_that_is_down(hub: HubServer, command: HfToEdit, few: Path) -> None:
     hub.faults.add("GET", "org/down$", 503, times=8)
     error = command.fails("push", few, "org/down")
-    assert "(503: Service Unavailable)" in error and "the same command goes on" in error
+    assert "(503: Service Unavailable). Tried 8 times." in error and "the same command goes on" in error
+    hub.faults.add("GET", "org/down$", 429, times=8)
+    assert "(429: Too Many Requests). Tried 8 times." in command.fails("push", few, "org/down")
     hub.faults.add("POST", "org/down/commit", 500, times=8, after=1)
     assert "(500: " in command.fails("push", few, "org/down")
     assert GUARD in pushed(hub, "org/down").head("main").files
     assert command("push", few, "org/down").code == 0
     check_whole(pushed(hub, "org/down").head("main"), few)
+
+
+def test_a_hub_that_takes_no_more_commits(hub: HubServer, few: Path) -> None:
+    hub.faults.add("POST", "org/busy/commit", 429, times=100_000, after=1)
+    done = alone(hub, "push", few, "org/busy", HF_TOKEN=hub.token, HF_TOEDIT_RETRY_S="0.00001")
+    hub.faults.pending.clear()
+    assert done.code == 1
+    [tries] = re.findall(r"\(429: Too Many Requests\)\. Tried (\d+) times\.", done.stderr)
+    assert int(tries) > 100  # turns are waited for longer than failures
 
 
 def test_somebody_finishes_the_same_push_first(hub: HubServer, command: HfToEdit, few: Path) -> None:

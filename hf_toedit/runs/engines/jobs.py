@@ -12,11 +12,11 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from hf_toedit import sample
 from hf_toedit.errors import RunError, ToEditError, UsageError
-from hf_toedit.hub import newest_sha
+from hf_toedit.hub import newest_sha, patiently
 from hf_toedit.hub.jobs import JobRequest
 from hf_toedit.runs.engines.base import Engine
 from hf_toedit.runs.monitor import Failure, Monitor
@@ -32,8 +32,8 @@ GROUP = "hf-toedit-group"
 """The label that names a job's group, as `0-of-8`: the Hub takes no slash in it."""
 
 _REPOSITORY, _RUN = "hf-toedit", "hf-toedit-run"
-_SLUG = 80
-"""Characters of a repository's name in a label; a label has 100 at most."""
+_SLUG = 64
+"""Characters of a repository's name in a label; a label has 100 at most, and the group's number is behind it."""
 
 _LONGEST_S = 3600.0
 """Between two commits of a job, however many there are."""
@@ -68,7 +68,8 @@ class Place:
             SourceError: there is none.
             HubError: the Hub does not answer, or refuses.
         """
-        return HubRun(self.repo_id, newest_sha(self.repo_id, self.revision), self.prefix)
+        sha = newest_sha(self.repo_id, self.revision)
+        return patiently(lambda: HubRun(self.repo_id, sha, self.prefix), f"list the files of dataset {self.repo_id!r}")
 
     def standing(self, plan: Plan) -> tuple[Plan, HubRun | None]:
         """A plan as it was pushed at first, with the command that was typed then, and the run that is there.
@@ -91,8 +92,9 @@ class Place:
 
 
 def run_labels(place: Place, plan: Plan) -> dict[str, str]:
-    """Labels of all jobs of one run."""
-    return {**place.labels, _RUN: plan.content_hash[:16]}
+    """Labels of all jobs of one run in one place: the same run may be made in another branch or folder as well."""
+    where = f"{plan.content_hash} {place.revision or ''} {PurePosixPath(place.prefix)}"
+    return {**place.labels, _RUN: hashlib.sha256(where.encode()).hexdigest()[:16]}
 
 
 def check_reach(plan: Plan) -> None:
@@ -243,4 +245,10 @@ def finish_there(place: Place) -> Pushed | None:
     if not all(run.holds(plan, shard) for shard in plan.shards):
         return None
     with run.records() as (plan, folder):
+        damaged = next((shard for shard in plan.shards if not folder.is_done(plan, shard)), None)
+        if damaged is not None:  # otherwise every job would end here
+            raise RunError(
+                f"data and statistics of shard {damaged.name} in dataset {place.repo_id!r} do not belong together, or "
+                f"are not of this run. Delete them there; the same `hf-toedit jobs submit` makes them anew."
+            )
         return place.push(plan, folder).finish()
