@@ -49,7 +49,7 @@ def patiently(call: Callable[[], _T], what: str) -> _T:
     longest = pause * _LONGEST_PAUSE
     tries_left, turns_left = _TRIES, _TURNS
     while True:
-        get_session().timeout = _TIMEOUT_S
+        bound_waiting()
         try:
             return call()
         except Exception as error:
@@ -62,6 +62,11 @@ def patiently(call: Callable[[], _T], what: str) -> _T:
                 raise HubError(failure.told(what)) from None  # its cause may quote headers
         time.sleep(max(random.uniform(pause / 2, pause), failure.retry_after))
         pause = min(2 * pause, longest)
+
+
+def bound_waiting() -> None:
+    """Let calls of the Hub fail that get no sign of life, where its client would wait for ever."""
+    get_session().timeout = _TIMEOUT_S
 
 
 def refusal(error: Exception, what: str) -> str | None:
