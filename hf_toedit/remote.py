@@ -20,7 +20,11 @@ from typing import Any, NamedTuple, TypeVar
 from hf_toedit.errors import RunError, UsageError
 
 _TRIES = 8
+_PATIENCE_S = 120.0
+"""After this no further try is begun, however few there were: a try may take minutes where nothing answers."""
+
 _FIRST_TRIES = 2
+_FIRST_PATIENCE_S = 20.0
 """Before a store has answered this process for the first time: its address may be wrong."""
 
 _FIRST_PAUSE_S = 1.0
@@ -86,7 +90,9 @@ class RemotePath:
         """
         protocol, _, rest = url.partition("://")
         why = _USELESS.get(protocol)
-        if "::" in url:
+        if not rest.strip("/"):
+            why = "names no bucket"
+        elif "::" in url:
             why = "is a chain of stores"
         elif protocol == "hf" and not re.match(r"buckets/[^/]+/[^/]", rest):
             why = "is no folder of a bucket: name hf://buckets/org/bucket/run, or push the run"
@@ -113,10 +119,6 @@ class RemotePath:
         """The URL, as `pathlib` calls it."""
         return self.url
 
-    def absolute(self) -> RemotePath:
-        """The same: a URL is absolute."""
-        return self
-
     def exists(self) -> bool:
         """Whether a file, or a folder with files, is there."""
         try:
@@ -124,13 +126,6 @@ class RemotePath:
         except FileNotFoundError:
             return False
         return True
-
-    def is_dir(self) -> bool:
-        """Whether it is a folder with files."""
-        try:
-            return bool(self._info()["type"] == "directory")
-        except FileNotFoundError:
-            return False
 
     def is_file(self) -> bool:
         """Whether it is a file."""
@@ -264,8 +259,10 @@ class RemotePath:
     def _call(self, what: str, call: Callable[[Any, str], _T]) -> _T:
         """Do something, and again where the store was busy or out of reach."""
         store = self._store
+        tries, patience = (_TRIES, _PATIENCE_S) if store in _answered else (_FIRST_TRIES, _FIRST_PATIENCE_S)
+        until = time.monotonic() + patience
         pause = float(os.environ.get("HF_TOEDIT_RETRY_S", _FIRST_PAUSE_S))
-        for tries_left in reversed(range(_TRIES if store in _answered else _FIRST_TRIES)):
+        for tries_left in reversed(range(tries)):
             try:
                 answer = call(*self._system())
             except FileNotFoundError:
@@ -276,7 +273,7 @@ class RemotePath:
             except Exception as error:
                 if _status(error) == 404:
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.url) from None
-                if not (tries_left and _may_pass(error)):
+                if not (tries_left and time.monotonic() < until and _may_pass(error)):
                     raise self._failure(what, error) from None  # its cause may quote headers
             else:
                 _answered.add(store)
@@ -296,13 +293,15 @@ class RemotePath:
         One that is asynchronous serves all threads; of any other, fsspec has one for each.
         """
         import fsspec
-        from huggingface_hub.utils import disable_progress_bars
 
-        disable_progress_bars()  # of every write to a bucket
+        if self.url.startswith("hf://"):
+            _prepare_hub()
         place = os.getpid(), self._store
         system = _shared.get(place)
         if system is None:
             system, _ = fsspec.url_to_fs(self.url, use_listings_cache=False)
+            if self.url.startswith("s3://"):
+                system.retries = 1  # beside those of the library below it, and ours
             if system.async_impl:
                 _shared[place] = system
         return system, system._strip_protocol(self.url)
@@ -353,6 +352,16 @@ class _Parts(io.RawIOBase):
 
 AnyPath = Path | RemotePath
 """Of a run folder, or in one."""
+
+
+def _prepare_hub() -> None:
+    """Let the client of the Hub not wait for ever, and not show a bar for every small file that is written."""
+    from huggingface_hub.utils import disable_progress_bars
+
+    from hf_toedit.hub.patience import bound_waiting
+
+    bound_waiting()
+    disable_progress_bars()
 
 
 def _status(error: Exception) -> int | None:

@@ -154,7 +154,7 @@ class CardData:
     @property
     def place(self) -> str:
         """What loads the run: its repository, or its folder, which no name of a format or of a Hub dataset hides."""
-        return self.repo_id or (self.name if "://" in self.name else f"./{self.name}")
+        return self.repo_id or (self.name if self.name.startswith("hf://") else f"./{self.name}")
 
     @property
     def prior_repo(self) -> str | None:

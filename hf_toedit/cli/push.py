@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -77,6 +78,8 @@ def push(run: str, repo: str, **options: Any) -> None:
 
     folder = RunFolder(run)
     plan = folder.plan()
+    if not isinstance(folder.root, Path):
+        folder.sweep()  # what a push that was stopped has brought here
     _check_finished(plan, folder, options["unverified"])
     with push_progress(is_silent) as progress:
         sending = Push(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from hf_toedit.runs.status import Status
 
 _WATCH_S = 2.0
+_WATCH_STORAGE_S = 15.0
+"""Where each look is many requests, and processes tell no more often."""
+
 _FAILURES_SHOWN = 10
 
 
@@ -34,6 +38,7 @@ def status(run: str, watch: bool, as_json: bool) -> None:
 
     folder = RunFolder(run)
     plan = folder.plan()
+    pause = _WATCH_S if isinstance(folder.root, Path) else _WATCH_STORAGE_S
     state = run_status(plan, folder)
     if as_json and not watch:
         click.echo(json.dumps(state.to_json(), indent=2))
@@ -42,14 +47,14 @@ def status(run: str, watch: bool, as_json: bool) -> None:
             click.echo(json.dumps(state.to_json()))
             if state.is_finished:
                 return
-            time.sleep(_WATCH_S)
+            time.sleep(pause)
             state = run_status(plan, folder)
     elif not watch:
         console().print(_shown(state))
     else:
         with Live(_shown(state), console=console(), auto_refresh=False) as live:
             while not state.is_finished:
-                time.sleep(_WATCH_S)
+                time.sleep(pause)
                 state = run_status(plan, folder)
                 live.update(_shown(state), refresh=True)
 

@@ -52,7 +52,7 @@ def patiently(call: Callable[[], _T], what: str, *, tries: int = _TRIES, takes_t
     turn_left = first * _LONGEST_TURN
     num_failed = num_counted = 0
     while True:
-        get_session().timeout = _TIMEOUT_S
+        bound_waiting()
         try:
             return call()
         except Exception as error:
@@ -68,6 +68,11 @@ def patiently(call: Callable[[], _T], what: str, *, tries: int = _TRIES, takes_t
         time.sleep(slept)
         turn_left -= slept * waits_for_turn
         pause = min(2 * pause, first * _LONGEST_PAUSE)
+
+
+def bound_waiting() -> None:
+    """Let calls of the Hub fail that get no sign of life, where its client would wait for ever."""
+    get_session().timeout = _TIMEOUT_S
 
 
 def refusal(error: Exception, what: str) -> str | None:

@@ -19,6 +19,7 @@ from hf_toedit.errors import HubError, RunError, UsageError
 from hf_toedit.hub.patience import patiently
 from hf_toedit.hub.threads import in_threads
 from hf_toedit.remote import AnyPath, RemotePath
+from hf_toedit.temporary import temporary_name
 
 _LARGE = (".parquet", ".png")
 """How files end that the Hub keeps in large file storage."""
@@ -124,7 +125,8 @@ class Upload:
     @cached_property
     def _fetched(self) -> Any:
         """A passing copy of a file in storage."""
-        copy = tempfile.NamedTemporaryFile(prefix="hf-toedit-")
+        # By a name by which `RunFolder.sweep` finds it, should this process be killed or stopped.
+        copy = tempfile.NamedTemporaryFile(suffix=temporary_name("push"))
         assert isinstance(self.content, RemotePath)
         self.content.fetch(Path(copy.name))
         return copy

@@ -10,10 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import platform
-import re
 import tempfile
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -23,12 +20,10 @@ from typing import TYPE_CHECKING, TypeVar
 from hf_toedit.errors import RunError
 from hf_toedit.hub.threads import in_threads
 from hf_toedit.remote import AnyPath, RemotePath
+from hf_toedit.temporary import is_abandoned, temporary_name
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
-
-TEMPORARY = re.compile(r"\.(?P<pid>\d+)@(?P<host>.*)\.[0-9a-f]{32}\.tmp$")
-"""How the name of a temporary file ends."""
 
 _HASH_BLOCK = 2**20
 
@@ -49,9 +44,8 @@ def temporary_file(path: AnyPath) -> Iterator[Path]:
     Raises:
         RunError: it cannot be written.
     """
-    mark = f"{os.getpid()}@{platform.node()}.{uuid.uuid4().hex}.tmp"
     folder = path.parent if isinstance(path, Path) else Path(tempfile.gettempdir())
-    temporary = folder / f".{path.name}.{mark}"
+    temporary = folder / temporary_name(path.name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -134,31 +128,14 @@ def sweep(folder: AnyPath) -> None:
     if isinstance(folder, RemotePath):
         scratch = Path(tempfile.gettempdir())
         for place in (folder, scratch):
-            for name in filter(_abandoned, sizes_in(place)):
+            for name in filter(is_abandoned, sizes_in(place)):
                 with suppress(OSError):  # somebody else's
                     (place / name).unlink(missing_ok=True)
         return
     for parent, _, names in os.walk(folder):  # unlike `rglob`, at ease with folders that another process removes
         for name in names:
-            if _abandoned(name):
+            if is_abandoned(name):
                 Path(parent, name).unlink(missing_ok=True)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of this machine runs; one that ended and that nobody has waited for yet does not."""
-    try:
-        os.kill(pid, 0)
-        return not Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].lstrip().startswith("Z")
-    except ProcessLookupError:
-        return False
-    except OSError:  # somebody else's, or a system without /proc
-        return True
-
-
-def _abandoned(name: str) -> bool:
-    """Whether the process that wrote a temporary file is gone; one of another machine is let alone."""
-    found = TEMPORARY.search(name)
-    return found is not None and found["host"] == platform.node() and not is_alive(int(found["pid"]))
 
 
 def remove_empty(folder: AnyPath) -> None:

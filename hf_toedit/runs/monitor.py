@@ -19,9 +19,10 @@ from types import TracebackType
 
 from hf_toedit.errors import RunError
 from hf_toedit.remote import AnyPath, RemotePath
-from hf_toedit.runs.files import is_alive, remove_empty, sizes_in
+from hf_toedit.runs.files import remove_empty, sizes_in
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
+from hf_toedit.temporary import is_alive
 
 PROGRESS = PurePosixPath("toedit/progress")
 FAILURES = PurePosixPath("toedit/failures")

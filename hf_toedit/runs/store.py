@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path, PurePath
@@ -19,7 +17,6 @@ from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.remote import AnyPath, RemotePath
 from hf_toedit.runs.files import (
-    TEMPORARY,
     each,
     parquet_file,
     put,
@@ -32,6 +29,7 @@ from hf_toedit.runs.files import (
 )
 from hf_toedit.runs.plan import FORMAT, Plan, Shard
 from hf_toedit.stats import EditStats
+from hf_toedit.temporary import TEMPORARY, temporary_name
 
 PLAN = Path("toedit/plan.json")
 
@@ -120,7 +118,7 @@ class RunFolder:
         Raises:
             RunError: it is a file, holds something else, or cannot be written.
         """
-        if self.root.exists() and self.root.is_file():
+        if self.root.is_file():
             raise RunError(f"{self.root} is a file. Name a folder for the run with -o.")
         if isinstance(self.root, RemotePath):
             found: Iterator[AnyPath] = self.root.iterdir()
@@ -129,7 +127,7 @@ class RunFolder:
         if not (self.root / PLAN).exists() and any(not TEMPORARY.search(path.name) for path in found):
             raise RunError(f"folder {self.root} is not empty and holds no run. Name a new folder with -o.")
         if isinstance(self.root, RemotePath):  # there is nothing to ask but to try
-            trial = f".trial.{os.getpid()}@{platform.node()}.{uuid.uuid4().hex}.tmp"
+            trial = temporary_name("trial")
             self.write_text(trial, "This may be deleted.\n")
             (self.root / trial).unlink(missing_ok=True)
             return

@@ -157,13 +157,23 @@ class TestDone:
         assert not is_verified(plan, stored)
 
 
-def test_no_temporary_files_stay(run: Path, plan: Plan, stored: RunFolder, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "work",
+    [
+        "folder.write_shard(plan, 1, plan.shards[0], lambda writer: die())",
+        "upload = Upload('plan.json', folder.root / 'toedit/plan.json'); upload.operation; die()",
+    ],
+    ids=["write", "push"],
+)
+def test_no_temporary_files_stay(work: str, plan: Plan, stored: RunFolder, tmp_path: Path) -> None:
     code = f"""
+from hf_toedit.hub import Upload
 from hf_toedit.runs.store import RunFolder
-import os, sys, signal
+import os, signal
+die = lambda: os.kill(os.getpid(), signal.SIGKILL)
 folder = RunFolder({str(stored.root)!r})
 plan = folder.plan()
-folder.write_shard(plan, 1, plan.shards[0], lambda writer: os.kill(os.getpid(), signal.SIGKILL))
+{work}
 """
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -188,6 +198,7 @@ def _env() -> dict[str, str]:
         ("simplecache::s3://bucket/run", "chain of stores"),
         ("hf://datasets/org/name", "no folder of a bucket"),
         ("hf://buckets/org", "no folder of a bucket"),
+        ("s3://", "names no bucket"),
         ("ftp://me:secret@example.org/run", "password"),
     ],
 )

@@ -29,7 +29,7 @@ from hf_toedit.runs.engines.base import ReadyPrior
 from hf_toedit.runs.engines.dispatch import Dispatcher
 from hf_toedit.runs.engines.ray_cluster import connect
 from hf_toedit.runs.engines.worker import Answer
-from hf_toedit.runs.files import is_alive
+from hf_toedit.temporary import is_alive
 
 logger = logging.getLogger(__name__)
 
