@@ -55,7 +55,11 @@ class RayCluster:
             env=self.env,
             start_new_session=True,
         )
-        self.address = self._answer()
+        try:
+            self.address = self._answer()
+        except BaseException:
+            self.stop()
+            raise
 
     def add_node(self) -> int:
         """Start a node with one CPU."""
@@ -76,7 +80,7 @@ class RayCluster:
 
     def stop(self) -> None:
         """End everything, by process id."""
-        with suppress(BrokenPipeError):
+        with suppress(BrokenPipeError, subprocess.TimeoutExpired):
             self._keeper.communicate("", timeout=60)
         self._keeper.kill()
         for pid in self._processes():
