@@ -192,7 +192,7 @@ def test_an_actor_that_comes_back_while_the_driver_is_busy_begins_anew(
     cluster: RayCluster, hf_toedit: HfToEdit, tmp_path: Path
 ) -> None:
     """Its next life must not be asked how a shard goes of which only the one before knew."""
-    folder = RunFolder(_plan(hf_toedit, tmp_path / "run", "--num-shards", 1, "--generations", 20))
+    folder = RunFolder(_plan(hf_toedit, tmp_path / "run", "--num-shards", 1, "--generations", 4))
     plan = folder.plan()
     killed: list[int] = []
 
