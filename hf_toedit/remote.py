@@ -310,7 +310,7 @@ class RemotePath:
         """What to say of an error, without what may be secret."""
         protocol = self.url.partition("://")[0]
         if isinstance(error, ImportError):
-            known = {"s3": "s3fs", "gs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}.get(protocol)
+            known = {"s3": "'hf-toedit[s3]'", "gs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}.get(protocol)
             how = f"`pip install {known}`" if known else _plain(error)
             return RunError(f"{self.url}: the package that reaches {protocol}:// is not installed. {how}.")
         advice = _ADVICE.get(protocol, "Check the address, and the credentials that this machine has for it.")

@@ -54,7 +54,9 @@ class RunFolder:
     A shard is done where its record is whole and of this plan, and its data have the size that the record tells;
     whoever reads the data on holds them against the SHA-256 in it. On a local disk both appear by rename, the data
     last. In storage there is no rename: a record of other data is removed first, then the data are put, then their
-    record; a shard that another process finished in the meantime is left as it is.
+    record; a shard that another process finished in the meantime is left as it is. Two that put the same shard at
+    the same moment may leave the data of one and the record of the other: the same bytes where their machines are
+    alike, and otherwise found out by size or SHA-256.
     """
 
     def __init__(self, root: str | Path) -> None:
