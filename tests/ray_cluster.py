@@ -14,9 +14,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
 _STORE_BYTES = 80 * 2**20  # about the least that Ray takes; nothing is stored
+_TRIES = 5
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_memory_monitor_refresh_ms": "0",  # what others on this machine use is no reason to kill a worker
@@ -72,8 +73,8 @@ class RayCluster:
 
     def workers(self, node: int | None = None) -> list[int]:
         """The actors of hf-toedit on a node, or on all."""
-        nodes = self.nodes if node is None else [node]
-        return [pid for raylet in nodes for pid in children(raylet) if b"ToEditWorker" in _title(pid)]
+        pids = self._processes() if node is None else children(node)
+        return sorted({pid for pid in pids if b"ToEditWorker" in _title(pid)})
 
     def logs(self) -> list[str]:
         """What each worker of the cluster wrote to its log."""
@@ -134,12 +135,21 @@ def _keep() -> None:
 
     small = {"object_store_memory": _STORE_BYTES, "include_log_monitor": False}
     head = {**small, "num_cpus": 0, "include_dashboard": False, "dashboard_agent_listen_port": 0, "no_monitor": True}
-    cluster = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=False)
+    cluster = _started(partial(Cluster, initialize_head=True, head_node_args=head, shutdown_at_exit=False))
     answer(cluster.address)
     threading.Thread(target=_reap, args=(cluster,), daemon=True).start()
     for _ in sys.stdin:
-        answer(cluster.add_node(wait=False, num_cpus=1, **small).all_processes["raylet"][0].process.pid)
+        node = _started(partial(cluster.add_node, wait=False, num_cpus=1, **small))
+        answer(node.all_processes["raylet"][0].process.pid)
     cluster.shutdown()
+
+
+def _started(start: Callable[[], Any]) -> Any:
+    """What starts, if need be at another try: Ray gives a process 30 seconds, which a busy machine may not."""
+    for _ in range(_TRIES - 1):
+        with suppress(Exception):
+            return start()
+    return start()
 
 
 def _reap(cluster: Cluster) -> None:
