@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _STORE_BYTES = 80 * 2**20  # about the least that Ray takes; nothing is stored
 _TRIES = 5
 _SETTINGS = {
+    "RAY_worker_niceness": "0",  # or actors would wait for all the other tests
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_memory_monitor_refresh_ms": "0",  # what others on this machine use is no reason to kill a worker
     "RAY_gcs_server_port_wait_time_s": "120",
