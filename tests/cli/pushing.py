@@ -117,16 +117,19 @@ def interrupted(server: HubServer, path: str, *args: object) -> Finished:
     def hang(request: Request) -> None:
         if path in request.path:
             reached.set()
-            over.wait(60)
+            over.wait(600)
 
     server.on_request = hang
     words = [sys.executable, "-m", "hf_toedit", *map(str, args)]
     env = {**server.env, **FAST, "HF_TOKEN": server.token, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert reached.wait(60)
-        process.send_signal(signal.SIGINT)
-        told, said = process.communicate(timeout=30)  # the Hub would answer after 60 s
-    over.set()
+        try:
+            assert reached.wait(300)
+            process.send_signal(signal.SIGINT)
+            told, said = process.communicate(timeout=300)  # the Hub would answer after 600 s
+        finally:
+            process.kill()
+            over.set()
     server.drain()
     server.on_request = None
     return Finished(process.returncode, told, said)
