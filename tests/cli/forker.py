@@ -13,7 +13,7 @@ import sys
 import traceback
 from typing import Any
 
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 def _serve() -> None:
