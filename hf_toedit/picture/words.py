@@ -1,0 +1,120 @@
+"""The words and figures that pictures share, on a page and in a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from itertools import groupby
+
+from hf_toedit.cards.escape import decimal, printable
+from hf_toedit.config import EditConfig
+from hf_toedit.picture.data import Frame, Piece, Token
+from hf_toedit.stats import PROBABILITY_BINS, SAMPLE, EditStats, generation_figures
+
+
+def probability(value: float) -> str:
+    """A probability with four decimals, or as a power of ten where these would be zeros."""
+    return f"{value:.4f}" if value >= 1e-4 or value == 0 else f"{value:.0e}".replace("e-0", "e-")
+
+
+def bin_of(value: float) -> int:
+    """Which of the bins of the histogram a probability lies in."""
+    return min(int(value * PROBABILITY_BINS), PROBABILITY_BINS - 1)
+
+
+def selection(config: EditConfig) -> str:
+    """Which tokens are selected, such as `p ≥ 0.99`."""
+    if config.select == "none":
+        return "none"
+    return f"p {'≥' if config.select == 'above' else '≤'} {decimal(config.threshold)}"
+
+
+def fate(piece: Piece) -> str:
+    """What became of a piece, and why nothing did where nothing could; empty where it was just read."""
+    if len(piece.tokens) > 1:
+        return f"{len(piece.tokens)} tokens that share characters: not edited"
+    (token,) = piece.tokens
+    if token.dropped:
+        return "dropped"
+    if token.replacement is not None:
+        return "selected and changed"
+    if token.selected:
+        return "selected; the draw left it as it was"
+    return f"not edited: {named(token.ineligible)}" if token.ineligible else ""
+
+
+def named(cause: str) -> str:
+    """A cause of the statistics in plain words."""
+    return cause.replace("_", " ")
+
+
+def facts(frame: Frame) -> str:
+    """Counts of one text, or why it was not read."""
+    skipped = frame.document.skipped
+    if skipped:
+        return f"passed through unread: {named(skipped)}"
+    log = frame.document.to_log()
+    parts = [f"{log['num_tokens']:,} token" + ("" if log["num_tokens"] == 1 else "s")]
+    parts += [f"{log['num_selected']:,} selected", f"{log['num_changed']:,} changed"]
+    return ", ".join(parts + ([f"{log['num_dropped']:,} dropped"] if log["num_dropped"] else []))
+
+
+def is_marked(token: Token) -> bool:
+    """Whether the method did anything with a token."""
+    return token.selected or token.replacement is not None
+
+
+def is_invisible(text: str) -> bool:
+    """Whether a text shows nothing: spaces, and what joins characters."""
+    return not printable(text).strip(" \u00a0\u200c\u200d\ufe0e\ufe0f")
+
+
+def spelled(text: str) -> str:
+    """A text by the names of its characters, such as `4 × space`."""
+    runs = [(unicodedata.name(character).lower(), len(list(run))) for character, run in groupby(text)]
+    return ", ".join(name if count == 1 else f"{count} × {name}" for name, count in runs)
+
+
+def generation_columns(generations: Sequence[EditStats]) -> dict[str, list[str]]:
+    """The paper's Table 9 and, with several generations, their decay and distance from the source.
+
+    Returns:
+        Headings, of one or two lines, to one cell a generation.
+    """
+    figures = generation_figures(generations)
+    columns: dict[str, list[str]] = {
+        "gen": [str(entry.generation) for entry in figures],
+        "tokens": [f"{stats.num_tokens:,}" for stats in generations],
+        "selected": [f"{stats.num_selected:,}" for stats in generations],
+        "selected\n%": [f"{stats.selected_rate:.2%}" for stats in generations],
+        "changed": [f"{stats.num_changed:,}" for stats in generations],
+        "changed\n%": [f"{stats.changed_rate:.2%}" for stats in generations],
+    }
+    if any(stats.num_dropped for stats in generations):
+        columns["dropped"] = [f"{stats.num_dropped:,}" for stats in generations]
+    if len(generations) > 1:
+        columns["eta"] = ["" if entry.eta is None else f"{entry.eta:.3f}" for entry in figures]
+        columns["chars\nstanding"] = [_percent(entry.characters_standing) for entry in figures]
+        columns["tokens\nstanding"] = [_percent(entry.tokens_standing) for entry in figures]
+    return columns
+
+
+def probability_shares(stats: EditStats) -> list[float]:
+    """Share of the scored tokens in each bin of p; empty where none was scored."""
+    return [count / stats.num_scored for count in stats.probability_histogram] if stats.num_scored else []
+
+
+def histogram_caption(stats: EditStats, generation: int | None) -> str:
+    """What the histogram shows.
+
+    Args:
+        stats: of one generation.
+        generation: to be named, where there are several.
+    """
+    when = "" if generation is None else f" in generation {generation}"
+    sample = f", from a sample of 1 token in {SAMPLE}" if stats.is_sample else ""
+    return f"Tokens by probability p{when}{sample}"
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.2%}"
