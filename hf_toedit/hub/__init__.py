@@ -10,6 +10,7 @@ from hf_toedit.hub.reading import (
     metadata_of,
     newest_sha,
     pinned_sha,
+    public_sha,
 )
 from hf_toedit.hub.repository import Head, Operation, Repository, Upload
 
@@ -27,4 +28,5 @@ __all__ = [
     "newest_sha",
     "patiently",
     "pinned_sha",
+    "public_sha",
 ]

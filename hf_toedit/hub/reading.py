@@ -76,6 +76,32 @@ def pinned_sha(repo_type: str, repo_id: str, revision: str | None, error_type: t
     return cached
 
 
+def public_sha(repo_type: str, repo_id: str, revision: str | None, error_type: type[ToEditError]) -> str:
+    """The same of a repository that everybody may read: somebody else asks, who is not to see with the token here.
+
+    Args:
+        repo_type: `model` or `dataset`.
+        repo_id: `org/name`.
+        revision: branch, tag or commit; None is the default branch.
+        error_type: raised where there is none.
+
+    Raises:
+        ToEditError: of `error_type`: no such repository or revision, one that is private or gated, or no connection.
+    """
+    named = f"{_WORDS[repo_type]} {repo_id!r}" + (f" at revision {revision!r}" if revision else "")
+    try:
+        info = HfApi(token=False).repo_info(repo_id, repo_type=repo_type, revision=revision)
+    except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise error_type(
+            f"the Hub has no public {named}. Check the name; private ones cannot be shown here."
+        ) from error
+    except NO_ANSWER as error:
+        raise error_type(f"cannot reach the Hub for {named} ({type(error).__name__}). Try again later.") from error
+    if info.gated:
+        raise error_type(f"{named} is gated: only who accepted its terms may see it, on a machine of their own.")
+    return str(info.sha)
+
+
 def newest_sha(repo_id: str, revision: str | None) -> str:
     """The commit that a dataset repository stands at now, whatever is in the local cache.
 
