@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_toedit.errors import RunError, SourceError
-from hf_toedit.hub import download, file_sizes, patiently, pinned_sha, public_sha
+from hf_toedit.hub import download, file_sizes, patiently, pinned_sha, public_dataset
 from hf_toedit.hub.threads import in_threads
 from hf_toedit.remote import RemotePath
 from hf_toedit.runs.files import sizes_in
@@ -64,7 +64,10 @@ class HubRun:
             SourceError: there is no such repository or revision, no access, or no run in it.
         """
         self.repo_id = repo_id
-        self.sha = (public_sha if public else pinned_sha)("dataset", repo_id, revision, SourceError)
+        if public:
+            self.sha = public_dataset(repo_id, revision)
+        else:
+            self.sha = pinned_sha("dataset", repo_id, revision, SourceError)
         self.repo_files = file_sizes(repo_id, self.sha)
         self._prefix = PurePosixPath(prefix.strip("/"))
         paths = [path for path in map(PurePosixPath, self.repo_files) if ".." not in path.parts]

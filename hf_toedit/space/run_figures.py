@@ -41,9 +41,11 @@ def _generations(run: OpenRun) -> tuple[list[EditStats], str]:
         return [], f"The statistics of this run lie in too many files to be fetched for a visit. Its figures are {card}."
     shards, generations = run.plan.shards, run.stats
     common = set(generations[0])
-    while not common.intersection(*generations):
+    while generations and not common.intersection(*generations):
         generations = generations[:-1]
     common.intersection_update(*generations)
+    if not common:
+        return [], "The statistics of this run are not whole, so there are no figures of it."
     told = [EditStats.merged(stats for name, stats in parts.items() if name in common) for parts in generations]
     if len(common) == len(shards) and len(generations) == len(run.stats):
         return told, ""
