@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_toedit.errors import RunError, SourceError
-from hf_toedit.hub import download, file_sizes, patiently, pinned_sha, public_dataset
+from hf_toedit.hub import download, file_sizes, patiently, pinned_sha
 from hf_toedit.hub.threads import in_threads
 from hf_toedit.remote import RemotePath
 from hf_toedit.runs.files import sizes_in
@@ -51,23 +51,19 @@ class HubRun:
         files: the paths of the run's own files, as they are in a run folder.
     """
 
-    def __init__(self, repo_id: str, revision: str | None = None, prefix: str = "", *, public: bool = False) -> None:
+    def __init__(self, repo_id: str, revision: str | None = None, prefix: str = "") -> None:
         """Find it; nothing is fetched yet.
 
         Args:
             repo_id: `org/name`.
             revision: branch, tag or commit.
             prefix: folder of the repository that it lies in.
-            public: only what everybody may read, whatever token there is.
 
         Raises:
             SourceError: there is no such repository or revision, no access, or no run in it.
         """
         self.repo_id = repo_id
-        if public:
-            self.sha = public_dataset(repo_id, revision)
-        else:
-            self.sha = pinned_sha("dataset", repo_id, revision, SourceError)
+        self.sha = pinned_sha("dataset", repo_id, revision, SourceError)
         self.repo_files = file_sizes(repo_id, self.sha)
         self._prefix = PurePosixPath(prefix.strip("/"))
         paths = [path for path in map(PurePosixPath, self.repo_files) if ".." not in path.parts]

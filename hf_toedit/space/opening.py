@@ -13,6 +13,7 @@ from urllib.parse import quote
 from huggingface_hub import constants
 
 from hf_toedit.errors import RunError, SourceError
+from hf_toedit.hub import pinned_sha, public_dataset
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.pull import HubRun
 from hf_toedit.runs.store import PLAN, RunFolder, is_run
@@ -111,12 +112,13 @@ class Runs:
         if address is None:
             known = "a run folder, or a dataset on the Hub" if self._local else "a dataset on the Hub"
             raise SourceError(f"{name!r} cannot be opened. Name {known}, as org/name or org/name@revision.")
-        is_public = not self._local and address not in self._own
-        on_hub = HubRun(*address, public=is_public)
-        pinned = address._replace(revision=on_hub.sha)
-        if not is_public:
+        repo_id, revision, _ = address
+        is_own = self._local or address in self._own
+        sha = pinned_sha("dataset", repo_id, revision, SourceError) if is_own else public_dataset(repo_id, revision)
+        pinned = address._replace(revision=sha)
+        if is_own:
             self._own.add(pinned)
-        return self._kept(str(pinned)) or self._keep(_of_hub(on_hub, pinned))
+        return self._kept(str(pinned)) or self._keep(_of_hub(HubRun(*pinned), pinned))
 
     def get(self, name: str) -> OpenRun:
         """An open run, by the name that it has itself; opened again where others took its place.
