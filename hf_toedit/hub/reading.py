@@ -99,6 +99,28 @@ def is_out_of_reach(error: ToEditError) -> bool:
     return isinstance(cause, NO_ANSWER) and not isinstance(cause, RepositoryNotFoundError | RevisionNotFoundError)
 
 
+def public_dataset(repo_id: str, revision: str | None) -> str:
+    """The commit that a branch or tag of a dataset stands at, as seen without a token.
+
+    Args:
+        repo_id: `org/name`.
+        revision: branch, tag or commit; None is the default branch.
+
+    Raises:
+        SourceError: no such dataset or revision, not one for everybody, or no answer.
+    """
+    named = f"dataset {repo_id!r}" + (f" at revision {revision!r}" if revision else "")
+    try:
+        info = HfApi().dataset_info(repo_id, revision=revision, token=False, timeout=_LOOK_S)
+    except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise SourceError(f"{named} is not on the Hub, or not for everybody. Check the name.") from error
+    except NO_ANSWER as error:
+        raise SourceError(f"cannot reach the Hub for {named} ({type(error).__name__}). Try again later.") from error
+    if info.private or info.gated:
+        raise SourceError(f"{named} is on the Hub, but not for everybody. Open it on a machine of your own.")
+    return str(info.sha)
+
+
 def public_model(repo_id: str) -> tuple[str, dict[str, int]]:
     """The commit that a model stands at, and bytes of its files by path, as seen without a token.
 
