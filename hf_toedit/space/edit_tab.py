@@ -1,0 +1,240 @@
+"""The tab in which a text is edited and every token shown: its layout, and what happens when something is pressed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from hf_toedit.errors import ToEditError
+from hf_toedit.picture.html import notice_html
+from hf_toedit.space import permalink
+from hf_toedit.space.examples import example_texts
+from hf_toedit.space.permalink import Request
+from hf_toedit.space.priors import EMBEDDED, Priors
+from hf_toedit.space.settings import SpaceSettings
+from hf_toedit.space.view import Scene, Superseded, Turns, View, take_view
+
+_AT_ONCE = 4
+"""Visitors whose texts are worked on; the others wait. More than a prior can read at once, as one may be fetched."""
+
+_READ_ADDRESS = "(fragment, turns) => [location.hash, turns]"
+_TELL_LINK = "(fragment) => fragment && location.origin + location.pathname + fragment"
+# The query of the address is left out: on a private Space it holds a key.
+_SET_ADDRESS = """(fragment) => {
+    history.replaceState(null, "", location.pathname + location.search + fragment);
+    if (parent !== window) parent.postMessage({ hash: fragment }, "https://huggingface.co");
+    return fragment && location.origin + location.pathname + fragment;
+}"""
+
+
+class _Editing:
+    """What the tab does, for any number of visitors at once; nothing of theirs is kept here."""
+
+    def __init__(self, settings: SpaceSettings) -> None:
+        self._most = settings.max_characters
+        self._priors = Priors(settings)
+
+    def view(self, request: Request) -> View:
+        """What a request shows, at once."""
+        return take_view(request, self._priors, self._most)
+
+    def edit(
+        self,
+        text: str,
+        prior: str,
+        threshold: float,
+        top_k: int,
+        temperature: float,
+        seed: int,
+        generations: int,
+        turns: Turns,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Any:
+        """Answer the button, or a slider; see `_outputs`."""
+        try:
+            request = Request(text, prior.strip(), threshold, top_k, temperature, seed, generations)
+            return _outputs(self._taken(replace(request, shown=generations), turns, progress))
+        except Superseded:
+            return gr.skip()
+        except ToEditError as error:
+            return _refused(error)
+
+    def restore(self, fragment: str, turns: Turns, progress: gr.Progress = gr.Progress()) -> Any:  # noqa: B008
+        """Answer a link: its settings, then what `edit` shows of them."""
+        if not fragment.startswith(permalink.PREFIX):
+            return gr.skip()
+        try:
+            request = permalink.from_fragment(fragment)
+        except ToEditError as error:
+            return [gr.skip()] * _NUM_SETTINGS + _refused(error)
+        settings = [getattr(request, name) for name in _SETTINGS]
+        try:
+            return settings + _outputs(self._taken(request, turns, progress))
+        except Superseded:
+            return gr.skip()
+        except ToEditError as error:
+            return settings + _refused(error)
+
+    def _taken(self, request: Request, turns: Turns, progress: Any) -> View:
+        """What a request shows, unless the visitor asks for something else before it is done."""
+        turn = turns.take()
+
+        def told(done: int, total: int) -> None:
+            turns.check(turn)
+            progress(done / total, desc=f"{done} of {total} readings by the prior")
+
+        progress(0, desc="waiting for the prior")
+        return take_view(request, self._priors, self._most, told)
+
+    @staticmethod
+    def show(view: View | None, generation: int) -> Any:
+        """Answer the choice of a generation: picture, histogram, edited text, fragment of the link, view."""
+        if view is None or not 1 <= generation <= len(view.scenes):
+            gr.Warning("This page was left alone for too long. Press Edit again.")
+            return gr.skip()
+        shown = replace(view, request=replace(view.request, shown=generation))
+        scene = view.scenes[generation - 1]
+        return scene.picture, scene.histogram, _edited(scene, generation), permalink.to_fragment(shown.request), shown
+
+
+_SETTINGS = ("text", "prior", "threshold", "top_k", "temperature", "seed", "generations")
+_NUM_SETTINGS = len(_SETTINGS)
+_NUM_OUTPUTS = 10
+
+
+def _outputs(view: View) -> list[Any]:
+    """Values of the components that `edit_tab` calls `outputs`."""
+    request = view.request
+    scene = view.scenes[request.shown - 1]
+    count = len(view.scenes)
+    return [
+        gr.HTML("", visible=False),
+        gr.Column(visible=count > 1),
+        gr.Radio(choices=list(range(1, count + 1)), value=request.shown),
+        scene.picture,
+        scene.histogram,
+        _edited(scene, request.shown),
+        permalink.to_fragment(request),
+        view,
+        request.text,
+        view.table,
+    ]
+
+
+def _refused(error: ToEditError) -> list[Any]:
+    """The same values where there is nothing to show but why; what was shown before stays."""
+    return [gr.HTML(notice_html(str(error)), visible=True), *[gr.skip()] * (_NUM_OUTPUTS - 1)]
+
+
+def _edited(scene: Scene, generation: int) -> Any:
+    return gr.Textbox(value=scene.edited, label=_after(generation))
+
+
+def _after(generation: int) -> str:
+    return f"After generation {generation}"
+
+
+def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
+    """Lay out the tab; called inside a `gr.Tab`.
+
+    Args:
+        app: tells when a page is opened.
+        settings: what visitors may do.
+    """
+    editing = _Editing(settings)
+    examples = example_texts()
+    first = Request(next(iter(examples.values())), settings.prior.prior)
+    view = editing.view(first)
+    text = gr.Textbox(
+        first.text, label="Text", lines=6, max_lines=12, placeholder="Type or paste a text of any kind.",
+        info=f"At most {settings.max_characters:,} characters.",
+    )  # fmt: skip
+    with gr.Row():
+        buttons = {name: gr.Button(name, size="sm", min_width=120) for name in examples}
+    with gr.Row():
+        sliders = _sliders(first)
+    with gr.Row(equal_height=True):
+        prior = gr.Textbox(
+            first.prior, label="Prior", max_lines=1, scale=4, min_width=300,
+            info=f"The language model that reads the text: {EMBEDDED}, or a model of the Hub (org/name).",
+        )  # fmt: skip
+        button = gr.Button("Edit", variant="primary", scale=1, min_width=200)
+    notice = gr.HTML(visible=False, js_on_load=None)
+    with gr.Column(visible=False) as several:  # a radio alone is not shown again, once its form was hidden with it
+        generation = gr.Radio([1], value=1, label="Generation")
+    picture = _fragment(view.scenes[0].picture)
+    with gr.Row():
+        source = _text(first.text, "Source")
+        edited = _text(view.scenes[0].edited, _after(1))
+    with gr.Row():
+        with gr.Column(min_width=320):
+            table = _fragment(view.table)
+        with gr.Column(min_width=320):
+            histogram = _fragment(view.scenes[0].histogram)
+    link = gr.Textbox(
+        label="Link to this page as it is", max_lines=1, interactive=False, buttons=["copy"],
+        info="Text and settings are in the link itself, behind the #, which browsers do not send to servers.",
+    )  # fmt: skip
+    fragment = gr.Textbox(permalink.to_fragment(first), visible=False)
+    kept = gr.State(None)
+    turns = gr.State(Turns())
+
+    inputs = [text, prior, *sliders]
+    outputs = [notice, several, generation, picture, histogram, edited, fragment, kept, source, table]
+    shared: dict[str, Any] = {"show_progress_on": picture, "api_visibility": "private"}
+    shared |= {"concurrency_id": "edit", "concurrency_limit": _AT_ONCE, "trigger_mode": "multiple"}
+    asked = [button.click, prior.submit, *(slider.release for slider in sliders)]
+    edits = [gr.on(asked, editing.edit, [*inputs, turns], outputs, **shared)]
+    for name, pressed in buttons.items():
+        taken = pressed.click(None, None, text, js=f"() => {json.dumps(examples[name])}")
+        edits.append(taken.then(editing.edit, [*inputs, turns], outputs, **shared))
+    chosen = [picture, histogram, edited, fragment, kept]
+    edits.append(
+        generation.input(editing.show, [kept, generation], chosen, api_visibility="private", show_progress="hidden")
+    )
+    for event in edits:
+        event.then(None, fragment, link, js=_SET_ADDRESS)
+    opened = app.load(editing.restore, [fragment, turns], [*inputs, *outputs], js=_READ_ADDRESS, **shared)
+    opened.then(None, fragment, link, js=_TELL_LINK)
+
+
+def _fragment(content: str) -> gr.HTML:
+    """HTML that has a style of its own."""
+    return gr.HTML(content, apply_default_css=False, js_on_load=None)
+
+
+def _text(content: str, label: str) -> gr.Textbox:
+    """A text to read and to copy."""
+    return gr.Textbox(
+        content, label=label, lines=6, max_lines=12, min_width=320, interactive=False, buttons=["copy"],
+        autoscroll=False,
+    )  # fmt: skip
+
+
+def _sliders(first: Request) -> list[gr.Slider]:
+    """Threshold, candidates, temperature, seed, generations."""
+    return [
+        gr.Slider(
+            0, 1, first.threshold, step=0.001, label="Threshold",
+            info="drawn again from this p on",
+        ),
+        gr.Slider(
+            1, permalink.MAX_TOP_K, first.top_k, step=1, precision=0, label="Candidates (k)",
+            info="likeliest tokens to draw from",
+        ),
+        gr.Slider(
+            0.1, permalink.MAX_TEMPERATURE, first.temperature, step=0.1, label="Temperature",
+            info="higher draws rarer ones",
+        ),
+        gr.Slider(
+            0, permalink.MAX_SEED, first.seed, step=1, precision=0, label="Seed",
+            info="another one, other draws",
+        ),
+        gr.Slider(
+            1, permalink.MAX_GENERATIONS, first.generations, step=1, precision=0, label="Generations",
+            info="edited again and again",
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,16 @@
+"""Texts to begin with, from the bundled sample."""
+
+from __future__ import annotations
+
+_ROWS = {"A story": "doc-006", "An article": "doc-047", "A letter": "doc-034", "Some code": "doc-005"}
+
+
+def example_texts() -> dict[str, str]:
+    """Texts by what they are."""
+    import pyarrow.parquet as pq
+
+    from hf_toedit import sample
+
+    table = pq.read_table(sample.path(), columns=["id", "text"])
+    texts = dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
+    return {name: texts[row] for name, row in _ROWS.items()}
