@@ -68,7 +68,7 @@ def build(settings: SpaceSettings) -> gr.Blocks:
         with gr.Tab("Edit a text"):
             edit_tab(app, settings)
         with gr.Tab("Look at a dataset"):
-            dataset_tab(settings)
+            dataset_tab(app, settings)
     return app.queue(max_size=_QUEUE_SIZE, api_open=False)
 
 
@@ -110,7 +110,7 @@ def launch(
         server_port=port,
         app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None, "openapi_url": None},
         theme=_theme(),
-        css=html.style() + _asset("space.css"),
+        css=html.style() + _asset("space.css") + _asset("dataset.css"),
         head=f'<meta name="description" content="{DESCRIPTION}">'
         f"<script>{html.script()}</script><script>{_asset('space.js')}</script>",
         quiet=True,
