@@ -9,6 +9,7 @@ import gradio as gr
 
 from hf_toedit.errors import ToEditError, UsageError
 from hf_toedit.picture.html import notice_html
+from hf_toedit.space import permalink
 from hf_toedit.space.opening import OpenRun, Runs
 from hf_toedit.space.row_link import PREFIX, Place
 from hf_toedit.space.row_view import row_html
@@ -28,7 +29,6 @@ _READ_ADDRESS = """(fragment) => {
         document.querySelector(`[role="tab"][aria-controls="${panel.id}"]`)?.click();
     return location.hash;
 }"""
-_TELL_LINK = "(fragment) => fragment && location.origin + location.pathname + fragment"
 
 
 class Search(NamedTuple):
@@ -243,7 +243,8 @@ def dataset_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
         reverted.input(browsing.revert, here, moved, **quick),
         previous.click(browsing.previous, [*here, search, least, most], moved, **quick),
         following.click(browsing.following, [*here, search, least, most], moved, **quick),
-        app.load(browsing.restore, fragment, [name, *outputs], js=_READ_ADDRESS, **wait),
     ]
     for event in events:
-        event.then(None, fragment, link, js=_TELL_LINK)
+        event.then(None, fragment, link, js=permalink.SET_ADDRESS)
+    opened = app.load(browsing.restore, fragment, [name, *outputs], js=_READ_ADDRESS, **wait)
+    opened.then(None, fragment, link, js=permalink.TELL_LINK)
