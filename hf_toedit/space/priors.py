@@ -94,7 +94,7 @@ class Priors:
                 f"Another prior is being fetched. Try {name!r} again in a minute, or use {EMBEDDED!r} until then."
             )
         try:
-            return self._recent(name) or self._keep(name, SharedPrior(load_prior(self._checked(name))))
+            return self._recent(name) or self._load(name)
         finally:
             self._loading.release()
 
@@ -104,11 +104,14 @@ class Priors:
                 self._kept.move_to_end(name)
             return self._kept.get(name)
 
-    def _keep(self, name: str, prior: SharedPrior) -> SharedPrior:
+    def _load(self, name: str) -> SharedPrior:
+        config = self._checked(name)
+        with self._lock:
+            while len(self._kept) >= NUM_KEPT:  # before the next one takes its memory
+                self._kept.popitem(last=False)
+        prior = SharedPrior(load_prior(config))
         with self._lock:
             self._kept[name] = prior
-            if len(self._kept) > NUM_KEPT:
-                self._kept.popitem(last=False)
         return prior
 
     def _checked(self, name: str) -> PriorConfig:
