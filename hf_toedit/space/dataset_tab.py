@@ -37,10 +37,14 @@ class Search(NamedTuple):
 
     Attributes:
         step: its direction.
+        least: changed share of the rows it is for, in percent.
+        most: the same.
         last: row that it goes on from.
     """
 
     step: int
+    least: float
+    most: float
     last: int
 
 
@@ -77,7 +81,7 @@ class Browsing:
         try:
             place = Place.from_fragment(fragment)
             name = place.run
-            run = self._runs.open(place.run)
+            run = self._runs.open(place.run, is_link=True)
             return [name, *self._opened(run, replace(place, run=run.name))]
         except ToEditError as error:
             return [name, notice_html(str(error)), *[gr.skip()] * (_NUM_OUTPUTS - 1)]
@@ -124,7 +128,7 @@ class Browsing:
                 if number is None:
                     return _refused(place, f"This is the {'last' if step > 0 else 'first'} row.")
                 return self._go(place, reverted, row=number)
-            start = search.last if search and search.step == step else place.row
+            start = search.last if search and search[:-1] == (step, least, most) else place.row
             found = rows.search(place.generation, place.split, start, step, least / 100, most / 100)
         except ToEditError as error:
             return _refused(place, str(error))
@@ -134,7 +138,7 @@ class Browsing:
         if found.at_end:
             return _refused(place, f"No row {where} row {place.row:,} has so large or so small a share changed.")
         told = f"No row fits among the {found.num_rows:,} {where} row {start:,}. Press the same button to look further."
-        return _refused(place, told, Search(step, found.last))
+        return _refused(place, told, Search(step, least, most, found.last))
 
     def _opened(self, run: OpenRun, place: Place) -> list[Any]:
         rows = run.rows

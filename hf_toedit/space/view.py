@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hf_toedit.config import EditConfig
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.errors import UsageError
-from hf_toedit.picture.data import Gallery
-from hf_toedit.picture.html import frame_html, generations_html, histogram_html
+from hf_toedit.picture.data import Frame, Gallery
+from hf_toedit.picture.html import MAX_LISTED, frame_html, generations_html, histogram_html
 from hf_toedit.space.permalink import Request
 from hf_toedit.space.priors import Priors
+from hf_toedit.stats import EditStats
 
 
 class Superseded(Exception):
@@ -43,14 +46,25 @@ class Scene:
     """One generation, as it is shown.
 
     Attributes:
-        picture: the tokens, as HTML.
-        histogram: their probabilities, as HTML.
+        histogram: the probabilities of the tokens, as HTML.
         edited: the text after this generation.
     """
 
-    picture: str
     histogram: str
     edited: str
+    _packed: bytes
+
+    @classmethod
+    def of(cls, frame: Frame, stats: EditStats, config: EditConfig) -> Scene:
+        """Draw one."""
+        # Many visitors' last views are kept, of megabytes a generation: packed, they take a twentieth.
+        packed = zlib.compress(frame_html(frame, config).encode())
+        return cls(histogram_html(stats, config), frame.document.text or "", packed)
+
+    @property
+    def picture(self) -> str:
+        """The tokens, as HTML."""
+        return zlib.decompress(self._packed).decode()
 
 
 @dataclass(frozen=True)
@@ -72,8 +86,7 @@ class View:
         """Draw a gallery of one text."""
         (picture,) = gallery.pictures
         scenes = tuple(
-            Scene(frame_html(frame, gallery.config), histogram_html(stats, gallery.config), frame.document.text or "")
-            for frame, stats in zip(picture.frames, gallery.stats, strict=True)
+            Scene.of(frame, stats, gallery.config) for frame, stats in zip(picture.frames, gallery.stats, strict=True)
         )
         return cls(request, scenes, generations_html(gallery.stats))
 
@@ -102,4 +115,5 @@ def take_view(
     editor = ToEditor(priors.get(request.prior), request.config)
     if progress:
         progress(0, 2 * request.generations)
-    return View.of(request, Gallery.take(editor, [request.text], ["text"], request.generations, progress))
+    gallery = Gallery.take(editor, [request.text], ["text"], request.generations, progress, MAX_LISTED)
+    return View.of(request, gallery)

@@ -166,3 +166,24 @@ def test_files_are_served_to_nobody_else() -> None:
         assert httpx.get(app.local_url, headers={"Host": "elsewhere.example.org"}).status_code == 400
     finally:
         app.close()
+
+
+def test_nothing_of_a_visitor_is_written_to_files(app: gr.Blocks) -> None:
+    visitor = Visitor(app)
+    visitor.edit(TEXT)
+    session = {"session_hash": visitor.session}
+    assert visitor.client.get("/gradio_api/deep_link", params=session).status_code == 404
+    for path in ("/gradio_api/upload", "/gradio_api/upload?upload_id=1"):
+        assert visitor.client.post(path, files={"files": ("a.html", b"a")}).status_code == 404
+    assert visitor.client.get("/").headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_server_takes_no_large_request(app: gr.Blocks) -> None:
+    assert "here it may have 2,000" in Visitor(app).edit("a" * 10**6)["notice"]["value"]
+    visitor = Visitor(app)
+    for content in (b" " * 2**23, (b" " * 2**20 for _ in range(8))):  # with and without telling how much there is
+        answer = visitor.client.post(
+            "/gradio_api/queue/join", content=content, headers={"Content-Type": "application/json"}
+        )
+        assert answer.status_code == 400
+    assert visitor.edit(TEXT)["edited"]["value"]
