@@ -10,6 +10,8 @@ from hf_toedit.hub.reading import (
     metadata_of,
     newest_sha,
     pinned_sha,
+    public_dataset,
+    public_model,
 )
 from hf_toedit.hub.repository import Head, Operation, Repository, Upload
 
@@ -27,4 +29,6 @@ __all__ = [
     "newest_sha",
     "patiently",
     "pinned_sha",
+    "public_dataset",
+    "public_model",
 ]

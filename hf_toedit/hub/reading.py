@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import RepoFile
 from yaml import YAMLError
 
-from hf_toedit.errors import SourceError, ToEditError
+from hf_toedit.errors import PriorError, SourceError, ToEditError
 from hf_toedit.hub.patience import HTTP_ERROR, patiently, refusal
 from hf_toedit.hub.threads import in_threads
 
@@ -33,6 +33,9 @@ NO_ANSWER: tuple[type[Exception], ...] = (
 
 _DOWNLOADS = 8
 """Files fetched at a time."""
+
+_LOOK_S = 10.0
+"""Without an answer, while somebody waits before a page."""
 
 _WORDS = {"model": "prior", "dataset": "dataset"}
 
@@ -94,6 +97,50 @@ def is_out_of_reach(error: ToEditError) -> bool:
     """Whether something failed because the Hub did not answer; a repository that is not there is an answer."""
     cause = error.__cause__
     return isinstance(cause, NO_ANSWER) and not isinstance(cause, RepositoryNotFoundError | RevisionNotFoundError)
+
+
+def public_dataset(repo_id: str, revision: str | None) -> str:
+    """The commit that a branch or tag of a dataset stands at, as seen without a token.
+
+    Args:
+        repo_id: `org/name`.
+        revision: branch, tag or commit; None is the default branch.
+
+    Raises:
+        SourceError: no such dataset or revision, not one for everybody, or no answer.
+    """
+    named = f"dataset {repo_id!r}" + (f" at revision {revision!r}" if revision else "")
+    try:
+        info = HfApi().dataset_info(repo_id, revision=revision, token=False, timeout=_LOOK_S)
+    except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise SourceError(f"{named} is not on the Hub, or not for everybody. Check the name.") from error
+    except NO_ANSWER as error:
+        raise SourceError(f"cannot reach the Hub for {named} ({type(error).__name__}). Try again later.") from error
+    if info.private or info.gated:
+        raise SourceError(f"{named} is on the Hub, but not for everybody. Open it on a machine of your own.")
+    return str(info.sha)
+
+
+def public_model(repo_id: str) -> tuple[str, dict[str, int]]:
+    """The commit that a model stands at, and bytes of its files by path, as seen without a token.
+
+    Args:
+        repo_id: `org/name`.
+
+    Raises:
+        PriorError: no such model, not one for everybody, or no answer.
+    """
+    try:
+        info = HfApi().model_info(repo_id, files_metadata=True, token=False, timeout=_LOOK_S)
+    except (HFValidationError, RepositoryNotFoundError) as error:  # of which a gated one is a kind
+        raise PriorError(f"prior {repo_id!r} is not on the Hub, or not for everybody. Check the name.") from error
+    except NO_ANSWER as error:
+        raise PriorError(
+            f"cannot reach the Hub for prior {repo_id!r} ({type(error).__name__}). Check the connection."
+        ) from error
+    if info.private or info.gated:
+        raise PriorError(f"prior {repo_id!r} is on the Hub, but not for everybody. Name one that is not gated.")
+    return str(info.sha), {file.rfilename: file.size or 0 for file in info.siblings or ()}
 
 
 def file_sizes(repo_id: str, sha: str) -> dict[str, int]:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 import fsspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_toedit.errors import RunError, SourceError
@@ -30,6 +31,9 @@ _BLOCK_BYTES = 2**18
 """Fetched at a time of a file that is read in place: the end of one that tells of its rows is in the first."""
 _PORTION = 16
 """Files that are on their way to storage at the same time."""
+
+_RECORD_BYTES = 2**16
+"""More than the statistics of a shard take."""
 
 _PARTS = ("data/", "toedit/", "assets/", CARD)
 
@@ -158,18 +162,30 @@ class HubRun:
 
         Raises:
             HubError: it cannot be.
+            RunError: it is damaged.
         """
         system, path = fsspec.url_to_fs(f"hf://datasets/{self.repo_id}@{self.sha}/{self._prefix / name}")
 
         def opened() -> pq.ParquetFile:
             # With the size, or its folder would be listed.
-            return pq.ParquetFile(system.open(path, "rb", block_size=_BLOCK_BYTES, size=self.size(name)))
+            stream = system.open(path, "rb", block_size=_BLOCK_BYTES, size=self.size(name))
+            try:
+                return pq.ParquetFile(stream)
+            except pa.ArrowException as error:  # a ValueError, which would be taken for an answer of the Hub
+                raise RunError(
+                    f"{name} of dataset {self.repo_id!r} is damaged at commit {self.sha}: {error}. Push it again."
+                ) from error
 
         return patiently(opened, f"read {name} of dataset {self.repo_id!r}")
 
     @contextmanager
-    def records(self) -> Iterator[tuple[Plan, RunFolder]]:
-        """The plan, and a run folder into which data are not brought, for as long as the context lasts.
+    def records(self, most: int | None = None) -> Iterator[tuple[Plan, RunFolder]]:
+        """The plan, and a run folder into which data are not brought.
+
+        Its records last as long as the context, and data are read through it for ever.
+
+        Args:
+            most: where there are more records than that, or larger ones than this tool writes, bring none.
 
         Raises:
             RunError: the plan cannot be read.
@@ -177,7 +193,11 @@ class HubRun:
         """
         with TemporaryDirectory(prefix="hf-toedit-") as scratch:
             folder = _Records(scratch, self)
-            self.fetch([name for name in self.files if name.startswith("toedit/")], folder)
+            names = [name for name in self.files if name.startswith("toedit/")]
+            num_bytes = sum(self.size(name) or 0 for name in names if name != PLAN.as_posix())
+            if most is not None and (len(names) > most or num_bytes > most * _RECORD_BYTES):
+                names = [PLAN.as_posix()]
+            self.fetch(names, folder)
             yield self._read(folder), folder
 
     def pull(self, folder: RunFolder, progress: Progress | None = None) -> Plan:

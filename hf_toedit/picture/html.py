@@ -1,0 +1,271 @@
+"""Pictures as HTML: fragments that may stand in any page, and a page of their own.
+
+Every function is pure and gives HTML in which nothing that came from a text is more than text. A fragment needs
+`style()` and, for the tooltip, `script()` once in the page around it. Its elements are known by their classes: `te` is
+on every fragment; `te-frame` holds a `te-legend` and a `te-text`, whose tokens are `te-t`, with `te-p0` … `te-p9` by
+their bin of p (`te-unscored` without), `te-selected`, and `<del>` and `<ins>` in those that changed; `te-tip` is the
+tooltip, `te-generations`, `te-histogram`, `te-diff` and `te-notice` are the other fragments.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+
+from hf_toedit.cards.escape import decimal, printable
+from hf_toedit.config import EditConfig
+from hf_toedit.editing.diff import ADDED, REMOVED, segments
+from hf_toedit.editing.piece_table import PieceTable
+from hf_toedit.picture.data import NUM_CANDIDATES, Frame, Gallery, Picture, Piece
+from hf_toedit.picture.words import (
+    bin_of,
+    facts,
+    fate,
+    generation_columns,
+    probability_shares,
+    selection,
+)
+from hf_toedit.stats import PROBABILITY_BINS, SAMPLE, EditStats
+
+MAX_LISTED = 10
+"""Most candidates in the tooltip of a token."""
+
+_TEMPLATE_CHARACTERS = str.maketrans({character: f"&#{ord(character)};" for character in "${}`\\"})
+"""What templates of JavaScript and of Handlebars, which Gradio puts values through, would take for their own."""
+
+_WIDTH, _HEIGHT, _BASE, _TOP = 360, 180, 150, 24
+
+
+def escaped(text: str) -> str:
+    """Text that is text alone, in HTML and in templates of JavaScript and Handlebars, between quotes or not.
+
+    Control and direction characters are written out, and a line break stands behind its mark.
+    """
+    visible = "⏎\n".join(printable(line) for line in text.split("\n"))
+    return escape(visible, quote=True).translate(_TEMPLATE_CHARACTERS)
+
+
+def style() -> str:
+    """The style sheet of all fragments, without its element."""
+    return _asset("picture.css")
+
+
+def script() -> str:
+    """The script of all fragments, without its element."""
+    return _asset("picture.js")
+
+
+def frame_html(frame: Frame, config: EditConfig, legend: bool = True) -> str:
+    """One text in one generation: every token coloured by p, selected ones outlined, changed ones before and after.
+
+    Args:
+        frame: the text.
+        config: how it was edited.
+        legend: say what the marks mean.
+    """
+    if not frame.tokens:
+        return _unread_html(frame)
+    pieces = list(frame.pieces())
+    tokens = [piece for piece in pieces if piece.tokens]
+    focus = tokens[0] if tokens else None
+    text = "".join(_piece_html(piece, piece is focus) for piece in pieces)
+    name = f"{facts(frame)}. Arrow keys move from token to token."
+    return (
+        f'<div class="te te-frame">{legend_html(config) if legend else ""}'
+        f'<div class="te-text" role="listbox" aria-multiselectable="true" aria-label="{escaped(name)}"'
+        f' data-te="{escaped(_data(tokens))}">{text}</div></div>'
+    )
+
+
+def legend_html(config: EditConfig) -> str:
+    """What the marks of a frame mean."""
+    scale = "".join(f'<span class="te-p{number}"></span>' for number in range(PROBABILITY_BINS))
+    marks = [f'p 0 <span class="te-scale" role="img" aria-label="from pale to strong">{scale}</span> 1']
+    if config.select != "none":
+        marks.append(f'<span class="te-t te-selected">token</span> selected: {escaped(selection(config))}')
+        marks.append("<del>before</del><ins>after</ins> changed")
+    if config.drop_below is not None:
+        marks.append(f"<del>token</del> dropped: p &lt; {decimal(config.drop_below)}")
+    return f'<ul class="te te-legend">{"".join(f"<li>{mark}</li>" for mark in marks)}</ul>'
+
+
+def generations_html(stats: Sequence[EditStats]) -> str:
+    """What was selected and changed, generation by generation.
+
+    Args:
+        stats: of generations 1, 2, ….
+    """
+    columns = generation_columns(stats)
+    headings = "".join(f'<th scope="col">{escaped(name.replace(chr(10), " "))}</th>' for name in columns)
+    rows = "".join(
+        f'<tr><th scope="row">{escaped(first)}</th>{"".join(f"<td>{escaped(cell)}</td>" for cell in cells)}</tr>'
+        for first, *cells in zip(*columns.values(), strict=True)
+    )
+    return (
+        '<div class="te te-generations" role="region" aria-label="Generations" tabindex="0"><table>'
+        f"<caption>Selected and changed tokens by generation</caption><thead><tr>{headings}</tr></thead>"
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def histogram_html(stats: EditStats, config: EditConfig) -> str:
+    """Tokens by p in ten bins, with the threshold.
+
+    Args:
+        stats: of one generation.
+        config: how it was edited.
+    """
+    shares = probability_shares(stats)
+    if not shares:
+        return notice_html("No token was scored, so there are no probabilities to show.")
+    where = "" if config.select == "none" else f"; selected: {selection(config)}"
+    sample = f", from a sample of 1 token in {SAMPLE}" if stats.is_sample else ""
+    told = ", ".join(f"{share:.1%} from {n / 10:g} to {(n + 1) / 10:g}" for n, share in enumerate(shares))
+    caption = f"Tokens by probability p under the prior{sample}{where}"
+    return (
+        f'<figure class="te te-histogram"><figcaption>{escaped(caption)}</figcaption>'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escaped(f"{caption}. {told}.")}">'
+        f"{_bars(shares)}{_threshold(config)}</svg></figure>"
+    )
+
+
+def diff_html(table: PieceTable) -> str:
+    """A whole text, with what its edits took out of the source and what they put there."""
+    marks = {REMOVED: "del", ADDED: "ins"}
+    parts = []
+    for kind, text in segments(table, len(table.edits), len(table.text)) if table.edits else [("kept", table.text)]:
+        mark = marks.get(kind)
+        parts.append(f"<{mark}>{escaped(text)}</{mark}>" if mark and text else escaped(text))
+    return f'<div class="te te-diff">{"".join(parts)}</div>'
+
+
+def notice_html(text: str) -> str:
+    """A word to the reader, read out where it appears."""
+    return f'<p class="te te-notice" role="status">{escaped(text)}</p>'
+
+
+def page(gallery: Gallery) -> str:
+    """One HTML file that needs nothing else and asks nothing of any network."""
+    css, javascript = style() + _asset("page.css"), script()
+    policy = (
+        f"default-src 'none'; style-src '{_digest(css)}'; script-src '{_digest(javascript)}'; base-uri 'none'; "
+        "form-action 'none'"
+    )
+    told = f"prior {gallery.prior}, selected: {selection(gallery.config)}"
+    histogram = histogram_html(gallery.stats[0], gallery.config)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>ToEdit preview</title>\n<style>{css}</style>\n</head>\n"
+        f'<body class="te">\n<main class="te-page">\n<h1>What ToEdit does</h1>\n'
+        f'<p class="te-facts">{escaped(told)}</p>\n'
+        f'<div class="te-figures">{generations_html(gallery.stats)}{histogram}</div>\n'
+        f"{legend_html(gallery.config)}\n"
+        + "".join(_section(picture, gallery.config) for picture in gallery.pictures)
+        + f"</main>\n<script>{javascript}</script>\n</body>\n</html>\n"
+    )
+
+
+def _section(picture: Picture, config: EditConfig) -> str:
+    parts = []
+    for frame in picture.frames:
+        heading = f"<h3>Generation {frame.generation}</h3>" if len(picture.frames) > 1 else ""
+        parts.append(f'{heading}<p class="te-facts">{escaped(facts(frame))}</p>{frame_html(frame, config, False)}')
+    return f"<section><h2>{escaped(picture.name)}</h2>{''.join(parts)}</section>\n"
+
+
+def _unread_html(frame: Frame) -> str:
+    text = f'<div class="te-text">{escaped(frame.text)}</div>' if frame.text else ""
+    return f'<div class="te te-frame">{text}</div>'
+
+
+def _piece_html(piece: Piece, is_first: bool) -> str:
+    if not piece.tokens:
+        return escaped(piece.text)
+    p = piece.probability
+    names = ["te-t", "te-unscored" if p is None else f"te-p{bin_of(p)}"]
+    token = piece.tokens[0]
+    if token.selected:
+        names.append("te-selected")
+    inner, label = escaped(piece.text), ""
+    if token.replacement is not None:
+        inner = f"<del>{inner}</del>" + (f"<ins>{escaped(token.replacement)}</ins>" if token.replacement else "")
+        fate_words = f"changed to “{token.replacement}”" if token.replacement else "dropped"
+        label = f' aria-label="{escaped(f"“{piece.text}” {fate_words}")}"'
+    state = ' aria-selected="true"' if token.selected else ""
+    focus = ' tabindex="0"' if is_first else ""
+    return f'<span class="{" ".join(names)}" role="option"{state}{label}{focus}>{inner}</span>'
+
+
+def _data(pieces: Sequence[Piece]) -> str:
+    """What the tooltip tells of each token, every text once, as JSON: see `fill` in `picture.js`."""
+    words: dict[str, int] = {}
+
+    def word(text: str | None) -> int | None:
+        return None if text is None else words.setdefault(printable(text), len(words))
+
+    word(str(NUM_CANDIDATES))
+    rows = []
+    for piece in pieces:
+        token = piece.tokens[0]
+        alone = len(piece.tokens) == 1
+        p = piece.probability
+        row = [
+            word(piece.text),
+            None if p is None else _rounded(p),
+            token.rank if alone else None,
+            word(fate(piece)),
+            word(token.replacement),
+        ]
+        for text, probability in token.candidates[:MAX_LISTED] if alone else ():
+            row += [word(text), _rounded(probability)]
+        rows.append(row)
+    return json.dumps({"words": list(words), "rows": rows}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _rounded(probability: float) -> float:
+    """As few digits as are shown."""
+    return round(probability, 4) if probability >= 1e-4 else float(f"{probability:.0e}")
+
+
+def _bars(shares: Sequence[float]) -> str:
+    step = (_WIDTH - 20) / PROBABILITY_BINS
+    parts = []
+    for number, share in enumerate(shares):
+        height = (_BASE - _TOP - 16) * share / max(shares)
+        left = 10 + number * step
+        parts.append(
+            f'<rect class="te-p{number}" x="{left + 2:.1f}" y="{_BASE - height:.1f}" width="{step - 4:.1f}"'
+            f' height="{height:.1f}"/>'
+            f'<text x="{left + step / 2:.1f}" y="{_BASE - height - 4:.1f}" text-anchor="middle">{share:.0%}</text>'
+        )
+    ticks = "".join(
+        f'<text x="{10 + number * step:.1f}" y="{_BASE + 14}" text-anchor="middle">{number / 10:g}</text>'
+        for number in range(0, PROBABILITY_BINS + 1, 2)
+    )
+    axis = f'<line class="te-axis" x1="10" x2="{_WIDTH - 10}" y1="{_BASE}" y2="{_BASE}"/>'
+    return "".join(parts) + axis + ticks
+
+
+def _threshold(config: EditConfig) -> str:
+    if config.select == "none":
+        return ""
+    at = 10 + (_WIDTH - 20) * config.threshold
+    anchor, shift = ("end", -4) if config.threshold > 0.5 else ("start", 4)
+    return (
+        f'<line class="te-threshold" x1="{at:.1f}" x2="{at:.1f}" y1="4" y2="{_BASE}"/>'
+        f'<text x="{at + shift:.1f}" y="13" text-anchor="{anchor}">{escaped(selection(config))}</text>'
+    )
+
+
+def _asset(name: str) -> str:
+    return (files("hf_toedit.picture") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _digest(content: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

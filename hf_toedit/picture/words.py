@@ -1,0 +1,106 @@
+"""The words and figures that pictures share, on a page and in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hf_toedit.cards.escape import decimal
+from hf_toedit.config import EditConfig
+from hf_toedit.picture.data import Frame, Piece, Token
+from hf_toedit.stats import PROBABILITY_BINS, EditStats, generation_figures
+
+_INELIGIBLE = {
+    "special_token": "a special token",
+    "partial_character": "part of a character",
+    "normalized": "the prior reads it as other text than stands here",
+    "shared_characters": "shares characters with other tokens",
+    "protected": "protected",
+}
+
+_SKIPPED = {
+    "null": "no text",
+    "not_text": "not a text",
+    "empty": "empty",
+    "invalid_unicode": "not valid Unicode",
+    "prior_failed": "the prior failed on it",
+}
+
+
+def probability(value: float) -> str:
+    """A probability with four decimals, or as a power of ten where these would be zeros."""
+    return f"{value:.4f}" if value >= 1e-4 else f"{value:.0e}"
+
+
+def bin_of(value: float) -> int:
+    """Which of the bins of the histogram a probability lies in."""
+    return min(int(value * PROBABILITY_BINS), PROBABILITY_BINS - 1)
+
+
+def selection(config: EditConfig) -> str:
+    """Which tokens are selected, such as `p ≥ 0.99`."""
+    if config.select == "none":
+        return "none"
+    return f"p {'≥' if config.select == 'above' else '≤'} {decimal(config.threshold)}"
+
+
+def fate(piece: Piece) -> str:
+    """What became of a piece, and why nothing did where nothing could; empty where it was just read."""
+    if len(piece.tokens) > 1:
+        return f"{len(piece.tokens)} tokens that share characters: not edited"
+    (token,) = piece.tokens
+    if token.dropped:
+        return "dropped"
+    if token.replacement is not None:
+        return "selected and changed"
+    if token.selected:
+        return "selected; the draw left it as it was"
+    return f"not edited: {_INELIGIBLE[token.ineligible]}" if token.ineligible else ""
+
+
+def facts(frame: Frame) -> str:
+    """Counts of one text, or why it was not read."""
+    skipped = frame.document.skipped
+    if skipped:
+        return f"passed through unread: {_SKIPPED[skipped]}"
+    log = frame.document.to_log()
+    parts = [f"{log['num_tokens']:,} token" + ("" if log["num_tokens"] == 1 else "s")]
+    parts += [f"{log['num_selected']:,} selected", f"{log['num_changed']:,} changed"]
+    return ", ".join(parts + ([f"{log['num_dropped']:,} dropped"] if log["num_dropped"] else []))
+
+
+def is_marked(token: Token) -> bool:
+    """Whether the method did anything with a token."""
+    return token.selected or token.replacement is not None
+
+
+def generation_columns(generations: Sequence[EditStats]) -> dict[str, list[str]]:
+    """The paper's Table 9 and, with several generations, their decay and distance from the source.
+
+    Returns:
+        Headings, of one or two lines, to one cell a generation.
+    """
+    figures = generation_figures(generations)
+    columns: dict[str, list[str]] = {
+        "gen": [str(entry.generation) for entry in figures],
+        "tokens": [f"{stats.num_tokens:,}" for stats in generations],
+        "selected": [f"{stats.num_selected:,}" for stats in generations],
+        "selected\n%": [f"{stats.selected_rate:.2%}" for stats in generations],
+        "changed": [f"{stats.num_changed:,}" for stats in generations],
+        "changed\n%": [f"{stats.changed_rate:.2%}" for stats in generations],
+    }
+    if any(stats.num_dropped for stats in generations):
+        columns["dropped"] = [f"{stats.num_dropped:,}" for stats in generations]
+    if len(generations) > 1:
+        columns["eta"] = ["" if entry.eta is None else f"{entry.eta:.3f}" for entry in figures]
+        columns["chars\nstanding"] = [_percent(entry.characters_standing) for entry in figures]
+        columns["tokens\nstanding"] = [_percent(entry.tokens_standing) for entry in figures]
+    return columns
+
+
+def probability_shares(stats: EditStats) -> list[float]:
+    """Share of the scored tokens in each bin of p; empty where none was scored."""
+    return [count / stats.num_scored for count in stats.probability_histogram] if stats.num_scored else []
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.2%}"

@@ -1,0 +1,249 @@
+"""The tab in which the rows of an edited dataset are shown: its layout, and what happens when something is pressed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from hf_toedit.errors import ToEditError, UsageError
+from hf_toedit.picture.html import notice_html
+from hf_toedit.space.opening import OpenRun, Runs
+from hf_toedit.space.row_link import PREFIX, Place
+from hf_toedit.space.row_view import row_html
+from hf_toedit.space.run_figures import run_html
+from hf_toedit.space.settings import SpaceSettings
+
+_AT_ONCE = 8
+"""Visitors who are answered at once; most of the time is spent waiting for files."""
+
+_MOST_GENERATIONS = 50
+"""That can be chosen from."""
+
+# A link to a row shows the tab that it lies in.
+_READ_ADDRESS = """(fragment) => {
+    const panel = document.getElementById("te-dataset")?.closest('[role="tabpanel"]');
+    if (panel && location.hash.startsWith("#te1-row?"))
+        document.querySelector(`[role="tab"][aria-controls="${panel.id}"]`)?.click();
+    return location.hash;
+}"""
+_TELL_LINK = "(fragment) => fragment && location.origin + location.pathname + fragment"
+
+
+class Search(NamedTuple):
+    """How far a search for rows has come that found none so far.
+
+    Attributes:
+        step: its direction.
+        last: row that it goes on from.
+    """
+
+    step: int
+    last: int
+
+
+class Browsing:
+    """What the tab does, for any number of visitors at once; what they share are open runs, which nobody changes.
+
+    Answers are values of the outputs named in `dataset_tab`, in that order.
+    """
+
+    def __init__(self, settings: SpaceSettings) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            settings: what visitors may do.
+        """
+        self._settings = settings
+        self._runs = Runs(settings)
+
+    def open(self, name: str) -> list[Any]:
+        """Answer a name: its figures, and the first row of its last generation."""
+        try:
+            run = self._runs.open(name)
+            generation, split = run.rows.generations[-1], run.rows.splits[0]
+            first = run.rows.beside(generation, split, -1, 1)
+            return self._opened(run, Place(run.name, generation, split, first or 0))
+        except ToEditError as error:
+            return [notice_html(str(error)), *[gr.skip()] * (_NUM_OUTPUTS - 1)]
+
+    def restore(self, fragment: str) -> Any:
+        """Answer the opening of a page: the row that its address names, or else the dataset that is shown at first."""
+        if not fragment.startswith(PREFIX):
+            return [self._settings.source, *self.open(self._settings.source)] if self._settings.source else gr.skip()
+        name: Any = gr.skip()
+        try:
+            place = Place.from_fragment(fragment)
+            name = place.run
+            run = self._runs.open(place.run)
+            return [name, *self._opened(run, replace(place, run=run.name))]
+        except ToEditError as error:
+            return [name, notice_html(str(error)), *[gr.skip()] * (_NUM_OUTPUTS - 1)]
+
+    def generation(self, place: Place | None, reverted: bool, generation: int) -> list[Any]:
+        """Answer the choice of a generation: the same row there."""
+        return self._go(place, reverted, generation=generation)
+
+    def split(self, place: Place | None, reverted: bool, split: str) -> list[Any]:
+        """Answer the choice of a split: its first row."""
+        return self._go(place, reverted, split=split, row=0)
+
+    def row(self, place: Place | None, reverted: bool, number: int | None) -> list[Any]:
+        """Answer a row's number."""
+        if place is not None and number == place.row:
+            return [gr.skip()] * _NUM_MOVED
+        return self._go(place, reverted, row=-1 if number is None else number)
+
+    def revert(self, place: Place | None, reverted: bool) -> list[Any]:
+        """Answer the switch between an edited row and its source."""
+        return self._go(place, reverted)
+
+    def previous(
+        self, place: Place | None, reverted: bool, search: Search | None, least: float, most: float
+    ) -> list[Any]:
+        """Answer the button: the row before, or the nearest before that fits the filter."""
+        return self._step(place, reverted, search, least, most, -1)
+
+    def following(
+        self, place: Place | None, reverted: bool, search: Search | None, least: float, most: float
+    ) -> list[Any]:
+        """The same for those behind."""
+        return self._step(place, reverted, search, least, most, 1)
+
+    def _step(
+        self, place: Place | None, reverted: bool, search: Search | None, least: float, most: float, step: int
+    ) -> list[Any]:
+        if place is None:
+            return _left_alone()
+        try:
+            rows = self._runs.get(place.run).rows
+            if least <= 0 and most >= 100:
+                number = rows.beside(place.generation, place.split, place.row, step)
+                if number is None:
+                    return _refused(place, f"This is the {'last' if step > 0 else 'first'} row.")
+                return self._go(place, reverted, row=number)
+            start = search.last if search and search.step == step else place.row
+            found = rows.search(place.generation, place.split, start, step, least / 100, most / 100)
+        except ToEditError as error:
+            return _refused(place, str(error))
+        if found.number is not None:
+            return self._go(place, reverted, row=found.number)
+        where = "after" if step > 0 else "before"
+        if found.at_end:
+            return _refused(place, f"No row {where} row {place.row:,} has so large or so small a share changed.")
+        told = f"No row fits among the {found.num_rows:,} {where} row {start:,}. Press the same button to look further."
+        return _refused(place, told, Search(step, found.last))
+
+    def _opened(self, run: OpenRun, place: Place) -> list[Any]:
+        rows = run.rows
+        moved = self._moved(run, place, False)
+        generations = rows.generations[:_MOST_GENERATIONS]
+        has_log = rows.has_log
+        return [
+            "",
+            gr.Column(visible=True),
+            run_html(run),
+            gr.Radio(choices=generations, visible=len(rows.generations) > 1),
+            gr.Dropdown(choices=rows.splits, visible=len(rows.splits) > 1),
+            gr.Column(visible=has_log),
+            gr.Checkbox(value=False, visible=has_log),
+            gr.Textbox(visible=run.address is not None),
+            *moved[1:],
+        ]
+
+    def _go(self, place: Place | None, reverted: bool, **changes: Any) -> list[Any]:
+        """Show another place; where that fails, say why and stay."""
+        if place is None:
+            return _left_alone()
+        try:
+            run = self._runs.get(place.run)
+            return self._moved(run, replace(place, **changes), reverted)
+        except ToEditError as error:
+            return _refused(place, str(error))
+
+    def _moved(self, run: OpenRun, place: Place, reverted: bool) -> list[Any]:
+        if place.split not in run.rows.splits or place.generation not in run.rows.generations:
+            raise UsageError(f"this run has no rows in split {place.split!r} and generation {place.generation}.")
+        row = run.rows.row(place.generation, place.split, place.row)
+        shown = row_html(row, run.rows, self._settings.max_characters, reverted)
+        last = f"0 to {run.rows.num_rows(place.split) - 1:,}"
+        fragment = place.to_fragment() if run.address else ""
+        number = gr.Number(value=place.row, info=last)
+        return ["", place.generation, place.split, number, shown, fragment, place, None]
+
+
+_NUM_OUTPUTS, _NUM_MOVED = 15, 8
+
+
+def _refused(place: Place, why: str, search: Search | None = None) -> list[Any]:
+    """The visitor stays where they are, and the controls say so."""
+    return [notice_html(why), place.generation, place.split, place.row, gr.skip(), gr.skip(), gr.skip(), search]
+
+
+def _left_alone() -> list[Any]:
+    gr.Warning("This page was left alone for too long. Open the dataset again.")
+    return [gr.skip()] * _NUM_MOVED
+
+
+def dataset_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
+    """Lay out the tab; called inside a `gr.Tab`.
+
+    Args:
+        app: tells when a page is opened.
+        settings: what visitors may do.
+    """
+    browsing = Browsing(settings)
+    with gr.Row(elem_id="te-dataset", equal_height=False):
+        name = gr.Textbox(
+            settings.source, label="Dataset", max_lines=1, scale=4, min_width=240,
+            info="Edited with hf-toedit: org/name or org/name@revision on the Hub"
+            + (", or a run folder of this machine." if settings.local else "."),
+        )  # fmt: skip
+        open_button = gr.Button("Open", variant="primary", scale=1, min_width=120)
+    notice = gr.HTML(js_on_load=None)
+    with gr.Column(visible=False) as panel:
+        figures = gr.HTML(js_on_load=None)
+        with gr.Row():
+            generation = gr.Radio([1], value=1, label="Generation", min_width=240)
+            split = gr.Dropdown(["train"], value="train", label="Split", min_width=160)
+        with gr.Row(elem_classes="te-steps"):
+            number = gr.Number(0, label="Row", precision=0, min_width=240)
+            with gr.Row():
+                previous = gr.Button("Previous row", min_width=120)
+                following = gr.Button("Next row", min_width=120)
+        with gr.Column() as log_controls:
+            with gr.Row():
+                least = gr.Slider(
+                    0, 100, 0, step=0.1, label="Changed, at least %",
+                    info="Previous and Next stop at rows of whose tokens this generation changed such a share.",
+                )  # fmt: skip
+                most = gr.Slider(0, 100, 100, step=0.1, label="Changed, at most %", info="100 for no limit.")
+            reverted = gr.Checkbox(
+                label="Reverted", info="The source text, rebuilt from the edit log of this generation alone."
+            )
+        moved_notice = gr.HTML(js_on_load=None)
+        shown = gr.HTML(js_on_load=None)
+        link = gr.Textbox(label="Link to this row", max_lines=1, interactive=False, buttons=["copy"])
+    fragment = gr.Textbox(visible=False)
+    place = gr.State(None)
+    search = gr.State(None)
+
+    moved = [moved_notice, generation, split, number, shown, fragment, place, search]
+    outputs = [notice, panel, figures, generation, split, log_controls, reverted, link, *moved[1:]]
+    shared: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "rows", "concurrency_limit": _AT_ONCE}
+    wait: dict[str, Any] = {**shared, "show_progress_on": name}
+    quick: dict[str, Any] = {**shared, "show_progress_on": shown, "show_progress": "minimal"}
+    here = [place, reverted]
+    events = [
+        gr.on([open_button.click, name.submit], browsing.open, name, outputs, **wait),
+        generation.input(browsing.generation, [*here, generation], moved, **quick),
+        split.input(browsing.split, [*here, split], moved, **quick),
+        gr.on([number.submit, number.blur], browsing.row, [*here, number], moved, **quick),
+        reverted.input(browsing.revert, here, moved, **quick),
+        previous.click(browsing.previous, [*here, search, least, most], moved, **quick),
+        following.click(browsing.following, [*here, search, least, most], moved, **quick),
+        app.load(browsing.restore, fragment, [name, *outputs], js=_READ_ADDRESS, **wait),
+    ]
+    for event in events:
+        event.then(None, fragment, link, js=_TELL_LINK)

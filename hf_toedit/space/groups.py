@@ -1,0 +1,155 @@
+"""Row groups of a run's files: as few of them, and of their columns, as are asked for, the last ones kept. No Gradio.
+
+A run on the Hub may come from anyone: what is read of it at once is bounded, whatever its files say of themselves.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hf_toedit.errors import RunError
+from hf_toedit.hub import patiently
+from hf_toedit.runs.plan import Shard
+from hf_toedit.runs.reading import column_bytes, one_line
+from hf_toedit.runs.store import RunFolder
+
+_GROUP_BYTES, _GROUP_ROWS = 128 * 2**20, 10**6
+"""Of a row group that is looked into, at most; this tool writes smaller ones."""
+
+_BATCH_ROWS = 64
+_CACHE_BYTES = 64 * 2**20
+_TRIES = 3
+"""Of a Hub that does not answer: somebody waits."""
+
+_T = TypeVar("_T")
+
+
+class GroupReader:
+    """Reads row groups of a run; any thread may call, and what is asked for again is there.
+
+    Each method raises RunError where a file is damaged or too much of it would have to be read, and HubError where the
+    Hub does not answer.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        """Nothing is read yet.
+
+        Args:
+            folder: of the run, whose data may lie elsewhere.
+        """
+        self._folder = folder
+        self._cache = _Cache(_CACHE_BYTES)
+
+    def group_sizes(self, generation: int, shard: Shard) -> np.ndarray:
+        """int64 `[groups]`: rows of the row groups of a shard."""
+        return self._cached("sizes", generation, shard, None, _sizes)
+
+    def rows(self, generation: int, shard: Shard, group: int, columns: list[str]) -> pa.Table:
+        """Some columns of a row group; always the same ones."""
+        return self._cached("rows", generation, shard, group, partial(_rows, columns=columns, group=group))
+
+    def shares(self, generation: int, shard: Shard, group: int, log_column: str) -> np.ndarray:
+        """float64 `[rows]`: tokens that the generation changed, of those it read; 0 where it read none."""
+        return self._cached("shares", generation, shard, group, partial(_shares, log_column=log_column, group=group))
+
+    def _cached(
+        self, kind: str, generation: int, shard: Shard, group: int | None, read: Callable[[pq.ParquetFile], Any]
+    ) -> Any:
+        key = (kind, generation, shard.name, group)
+        return self._cache.get(key, lambda: self._read(generation, shard, read))
+
+    def _read(self, generation: int, shard: Shard, read: Callable[[pq.ParquetFile], _T]) -> _T:
+        """Read of a file, and again where the Hub did not answer."""
+
+        def attempt() -> _T:
+            with self._folder.parquet(generation, shard) as file:
+                return guarded(generation, shard, lambda: read(file))
+
+        try:
+            return patiently(attempt, f"read {_path(generation, shard)}", tries=_TRIES)
+        except (OSError, pa.ArrowException) as error:
+            raise damaged(generation, shard, one_line(error)) from error
+
+
+def guarded(generation: int, shard: Shard, call: Callable[[], _T]) -> _T:
+    """Call something that may find in a shard what this tool does not write.
+
+    Raises:
+        RunError: it does.
+    """
+    try:
+        return call()
+    except (pa.ArrowException, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise damaged(generation, shard, one_line(error)) from error
+
+
+def damaged(generation: int, shard: Shard, why: str) -> RunError:
+    """The error to raise of a shard."""
+    return RunError(
+        f"{_path(generation, shard)} is damaged, or not of this run: {why} `hf-toedit verify` looks through all files."
+    )
+
+
+def _path(generation: int, shard: Shard) -> str:
+    return f"data/gen{generation}/{shard.name}.parquet"
+
+
+def _sizes(file: pq.ParquetFile) -> np.ndarray:
+    return np.array([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)], np.int64)
+
+
+def _shares(file: pq.ParquetFile, log_column: str, group: int) -> np.ndarray:
+    names = ("num_changed", "num_tokens")
+    table = _rows(file, [f"{log_column}.{name}" for name in names], group)
+    logs = table.column(log_column)
+    changed, tokens = (pc.fill_null(pc.struct_field(logs, name), 0).to_numpy().astype(np.float64) for name in names)
+    return np.divide(changed, tokens, out=np.zeros(len(table)), where=tokens > 0)
+
+
+def _rows(file: pq.ParquetFile, columns: list[str], group: int) -> pa.Table:
+    too_large = RunError("a row group is too large to be looked into here. Load the dataset instead.")
+    told = file.metadata.row_group(group)
+    if column_bytes(told, columns) > _GROUP_BYTES or told.num_rows > _GROUP_ROWS:
+        raise too_large
+    batches, num_bytes = [], 0
+    for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False):
+        num_bytes += batch.nbytes
+        if num_bytes > _GROUP_BYTES:
+            raise too_large
+        batches.append(batch)
+    return pa.Table.from_batches(batches)
+
+
+class _Cache:
+    """Keeps what was asked for last, as far as its `nbytes` fit."""
+
+    def __init__(self, num_bytes: int) -> None:
+        self._limit = num_bytes
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self._num_bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What is kept under a key, or else what `make` gives; two who ask at once may both make it."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        made = make()
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = made
+                self._num_bytes += made.nbytes
+            while self._num_bytes > self._limit:
+                _, gone = self._kept.popitem(last=False)
+                self._num_bytes -= gone.nbytes
+        return made

@@ -1,0 +1,176 @@
+"""Runs that visitors name: who may see what, which commit is meant, and how many stay open. No Gradio."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from huggingface_hub import constants
+
+from hf_toedit.errors import RunError, SourceError
+from hf_toedit.hub import pinned_sha, public_dataset
+from hf_toedit.runs.plan import Plan
+from hf_toedit.runs.pull import HubRun
+from hf_toedit.runs.store import PLAN, RunFolder, is_run
+from hf_toedit.space.rows import RunRows
+from hf_toedit.space.settings import SpaceSettings
+from hf_toedit.stats import EditStats
+
+MAX_RECORDS = 256
+"""Records of shards that are fetched for a visitor, of a run that does not lie on this machine."""
+
+_MAX_PLAN_BYTES = 64 * 2**20
+_KEPT = 8
+_NAME = re.compile(
+    r"(?:hf://datasets/|(?:https?://)?huggingface\.co/datasets/)?(?P<repo_id>[\w-][\w.-]*/[\w.-]+)"
+    r"(?:(?:@|/tree/)(?P<revision>refs/[^/]+/[^/]+|[^/]+))?(?:/(?P<prefix>.+?))?/?"
+)
+
+
+class Address(NamedTuple):
+    """Where on the Hub a run lies.
+
+    Attributes:
+        repo_id: `org/name`.
+        revision: branch, tag or commit; None is the default branch.
+        prefix: folder of the repository; empty for its root.
+    """
+
+    repo_id: str
+    revision: str | None
+    prefix: str
+
+    @classmethod
+    def of(cls, name: str) -> Address | None:
+        """Where a name leads to, whatever lies on this machine; None where it is no such name."""
+        found = _NAME.fullmatch(name)
+        return found and cls(found["repo_id"], found["revision"], found["prefix"] or "")
+
+    def __str__(self) -> str:
+        """As people type it."""
+        revision, prefix = (f"@{self.revision}" if self.revision else ""), (f"/{self.prefix}" if self.prefix else "")
+        return self.repo_id + revision + prefix
+
+
+class OpenRun(NamedTuple):
+    """A run that can be looked at.
+
+    Attributes:
+        name: opens the same again: on the Hub, at the same commit.
+        address: where on the Hub it lies, pinned; None where it does not.
+        plan: of the run.
+        stats: of the shards that are done in each generation, by name; None where they are too many to fetch.
+        rows: of the run.
+    """
+
+    name: str
+    address: Address | None
+    plan: Plan
+    stats: list[dict[str, EditStats]] | None
+    rows: RunRows
+
+    @property
+    def link(self) -> str | None:
+        """Its page on the Hub."""
+        if self.address is None:
+            return None
+        repo_id, revision, prefix = self.address
+        return f"{constants.ENDPOINT}/datasets/{repo_id}/tree/{revision}/{quote(prefix)}".rstrip("/")
+
+
+class Runs:
+    """Opens runs for everybody, and keeps the last few open; any thread may call."""
+
+    def __init__(self, settings: SpaceSettings) -> None:
+        """Nothing is opened yet."""
+        self._local = settings.local
+        self._open: OrderedDict[str, OpenRun] = OrderedDict()
+        self._lock = threading.Lock()
+        source = Address.of(settings.source or "")
+        self._own = {source} if source else set()
+        """Shown to everybody, private or not, as whoever serves this named them."""
+
+    def open(self, name: str) -> OpenRun:
+        """Open a run as it is now.
+
+        Args:
+            name: `org/name[@revision][/folder]` of the Hub, its page there or, where local ones may be named, a run
+                folder.
+
+        Raises:
+            ToEditError: there is no such run, it may not be seen by everybody, or it cannot be read.
+        """
+        name = name.strip()
+        if self._local and name and is_run(name):
+            return self._keep(_of_folder(name))
+        address = Address.of(name)
+        if address is None:
+            known = "a run folder, or a dataset on the Hub" if self._local else "a dataset on the Hub"
+            raise SourceError(f"{name!r} cannot be opened. Name {known}, as org/name or org/name@revision.")
+        repo_id, revision, _ = address
+        is_own = self._local or address in self._own
+        sha = pinned_sha("dataset", repo_id, revision, SourceError) if is_own else public_dataset(repo_id, revision)
+        pinned = address._replace(revision=sha)
+        if is_own:
+            self._own.add(pinned)
+        return self._kept(str(pinned)) or self._keep(_of_hub(HubRun(*pinned), pinned))
+
+    def get(self, name: str) -> OpenRun:
+        """An open run, by the name that it has itself; opened again where others took its place.
+
+        Raises:
+            ToEditError: that fails.
+        """
+        return self._kept(name) or self.open(name)
+
+    def _kept(self, name: str) -> OpenRun | None:
+        with self._lock:
+            with suppress(KeyError):
+                self._open.move_to_end(name)
+            return self._open.get(name)
+
+    def _keep(self, run: OpenRun) -> OpenRun:
+        with self._lock:
+            self._open[run.name] = run
+            self._open.move_to_end(run.name)
+            while len(self._open) > _KEPT:
+                self._open.popitem(last=False)
+        return run
+
+
+def _of_folder(name: str) -> OpenRun:
+    folder = RunFolder(name)
+    plan = folder.plan()
+    is_here = isinstance(folder.root, Path)
+    is_told = is_here or len(plan.shards) * len(plan.generations) <= MAX_RECORDS
+    stats = _stats(plan, folder) if is_told else None
+    return OpenRun(name, None, plan, stats, RunRows(plan, folder, stats, is_here=is_here))
+
+
+def _of_hub(on_hub: HubRun, address: Address) -> OpenRun:
+    if (on_hub.size(PLAN.as_posix()) or 0) > _MAX_PLAN_BYTES:
+        raise RunError(f"the plan of {address} is too large to be opened here. Fetch the run with `hf-toedit pull`.")
+    with on_hub.records(MAX_RECORDS) as (plan, folder):
+        is_told = any(folder.stats_path(1, shard).exists() for shard in plan.shards)
+        stats = _stats(plan, folder) if is_told else None
+    return OpenRun(str(address), address, plan, stats, RunRows(plan, folder, stats, is_here=False))
+
+
+def _stats(plan: Plan, folder: RunFolder) -> list[dict[str, EditStats]]:
+    """Of the shards that are done in each generation.
+
+    Raises:
+        RunError: they are not what this tool writes; what lies on the Hub may come from anyone.
+    """
+    stats = [folder.all_stats(plan, generation, plan.shards) for generation in plan.generations]
+    try:
+        for parts in stats:
+            EditStats.merged(parts.values()).summary()
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise RunError(f"the statistics of the run cannot be read: {error}. Push or make them anew.") from error
+    return stats

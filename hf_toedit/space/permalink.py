@@ -1,0 +1,150 @@
+"""What a visitor asked for, and its way into the fragment of an address and back; no Gradio.
+
+Browsers keep the fragment to themselves: a text in it is in no request for a page, and so in no log of a server. A
+link may come from anybody: what it holds is checked like what is typed, and it cannot name anything of a machine.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import zlib
+from dataclasses import asdict, dataclass, fields
+
+from hf_toedit.config import EditConfig
+from hf_toedit.errors import UsageError
+
+PREFIX = "#te1="
+"""Begins a fragment, and says how the rest is to be read."""
+
+MAX_TOP_K = 64
+MAX_TEMPERATURE = 5.0
+MAX_SEED = 9999
+MAX_GENERATIONS = 10
+"""Ends of the sliders, where `EditConfig` would allow more than a visitor can look at, or a server should do."""
+
+_MAX_FRAGMENT = 2**18
+_MAX_BYTES = 2**20
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A text, how it is to be edited, and which generation is looked at.
+
+    Attributes:
+        text: the source.
+        prior: `embedded`, or a Hub id.
+        threshold: see `EditConfig`, as are `top_k`, `temperature` and `seed`.
+        top_k: at most `MAX_TOP_K`.
+        temperature: at most `MAX_TEMPERATURE`.
+        seed: 0 to `MAX_SEED`.
+        generations: 1 to `MAX_GENERATIONS`.
+        shown: which of them is looked at.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
+
+    text: str
+    prior: str = "embedded"
+    threshold: float = EditConfig.threshold
+    top_k: int = EditConfig.top_k
+    temperature: float = EditConfig.temperature
+    seed: int = EditConfig.seed
+    generations: int = 1
+    shown: int = 1
+
+    def __post_init__(self) -> None:
+        """Validate once, whether typed or from a link."""
+        _check_text("text", self.text)
+        _check_text("prior", self.prior)
+        _ = self.config
+        _check_most("top_k", self.top_k, 1, MAX_TOP_K)
+        _check_most("temperature", self.temperature, 0, MAX_TEMPERATURE)
+        _check_most("seed", self.seed, 0, MAX_SEED)
+        _check_whole("generations", self.generations, MAX_GENERATIONS)
+        _check_whole("the generation shown", self.shown, self.generations)
+
+    @property
+    def config(self) -> EditConfig:
+        """How to edit."""
+        return EditConfig(
+            threshold=self.threshold, top_k=self.top_k, temperature=self.temperature, seed=self.seed
+        )
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a prior's name has the form of a Hub id; `embedded` has as well."""
+    return len(name) <= 96 and ".." not in name and _HUB_ID.fullmatch(name) is not None
+
+
+def to_fragment(request: Request) -> str:
+    """Write a request as the fragment of an address; empty where its prior is a folder, which no link may name."""
+    if not is_hub_id(request.prior):
+        return ""
+    content = json.dumps(asdict(request), ensure_ascii=False, separators=(",", ":")).encode()
+    return PREFIX + base64.urlsafe_b64encode(zlib.compress(content, 9)).decode().rstrip("=")
+
+
+def from_fragment(fragment: str) -> Request:
+    """Read a request from the fragment of an address.
+
+    Raises:
+        UsageError: it is damaged, was not made here, or holds a value that could not be typed.
+    """
+    values = _unpacked(fragment)
+    if not isinstance(values, dict) or not set(values) <= {field.name for field in fields(Request)}:
+        raise _damaged()
+    try:
+        request = Request(**values)
+    except TypeError as error:
+        raise _damaged() from error
+    except UsageError as error:
+        raise UsageError(f"This link cannot be followed: {error}") from error
+    if not is_hub_id(request.prior):
+        raise UsageError("This link cannot be followed: its prior is no Hub id.")
+    return request
+
+
+def _unpacked(fragment: str) -> object:
+    packed = fragment.removeprefix(PREFIX)
+    if packed == fragment or len(packed) > _MAX_FRAGMENT:
+        raise _damaged()
+    unpacking = zlib.decompressobj()
+    try:
+        compressed = base64.b64decode(packed + "=" * (-len(packed) % 4), altchars=b"-_", validate=True)
+        # A few bytes can stand for gigabytes: no more of them are unpacked than a text may have.
+        content = unpacking.decompress(compressed, _MAX_BYTES)
+        if not unpacking.eof or unpacking.unused_data:
+            raise _damaged()
+        return json.loads(content.decode())
+    except (binascii.Error, zlib.error, ValueError, RecursionError) as error:
+        raise _damaged() from error
+
+
+def _damaged() -> UsageError:
+    return UsageError("This link is damaged, or was not made here. Ask for it again, or paste the text itself.")
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise UsageError(f"the {name} must be a text.")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"character {error.start + 1} of the {name} is half of one (a lone surrogate). Take it out."
+        ) from error
+
+
+def _check_most(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise UsageError(f"{name} {value!r} is out of range: here it must be between {low:g} and {high:g}.")
+
+
+def _check_whole(name: str, value: object, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= high:
+        raise UsageError(f"{name} must be a whole number between 1 and {high}, not {value!r}.")

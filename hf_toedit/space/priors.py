@@ -1,0 +1,152 @@
+"""The priors of a server: the one that is offered first, and the few that visitors asked for last; no Gradio.
+
+Visitors name models of the Hub that anybody may read, whose weights are safetensors of bounded size. Their code is
+never run, and what the server's own token could read stays out of their reach.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from typing import Any
+
+from hf_toedit.config import PriorConfig
+from hf_toedit.editing.alignment import Document
+from hf_toedit.editing.selection import SelectionRule
+from hf_toedit.errors import PriorError
+from hf_toedit.hub import is_out_of_reach, public_model
+from hf_toedit.priors.base import DocumentScores, Prior, load_prior
+from hf_toedit.space.permalink import is_hub_id
+from hf_toedit.space.settings import SpaceSettings
+
+EMBEDDED = PriorConfig().prior
+NUM_KEPT = 2
+"""Priors of visitors that stay in memory."""
+
+_WEIGHTS = ("model*.safetensors",)
+_OTHERS = ("*.json", "*.txt", "*.model", "*.jinja")
+"""What else is fetched."""
+
+_PATIENCE_S = 5.0
+"""How long a visitor waits while a prior is fetched for another; everybody else would wait behind."""
+
+
+class SharedPrior:
+    """A prior that no more threads call at once than gain by it, whoever they work for; see `Prior`."""
+
+    def __init__(self, prior: Prior) -> None:
+        """Share a prior.
+
+        Args:
+            prior: called through this object alone from now on.
+        """
+        self.name = prior.name
+        self.revision = prior.revision
+        self.dtype = prior.dtype
+        self.tokenizer = prior.tokenizer
+        self.concurrency = prior.concurrency
+        self._prior = prior
+        self._turns = threading.Semaphore(prior.concurrency)
+
+    def score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
+        """Read each document once, whole; see `Prior.score`."""
+        with self._turns:
+            return self._prior.score(documents, rule)
+
+    def render(self, messages: list[dict[str, Any]]) -> str | None:
+        """Write a conversation as the prior reads it; see `Prior.render`."""
+        return self._prior.render(messages)
+
+
+class Priors:
+    """Priors by name, shared by all visitors."""
+
+    def __init__(self, settings: SpaceSettings) -> None:
+        """Load the one that is offered first.
+
+        Args:
+            settings: what visitors may do.
+        """
+        self._settings = settings
+        self._first = SharedPrior(load_prior(settings.prior))
+        self._kept: OrderedDict[str, SharedPrior] = OrderedDict()
+        self._lock = threading.Lock()
+        self._loading = threading.Lock()
+
+    def get(self, name: str) -> SharedPrior:
+        """A prior by its name, loaded if need be.
+
+        Args:
+            name: `embedded`, a Hub id, or where the settings allow it, a folder.
+
+        Raises:
+            PriorError: it may not be named here, is too large, or cannot be found or loaded.
+        """
+        if name == self._settings.prior.prior:
+            return self._first
+        if kept := self._recent(name):
+            return kept
+        if not self._loading.acquire(timeout=_PATIENCE_S):
+            raise PriorError(
+                f"Another prior is being fetched. Try {name!r} again in a minute, or use {EMBEDDED!r} until then."
+            )
+        try:
+            return self._recent(name) or self._keep(name, SharedPrior(load_prior(self._checked(name))))
+        finally:
+            self._loading.release()
+
+    def _recent(self, name: str) -> SharedPrior | None:
+        with self._lock:
+            if name in self._kept:
+                self._kept.move_to_end(name)
+            return self._kept.get(name)
+
+    def _keep(self, name: str, prior: SharedPrior) -> SharedPrior:
+        with self._lock:
+            self._kept[name] = prior
+            if len(self._kept) > NUM_KEPT:
+                self._kept.popitem(last=False)
+        return prior
+
+    def _checked(self, name: str) -> PriorConfig:
+        """Settings of a prior that a visitor may have."""
+        local = self._settings.local
+        if name == EMBEDDED or (local and os.path.isdir(os.path.expanduser(name))):
+            return PriorConfig(name)
+        if not is_hub_id(name) or os.path.exists(name):
+            raise PriorError(
+                f"Prior {name!r} cannot be named here. Name a model of the Hub (org/name), or {EMBEDDED!r}."
+            )
+        try:
+            revision, sizes = public_model(name)
+        except PriorError as error:
+            if local and is_out_of_reach(error):
+                return PriorConfig(name)  # of the cache, if it is there: nothing can be fetched
+            if is_out_of_reach(error):
+                raise PriorError(
+                    f"The Hub cannot be reached for prior {name!r}. Try later, or use {EMBEDDED!r}, which needs none."
+                ) from error
+            raise
+        self._check_size(name, sizes)
+        return PriorConfig(name, revision=revision)
+
+    def _check_size(self, name: str, sizes: dict[str, int]) -> None:
+        weights, others = (
+            sum(size for path, size in sizes.items() if "/" not in path and any(fnmatch(path, kind) for kind in kinds))
+            for kinds in (_WEIGHTS, _OTHERS)
+        )
+        if not weights:
+            raise PriorError(f"Prior {name!r} has no weights in safetensors, which are all that is loaded here.")
+        most = self._settings.max_prior_bytes
+        if weights + others > most:
+            raise PriorError(
+                f"Prior {name!r} has {_gigabytes(weights + others)} of files; here it may have {_gigabytes(most)}. "
+                f"Name a smaller model, or run `hf-toedit preview --prior {name}` on a machine of your own."
+            )
+
+
+def _gigabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:,.3g} GB"

@@ -1,0 +1,91 @@
+"""One row as HTML: what its edits took out and put there, or its source, rebuilt from them. No Gradio."""
+
+from __future__ import annotations
+
+from hf_toedit.editing.piece_table import PieceTable
+from hf_toedit.picture.html import diff_html, escaped, notice_html
+from hf_toedit.space.rows import Row, RunRows
+
+_MOST_TEXTS = 200
+
+
+def row_html(row: Row, rows: RunRows, limit: int, reverted: bool) -> str:
+    """The texts of a row, under what its edit log counts.
+
+    Args:
+        row: to show.
+        rows: that it is of.
+        limit: characters shown at most.
+        reverted: show the source that its edit log gives.
+
+    Raises:
+        ToEditError: the source cannot be held against what other generations say of it.
+    """
+    heading = f"Row {row.number:,} of {row.split}, " + (
+        f"reverted from generation {row.generation}" if reverted else f"generation {row.generation}"
+    )
+    parts = [f"<h3>{escaped(heading)}</h3>", f'<p class="te-facts">{escaped(_facts(row, rows, reverted))}</p>']
+    left = limit
+    for number, text in enumerate(row.texts):
+        if left <= 0 or number == _MOST_TEXTS:
+            break
+        if text.label is not None:
+            parts.append(f"<h4>{escaped(text.label)}</h4>")
+        source, table = row.sources[number], text.table
+        if table is None or source is None:
+            parts.append('<p class="te-facts">There is no text here.</p>')
+            continue
+        shown = shortened(PieceTable(source) if reverted else table, left)
+        left -= _length(shown)
+        parts.append(diff_html(shown) if shown.text or shown.edits else '<p class="te-facts">This text is empty.</p>')
+        if shown.text != (source if reverted else table.text):
+            left = 0
+    if left <= 0 or len(row.texts) > _MOST_TEXTS:
+        parts.append(notice_html(f"The row goes on; the first {limit:,} characters are shown here."))
+    if not row.texts:
+        parts.append('<p class="te-facts">No text of this row was to be edited.</p>')
+    return f'<section class="te te-row">{"".join(parts)}</section>'
+
+
+def shortened(table: PieceTable, limit: int) -> PieceTable:
+    """The beginning of a text, up to so many characters, those that stood there in the source counted as well."""
+    at, left = 0, limit
+    for number, edit in enumerate(table.edits):
+        kept, replaced = edit.start - at, edit.end - edit.start + len(edit.source)
+        if kept + replaced > left:
+            return PieceTable(table.text[: at + min(kept, left)], table.edits[:number])
+        at, left = edit.end, left - kept - replaced
+    return PieceTable(table.text[: at + left], table.edits)
+
+
+def _length(table: PieceTable) -> int:
+    return len(table.text) + sum(len(edit.source) for edit in table.edits)
+
+
+def _facts(row: Row, rows: RunRows, reverted: bool) -> str:
+    if not rows.has_log:
+        return "This run was made without an edit log: what was changed is not known here, nor what stood there."
+    edits = "1 edit" if row.num_edits == 1 else f"{row.num_edits:,} edits"
+    if not reverted:
+        counts = row.counts
+        share = counts["num_changed"] / counts["num_tokens"] if counts.get("num_tokens") else 0
+        told = [f"{counts.get('num_tokens', 0):,} tokens", f"{counts.get('num_selected', 0):,} selected"]
+        told.append(f"{counts.get('num_changed', 0):,} changed ({share:.2%}) in this generation")
+        if counts.get("num_dropped"):
+            told.append(f"{counts['num_dropped']:,} dropped")
+        return f"{', '.join(told)}; {edits} against the source."
+    undone = f"{edits} undone, by the edit log of this generation alone."
+    looked, differing = rows.differing(row)
+    if differing:
+        return f"{undone} The logs of generations {_listed(differing)} give another source: this run is damaged."
+    if looked:
+        return f"{undone} The {'log' if len(looked) == 1 else 'logs'} of {_listed(looked)} " + (
+            "gives the same source." if len(looked) == 1 else "give the same source."
+        )
+    return undone
+
+
+def _listed(generations: list[int]) -> str:
+    words = [str(number) for number in generations]
+    word = "generation" if len(words) == 1 else "generations"
+    return f"{word} " + " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)

@@ -1,0 +1,295 @@
+"""Rows of a run, one at a time, by their numbers: their texts, their edits, and the next that has many. No Gradio."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from hf_toedit.editing.piece_table import PieceTable
+from hf_toedit.errors import RunError
+from hf_toedit.hub.threads import in_threads
+from hf_toedit.runs.plan import Plan, Shard
+from hf_toedit.runs.rows import piece_tables
+from hf_toedit.runs.store import RunFolder
+from hf_toedit.runs.texts import COUNTS, Texts
+from hf_toedit.space.groups import GroupReader, damaged, guarded
+from hf_toedit.stats import EditStats
+
+GROUPS_SEARCHED = 32
+"""Row groups that are searched at once, where each has to be fetched; on this machine many more."""
+
+_GROUPS_SEARCHED_HERE = 1000
+_SHARDS_COUNTED = 256
+"""Shards that are opened to count their rows, where neither plan nor records tell."""
+
+_GENERATIONS_COMPARED = 20
+_THREADS = 16
+
+
+class RowText(NamedTuple):
+    """One text of a row.
+
+    Attributes:
+        label: its path in the row; None where each row holds exactly one text.
+        table: the text now, and its differences from the source; None where there is no text.
+    """
+
+    label: str | None
+    table: PieceTable | None
+
+
+class Row(NamedTuple):
+    """A row as one generation left it.
+
+    Attributes:
+        generation: that left it so.
+        split: that it is of.
+        number: in the split, from 0.
+        texts: those that were to be edited.
+        sources: the same in the source, rebuilt from the edit log of this generation alone.
+        counts: of the edit log, over its texts; empty where there is no log.
+    """
+
+    generation: int
+    split: str
+    number: int
+    texts: tuple[RowText, ...]
+    sources: tuple[str | None, ...]
+    counts: Mapping[str, int]
+
+    @property
+    def num_edits(self) -> int:
+        """Places that differ from the source."""
+        return sum(len(text.table.edits) for text in self.texts if text.table)
+
+
+class Match(NamedTuple):
+    """What a search found.
+
+    Attributes:
+        number: of the row; None where none fits of those that were looked at.
+        num_rows: that were looked at.
+        last: the row to search on from.
+        at_end: whether none is left in that direction.
+    """
+
+    number: int | None
+    num_rows: int
+    last: int
+    at_end: bool
+
+
+class _Extent(NamedTuple):
+    """Rows `[first, stop)` of a split, which lie in one shard."""
+
+    shard: Shard
+    first: int
+    stop: int
+
+
+class RunRows:
+    """The rows of a run; any thread may call.
+
+    A row's number counts all rows before it, also those of shards that are not done, as far as planning counted them:
+    so it is the same in every generation.
+
+    Attributes:
+        has_log: whether the rows carry an edit log.
+        generations: of which any shard is done.
+        is_cut: whether the last rows are left out, as counting them would mean opening too many files.
+    """
+
+    def __init__(
+        self, plan: Plan, folder: RunFolder, stats: list[dict[str, EditStats]] | None, *, is_here: bool
+    ) -> None:
+        """Count the rows; nothing else is read.
+
+        Args:
+            plan: of the run.
+            folder: of the run, whose data may lie elsewhere.
+            stats: of the shards that are done in each generation, by name; None where those are whose data are there.
+            is_here: whether the data lie on this machine.
+
+        Raises:
+            RunError: no shard is done, or the plan or the statistics are not of this tool.
+            HubError: the Hub does not answer.
+        """
+        self._plan = plan
+        self._groups_searched = _GROUPS_SEARCHED_HERE if is_here else GROUPS_SEARCHED
+        self._texts = Texts(replace(plan.source, context_columns=()))
+        self._log = plan.run.edit_log_column or ""
+        self._files = GroupReader(folder)
+        self.has_log = bool(self._log)
+        if stats is None:
+            found = [folder.data_sizes(generation) for generation in plan.generations]
+            self._done = [{shard.name for shard in plan.shards if f"{shard.name}.parquet" in sizes} for sizes in found]
+        else:
+            self._done = [set(parts) for parts in stats]
+        self.generations = [number for number, done in zip(plan.generations, self._done, strict=True) if done]
+        if not self.generations:
+            raise RunError("no shard of this run is done yet, so there are no rows to show. Come back later.")
+        counts = {name: entry.num_rows for parts in stats or () for name, entry in parts.items()}
+        self._extents, self.is_cut = self._counted(counts)
+
+    @property
+    def splits(self) -> list[str]:
+        """Names of the splits that have rows."""
+        return [split for split, extents in self._extents.items() if extents[-1].stop]
+
+    def num_rows(self, split: str) -> int:
+        """Rows of a split, those that are not done yet among them."""
+        return self._extents[split][-1].stop
+
+    def row(self, generation: int, split: str, number: int) -> Row:
+        """Read one row.
+
+        Raises:
+            RunError: there is no such row, it is not done in that generation, or its file is damaged.
+            HubError: the Hub does not answer.
+        """
+        if not 0 <= number < self.num_rows(split):
+            raise RunError(f"there is no row {number:,}: {split!r} has rows 0 to {self.num_rows(split) - 1:,}.")
+        extents = self._extents[split]
+        extent = extents[bisect_right(extents, number, key=lambda extent: extent.stop)]
+        if extent.shard.name not in self._done[generation - 1]:
+            raise RunError(
+                f"row {number:,} of {split!r} is not done in generation {generation}: its shard, {extent.shard.name}, "
+                f"is not finished. Choose another row, or another generation."
+            )
+        group, first, _ = next(span for span in self._groups(generation, extent) if number < span[2])
+        columns = [*self._texts.columns(self._plan.reading.features), *([self._log] if self.has_log else [])]
+        table = self._files.rows(generation, extent.shard, group, columns).slice(number - first, 1)
+        return guarded(generation, extent.shard, lambda: self._row(table, generation, split, number))
+
+    def differing(self, row: Row) -> tuple[list[int], list[int]]:
+        """Hold a row's source against what the edit logs of other generations say.
+
+        Returns:
+            The generations that were looked at, and those of which the log gives another source.
+
+        Raises:
+            RunError: a file is damaged.
+            HubError: the Hub does not answer.
+        """
+        others = [number for number in self.generations if number != row.generation]
+        looked: list[int] = []
+        for number in others[:_GENERATIONS_COMPARED]:
+            if self.is_done(number, row.split, row.number):
+                looked.append(number)
+        found = [number for number in looked if self.row(number, row.split, row.number).sources != row.sources]
+        return looked, found
+
+    def is_done(self, generation: int, split: str, number: int) -> bool:
+        """Whether a row is there in a generation."""
+        extents = self._extents[split]
+        index = bisect_right(extents, number, key=lambda extent: extent.stop)
+        return index < len(extents) and extents[index].shard.name in self._done[generation - 1]
+
+    def beside(self, generation: int, split: str, number: int, step: int) -> int | None:
+        """The nearest row that is done in a generation, after a row (`step` 1) or before it (-1); None for none."""
+        extent = next(self._beyond(generation, split, number, step), None)
+        if extent is None:
+            return None
+        return max(number + 1, extent.first) if step > 0 else min(number - 1, extent.stop - 1)
+
+    def search(self, generation: int, split: str, number: int, step: int, least: float, most: float) -> Match:
+        """Find the nearest row of whose tokens a generation changed a share within bounds.
+
+        Some row groups are searched at most, and of them two columns of numbers read.
+
+        Args:
+            generation: to look in.
+            split: to look in.
+            number: row to start after, or before.
+            step: 1 for after, -1 for before.
+            least: share of the tokens that this generation read.
+            most: the same; both bounds are within.
+
+        Raises:
+            RunError: there is no edit log, or a file is damaged.
+            HubError: the Hub does not answer.
+        """
+        if not self.has_log:
+            raise RunError("this run has no edit log, so no row tells what was changed in it.")
+        groups = (
+            (extent.shard, *span)
+            for extent in self._beyond(generation, split, number, step)
+            for span in self._groups(generation, extent)[::step]
+            if (span[2] - 1 > number if step > 0 else span[1] < number)
+        )
+        looked, last = 0, number
+        for shard, group, first, stop in islice(groups, self._groups_searched):
+            shares = self._files.shares(generation, shard, group, self._log)
+            low, high = (max(first, number + 1), stop) if step > 0 else (first, min(stop, number))
+            inside = shares[low - first : high - first]
+            hits = np.flatnonzero((inside >= least) & (inside <= most))
+            if len(hits):
+                found = low + int(hits[0] if step > 0 else hits[-1])
+                return Match(found, looked + (found - low + 1 if step > 0 else high - found), found, False)
+            looked, last = looked + len(inside), (high - 1 if step > 0 else low)
+        return Match(None, looked, last, self.beside(generation, split, last, step) is None)
+
+    def _counted(self, counts: Mapping[str, int]) -> tuple[dict[str, list[_Extent]], bool]:
+        """Which rows lie in which shard, by split, and whether some were left out."""
+        there = set().union(*self._done)
+        known = {shard.name: counts.get(shard.name, shard.num_rows) for shard in self._plan.shards}
+        if not all(count is None or (isinstance(count, int) and count >= 0) for count in known.values()):
+            raise RunError("the plan of this run, or its statistics, do not tell how many rows there are.")
+        unknown = [shard for shard in self._plan.shards if known[shard.name] is None and shard.name in there]
+
+        def count(shard: Shard) -> None:
+            generation = next(number for number in self.generations if shard.name in self._done[number - 1])
+            known[shard.name] = sum(self._files.group_sizes(generation, shard).tolist())
+
+        in_threads(count, unknown[:_SHARDS_COUNTED], min(_THREADS, len(unknown)))
+        left_out = {shard.name for shard in unknown[_SHARDS_COUNTED:]}
+        extents: dict[str, list[_Extent]] = {}
+        cut = set()
+        for shard in self._plan.shards:
+            own = extents.setdefault(shard.split, [])
+            if shard.name in left_out:
+                cut.add(shard.split)
+            if shard.split not in cut:
+                first = own[-1].stop if own else 0
+                own.append(_Extent(shard, first, first + (known[shard.name] or 0)))
+        return {split: own for split, own in extents.items() if own}, bool(cut)
+
+    def _beyond(self, generation: int, split: str, number: int, step: int) -> Iterator[_Extent]:
+        """Those that hold rows beyond one, the nearest first, as far as they are done in a generation."""
+        extents = self._extents[split]
+        start = bisect_right(extents, number + 1 if step > 0 else number - 1, key=lambda extent: extent.stop)
+        for index in range(start, len(extents)) if step > 0 else range(min(start, len(extents) - 1), -1, -1):
+            extent = extents[index]
+            if extent.shard.name in self._done[generation - 1] and extent.first < extent.stop:
+                if step > 0 or extent.first < number:
+                    yield extent
+
+    def _groups(self, generation: int, extent: _Extent) -> list[tuple[int, int, int]]:
+        """The row groups of a shard: number, first row in the split, and the row behind the last."""
+        stops = extent.first + np.cumsum(self._files.group_sizes(generation, extent.shard))
+        if extent.stop != (stops[-1] if len(stops) else extent.first):
+            raise damaged(generation, extent.shard, "it does not hold as many rows as it should.")
+        firsts = [extent.first, *stops.tolist()]
+        return list(zip(range(len(stops)), firsts, stops.tolist(), strict=False))
+
+    def _row(self, table: pa.Table, generation: int, split: str, number: int) -> Row:
+        """From a table of one row."""
+        planned = self._plan.output_schema
+        table = table.cast(pa.schema([planned.field(name) for name in table.column_names]))
+        tables = piece_tables(table, self._texts, self._log)
+        labels = [None if self._texts.one_a_row else text.label for text in self._texts.read(table)]
+        log = table.column(self._log)[0].as_py() if self.has_log else None
+        return Row(
+            generation=generation,
+            split=split,
+            number=number,
+            texts=tuple(map(RowText, labels, tables)),
+            sources=tuple(None if entry is None else entry.revert() for entry in tables),
+            counts={name: log[name] or 0 for name in COUNTS} if log else {},
+        )

@@ -1,0 +1,113 @@
+"""What a run is and how it went, as HTML: the facts of its card in few words, its table, and its curves. No Gradio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from hf_toedit.cards.data import CardData
+from hf_toedit.cards.origin import command, method_words, title
+from hf_toedit.cards.tables import PAPER
+from hf_toedit.picture.html import escaped, generations_html, histogram_html, notice_html
+from hf_toedit.space.line_chart import line_chart
+from hf_toedit.space.opening import OpenRun
+from hf_toedit.stats import EditStats, generation_figures
+
+
+def run_html(run: OpenRun) -> str:
+    """What a run is, and its figures as far as they are known.
+
+    Args:
+        run: to tell of.
+    """
+    stats, note = _generations(run)
+    parts = [_about(run)]
+    if note:
+        parts.append(notice_html(note))
+    if stats:
+        parts.append(generations_html(stats))
+        charts = [histogram_html(stats[0], run.plan.edit), *_curves(stats)]
+        parts.append(f'<div class="te-charts">{"".join(charts)}</div>')
+    return f'<div class="te te-run">{"".join(parts)}</div>'
+
+
+def _generations(run: OpenRun) -> tuple[list[EditStats], str]:
+    """Statistics of generations 1, 2, … over the same shards, and what to say of those that are left out."""
+    if run.stats is None:
+        card = "on its page" if run.link else "in its card, README.md"
+        return (
+            [],
+            f"The statistics of this run lie in too many files to be fetched for a visit. Its figures are {card}.",
+        )
+    shards, generations = run.plan.shards, run.stats
+    common = set(generations[0])
+    while generations and not common.intersection(*generations):
+        generations = generations[:-1]
+    common.intersection_update(*generations)
+    if not common:
+        return [], "The statistics of this run are not whole, so there are no figures of it."
+    told = [EditStats.merged(stats for name, stats in parts.items() if name in common) for parts in generations]
+    if len(common) == len(shards) and len(generations) == len(run.stats):
+        return told, ""
+    return told, (
+        f"This run is not finished: the figures are of {len(common):,} of its {len(shards):,} shards, "
+        f"in {len(generations):,} of its {len(run.stats):,} generations."
+    )
+
+
+def _about(run: OpenRun) -> str:
+    plan = run.plan
+    data = CardData(
+        plan, run.name, stats=(), result=None, features={}, infos=(), examples=(), repo_id=run.address and run.name
+    )
+    prior = data.prior_repo or ("The embedded prior" if plan.prior.prior == "embedded" else _last(plan.prior.prior))
+    counts = ", ".join(f"{run.rows.num_rows(split):,} rows in {split}" for split in run.rows.splits)
+    said = f"{prior} read every text; {method_words(plan.edit)}. {len(plan.generations):,} " + (
+        "generation" if len(plan.generations) == 1 else "generations"
+    )
+    place = escaped(run.name)
+    if run.link:
+        place = f'<a href="{escaped(run.link)}" target="_blank" rel="noopener noreferrer">{place}</a>'
+    typed = command(data)
+    folded = f"<details><summary>Command</summary><pre>{escaped(typed)}</pre></details>" if typed else ""
+    cut = " at least" if run.rows.is_cut else ""
+    return (
+        f'<h2>{escaped(title(data))}</h2><p class="te-place">{place}</p>'
+        f"<p>{escaped(said)},{cut} {escaped(counts)}.</p>{folded}"
+    )
+
+
+def _curves(stats: Sequence[EditStats]) -> list[str]:
+    """How the share of selected tokens falls, and what stands of the source, where there are generations to compare."""
+    if len(stats) < 2 or not stats[0].num_selected:
+        return []
+    figures = generation_figures(stats)
+    run = [100 * entry.selected_rate / figures[0].selected_rate for entry in figures]
+    paper = [100 * (selected / tokens) / (PAPER[0][1] / PAPER[0][0]) for tokens, selected in PAPER]
+    rates = ", ".join(f"{entry.selected_rate:.2%}" for entry in figures)
+    curves = [
+        line_chart(
+            "Selected tokens by generation, % of those in generation 1",
+            f"The share of selected tokens is {rates}. In the paper, Table 9, it is "
+            + ", ".join(f"{value:.0f}" for value in paper)
+            + " % of that in generation 1.",
+            1,
+            {"this run": run, "paper": paper},
+        )
+    ]
+    if all(entry.characters_standing is not None for entry in figures):
+        standing = [100.0, *(100 * (entry.characters_standing or 0) for entry in figures)]
+        told = ", ".join(f"{value:.2f} %" for value in standing[1:])
+        curves.append(
+            line_chart(
+                "Characters of the source that still stand, %",
+                f"From generation 1 on: {told}.",
+                0,
+                {"this run": standing},
+            )
+        )
+    return curves
+
+
+def _last(path: str) -> str:
+    return PurePath(path).name or path
