@@ -23,8 +23,9 @@ from rich.text import Text
 from hf_toedit.cards.escape import printable
 from hf_toedit.editing.diff import ADDED, GAP, REMOVED, segments
 from hf_toedit.editing.piece_table import PieceTable
+from hf_toedit.picture.words import generation_columns
 from hf_toedit.runs.monitor import Speed
-from hf_toedit.stats import SAMPLE, EditStats, generation_figures
+from hf_toedit.stats import SAMPLE, EditStats
 
 _CONTEXT = 40
 
@@ -34,23 +35,14 @@ def console() -> Console:
     return Console(highlight=False, soft_wrap=True)
 
 
+def has_colours(screen: Console) -> bool:
+    """Whether marks may be told by colour; not where `NO_COLOR` is set."""
+    return screen.color_system is not None and not screen.no_color
+
+
 def generations_table(generations: Sequence[EditStats]) -> Table:
     """The paper's Table 9 for a run and, with several generations, their decay and distance from the source."""
-    figures = generation_figures(generations)
-    columns: dict[str, list[str]] = {
-        "gen": [str(entry.generation) for entry in figures],
-        "tokens": [f"{stats.num_tokens:,}" for stats in generations],
-        "selected": [f"{stats.num_selected:,}" for stats in generations],
-        "selected\n%": [f"{stats.selected_rate:.2%}" for stats in generations],
-        "changed": [f"{stats.num_changed:,}" for stats in generations],
-        "changed\n%": [f"{stats.changed_rate:.2%}" for stats in generations],
-    }
-    if any(stats.num_dropped for stats in generations):
-        columns["dropped"] = [f"{stats.num_dropped:,}" for stats in generations]
-    if len(generations) > 1:
-        columns["eta"] = ["" if entry.eta is None else f"{entry.eta:.3f}" for entry in figures]
-        columns["chars\nstanding"] = [_percent(entry.characters_standing) for entry in figures]
-        columns["tokens\nstanding"] = [_percent(entry.tokens_standing) for entry in figures]
+    columns = generation_columns(generations)
     table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
     if any(stats.is_sample for stats in generations):
         table.caption = f"probabilities, perplexity: from a sample of 1 token in {SAMPLE}"
@@ -64,10 +56,6 @@ def generations_table(generations: Sequence[EditStats]) -> Table:
 def counted(number: int, what: str) -> str:
     """`1 shard`, `2,000 shards`."""
     return f"{number:,} {what}" + ("" if number == 1 else "s")
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.2%}"
 
 
 def diff_line(table: PieceTable, max_places: int, colour: bool) -> Text:

@@ -1,9 +1,10 @@
-"""`hf-toedit preview`: what editing would do to the first rows, written nowhere."""
+"""`hf-toedit preview`: what editing would do to the first rows, in the terminal, as JSON or as a page."""
 
 from __future__ import annotations
 
 import json
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,36 +20,58 @@ from hf_toedit.cli.options import (
     source_config,
     source_options,
 )
+from hf_toedit.config import RunConfig
+from hf_toedit.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hf_toedit.editing.result import EditResult, TokenView
-
-_MAX_PLACES = 12
+    from hf_toedit.picture.data import Gallery, Picture, Token
 
 
 @click.command(short_help="Show what would change; write nothing.")
 @click.argument("source")
 @click.option("-n", "--rows", type=click.IntRange(min=1), default=5, show_default=True, help="Rows to show.")
 @click.option("--candidates", is_flag=True, help="List the selected tokens with probability and candidates.")
+@click.option("--generations", type=int, default=1, show_default=True, metavar="G", help="Edit the result again.")
+@click.option("--whole", is_flag=True, help="Show texts whole, not the first 12 places where something changed or, "
+              "where nothing did, was selected.")  # fmt: skip
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write a page as well, that shows every token to a pointer.")  # fmt: skip
 @source_options
 @edit_options
 @config_option
 @json_option
-def preview(source: str, rows: int, candidates: bool, as_json: bool, **options: Any) -> None:
-    """Show what one generation of edits does to the first rows of SOURCE; nothing is written.
+def preview(
+    source: str,
+    rows: int,
+    candidates: bool,
+    generations: int,
+    whole: bool,
+    html: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Show what edits do to the first rows of SOURCE; nothing is written but a page, where one is asked for.
+
+    Tokens are coloured by their probability p, where the terminal has colours; a legend tells the marks.
 
     \b
     Examples:
       hf-toedit preview sample -n 3
       hf-toedit preview stories.parquet --candidates --temperature 2
+      hf-toedit preview sample --generations 3 --html preview.html
     """  # noqa: D301
+    RunConfig(generations)
+    _check_page(html)
     quiet_libraries(show_progress=False)
     quiet_transformers()
     import pyarrow as pa
 
     from hf_toedit.editing.editor import ToEditor
+    from hf_toedit.picture.data import Gallery
+    from hf_toedit.picture.html import page
+    from hf_toedit.picture.terminal import MAX_PLACES
     from hf_toedit.priors.base import load_prior
     from hf_toedit.runs.source import open_source
     from hf_toedit.runs.texts import Texts
@@ -67,77 +90,129 @@ def preview(source: str, rows: int, candidates: bool, as_json: bool, **options: 
     passages, parts = texts.passages(table, found, editor.prior.render)
     names = [f"row {text.row}" + ("" if texts.one_a_row else f" {text.label}")
              for text, part in zip(found, parts, strict=True) if part is not None]  # fmt: skip
-    result = editor.edit(passages)
+    gallery = Gallery.take(editor, passages, names, generations)
+    if html is not None:
+        _write(html, page(gallery))
     if as_json:
-        click.echo(json.dumps(_to_json(result, names, candidates), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(_to_json(gallery, candidates), indent=2, ensure_ascii=False))
     else:
-        _show(result, names, candidates)
+        _show(gallery, candidates, None if whole else MAX_PLACES)
+        if html is not None:
+            click.echo(f"Page: {html}")
 
 
-def _to_json(result: EditResult, names: list[str], candidates: bool) -> dict[str, Any]:
-    texts = [{"name": name, **_text_to_json(result, index, candidates)} for index, name in enumerate(names)]
-    return {"texts": texts, "stats": result.stats.summary()}
+def _check_page(path: Path | None) -> None:
+    """Refuse, before any work is done, what cannot become a page.
+
+    Raises:
+        UsageError: it lies in no folder, is one, or is a file that is no page of ours.
+    """
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise UsageError(f"cannot write {path}: there is no folder {path.parent}. Make it first, or name another file.")
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder. Name a file in it, such as {path / 'preview.html'}.")
+    if path.exists() and not _is_page(path):
+        raise UsageError(f"{path} is there already, and is no page of hf-toedit. Name another file.")
 
 
-def _text_to_json(result: EditResult, index: int, candidates: bool) -> dict[str, Any]:
-    document = result.documents[index]
+def _is_page(path: Path) -> bool:
+    from hf_toedit.picture.html import PAGE_BEGINS
+
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(PAGE_BEGINS)) == PAGE_BEGINS.encode()
+    except OSError:
+        return False
+
+
+def _write(path: Path, text: str) -> None:
+    from hf_toedit.runs.files import whole_file
+
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _to_json(gallery: Gallery, candidates: bool) -> dict[str, Any]:
+    from hf_toedit.stats import generation_figures
+
+    figures = generation_figures(gallery.stats)
+    return {
+        "texts": [_text_to_json(picture, candidates) for picture in gallery.pictures],
+        "generations": [
+            {**entry.to_json(), **stats.summary()} for entry, stats in zip(figures, gallery.stats, strict=True)
+        ],
+    }
+
+
+def _text_to_json(picture: Picture, candidates: bool) -> dict[str, Any]:
     row = {
-        "before": document.table.revert() if document.table else None,
-        "after": document.text,
-        "skipped": document.skipped,
-        **document.to_log(),
+        "name": picture.name,
+        "before": picture.source,
+        "after": picture.edited,
+        "skipped": picture.skipped,
+        **picture.frames[-1].document.to_log(),
     }
     if candidates:
         row["selected"] = [
             {
+                "generation": frame.generation,
                 "start": token.start,
                 "text": token.text,
                 "probability": token.probability,
+                "rank": token.rank,
                 "replacement": token.replacement,
                 "candidates": token.candidates,
             }
-            for token in result.tokens(index)
+            for frame in picture.frames
+            for token in frame.tokens
             if token.selected
         ]
     return row
 
 
-def _show(result: EditResult, names: list[str], candidates: bool) -> None:
+def _show(gallery: Gallery, candidates: bool, max_places: int | None) -> None:
     from rich.text import Text
 
-    from hf_toedit.cli.output import console, diff_line, generations_table, printable
+    from hf_toedit.cli.output import console, generations_table, has_colours, printable
+    from hf_toedit.picture.terminal import frame_text, histogram, legend
+    from hf_toedit.picture.words import facts
 
     screen = console()
-    for index, (name, document) in enumerate(zip(names, result.documents, strict=True)):
-        log = document.to_log()
-        facts = document.skipped or "{num_tokens:,} tokens, {num_selected:,} selected, {num_changed:,} changed".format(
-            **log
-        )
-        screen.print(Text(printable(f"{name} · {facts}"), style="bold"))
-        if document.table is not None and document.table.edits:
-            screen.print(diff_line(document.table, _MAX_PLACES, screen.color_system is not None))
-        elif document.text:
-            screen.print(Text(printable(document.text[:80]) + (" …" if len(document.text) > 80 else ""), style="dim"))
-        if candidates:
-            screen.print(_candidates_table([token for token in result.tokens(index) if token.selected]))
-        screen.print()
-    screen.print(generations_table([result.stats]))
+    colour = has_colours(screen)
+    several = len(gallery.stats) > 1
+    for picture in gallery.pictures:
+        for frame in picture.frames[:1] if picture.skipped else picture.frames:
+            when = f" · generation {frame.generation}" if several and not picture.skipped else ""
+            screen.print(Text(printable(f"{picture.name}{when} · {facts(frame)}"), style="bold"))
+            if frame.text:
+                screen.print(frame_text(frame, colour, max_places))
+            if candidates:
+                screen.print(_candidates_table([token for token in frame.tokens if token.selected]))
+            screen.print()
+    for part in (legend(gallery.config, colour), histogram(gallery.stats[0], gallery.config, 1 if several else None)):
+        if part:
+            screen.print(part)
+            screen.print()
+    screen.print(generations_table(gallery.stats))
 
 
-def _candidates_table(selected: list[TokenView]) -> Table:
+def _candidates_table(selected: list[Token]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     from hf_toedit.cli.output import printable
+    from hf_toedit.picture.words import probability
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("character", "token", "p", "drawn", "candidates"):
-        table.add_column(heading, justify="right" if heading in ("character", "p") else "left")
+    for heading in ("character", "token", "p", "rank", "drawn", "candidates"):
+        table.add_column(heading, justify="right" if heading in ("character", "p", "rank") else "left")
     for token in selected:
+        p = "" if token.probability is None else probability(token.probability)
+        rank = "" if token.rank is None else str(token.rank)
         drawn = "" if token.replacement is None else repr(token.replacement)
-        others = " ".join(
-            "-" if text is None else f"{text!r} {probability:.4f}" for text, probability in token.candidates
-        )
-        cells = [str(token.start), repr(token.text), f"{token.probability:.4f}", drawn, others]
+        others = " ".join("-" if text is None else f"{text!r} {probability(share)}" for text, share in token.candidates)
+        cells = [str(token.start), repr(token.text), p, rank, drawn, others]
         table.add_row(*(Text(printable(cell)) for cell in cells))
     return table

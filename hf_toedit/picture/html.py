@@ -3,7 +3,7 @@
 Every function is pure and gives HTML in which nothing that came from a text is more than text. A fragment needs
 `style()` and, for the tooltip, `script()` once in the page around it. Its elements are known by their classes: `te` is
 on every fragment; `te-frame` holds a `te-legend` and a `te-text`, whose tokens are `te-t`, with `te-p0` … `te-p9` by
-their bin of p (`te-unscored` without), `te-selected`, and `<del>` and `<ins>` in those that changed; `te-tip` is the
+their bin of p (`te-unscored` without), `te-selected`, and `te-changed` with `<del>` and `<ins>`; `te-tip` is the
 tooltip, `te-generations`, `te-histogram`, `te-diff` and `te-notice` are the other fragments.
 """
 
@@ -26,13 +26,17 @@ from hf_toedit.picture.words import (
     facts,
     fate,
     generation_columns,
+    histogram_caption,
     probability_shares,
     selection,
 )
-from hf_toedit.stats import PROBABILITY_BINS, SAMPLE, EditStats
+from hf_toedit.stats import PROBABILITY_BINS, EditStats
 
 MAX_LISTED = 10
 """Most candidates in the tooltip of a token."""
+
+PAGE_BEGINS = "<!DOCTYPE html>\n<!-- a preview of hf-toedit -->"
+"""How a page begins, and may be known as one."""
 
 _TEMPLATE_CHARACTERS = str.maketrans({character: f"&#{ord(character)};" for character in "${}`\\"})
 """What templates of JavaScript and of Handlebars, which Gradio puts values through, would take for their own."""
@@ -112,23 +116,23 @@ def generations_html(stats: Sequence[EditStats]) -> str:
     )
 
 
-def histogram_html(stats: EditStats, config: EditConfig) -> str:
+def histogram_html(stats: EditStats, config: EditConfig, generation: int | None = None) -> str:
     """Tokens by p in ten bins, with the threshold.
 
     Args:
         stats: of one generation.
         config: how it was edited.
+        generation: to be named, where there are several.
     """
     shares = probability_shares(stats)
     if not shares:
         return notice_html("No token was scored, so there are no probabilities to show.")
-    where = "" if config.select == "none" else f"; selected: {selection(config)}"
-    sample = f", from a sample of 1 token in {SAMPLE}" if stats.is_sample else ""
     told = ", ".join(f"{share:.1%} from {n / 10:g} to {(n + 1) / 10:g}" for n, share in enumerate(shares))
-    caption = f"Tokens by probability p under the prior{sample}{where}"
+    caption = histogram_caption(stats, generation)
+    where = "" if config.select == "none" else f"; selected: {selection(config)}"
     return (
         f'<figure class="te te-histogram"><figcaption>{escaped(caption)}</figcaption>'
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escaped(f"{caption}. {told}.")}">'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escaped(f"{caption}: {told}{where}")}">'
         f"{_bars(shares)}{_threshold(config)}</svg></figure>"
     )
 
@@ -156,9 +160,9 @@ def page(gallery: Gallery) -> str:
         "form-action 'none'"
     )
     told = f"prior {gallery.prior}, selected: {selection(gallery.config)}"
-    histogram = histogram_html(gallery.stats[0], gallery.config)
+    histogram = histogram_html(gallery.stats[0], gallery.config, 1 if len(gallery.stats) > 1 else None)
     return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'{PAGE_BEGINS}\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>ToEdit preview</title>\n<style>{css}</style>\n</head>\n"
@@ -166,15 +170,18 @@ def page(gallery: Gallery) -> str:
         f'<p class="te-facts">{escaped(told)}</p>\n'
         f'<div class="te-figures">{generations_html(gallery.stats)}{histogram}</div>\n'
         f"{legend_html(gallery.config)}\n"
+        '<p class="te-facts">Point at a token, tap it, or move with the arrow keys, to see what the prior said of it.'
+        "</p>\n"
         + "".join(_section(picture, gallery.config) for picture in gallery.pictures)
         + f"</main>\n<script>{javascript}</script>\n</body>\n</html>\n"
     )
 
 
 def _section(picture: Picture, config: EditConfig) -> str:
+    frames = picture.frames[:1] if picture.skipped else picture.frames
     parts = []
-    for frame in picture.frames:
-        heading = f"<h3>Generation {frame.generation}</h3>" if len(picture.frames) > 1 else ""
+    for frame in frames:
+        heading = f"<h3>Generation {frame.generation}</h3>" if len(frames) > 1 else ""
         parts.append(f'{heading}<p class="te-facts">{escaped(facts(frame))}</p>{frame_html(frame, config, False)}')
     return f"<section><h2>{escaped(picture.name)}</h2>{''.join(parts)}</section>\n"
 
@@ -192,6 +199,8 @@ def _piece_html(piece: Piece, is_first: bool) -> str:
     token = piece.tokens[0]
     if token.selected:
         names.append("te-selected")
+    if token.replacement is not None:
+        names.append("te-changed")
     inner, label = escaped(piece.text), ""
     if token.replacement is not None:
         inner = f"<del>{inner}</del>" + (f"<ins>{escaped(token.replacement)}</ins>" if token.replacement else "")

@@ -7,28 +7,12 @@ from collections.abc import Sequence
 from hf_toedit.cards.escape import decimal
 from hf_toedit.config import EditConfig
 from hf_toedit.picture.data import Frame, Piece, Token
-from hf_toedit.stats import PROBABILITY_BINS, EditStats, generation_figures
-
-_INELIGIBLE = {
-    "special_token": "a special token",
-    "partial_character": "part of a character",
-    "normalized": "the prior reads it as other text than stands here",
-    "shared_characters": "shares characters with other tokens",
-    "protected": "protected",
-}
-
-_SKIPPED = {
-    "null": "no text",
-    "not_text": "not a text",
-    "empty": "empty",
-    "invalid_unicode": "not valid Unicode",
-    "prior_failed": "the prior failed on it",
-}
+from hf_toedit.stats import PROBABILITY_BINS, SAMPLE, EditStats, generation_figures
 
 
 def probability(value: float) -> str:
     """A probability with four decimals, or as a power of ten where these would be zeros."""
-    return f"{value:.4f}" if value >= 1e-4 else f"{value:.0e}"
+    return f"{value:.4f}" if value >= 1e-4 or value == 0 else f"{value:.0e}".replace("e-0", "e-")
 
 
 def bin_of(value: float) -> int:
@@ -54,14 +38,19 @@ def fate(piece: Piece) -> str:
         return "selected and changed"
     if token.selected:
         return "selected; the draw left it as it was"
-    return f"not edited: {_INELIGIBLE[token.ineligible]}" if token.ineligible else ""
+    return f"not edited: {named(token.ineligible)}" if token.ineligible else ""
+
+
+def named(cause: str) -> str:
+    """A cause of the statistics in plain words."""
+    return cause.replace("_", " ")
 
 
 def facts(frame: Frame) -> str:
     """Counts of one text, or why it was not read."""
     skipped = frame.document.skipped
     if skipped:
-        return f"passed through unread: {_SKIPPED[skipped]}"
+        return f"passed through unread: {named(skipped)}"
     log = frame.document.to_log()
     parts = [f"{log['num_tokens']:,} token" + ("" if log["num_tokens"] == 1 else "s")]
     parts += [f"{log['num_selected']:,} selected", f"{log['num_changed']:,} changed"]
@@ -100,6 +89,18 @@ def generation_columns(generations: Sequence[EditStats]) -> dict[str, list[str]]
 def probability_shares(stats: EditStats) -> list[float]:
     """Share of the scored tokens in each bin of p; empty where none was scored."""
     return [count / stats.num_scored for count in stats.probability_histogram] if stats.num_scored else []
+
+
+def histogram_caption(stats: EditStats, generation: int | None) -> str:
+    """What the histogram shows.
+
+    Args:
+        stats: of one generation.
+        generation: to be named, where there are several.
+    """
+    when = "" if generation is None else f" in generation {generation}"
+    sample = f", from a sample of 1 token in {SAMPLE}" if stats.is_sample else ""
+    return f"Tokens by probability p{when}{sample}"
 
 
 def _percent(share: float | None) -> str:

@@ -158,7 +158,7 @@ def _reason(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
         return "no space left on the device. Free some and run the same command again; finished shards are kept."
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return "the folder cannot be written. Check its permissions, or name another with -o."
+        return "the folder cannot be written. Check its permissions, or name another."
     return f"{error.strerror or error}."
 
 

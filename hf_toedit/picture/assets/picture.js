@@ -6,6 +6,7 @@
   window.toeditPicture = true;
 
   const MARGIN = 8;
+  const GAP = 4;
   const read = new WeakMap();
   const tip = document.createElement("div");
   tip.id = "te-tip";
@@ -44,22 +45,22 @@
     if (!candidates.length) return;
     const table = add(tip, "table", "");
     for (let at = 0; at < candidates.length; at += 2) {
+      const [word, share] = [candidates[at], candidates[at + 1]];
       const row = add(table, "tr", "");
-      add(row, "th", candidates[at] === null ? "not a text alone" : "“" + words[candidates[at]] + "”").scope = "row";
-      add(row, "td", decimal(candidates[at + 1]));
-      if (candidates[at] === text) row.className = "te-stands";
-      if (candidates[at] !== null && candidates[at] === drawn) row.className = "te-drawn";
+      const mark = word === null ? "" : word === text ? " stood here" : word === drawn ? " drawn" : "";
+      row.style.setProperty("--te-share", 100 * share + "%");
+      add(row, "th", word === null ? "not a text alone" : "“" + words[word] + "”").scope = "row";
+      add(row, "td", mark, "te-tip-note");
+      add(row, "td", decimal(share));
     }
   }
 
   function place(token) {
     const lines = token.getClientRects();
-    const at = lines[0];
-    const below = lines[lines.length - 1].bottom;
-    const left = Math.min(at.left, document.documentElement.clientWidth - tip.offsetWidth - MARGIN);
-    const fits = below + tip.offsetHeight + MARGIN < document.documentElement.clientHeight;
+    const left = Math.min(lines[0].left, document.documentElement.clientWidth - tip.offsetWidth - MARGIN);
+    const above = lines[0].top - tip.offsetHeight - GAP;  // where it does not hide what is read next
     tip.style.left = Math.max(MARGIN, left) + "px";
-    tip.style.top = Math.max(MARGIN, fits ? below + 4 : at.top - tip.offsetHeight - 4) + "px";
+    tip.style.top = (above >= MARGIN ? above : lines[lines.length - 1].bottom + GAP) + "px";
   }
 
   function hide() {
@@ -87,11 +88,15 @@
     token.focus();
   }
 
+  // Elements that move under a pointer at rest are not pointed at.
+  let pointer = "";
+  const hasMoved = (event) => pointer !== (pointer = event.clientX + " " + event.clientY);
+  document.addEventListener("pointermove", hasMoved, { passive: true });
   document.addEventListener("pointerover", (event) => {
-    const token = tokenAt(event.target) || tokenAt(document.activeElement);
-    if (tip.contains(event.target)) return;
+    if (!hasMoved(event) || tip.contains(event.target)) return;
+    const token = tokenAt(event.target);
     if (token) show(token);
-    else hide();
+    else if (shown !== document.activeElement) hide();
   });
   document.addEventListener("focusin", (event) => {
     const token = tokenAt(event.target);

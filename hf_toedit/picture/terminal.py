@@ -1,0 +1,154 @@
+"""Pictures for a terminal: coloured where it has colours, with plain marks where it has none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.text import Text
+
+from hf_toedit.cards.escape import decimal, printable
+from hf_toedit.config import EditConfig
+from hf_toedit.picture.data import Frame, Piece
+from hf_toedit.picture.words import histogram_caption, is_marked, probability_shares, selection
+from hf_toedit.stats import EditStats
+
+MAX_PLACES = 12
+"""Places shown of a text that is not shown whole."""
+
+_CONTEXT = 40
+"""Characters shown around each."""
+
+_BEGINNING = 80
+"""Characters shown of a text in which nothing was selected."""
+
+_STEPS = ((0.1, ""), (0.5, "yellow"), (0.9, "green"), (1.0, "cyan"))
+"""Colours of p up to a bound; the terminal's own, which suit its ground."""
+
+_BAR = 40
+
+
+def frame_text(frame: Frame, colour: bool, max_places: int | None = MAX_PLACES) -> Text:
+    """One text in one generation, on one line.
+
+    Args:
+        frame: the text.
+        colour: tokens coloured by p, selected ones underlined; otherwise see `legend`.
+        max_places: places shown at most, where something changed or, where nothing did, was selected; None is all of
+            the text.
+    """
+    line = Text()
+    if not frame.tokens:
+        is_whole = max_places is None or len(frame.text) <= _BEGINNING
+        return line.append(
+            printable(frame.text if is_whole else frame.text[:_BEGINNING]) + ("" if is_whole else " …"), style="dim"
+        )
+    for piece in frame.pieces() if max_places is None else _excerpt(list(frame.pieces()), max_places):
+        if isinstance(piece, str):
+            line.append(piece, style="dim")
+        else:
+            _append(line, piece, colour)
+    return line
+
+
+def legend(config: EditConfig, colour: bool) -> Text:
+    """What the marks of a text mean."""
+    line = Text()
+    if colour:
+        low = 0.0
+        for high, style in _STEPS:
+            line.append(f"p {low:g}–{high:g}", style=style)
+            line.append("  ")
+            low = high
+    if config.select != "none":
+        token = ("token", "underline") if colour else ("‹token›", "")
+        line.append(*token).append(f" selected: {selection(config)}  ")
+        _append_change(line, "before", "after", colour)
+        line.append(" changed  ")
+    if config.drop_below is not None:
+        _append_change(line, "token", "", colour)
+        line.append(f" dropped: p < {decimal(config.drop_below)}")
+    line.rstrip()
+    return line
+
+
+def histogram(stats: EditStats, config: EditConfig, generation: int | None = None) -> Text:
+    """Tokens by p in ten bins, with the threshold; empty where none was scored.
+
+    Args:
+        stats: of one generation.
+        config: how it was edited.
+        generation: to be named, where there are several.
+    """
+    shares = probability_shares(stats)
+    lines = []
+    for number, share in enumerate(shares):
+        low, high = number / len(shares), (number + 1) / len(shares)
+        is_there = config.select != "none" and (low <= config.threshold < high or config.threshold == high == 1)
+        bar = "█" * round(_BAR * share / max(shares))
+        mark = f"  ← selected: {selection(config)}" if is_there else ""
+        lines.append(f"{low:.1f}–{high:.1f} {share:6.1%} {bar}{mark}")
+    if not lines:
+        return Text()
+    return Text("\n".join([f"{histogram_caption(stats, generation)}:", *lines]))
+
+
+def _excerpt(pieces: Sequence[Piece], max_places: int) -> Iterator[Piece | str]:
+    """The pieces near the first few places, and dots for what is left out."""
+    changed = [n for n, piece in enumerate(pieces) if any(token.replacement is not None for token in piece.tokens)]
+    places = changed or [n for n, piece in enumerate(pieces) if any(map(is_marked, piece.tokens))]
+    shown = _near(pieces, places[:max_places])
+    at = 0
+    for number in sorted(shown):
+        if number > at:
+            yield " … "
+        yield pieces[number]
+        at = number + 1
+    hidden = len(places) - max_places
+    if hidden > 0:
+        yield f" … (and {hidden:,} more {'changed' if changed else 'selected'})"
+    elif at < len(pieces):
+        yield " …"
+
+
+def _near(pieces: Sequence[Piece], places: Sequence[int]) -> set[int]:
+    """Places and those around them; the beginning of the text where there are none."""
+    if not places:
+        return set(_reached(pieces, range(len(pieces)), _BEGINNING))
+    near = set(places)
+    for place in places:
+        near.update(_reached(pieces, range(place + 1, len(pieces)), _CONTEXT))
+        near.update(_reached(pieces, range(place - 1, -1, -1), _CONTEXT))
+    return near
+
+
+def _reached(pieces: Sequence[Piece], numbers: range, characters: int) -> Iterator[int]:
+    """As many pieces as there are characters to show; the last may be longer."""
+    for number in numbers:
+        if characters <= 0:
+            return
+        yield number
+        characters -= len(pieces[number].text)
+
+
+def _append(line: Text, piece: Piece, colour: bool) -> None:
+    text = printable(piece.text)
+    token = piece.tokens[0] if piece.tokens else None
+    if token and token.replacement is not None:
+        _append_change(line, text, printable(token.replacement), colour)
+    elif not colour:
+        line.append(f"‹{text}›" if token and token.selected else text)
+    else:
+        underline = " underline" if token and token.selected else ""
+        line.append(text, style=_style(piece.probability) + underline)
+
+
+def _append_change(line: Text, before: str, after: str, colour: bool) -> None:
+    line.append(before if colour else f"[-{before}-]", style="red strike" if colour else "")
+    if after:
+        line.append(after if colour else f"{{+{after}+}}", style="green bold" if colour else "")
+
+
+def _style(probability: float | None) -> str:
+    if probability is None:
+        return "dim"
+    return next((style for bound, style in _STEPS if probability < bound), _STEPS[-1][1])
