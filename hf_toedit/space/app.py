@@ -1,19 +1,60 @@
-"""The whole app: two tabs, and the server that shows them without reaching for anything outside."""
+"""The whole app: two tabs, and the server that shows them; the page fetches nothing from anywhere else."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
+from importlib.resources import files
+from typing import Any
 
 import gradio as gr
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hf_toedit.errors import UsageError
+from hf_toedit.picture import html
 from hf_toedit.space.dataset_tab import dataset_tab
 from hf_toedit.space.edit_tab import edit_tab
 from hf_toedit.space.settings import SpaceSettings
 
-TITLE = "ToEdit"
+TITLE = "ToEdit: what it does to a text"
+DESCRIPTION = (
+    "A language model, the prior, reads a text once. Tokens that it finds too easy are drawn again from its likeliest "
+    "candidates; everything else stays exactly as it was."
+)
+
 _QUEUE_SIZE = 40
+_SESSIONS = 200
+"""Visitors whose last view is kept; the memory of a server is bounded by it."""
+
+_HEADERS = {
+    # Gradio's page holds scripts and styles in itself, and makes functions of strings.
+    "Content-Security-Policy": (
+        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; connect-src 'self'; "
+        "object-src 'none'; base-uri 'self'; form-action 'self'; "
+        "frame-ancestors 'self' https://huggingface.co https://*.huggingface.co"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class _WithHeaders:
+    """Adds headers to every answer of a server."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, sent)
 
 
 def build(settings: SpaceSettings) -> gr.Blocks:
@@ -23,8 +64,9 @@ def build(settings: SpaceSettings) -> gr.Blocks:
         settings: what visitors may do.
     """
     with gr.Blocks(title=TITLE, analytics_enabled=False) as app:
+        gr.HTML(f"<h1>ToEdit</h1><p>{DESCRIPTION}</p>", elem_classes="te-head", js_on_load=None)
         with gr.Tab("Edit a text"):
-            edit_tab(settings)
+            edit_tab(app, settings)
         with gr.Tab("Look at a dataset"):
             dataset_tab(settings)
     return app.queue(max_size=_QUEUE_SIZE, api_open=False)
@@ -50,9 +92,15 @@ def launch(
     Raises:
         UsageError: others could reach a server that reads the files of this machine.
     """
-    if settings.local and not _is_loopback(host):
-        raise UsageError(f"host {host!r} can be reached by others, who could read this machine's files. Listen at "
-                         f"127.0.0.1, or serve without local folders.")  # fmt: skip
+    middleware = [Middleware(_WithHeaders)]
+    if settings.local:
+        if not _is_loopback(host):
+            raise UsageError(
+                f"host {host!r} can be reached by others, who could read this machine's files. Listen at 127.0.0.1, "
+                f"or serve without local folders."
+            )
+        # A page elsewhere could give its own name this address, and read what is served here.
+        middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", host]))
     app = build(settings)
     app.launch(
         inbrowser=open_browser,
@@ -60,14 +108,40 @@ def launch(
         prevent_thread_lock=not block,
         server_name=host,
         server_port=port,
+        app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None, "openapi_url": None},
+        theme=_theme(),
+        css=html.style() + _asset("space.css"),
+        head=f'<meta name="description" content="{DESCRIPTION}">'
+        f"<script>{html.script()}</script><script>{_asset('space.js')}</script>",
+        quiet=True,
         footer_links=[],
         run_history=False,
+        state_session_capacity=_SESSIONS,
+        max_file_size=1,
         enable_monitoring=False,
         mcp_server=False,
         ssr_mode=False,
         pwa=False,
     )
     return app
+
+
+def _theme() -> Any:
+    """Fonts of the reader's own system, and colours that can be read."""
+    return gr.themes.Default(
+        font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
+        font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"],
+        primary_hue="blue",
+    ).set(
+        block_info_text_color="*neutral_500",
+        block_info_text_color_dark="*neutral_300",
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_300",
+    )
+
+
+def _asset(name: str) -> str:
+    return (files("hf_toedit.space") / "assets" / name).read_text(encoding="utf-8")
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
-from hf_toedit.editing.editor import ToEditor
-from hf_toedit.errors import ToEditError, UsageError
-from hf_toedit.picture.data import Gallery
-from hf_toedit.picture.html import frame_html, generations_html, histogram_html, notice_html
-from hf_toedit.space import examples, permalink
+from hf_toedit.errors import ToEditError
+from hf_toedit.picture.html import notice_html
+from hf_toedit.space import permalink
+from hf_toedit.space.examples import example_texts
 from hf_toedit.space.permalink import Request
 from hf_toedit.space.priors import EMBEDDED, Priors
 from hf_toedit.space.settings import SpaceSettings
+from hf_toedit.space.view import Scene, Superseded, Turns, View, take_view
 
 _AT_ONCE = 4
 """Visitors whose texts are worked on; the others wait. More than a prior can read at once, as one may be fetched."""
@@ -24,124 +24,22 @@ _READ_ADDRESS = "(fragment, turns) => [location.hash, turns]"
 _TELL_LINK = "(fragment) => fragment && location.origin + location.pathname + fragment"
 # The query of the address is left out: on a private Space it holds a key.
 _SET_ADDRESS = """(fragment) => {
-    history.replaceState(null, "", fragment || location.pathname + location.search);
+    history.replaceState(null, "", location.pathname + location.search + fragment);
     if (parent !== window) parent.postMessage({ hash: fragment }, "https://huggingface.co");
     return fragment && location.origin + location.pathname + fragment;
 }"""
 
 
-class Superseded(Exception):
-    """A visitor has asked for something else in the meantime."""
-
-
-class Turns:
-    """Counts what one visitor asked for, so that earlier work can tell that it is no longer wanted."""
-
-    def __init__(self) -> None:
-        self._latest = 0
-
-    def take(self) -> int:
-        """Begin the next one; those before are over."""
-        self._latest += 1
-        return self._latest
-
-    def check(self, turn: int) -> None:
-        """Go on with one.
-
-        Raises:
-            Superseded: a later one has begun.
-        """
-        if turn != self._latest:
-            raise Superseded
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One generation, as it is shown.
-
-    Attributes:
-        picture: the tokens, as HTML.
-        histogram: their probabilities, as HTML.
-        edited: the text after this generation.
-    """
-
-    picture: str
-    histogram: str
-    edited: str
-
-
-@dataclass(frozen=True)
-class View:
-    """All that a visitor can look at after an edit; it is theirs alone.
-
-    Attributes:
-        request: what was asked for.
-        scenes: one a generation.
-        table: of all generations, as HTML.
-    """
-
-    request: Request
-    scenes: tuple[Scene, ...]
-    table: str
-
-    @classmethod
-    def of(cls, request: Request, gallery: Gallery) -> View:
-        """Draw a gallery of one text."""
-        (picture,) = gallery.pictures
-        scenes = tuple(
-            Scene(
-                frame_html(frame, gallery.config), histogram_html(stats, gallery.config), frame.document.text or ""
-            )
-            for frame, stats in zip(picture.frames, gallery.stats, strict=True)
-        )
-        return cls(request, scenes, generations_html(gallery.stats))
-
-
-class Editing:
+class _Editing:
     """What the tab does, for any number of visitors at once; nothing of theirs is kept here."""
 
     def __init__(self, settings: SpaceSettings) -> None:
-        """Load the prior that is offered first.
-
-        Args:
-            settings: what visitors may do.
-        """
-        self.settings = settings
+        self._most = settings.max_characters
         self._priors = Priors(settings)
 
-    def view(self, request: Request, turns: Turns | None = None, progress: Any = None) -> View:
-        """Edit a text as `hf-toedit edit` does.
-
-        Args:
-            request: what is asked for.
-            turns: of the visitor.
-            progress: of Gradio.
-
-        Raises:
-            ToEditError: the request cannot be met.
-            Superseded: the visitor has asked for something else.
-        """
-        if not request.text:
-            raise UsageError("There is no text. Type or paste one, or take an example.")
-        length, most = len(request.text), self.settings.max_characters
-        if length > most:
-            raise UsageError(
-                f"The text has {length:,} characters; here it may have {most:,}. Shorten it, or edit it with "
-                f"`hf-toedit edit` on a machine of your own, where no text is too long."
-            )
-        turn = turns.take() if turns else 0
-
-        def told(done: int, total: int) -> None:
-            if turns:
-                turns.check(turn)
-            if progress:
-                progress(done / total, desc=f"{done} of {total} readings by the prior")
-
-        if progress:
-            progress(0, desc="The prior reads the text")
-        editor = ToEditor(self._priors.get(request.prior), request.config)
-        told(0, 2 * request.generations)
-        return View.of(request, Gallery.take(editor, [request.text], ["text"], request.generations, told))
+    def view(self, request: Request) -> View:
+        """What a request shows, at once."""
+        return take_view(request, self._priors, self._most)
 
     def edit(
         self,
@@ -158,7 +56,7 @@ class Editing:
         """Answer the button, or a slider; see `_outputs`."""
         try:
             request = Request(text, prior.strip(), threshold, top_k, temperature, seed, generations)
-            return _outputs(self.view(replace(request, shown=generations), turns, progress))
+            return _outputs(self._taken(replace(request, shown=generations), turns, progress))
         except Superseded:
             return gr.skip()
         except ToEditError as error:
@@ -174,11 +72,22 @@ class Editing:
             return [gr.skip()] * _NUM_SETTINGS + _refused(error)
         settings = [getattr(request, name) for name in _SETTINGS]
         try:
-            return settings + _outputs(self.view(request, turns, progress))
+            return settings + _outputs(self._taken(request, turns, progress))
         except Superseded:
             return gr.skip()
         except ToEditError as error:
             return settings + _refused(error)
+
+    def _taken(self, request: Request, turns: Turns, progress: Any) -> View:
+        """What a request shows, unless the visitor asks for something else before it is done."""
+        turn = turns.take()
+
+        def told(done: int, total: int) -> None:
+            turns.check(turn)
+            progress(done / total, desc=f"{done} of {total} readings by the prior")
+
+        progress(0, desc="waiting for the prior")
+        return take_view(request, self._priors, self._most, told)
 
     @staticmethod
     def show(view: View | None, generation: int) -> Any:
@@ -193,17 +102,18 @@ class Editing:
 
 _SETTINGS = ("text", "prior", "threshold", "top_k", "temperature", "seed", "generations")
 _NUM_SETTINGS = len(_SETTINGS)
-_NUM_OUTPUTS = 9
+_NUM_OUTPUTS = 10
 
 
 def _outputs(view: View) -> list[Any]:
-    """Values of notice, results, generation, picture, histogram, edited text, fragment, view, source, table."""
+    """Values of the components that `edit_tab` calls `outputs`."""
     request = view.request
     scene = view.scenes[request.shown - 1]
     count = len(view.scenes)
     return [
-        "",
-        gr.Radio(choices=list(range(1, count + 1)), value=request.shown, visible=count > 1),
+        gr.HTML("", visible=False),
+        gr.Column(visible=count > 1),
+        gr.Radio(choices=list(range(1, count + 1)), value=request.shown),
         scene.picture,
         scene.histogram,
         _edited(scene, request.shown),
@@ -216,11 +126,15 @@ def _outputs(view: View) -> list[Any]:
 
 def _refused(error: ToEditError) -> list[Any]:
     """The same values where there is nothing to show but why; what was shown before stays."""
-    return [notice_html(str(error)), *[gr.skip()] * (_NUM_OUTPUTS - 1)]
+    return [gr.HTML(notice_html(str(error)), visible=True), *[gr.skip()] * (_NUM_OUTPUTS - 1)]
 
 
 def _edited(scene: Scene, generation: int) -> Any:
-    return gr.Textbox(value=scene.edited, label=f"After generation {generation}")
+    return gr.Textbox(value=scene.edited, label=_after(generation))
+
+
+def _after(generation: int) -> str:
+    return f"After generation {generation}"
 
 
 def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
@@ -230,53 +144,50 @@ def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
         app: tells when a page is opened.
         settings: what visitors may do.
     """
-    editing = Editing(settings)
-    first = Request(examples.EXAMPLES[0].text, settings.prior.prior)
+    editing = _Editing(settings)
+    examples = example_texts()
+    first = Request(next(iter(examples.values())), settings.prior.prior)
     view = editing.view(first)
-    notice = gr.HTML(js_on_load=None)
+    text = gr.Textbox(
+        first.text, label="Text", lines=6, max_lines=12, placeholder="Type or paste a text of any kind.",
+        info=f"At most {settings.max_characters:,} characters.",
+    )  # fmt: skip
     with gr.Row():
-        with gr.Column(scale=3, min_width=300):
-            text = gr.Textbox(
-                first.text, label="Text", lines=9, max_lines=9, placeholder="Type or paste a text of any kind.",
-                info=f"At most {settings.max_characters:,} characters.",
-            )  # fmt: skip
-            with gr.Row(elem_classes="te-examples"):
-                buttons = [(gr.Button(example.name, size="sm"), example) for example in examples.EXAMPLES]
-        with gr.Column(scale=2, min_width=300):
-            prior = gr.Textbox(
-                first.prior, label="Prior", max_lines=1,
-                info=f"The language model that reads the text: {EMBEDDED}, or a model of the Hub (org/name).",
-            )  # fmt: skip
-            sliders = _sliders(first)
-            button = gr.Button("Edit", variant="primary")
-    values = _outputs(view)
-    generation = gr.Radio([1], value=1, label="Generation", visible=False)
-    picture = gr.HTML(view.scenes[0].picture, js_on_load=None, elem_classes="te-picture")
+        buttons = {name: gr.Button(name, size="sm", min_width=120) for name in examples}
     with gr.Row():
-        source = gr.Textbox(first.text, label="Source", lines=6, max_lines=12, interactive=False, buttons=["copy"])
-        edited = gr.Textbox(
-            view.scenes[0].edited, label="After generation 1", lines=6, max_lines=12, interactive=False,
-            buttons=["copy"],
+        sliders = _sliders(first)
+    with gr.Row(equal_height=True):
+        prior = gr.Textbox(
+            first.prior, label="Prior", max_lines=1, scale=4, min_width=300,
+            info=f"The language model that reads the text: {EMBEDDED}, or a model of the Hub (org/name).",
         )  # fmt: skip
+        button = gr.Button("Edit", variant="primary", scale=1, min_width=200)
+    notice = gr.HTML(visible=False, js_on_load=None)
+    with gr.Column(visible=False) as several:  # a radio alone is not shown again, once its form was hidden with it
+        generation = gr.Radio([1], value=1, label="Generation")
+    picture = _fragment(view.scenes[0].picture)
     with gr.Row():
-        table = gr.HTML(view.table, js_on_load=None)
-        histogram = gr.HTML(view.scenes[0].histogram, js_on_load=None)
+        source = _text(first.text, "Source")
+        edited = _text(view.scenes[0].edited, _after(1))
+    with gr.Row():
+        table = _fragment(view.table)
+        histogram = _fragment(view.scenes[0].histogram)
     link = gr.Textbox(
         label="Link to this page as it is", max_lines=1, interactive=False, buttons=["copy"],
         info="Text and settings are in the link itself, behind the #, which browsers do not send to servers.",
     )  # fmt: skip
-    fragment = gr.Textbox(values[5], visible=False)
+    fragment = gr.Textbox(permalink.to_fragment(first), visible=False)
     kept = gr.State(None)
     turns = gr.State(Turns())
 
     inputs = [text, prior, *sliders]
-    outputs = [notice, generation, picture, histogram, edited, fragment, kept, source, table]
+    outputs = [notice, several, generation, picture, histogram, edited, fragment, kept, source, table]
     shared: dict[str, Any] = {"show_progress_on": picture, "api_visibility": "private"}
     shared |= {"concurrency_id": "edit", "concurrency_limit": _AT_ONCE, "trigger_mode": "multiple"}
     asked = [button.click, prior.submit, *(slider.release for slider in sliders)]
     edits = [gr.on(asked, editing.edit, [*inputs, turns], outputs, **shared)]
-    for pressed, example in buttons:
-        taken = pressed.click(None, None, text, js=f"() => {json.dumps(example.text)}")
+    for name, pressed in buttons.items():
+        taken = pressed.click(None, None, text, js=f"() => {json.dumps(examples[name])}")
         edits.append(taken.then(editing.edit, [*inputs, turns], outputs, **shared))
     chosen = [picture, histogram, edited, fragment, kept]
     edits.append(
@@ -288,21 +199,40 @@ def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
     opened.then(None, fragment, link, js=_TELL_LINK)
 
 
+def _fragment(content: str) -> gr.HTML:
+    """HTML that has a style of its own."""
+    return gr.HTML(content, apply_default_css=False, js_on_load=None, min_width=320)
+
+
+def _text(content: str, label: str) -> gr.Textbox:
+    """A text to read and to copy."""
+    return gr.Textbox(
+        content, label=label, lines=6, max_lines=12, min_width=320, interactive=False, buttons=["copy"],
+        autoscroll=False,
+    )  # fmt: skip
+
+
 def _sliders(first: Request) -> list[gr.Slider]:
     """Threshold, candidates, temperature, seed, generations."""
     return [
-        gr.Slider(0, 1, first.threshold, step=0.001, label="Threshold", info="Tokens at least this likely are drawn again."),
+        gr.Slider(
+            0, 1, first.threshold, step=0.001, label="Threshold",
+            info="drawn again from this p on",
+        ),
         gr.Slider(
             1, permalink.MAX_TOP_K, first.top_k, step=1, precision=0, label="Candidates (k)",
-            info="How many of the likeliest tokens a draw is from.",
+            info="likeliest tokens to draw from",
         ),
         gr.Slider(
             0.1, permalink.MAX_TEMPERATURE, first.temperature, step=0.1, label="Temperature",
-            info="Higher draws less likely candidates more often; 1 is the paper's formula.",
+            info="higher draws rarer ones",
         ),
-        gr.Slider(0, permalink.MAX_SEED, first.seed, step=1, precision=0, label="Seed", info="Another one, other draws."),
+        gr.Slider(
+            0, permalink.MAX_SEED, first.seed, step=1, precision=0, label="Seed",
+            info="another one, other draws",
+        ),
         gr.Slider(
             1, permalink.MAX_GENERATIONS, first.generations, step=1, precision=0, label="Generations",
-            info="How often the result is edited again.",
+            info="edited again and again",
         ),
     ]  # fmt: skip

@@ -71,9 +71,7 @@ class Request:
     @property
     def config(self) -> EditConfig:
         """How to edit."""
-        return EditConfig(
-            threshold=self.threshold, top_k=self.top_k, temperature=self.temperature, seed=self.seed
-        )
+        return EditConfig(threshold=self.threshold, top_k=self.top_k, temperature=self.temperature, seed=self.seed)
 
 
 def is_hub_id(name: str) -> bool:

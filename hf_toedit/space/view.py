@@ -1,0 +1,105 @@
+"""What one visitor's edit gives to look at, and whether it is still wanted; no Gradio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hf_toedit.editing.editor import ToEditor
+from hf_toedit.errors import UsageError
+from hf_toedit.picture.data import Gallery
+from hf_toedit.picture.html import frame_html, generations_html, histogram_html
+from hf_toedit.space.permalink import Request
+from hf_toedit.space.priors import Priors
+
+
+class Superseded(Exception):
+    """A visitor has asked for something else in the meantime."""
+
+
+class Turns:
+    """Counts what one visitor asked for, so that earlier work can tell that it is no longer wanted."""
+
+    def __init__(self) -> None:
+        self._latest = 0
+
+    def take(self) -> int:
+        """Begin the next one; those before are over."""
+        self._latest += 1
+        return self._latest
+
+    def check(self, turn: int) -> None:
+        """Go on with one.
+
+        Raises:
+            Superseded: a later one has begun.
+        """
+        if turn != self._latest:
+            raise Superseded
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One generation, as it is shown.
+
+    Attributes:
+        picture: the tokens, as HTML.
+        histogram: their probabilities, as HTML.
+        edited: the text after this generation.
+    """
+
+    picture: str
+    histogram: str
+    edited: str
+
+
+@dataclass(frozen=True)
+class View:
+    """All that a visitor can look at after an edit; it is theirs alone.
+
+    Attributes:
+        request: what was asked for.
+        scenes: one a generation.
+        table: of all generations, as HTML.
+    """
+
+    request: Request
+    scenes: tuple[Scene, ...]
+    table: str
+
+    @classmethod
+    def of(cls, request: Request, gallery: Gallery) -> View:
+        """Draw a gallery of one text."""
+        (picture,) = gallery.pictures
+        scenes = tuple(
+            Scene(frame_html(frame, gallery.config), histogram_html(stats, gallery.config), frame.document.text or "")
+            for frame, stats in zip(picture.frames, gallery.stats, strict=True)
+        )
+        return cls(request, scenes, generations_html(gallery.stats))
+
+
+def take_view(
+    request: Request, priors: Priors, max_characters: int, progress: Callable[[int, int], None] | None = None
+) -> View:
+    """Edit a text as `hf-toedit edit` does.
+
+    Args:
+        request: what is asked for.
+        priors: of the server.
+        max_characters: of the text.
+        progress: called with the readings by the prior that are done and those there are in all; may raise, to stop.
+
+    Raises:
+        ToEditError: the request cannot be met.
+    """
+    if not request.text:
+        raise UsageError("There is no text. Type or paste one, or take an example.")
+    if len(request.text) > max_characters:
+        raise UsageError(
+            f"The text has {len(request.text):,} characters; here it may have {max_characters:,}. Shorten it, or edit "
+            f"it with `hf-toedit edit` on a machine of your own, where no text is too long."
+        )
+    editor = ToEditor(priors.get(request.prior), request.config)
+    if progress:
+        progress(0, 2 * request.generations)
+    return View.of(request, Gallery.take(editor, [request.text], ["text"], request.generations, progress))
