@@ -68,7 +68,7 @@ def build(settings: SpaceSettings) -> gr.Blocks:
         with gr.Tab("Edit a text"):
             edit_tab(app, settings)
         with gr.Tab("Look at a dataset"):
-            dataset_tab(settings)
+            dataset_tab(app, settings)
     return app.queue(max_size=_QUEUE_SIZE, api_open=False)
 
 

@@ -181,9 +181,7 @@ def space_files(settings: SpaceSettings, has_gpu: bool, readme: str | None = Non
     }
     section = _template(README).render(values)
     return {
-        APP: _template(APP).render(
-            {**values, **{name: repr(values[name]) for name in ("prior", "revision", "source")}}
-        ),
+        APP: _template(APP).render(values),
         README: merged(readme, _front_matter(settings), section, "", "# ToEdit"),
         REQUIREMENTS: _template(REQUIREMENTS).render(values),
     }

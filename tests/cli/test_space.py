@@ -90,7 +90,7 @@ def test_a_space_is_pushed_and_starts(hub: HubServer, command: HfToEdit, tmp_pat
     with process("app.py", cwd=folder, env=env) as app:
         address = f"http://127.0.0.1:{port}"
         wait_for(app, address)
-        assert json.loads(page(f"{address}/config"))["title"] == "ToEdit" and "<gradio-app>" in page(address)
+        assert json.loads(page(f"{address}/config"))["title"] == "ToEdit" and "window.gradio_config" in page(address)
 
 
 def wait_for(app: subprocess.Popen[str], address: str) -> None:
@@ -191,8 +191,8 @@ def test_it_is_served_until_ctrl_c() -> None:
     with process(*words, env=environment()) as app:
         assert app.stdout
         line = app.stdout.readline()
-        assert line == f"Serving at http://127.0.0.1:{port}/ until Ctrl-C.\n", app.communicate()
-        assert "<gradio-app>" in page(f"http://127.0.0.1:{port}")
+        assert line == f"Serving at http://127.0.0.1:{port}/ until Ctrl-C.\n"
+        assert "window.gradio_config" in page(f"http://127.0.0.1:{port}")
         with process(*words, env=environment()) as second:
             told, said = second.communicate(timeout=PATIENCE_S)
             assert (second.returncode, told) == (1, "")
