@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -59,6 +60,7 @@ def run(source: str | None, prior: str, prior_revision: str | None, host: str, p
       hf-toedit space run demo-run --open
     """  # noqa: D301
     _check_extra()
+    _check_address(host, port)
     quiet_libraries(show_progress=False)
     quiet_hub()
     quiet_transformers()
@@ -69,11 +71,7 @@ def run(source: str | None, prior: str, prior_revision: str | None, host: str, p
     if not local and source is not None and Path(source).exists():
         raise UsageError(f"{source} lies on this machine, and whoever reaches {host} would read it. Leave --host out.")
     settings = SpaceSettings(PriorConfig(prior, prior_revision), local=local, source=source)
-    try:
-        app = launch(settings, host=host, port=port, open_browser=open_browser, block=False)
-    except OSError as error:
-        where = host if port is None else f"{host}:{port}"
-        raise RunError(f"cannot listen at {where}: it is taken, or no address here. Name another --port.") from error
+    app = launch(settings, host=host, port=port, open_browser=open_browser, block=False)
     try:
         click.echo(f"Serving at {app.local_url} until Ctrl-C.")
         threading.Event().wait()
@@ -164,3 +162,19 @@ def _check_extra() -> None:
         raise UsageError(
             f'the demo needs Gradio, which cannot be imported here ({error}). Say pip install "hf-toedit[space]".'
         ) from error
+
+
+def _check_address(host: str, port: int | None) -> None:
+    """Refuse what nobody can listen at, before the prior is loaded.
+
+    Raises:
+        RunError: somebody else listens there, or it is no address of this machine.
+    """
+    try:
+        (family, *_, address), *_ = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        where = host if port is None else f"{host}:{port}"
+        raise RunError(f"cannot listen at {where} ({error.strerror}). Name another --host or --port.") from error
