@@ -28,6 +28,8 @@ LIGHT = {
     "hf_toedit.runs.engines.local": HEAVY - {"datasets", "pyarrow"},
     "hf_toedit.runs.engines.slurm": HEAVY,
     "hf_toedit.runs.source": {"matplotlib", "transformers"},
+    "hf_toedit.space.permalink": HEAVY,
+    "hf_toedit.space.settings": HEAVY,
 }
 REPORT = "; import sys; print(*{name.partition('.')[0] for name in sys.modules})"
 

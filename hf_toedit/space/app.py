@@ -110,7 +110,7 @@ def launch(
         server_port=port,
         app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None, "openapi_url": None},
         theme=_theme(),
-        css=html.style() + _asset("space.css"),
+        css=html.style() + _asset("space.css") + _asset("dataset.css"),
         head=f'<meta name="description" content="{DESCRIPTION}">'
         f"<script>{html.script()}</script><script>{_asset('space.js')}</script>",
         quiet=True,
@@ -137,6 +137,8 @@ def _theme() -> Any:
         block_info_text_color_dark="*neutral_300",
         body_text_color_subdued="*neutral_500",
         body_text_color_subdued_dark="*neutral_300",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
     )
 
 

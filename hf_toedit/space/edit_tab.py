@@ -170,8 +170,10 @@ def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
         source = _text(first.text, "Source")
         edited = _text(view.scenes[0].edited, _after(1))
     with gr.Row():
-        table = _fragment(view.table)
-        histogram = _fragment(view.scenes[0].histogram)
+        with gr.Column(min_width=320):
+            table = _fragment(view.table)
+        with gr.Column(min_width=320):
+            histogram = _fragment(view.scenes[0].histogram)
     link = gr.Textbox(
         label="Link to this page as it is", max_lines=1, interactive=False, buttons=["copy"],
         info="Text and settings are in the link itself, behind the #, which browsers do not send to servers.",
@@ -201,7 +203,7 @@ def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
 
 def _fragment(content: str) -> gr.HTML:
     """HTML that has a style of its own."""
-    return gr.HTML(content, apply_default_css=False, js_on_load=None, min_width=320)
+    return gr.HTML(content, apply_default_css=False, js_on_load=None)
 
 
 def _text(content: str, label: str) -> gr.Textbox:

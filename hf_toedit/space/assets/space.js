@@ -1,6 +1,6 @@
 // A link to this page that is opened on this page changes the fragment alone, and loads nothing by itself.
 addEventListener("hashchange", () => {
-  if (location.hash.startsWith("#te1=")) location.reload();
+  if (location.hash.startsWith("#te1")) location.reload();
 });
 
 // Gradio takes a slider for released by pointers only; whoever moves it by keys lets go of a key.

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from hf_toedit import EditConfig, ToEditError, ToEditor
+from hf_toedit.space.permalink import Request
+from hf_toedit.space.priors import Priors
+from hf_toedit.space.settings import SpaceSettings
+from hf_toedit.space.view import Superseded, Turns, take_view
+
+TEXT = "Once upon a time, there was a little girl named Lily. She lived in a small house with her mom and dad. " * 4
+
+
+@pytest.fixture(scope="module")
+def priors() -> Priors:
+    return Priors(SpaceSettings())
+
+
+def test_edits_are_those_of_the_editor(priors: Priors) -> None:
+    request = Request(TEXT, threshold=0.8, top_k=20, temperature=3.0, seed=7, generations=3, shown=2)
+    editor = ToEditor.from_pretrained("embedded", threshold=0.8, top_k=20, temperature=3.0, seed=7)
+    assert request.config == editor.config != EditConfig()
+    result, expected = None, []
+    for _ in range(3):
+        result = editor.edit(result or [TEXT])
+        expected.append(result.documents[0].text)
+    view = take_view(request, priors, 20_000)
+    assert [scene.edited for scene in view.scenes] == expected
+    assert len({TEXT, *expected}) > 1
+    assert view.request == request
+
+
+def test_a_long_text_is_refused_by_the_server(priors: Priors) -> None:
+    with pytest.raises(ToEditError, match="has 101 characters; here it may have 100. Shorten it"):
+        take_view(Request("a" * 101), priors, 100)
+    take_view(Request("a" * 100), priors, 100)
+    with pytest.raises(ToEditError, match="There is no text"):
+        take_view(Request(""), priors, 100)
+
+
+@pytest.mark.parametrize("text", [" ", "\n\n", "\0", "<script>alert(1)</script>", "${a}{{b}}`\\", "\u202e🦔", "\r\n"])
+def test_any_text_can_be_looked_at(priors: Priors, text: str) -> None:
+    (scene,) = take_view(Request(text), priors, 100).scenes
+    assert scene.edited
+    assert not {"<script", "${", "{{", "`", "\u202e"} & {
+        scene.picture[i : i + n] for n in (1, 2, 7) for i in range(len(scene.picture))
+    }
+
+
+def test_a_new_request_ends_the_one_before(priors: Priors) -> None:
+    turns = Turns()
+    turn = turns.take()
+    told = []
+
+    def progress(done: int, total: int) -> None:
+        told.append((done, total))
+        if done == 3:
+            turns.take()  # as another thread would
+        turns.check(turn)
+
+    with pytest.raises(Superseded):
+        take_view(Request("A dog. A cat.", generations=10, shown=10), priors, 100, progress)
+    assert told == [(0, 20), (1, 20), (2, 20), (3, 20)]
