@@ -72,10 +72,13 @@ class GroupReader:
 
         def attempt() -> _T:
             with self._folder.parquet(generation, shard) as file:
-                return guarded(generation, shard, lambda: read(file))
+                return read(file)
+
+        def guarded_attempt() -> _T:  # whatever is a ValueError would be taken for an answer of the Hub
+            return guarded(generation, shard, attempt)
 
         try:
-            return patiently(attempt, f"read {_path(generation, shard)}", tries=_TRIES)
+            return patiently(guarded_attempt, f"read {_path(generation, shard)}", tries=_TRIES)
         except (OSError, pa.ArrowException) as error:
             raise damaged(generation, shard, one_line(error)) from error
 

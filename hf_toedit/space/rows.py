@@ -126,6 +126,7 @@ class RunRows:
         self._log = plan.run.edit_log_column or ""
         self._files = GroupReader(folder)
         self.has_log = bool(self._log)
+        self._columns = [*self._texts.columns(plan.reading.features), *([self._log] if self._log else [])]
         if stats is None:
             found = [folder.data_sizes(generation) for generation in plan.generations]
             self._done = [{shard.name for shard in plan.shards if f"{shard.name}.parquet" in sizes} for sizes in found]
@@ -163,8 +164,7 @@ class RunRows:
                 f"is not finished. Choose another row, or another generation."
             )
         group, first, _ = next(span for span in self._groups(generation, extent) if number < span[2])
-        columns = [*self._texts.columns(self._plan.reading.features), *([self._log] if self.has_log else [])]
-        table = self._files.rows(generation, extent.shard, group, columns).slice(number - first, 1)
+        table = self._files.rows(generation, extent.shard, group, self._columns).slice(number - first, 1)
         return guarded(generation, extent.shard, lambda: self._row(table, generation, split, number))
 
     def differing(self, row: Row) -> tuple[list[int], list[int]]:
@@ -281,7 +281,7 @@ class RunRows:
     def _row(self, table: pa.Table, generation: int, split: str, number: int) -> Row:
         """From a table of one row."""
         planned = self._plan.output_schema
-        table = table.cast(pa.schema([planned.field(name) for name in table.column_names]))
+        table = table.select(self._columns).cast(pa.schema([planned.field(name) for name in self._columns]))
         tables = piece_tables(table, self._texts, self._log)
         labels = [None if self._texts.one_a_row else text.label for text in self._texts.read(table)]
         log = table.column(self._log)[0].as_py() if self.has_log else None

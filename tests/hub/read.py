@@ -37,7 +37,7 @@ def _info(server: HubServer, request: Request) -> Any:
         tags += [f"{key}:{value}" for value in (values if isinstance(values, list) else [values])]
     info: dict[str, Any] = {"id": repo.id, "sha": commit.sha, "private": repo.private, "tags": tags, "cardData": card}
     info |= {"_id": sha1(f"{repo.type}/{repo.id}")[:24], "author": repo.namespace, "modelId": repo.id}
-    info |= {"gated": False, "disabled": False, "downloads": 0, "likes": 0}
+    info |= {"gated": "auto" if repo.gated else False, "disabled": False, "downloads": 0, "likes": 0}
     info |= {"createdAt": repo.commits[0].date, "lastModified": commit.date}
     info["siblings"] = [commit.sibling(path, request.flag("blobs")) for path in commit.files]
     if repo.type == "model":

@@ -173,6 +173,7 @@ class Repo:
     type: str
     id: str
     private: bool = False
+    gated: bool = False
     commits: list[Commit] = field(default_factory=list)
     branches: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
