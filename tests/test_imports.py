@@ -20,6 +20,8 @@ LIGHT = {
     "hf_toedit.cli.main": HEAVY,
     "hf_toedit.scripts": HEAVY,
     "hf_toedit.editing.editor": HEAVY,
+    "hf_toedit.picture.html": HEAVY | {"rich", "gradio"},
+    "hf_toedit.picture.terminal": HEAVY | {"gradio"},
     "hf_toedit.runs.store": HEAVY - {"datasets", "pyarrow"},
     "hf_toedit.runs.planning": HEAVY,
     "hf_toedit.plugin.registration": HEAVY,
@@ -55,6 +57,7 @@ def test_a_light_module_loads_no_heavy_library(module: str) -> None:
         ["slurm", "--help"],
         ["status", "--help"],
         ["card", "--help"],
+        ["preview", "--help"],
         ["jobs", "submit", "--help"],
     ],
 )

@@ -162,11 +162,11 @@ def page(gallery: Gallery) -> str:
     told = f"prior {gallery.prior}, selected: {selection(gallery.config)}"
     histogram = histogram_html(gallery.stats[0], gallery.config, 1 if len(gallery.stats) > 1 else None)
     return (
-        f'{PAGE_BEGINS}\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'{PAGE_BEGINS}\n<html lang="en" class="te">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>ToEdit preview</title>\n<style>{css}</style>\n</head>\n"
-        f'<body class="te">\n<main class="te-page">\n<h1>What ToEdit does</h1>\n'
+        f'<body>\n<main class="te-page">\n<h1>What ToEdit does</h1>\n'
         f'<p class="te-facts">{escaped(told)}</p>\n'
         f'<div class="te-figures">{generations_html(gallery.stats)}{histogram}</div>\n'
         f"{legend_html(gallery.config)}\n"

@@ -81,8 +81,8 @@ class TestPreview:
         _assert_tame(done)
         assert re.search(r"\[-.*?-\]\{\+.*?\+\}", done.stdout)
         assert r"\x1b]0;owned\x07" in done.stdout
-        assert "row 4 · null" in done.stdout
-        assert "row 5 · empty" in done.stdout
+        assert "row 4 · passed through unread: null" in done.stdout
+        assert "row 5 · passed through unread: empty" in done.stdout
         assert done.stderr == ""
 
     def test_json(self, hf_toedit: HfToEdit, hostile: Path, tmp_path: Path) -> None:
@@ -97,16 +97,19 @@ class TestPreview:
             for token in row["selected"]:
                 assert row["before"][token["start"] :].startswith(token["text"])
                 assert 0.9 <= token["probability"] <= 1
-                assert 1 <= len(token["candidates"]) <= 8
+                assert len(token["candidates"]) == 8
+                assert token["candidates"][token["rank"] - 1][0] == token["text"]
             assert row["num_changed"] == sum(token["replacement"] is not None for token in row["selected"])
-        assert done.json["stats"]["num_rows"] == 6
+        (figures,) = done.json["generations"]
+        assert (figures["generation"], figures["num_rows"]) == (1, 6)
 
     def test_shows_what_edit_does_and_writes_nothing(
         self, hf_toedit: HfToEdit, source: Path, run: Path, tmp_path: Path
     ) -> None:
+        edited = load(run, "gen1")["train"]["text"]
         before = {path: path.stat().st_mtime_ns for path in source.parent.rglob("*")}
         done = hf_toedit("preview", source, "-n", 14, "--json", *eager(), cwd=tmp_path)
-        assert [row["after"] for row in done.json["texts"]] == load(run, "gen1")["train"]["text"]
+        assert [row["after"] for row in done.json["texts"]] == edited
         assert list(tmp_path.iterdir()) == []
         assert {path: path.stat().st_mtime_ns for path in before} == before
 

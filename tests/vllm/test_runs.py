@@ -79,4 +79,4 @@ def test_a_prior_of_the_hub(hub_server) -> None:
     prior = ("--prior", "org/tiny", "--backend", "vllm")
     done = hf_toedit("preview", "sample", "-n", 2, "--json", *prior, env=hub_server.env)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["stats"]["num_selected"] > 0
+    assert json.loads(done.stdout)["generations"][0]["num_selected"] > 0
