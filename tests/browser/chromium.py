@@ -106,7 +106,9 @@ class Chromium:
 
     def shown(self, css: str) -> WebElement:
         """The first visible element of a selector, once there is one."""
-        return self.until(lambda: next((each for each in self.all(css) if each.is_displayed()), None), f"{css} is shown")
+        return self.until(
+            lambda: next((each for each in self.all(css) if each.is_displayed()), None), f"{css} is shown"
+        )
 
     def point_at(self, element: WebElement) -> None:
         """Move the pointer to the middle of an element."""

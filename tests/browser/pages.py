@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import unescape
 
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
+from hf_toedit.picture.html import escaped
 from tests.browser.chromium import Chromium
 
-_BUSY = ".wrap.generating, .wrap.translucent, .progress-text, .eta-bar"
-_CHANGED = """
-return [...document.querySelectorAll(".te-picture .te-changed")].map((token) =>
-    [token.querySelector("del").textContent, token.querySelector("ins")?.textContent ?? ""])
+_SETTLED = """
+return [...document.querySelectorAll('[data-testid="status-tracker"]')].every((each) => each.classList.contains("hide"))
 """
+
+
+def as_shown(text: str) -> str:
+    """A text of a dataset as it stands in the page."""
+    return unescape(escaped(text))
 
 
 class Picture:
@@ -35,8 +41,7 @@ class Picture:
 
     def changed(self) -> list[tuple[str, str]]:
         """What stood there, and what came in its place."""
-        before, after = self.texts(".te-changed del"), self.texts(".te-changed ins")
-        return list(zip(before, after, strict=True))
+        return list(zip(self.texts(".te-changed del"), self.texts(".te-changed ins"), strict=True))
 
     def tip(self) -> str | None:
         """What the tooltip says; None where it is not shown."""
@@ -60,12 +65,24 @@ class Demo:
         """Open it, by a link to something where a fragment is given."""
         query = f"/?__theme={theme}" if theme else "/"
         self.browser.open(self.address + query + (f"#{fragment}" if fragment else ""))
-        self.browser.shown('[role="tab"]')
+        self.browser.shown(".te-text")
+        self.settle()
         return self
+
+    def settle(self) -> None:
+        """Wait until nothing is under way any more."""
+        self.browser.until(lambda: self.browser.script(_SETTLED), "nothing is under way")
 
     def tab(self, name: str) -> None:
         """Go to a tab."""
         self._named('[role="tab"]', name).click()
+
+    def read(self, label: str, value: str) -> None:
+        """Wait until a box shows a value."""
+        try:
+            self.browser.until(lambda: self.value(label) == value, "")
+        except TimeoutException:
+            assert self.value(label) == value, self.browser.errors()
 
     def button(self, name: str) -> None:
         """Press a button that is visible."""
@@ -89,13 +106,19 @@ class Demo:
 
     def slide(self, label: str, value: float) -> None:
         """Move a slider by its keys, from its nearer end, until it stands at a value."""
-        slider = self.browser.shown(f'input[type="range"][aria-label$=" {label}"]')
+        slider = self._slider(label)
         low, high, step = (float(slider.get_attribute(name) or 0) for name in ("min", "max", "step"))
         from_end = value - low > high - value
         steps = round((high - value if from_end else value - low) / step)
-        keys = [Keys.END, Keys.ARROW_LEFT * steps] if from_end else [Keys.HOME, Keys.ARROW_RIGHT * steps]
-        slider.send_keys(*keys)
-        assert float(slider.get_property("value")) == value
+        slider.send_keys(Keys.END + Keys.ARROW_LEFT * steps if from_end else Keys.HOME + Keys.ARROW_RIGHT * steps)
+        assert self.stands_at(label) == value
+
+    def stands_at(self, label: str) -> float:
+        """Where a slider stands."""
+        return float(str(self._slider(label).get_property("value")))
+
+    def _slider(self, label: str) -> WebElement:
+        return self.browser.shown(f'input[type="range"][aria-label$=" {label}"]')
 
     def choose(self, group: str, name: str) -> None:
         """Choose one of several."""

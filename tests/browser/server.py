@@ -16,7 +16,13 @@ EAGER = {"threshold": 0.9, "temperature": 4.0}
 """Settings under which even short texts change."""
 
 GENERATIONS = 3
-_OPTIONS = ("--limit", "8", "--generations", str(GENERATIONS), *(str(word) for name, value in EAGER.items() for word in (f"--{name}", value)))
+_OPTIONS = (
+    "--limit",
+    "8",
+    "--generations",
+    str(GENERATIONS),
+    *(str(word) for name, value in EAGER.items() for word in (f"--{name}", value)),
+)
 
 
 def free_port() -> int:

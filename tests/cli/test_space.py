@@ -90,7 +90,9 @@ def test_a_space_is_pushed_and_starts(hub: HubServer, command: HfToEdit, tmp_pat
     with process("app.py", cwd=folder, env=env) as app:
         address = f"http://127.0.0.1:{port}"
         wait_for(app, address)
-        assert json.loads(page(f"{address}/config"))["title"].startswith("ToEdit") and "window.gradio_config" in page(address)
+        assert json.loads(page(f"{address}/config"))["title"].startswith("ToEdit") and "window.gradio_config" in page(
+            address
+        )
 
 
 def wait_for(app: subprocess.Popen[str], address: str) -> None:
