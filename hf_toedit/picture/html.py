@@ -27,8 +27,10 @@ from hf_toedit.picture.words import (
     fate,
     generation_columns,
     histogram_caption,
+    is_invisible,
     probability_shares,
     selection,
+    spelled,
 )
 from hf_toedit.stats import PROBABILITY_BINS, EditStats
 
@@ -201,11 +203,10 @@ def _piece_html(piece: Piece, is_first: bool) -> str:
         names.append("te-selected")
     if token.replacement is not None:
         names.append("te-changed")
-    inner, label = escaped(piece.text), ""
+    inner = escaped(piece.text)
     if token.replacement is not None:
         inner = f"<del>{inner}</del>" + (f"<ins>{escaped(token.replacement)}</ins>" if token.replacement else "")
-        fate_words = f"changed to “{token.replacement}”" if token.replacement else "dropped"
-        label = f' aria-label="{escaped(f"“{piece.text}” {fate_words}")}"'
+    label = f' aria-label="{spelled(piece.text)}"' if is_invisible(piece.text) else ""
     state = ' aria-selected="true"' if token.selected else ""
     focus = ' tabindex="0"' if is_first else ""
     return f'<span class="{" ".join(names)}" role="option"{state}{label}{focus}>{inner}</span>'

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
+from itertools import groupby
 
-from hf_toedit.cards.escape import decimal
+from hf_toedit.cards.escape import decimal, printable
 from hf_toedit.config import EditConfig
 from hf_toedit.picture.data import Frame, Piece, Token
 from hf_toedit.stats import PROBABILITY_BINS, SAMPLE, EditStats, generation_figures
@@ -60,6 +62,17 @@ def facts(frame: Frame) -> str:
 def is_marked(token: Token) -> bool:
     """Whether the method did anything with a token."""
     return token.selected or token.replacement is not None
+
+
+def is_invisible(text: str) -> bool:
+    """Whether a text shows nothing: spaces, and what joins characters."""
+    return not printable(text).strip(" \u00a0\u200c\u200d\ufe0e\ufe0f")
+
+
+def spelled(text: str) -> str:
+    """A text by the names of its characters, such as `4 × space`."""
+    runs = [(unicodedata.name(character).lower(), len(list(run))) for character, run in groupby(text)]
+    return ", ".join(name if count == 1 else f"{count} × {name}" for name, count in runs)
 
 
 def generation_columns(generations: Sequence[EditStats]) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from hf_toedit.cards.escape import printable
 from hf_toedit.editing.piece_table import Edit, PieceTable
 from hf_toedit.picture import html
 from hf_toedit.picture.data import Gallery
+from hf_toedit.picture.words import is_invisible, spelled
 from hf_toedit.stats import EditStats
 from tests.picture.conftest import HOSTILE
 
@@ -139,9 +140,18 @@ def test_a_frame_tells_of_every_token(gallery: Gallery) -> None:
                 assert option.get("aria-selected") == ("true" if token.selected else None)
                 if token.replacement:
                     assert words[1] == "selected and changed"
-                    assert option["aria-label"] == f"“{shown(piece.text)}” changed to “{shown(token.replacement)}”"
+                assert option.get("aria-label") == (None if piece.text.strip(" \u200d") else spelled(piece.text))
                 if len(piece.tokens) > 1:
                     assert words[1] == f"{len(piece.tokens)} tokens that share characters: not edited"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [(" ", "space"), ("    ", "4 × space"), (" \u00a0\u200d", "space, no-break space, zero width joiner")],
+)
+def test_what_shows_nothing_is_spelled(text: str, name: str) -> None:
+    assert is_invisible(text)
+    assert spelled(text) == name
 
 
 def test_dropped_tokens_are_struck(stories_prior) -> None:
