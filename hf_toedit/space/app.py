@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hf_toedit.errors import UsageError
 from hf_toedit.picture import html
-from hf_toedit.space.dataset_tab import dataset_tab
+from hf_toedit.space.dataset_tab import TAB_ID, dataset_tab
 from hf_toedit.space.edit_tab import edit_tab
 from hf_toedit.space.settings import SpaceSettings
 
@@ -67,7 +67,7 @@ def build(settings: SpaceSettings) -> gr.Blocks:
         gr.HTML(f"<h1>ToEdit</h1><p>{DESCRIPTION}</p>", elem_classes="te-head", js_on_load=None)
         with gr.Tab("Edit a text"):
             edit_tab(app, settings)
-        with gr.Tab("Look at a dataset"):
+        with gr.Tab("Look at a dataset", elem_id=TAB_ID):
             dataset_tab(app, settings)
     return app.queue(max_size=_QUEUE_SIZE, api_open=False)
 

@@ -9,6 +9,7 @@ import gradio as gr
 
 from hf_toedit.errors import ToEditError, UsageError
 from hf_toedit.picture.html import notice_html
+from hf_toedit.space import permalink
 from hf_toedit.space.opening import OpenRun, Runs
 from hf_toedit.space.row_link import PREFIX, Place
 from hf_toedit.space.row_view import row_html
@@ -21,14 +22,14 @@ _AT_ONCE = 8
 _MOST_GENERATIONS = 50
 """That can be chosen from."""
 
-# A link to a row shows the tab that it lies in.
+TAB_ID = "te-dataset"
+"""Of the `gr.Tab` around; what is in it does not exist before it is chosen."""
+
+# A link to a row chooses the tab that it lies in.
 _READ_ADDRESS = """(fragment) => {
-    const panel = document.getElementById("te-dataset")?.closest('[role="tabpanel"]');
-    if (panel && location.hash.startsWith("#te1-row?"))
-        document.querySelector(`[role="tab"][aria-controls="${panel.id}"]`)?.click();
+    if (location.hash.startsWith("#te1-row?")) document.getElementById("te-dataset-button")?.click();
     return location.hash;
 }"""
-_TELL_LINK = "(fragment) => fragment && location.origin + location.pathname + fragment"
 
 
 class Search(NamedTuple):
@@ -187,23 +188,24 @@ def _left_alone() -> list[Any]:
 
 
 def dataset_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
-    """Lay out the tab; called inside a `gr.Tab`.
+    """Lay out the tab; called inside a `gr.Tab` whose `elem_id` is `TAB_ID`.
 
     Args:
         app: tells when a page is opened.
         settings: what visitors may do.
     """
     browsing = Browsing(settings)
-    with gr.Row(elem_id="te-dataset", equal_height=False):
+    styled: dict[str, Any] = {"apply_default_css": False, "js_on_load": None}
+    with gr.Row(equal_height=False):
         name = gr.Textbox(
             settings.source, label="Dataset", max_lines=1, scale=4, min_width=240,
             info="Edited with hf-toedit: org/name or org/name@revision on the Hub"
             + (", or a run folder of this machine." if settings.local else "."),
         )  # fmt: skip
         open_button = gr.Button("Open", variant="primary", scale=1, min_width=120)
-    notice = gr.HTML(js_on_load=None)
+    notice = gr.HTML(**styled)
     with gr.Column(visible=False) as panel:
-        figures = gr.HTML(js_on_load=None)
+        figures = gr.HTML(**styled)
         with gr.Row():
             generation = gr.Radio([1], value=1, label="Generation", min_width=240)
             split = gr.Dropdown(["train"], value="train", label="Split", min_width=160)
@@ -215,15 +217,17 @@ def dataset_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
         with gr.Column() as log_controls:
             with gr.Row():
                 least = gr.Slider(
-                    0, 100, 0, step=0.1, label="Changed, at least %",
+                    0, 100, 0, step=0.1, label="Changed, at least %", min_width=260,
                     info="Previous and Next stop at rows of whose tokens this generation changed such a share.",
                 )  # fmt: skip
-                most = gr.Slider(0, 100, 100, step=0.1, label="Changed, at most %", info="100 for no limit.")
+                most = gr.Slider(
+                    0, 100, 100, step=0.1, label="Changed, at most %", info="100 for no limit.", min_width=260
+                )
             reverted = gr.Checkbox(
                 label="Reverted", info="The source text, rebuilt from the edit log of this generation alone."
             )
-        moved_notice = gr.HTML(js_on_load=None)
-        shown = gr.HTML(js_on_load=None)
+        moved_notice = gr.HTML(**styled)
+        shown = gr.HTML(**styled)
         link = gr.Textbox(label="Link to this row", max_lines=1, interactive=False, buttons=["copy"])
     fragment = gr.Textbox(visible=False)
     place = gr.State(None)
@@ -243,7 +247,8 @@ def dataset_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
         reverted.input(browsing.revert, here, moved, **quick),
         previous.click(browsing.previous, [*here, search, least, most], moved, **quick),
         following.click(browsing.following, [*here, search, least, most], moved, **quick),
-        app.load(browsing.restore, fragment, [name, *outputs], js=_READ_ADDRESS, **wait),
     ]
     for event in events:
-        event.then(None, fragment, link, js=_TELL_LINK)
+        event.then(None, fragment, link, js=permalink.SET_ADDRESS)
+    opened = app.load(browsing.restore, fragment, [name, *outputs], js=_READ_ADDRESS, **wait)
+    opened.then(None, fragment, link, js=permalink.TELL_LINK)

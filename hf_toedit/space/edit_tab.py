@@ -21,13 +21,6 @@ _AT_ONCE = 4
 """Visitors whose texts are worked on; the others wait. More than a prior can read at once, as one may be fetched."""
 
 _READ_ADDRESS = "(fragment, turns) => [location.hash, turns]"
-_TELL_LINK = "(fragment) => fragment && location.origin + location.pathname + fragment"
-# The query of the address is left out: on a private Space it holds a key.
-_SET_ADDRESS = """(fragment) => {
-    history.replaceState(null, "", location.pathname + location.search + fragment);
-    if (parent !== window) parent.postMessage({ hash: fragment }, "https://huggingface.co");
-    return fragment && location.origin + location.pathname + fragment;
-}"""
 
 
 class _Editing:
@@ -198,9 +191,9 @@ def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
         generation.input(editing.show, [kept, generation], chosen, api_visibility="private", show_progress="hidden")
     )
     for event in edits:
-        event.then(None, fragment, link, js=_SET_ADDRESS)
+        event.then(None, fragment, link, js=permalink.SET_ADDRESS)
     opened = app.load(editing.restore, [fragment, turns], [*inputs, *outputs], js=_READ_ADDRESS, **shared)
-    opened.then(None, fragment, link, js=_TELL_LINK)
+    opened.then(None, fragment, link, js=permalink.TELL_LINK)
 
 
 def _fragment(content: str) -> gr.HTML:

@@ -19,6 +19,14 @@ from hf_toedit.errors import UsageError
 PREFIX = "#te1="
 """Begins a fragment, and says how the rest is to be read."""
 
+TELL_LINK = "(fragment) => fragment && location.origin + location.pathname + fragment"
+# The query of the address is left out: on a private Space it holds a key.
+SET_ADDRESS = """(fragment) => {
+    history.replaceState(null, "", location.pathname + location.search + fragment);
+    if (parent !== window) parent.postMessage({ hash: fragment }, "https://huggingface.co");
+    return fragment && location.origin + location.pathname + fragment;
+}"""
+
 MAX_TOP_K = 64
 MAX_TEMPERATURE = 5.0
 MAX_SEED = 9999

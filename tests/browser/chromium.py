@@ -34,7 +34,7 @@ _FLAGS = (
 _LOCAL = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:", "about:", "file:", "chrome:")
 _SCAN = """
 const done = arguments[arguments.length - 1];
-axe.run(document, { resultTypes: ["violations"] }).then((found) => done(found.violations), (error) => done(String(error)));
+axe.run({ resultTypes: ["violations"] }).then((found) => done(found.violations), (error) => done(String(error)));
 """
 _OVERFLOW = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
 

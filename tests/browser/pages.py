@@ -82,7 +82,7 @@ class Demo:
         try:
             self.browser.until(lambda: self.value(label) == value, "")
         except TimeoutException:
-            assert self.value(label) == value, self.browser.errors()
+            assert self.value(label) == value  # shows both
 
     def button(self, name: str) -> None:
         """Press a button that is visible."""

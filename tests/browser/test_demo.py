@@ -10,6 +10,7 @@ from selenium.webdriver.common.keys import Keys
 
 from hf_toedit import EditConfig, EditStats, PriorConfig, ToEditor, load_prior
 from hf_toedit.editing.result import EditResult
+from hf_toedit.picture.words import probability
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.space.permalink import Request, to_fragment
 from hf_toedit.space.rows import Row, RunRows
@@ -95,7 +96,7 @@ def test_a_token_tells_what_the_prior_said(demo: Demo) -> None:
     assert said.startswith(f"“{token.text}”\np {token.probability:.4f}, rank 1\nselected and changed\n")
     listed = [line for line in said.splitlines() if line.startswith("“")][1:]
     assert [line.split("”")[0][1:] for line in listed[:8]] == [text for text, _ in token.candidates]
-    assert [line.split()[-1] for line in listed[:8]] == [f"{p:.4f}" for _, p in token.candidates]
+    assert [line.split()[-1] for line in listed[:8]] == [probability(p) for _, p in token.candidates]
     assert [line for line in listed if " drawn " in line][0].startswith(f"“{token.replacement}”")
 
     first.click()
@@ -177,7 +178,7 @@ def open_rows(demo: Demo) -> None:
 def rows(run: Path) -> RunRows:
     """The rows of the run, read here."""
     folder = RunFolder(run)
-    return RunRows(folder.plan(), folder)
+    return RunRows(folder.plan(), folder, None, is_here=True)
 
 
 def check_row(demo: Demo, row: Row) -> None:

@@ -59,7 +59,8 @@ LOOK = """
     many = runs.open("org/many")
     mark("end")
     out["many"] = [many.stats, many.rows.num_rows("train"), told(many.rows.row(1, "train", 24))]
-    out["half"] = [runs.open("org/half").rows.generations, refused(stranger, "org/half", lambda r: r.rows.row(2, "train", 7))]
+    half = refused(stranger, "org/half", lambda run: run.rows.row(2, "train", 7))
+    out["half"] = [runs.open("org/half").rows.generations, half]
     out["prefix"] = told(runs.open("org/several/seeds/one").rows.row(1, "train", 0))
     out["damaged"] = refused(stranger, "org/damaged", lambda run: run.rows.row(1, "train", 0))
     for name in ("org/plain", "org/nothing", "org/secret", "org/secret@main", "org/gated", "org/edited@no-such"):
