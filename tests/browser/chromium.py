@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -115,9 +115,10 @@ class Chromium:
         self.driver.execute_script("arguments[0].scrollIntoView({ block: 'center' })", element)
         ActionChains(self.driver, duration=0).move_by_offset(1, 1).move_to_element(element).perform()
 
-    def press(self, *keys: str) -> None:
-        """Press keys where the focus is."""
-        ActionChains(self.driver, duration=0).send_keys(*keys).perform()
+    def press(self, key: str, shift: bool = False) -> None:
+        """Press a key where the focus is."""
+        chain = ActionChains(self.driver, duration=0)
+        (chain.key_down(Keys.SHIFT).send_keys(key).key_up(Keys.SHIFT) if shift else chain.send_keys(key)).perform()
 
     def script(self, code: str, *args: Any) -> Any:
         """What a script in the page returns."""
@@ -155,8 +156,3 @@ class Chromium:
     def overflow(self) -> int:
         """Pixels by which the page is wider than its window."""
         return self.script(_OVERFLOW)
-
-
-def fragment(address: str) -> str:
-    """What follows the # of an address."""
-    return urlsplit(address).fragment

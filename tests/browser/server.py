@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-EAGER = {"threshold": 0.9, "temperature": 4.0}
+EAGER = {"threshold": 0.9, "temperature": 4}
 """Settings under which even short texts change."""
 
 GENERATIONS = 3
