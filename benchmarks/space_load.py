@@ -194,7 +194,7 @@ def serving() -> Iterator[tuple[str, int]]:
 
 def measure(num_visitors: int, seconds: float) -> dict[str, Any]:
     """Let visitors come, all at once."""
-    asked = wishes(num_visitors, 3)
+    asked = wishes(num_visitors, 2)
     with serving() as (address, pid):
         before = peak_mb(pid)
         visitors = [Visitor(address, own) for own in asked]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -123,6 +124,12 @@ class Chromium:
     def script(self, code: str, *args: Any) -> Any:
         """What a script in the page returns."""
         return self.driver.execute_script(code, *args)
+
+    def picture(self, width: int, height: int) -> bytes:
+        """A PNG of the page's beginning, also of what does not fit into the window."""
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+        asked = {"format": "png", "captureBeyondViewport": True, "clip": clip}
+        return base64.b64decode(self.driver.execute_cdp_cmd("Page.captureScreenshot", asked)["data"])
 
     def errors(self) -> list[str]:
         """What the console has told of errors and warnings since this was last asked."""
