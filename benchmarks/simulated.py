@@ -190,7 +190,7 @@ class SimulatedEngine(Dispatcher[SimulatedWorker]):
         dies = self.now + self._random.exponential(self._world.mean_life)
         num_rows = self._plan.shards[index].num_rows or 0
         for row in range(1, num_rows + 1):
-            through = self.now + takes * row / num_rows
+            through = self.now + takes * (row / num_rows)  # the last row no later than the end
             if dies < through:
                 is_lost = self._random.random() < self._world.lost
                 self._at(dies, worker, {"lost" if is_lost else "died": "simulated"})
