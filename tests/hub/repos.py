@@ -164,10 +164,10 @@ class Discussion:
 
 @dataclass
 class Repo:
-    """A model or dataset repository: its commits, oldest first, and the names that point at them.
+    """A repository of a model, a dataset or a Space: its commits, oldest first, and the names that point at them.
 
     `branches` also holds those of the pull requests, under `refs/pr/N`. `objects` is what LFS holds, by SHA-256:
-    what was uploaded, committed or not.
+    what was uploaded, committed or not. `hardware` is what a Space is to run on.
     """
 
     type: str
@@ -179,6 +179,7 @@ class Repo:
     tags: dict[str, str] = field(default_factory=dict)
     objects: dict[str, Blob] = field(default_factory=dict)
     discussions: list[Discussion] = field(default_factory=list)
+    hardware: str = "cpu-basic"
 
     @property
     def namespace(self) -> str:

@@ -112,8 +112,8 @@ class Request:
 Handler = Callable[["HubServer", Request], Any]
 ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
 PARTS = {
-    "kind": "models|datasets",
-    "repo": "[^/]+(?:/[^/]+)?",
+    "kind": "models|datasets|spaces",
+    "repo": "(?!hardware$)[^/]+(?:/[^/]+)?",
     "rev": "refs/[^/]+/[^/]+|[^/]+",
     "path": ".*",
     "num": "[0-9]+",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.hub.cards import card_problems
 from tests.hub.repos import GIT_ATTRIBUTES, LFS_SIZE, Blob, Commit, Repo, goes_to_lfs
+from tests.hub.spaces import begin_space
 from tests.hub.wire import HubError, Request, Response, route
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def _named(server: HubServer, request: Request) -> tuple[str, str]:
     repo_type = body.get("type") or "model"
     if not account.belongs_to(namespace):
         raise HubError(403, f'You don\'t have the rights to create a {repo_type} under the namespace "{namespace}"')
-    if repo_type not in ("model", "dataset"):
+    if repo_type not in ("model", "dataset", "space"):
         raise HubError(400, f"Invalid repository type: {repo_type}")
     return repo_type, f"{namespace}/{body['name']}"
 
@@ -46,8 +47,11 @@ def _create(server: HubServer, request: Request) -> Any:
     url = {"url": f"{server.endpoint}/{repo.path}"}
     if (repo_type, repo_id) in server.repos:
         raise HubError(409, f"You already created this {repo_type} repo", body=url)
+    files = {".gitattributes": GIT_ATTRIBUTES}
+    if repo_type == "space":
+        files |= begin_space(repo, request.json())
     server.repos[repo_type, repo_id] = repo
-    repo.commit({".gitattributes": GIT_ATTRIBUTES}, message="initial commit")
+    repo.commit(files, message="initial commit")
     return {**url, "name": repo_id, "private": repo.private}
 
 
@@ -104,7 +108,9 @@ def _delete_tag(server: HubServer, request: Request) -> Any:
 
 @route("POST", "/api/validate-yaml")
 def _validate_yaml(server: HubServer, request: Request) -> Any:
-    errors, warnings = ([{"message": text} for text in texts] for texts in card_problems(request.json()["content"]))
+    body = request.json()
+    problems = card_problems(body["content"], body.get("repoType", "model"))
+    errors, warnings = ([{"message": text} for text in texts] for texts in problems)
     return Response(json.dumps({"errors": errors, "warnings": warnings}).encode(), 400 if errors else 200)
 
 
@@ -180,7 +186,7 @@ def _commit(server: HubServer, request: Request) -> Any:
     if not head.sha.startswith(message.get("parentCommit", "")):
         raise HubError(412, "A commit has happened since. Please refresh and try again.")
     files = _applied(repo, head, operations)
-    _check_card(head, files)
+    _check_card(repo, head, files)
     answer = {"success": True, "hookOutput": ""}
     title, description = message["summary"], message.get("description", "")
     if as_pull:
@@ -230,10 +236,10 @@ def _applied(repo: Repo, head: Commit, operations: list[dict[str, Any]]) -> dict
     return files
 
 
-def _check_card(head: Commit, files: dict[str, Blob]) -> None:
+def _check_card(repo: Repo, head: Commit, files: dict[str, Blob]) -> None:
     """Refuse a README that is new and that the Hub could not read."""
     readme = files.get("README.md")
     if readme is not None and readme != head.files.get("README.md"):
-        errors, _ = card_problems(readme.decode(errors="replace"))
+        errors, _ = card_problems(readme.decode(errors="replace"), repo.type)
         if errors:
             raise HubError(400, "Your push was rejected due to invalid metadata in README.md: " + "; ".join(errors))

@@ -1,0 +1,180 @@
+"""`hf-toedit space`: the demo, served here or put on the Hub."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hf_toedit.cli.options import (
+    Command,
+    json_option,
+    quiet_hub,
+    quiet_libraries,
+    quiet_option,
+    quiet_transformers,
+    together,
+)
+from hf_toedit.config import PriorConfig
+from hf_toedit.errors import RunError, SourceError, UsageError
+
+if TYPE_CHECKING:
+    from hf_toedit.space.repository import SpaceOutlook
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def prior_options(command: Command) -> Command:
+    """The prior that the demo offers first."""
+    return together(
+        click.option("--prior", default="embedded", show_default=True, metavar="NAME",
+                     help="The one offered first: `embedded`, or a Hub id; `run` takes a local folder as well."),
+        click.option("--prior-revision", metavar="REV", help="Branch, tag or commit of a Hub prior."),
+    )(command)  # fmt: skip
+
+
+@click.group(short_help="A demo: edit a text, look at an edited dataset.")
+def space() -> None:
+    """A web page on which people edit a text and look at edited datasets: served here, or put on the Hub."""
+
+
+@space.command(short_help="Serve the demo on this machine.")
+@click.argument("source", required=False)
+@prior_options
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS",
+              help="Listen here; others reach 0.0.0.0, and name nothing of this machine then.")  # fmt: skip
+@click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="Likewise.  [default: first free from 7860]")
+@click.option("--open", "open_browser", is_flag=True, help="Show it in the browser.")
+def run(source: str | None, prior: str, prior_revision: str | None, host: str, port: int | None,
+        open_browser: bool) -> None:  # fmt: skip
+    """Serve the demo until Ctrl-C; SOURCE, a run folder or a Hub dataset, is opened in its dataset tab.
+
+    \b
+    Examples:
+      hf-toedit space run
+      hf-toedit space run demo-run --open
+    """  # noqa: D301
+    _check_extra()
+    _check_address(host, port)
+    quiet_libraries(show_progress=False)
+    quiet_hub()
+    quiet_transformers()
+    from hf_toedit.space.app import launch
+    from hf_toedit.space.settings import SpaceSettings
+
+    local = host in _LOOPBACK
+    if not local and source is not None and Path(source).exists():
+        raise UsageError(f"{source} lies on this machine, and whoever reaches {host} would read it. Leave --host out.")
+    settings = SpaceSettings(PriorConfig(prior, prior_revision), local=local, source=source)
+    app = launch(settings, host=host, port=port, open_browser=open_browser, block=False)
+    try:
+        click.echo(f"Serving at {app.local_url} until Ctrl-C.")
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        pass  # that is how it ends
+    finally:
+        app.close(verbose=False)
+
+
+@space.command(short_help="Put the demo on the Hub.")
+@click.argument("repo", metavar="ORG/NAME")
+@prior_options
+@click.option("--source", metavar="ORG/NAME", help="A Hub dataset that its dataset tab opens at first.")
+@click.option("--public/--private", default=False, help="Let everybody see it, if it is made now.  [default: private]")
+@click.option("--hardware", metavar="FLAVOR", help="Run it on this, such as cpu-upgrade.  [default: as it is, or free]")
+@click.option("--dry-run", is_flag=True, help="Write nothing; say what would be made, and print every file.")
+@json_option
+@quiet_option
+def push(repo: str, **options: Any) -> None:
+    """Put the demo on the Hub as the Space ORG/NAME, which is made private if it is not there, or bring it up to date.
+
+    Only files that differ are sent. A Space that holds something else is refused. What you write into its README.md
+    stays; secrets, such as the token that a private dataset needs, are set on the Hub.
+
+    \b
+    Examples:
+      hf-toedit space push org/toedit-demo --dry-run
+      hf-toedit space push org/toedit-demo --source org/stories-toedit --public
+    """  # noqa: D301
+    quiet_libraries(show_progress=False, quiet=True)
+    quiet_hub()
+    from hf_toedit.hub.reading import pinned_sha
+    from hf_toedit.priors.loading import pinned
+    from hf_toedit.space.repository import SpacePush
+    from hf_toedit.space.settings import SpaceSettings
+
+    prior, _ = pinned(PriorConfig(options["prior"], options["prior_revision"]))
+    if prior.revision is None and prior.prior != "embedded":
+        raise UsageError(
+            f"the prior {prior.prior!r} lies on this machine, where a Space does not see it. Push it to the Hub and "
+            f"name it as org/name."
+        )
+    if options["source"] is not None:
+        pinned_sha("dataset", options["source"], None, SourceError)
+    sending = SpacePush(
+        repo,
+        SpaceSettings(prior, source=options["source"]),
+        private=not options["public"],
+        hardware=options["hardware"],
+    )
+    found = sending.outlook() if options["dry_run"] else sending()
+    if options["as_json"]:
+        click.echo(json.dumps({"repo": repo, **asdict(found)}, indent=2))
+    elif not options["quiet"]:
+        _report(found, repo, options["public"], options["dry_run"])
+
+
+def _report(found: SpaceOutlook, repo: str, public: bool, dry_run: bool) -> None:
+    """Say what a push did, or would do."""
+    from hf_toedit.cli.output import printable
+
+    if public and found.private:
+        click.echo(f"{repo} is there already, and private; --public leaves it so. Its settings on the Hub change that.")
+    if found.creates:
+        click.echo(f"{'Would make' if dry_run else 'Made'}: Space {repo}{' (private)' * found.private}")
+    if found.hardware:
+        price = found.hardware.price_per_hour
+        costs = "the Hub does not say its price by hour" if price is None else f"${price:,.2f} an hour while it runs"
+        asked = "Would ask for" if dry_run else "Asked for"
+        click.echo(f"{asked}: {found.hardware.flavor} ({found.hardware.words}), {costs}")
+    if dry_run:
+        for path, text in found.files.items():
+            click.echo(f"{'Would send' if path in found.changed else 'Is there already'}: {path}")
+            click.echo("".join(f"    {printable(line)}\n" for line in text.splitlines()), nl=False)
+    else:
+        click.echo(f"Sent: {', '.join(found.changed) or 'nothing, all is there already'}. {found.url}")
+
+
+def _check_extra() -> None:
+    """Refuse to serve without Gradio.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            f'the demo needs Gradio, which cannot be imported here ({error}). Say pip install "hf-toedit[space]".'
+        ) from error
+
+
+def _check_address(host: str, port: int | None) -> None:
+    """Refuse what nobody can listen at, before the prior is loaded.
+
+    Raises:
+        RunError: somebody else listens there, or it is no address of this machine.
+    """
+    try:
+        (family, *_, address), *_ = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        where = host if port is None else f"{host}:{port}"
+        raise RunError(f"cannot listen at {where} ({error.strerror}). Name another --host or --port.") from error

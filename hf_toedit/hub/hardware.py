@@ -1,0 +1,50 @@
+"""Machines that Hugging Face rents out, for jobs and for Spaces: what they are, and at which price."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hf_toedit.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from huggingface_hub import JobHardwareInfo
+
+_HOURS = {"second": 1 / 3600, "minute": 1 / 60, "hour": 1.0, "day": 24.0}
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A kind of machine.
+
+    Attributes:
+        flavor: its name.
+        words: what it is.
+        has_gpu: whether a GPU is in it.
+        price_per_hour: US dollars; None where the Hub does not say it by time.
+    """
+
+    flavor: str
+    words: str
+    has_gpu: bool
+    price_per_hour: float | None
+
+
+def named(flavor: str, listed: Sequence[JobHardwareInfo]) -> Hardware:
+    """The machine of a name, among those that the Hub lists.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = {info.name: info for info in listed}
+    if flavor not in found:
+        raise UsageError(f"unknown flavor {flavor!r}.{did_you_mean(flavor, found)}")
+    info = found[flavor]
+    words = [info.cpu, info.ram]
+    if info.accelerator:
+        words.insert(0, f"{info.accelerator.quantity}x {info.accelerator.model}, {info.accelerator.vram}")
+    hours = _HOURS.get(info.unit_label)
+    price = None if hours is None else info.unit_cost_usd / hours
+    has_gpu = info.accelerator is not None and info.accelerator.type == "gpu"
+    return Hardware(flavor, ", ".join(words), has_gpu, price)

@@ -1,0 +1,83 @@
+"""Takes the pictures in docs/: `make screenshots`. Look at each of them before it is kept."""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from PIL import Image
+
+from hf_toedit.space.permalink import Request, to_fragment
+from tests.browser.chromium import WIDTHS, Chromium
+from tests.browser.pages import Demo, Picture
+from tests.browser.server import EAGER, GENERATIONS, edited_sample, hf_toedit, serving
+
+TEXT = (
+    "Once upon a time there was a little girl named Lily. She lived in a small house with her mom and dad. One day she "
+    "saw a big red ball in the park, and she wanted to play with it.\n\n“Can I play with you?” she asked. The boy "
+    "smiled and said yes. They played together all day long, and they were very happy."
+)
+_MOST_BYTES = 150_000
+_MOST_HEIGHT = 2400
+
+
+def main(folder: Path) -> None:
+    """Take all pictures anew."""
+    folder.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        browser = stack.enter_context(Chromium(home / "chromium"))
+        address = stack.enter_context(serving(edited_sample(home)))
+        preview = home / "preview.html"
+        hf_toedit("preview", "sample", "-n", 2, "--threshold", 0.9, "--temperature", 4, "--html", preview)
+        for width in WIDTHS:
+            for scheme in ("light", "dark"):
+                browser.size(width)
+                browser.colours(scheme)
+                for name in states(Demo(browser, address), preview.as_uri()):
+                    keep(browser, folder / f"{name}-{scheme}-{width}.png", width)
+
+
+def states(demo: Demo, preview: str) -> Iterator[str]:
+    """Bring up one state after the other, and name it."""
+    browser = demo.browser
+    asked = Request(TEXT, generations=GENERATIONS, shown=1, **EAGER)
+    demo.open(to_fragment(asked).removeprefix("#"))
+    yield "edit"
+    picture = Picture(browser)
+    picture.tokens(".te-changed")[0].click()
+    browser.until(picture.tip, "the tooltip is shown")
+    yield "token"
+    demo.type("Text", "")
+    demo.button("Edit")
+    browser.shown(".te-notice")
+    demo.settle()
+    browser.script("scrollTo(0, 0)")
+    yield "refused"
+    demo.tab("Look at a dataset")
+    browser.shown(".te-row")
+    demo.settle()
+    yield "dataset"
+    browser.shown("input[type='checkbox']").click()
+    browser.until(lambda: "reverted" in browser.shown(".te-row h3").text, "the row is reverted")
+    demo.settle()
+    yield "reverted"
+    browser.open(preview)
+    yield "preview"
+
+
+def keep(browser: Chromium, path: Path, width: int) -> None:
+    """The whole page, as far as it is not too long, in few colours."""
+    height = min(browser.script("return document.documentElement.scrollHeight"), _MOST_HEIGHT)
+    image = Image.open(io.BytesIO(browser.picture(width, height))).convert("RGB")
+    image.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+    if path.stat().st_size > _MOST_BYTES:
+        raise SystemExit(f"{path} is too large: {path.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

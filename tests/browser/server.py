@@ -1,0 +1,62 @@
+"""The demo as a process of its own, on a run of the bundled sample that was made for it."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+EAGER = {"threshold": 0.9, "temperature": 4}
+"""Settings under which even short texts change."""
+
+GENERATIONS = 3
+_OPTIONS = (
+    "--limit",
+    "8",
+    "--generations",
+    str(GENERATIONS),
+    *(str(word) for name, value in EAGER.items() for word in (f"--{name}", value)),
+)
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Of a process of this checkout."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **more}
+
+
+def edited_sample(folder: Path) -> Path:
+    """A run of a few documents of the sample, in which every generation changed something."""
+    hf_toedit("edit", "sample", "-o", folder / "run", *_OPTIONS, "--workers", 0, "--quiet")
+    return folder / "run"
+
+
+def hf_toedit(*words: object) -> None:
+    """Run the command to its end."""
+    subprocess.run([sys.executable, "-m", "hf_toedit", *map(str, words)], env=environment(), check=True)
+
+
+@contextmanager
+def serving(*words: object) -> Iterator[str]:
+    """`hf-toedit space run`, with some words; gives the address."""
+    command = [sys.executable, "-m", "hf_toedit", "space", "run", "--port", str(free_port()), *map(str, words)]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            found = re.match(r"Serving at (http://\S+)/ ", line := process.stdout.readline())
+            assert found, f"the demo said {line!r}"
+            yield found[1]
+        finally:
+            process.terminate()

@@ -1,0 +1,240 @@
+"""The demo in a real browser: what people do on both tabs, and whether what they see is what the editor made."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from hf_toedit import EditConfig, EditStats, PriorConfig, ToEditor, load_prior
+from hf_toedit.editing.result import EditResult
+from hf_toedit.picture.words import probability
+from hf_toedit.runs.store import RunFolder
+from hf_toedit.space.permalink import Request, to_fragment
+from hf_toedit.space.rows import Row, RunRows
+from tests.browser.chromium import WIDTHS, Chromium
+from tests.browser.pages import Demo, Picture, as_shown
+from tests.browser.server import EAGER, GENERATIONS
+
+LINK = "Link to this page as it is"
+TEXT = (
+    "Once upon a time there was a little girl who lived in a village near the forest. Every day she went for a walk.\n"
+    "One day she saw a <b>big</b> dog & said: “Hello!” The dog was very happy, and they played together all day long."
+)
+ASKED = Request(TEXT, seed=4, generations=GENERATIONS, shown=GENERATIONS, **EAGER)
+
+
+@pytest.fixture
+def demo(browser: Chromium, address: str) -> Demo:
+    """Opened as by somebody who comes for the first time."""
+    return Demo(browser, address).open()
+
+
+@cache
+def editor(config: EditConfig) -> ToEditor:
+    return ToEditor(load_prior(PriorConfig()), config)
+
+
+def edited(request: Request) -> list[EditResult]:
+    """What the editor makes of a request, a result a generation."""
+    results: list[EditResult] = []
+    for _ in range(request.generations):
+        results.append(editor(request.config).edit(results[-1] if results else [request.text]))
+    return results
+
+
+def check_picture(picture: Picture, result: EditResult) -> None:
+    """Every token of the text stands there, and the changed and selected ones are those of the result."""
+    tokens = result.tokens(0)
+    changed = [token for token in tokens if token.replacement is not None]
+    assert picture.changed() == [(as_shown(token.text), as_shown(token.replacement or "")) for token in changed]
+    selected = [token.text for token in tokens if token.selected and token.replacement is None]
+    assert picture.texts(".te-selected:not(.te-changed)") == [as_shown(text) for text in selected]
+    assert "".join(picture.texts(":not(.te-changed)")) == as_shown(
+        "".join(token.text for token in tokens if token.replacement is None)
+    )
+
+
+def test_a_text_is_edited_as_by_the_editor(demo: Demo) -> None:
+    demo.type("Text", TEXT)
+    for label, value in (("Threshold", 0.9), ("Temperature", 4), ("Seed", 4), ("Generations", 3)):
+        demo.slide(label, value)
+    demo.button("Edit")
+    demo.read(LINK, f"{demo.address}/{to_fragment(ASKED)}")
+    demo.settle()
+    picture = Picture(demo.browser)
+    results = edited(ASKED)
+    assert all(result.stats.num_changed for result in results)
+    for generation in (3, 1, 2):
+        demo.choose("Generation", str(generation))
+        demo.read(f"After generation {generation}", results[generation - 1].texts[0] or "")
+        check_picture(picture, results[generation - 1])
+    assert demo.value("Source") == TEXT
+    check_table(demo.browser, [result.stats for result in results])
+    assert "p ≥ 0.9" in demo.browser.shown(".te-histogram svg").get_attribute("aria-label")
+    assert len(demo.browser.all(".te-threshold")) == 1
+    assert [box.accessible_name for box in demo.browser.all("button[title='Copy'], button[aria-label='Copy']")]
+
+
+def check_table(browser: Chromium, stats: list[EditStats]) -> None:
+    rows = [row.text.split() for row in browser.all(".te-generations tbody tr") if row.is_displayed()]
+    wanted = [[f"{each.num_tokens:,}", f"{each.num_selected:,}", f"{each.selected_rate:.2%}"] for each in stats]
+    assert [row[1:4] for row in rows] == wanted
+
+
+def test_a_token_tells_what_the_prior_said(demo: Demo) -> None:
+    """To who points, and to who has a keyboard only."""
+    picture = Picture(demo.browser)
+    assert picture.tip() is None
+    (first, *_) = picture.tokens(".te-changed")
+    demo.browser.point_at(first)
+    demo.browser.until(picture.tip, "the tooltip is shown")
+    (token, *_) = [each for each in edited(first_request(demo))[0].tokens(0) if each.replacement is not None]
+    said = picture.tip() or ""
+    assert said.startswith(f"“{token.text}”\np {token.probability:.4f}, rank 1\nselected and changed\n")
+    listed = [line for line in said.splitlines() if line.startswith("“")][1:]
+    assert [line.split("”")[0][1:] for line in listed[:8]] == [text for text, _ in token.candidates]
+    assert [line.split()[-1] for line in listed[:8]] == [probability(p) for _, p in token.candidates]
+    assert [line for line in listed if " drawn " in line][0].startswith(f"“{token.replacement}”")
+
+    first.click()
+    at = picture.focused()
+    demo.browser.press(Keys.ARROW_RIGHT)
+    assert picture.focused() == at + 1 and picture.tip() not in (None, said)
+    demo.browser.press(Keys.ARROW_LEFT)
+    assert picture.focused() == at and picture.tip() == said
+    demo.browser.press(Keys.HOME)
+    assert picture.focused() == 0
+    demo.browser.press(Keys.END)
+    assert picture.focused() == len(picture.tokens()) - 1
+    demo.browser.press(Keys.ESCAPE)
+    assert picture.tip() is None
+    demo.browser.press(Keys.TAB)
+    assert picture.focused() == -1
+    demo.browser.press(Keys.TAB, shift=True)
+    assert picture.focused() == len(picture.tokens()) - 1
+
+
+def first_request(demo: Demo) -> Request:
+    """What is shown to who comes for the first time."""
+    return Request(demo.value("Text"))
+
+
+def test_a_link_brings_everything_back(browser: Chromium, address: str) -> None:
+    asked = Request(TEXT, seed=5, top_k=16, generations=2, shown=1, **EAGER)
+    demo = Demo(browser, address).open(to_fragment(asked).removeprefix("#"))
+    results = edited(asked)
+    demo.read("After generation 1", results[0].texts[0] or "")
+    demo.settle()
+    check_picture(Picture(browser), results[0])
+    assert demo.value("Text") == TEXT
+    sliders = {"Threshold": 0.9, "Candidates (k)": 16, "Temperature": 4, "Seed": 5, "Generations": 2}
+    assert {label: demo.stands_at(label) for label in sliders} == sliders
+    assert demo.value(LINK) == f"{address}/{to_fragment(asked)}"
+    demo.choose("Generation", "2")
+    demo.read("After generation 2", results[1].texts[0] or "")
+
+
+def test_what_cannot_be_edited_is_said(demo: Demo) -> None:
+    demo.type("Text", "")
+    demo.button("Edit")
+    assert demo.browser.shown(".te-notice").text == "There is no text. Type or paste one, or take an example."
+    demo.type("Prior", "org/no such model")
+    demo.type("Text", "Hello.")
+    demo.button("Edit")
+    demo.browser.until(lambda: "no such model" in demo.browser.shown(".te-notice").text, "the prior is refused")
+    demo.open("te1=broken")
+    assert "This link" in demo.browser.shown(".te-notice").text
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_read_and_reach_it(browser: Chromium, address: str, width: int, scheme: str) -> None:
+    """On a phone and on a desk, light and dark, on both tabs: nothing is cut off, and axe finds no barrier."""
+    browser.size(width)
+    browser.colours(scheme)
+    demo = Demo(browser, address).open(to_fragment(ASKED).removeprefix("#"))
+    demo.settle()
+    assert browser.barriers() == []
+    assert browser.overflow() == 0
+    bright = sum(
+        browser.script("return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")[:3]
+    )
+    assert (bright < 200) == (scheme == "dark")
+    open_rows(demo)
+    assert browser.barriers() == []
+    assert browser.overflow() == 0
+
+
+def open_rows(demo: Demo) -> None:
+    demo.tab("Look at a dataset")
+    demo.browser.shown(".te-row")
+    demo.settle()
+
+
+@pytest.fixture(scope="module")
+def rows(run: Path) -> RunRows:
+    """The rows of the run, read here."""
+    folder = RunFolder(run)
+    return RunRows(folder.plan(), folder, None, is_here=True)
+
+
+def check_row(demo: Demo, row: Row) -> None:
+    """The page shows what the edit log of a row says."""
+    (text,) = row.texts
+    assert text.table
+    browser = demo.browser
+    browser.until(lambda: browser.shown(".te-row h3").text == f"Row {row.number} of train, generation {row.generation}",
+                  f"row {row.number} is shown")  # fmt: skip
+    diff = browser.shown(".te-row .te-diff")
+    marks = "return [...arguments[0].querySelectorAll(arguments[1])].map((each) => each.textContent)"
+    assert browser.script(marks, diff, "del") == [as_shown(edit.source) for edit in text.table.edits if edit.source]
+    whole = (
+        "return [...arguments[0].childNodes].filter((each) => each.nodeName !== 'DEL').map((each) => each.textContent)"
+    )
+    assert "".join(browser.script(whole, diff)) == as_shown(text.table.text)
+
+
+def test_rows_of_a_run(demo: Demo, rows: RunRows) -> None:
+    open_rows(demo)
+    browser = demo.browser
+    check_row(demo, rows.row(3, "train", 0))
+    assert len(browser.all(".te-charts figure")) >= 2
+    demo.button("Next row")
+    check_row(demo, rows.row(3, "train", 1))
+    demo.choose("Generation", "1")
+    check_row(demo, rows.row(1, "train", 1))
+    demo.button("Previous row")
+    check_row(demo, rows.row(1, "train", 0))
+    demo.button("Previous row")
+    browser.until(lambda: "This is the first row." in browser.shown(".te-notice").text, "the first row is said to be")
+
+    check_reverted(demo, rows.row(1, "train", 0))
+    shares = [share(rows.row(1, "train", number)) for number in range(8)]
+    least = sorted(shares)[-2]
+    demo.slide("Changed, at least %", int(1000 * least) / 10)
+    fitting = [number for number, found in enumerate(shares) if found >= least]
+    for number in [each for each in fitting if each > 0]:
+        demo.button("Next row")
+        check_row(demo, rows.row(1, "train", number))
+    demo.button("Next row")
+    browser.until(lambda: "No row after" in browser.shown(".te-notice").text, "no further row fits")
+
+
+def share(row: Row) -> float:
+    """Of a row's tokens, those changed."""
+    return row.counts["num_changed"] / row.counts["num_tokens"]
+
+
+def check_reverted(demo: Demo, row: Row) -> None:
+    """Reverting shows the source, and going back the edits again."""
+    browser = demo.browser
+    box = browser.shown("input[type='checkbox']")
+    box.click()
+    browser.until(lambda: "reverted" in browser.shown(".te-row h3").text, "the row is reverted")
+    assert browser.shown(".te-row .te-diff").get_property("textContent") == as_shown(row.sources[0] or "")
+    assert "give the same source." in browser.shown(".te-row .te-facts").text
+    box.click()
+    check_row(demo, row)
