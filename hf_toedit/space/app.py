@@ -22,8 +22,8 @@ from hf_toedit.space.settings import SpaceSettings
 
 TITLE = "ToEdit: what it does to a text"
 DESCRIPTION = (
-    "A language model, the prior, reads a text once. Tokens that it finds too easy are drawn again from its likeliest "
-    "candidates; everything else stays exactly as it was."
+    "A language model, the prior, reads a text and gives each token, a word or a piece of one, a probability p. Tokens "
+    "that it finds too easy are drawn again from its likeliest candidates; everything else stays exactly as it was."
 )
 
 _QUEUE_SIZE = 40
@@ -154,6 +154,8 @@ def _theme() -> Any:
         block_info_text_color_dark="*neutral_300",
         body_text_color_subdued="*neutral_500",
         body_text_color_subdued_dark="*neutral_300",
+        checkbox_border_color="*neutral_500",
+        checkbox_border_color_dark="*neutral_400",
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_hover="*primary_700",
     )

@@ -136,7 +136,7 @@ class Browsing:
             return self._go(place, reverted, row=found.number)
         where = "after" if step > 0 else "before"
         if found.at_end:
-            return _refused(place, f"No row {where} row {place.row:,} has so large or so small a share changed.")
+            return _refused(place, f"No row {where} row {place.row:,} has a share of changed tokens in this range.")
         told = f"No row fits among the {found.num_rows:,} {where} row {start:,}. Press the same button to look further."
         return _refused(place, told, Search(step, least, most, found.last))
 
@@ -210,25 +210,24 @@ def dataset_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
     notice = gr.HTML(**styled)
     with gr.Column(visible=False) as panel:
         figures = gr.HTML(**styled)
-        with gr.Row():
-            generation = gr.Radio([1], value=1, label="Generation", min_width=240)
-            split = gr.Dropdown(["train"], value="train", label="Split", min_width=160)
         with gr.Row(elem_classes="te-steps"):
-            number = gr.Number(0, label="Row", precision=0, min_width=240)
+            generation = gr.Radio([1], value=1, label="Generation", scale=3, min_width=240)
+            split = gr.Dropdown(["train"], value="train", label="Split", min_width=160)
+            number = gr.Number(0, label="Row", precision=0, min_width=160)
             with gr.Row():
-                previous = gr.Button("Previous row", min_width=120)
-                following = gr.Button("Next row", min_width=120)
+                previous = gr.Button("Previous row", min_width=130)
+                following = gr.Button("Next row", min_width=130)
         with gr.Column() as log_controls:
             with gr.Row():
                 least = gr.Slider(
                     0, 100, 0, step=0.1, label="Changed, at least %", min_width=260,
-                    info="Previous and Next stop at rows of whose tokens this generation changed such a share.",
+                    info="Previous and Next stop only at rows with this share of their tokens changed.",
                 )  # fmt: skip
                 most = gr.Slider(
                     0, 100, 100, step=0.1, label="Changed, at most %", info="100 for no limit.", min_width=260
                 )
             reverted = gr.Checkbox(
-                label="Reverted", info="The source text, rebuilt from the edit log of this generation alone."
+                label="Reverted", info="Show the source text, rebuilt from the edit log of this generation alone."
             )
         moved_notice = gr.HTML(**styled)
         shown = gr.HTML(**styled)

@@ -10,7 +10,7 @@ from hf_toedit.config import EditConfig
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.errors import UsageError
 from hf_toedit.picture.data import Frame, Gallery
-from hf_toedit.picture.html import MAX_LISTED, frame_html, generations_html, histogram_html
+from hf_toedit.picture.html import HOW_TO_LOOK, MAX_LISTED, escaped, frame_html, generations_html, histogram_html
 from hf_toedit.space.permalink import Request
 from hf_toedit.space.priors import Priors
 from hf_toedit.stats import EditStats
@@ -58,12 +58,12 @@ class Scene:
     def of(cls, frame: Frame, stats: EditStats, config: EditConfig) -> Scene:
         """Draw one."""
         # Many visitors' last views are kept, of megabytes a generation: packed, they take a twentieth.
-        packed = zlib.compress(frame_html(frame, config).encode())
+        packed = zlib.compress((_told(frame) + frame_html(frame, config)).encode())
         return cls(histogram_html(stats, config), frame.document.text or "", packed)
 
     @property
     def picture(self) -> str:
-        """The tokens, as HTML."""
+        """The tokens, under a heading and what came of them in words, as HTML."""
         return zlib.decompress(self._packed).decode()
 
 
@@ -117,3 +117,26 @@ def take_view(
         progress(0, 2 * request.generations)
     gallery = Gallery.take(editor, [request.text], ["text"], request.generations, progress, MAX_LISTED)
     return View.of(request, gallery)
+
+
+def _told(frame: Frame) -> str:
+    """What came of a text, in words, and how to learn more."""
+    log = frame.document.to_log()
+    tokens, selected, changed = log["num_tokens"], log["num_selected"], log["num_changed"]
+    if not tokens:
+        told = "The prior found nothing to read in this text."
+    elif not selected:
+        told = f"None of its {tokens:,} tokens reached the threshold, so none was selected. Try a lower threshold."
+    else:
+        told = f"Of {tokens:,} tokens, {selected:,} {_were(selected)} easy enough to be selected and drawn again. "
+        told += f"{changed:,} of them came out different." if changed else "None of them came out different."
+        if 10 * changed < selected:
+            told += " Try a higher temperature."
+    return (
+        f'<div class="te te-told"><h2>Before and after</h2><p class="te-said">{escaped(told)}</p>'
+        f"<p>{HOW_TO_LOOK}</p></div>"
+    )
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"

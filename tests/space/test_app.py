@@ -103,7 +103,7 @@ def test_a_link_restores_what_was_shown(app: gr.Blocks) -> None:
     [
         ("", SETTINGS, "embedded", "There is no text"),
         ("a" * 2001, SETTINGS, "embedded", "The text has 2,001 characters; here it may have 2,000"),
-        ("a\ud800", SETTINGS, "embedded", "character 2 of the text is half of one"),
+        ("a\ud800", SETTINGS, "embedded", "Character 2 of the text is half of one"),
         ("a", SETTINGS, "/etc", "cannot be named here"),
         ("a", SETTINGS, "org/name", "The Hub cannot be reached"),
         ("a", SETTINGS, "<img src=x onerror=alert(1)>", "cannot be named here"),

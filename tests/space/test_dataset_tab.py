@@ -51,7 +51,7 @@ def test_a_walk_through_a_run(sharded: Path) -> None:
     visitor.press("row", 12)
     visitor.press("generation", 1)
     assert visitor.place == Place(str(sharded), 1, "train", 12)
-    assert "there is no row 25" in visitor.press("row", 25) and visitor.place.row == 12
+    assert "There is no row 25" in visitor.press("row", 25) and visitor.place.row == 12
     assert "there is no row -1" in visitor.press("row", None)
     assert "no rows in split" in visitor.press("split", "other")
     visitor.reverted = True
@@ -66,7 +66,7 @@ def test_the_filter_stops_at_rows_that_fit(long: Path) -> None:
     rows = opened(long).rows
     assert visitor.press("following", 20, 100) == ""
     assert visitor.place.row == rows.search(1, "train", 0, 1, 0.2, 1.0).number
-    assert "has so large or so small a share" in visitor.press("previous", 99.9, 100)
+    assert "in this range" in visitor.press("previous", 99.9, 100)
 
 
 def test_another_filter_begins_another_search(long: Path) -> None:
