@@ -52,7 +52,7 @@ def test_a_walk_through_a_run(sharded: Path) -> None:
     visitor.press("generation", 1)
     assert visitor.place == Place(str(sharded), 1, "train", 12)
     assert "There is no row 25" in visitor.press("row", 25) and visitor.place.row == 12
-    assert "there is no row -1" in visitor.press("row", None)
+    assert "There is no row -1" in visitor.press("row", None)
     assert "no rows in split" in visitor.press("split", "other")
     visitor.reverted = True
     visitor.press("revert")
@@ -75,7 +75,7 @@ def test_another_filter_begins_another_search(long: Path) -> None:
     assert visitor.press("following", 20, 100) == ""
     assert visitor.place.row == opened(long).rows.search(1, "train", 0, 1, 0.2, 1.0).number
     visitor.search = Search(1, 20, 100, 2299)
-    assert "has so large or so small a share" in visitor.press("following", 20, 100)
+    assert "has a share of changed tokens in this range" in visitor.press("following", 20, 100)
 
 
 def test_a_link_opens_nothing_of_this_machine(sharded: Path, monkeypatch: pytest.MonkeyPatch) -> None:

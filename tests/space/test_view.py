@@ -69,5 +69,5 @@ def test_a_new_request_ends_the_one_before(priors: Priors) -> None:
 def test_what_is_kept_for_a_visitor_is_small(priors: Priors) -> None:
     view = take_view(Request((TEXT * 20)[:8000] + "🦔", generations=2, shown=2), priors, 20_000)
     shown = [scene.picture for scene in view.scenes]
-    assert all(picture.startswith('<div class="te te-frame">') and picture.endswith("</div>") for picture in shown)
+    assert all(picture.startswith('<div class="te te-told">') and picture.endswith("</div>") for picture in shown)
     assert len(pickle.dumps(view)) < sum(map(sys.getsizeof, shown)) / 16
