@@ -163,6 +163,7 @@ class Gallery:
         names: Sequence[str],
         generations: int = 1,
         progress: Callable[[int, int], None] | None = None,
+        max_listed: int = NUM_CANDIDATES,
     ) -> Gallery:
         """Edit texts as a run does, generation after generation, and find out what there was to choose from.
 
@@ -172,6 +173,7 @@ class Gallery:
             names: one a text, for people.
             generations: how often they are edited.
             progress: called with the readings by the prior that are done and those there are in all, two a generation.
+            max_listed: candidates to keep of each token at most; they are most of what a gallery takes of memory.
 
         Raises:
             PriorError: the prior fails on every text, or runs out of memory.
@@ -197,7 +199,7 @@ class Gallery:
             told(2 * generation - 1, 2 * generations)
             result = editor.edit(result or passages)
             told(2 * generation, 2 * generations)
-            frames.append(_frames(result, seen, _num_listed(editor.config)))
+            frames.append(_frames(result, seen, min(_num_listed(editor.config), max_listed)))
             stats.append(result.stats)
         by_text = zip(names, zip(*frames, strict=True), strict=True)
         pictures = tuple(Picture(name, shown) for name, shown in by_text)
@@ -222,6 +224,8 @@ def _frames(result: EditResult, seen: EditResult, num_listed: int) -> list[Frame
     frames = []
     for index, document in enumerate(result.documents):
         views = result.tokens(index)
+        # A prior may fail on a text in one of the two readings, such as for want of memory.
+        others = seen.tokens(index) or views
         ranks = _ranks(seen.documents[index].reading)
         tokens = tuple(
             Token(
@@ -235,7 +239,7 @@ def _frames(result: EditResult, seen: EditResult, num_listed: int) -> list[Frame
                 dropped=view.dropped,
                 ineligible=view.ineligible,
             )
-            for position, (view, other) in enumerate(zip(views, seen.tokens(index) or views, strict=True))
+            for position, (view, other) in enumerate(zip(views, others if views else (), strict=True))
         )
         frames.append(Frame(result.generation, document, tokens))
     return frames

@@ -37,6 +37,8 @@ from hf_toedit.stats import PROBABILITY_BINS, EditStats
 MAX_LISTED = 10
 """Most candidates in the tooltip of a token."""
 
+HOW_TO_LOOK = "Point at a token, tap it, or move with the arrow keys, to see what the prior said of it."
+
 PAGE_BEGINS = "<!DOCTYPE html>\n<!-- a preview of hf-toedit -->"
 """How a page begins, and may be known as one."""
 
@@ -90,7 +92,7 @@ def frame_html(frame: Frame, config: EditConfig, legend: bool = True) -> str:
 def legend_html(config: EditConfig) -> str:
     """What the marks of a frame mean."""
     scale = "".join(f'<span class="te-p{number}"></span>' for number in range(PROBABILITY_BINS))
-    marks = [f'p 0 <span class="te-scale" role="img" aria-label="from pale to strong">{scale}</span> 1']
+    marks = [f'probability p: 0 <span class="te-scale" role="img" aria-label="from pale to strong">{scale}</span> 1']
     if config.select != "none":
         marks.append(f'<span class="te-t te-selected">token</span> selected: {escaped(selection(config))}')
         marks.append("<del>before</del><ins>after</ins> changed")
@@ -114,7 +116,16 @@ def generations_html(stats: Sequence[EditStats]) -> str:
     return (
         '<div class="te te-generations" role="region" aria-label="Generations" tabindex="0"><table>'
         f"<caption>Selected and changed tokens by generation</caption><thead><tr>{headings}</tr></thead>"
-        f"<tbody>{rows}</tbody></table></div>"
+        f"<tbody>{rows}</tbody></table>{_note(stats)}</div>"
+    )
+
+
+def _note(stats: Sequence[EditStats]) -> str:
+    if len(stats) < 2:
+        return ""
+    return (
+        '<p class="te-note">eta: selected %, over that of the generation before; '
+        "standing: what is left of the source.</p>"
     )
 
 
@@ -150,8 +161,10 @@ def diff_html(table: PieceTable) -> str:
 
 
 def notice_html(text: str) -> str:
-    """A word to the reader, read out where it appears."""
-    return f'<p class="te te-notice" role="status">{escaped(text)}</p>'
+    """A word to the reader; errors begin small, as they follow the word Error in a terminal."""
+    first, space, rest = text.partition(" ")
+    sentence = (first.capitalize() if first.isalpha() and first.islower() else first) + space + rest
+    return f'<p class="te te-notice">{escaped(sentence)}</p>'
 
 
 def page(gallery: Gallery) -> str:
@@ -172,8 +185,7 @@ def page(gallery: Gallery) -> str:
         f'<p class="te-facts">{escaped(told)}</p>\n'
         f'<div class="te-figures">{generations_html(gallery.stats)}{histogram}</div>\n'
         f"{legend_html(gallery.config)}\n"
-        '<p class="te-facts">Point at a token, tap it, or move with the arrow keys, to see what the prior said of it.'
-        "</p>\n"
+        f'<p class="te-facts">{HOW_TO_LOOK}</p>\n'
         + "".join(_section(picture, gallery.config) for picture in gallery.pictures)
         + f"</main>\n<script>{javascript}</script>\n</body>\n</html>\n"
     )

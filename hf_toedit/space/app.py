@@ -11,6 +11,7 @@ import gradio as gr
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hf_toedit.errors import UsageError
@@ -21,8 +22,8 @@ from hf_toedit.space.settings import SpaceSettings
 
 TITLE = "ToEdit: what it does to a text"
 DESCRIPTION = (
-    "A language model, the prior, reads a text once. Tokens that it finds too easy are drawn again from its likeliest "
-    "candidates; everything else stays exactly as it was."
+    "A language model, the prior, reads a text and gives each token, a word or a piece of one, a probability p. Tokens "
+    "that it finds too easy are drawn again from its likeliest candidates; everything else stays exactly as it was."
 )
 
 _QUEUE_SIZE = 40
@@ -42,19 +43,35 @@ _HEADERS = {
 }
 
 
-class _WithHeaders:
-    """Adds headers to every answer of a server."""
+_CLOSED = ("/gradio_api/upload", "/gradio_api/deep_link")
+"""Where Gradio writes what a visitor sends, or what they look at, into files that nobody takes away."""
+
+_BODY_BYTES = 4 * 2**20
+"""Of a request: more than a text that is told to be too long, and no more than a server may hold for a visitor."""
+
+
+class _Guarded:
+    """Adds headers to every answer of a server, and leaves out what this app has no use for."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        left = _BODY_BYTES
+
+        async def received() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            return message if left >= 0 else {"type": "http.disconnect"}
+
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
-        await self._app(scope, receive, sent)
+        is_closed = any(path in scope.get("path", "") for path in _CLOSED)
+        await (PlainTextResponse(status_code=404) if is_closed else self._app)(scope, received, sent)
 
 
 def build(settings: SpaceSettings) -> gr.Blocks:
@@ -92,7 +109,7 @@ def launch(
     Raises:
         UsageError: others could reach a server that reads the files of this machine.
     """
-    middleware = [Middleware(_WithHeaders)]
+    middleware = [Middleware(_Guarded)]
     if settings.local:
         if not _is_loopback(host):
             raise UsageError(
@@ -137,6 +154,8 @@ def _theme() -> Any:
         block_info_text_color_dark="*neutral_300",
         body_text_color_subdued="*neutral_500",
         body_text_color_subdued_dark="*neutral_300",
+        checkbox_border_color="*neutral_500",
+        checkbox_border_color_dark="*neutral_400",
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_hover="*primary_700",
     )

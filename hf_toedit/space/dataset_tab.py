@@ -37,10 +37,14 @@ class Search(NamedTuple):
 
     Attributes:
         step: its direction.
+        least: changed share of the rows it is for, in percent.
+        most: the same.
         last: row that it goes on from.
     """
 
     step: int
+    least: float
+    most: float
     last: int
 
 
@@ -77,7 +81,7 @@ class Browsing:
         try:
             place = Place.from_fragment(fragment)
             name = place.run
-            run = self._runs.open(place.run)
+            run = self._runs.open(place.run, is_link=True)
             return [name, *self._opened(run, replace(place, run=run.name))]
         except ToEditError as error:
             return [name, notice_html(str(error)), *[gr.skip()] * (_NUM_OUTPUTS - 1)]
@@ -124,7 +128,7 @@ class Browsing:
                 if number is None:
                     return _refused(place, f"This is the {'last' if step > 0 else 'first'} row.")
                 return self._go(place, reverted, row=number)
-            start = search.last if search and search.step == step else place.row
+            start = search.last if search and search[:-1] == (step, least, most) else place.row
             found = rows.search(place.generation, place.split, start, step, least / 100, most / 100)
         except ToEditError as error:
             return _refused(place, str(error))
@@ -132,9 +136,9 @@ class Browsing:
             return self._go(place, reverted, row=found.number)
         where = "after" if step > 0 else "before"
         if found.at_end:
-            return _refused(place, f"No row {where} row {place.row:,} has so large or so small a share changed.")
+            return _refused(place, f"No row {where} row {place.row:,} has a share of changed tokens in this range.")
         told = f"No row fits among the {found.num_rows:,} {where} row {start:,}. Press the same button to look further."
-        return _refused(place, told, Search(step, found.last))
+        return _refused(place, told, Search(step, least, most, found.last))
 
     def _opened(self, run: OpenRun, place: Place) -> list[Any]:
         rows = run.rows
@@ -206,25 +210,24 @@ def dataset_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
     notice = gr.HTML(**styled)
     with gr.Column(visible=False) as panel:
         figures = gr.HTML(**styled)
-        with gr.Row():
-            generation = gr.Radio([1], value=1, label="Generation", min_width=240)
-            split = gr.Dropdown(["train"], value="train", label="Split", min_width=160)
         with gr.Row(elem_classes="te-steps"):
-            number = gr.Number(0, label="Row", precision=0, min_width=240)
+            generation = gr.Radio([1], value=1, label="Generation", scale=3, min_width=240)
+            split = gr.Dropdown(["train"], value="train", label="Split", min_width=160)
+            number = gr.Number(0, label="Row", precision=0, min_width=160)
             with gr.Row():
-                previous = gr.Button("Previous row", min_width=120)
-                following = gr.Button("Next row", min_width=120)
+                previous = gr.Button("Previous row", min_width=130)
+                following = gr.Button("Next row", min_width=130)
         with gr.Column() as log_controls:
             with gr.Row():
                 least = gr.Slider(
                     0, 100, 0, step=0.1, label="Changed, at least %", min_width=260,
-                    info="Previous and Next stop at rows of whose tokens this generation changed such a share.",
+                    info="Previous and Next stop only at rows with this share of their tokens changed.",
                 )  # fmt: skip
                 most = gr.Slider(
                     0, 100, 100, step=0.1, label="Changed, at most %", info="100 for no limit.", min_width=260
                 )
             reverted = gr.Checkbox(
-                label="Reverted", info="The source text, rebuilt from the edit log of this generation alone."
+                label="Reverted", info="Show the source text, rebuilt from the edit log of this generation alone."
             )
         moved_notice = gr.HTML(**styled)
         shown = gr.HTML(**styled)

@@ -8,10 +8,11 @@ from typing import Any
 
 import gradio as gr
 
+from hf_toedit.config import EditConfig
 from hf_toedit.errors import ToEditError
 from hf_toedit.picture.html import notice_html
 from hf_toedit.space import permalink
-from hf_toedit.space.examples import example_texts
+from hf_toedit.space.examples import FIRST_TEMPERATURE, example_texts
 from hf_toedit.space.permalink import Request
 from hf_toedit.space.priors import EMBEDDED, Priors
 from hf_toedit.space.settings import SpaceSettings
@@ -139,26 +140,29 @@ def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
     """
     editing = _Editing(settings)
     examples = example_texts()
-    first = Request(next(iter(examples.values())), settings.prior.prior)
+    first = Request(next(iter(examples.values())), settings.prior.prior, temperature=FIRST_TEMPERATURE)
     view = editing.view(first)
-    text = gr.Textbox(
-        first.text, label="Text", lines=6, max_lines=12, placeholder="Type or paste a text of any kind.",
-        info=f"At most {settings.max_characters:,} characters.",
-    )  # fmt: skip
-    with gr.Row():
-        buttons = {name: gr.Button(name, size="sm", min_width=120) for name in examples}
-    with gr.Row():
-        sliders = _sliders(first)
-    with gr.Row(equal_height=True):
-        prior = gr.Textbox(
-            first.prior, label="Prior", max_lines=1, scale=4, min_width=300,
-            info=f"The language model that reads the text: {EMBEDDED}, or a model of the Hub (org/name).",
-        )  # fmt: skip
-        button = gr.Button("Edit", variant="primary", scale=1, min_width=200)
-    notice = gr.HTML(visible=False, js_on_load=None)
-    with gr.Column(visible=False) as several:  # a radio alone is not shown again, once its form was hidden with it
-        generation = gr.Radio([1], value=1, label="Generation")
-    picture = _fragment(view.scenes[0].picture)
+    with gr.Row():  # beside each other where there is room, so that whoever moves a slider sees what it does
+        with gr.Column(scale=4, min_width=340):
+            text = gr.Textbox(
+                first.text, label="Text", lines=6, max_lines=8, placeholder="Type or paste a text of any kind.",
+                info=f"At most {settings.max_characters:,} characters. Or take an example:",
+            )  # fmt: skip
+            with gr.Row(elem_classes="te-examples"):
+                buttons = {name: gr.Button(name, size="sm", min_width=150) for name in examples}
+            button = gr.Button("Edit", variant="primary")
+            notice = gr.HTML(visible=False, js_on_load=None)
+            with gr.Group():
+                sliders = _sliders(first)
+            prior = gr.Textbox(
+                first.prior, label="Prior", max_lines=1,
+                info=f"The language model that reads the text: {EMBEDDED} (small, and here at once), or org/name of "
+                "one on the Hub.",
+            )  # fmt: skip
+        with gr.Column(scale=7, min_width=340):
+            with gr.Column(visible=False) as several:  # a radio alone is not shown again, once its form was hidden
+                generation = gr.Radio([1], value=1, label="Generation")
+            picture = _fragment(view.scenes[0].picture)
     with gr.Row():
         source = _text(first.text, "Source")
         edited = _text(view.scenes[0].edited, _after(1))
@@ -210,26 +214,26 @@ def _text(content: str, label: str) -> gr.Textbox:
 
 
 def _sliders(first: Request) -> list[gr.Slider]:
-    """Threshold, candidates, temperature, seed, generations."""
+    """One a setting, in the order of `_SETTINGS`."""
     return [
         gr.Slider(
             0, 1, first.threshold, step=0.001, label="Threshold",
-            info="drawn again from this p on",
+            info="Tokens with p from here on are drawn again.",
         ),
         gr.Slider(
             1, permalink.MAX_TOP_K, first.top_k, step=1, precision=0, label="Candidates (k)",
-            info="likeliest tokens to draw from",
+            info="They are drawn from the k likeliest.",
         ),
         gr.Slider(
             0.1, permalink.MAX_TEMPERATURE, first.temperature, step=0.1, label="Temperature",
-            info="higher draws rarer ones",
+            info=f"Higher draws rarer tokens; hf-toedit's own is {EditConfig.temperature:g}.",
         ),
         gr.Slider(
             0, permalink.MAX_SEED, first.seed, step=1, precision=0, label="Seed",
-            info="another one, other draws",
+            info="Each number gives other draws.",
         ),
         gr.Slider(
             1, permalink.MAX_GENERATIONS, first.generations, step=1, precision=0, label="Generations",
-            info="edited again and again",
+            info="How often the text is edited, each time the result before.",
         ),
     ]  # fmt: skip

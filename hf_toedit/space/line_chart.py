@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil, floor, log10
+
 from hf_toedit.picture.html import escaped
 
 _WIDTH, _HEIGHT = 340, 200
@@ -19,22 +21,22 @@ def line_chart(caption: str, words: str, first: int, lines: dict[str, list[float
         lines: values by name, two lines at most; the first is the one that matters.
     """
     values = [value for line in lines.values() for value in line]
-    least, most = min(values), max(values)
-    room = max(most - least, 0.5) / 8
+    ticks = _ticks(min(values), max(values))
+    least, most = ticks[0], ticks[-1]
     last = first + max(map(len, lines.values())) - 1
 
     def x_of(generation: int) -> float:
         return _LEFT + (_RIGHT - _LEFT) * (generation - first) / max(last - first, 1)
 
     def y_of(value: float) -> float:
-        return _BASE - (_BASE - _TOP) * (value - least + room) / (most - least + 2 * room)
+        return _BASE - (_BASE - _TOP) * (value - least) / (most - least)
 
     parts = [f'<line class="te-axis" x1="{_LEFT}" x2="{_RIGHT}" y1="{_BASE}" y2="{_BASE}"/>']
     for generation in range(first, last + 1, -(-(last - first) // _MOST_TICKS) or 1):
         parts.append(f'<text x="{x_of(generation):.1f}" y="{_BASE + 16}" text-anchor="middle">{generation}</text>')
     parts.append(f'<text x="{(_LEFT + _RIGHT) // 2}" y="{_BASE + 34}" text-anchor="middle">generation</text>')
-    digits = 0 if most - least > 5 else 1 if most - least > 0.5 else 2
-    for value in sorted({least, (least + most) / 2, most}):
+    digits = max(0, -floor(log10(ticks[1] - ticks[0]) + 1e-9))
+    for value in ticks:
         y = y_of(value)
         parts.append(f'<line class="te-grid" x1="{_LEFT}" x2="{_RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.{digits}f}</text>')
@@ -49,6 +51,16 @@ def line_chart(caption: str, words: str, first: int, lines: dict[str, list[float
         f'<figure class="te te-curve"><figcaption>{escaped(caption)}<span class="te-keys">{keys}</span></figcaption>'
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg></figure>'
     )
+
+
+def _ticks(least: float, most: float) -> list[float]:
+    """A few round numbers around all values."""
+    rough = max(most - least, 0.2) / 4
+    power = 10.0 ** floor(log10(rough))
+    step = next(times * power for times in (1, 2, 5, 10) if times * power >= rough * (1 - 1e-9))
+    last = ceil(most / step - 1e-6)
+    first = min(floor(least / step + 1e-6), last - 1)
+    return [step * number for number in range(first, last + 1)]
 
 
 def _key(number: int, name: str) -> str:

@@ -95,18 +95,19 @@ class Runs:
         self._own = {source} if source else set()
         """Shown to everybody, private or not, as whoever serves this named them."""
 
-    def open(self, name: str) -> OpenRun:
+    def open(self, name: str, is_link: bool = False) -> OpenRun:
         """Open a run as it is now.
 
         Args:
             name: `org/name[@revision][/folder]` of the Hub, its page there or, where local ones may be named, a run
                 folder.
+            is_link: whether a link names it, which may come from anybody: it is of the Hub then.
 
         Raises:
             ToEditError: there is no such run, it may not be seen by everybody, or it cannot be read.
         """
         name = name.strip()
-        if self._local and name and is_run(name):
+        if self._local and not is_link and name and is_run(name):
             return self._keep(_of_folder(name))
         address = Address.of(name)
         if address is None:

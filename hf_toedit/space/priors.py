@@ -30,6 +30,9 @@ _WEIGHTS = ("model*.safetensors",)
 _OTHERS = ("*.json", "*.txt", "*.model", "*.jinja")
 """What else is fetched."""
 
+_MAX_LAYERS = 1000
+"""Of a model; even to find out how large more of them are takes long."""
+
 _PATIENCE_S = 5.0
 """How long a visitor waits while a prior is fetched for another; everybody else would wait behind."""
 
@@ -94,7 +97,7 @@ class Priors:
                 f"Another prior is being fetched. Try {name!r} again in a minute, or use {EMBEDDED!r} until then."
             )
         try:
-            return self._recent(name) or self._keep(name, SharedPrior(load_prior(self._checked(name))))
+            return self._recent(name) or self._load(name)
         finally:
             self._loading.release()
 
@@ -104,11 +107,14 @@ class Priors:
                 self._kept.move_to_end(name)
             return self._kept.get(name)
 
-    def _keep(self, name: str, prior: SharedPrior) -> SharedPrior:
+    def _load(self, name: str) -> SharedPrior:
+        config = self._checked(name)
+        with self._lock:
+            while len(self._kept) >= NUM_KEPT:  # before the next one takes its memory
+                self._kept.popitem(last=False)
+        prior = SharedPrior(load_prior(config))
         with self._lock:
             self._kept[name] = prior
-            if len(self._kept) > NUM_KEPT:
-                self._kept.popitem(last=False)
         return prior
 
     def _checked(self, name: str) -> PriorConfig:
@@ -131,7 +137,12 @@ class Priors:
                 ) from error
             raise
         self._check_size(name, sizes)
-        return PriorConfig(name, revision=revision)
+        config = PriorConfig(name, revision=revision)
+        if _is_vast(config, self._settings.max_prior_bytes):
+            raise PriorError(
+                f"Prior {name!r} says of itself that it is far larger than its files. Name another, or {EMBEDDED!r}."
+            )
+        return config
 
     def _check_size(self, name: str, sizes: dict[str, int]) -> None:
         weights, others = (
@@ -146,6 +157,26 @@ class Priors:
                 f"Prior {name!r} has {_gigabytes(weights + others)} of files; here it may have {_gigabytes(most)}. "
                 f"Name a smaller model, or run `hf-toedit preview --prior {name}` on a machine of your own."
             )
+
+
+def _is_vast(prior: PriorConfig, max_bytes: int) -> bool:
+    """Whether a model would take more memory than one whose files are as large as they may be.
+
+    Weights that a configuration names and no file holds would be made up; a few words could take all memory.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = AutoConfig.from_pretrained(prior.prior, revision=prior.revision, trust_remote_code=False)
+        if getattr(config.get_text_config(), "num_hidden_layers", 0) > _MAX_LAYERS:
+            return True
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except Exception:
+        return False  # loading it fails as well, before it takes memory, and tells why
+    # In float32, where the files hold 16 bits.
+    return sum(weight.numel() for weight in model.parameters()) * 4 > max_bytes * 2
 
 
 def _gigabytes(num_bytes: int) -> str:

@@ -24,7 +24,10 @@ def row_html(row: Row, rows: RunRows, limit: int, reverted: bool) -> str:
     heading = f"Row {row.number:,} of {row.split}, " + (
         f"reverted from generation {row.generation}" if reverted else f"generation {row.generation}"
     )
-    parts = [f"<h3>{escaped(heading)}</h3>", f'<p class="te-facts">{escaped(_facts(row, rows, reverted))}</p>']
+    parts = [
+        f'<h3 class="te-said">{escaped(heading)}</h3>',
+        f'<p class="te-facts">{escaped(_facts(row, rows, reverted))}</p>',
+    ]
     left = limit
     for number, text in enumerate(row.texts):
         if left <= 0 or number == _MOST_TEXTS:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hf_toedit.config import EditConfig
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.errors import UsageError
-from hf_toedit.picture.data import Gallery
-from hf_toedit.picture.html import frame_html, generations_html, histogram_html
+from hf_toedit.picture.data import Frame, Gallery
+from hf_toedit.picture.html import HOW_TO_LOOK, MAX_LISTED, escaped, frame_html, generations_html, histogram_html
 from hf_toedit.space.permalink import Request
 from hf_toedit.space.priors import Priors
+from hf_toedit.stats import EditStats
 
 
 class Superseded(Exception):
@@ -43,14 +46,25 @@ class Scene:
     """One generation, as it is shown.
 
     Attributes:
-        picture: the tokens, as HTML.
-        histogram: their probabilities, as HTML.
+        histogram: the probabilities of the tokens, as HTML.
         edited: the text after this generation.
     """
 
-    picture: str
     histogram: str
     edited: str
+    _packed: bytes
+
+    @classmethod
+    def of(cls, frame: Frame, stats: EditStats, config: EditConfig) -> Scene:
+        """Draw one."""
+        # Many visitors' last views are kept, of megabytes a generation: packed, they take a twentieth.
+        packed = zlib.compress((_told(frame) + frame_html(frame, config)).encode())
+        return cls(histogram_html(stats, config), frame.document.text or "", packed)
+
+    @property
+    def picture(self) -> str:
+        """The tokens, under a heading and what came of them in words, as HTML."""
+        return zlib.decompress(self._packed).decode()
 
 
 @dataclass(frozen=True)
@@ -72,8 +86,7 @@ class View:
         """Draw a gallery of one text."""
         (picture,) = gallery.pictures
         scenes = tuple(
-            Scene(frame_html(frame, gallery.config), histogram_html(stats, gallery.config), frame.document.text or "")
-            for frame, stats in zip(picture.frames, gallery.stats, strict=True)
+            Scene.of(frame, stats, gallery.config) for frame, stats in zip(picture.frames, gallery.stats, strict=True)
         )
         return cls(request, scenes, generations_html(gallery.stats))
 
@@ -102,4 +115,28 @@ def take_view(
     editor = ToEditor(priors.get(request.prior), request.config)
     if progress:
         progress(0, 2 * request.generations)
-    return View.of(request, Gallery.take(editor, [request.text], ["text"], request.generations, progress))
+    gallery = Gallery.take(editor, [request.text], ["text"], request.generations, progress, MAX_LISTED)
+    return View.of(request, gallery)
+
+
+def _told(frame: Frame) -> str:
+    """What came of a text, in words, and how to learn more."""
+    log = frame.document.to_log()
+    tokens, selected, changed = log["num_tokens"], log["num_selected"], log["num_changed"]
+    if not tokens:
+        told = "The prior found nothing to read in this text."
+    elif not selected:
+        told = f"None of its {tokens:,} tokens reached the threshold, so none was selected. Try a lower threshold."
+    else:
+        told = f"Of {tokens:,} tokens, {selected:,} {_were(selected)} easy enough to be selected and drawn again. "
+        told += f"{changed:,} of them came out different." if changed else "None of them came out different."
+        if 10 * changed < selected:
+            told += " Try a higher temperature."
+    return (
+        f'<div class="te te-told"><h2>Before and after</h2><p class="te-said">{escaped(told)}</p>'
+        f"<p>{HOW_TO_LOOK}</p></div>"
+    )
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"

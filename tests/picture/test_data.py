@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +14,14 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from hf_toedit import EditConfig, ToEditor
+from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.editing.result import EditedDocument
+from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.picture.data import NUM_CANDIDATES, Frame, Gallery, Token
+from hf_toedit.priors.base import DocumentScores, Prior
+from hf_toedit.space.priors import SharedPrior
 from tests.conftest import shared, texts
 from tests.picture.conftest import HOSTILE
 
@@ -97,9 +102,11 @@ def test_ranks_and_candidates_are_those_of_a_direct_forward(stories_prior, galle
 
 @pytest.mark.parametrize(("settings", "count"), [({"top_k": 3}, 8), ({"top_k": 20}, 20), ({"top_k": 64}, 50)])
 def test_as_many_candidates_are_listed_as_may_be_drawn(stories_prior, settings: dict, count: int) -> None:
-    gallery = take(stories_prior, replace(EAGER, **settings), told(1)[0])
-    tokens = gallery.pictures[0].frames[0].tokens
-    assert {len(token.candidates) for token in tokens if token.ineligible is None} == {count}
+    editor = ToEditor(stories_prior, replace(EAGER, **settings))
+    for most in (NUM_CANDIDATES, 5):
+        gallery = Gallery.take(editor, told(1), ["a"], max_listed=most)
+        tokens = gallery.pictures[0].frames[0].tokens
+        assert {len(token.candidates) for token in tokens if token.ineligible is None} == {min(count, most)}
 
 
 def test_texts_of_a_passage_are_pictures_of_their_own(stories_prior) -> None:
@@ -152,3 +159,26 @@ def test_no_text_at_all(stories_prior) -> None:
     gallery = take(stories_prior, EAGER)
     assert (gallery.pictures, gallery.stats[0].num_tokens) == ((), 0)
     assert gallery.prior.endswith("stories260K")
+
+
+class FailingPrior(SharedPrior):
+    """Fails on texts that hold a letter, in one of the two readings of a gallery."""
+
+    def __init__(self, prior: Prior, fails_at: str) -> None:
+        super().__init__(prior)
+        self.fails_at = fails_at
+
+    def score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
+        if rule.config.select == self.fails_at and any("#" in document.text for document in documents):
+            raise RuntimeError("no memory")
+        return super().score(documents, rule)
+
+
+@pytest.mark.parametrize(("fails_at", "skipped"), [("above", "prior_failed"), ("below", None)])
+def test_a_prior_may_fail_in_one_of_the_readings(stories_prior, fails_at: str, skipped: str | None) -> None:
+    text = "Once upon a time, there was a # girl."
+    gallery = take(FailingPrior(stories_prior, fails_at), EAGER, text, "Once upon a time.", generations=2)
+    assert [picture.skipped for picture in gallery.pictures] == [skipped, None]
+    frame, other = (picture.frames[0] for picture in gallery.pictures)
+    assert frame.text == text and bool(frame.tokens) == (skipped is None)
+    assert not any(token.rank for token in frame.tokens) and any(token.rank for token in other.tokens)

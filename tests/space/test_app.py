@@ -103,7 +103,7 @@ def test_a_link_restores_what_was_shown(app: gr.Blocks) -> None:
     [
         ("", SETTINGS, "embedded", "There is no text"),
         ("a" * 2001, SETTINGS, "embedded", "The text has 2,001 characters; here it may have 2,000"),
-        ("a\ud800", SETTINGS, "embedded", "character 2 of the text is half of one"),
+        ("a\ud800", SETTINGS, "embedded", "Character 2 of the text is half of one"),
         ("a", SETTINGS, "/etc", "cannot be named here"),
         ("a", SETTINGS, "org/name", "The Hub cannot be reached"),
         ("a", SETTINGS, "<img src=x onerror=alert(1)>", "cannot be named here"),
@@ -166,3 +166,24 @@ def test_files_are_served_to_nobody_else() -> None:
         assert httpx.get(app.local_url, headers={"Host": "elsewhere.example.org"}).status_code == 400
     finally:
         app.close()
+
+
+def test_nothing_of_a_visitor_is_written_to_files(app: gr.Blocks) -> None:
+    visitor = Visitor(app)
+    visitor.edit(TEXT)
+    session = {"session_hash": visitor.session}
+    assert visitor.client.get("/gradio_api/deep_link", params=session).status_code == 404
+    for path in ("/gradio_api/upload", "/gradio_api/upload?upload_id=1"):
+        assert visitor.client.post(path, files={"files": ("a.html", b"a")}).status_code == 404
+    assert visitor.client.get("/").headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_server_takes_no_large_request(app: gr.Blocks) -> None:
+    assert "here it may have 2,000" in Visitor(app).edit("a" * 10**6)["notice"]["value"]
+    visitor = Visitor(app)
+    for content in (b" " * 2**23, (b" " * 2**20 for _ in range(8))):  # with and without telling how much there is
+        answer = visitor.client.post(
+            "/gradio_api/queue/join", content=content, headers={"Content-Type": "application/json"}
+        )
+        assert answer.status_code == 400
+    assert visitor.edit(TEXT)["edited"]["value"]

@@ -9,7 +9,7 @@ import pytest
 
 from hf_toedit.editing.piece_table import Edit, PieceTable
 from hf_toedit.errors import UsageError
-from hf_toedit.space.dataset_tab import Browsing
+from hf_toedit.space.dataset_tab import Browsing, Search
 from hf_toedit.space.row_link import PREFIX, Place
 from hf_toedit.space.row_view import row_html, shortened
 from hf_toedit.space.rows import Row, RowText
@@ -51,7 +51,7 @@ def test_a_walk_through_a_run(sharded: Path) -> None:
     visitor.press("row", 12)
     visitor.press("generation", 1)
     assert visitor.place == Place(str(sharded), 1, "train", 12)
-    assert "there is no row 25" in visitor.press("row", 25) and visitor.place.row == 12
+    assert "There is no row 25" in visitor.press("row", 25) and visitor.place.row == 12
     assert "there is no row -1" in visitor.press("row", None)
     assert "no rows in split" in visitor.press("split", "other")
     visitor.reverted = True
@@ -66,7 +66,27 @@ def test_the_filter_stops_at_rows_that_fit(long: Path) -> None:
     rows = opened(long).rows
     assert visitor.press("following", 20, 100) == ""
     assert visitor.place.row == rows.search(1, "train", 0, 1, 0.2, 1.0).number
-    assert "has so large or so small a share" in visitor.press("previous", 99.9, 100)
+    assert "in this range" in visitor.press("previous", 99.9, 100)
+
+
+def test_another_filter_begins_another_search(long: Path) -> None:
+    visitor = Visitor(long)
+    visitor.search = Search(1, 99.0, 100.0, 2299)  # as far as one for larger shares has come
+    assert visitor.press("following", 20, 100) == ""
+    assert visitor.place.row == opened(long).rows.search(1, "train", 0, 1, 0.2, 1.0).number
+    visitor.search = Search(1, 20, 100, 2299)
+    assert "has so large or so small a share" in visitor.press("following", 20, 100)
+
+
+def test_a_link_opens_nothing_of_this_machine(sharded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(sharded.parent.parent)
+    named = f"{sharded.parent.name}/{sharded.name}"
+    browsing = Browsing(SpaceSettings(local=True))
+    assert browsing.open(named)[0] == ""
+    browsing = Browsing(SpaceSettings(local=True))
+    for name in (str(sharded), named, f"file://{sharded}", "s3://bucket/run"):
+        answer = browsing.restore(Place(name, 1, "train", 0).to_fragment())
+        assert "te-notice" in answer[1] and len({repr(value) for value in answer[2:]}) == 1, answer
 
 
 def test_what_cannot_be_opened_is_told_and_what_is_shown_stays(sharded: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,9 @@ def test_priors_of_the_hub(hub_server: HubServer) -> None:
     hub_server.create_repo("model", "org/pickled", {"config.json": b"{}", "pytorch_model.bin": b"0" * 9})
     hub_server.create_repo("model", "org/large", _model(README__md=b"0" * 9, vocab__json=b"{" * 2**23))
     size = sum(map(len, _model().values()))
+    said = json.loads((embedded.path() / "config.json").read_bytes())
+    for name, changed in {"wide": {"hidden_size": 2**16}, "deep": {"num_hidden_layers": 10**7}}.items():
+        hub_server.create_repo("model", f"org/{name}", _model(config__json=json.dumps(said | changed).encode()))
     _run(
         hub_server,
         f"""
@@ -93,6 +97,8 @@ assert "not on the Hub, or not for everybody" in refused(priors, "org/private")
 assert "not on the Hub, or not for everybody" in refused(priors, "org/absent")
 assert "no weights in safetensors" in refused(priors, "org/pickled")
 assert "GB of files; here it may have" in refused(priors, "org/large")
+assert "far larger than its files" in refused(priors, "org/wide")
+assert "far larger than its files" in refused(priors, "org/deep")
 """,
         HF_TOKEN=hub_server.token,
     )

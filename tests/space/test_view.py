@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import pickle
+import sys
+
 import pytest
 
 from hf_toedit import EditConfig, ToEditError, ToEditor
@@ -61,3 +64,10 @@ def test_a_new_request_ends_the_one_before(priors: Priors) -> None:
     with pytest.raises(Superseded):
         take_view(Request("A dog. A cat.", generations=10, shown=10), priors, 100, progress)
     assert told == [(0, 20), (1, 20), (2, 20), (3, 20)]
+
+
+def test_what_is_kept_for_a_visitor_is_small(priors: Priors) -> None:
+    view = take_view(Request((TEXT * 20)[:8000] + "🦔", generations=2, shown=2), priors, 20_000)
+    shown = [scene.picture for scene in view.scenes]
+    assert all(picture.startswith('<div class="te te-frame">') and picture.endswith("</div>") for picture in shown)
+    assert len(pickle.dumps(view)) < sum(map(sys.getsizeof, shown)) / 16
