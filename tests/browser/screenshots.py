@@ -21,8 +21,12 @@ TEXT = (
     "saw a big red ball in the park, and she wanted to play with it.\n\n“Can I play with you?” she asked. The boy "
     "smiled and said yes. They played together all day long, and they were very happy."
 )
+_EVERYWHERE = ("edit", "dataset", "preview")
+_ENOUGH = (("light", 1440), ("dark", 390))
+"""Colours and widths of the other states, which differ from these in little."""
+
 _MOST_BYTES = 150_000
-_MOST_HEIGHT = 2400
+_MOST_HEIGHT = 4000
 
 
 def main(folder: Path) -> None:
@@ -31,7 +35,8 @@ def main(folder: Path) -> None:
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         browser = stack.enter_context(Chromium(home / "chromium"))
-        address = stack.enter_context(serving(edited_sample(home)))
+        # In its folder, so that pictures show no path of this machine, and at the same port each time.
+        address = stack.enter_context(serving(edited_sample(home).name, home, 7860))
         preview = home / "preview.html"
         hf_toedit("preview", "sample", "-n", 2, "--threshold", 0.9, "--temperature", 4, "--html", preview)
         for width in WIDTHS:
@@ -39,7 +44,8 @@ def main(folder: Path) -> None:
                 browser.size(width)
                 browser.colours(scheme)
                 for name in states(Demo(browser, address), preview.as_uri()):
-                    keep(browser, folder / f"{name}-{scheme}-{width}.png", width)
+                    if name in _EVERYWHERE or (scheme, width) in _ENOUGH:
+                        keep(browser, folder / f"{name}-{scheme}-{width}.png", width)
 
 
 def states(demo: Demo, preview: str) -> Iterator[str]:

@@ -49,10 +49,10 @@ def hf_toedit(*words: object) -> None:
 
 
 @contextmanager
-def serving(*words: object) -> Iterator[str]:
-    """`hf-toedit space run`, with some words; gives the address."""
-    command = [sys.executable, "-m", "hf_toedit", "space", "run", "--port", str(free_port()), *map(str, words)]
-    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as process:
+def serving(source: object, cwd: Path = ROOT, port: int | None = None) -> Iterator[str]:
+    """`hf-toedit space run`, in a folder; gives the address."""
+    command = [sys.executable, "-m", "hf_toedit", "space", "run", str(source), "--port", str(port or free_port())]
+    with subprocess.Popen(command, cwd=cwd, env=environment(), stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
             found = re.match(r"Serving at (http://\S+)/ ", line := process.stdout.readline())
