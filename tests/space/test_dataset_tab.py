@@ -52,7 +52,7 @@ def test_a_walk_through_a_run(sharded: Path) -> None:
     visitor.press("generation", 1)
     assert visitor.place == Place(str(sharded), 1, "train", 12)
     assert "There is no row 25" in visitor.press("row", 25) and visitor.place.row == 12
-    assert "there is no row -1" in visitor.press("row", None)
+    assert "There is no row -1" in visitor.press("row", None)
     assert "no rows in split" in visitor.press("split", "other")
     visitor.reverted = True
     visitor.press("revert")
