@@ -115,7 +115,7 @@ def generations_html(stats: Sequence[EditStats]) -> str:
     )
     return (
         '<div class="te te-generations" role="region" aria-label="Generations" tabindex="0"><table>'
-        f"<caption>Selected and changed tokens by generation</caption><thead><tr>{headings}</tr></thead>"
+        f"<caption>Selected and changed tokens</caption><thead><tr>{headings}</tr></thead>"
         f"<tbody>{rows}</tbody></table>{_note(stats)}</div>"
     )
 

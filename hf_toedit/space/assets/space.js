@@ -13,19 +13,23 @@ addEventListener("keyup", (event) => {
 
 // What appears in the page is read out by a region that is always there; one that comes with its words often is not.
 const SAID = ".te-said, .te-notice";
-addEventListener("DOMContentLoaded", () => {
-  const live = document.createElement("div");
-  live.className = "te-live";
-  live.setAttribute("role", "status");
-  document.body.append(live);
-  let last = "";
-  new MutationObserver((changes) => {
-    const added = changes.flatMap((change) => [...change.addedNodes]).filter((node) => node instanceof Element);
-    const told = added.flatMap((node) => [node, ...node.querySelectorAll(SAID)]);
-    const said = new Set(told.filter((node) => node.matches(SAID)));
-    const words = [...said].map((node) => node.textContent).join(" ");
-    if (!words) return;
-    last = words === last ? words + "\u00a0" : words;  // the same words again are no change otherwise
-    live.textContent = last;
-  }).observe(document.body, { childList: true, subtree: true });
-});
+const live = document.createElement("div");
+live.className = "te-live";
+live.setAttribute("role", "status");
+let last = "";
+new MutationObserver((changes) => {
+  if (document.body && !live.isConnected) document.body.append(live);
+  const said = new Set();
+  for (const { target, addedNodes } of changes) {
+    const around = (target instanceof Element ? target : target.parentElement)?.closest(SAID);
+    if (around) said.add(around);  // Gradio exchanges texts alone where nothing else differs
+    for (const node of addedNodes) {
+      if (!(node instanceof Element)) continue;
+      for (const found of [node, ...node.querySelectorAll(SAID)]) if (found.matches(SAID)) said.add(found);
+    }
+  }
+  const words = [...said].filter((node) => node.isConnected).map((node) => node.textContent).join(" ");
+  if (!words) return;
+  last = words === last ? words + "\u00a0" : words;  // the same words again are no change otherwise
+  live.textContent = last;
+}).observe(document.documentElement, { characterData: true, childList: true, subtree: true });
