@@ -125,6 +125,12 @@ class Chromium:
         """What a script in the page returns."""
         return self.driver.execute_script(code, *args)
 
+    def clipboard(self) -> str:
+        """The text that was copied last."""
+        allowed = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+        self.driver.execute_cdp_cmd("Browser.grantPermissions", allowed)
+        return self.driver.execute_async_script("navigator.clipboard.readText().then(arguments[0], arguments[0])")
+
     def picture(self, width: int, height: int) -> bytes:
         """A PNG of the page's beginning, also of what does not fit into the window."""
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}

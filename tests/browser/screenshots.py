@@ -38,7 +38,7 @@ def main(folder: Path) -> None:
         # In its folder, so that pictures show no path of this machine, and at the same port each time.
         address = stack.enter_context(serving(edited_sample(home).name, home, 7860))
         preview = home / "preview.html"
-        hf_toedit("preview", "sample", "-n", 2, "--threshold", 0.9, "--temperature", 4, "--html", preview)
+        hf_toedit("preview", "sample", "-n", 1, "--threshold", 0.9, "--temperature", 4, "--html", preview)
         for width in WIDTHS:
             for scheme in ("light", "dark"):
                 browser.size(width)
