@@ -78,8 +78,11 @@ def states(demo: Demo, preview: str) -> Iterator[str]:
 
 def keep(browser: Chromium, path: Path, width: int) -> None:
     """The whole page, as far as it is not too long, in few colours."""
-    height = min(browser.script("return document.documentElement.scrollHeight"), _MOST_HEIGHT)
-    image = Image.open(io.BytesIO(browser.picture(width, height))).convert("RGB")
+    browser.size(width, min(browser.script("return document.documentElement.scrollHeight"), _MOST_HEIGHT))
+    browser.script("scrollTo(0, 0)")
+    browser.script_later("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+    image = Image.open(io.BytesIO(browser.driver.get_screenshot_as_png())).convert("RGB")
+    browser.size(width)
     image.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
     if path.stat().st_size > _MOST_BYTES:
         raise SystemExit(f"{path} is too large: {path.stat().st_size:,} bytes")
