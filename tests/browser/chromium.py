@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shutil
@@ -79,9 +78,9 @@ class Chromium:
         self.driver.get("about:blank")
         self.driver.get(address)
 
-    def size(self, width: int) -> None:
-        """Show the page as wide as a phone or a desk is."""
-        metrics = {"width": width, "height": WIDTHS[width], "deviceScaleFactor": 1, "mobile": False}
+    def size(self, width: int, height: int | None = None) -> None:
+        """Show the page as wide as a phone or a desk is, and as high unless that is said."""
+        metrics = {"width": width, "height": height or WIDTHS[width], "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
     def colours(self, scheme: str) -> None:
@@ -125,11 +124,15 @@ class Chromium:
         """What a script in the page returns."""
         return self.driver.execute_script(code, *args)
 
-    def picture(self, width: int, height: int) -> bytes:
-        """A PNG of the page's beginning, also of what does not fit into the window."""
-        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
-        asked = {"format": "png", "captureBeyondViewport": True, "clip": clip}
-        return base64.b64decode(self.driver.execute_cdp_cmd("Page.captureScreenshot", asked)["data"])
+    def clipboard(self) -> str:
+        """The text that was copied last."""
+        allowed = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+        self.driver.execute_cdp_cmd("Browser.grantPermissions", allowed)
+        return self.script_later("navigator.clipboard.readText().then(arguments[0], arguments[0])")
+
+    def script_later(self, code: str) -> Any:
+        """The same of one that says later that it is done, by its last argument."""
+        return self.driver.execute_async_script(code)
 
     def errors(self) -> list[str]:
         """What the console has told of errors and warnings since this was last asked."""
@@ -151,7 +154,7 @@ class Chromium:
         if not self.script("return Boolean(window.axe)"):
             # Not by a script element, which the page's own policy would forbid.
             self.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
-        found = self.driver.execute_async_script(_SCAN)
+        found = self.script_later(_SCAN)
         assert isinstance(found, list), found
         return [
             f"{each['id']} ({each['impact']}): {node['html'][:200]}"

@@ -15,6 +15,7 @@ from tests.browser.chromium import Chromium
 
 _SETTLED = """
 return [...document.querySelectorAll('[data-testid="status-tracker"]')].every((each) => each.classList.contains("hide"))
+    && !document.getAnimations().some((each) => each instanceof CSSTransition)
 """
 
 
@@ -76,6 +77,11 @@ class Demo:
     def tab(self, name: str) -> None:
         """Go to a tab."""
         self._named('[role="tab"]', name).click()
+
+    def copy(self, label: str) -> None:
+        """Press the copy button of a box."""
+        block = self.field(label).find_element(By.XPATH, "ancestor::*[.//button[@aria-label='Copy']][1]")
+        block.find_element(By.CSS_SELECTOR, "button[aria-label='Copy']").click()
 
     def read(self, label: str, value: str) -> None:
         """Wait until a box shows a value."""

@@ -38,7 +38,7 @@ def main(folder: Path) -> None:
         # In its folder, so that pictures show no path of this machine, and at the same port each time.
         address = stack.enter_context(serving(edited_sample(home).name, home, 7860))
         preview = home / "preview.html"
-        hf_toedit("preview", "sample", "-n", 2, "--threshold", 0.9, "--temperature", 4, "--html", preview)
+        hf_toedit("preview", "sample", "-n", 1, "--threshold", 0.9, "--temperature", 4, "--html", preview)
         for width in WIDTHS:
             for scheme in ("light", "dark"):
                 browser.size(width)
@@ -78,8 +78,11 @@ def states(demo: Demo, preview: str) -> Iterator[str]:
 
 def keep(browser: Chromium, path: Path, width: int) -> None:
     """The whole page, as far as it is not too long, in few colours."""
-    height = min(browser.script("return document.documentElement.scrollHeight"), _MOST_HEIGHT)
-    image = Image.open(io.BytesIO(browser.picture(width, height))).convert("RGB")
+    browser.size(width, min(browser.script("return document.documentElement.scrollHeight"), _MOST_HEIGHT))
+    browser.script("scrollTo(0, 0)")
+    browser.script_later("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+    image = Image.open(io.BytesIO(browser.driver.get_screenshot_as_png())).convert("RGB")
+    browser.size(width)
     image.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
     if path.stat().st_size > _MOST_BYTES:
         raise SystemExit(f"{path} is too large: {path.stat().st_size:,} bytes")

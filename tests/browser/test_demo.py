@@ -75,7 +75,8 @@ def test_a_text_is_edited_as_by_the_editor(demo: Demo) -> None:
     check_table(demo.browser, [result.stats for result in results])
     assert "p ≥ 0.9" in demo.browser.shown(".te-histogram svg").get_attribute("aria-label")
     assert len(demo.browser.all(".te-threshold")) == 1
-    assert [box.accessible_name for box in demo.browser.all("button[title='Copy'], button[aria-label='Copy']")]
+    demo.copy("After generation 2")
+    assert demo.browser.clipboard() == results[1].texts[0]
 
 
 def check_table(browser: Chromium, stats: list[EditStats]) -> None:
@@ -119,7 +120,7 @@ def test_a_token_tells_what_the_prior_said(demo: Demo) -> None:
 
 def first_request(demo: Demo) -> Request:
     """What is shown to who comes for the first time."""
-    return Request(demo.value("Text"))
+    return Request(demo.value("Text"), temperature=demo.stands_at("Temperature"))
 
 
 def test_a_link_brings_everything_back(browser: Chromium, address: str) -> None:
