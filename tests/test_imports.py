@@ -59,6 +59,7 @@ def test_a_light_module_loads_no_heavy_library(module: str) -> None:
         ["card", "--help"],
         ["preview", "--help"],
         ["jobs", "submit", "--help"],
+        ["space", "run", "--help"],
     ],
 )
 def test_help_loads_no_heavy_library(args: list[str]) -> None:
