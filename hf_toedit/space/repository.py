@@ -31,9 +31,6 @@ REQUIREMENTS = "requirements.txt"
 _PYTHON = "3.12"
 _MARK = "# Written by hf-toedit; `hf-toedit space push` writes it anew."
 _MADE_BY_THE_HUB = {README, ".gitattributes"}
-_CPU = "cpu-"
-"""How the names of hardware begin that has no GPU."""
-
 _ZERO = "zero-"
 """How the names of hardware begin that is lent to single functions, of which this app has none."""
 
@@ -47,7 +44,6 @@ class SpaceOutlook:
         creates: whether it is to be made.
         private: whether strangers cannot see it, once it is there.
         hardware: to be asked for; None where it stays as it is.
-        has_gpu: whether a GPU is in the machine that it will run on.
         files: all that are ours, by path.
         changed: the paths of those that are to be sent.
     """
@@ -56,7 +52,6 @@ class SpaceOutlook:
     creates: bool
     private: bool
     hardware: Hardware | None
-    has_gpu: bool
     files: dict[str, str]
     changed: tuple[str, ...]
 
@@ -98,14 +93,12 @@ class SpacePush:
         head = self._repository.head()
         now = self._machine.flavor() if head else FREE
         hardware = None if self._flavor in (None, now) else self._machine.hardware(self._flavor)
-        has_gpu = hardware.has_gpu if hardware else not now.startswith(_CPU)
-        files = self._files(head, has_gpu)
+        files = self._files(head)
         return SpaceOutlook(
             url=self._repository.url,
             creates=head is None,
             private=head.private if head else self._private,
             hardware=hardware,
-            has_gpu=has_gpu,
             files=files,
             changed=tuple(upload.path for upload in _missing(files, head)),
         )
@@ -126,17 +119,17 @@ class SpacePush:
             self._machine.request(found.hardware.flavor)
         self._repository.commit(
             f"Update the demo to hf-toedit {__version__}",
-            lambda head: _missing(self._files(head, found.has_gpu), head),
+            lambda head: _missing(self._files(head), head),
         )
         return found
 
-    def _files(self, head: Head | None, has_gpu: bool) -> dict[str, str]:
+    def _files(self, head: Head | None) -> dict[str, str]:
         """What is ours, beside what people wrote into the README.
 
         Raises:
             HubError: what stands there is not ours to change.
         """
-        return space_files(self._settings, has_gpu, self._readme(head))
+        return space_files(self._settings, self._readme(head))
 
     def _readme(self, head: Head | None) -> str | None:
         """The README of our Space; None where there is none yet, or only what the Hub itself puts into a new one.
@@ -159,12 +152,11 @@ class SpacePush:
         return None if file is None else file.read_text(encoding="utf-8", errors="replace")
 
 
-def space_files(settings: SpaceSettings, has_gpu: bool, readme: str | None = None) -> dict[str, str]:
+def space_files(settings: SpaceSettings, readme: str | None = None) -> dict[str, str]:
     """The files of a Space, by path.
 
     Args:
         settings: with which it runs.
-        has_gpu: whether its machine has one; otherwise a PyTorch without CUDA is enough.
         readme: the one that is there; what people wrote in it stays.
 
     Raises:
@@ -176,7 +168,6 @@ def space_files(settings: SpaceSettings, has_gpu: bool, readme: str | None = Non
         "prior": prior.prior,
         "revision": prior.revision,
         "source": settings.source,
-        "has_gpu": has_gpu,
         "version": __version__,
     }
     section = _template(README).render(values)

@@ -20,7 +20,7 @@ from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import parquet, stories
 from tests.processes import children
 
-KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "20"))
+KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "30"))
 SHARDS = 24
 
 
