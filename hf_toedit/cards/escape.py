@@ -62,6 +62,11 @@ def decimal(value: float) -> str:
     return f"{value:.15g}"
 
 
+def percent(share: float | None) -> str:
+    """A share as people write it; nothing where it is not known."""
+    return "" if share is None else f"{share:.2%}"
+
+
 def url(path: str) -> str:
     """A path as links have it."""
     return quote(path, safe="/-_.~")

@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 from hf_toedit.cards.data import CardData, Reading
-from hf_toedit.cards.escape import Markdown, code, markdown
+from hf_toedit.cards.escape import Markdown, code, markdown, percent
 from hf_toedit.cards.origin import origin_rows
 from hf_toedit.stats import NANO, PERPLEXITY_EDGES, PROBABILITY_BINS, SAMPLE, EditStats, generation_figures
 
@@ -67,8 +67,8 @@ def decay(data: CardData) -> Markdown:
         "selected": [f"{stats.num_selected:,} ({stats.selected_rate:.2%})" for stats in data.generations],
         "eta": ["" if entry.eta is None else f"{entry.eta:.3f}" for entry in figures],
         "changed": [f"{stats.num_changed:,} ({stats.changed_rate:.2%})" for stats in data.generations],
-        "characters standing": [_percent(entry.characters_standing) for entry in figures],
-        "tokens standing": [_percent(entry.tokens_standing) for entry in figures],
+        "characters standing": [percent(entry.characters_standing) for entry in figures],
+        "tokens standing": [percent(entry.tokens_standing) for entry in figures],
         "paper: selected": [f"{selected:,} ({selected / tokens:.2%})" for tokens, selected in PAPER],
         "paper: eta": ["", *(f"{now / before:.3f}" for (_, before), (_, now) in zip(PAPER, PAPER[1:], strict=False))],
     }
@@ -199,7 +199,3 @@ def _by_split(data: CardData) -> Iterator[tuple[list[object], EditStats]]:
         for split, stats in by_split.items():
             yield [number, code(split)], stats
         yield [number, Markdown("**all**")], together
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.2%}"

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import groupby
 
-from hf_toedit.cards.escape import decimal, printable
+from hf_toedit.cards.escape import decimal, percent, printable
 from hf_toedit.config import EditConfig
 from hf_toedit.picture.data import Frame, Piece, Token
 from hf_toedit.stats import PROBABILITY_BINS, SAMPLE, EditStats, generation_figures
@@ -94,8 +94,8 @@ def generation_columns(generations: Sequence[EditStats]) -> dict[str, list[str]]
         columns["dropped"] = [f"{stats.num_dropped:,}" for stats in generations]
     if len(generations) > 1:
         columns["eta"] = ["" if entry.eta is None else f"{entry.eta:.3f}" for entry in figures]
-        columns["chars\nstanding"] = [_percent(entry.characters_standing) for entry in figures]
-        columns["tokens\nstanding"] = [_percent(entry.tokens_standing) for entry in figures]
+        columns["chars\nstanding"] = [percent(entry.characters_standing) for entry in figures]
+        columns["tokens\nstanding"] = [percent(entry.tokens_standing) for entry in figures]
     return columns
 
 
@@ -114,7 +114,3 @@ def histogram_caption(stats: EditStats, generation: int | None) -> str:
     when = "" if generation is None else f" in generation {generation}"
     sample = f", from a sample of 1 token in {SAMPLE}" if stats.is_sample else ""
     return f"Tokens by probability p{when}{sample}"
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.2%}"
