@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.hub_server import Account, HubServer
+from tests.processes import LEAVE
 
 ROW_CARD = b"""---
 license: mit
@@ -49,7 +50,7 @@ def client(server: HubServer, code: str, *args: str, **env: str) -> Any:
             except Exception as exc:
                 return [type(exc).__name__, getattr(getattr(exc, "response", None), "status_code", None)]
     """
-    program = textwrap.dedent(prelude) + textwrap.dedent(code) + "\nsys.stdout.write('\\n' + json.dumps(out))"
+    program = f"{textwrap.dedent(prelude)}{textwrap.dedent(code)}\nprint('\\n' + json.dumps(out))\n{LEAVE}"
     command = [sys.executable, "-c", program, *args]
     done = subprocess.run(command, env={**server.env, **env}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
