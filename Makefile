@@ -8,6 +8,8 @@ STAMP_VLLM := $(VENV_VLLM)/.installed
 AXE_VERSION := 4.14.1
 AXE_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hf-toedit/axe-core-$(AXE_VERSION)
 export HF_TOEDIT_AXE ?= $(AXE_HOME)/package/axe.min.js
+# Images of containers set it. Here pip compiles nothing, so that each import would, every time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-vllm axe screenshots lint format bench bench-engines bench-gpu bench-space docs cards clean
 
