@@ -151,16 +151,18 @@ def _report(found: SpaceOutlook, repo: str, public: bool, dry_run: bool) -> None
 
 
 def _check_extra() -> None:
-    """Refuse to serve without Gradio.
+    """Refuse to serve without the packages of the extra.
 
     Raises:
-        UsageError: it is not there.
+        UsageError: one is not there.
     """
     try:
+        import cachetools  # noqa: F401
         import gradio  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            f'the demo needs Gradio, which cannot be imported here ({error}). Say pip install "hf-toedit[space]".'
+            f"the demo needs more packages, and one cannot be imported here ({error}). "
+            'Say pip install "hf-toedit[space]".'
         ) from error
 
 

@@ -6,15 +6,16 @@ A run on the Hub may come from anyone: what is read of it at once is bounded, wh
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import partial
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from cachetools import LRUCache, cachedmethod
 
 from hf_toedit.errors import RunError
 from hf_toedit.hub import patiently
@@ -33,6 +34,10 @@ _TRIES = 3
 _T = TypeVar("_T")
 
 
+def _key(_: GroupReader, kind: str, generation: int, shard: Shard, group: int | None, *__: object) -> Hashable:
+    return kind, generation, shard.name, group
+
+
 class GroupReader:
     """Reads row groups of a run; any thread may call, and what is asked for again is there.
 
@@ -47,7 +52,8 @@ class GroupReader:
             folder: of the run, whose data may lie elsewhere.
         """
         self._folder = folder
-        self._cache = _Cache(_CACHE_BYTES)
+        self._cache: LRUCache[Hashable, Any] = LRUCache(_CACHE_BYTES, getsizeof=attrgetter("nbytes"))
+        self._lock = threading.Lock()
 
     def group_sizes(self, generation: int, shard: Shard) -> np.ndarray:
         """int64 `[groups]`: rows of the row groups of a shard."""
@@ -61,20 +67,17 @@ class GroupReader:
         """float64 `[rows]`: tokens that the generation changed, of those it read; 0 where it read none."""
         return self._cached("shares", generation, shard, group, partial(_shares, log_column=log_column, group=group))
 
+    @cachedmethod(attrgetter("_cache"), key=_key, lock=attrgetter("_lock"))
     def _cached(
         self, kind: str, generation: int, shard: Shard, group: int | None, read: Callable[[pq.ParquetFile], Any]
     ) -> Any:
-        key = (kind, generation, shard.name, group)
-        return self._cache.get(key, lambda: self._read(generation, shard, read))
+        """Read of a file, and again where the Hub did not answer; two who ask at once may both do so."""
 
-    def _read(self, generation: int, shard: Shard, read: Callable[[pq.ParquetFile], _T]) -> _T:
-        """Read of a file, and again where the Hub did not answer."""
-
-        def attempt() -> _T:
+        def attempt() -> Any:
             with self._folder.parquet(generation, shard) as file:
                 return read(file)
 
-        def guarded_attempt() -> _T:  # whatever is a ValueError would be taken for an answer of the Hub
+        def guarded_attempt() -> Any:  # whatever is a ValueError would be taken for an answer of the Hub
             return guarded(generation, shard, attempt)
 
         try:
@@ -130,29 +133,3 @@ def _rows(file: pq.ParquetFile, columns: list[str], group: int) -> pa.Table:
             raise too_large
         batches.append(batch)
     return pa.Table.from_batches(batches)
-
-
-class _Cache:
-    """Keeps what was asked for last, as far as its `nbytes` fit."""
-
-    def __init__(self, num_bytes: int) -> None:
-        self._limit = num_bytes
-        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
-        self._num_bytes = 0
-        self._lock = threading.Lock()
-
-    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """What is kept under a key, or else what `make` gives; two who ask at once may both make it."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        made = make()
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = made
-                self._num_bytes += made.nbytes
-            while self._num_bytes > self._limit:
-                _, gone = self._kept.popitem(last=False)
-                self._num_bytes -= gone.nbytes
-        return made

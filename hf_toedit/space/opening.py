@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
-from collections import OrderedDict
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from cachetools import LRUCache
 from huggingface_hub import constants
 
 from hf_toedit.errors import RunError, SourceError
@@ -89,7 +88,7 @@ class Runs:
     def __init__(self, settings: SpaceSettings) -> None:
         """Nothing is opened yet."""
         self._local = settings.local
-        self._open: OrderedDict[str, OpenRun] = OrderedDict()
+        self._open: LRUCache[str, OpenRun] = LRUCache(_KEPT)
         self._lock = threading.Lock()
         source = Address.of(settings.source or "")
         self._own = {source} if source else set()
@@ -131,16 +130,11 @@ class Runs:
 
     def _kept(self, name: str) -> OpenRun | None:
         with self._lock:
-            with suppress(KeyError):
-                self._open.move_to_end(name)
             return self._open.get(name)
 
     def _keep(self, run: OpenRun) -> OpenRun:
         with self._lock:
             self._open[run.name] = run
-            self._open.move_to_end(run.name)
-            while len(self._open) > _KEPT:
-                self._open.popitem(last=False)
         return run
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from typing import Any
+
+from cachetools import LRUCache
 
 from hf_toedit.config import PriorConfig
 from hf_toedit.editing.alignment import Document
@@ -75,7 +76,7 @@ class Priors:
         """
         self._settings = settings
         self._first = SharedPrior(load_prior(settings.prior))
-        self._kept: OrderedDict[str, SharedPrior] = OrderedDict()
+        self._kept: LRUCache[str, SharedPrior] = LRUCache(NUM_KEPT)
         self._lock = threading.Lock()
         self._loading = threading.Lock()
 
@@ -103,15 +104,13 @@ class Priors:
 
     def _recent(self, name: str) -> SharedPrior | None:
         with self._lock:
-            if name in self._kept:
-                self._kept.move_to_end(name)
             return self._kept.get(name)
 
     def _load(self, name: str) -> SharedPrior:
         config = self._checked(name)
         with self._lock:
             while len(self._kept) >= NUM_KEPT:  # before the next one takes its memory
-                self._kept.popitem(last=False)
+                self._kept.popitem()
         prior = SharedPrior(load_prior(config))
         with self._lock:
             self._kept[name] = prior
