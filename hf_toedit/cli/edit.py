@@ -49,8 +49,9 @@ def edit(source: str, **options: Any) -> None:
         estimate(request, options)
         return
     folder = request.folder()
-    quiet_libraries(show_progress=not request.is_silent, quiet=request.is_silent)
     with swept(folder), engine(request.prior, request.edit, options) as workers:
+        # Which loads `datasets`, while a worker loads the prior.
+        quiet_libraries(show_progress=not request.is_silent, quiet=request.is_silent)
 
         def resolve() -> Any:
             ready = workers.ready()

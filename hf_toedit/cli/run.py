@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     plan = _further(planned, options)
     check_trust(plan, options["trust_remote_code"])
     is_silent = options["quiet"] or options["as_json"]
-    quiet_libraries(show_progress=not is_silent, quiet=is_silent)
+    be_quiet = partial(quiet_libraries, show_progress=not is_silent, quiet=is_silent)
     indices = waiting(plan, folder, shard_group)
     along = push_along(plan, folder, options)
     if plan != planned:
@@ -87,7 +88,10 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
         folder.check()
         prior = plan.prior if options["device"] == "auto" else replace(plan.prior, device=options["device"])
         with swept(folder), engine(prior, plan.edit, options) as workers:
+            be_quiet()  # which loads `datasets`, while a worker loads the prior
             failures = work(plan, folder, workers, indices, is_silent, along)
+    else:
+        be_quiet()
     finish(plan, folder, failures, options, along)
 
 
