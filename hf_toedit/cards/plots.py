@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hf_toedit.cards.curves import PAPER_SELECTED, selected_curve, standing_curve
 from hf_toedit.cards.data import CardData
 from hf_toedit.cards.escape import decimal
-from hf_toedit.cards.tables import PAPER, label
+from hf_toedit.cards.tables import label
 from hf_toedit.stats import PERPLEXITY_EDGES, PROBABILITY_BINS, TAIL_EDGES, EditStats, generation_figures
 
 if TYPE_CHECKING:
@@ -146,18 +147,17 @@ def _decay(figure: Figure, data: CardData) -> None:
     """Selected tokens beside the paper's, and what stands of the source where that is known."""
     figures = generation_figures(data.generations)
     numbers = [entry.generation for entry in figures]
-    is_known = all(entry.characters_standing is not None for entry in figures)
-    panels = figure.subplots(1, 2 if is_known else 1, squeeze=False)[0]
-    run = [100 * entry.selected_rate / figures[0].selected_rate for entry in figures]
-    paper = [100 * selected / PAPER[0][1] for _, selected in PAPER]
+    characters = standing_curve([entry.characters_standing for entry in figures])
+    tokens = standing_curve([entry.tokens_standing for entry in figures])
+    panels = figure.subplots(1, 2 if characters else 1, squeeze=False)[0]
+    run = selected_curve(figures)
     panels[0].plot(numbers, run, color=_COLOURS[0], marker="o", linewidth=2, label="this run")
-    panels[0].plot([1, 2, 3], paper, color=_PALE, marker="s", linestyle="--", label="paper, Table 9")
+    panels[0].plot([1, 2, 3], PAPER_SELECTED, color=_PALE, marker="s", linestyle="--", label="paper, Table 9")
     panels[0].set(title="Share of selected tokens", xlabel="generation", ylabel="% of that in generation 1")
-    if is_known:
-        characters = [100.0, *(100 * (entry.characters_standing or 0) for entry in figures)]
-        tokens = [100.0, *(100 * (entry.tokens_standing or 0) for entry in figures)]
+    if characters:
         panels[1].plot([0, *numbers], characters, color=_COLOURS[0], marker="o", linewidth=2, label="characters")
-        panels[1].plot([0, *numbers], tokens, color=_COLOURS[1], marker="s", linewidth=2, label="tokens")
+        if tokens:
+            panels[1].plot([0, *numbers], tokens, color=_COLOURS[1], marker="s", linewidth=2, label="tokens")
         panels[1].set(title="Of the source, still standing", xlabel="generation (0 is the source)", ylabel="%")
     for axes in panels:
         axes.xaxis.get_major_locator().set_params(integer=True)

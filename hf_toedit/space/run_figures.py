@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from hf_toedit.cards.curves import PAPER_SELECTED, selected_curve, standing_curve
 from hf_toedit.cards.data import CardData
 from hf_toedit.cards.origin import command, method_words, title
-from hf_toedit.cards.tables import PAPER
 from hf_toedit.picture.html import escaped, generations_html, histogram_html, notice_html
 from hf_toedit.space.line_chart import line_chart
 from hf_toedit.space.opening import OpenRun
@@ -82,21 +82,19 @@ def _curves(stats: Sequence[EditStats]) -> list[str]:
     if len(stats) < 2 or not stats[0].num_selected:
         return []
     figures = generation_figures(stats)
-    run = [100 * entry.selected_rate / figures[0].selected_rate for entry in figures]
-    paper = [100 * (selected / tokens) / (PAPER[0][1] / PAPER[0][0]) for tokens, selected in PAPER]
     rates = ", ".join(f"{entry.selected_rate:.2%}" for entry in figures)
     curves = [
         line_chart(
             "Selected tokens by generation, % of those in generation 1",
             f"The share of selected tokens is {rates}. In the paper, Table 9, it is "
-            + ", ".join(f"{value:.0f}" for value in paper)
+            + ", ".join(f"{value:.0f}" for value in PAPER_SELECTED)
             + " % of that in generation 1.",
             1,
-            {"this run": run, "paper": paper},
+            {"this run": selected_curve(figures), "paper": PAPER_SELECTED},
         )
     ]
-    if all(entry.characters_standing is not None for entry in figures):
-        standing = [100.0, *(100 * (entry.characters_standing or 0) for entry in figures)]
+    standing = standing_curve([entry.characters_standing for entry in figures])
+    if standing:
         told = ", ".join(f"{value:.2f} %" for value in standing[1:])
         curves.append(
             line_chart(
