@@ -50,7 +50,7 @@ def edit(source: str, **options: Any) -> None:
         return
     folder = request.folder()
     with swept(folder), engine(request.prior, request.edit, options) as workers:
-        # Which loads `datasets`, while a worker loads the prior.
+        # It loads `datasets`, while a worker loads the prior.
         quiet_libraries(show_progress=not request.is_silent, quiet=request.is_silent)
 
         def resolve() -> Any:

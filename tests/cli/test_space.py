@@ -209,7 +209,8 @@ def test_what_cannot_be_served(command: HfToEdit, few: Path) -> None:
     bare = "import sys; sys.modules['gradio'] = None; from hf_toedit.cli.main import cli; cli(['space', 'run'])"
     done = subprocess.run([sys.executable, "-c", bare], capture_output=True, text=True, env=environment())
     assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r"Error: the demo needs more packages, .*gradio.*\"hf-toedit\[space\]\"\.\n", done.stderr)
+    expected = r"Error: the demo needs more packages, .*gradio.*pip install \"hf-toedit\[space\]\"\.\n"
+    assert re.fullmatch(expected, done.stderr)
 
 
 def test_the_gradio_of_a_space_is_the_tested_one() -> None:

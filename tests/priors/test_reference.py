@@ -15,8 +15,8 @@ from transformers import AutoModelForCausalLM
 from hf_toedit import EditConfig, ToEditor
 from hf_toedit.editing.alignment import CAUSES
 from hf_toedit.priors.base import DocumentScores
-from tests.chi_square import p_value
 from tests.conftest import shared, texts
+from tests.goodness_of_fit import chi_square
 
 BOS = 1
 DRAWS = 20_000
@@ -156,7 +156,7 @@ def expected_weights(model, editor: ToEditor, ids: list[int], position: int) -> 
     return {token: weight / total for token, weight in drawn.items()}
 
 
-def chi_square(draws: list[int], weights: dict[int, float]) -> float:
+def p_value(draws: list[int], weights: dict[int, float]) -> float:
     """p-value; rare tokens are counted as one."""
     assert set(draws) <= set(weights)
     counts = {token: draws.count(token) for token in weights}
@@ -164,7 +164,7 @@ def chi_square(draws: list[int], weights: dict[int, float]) -> float:
     rare = [token for token in weights if token not in common]
     observed = [counts[token] for token in common] + [sum(counts[token] for token in rare)] * bool(rare)
     expected = [weights[token] for token in common] + [sum(weights[token] for token in rare)] * bool(rare)
-    return p_value(observed, np.array(expected) / sum(expected) * len(draws))
+    return chi_square(observed, np.array(expected) / sum(expected) * len(draws))
 
 
 @pytest.mark.parametrize(
@@ -193,4 +193,4 @@ def test_draws_of_the_editor(model, stories_prior, settings):
         editor.config = replace(editor.config, seed=seed)
         draws.append(int(editor._draw(tokens, scores, 1).drawn[0]))
     weights = expected_weights(model, editor, tokens.ids.tolist(), position)
-    assert chi_square(draws, weights) > 1e-4
+    assert p_value(draws, weights) > 1e-4
