@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,14 +21,17 @@ from hf_toedit.cli.options import (
     text_column_option,
 )
 from hf_toedit.config import SourceConfig, TextConfig
-from hf_toedit.errors import RunError
+from hf_toedit.errors import RunError, SourceError
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Features
 
-    from hf_toedit.runs.plan import Plan
+    from hf_toedit.runs.plan import Plan, Shard
+    from hf_toedit.runs.store import RunFolder
     from hf_toedit.runs.texts import Texts
+
+logger = logging.getLogger(__name__)
 
 
 @click.command(short_help="Rebuild the source rows, exactly.")
@@ -38,17 +42,29 @@ if TYPE_CHECKING:
 @messages_column_option
 @roles_option
 @click.option("--edit-log-column", metavar="NAME", help="Its edit log.  [default: toedit]")
+@click.option(
+    "--skip-unrevertible", is_flag=True, help="Leave out rows whose edit log is missing or wrong, instead of failing."
+)
 @json_option
 @quiet_option
-def revert(run: str, output: str, generation: int | None, as_json: bool, quiet: bool, **options: Any) -> None:
+def revert(
+    run: str,
+    output: str,
+    generation: int | None,
+    skip_unrevertible: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
     """Rebuild the source rows of RUN in the folder OUT, exactly, from any one generation alone.
 
     RUN is a run folder, whose plan says which texts were edited, or, as a source of `edit` may be, files or a Hub
-    dataset whose rows carry an edit log. OUT holds Parquet files that `datasets.load_dataset(OUT)` loads.
+    dataset whose rows carry an edit log. OUT holds Parquet files that `datasets.load_dataset(OUT)` loads. If the source
+    of any row is not known, since its edit log is missing or does not fit its text, nothing is written.
     """
-    quiet_libraries(show_progress=False)
+    quiet_libraries(show_progress=False, quiet=quiet or as_json)
     quiet_hub()
-    from hf_toedit.runs.rows import ROW_GROUP, check_log_column, grouped, reverted_table, source_features
+    from hf_toedit.runs.rows import check_log_column, source_features
     from hf_toedit.runs.store import RunFolder, is_run
 
     target = RunFolder(output)
@@ -59,16 +75,66 @@ def revert(run: str, output: str, generation: int | None, as_json: bool, quiet: 
         edited = _of_source(run, generation, options)
     check_log_column(edited.features, edited.texts, edited.log_column)
     schema = source_features(edited.features, edited.log_column).arrow_schema
-    counts: Counter[str] = Counter()
-    for split, name, tables in edited.files:
-        rows = (
-            reverted_table(table, edited.texts, edited.log_column) for table in grouped(tables, edited.texts, ROW_GROUP)
-        )
-        counts[split] += target.write_rows(Path("data") / f"{name}.parquet", schema, rows)
+    reverted = _Reverted(edited, skip_unrevertible)
+    target.write_rows((Path("data") / f"{name}.parquet", schema, rows) for name, rows in reverted.files())
+    if reverted.num_lost.total():
+        logger.warning("%s They are left out.", reverted.lost())
     if as_json:
-        click.echo(json.dumps({"output": str(target.root), "num_rows": counts}, indent=2))
+        skipped = {"num_unrevertible": reverted.num_lost} if skip_unrevertible else {}
+        click.echo(json.dumps({"output": str(target.root), "num_rows": reverted.num_rows, **skipped}, indent=2))
     elif not quiet:
-        click.echo(f"Reverted {counts.total():,} rows. Source rows: {target.root}")
+        click.echo(f"Reverted {reverted.num_rows.total():,} rows. Source rows: {target.root}")
+
+
+class _Reverted:
+    """Source rows, rebuilt while they are written.
+
+    Attributes:
+        num_rows: that were rebuilt, by split.
+        num_lost: that could not be, by split.
+    """
+
+    def __init__(self, edited: _Edited, skip: bool) -> None:
+        """Rebuild nothing yet; `skip` leaves out rows that cannot be rebuilt."""
+        self._edited = edited
+        self._skip = skip
+        self._named: list[str] = []
+        self.num_rows: Counter[str] = Counter()
+        self.num_lost: Counter[str] = Counter()
+
+    def files(self) -> Iterator[tuple[str, Iterator[pa.Table]]]:
+        """Name and rows of each file.
+
+        Raises:
+            SourceError: in the end, when all are read: rows cannot be rebuilt.
+        """
+        for split, name, tables in self._edited.files:
+            yield name, self._rows(split, tables)
+        if self.num_lost.total() and not self._skip:
+            raise SourceError(
+                f"{self.lost()} Nothing was written. Get the dataset again, or leave out these rows with "
+                f"--skip-unrevertible."
+            )
+
+    def lost(self) -> str:
+        """How many rows cannot be rebuilt, and which."""
+        from hf_toedit.runs.logs import unrevertible
+
+        return unrevertible(self.num_lost.total(), self._named)
+
+    def _rows(self, split: str, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+        from hf_toedit.runs.logs import NAMED, named_rows
+        from hf_toedit.runs.rows import ROW_GROUP, grouped, revertible_rows
+
+        texts, log_column = self._edited.texts, self._edited.log_column
+        for table in grouped(tables, texts, ROW_GROUP):
+            first = self.num_rows[split] + self.num_lost[split]
+            rows, reasons = revertible_rows(table, texts, log_column)
+            self.num_rows[split] += len(rows)
+            self.num_lost[split] += len(reasons)
+            self._named += named_rows({first + row: why for row, why in reasons.items()}, split)
+            self._named = self._named[:NAMED]
+            yield rows
 
 
 class _Edited(NamedTuple):
@@ -96,8 +162,25 @@ def _of_run(run: str, generation: int | None) -> _Edited:
     plan = folder.plan()
     number, log_column = _chosen(run, plan, generation)
     folder.merged_stats(plan, number)
-    files = ((shard.split, shard.name, folder.tables(number, shard)) for shard in plan.shards)
+    files = ((shard.split, shard.name, _planned_rows(plan, folder, number, shard)) for shard in plan.shards)
     return _Edited(plan.output_features, Texts(plan.source), log_column, files)
+
+
+def _planned_rows(plan: Plan, folder: RunFolder, generation: int, shard: Shard) -> Iterator[pa.Table]:
+    """The rows of a shard.
+
+    Raises:
+        RunError: its file is damaged.
+    """
+    path = folder.data_path(generation, shard)
+    damaged = f"Delete it, and make it again: hf-toedit run {folder.root}"
+    try:
+        for table in folder.tables(generation, shard):
+            if table.schema != plan.output_schema:
+                raise RunError(f"{path} has other columns than were planned. {damaged}")
+            yield table
+    except (OSError, ValueError) as error:  # those of Arrow are one of the two
+        raise RunError(f"cannot read {path}: {' '.join(str(error).split())}. {damaged}") from error
 
 
 def _of_source(name: str, generation: int | None, options: Mapping[str, Any]) -> _Edited:

@@ -15,6 +15,26 @@ import numpy as np
 from hf_toedit.errors import ToEditError
 
 
+class UnfitLog(ToEditError):
+    """An edit log that cannot be of its text.
+
+    Attributes:
+        flaw: what shows it.
+    """
+
+    def __init__(self, flaw: str) -> None:
+        """Keep the flaw."""
+        super().__init__(flaw)
+        self.flaw = flaw
+
+    def __str__(self) -> str:
+        """In one line."""
+        return (
+            f"the edit log does not fit its text: {self.flaw}. One of them was changed after hf-toedit wrote it; get "
+            f"the dataset again."
+        )
+
+
 class Replacement(NamedTuple):
     """One splice of a generation into its own input text: `text[start:end]` becomes `text`."""
 
@@ -53,10 +73,30 @@ class PieceTable:
 
     @classmethod
     def from_log(cls, text: str, log: Iterable[dict]) -> PieceTable:
-        """Rebuild a table from the `edits` of an output row."""
-        return cls(
-            text, tuple(Edit(entry["start"], entry["end"], entry["source"], entry["generation"]) for entry in log)
-        )
+        """Rebuild a table from the `edits` of an output row.
+
+        Raises:
+            UnfitLog: they are not edits of this text.
+        """
+        table = cls(text, tuple(Edit(*(entry[name] for name in Edit._fields)) for entry in log))
+        table.check()
+        return table
+
+    def check(self) -> None:
+        """Refuse edits that cannot be of this text; a log may come from anyone.
+
+        Raises:
+            UnfitLog: they are not.
+        """
+        at = 0
+        for edit in self.edits:
+            if None in edit:
+                raise UnfitLog(f"an edit has no {Edit._fields[edit.index(None)]}")
+            if not at <= edit.start <= edit.end <= len(self.text):
+                raise UnfitLog(
+                    f"an edit has characters {edit.start} to {edit.end}, not within {at} to {len(self.text)}"
+                )
+            at = edit.end
 
     def to_log(self) -> list[dict]:
         """The edits as an output row holds them (DESIGN: `edits`)."""
@@ -119,15 +159,11 @@ class PieceTable:
         """The source text, exactly.
 
         Raises:
-            ToEditError: the log does not fit the text.
+            UnfitLog: the log does not fit the text.
         """
+        self.check()
         kept, at = [], 0
         for edit in self.edits:
-            if not at <= edit.start <= edit.end <= len(self.text):
-                raise ToEditError(
-                    f"the edit log does not fit its text (characters {edit.start} to {edit.end} of {len(self.text)}). "
-                    f"The text was changed after hf-toedit wrote it; fetch the dataset again."
-                )
             kept += [self.text[at : edit.start], edit.source]
             at = edit.end
         return "".join([*kept, self.text[at:]])

@@ -5,8 +5,7 @@ Used wherever rows are written or read back: shards, `Dataset.map`, `revert`.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from hf_toedit.editing.editor import ToEditor
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.editing.result import EditedDocument
 from hf_toedit.errors import SourceError, did_you_mean
+from hf_toedit.runs.logs import UnrevertibleRows, earlier_edits
 from hf_toedit.runs.texts import COUNTS, Text, Texts
 from hf_toedit.stats import EditStats
 
@@ -91,13 +91,16 @@ class TableDraft:
             texts: which texts of them.
             log_column: where edits are logged; None for nowhere.
             generation: keys the draws.
+
+        Raises:
+            UnrevertibleRows: the rows carry logs, of which some are missing or wrong.
         """
         self._editor = editor
         self._table = table
         self._texts = texts
         self._log_column = log_column
         self._found = texts.read(table)
-        self._earlier = _earlier(self._found, texts, _logs(table, log_column))
+        self._earlier = earlier_edits(table, self._found, texts, log_column)
         self._known = log_column is not None or generation == 1
         passages, self._parts = texts.passages(table, self._found, editor.prior.render)
         self._cuts = [_Cut.of(entry, part) for entry, part in zip(self._earlier, self._parts, strict=True)]
@@ -141,22 +144,30 @@ def piece_tables(table: pa.Table, texts: Texts, log_column: str | None) -> list[
     """The earlier edits of all texts of rows that this tool wrote, in the order of `Texts.read`; None for no text.
 
     Raises:
-        SourceError: a log tells of a text that is not among them.
+        UnrevertibleRows: logs are missing, or wrong.
     """
-    return _earlier(texts.read(table), texts, _logs(table, log_column))
+    return earlier_edits(table, texts.read(table), texts, log_column)
 
 
 def reverted_table(table: pa.Table, texts: Texts, log_column: str) -> pa.Table:
     """The source rows again: texts reverted, the log gone.
 
     Raises:
-        SourceError: a log tells of a text that is not among these.
-        ToEditError: a log does not fit its text.
+        UnrevertibleRows: logs are missing, or wrong.
     """
     found = texts.read(table)
-    earlier = _earlier(found, texts, _logs(table, log_column))
+    earlier = earlier_edits(table, found, texts, log_column)
     reverted = [entry.revert() if entry else None for entry in earlier]
     return texts.write(table, found, reverted).drop_columns([log_column])
+
+
+def revertible_rows(table: pa.Table, texts: Texts, log_column: str) -> tuple[pa.Table, Mapping[int, str]]:
+    """The source rows again of the rows that have a right log, and what is wrong with each other one, by its number."""
+    try:
+        return reverted_table(table, texts, log_column), {}
+    except UnrevertibleRows as error:
+        kept = table.filter(pa.array([row not in error.reasons for row in range(len(table))], pa.bool_()))
+        return reverted_table(kept, texts, log_column), error.reasons
 
 
 def grouped(tables: Iterable[pa.Table], texts: Texts, size: GroupSize) -> Iterator[pa.Table]:
@@ -183,28 +194,6 @@ def grouped(tables: Iterable[pa.Table], texts: Texts, size: GroupSize) -> Iterat
             waiting.append(table.slice(start))
     if waiting:
         yield pa.concat_tables(waiting)
-
-
-def _logs(table: pa.Table, log_column: str | None) -> list[dict[str, Any] | None]:
-    return table.column(log_column).to_pylist() if log_column in table.column_names else [None] * len(table)
-
-
-def _earlier(found: Sequence[Text], texts: Texts, logs: Sequence[dict[str, Any] | None]) -> list[PieceTable | None]:
-    edits: dict[tuple[int, str | None], list[dict[str, Any]]] = defaultdict(list)
-    for row, log in enumerate(logs):
-        for edit in log["edits"] if log else ():
-            edits[row, edit.get("path")].append(edit)
-    tables = []
-    for text in found:
-        logged = edits.pop((text.row, None if texts.one_a_row else text.label), ())
-        tables.append(None if text.text is None else PieceTable.from_log(text.text, logged))
-    if edits:
-        row, label = next(iter(edits))
-        raise SourceError(
-            f"an edit log tells of {label or 'a text'} in a row that has no such text now, or it is not among the "
-            f"texts named. Name those that were edited, with --text-column, --messages-column and --roles."
-        )
-    return tables
 
 
 @dataclass(frozen=True)

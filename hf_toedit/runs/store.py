@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -18,6 +18,7 @@ from hf_toedit.errors import RunError, UsageError
 from hf_toedit.remote import AnyPath, RemotePath
 from hf_toedit.runs.files import (
     put,
+    remove_empty,
     sha256,
     sweep,
     sync,
@@ -27,7 +28,7 @@ from hf_toedit.runs.files import (
 from hf_toedit.runs.plan import FORMAT, Plan, Shard
 from hf_toedit.runs.records import Records
 from hf_toedit.stats import EditStats
-from hf_toedit.temporary import TEMPORARY, temporary_name
+from hf_toedit.temporary import TEMPORARY, is_abandoned, temporary_name
 
 PLAN = Path("toedit/plan.json")
 
@@ -70,11 +71,7 @@ class RunFolder(Records):
         """
         if self.root.is_file():
             raise RunError(f"{self.root} is a file. Name a folder for the run with -o.")
-        if isinstance(self.root, RemotePath):
-            found: Iterator[AnyPath] = self.root.iterdir()
-        else:
-            found = (path for path in self.root.rglob("*") if path.is_file())
-        if not (self.root / PLAN).exists() and any(not TEMPORARY.search(path.name) for path in found):
+        if not (self.root / PLAN).exists() and any(not TEMPORARY.search(path.name) for path in self._files()):
             raise RunError(f"folder {self.root} is not empty and holds no run. Name a new folder with -o.")
         if isinstance(self.root, RemotePath):  # there is nothing to ask but to try
             trial = temporary_name("trial")
@@ -90,13 +87,20 @@ class RunFolder(Records):
             )
 
     def check_empty(self) -> None:
-        """Refuse a folder in which anything lies.
+        """Refuse a folder in which any file lies, save temporary ones of processes that died.
 
         Raises:
             RunError: something does.
         """
-        if self.root.exists() and (self.root.is_file() or any(self.root.iterdir())):
+        if self.root.is_file() or any(not is_abandoned(path.name) for path in self._files()):
             raise RunError(f"{self.root} exists and is not an empty folder. Name a new folder with -o.")
+
+    def _files(self) -> Iterator[AnyPath]:
+        """All that lie in it; in storage, also the folders at its top."""
+        if isinstance(self.root, RemotePath):
+            yield from self.root.iterdir()
+        else:
+            yield from (path for path in self.root.rglob("*") if path.is_file())
 
     def open(self, plan: Plan) -> None:
         """Begin a run in this folder, or go on with the same one.
@@ -215,21 +219,39 @@ class RunFolder(Records):
         text = json.dumps({"hash": content_hash(record), **record}, indent=2) + "\n"
         self.write_text(self.relative(path), text, synced=False)
 
-    def write_rows(self, path: PurePath, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
-        """Write a Parquet file that is no shard, whole or not at all; `path` is relative to the folder.
+    def write_rows(self, files: Iterable[tuple[PurePath, pa.Schema, Iterable[pa.Table]]]) -> None:
+        """Write Parquet files that are no shards: all of them or, whatever goes wrong, none.
 
-        Returns:
-            The number of rows.
+        On a local disk all of them appear at the end, by rename. In storage each is put when it is done, so as not to
+        need the room for all of them here, and is removed again where a later one fails.
+
+        Args:
+            files: path, relative to the folder, schema and rows of each.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: one cannot be written.
         """
-        num_rows = 0
-        with whole_file(self.root / path) as temporary, Writer(temporary, schema) as writer:
-            for table in tables:
-                writer.write(table)
-                num_rows += len(table)
-        return num_rows
+        self.sweep()
+        parents = self.root.absolute().parents if isinstance(self.root, Path) else ()
+        new = [folder for folder in (self.root, *parents) if not folder.exists()]
+        targets: list[AnyPath] = []
+        try:
+            with ExitStack() as in_the_end:
+                for path, schema, tables in files:
+                    targets.append(self.root / path)
+                    with ExitStack() as at_once:
+                        appears = in_the_end if isinstance(self.root, Path) else at_once
+                        temporary = appears.enter_context(whole_file(targets[-1]))
+                        with Writer(temporary, schema) as writer:
+                            for table in tables:
+                                writer.write(table)
+        except BaseException:
+            for target in targets:
+                with suppress(OSError, RunError):
+                    target.unlink(missing_ok=True)
+            for folder in (*(target.parent for target in targets if isinstance(target, Path)), *new):
+                remove_empty(folder)
+            raise
 
     def write_text(self, path: str | PurePath, text: str, synced: bool = True) -> None:
         """Write a small text file whole or not at all; `path` is relative to the folder, `synced` as of `whole_file`.

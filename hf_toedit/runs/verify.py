@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hf_toedit import __version__
 from hf_toedit.config import content_hash
 from hf_toedit.runs.engines.base import reason
 from hf_toedit.runs.files import parquet_file
+from hf_toedit.runs.logs import UnrevertibleRows
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.rows import piece_tables, reverted_table
 from hf_toedit.runs.shard import source_rows
@@ -168,16 +170,29 @@ class _ShardCheck:
             before = source.take(portion) if source else None
             tables = [rows.take(portion) for rows in generations]
             for number, table in enumerate(tables, start=1):
-                yield from self._compare(number, table, before, first)
+                wrong = list(self._compare(number, table, before, first))
+                yield from wrong
                 previous = before if number == 1 else tables[number - 2]
-                self._count(self._counted[number], table, previous)
+                if not wrong:
+                    self._count(self._counted[number], table, previous)
             found.num_rows += portion * len(tables)
             first += portion
 
     def _compare(self, generation: int, table: pa.Table, source: pa.Table | None, first: int) -> Iterator[str]:
         """Hold rows against their source rows; without a log, only the columns that are not edited."""
         if self._log_column is not None:
-            table = reverted_table(table, self._texts, self._log_column)
+            logs = table.column(self._log_column)
+            try:
+                table = reverted_table(table, self._texts, self._log_column)
+            except UnrevertibleRows as error:
+                row, why = next(iter(error.reasons.items()))
+                yield f"generation {generation}: row {first + row:,} cannot be reverted: {why}."
+                return
+            for name in COUNTS:
+                counts = pc.struct_field(logs, name)
+                if counts.null_count:
+                    row = pc.index(pc.is_null(counts), True).as_py()
+                    yield f"generation {generation}: the edit log of row {first + row:,} has no {name}."
         if source is None:
             return
         edited = self._texts.columns(source.column_names) if self._log_column is None else []

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+from collections.abc import Callable
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, DatasetDict, load_dataset
 
+from hf_toedit.config import content_hash
+from hf_toedit.temporary import temporary_name
 from tests.cli.command import HfToEdit
 from tests.cli.fixtures import FEATURES, load, parquet, rows, same, stories
 
@@ -70,6 +80,114 @@ def test_a_reverted_folder_can_be_edited_again(hf_toedit: HfToEdit, run: Path, t
     again = load(hf_toedit.edit(tmp_path / "out", tmp_path / "again"))["train"]
     assert again.remove_columns("toedit").features == FEATURES
     assert again["text"] == load(run, "gen1")["train"]["text"]
+
+
+def _with_logs(table: pa.Table, change: Callable[[list], list]) -> pa.Table:
+    field = table.schema.field("toedit")
+    logs = pa.array(change(table.column("toedit").to_pylist()), field.type)
+    return table.set_column(table.column_names.index("toedit"), field, logs)
+
+
+def _without_logs(run: Path, path: Path, *lost: int) -> Path:
+    """A file of a run's last generation in which some rows have lost their edit log."""
+    table = pq.read_table(run / "data/gen3" / SHARD)
+    without = _with_logs(table, lambda logs: [None if row in lost else log for row, log in enumerate(logs)])
+    pq.write_table(without, path)
+    return path
+
+
+def _forge(run: Path, name: str, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Change a shard, and its record, so that both are whole."""
+    path, record = run / f"data/gen1/{name}.parquet", run / f"toedit/stats/gen1/{name}.json"
+    pq.write_table(change(pq.read_table(path)), path)
+    written = path.read_bytes()
+    values = {**json.loads(record.read_text()), "num_bytes": len(written), "sha256": sha256(written).hexdigest()}
+    del values["hash"]
+    record.write_text(json.dumps({"hash": content_hash(values), **values}))
+
+
+class TestUnrevertible:
+    """Rows whose source is not known."""
+
+    def test_they_are_refused_and_nothing_is_written(self, hf_toedit: HfToEdit, run: Path, tmp_path: Path) -> None:
+        path = _without_logs(run, tmp_path / "in.parquet", *range(3, 10))
+        said = hf_toedit.fails("revert", path, "-o", tmp_path / "new/out")
+        named = ", ".join(f"row {row} of split 'train' (it has no edit log)" for row in range(3, 8))
+        assert said.startswith(f"the source of 7 rows cannot be rebuilt: {named} and 2 more. Nothing was written.")
+        assert "--skip-unrevertible" in said
+        assert list(tmp_path.iterdir()) == [path]
+        (tmp_path / "out").mkdir()
+        hf_toedit.fails("revert", path, "-o", tmp_path / "out")
+        assert list((tmp_path / "out").iterdir()) == []
+
+    def test_they_can_be_left_out(self, hf_toedit: HfToEdit, run: Path, original: Dataset, tmp_path: Path) -> None:
+        path = _without_logs(run, tmp_path / "in.parquet", 3, 7)
+        done = hf_toedit("revert", path, "-o", tmp_path / "out", "--skip-unrevertible")
+        assert (done.code, done.stdout) == (0, f"Reverted 12 rows. Source rows: {tmp_path / 'out'}\n")
+        assert done.stderr.startswith("the source of 2 rows cannot be rebuilt: row 3 of split 'train' (it has")
+        assert done.stderr.endswith(" They are left out.\n") and done.stderr.count("\n") == 1
+        kept = original.select([row for row in range(14) if row not in (3, 7)])
+        assert same(load(tmp_path / "out")["train"], kept)
+        done = hf_toedit("revert", path, "-o", tmp_path / "again", "--skip-unrevertible", "--json")
+        assert (done.code, done.stderr) == (0, "")
+        assert (done.json["num_rows"], done.json["num_unrevertible"]) == ({"train": 12}, {"train": 2})
+
+    def test_rows_are_counted_over_the_shards_of_a_split(self, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+        run = hf_toedit.edit("sample", tmp_path / "run", "--num-shards", 2, "--limit", 6)
+        _forge(run, "train-00001-of-00002", lambda table: _with_logs(table, lambda logs: [None, *logs[1:]]))
+        said = hf_toedit.fails("revert", run, "-o", tmp_path / "out")
+        before = pq.read_metadata(run / "data/gen1/train-00000-of-00002.parquet").num_rows
+        assert said.startswith(f"the source of 1 row cannot be rebuilt: row {before} of split 'train' (")
+        assert not (tmp_path / "out").exists()
+
+    def test_verify_finds_them(self, hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+        run = hf_toedit.edit(source, tmp_path / "run")
+        name = SHARD.removesuffix(".parquet")
+        for change, problem in (
+            (lambda logs: [*logs[:5], None, *logs[6:]], "row 5 cannot be reverted: it has no edit log."),
+            (lambda logs: [*logs[:5], {**logs[5], "num_tokens": None}, *logs[6:]], "log of row 5 has no num_tokens."),
+        ):
+            whole = (run / "data/gen1" / SHARD).read_bytes()
+            _forge(run, name, partial(_with_logs, change=change))
+            for options in ((), ("--no-source",)):
+                done = hf_toedit("verify", run, *options)
+                assert (done.code, len(done.stdout.splitlines())) == (1, 1), done
+                assert problem in done.stdout
+            (run / "data/gen1" / SHARD).write_bytes(whole)
+
+
+class TestAllOrNone:
+    """What fails on the way leaves nothing behind."""
+
+    def test_a_damaged_shard(self, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+        run = hf_toedit.edit("sample", tmp_path / "run", "--num-shards", 2, "--limit", 6)
+        path = run / "data/gen1/train-00001-of-00002.parquet"
+        damaged = bytearray(path.read_bytes())
+        damaged[4:200] = bytes(196)
+        path.write_bytes(damaged)
+        said = hf_toedit.fails("revert", run, "-o", tmp_path / "out")
+        assert said.startswith(f"cannot read {path}: ")
+        assert f"hf-toedit run {run}" in said
+        assert not (tmp_path / "out").exists()
+
+    def test_another_table_in_a_shard(self, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+        run = hf_toedit.edit("sample", tmp_path / "run", "--limit", 2)
+        _forge(run, "train-00000-of-00001", lambda table: table.select(["text"]))
+        said = hf_toedit.fails("revert", run, "-o", tmp_path / "out")
+        assert "has other columns than were planned" in said
+        assert not (tmp_path / "out").exists()
+
+    def test_what_a_killed_process_left_is_no_obstacle(
+        self, hf_toedit: HfToEdit, run: Path, original: Dataset, tmp_path: Path
+    ) -> None:
+        (tmp_path / "out/data").mkdir(parents=True)
+        with subprocess.Popen(["true"]) as dead:
+            pass
+        name = temporary_name(SHARD).replace(f".{os.getpid()}@", f".{dead.pid}@")
+        (tmp_path / "out/data" / name).write_bytes(b"PAR1")
+        _revert(hf_toedit, run, "-o", tmp_path / "out")
+        assert same(load(tmp_path / "out")["train"], original)
+        assert [path.name for path in (tmp_path / "out/data").iterdir()] == [SHARD]
 
 
 class TestRefused:

@@ -24,7 +24,7 @@ from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import Edit, PieceTable, Replacement
 from hf_toedit.editing.result import EditResult
 from hf_toedit.editing.selection import SelectionRule
-from hf_toedit.errors import PriorError, UsageError
+from hf_toedit.errors import PriorError, ToEditError, UsageError
 from hf_toedit.priors.base import DocumentScores
 from tests.conftest import texts
 from tests.editing.tokenizers import ALL_TOKENIZERS, tokenizer
@@ -450,6 +450,31 @@ def test_piece_tables_compose_and_revert(data, source, generations):
         assert {edit.generation for edit in table.edits} <= before | {generation}
         table = PieceTable.from_log(table.text, json.loads(json.dumps(table.to_log())))
         assert table.revert() == source
+
+
+_MAYBE = st.none() | st.integers(-1, 6)
+
+
+@settings(quick, max_examples=5 * EXAMPLES)
+@given(
+    st.text("ab\U0001f600", max_size=5),
+    st.lists(
+        st.builds(Edit, _MAYBE, _MAYBE, st.none() | st.text("ab", max_size=2), st.none() | st.just(1)), max_size=3
+    ),
+)
+def test_a_log_that_cannot_be_of_its_text_is_refused(text, edits):
+    """Null, out of the text, overlapping, descending, or ending before it starts."""
+    places = [place for edit in edits for place in edit[:2]]
+    fits = not any(None in edit for edit in edits) and [0, *places, len(text)] == sorted([0, *places, len(text)])
+    if fits:
+        assert PieceTable.from_log(text, [edit._asdict() for edit in edits]).edits == tuple(edits)
+        return
+    for read in (
+        PieceTable(text, tuple(edits)).revert,
+        lambda: PieceTable.from_log(text, [e._asdict() for e in edits]),
+    ):
+        with pytest.raises(ToEditError, match="does not fit its text.*get the dataset again"):
+            read()
 
 
 @settings(quick, max_examples=2 * EXAMPLES)

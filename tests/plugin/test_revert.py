@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from datasets import Dataset, DatasetDict, IterableDataset, load_dataset
+from datasets import (
+    Dataset,
+    DatasetDict,
+    IterableDataset,
+    IterableDatasetDict,
+    concatenate_datasets,
+    load_dataset,
+)
 
 from hf_toedit import ToEditError, ToEditProcessor, revert
 from tests.cli.fixtures import load, same, stories
@@ -50,3 +58,24 @@ def test_what_cannot_be_reverted(run: Path, original: Dataset) -> None:
         revert(original)
     with pytest.raises(ToEditError, match="storey"):
         revert(load(run)["train"], text_column="storey")
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_rows_of_elsewhere_are_refused_or_left_out(
+    streaming: bool, run: Path, original: Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    edited = load(run)["train"]
+    mixed = concatenate_datasets(
+        [original.select([0, 1]), edited.select(range(2, 14)), edited.remove_columns("toedit")]
+    )
+    rows = DatasetDict({"train": mixed})
+    if streaming:
+        rows = IterableDatasetDict({"train": mixed.to_iterable_dataset()})
+    named = r"the source of 16 rows cannot be rebuilt: row 0 of split 'train' \(it has no edit log\), row 1 .*, row 14 "
+    with pytest.raises(ToEditError, match=named + ".*skip_unrevertible=True"):
+        list(revert(rows)["train"])
+    caplog.clear()
+    kept = revert(rows, skip_unrevertible=True)["train"]
+    assert [row["text"] for row in kept.select_columns("text")] == original["text"][2:]
+    assert [re.match(named, record.getMessage()) is not None for record in caplog.records] == [True]
+    assert list(revert(mixed.select([0]), skip_unrevertible=True)) == []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,15 @@ from hf_toedit import EditConfig, PieceTable, PriorConfig, ToEditor, load_prior
 from hf_toedit.config import TextConfig
 from hf_toedit.editing.piece_table import Edit
 from hf_toedit.errors import SourceError
-from hf_toedit.runs.rows import check_log_column, edit_table, output_features, piece_tables, reverted_table
+from hf_toedit.runs.logs import UnrevertibleRows
+from hf_toedit.runs.rows import (
+    check_log_column,
+    edit_table,
+    output_features,
+    piece_tables,
+    reverted_table,
+    revertible_rows,
+)
 from hf_toedit.runs.texts import Texts
 from hf_toedit.stats import EditStats
 from tests.conftest import shared
@@ -229,3 +239,70 @@ def test_a_log_of_other_texts_is_refused(edited: dict) -> None:
         reverted_table(edited["chats"][1][1], users, "toedit")
     with pytest.raises(SourceError, match="tells of answer in a row"):
         reverted_table(edited["columns"][1][1], Texts(TextConfig(text_columns=("question", "text"))), "toedit")
+
+
+def _first(**changes: Any) -> Callable[[list[Any]], list[Any]]:
+    return lambda edits: [{**edits[0], **changes}, *edits[1:]]
+
+
+WRONG_EDITS: dict[str, tuple[Callable[[list[Any]], list[Any] | None], str]] = {
+    "no edits": (lambda edits: None, "has no list of edits"),
+    "a null edit": (lambda edits: [*edits, None], "an edit that is null"),
+    "no start": (_first(start=None), "has no start"),
+    "no end": (_first(end=None), "has no end"),
+    "no source": (_first(source=None), "has no source"),
+    "no generation": (_first(generation=None), "has no generation"),
+    "negative": (_first(start=-1), "characters -1 to"),
+    "too far": (_first(end=10**6), "to 1000000"),
+    "backwards": (_first(start=2, end=1), "characters 2 to 1"),
+    "descending": (lambda edits: edits[::-1], "does not fit its text"),
+    "overlapping": (lambda edits: [{**edits[0], "end": edits[0]["end"] + 1}, *edits], "does not fit its text"),
+}
+
+
+def _with_log(table: pa.Table, row: int, log: dict[str, Any] | None) -> pa.Table:
+    index = table.column_names.index("toedit")
+    logs = table.column(index).to_pylist()
+    logs[row] = log
+    return table.set_column(index, table.schema.field(index), pa.array(logs, table.schema.field(index).type))
+
+
+@pytest.mark.parametrize("wrong", ["no log", *WRONG_EDITS])
+@pytest.mark.parametrize("case", ["gsm8k", "columns"])
+def test_a_wrong_log_never_gives_a_source(editor: ToEditor, edited: dict, case: str, wrong: str) -> None:
+    texts, (source, _, table, _), _ = edited[case]
+    log, reason = None, "it has no edit log"
+    if wrong != "no log":
+        change, reason = WRONG_EDITS[wrong]
+        log = table.column("toedit")[3].as_py()
+        log["edits"] = change(log["edits"])
+    damaged = _with_log(table, 3, log)
+    for read in (reverted_table, piece_tables, lambda *args: edit_table(editor, *args, generation=3)):
+        with pytest.raises(
+            UnrevertibleRows, match=rf"the source of 1 row cannot be rebuilt: row 3 \(.*{reason}"
+        ) as said:
+            read(damaged, texts, "toedit")
+        assert pickle.loads(pickle.dumps(said.value)).reasons == said.value.reasons, "workers raise it, too"
+    rows, reasons = revertible_rows(damaged, texts, "toedit")
+    assert list(reasons) == [3]
+    assert rows.equals(pa.concat_tables([source.slice(0, 3), source.slice(4)]))
+
+
+def test_a_log_of_a_text_that_is_gone_gives_no_source(edited: dict) -> None:
+    for case, column in (("gsm8k", "answer"), ("columns", "question")):
+        texts, (_, table, *_), _ = edited[case]
+        index = table.column_names.index(column)
+        values = [None, *table.column(column).to_pylist()[1:]]
+        gone = table.set_column(index, table.schema.field(index), pa.array(values))
+        assert list(revertible_rows(gone, texts, "toedit")[1]) == [0]
+
+
+def test_rows_of_elsewhere_among_edited_ones_are_not_taken_for_sources(edited: dict) -> None:
+    """`concatenate_datasets` fills their log with null, whether they are sources or were edited without a log."""
+    texts, (source, table, *_), _ = edited["chats"]
+    mixed = pa.concat_tables([source.slice(0, 4), table, source], promote_options="default")
+    rows, reasons = revertible_rows(mixed, texts, "toedit")
+    assert rows.equals(source)
+    assert list(reasons) == [0, 1, 2, 3, *range(4 + len(source), 4 + 2 * len(source))]
+    with pytest.raises(UnrevertibleRows, match=r"15 rows .*row 4 \(it has no edit log\)|and \d+ more\."):
+        reverted_table(mixed, texts, "toedit")

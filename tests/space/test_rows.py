@@ -198,6 +198,18 @@ def test_damaged_files(sharded: Path, tmp_path: Path, damage: Any) -> None:
     assert rows.row(1, "train", 24).texts
 
 
+def test_a_row_without_its_log_shows_no_source(sharded: Path, tmp_path: Path) -> None:
+    folder = _copy(sharded, tmp_path)
+    path = folder / "data/gen1/train-00001-of-00004.parquet"
+    table = pq.read_table(path)
+    rows = [{**row, "toedit": row["toedit"] if number else None} for number, row in enumerate(table.to_pylist())]
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+    _record(folder, "gen1", "train-00001-of-00004", num_bytes=path.stat().st_size)
+    number = pq.read_metadata(folder / "data/gen1/train-00000-of-00004.parquet").num_rows
+    with pytest.raises(RunError, match=rf"row {number} of split 'train' \(it has no edit log\)"):
+        opened(folder).rows.row(1, "train", number)
+
+
 def test_statistics_that_are_no_numbers(sharded: Path, tmp_path: Path) -> None:
     folder = _copy(sharded, tmp_path)
     name = "train-00000-of-00004"
