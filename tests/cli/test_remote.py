@@ -112,9 +112,12 @@ def test_every_command_works_on_a_run_in_s3(
     s3.delete(copy, f"data/gen2/train-00003-of-{SHARDS:05}.parquet")
     status = cloud("status", f"s3://{BUCKET}/{copy}", "--json").json
     assert (status["num_done"], status["finished"]) == (SHARDS - 1, False)
-    damaged = f"data/gen1/train-00000-of-{SHARDS:05}.parquet"
+    damaged = f"data/gen1/train-{SHARDS - 1:05}-of-{SHARDS:05}.parquet"
     s3.put(copy, damaged, bytes(len(files[damaged])))
     assert f"{damaged} is damaged" in cloud("verify", f"s3://{BUCKET}/{copy}", "--no-source").stdout
+    half = ["revert", f"s3://{BUCKET}/{copy}", "--generation", 1, "-o", f"s3://{BUCKET}/half"]
+    assert f"{damaged}: " in cloud.fails(*half)
+    assert s3.files("half") == {}, "the files before the damaged one are not left"
 
 
 def test_two_engines_that_are_killed_again_and_again_end_as_an_undisturbed_run(
