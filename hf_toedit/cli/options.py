@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -70,6 +71,13 @@ def _listed(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tu
     return tuple(name.strip() for names in given for name in names.split(",") if name.strip())
 
 
+def _hushed(_: click.Context, __: click.Parameter, value: bool) -> bool:
+    """Keep our own warnings back from the first moment: a run folder, too, may be waited for."""
+    if value:
+        logging.getLogger("hf_toedit").setLevel(logging.ERROR)
+    return value
+
+
 config_option = click.option(
     "--config",
     type=click.Path(dir_okay=False),
@@ -109,8 +117,8 @@ score_result_option = click.option(
     is_flag=True,
     help="Read the last generation once more, so that the card tells its probabilities and perplexity as well.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
+json_option = click.option("--json", "as_json", is_flag=True, callback=_hushed, help="Print the result as JSON.")
+quiet_option = click.option("--quiet", "-q", is_flag=True, callback=_hushed, help="Print errors only.")
 
 
 def resource_options(command: Command) -> Command:

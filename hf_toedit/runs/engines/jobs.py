@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from hf_toedit import sample
 from hf_toedit.errors import RunError, ToEditError, UsageError
-from hf_toedit.hub import newest_sha, patiently
+from hf_toedit.hub import newest_sha
 from hf_toedit.hub.jobs import JobRequest
 from hf_toedit.runs.engines.base import Engine
 from hf_toedit.runs.monitor import Failure, Monitor
@@ -65,11 +65,10 @@ class Place:
         """The run, as it lies there now.
 
         Raises:
-            SourceError: there is none.
+            SourceError: there is none, or its files cannot be listed.
             HubError: the Hub does not answer, or refuses.
         """
-        sha = newest_sha(self.repo_id, self.revision)
-        return patiently(lambda: HubRun(self.repo_id, sha, self.prefix), f"list the files of dataset {self.repo_id!r}")
+        return HubRun(self.repo_id, newest_sha(self.repo_id, self.revision), self.prefix)
 
     def standing(self, plan: Plan) -> tuple[Plan, HubRun | None]:
         """A plan as it was pushed at first, with the command that was typed then, and the run that is there.
