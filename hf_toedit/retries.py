@@ -173,7 +173,7 @@ def told_of_silence(service: str) -> Iterator[None]:
     if not logger.isEnabledFor(logging.WARNING):
         yield
         return
-    timer = threading.Timer(_ANSWER_S, tell, [service, f"still waiting for an answer of {service}"])
+    timer = threading.Timer(_ANSWER_S, tell, [service, f"{service} has not answered yet; still waiting"])
     timer.daemon = True
     timer.start()
     try:

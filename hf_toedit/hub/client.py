@@ -29,7 +29,7 @@ SERVICE = "Hub"
 _CONNECT_S = 10.0
 _ASK_S = 30.0
 _SEND_S = 120.0
-"""Without a sign of life, where something is asked or sent; the client's own default is to wait for ever."""
+"""Without a sign of life, where something is asked or sent. Most calls of `huggingface_hub` would wait for ever."""
 
 _REPEATED = (408, 429, 500, 502, 503, 504)
 """Statuses after which `huggingface_hub` repeats a request."""
@@ -63,23 +63,22 @@ def ours() -> Iterator[None]:
 def _watched(factory: Callable[[], Any]) -> Any:
     """A client, whose requests fail as `_send` says."""
     client = factory()
-    if client.timeout == type(client.timeout)(None):
-        client.timeout = type(client.timeout)(_SEND_S, connect=_CONNECT_S)
     client.send = partial(_send, client.send)
     return client
 
 
 def _send(send: Callable[..., Any], request: Any, **options: Any) -> Any:
-    bounds = request.extensions.get("timeout") or {}
-    if request.method in ("GET", "HEAD") and bounds.get("read") == _SEND_S:
-        request.extensions["timeout"] = {**bounds, "read": _ASK_S}
+    bounds = {"connect": _CONNECT_S, "read": _ASK_S if request.method in ("GET", "HEAD") else _SEND_S, "write": _SEND_S}
+    given = request.extensions.get("timeout") or {}
+    request.extensions["timeout"] = {**bounds, **{name: bound for name, bound in given.items() if bound is not None}}
     try:
         with nullcontext() if request.method == "PUT" else told_of_silence(_service(request)):  # a file takes its time
             answer = send(request, **options)
     except HTTP_ERROR as error:
-        if _is_ours.get():
+        if not _is_ours.get():
+            _note(request, Failure(None, type(error).__name__, True))
+        elif not options.get("stream"):  # a stream is taken up where it broke off
             raise OutOfReach(type(error).__name__) from error
-        _note(request, Failure(None, type(error).__name__, True))
         raise
     if answer.status_code in _REPEATED:
         if _is_ours.get():
@@ -100,8 +99,8 @@ def _note(request: Any, failure: Failure) -> None:
 
 def _service(request: Any) -> str:
     """Whom a request asks: files lie elsewhere, by names that are not secret as the rest of their addresses is."""
-    host = str(request.url.host)
-    return SERVICE if host == urlsplit(constants.ENDPOINT).hostname else host
+    asked = urlsplit(str(request.url))
+    return SERVICE if asked.netloc == urlsplit(constants.ENDPOINT).netloc else asked.hostname or SERVICE
 
 
 watch()  # from here on, whoever asks the Hub: `datasets` and `transformers` ask without going through this room
