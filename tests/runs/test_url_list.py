@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import re
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -166,6 +168,19 @@ def test_connections_may_break_and_servers_may_be_busy(web: Web, tmp_path: Path)
     web.answers = [206, 0, 503]
     assert [row["text"] for row in rows(source)] == [row["text"] for row in texts]
     assert web.answers == []
+
+
+def test_a_server_that_asks_to_wait_is_waited_for_aloud(
+    web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "hf_toedit")
+    name = list_of(tmp_path, web.put_lines("a.jsonl", [{"text": "a"}]))
+    web.headers = {"Retry-After": "2"}
+    web.answers = [429]
+    begun = time.monotonic()
+    assert rows(opened(name, "text")) == [{"text": "a"}]
+    assert time.monotonic() - begun >= 2
+    assert caplog.messages == ["127.0.0.1 asks to try again later (429); retrying 2 of 8 in 2 s"]
 
 
 def test_files_may_have_moved_and_no_token_goes_with_the_question(
