@@ -52,8 +52,9 @@ _PASSING = {408, 409, 412, 429}
 _PUT_OFF = {409, 412, 429}
 
 _answered: set[str] = set()
-_lines: dict[str, tuple[float, object]] = {}
-"""When a line was last written of a service, and what for."""
+_last_lines: dict[str, float] = {}
+_told_until: dict[str, float] = {}
+"""Of a service: when a line was last written, and until when it is known to be waited for."""
 
 _T = TypeVar("_T")
 
@@ -185,8 +186,8 @@ def told_of_silence(service: str) -> Iterator[None]:
 def tell(service: str, line: str) -> None:
     """Tell people what is waited for, every half minute at most: many requests may wait for the same."""
     now = time.monotonic()
-    if now - _lines.get(service, (-math.inf, None))[0] >= _EVERY_S:
-        _lines[service] = now, None
+    if now - _last_lines.get(service, -math.inf) >= _EVERY_S:
+        _last_lines[service] = now
         logger.warning("%s", line)
 
 
@@ -206,7 +207,7 @@ class _Course:
         self._turn_left = self._first_pause * _LONGEST_TURN
         self._num_counted = 0
         self._excused_s = 0.0  # that the service asked for
-        self._silent_since = time.monotonic()
+        self._began = time.monotonic()
 
     def may_pass(self, error: BaseException) -> bool:
         self.failure = self._failure_of(error) if isinstance(error, Exception) else None
@@ -256,13 +257,14 @@ class _Course:
         return min(self._tries, _FIRST_TRIES), _FIRST_PATIENCE_S
 
     def _tell(self, seconds: float) -> None:
-        """Say what is waited for, unless that is over in a moment or another thread has just said the same."""
+        """Say what is waited for, unless that is over in a moment or was said lately, by whichever thread."""
         assert self.failure
         now = time.monotonic()
-        said, by = _lines.get(self._service, (-math.inf, self))
-        if now + seconds - self._silent_since < _SILENCE_S or (by is not self and now - said < _SILENCE_S):
+        known = max(self._began, _told_until.get(self._service, -math.inf))
+        is_late = now - _last_lines.get(self._service, self._began) >= _EVERY_S
+        if now + seconds - known < _SILENCE_S and not is_late:
             return
-        self._silent_since = now
-        _lines[self._service] = now, self
+        _last_lines[self._service] = now
+        _told_until[self._service] = now + seconds
         number = "" if self._waits_for_turn else f" {self._num_counted + 1} of {self._limits[0]}"
         logger.warning("%s; retrying%s in %d s", self.failure.told(self._service), number, math.ceil(seconds))

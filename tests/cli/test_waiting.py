@@ -54,7 +54,7 @@ def test_a_line_comes_at_once(hub: HubServer, few: Path) -> None:
             time.sleep(0.01)
         asked = time.monotonic()
         lines = [process.stderr.readline()]
-        assert time.monotonic() - asked < 2
+        assert time.monotonic() - asked < 5  # 1 s on a machine that does nothing else
         lines += process.stderr.readlines()
         assert "Would make: repository" in process.stdout.read()
     assert re.fullmatch(r"Hub does not answer \(503\); retrying [23] of 8 in [12] s\n", lines[0])
