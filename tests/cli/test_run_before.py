@@ -1,4 +1,4 @@
-"""A run folder of hf-toedit 0.1.0, whose plan pins files by their times of change: it goes on, and is read and pushed."""
+"""A run folder of hf-toedit 0.1.0, whose plan pins files by times of change: it goes on, is read and is pushed."""
 
 from __future__ import annotations
 
