@@ -95,6 +95,7 @@ def plan(source: str, **options: Any) -> None:
 
     planned = request.plan(lambda: resolved(request.prior))
     folder.open(planned)
+    planned = folder.plan()  # as it was written at first, if the run goes on
     if options["as_json"]:
         click.echo(json.dumps({"run": str(folder.root), **_facts(planned)}, indent=2))
     elif not options["quiet"]:

@@ -43,6 +43,7 @@ from hf_toedit.runs.planning import make_plan
 from hf_toedit.runs.resolve import hub_dataset
 from hf_toedit.runs.rows import EDIT_BATCH, edit_table, grouped, output_features
 from hf_toedit.runs.source import Source, open_source
+from hf_toedit.runs.stamps import content_revision
 from hf_toedit.runs.texts import Texts
 
 logger = logging.getLogger(__name__)
@@ -254,8 +255,14 @@ class ToEditConfig(BuilderConfig):
                 raise
             self.unreachable = error
             return self.asked
-        # The commit of a list of addresses does not pin the files behind them; their stamps do.
-        found = {"revision": source.revision, "split": source.splits, "reading": asdict(source.reading)}
+        # The commit of a list of addresses does not pin the files behind them; their stamps do. The name of the source
+        # and where it is are left out: a copy with the same content is answered from the cache.
+        found = {
+            "source": None,
+            "revision": source.revision,
+            "split": content_revision(source.splits),
+            "reading": asdict(source.reading.without_places),
+        }
         return f"{self.name}-{self._hash(found)}"
 
     @property

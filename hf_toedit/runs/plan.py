@@ -6,7 +6,8 @@ Pure data: how a source is found and measured is `runs/source.py`, how it is cut
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+import os
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,13 +36,14 @@ class SourceFile(NamedTuple):
     Attributes:
         path: relative to the plan's root, or a URL.
         size: bytes.
-        stamp: when a local file changed last, nanoseconds, or of a listed URL a number made of its ETag; None where
-            the path itself pins what it holds, or nothing does.
+        stamp: its fingerprint (see `hf_toedit.fingerprint`), or the checksum that a store tells of it; a number made of
+            its ETag where it is on the web; None where the path itself pins what it holds, or nothing does. A number of
+            a local file is of a plan of 0.1.0: when the file changed last, nanoseconds.
     """
 
     path: str
     size: int
-    stamp: int | None
+    stamp: int | str | None
 
 
 class FileExtent(NamedTuple):
@@ -115,12 +117,28 @@ class Reading:
         options: its settings where they are not the default ones.
         root: folder that paths are relative to; None where they are URLs. It may differ from machine to machine.
         features: of the rows, as `Features.to_dict` gives them.
+        renamed: paths of files that are another one now than they were when they were planned.
     """
 
     format: str
     options: dict[str, Any]
     root: str | None
     features: dict[str, Any]
+    renamed: dict[str, str] = field(default_factory=dict)
+
+    def place(self, path: str) -> str:
+        """Where a planned file is now: a path of this machine (relative if the root is not known), or a URL."""
+        path = self.renamed.get(path, path)
+        return path if self.root is None else os.path.join(self.root, path)
+
+    def has_places_of(self, other: Reading) -> bool:
+        """Whether files are where they are by another reading of the same source."""
+        return (self.root, self.renamed) == (other.root, other.renamed)
+
+    @property
+    def without_places(self) -> Reading:
+        """The same for other machines: where local files are is left out."""
+        return replace(self, root=None, renamed={})
 
 
 @dataclass(frozen=True)
@@ -157,8 +175,8 @@ class Plan:
     def content_hash(self) -> str:
         """SHA-256 of all that decides what a generation holds.
 
-        The device, the version and the root are not among it; nor is how many generations there are, so that a run
-        can be given a further one.
+        The device, the version and where the files are now are not among it; nor is how many generations there are, so
+        that a run can be given a further one.
         """
         facts = self.facts()
         facts["prior"].pop("device")
@@ -214,20 +232,24 @@ class Plan:
         return sum(shard.num_bytes for shard in self.shards)
 
     def facts(self) -> dict[str, Any]:
-        """Everything but the version and the provenance, as JSON values."""
+        """Everything but the version, the provenance and new names of files, as JSON values."""
         facts = json.loads(json.dumps(asdict(self)))
+        facts["reading"].pop("renamed")
         facts.pop("version")
         facts.pop("provenance")
         return facts
 
     def to_json(self) -> dict[str, Any]:
         """What `plan.json` holds."""
+        facts = self.facts()
+        if self.reading.renamed:
+            facts["reading"]["renamed"] = self.reading.renamed
         return {
             "format": FORMAT,
             "version": self.version,
             "hash": self.content_hash,
             "provenance": self.provenance,
-            **self.facts(),
+            **facts,
         }
 
     @classmethod

@@ -263,8 +263,9 @@ class HubRun:
         """
         try:
             plan = folder.plan()
-            if plan.reading.root is not None:
-                plan = replace(plan, reading=replace(plan.reading, root=None))
+            elsewhere = plan.reading.without_places
+            if not plan.reading.has_places_of(elsewhere):
+                plan = replace(plan, reading=elsewhere)
                 folder.replan(plan)
             return plan
         except RunError as error:

@@ -295,8 +295,8 @@ class Push:
 
     @cached_property
     def _plan_upload(self) -> Upload:
-        """The plan, without the folder of this machine that paths are relative to."""
-        plan = replace(self._plan, reading=replace(self._plan.reading, root=None))
+        """The plan, without where the source is on this machine."""
+        plan = replace(self._plan, reading=self._plan.reading.without_places)
         return Upload(self._target.plan_path, plan_text(plan).encode())
 
     def _uploads(self, shards: Sequence[Shard]) -> Iterator[Upload]:

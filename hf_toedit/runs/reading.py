@@ -20,7 +20,8 @@ from pandas.errors import EmptyDataError
 from hf_toedit.errors import SourceError
 from hf_toedit.runs.json_lines import JSON_LINES, json_tables
 from hf_toedit.runs.plan import Reading, SourceFile
-from hf_toedit.runs.web import WebFile, is_web, web_file
+from hf_toedit.runs.stamps import is_unchanged
+from hf_toedit.runs.web import WebFile, is_web
 
 FORMATS = {
     "arrow", "conll", "csv", "eval", "fasta", "fastq", "genbank", "hdf5", "json", "parquet", "text", "tsfile",
@@ -142,7 +143,7 @@ class RowReader:
         return self._reading.format == JSON_LINES
 
     def _place(self, file: SourceFile) -> str:
-        return file.path if self._reading.root is None else os.path.join(self._reading.root, file.path)
+        return self._reading.place(file.path)
 
     def _check_unchanged(self, file: SourceFile) -> None:
         place = self._place(file)
@@ -151,18 +152,7 @@ class RowReader:
                 f"{place} lies on the machine that planned this run, and a plan from the Hub does not say where. "
                 f"Go on there, or plan a new run."
             )
-        if place.startswith("hf://datasets/"):
-            return  # a commit holds what it holds
-        if is_web(place):
-            found_file = web_file(place)
-            size, stamp = found_file.size, file.stamp and found_file.stamp
-        elif "://" in place:
-            system, path = fsspec.url_to_fs(place)
-            size, stamp = system.size(path), None
-        else:
-            found = os.stat(place)
-            size, stamp = found.st_size, found.st_mtime_ns
-        if (size, stamp) != (file.size, file.stamp):
+        if not is_unchanged(place, file):
             raise SourceError(f"{place} has changed since it was planned. Plan a new run, in another folder.")
 
     def _open_parquet(self, file: SourceFile) -> pq.ParquetFile:

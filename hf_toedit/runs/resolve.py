@@ -23,6 +23,7 @@ from hf_toedit.hub import dataset_text, file_sizes, pinned_sha
 from hf_toedit.runs.formats import ending, format_of_files, make_builder, settings, unreadable
 from hf_toedit.runs.plan import SourceFile
 from hf_toedit.runs.reading import one_line
+from hf_toedit.runs.stamps import content_revision, local_files, remote_files
 from hf_toedit.runs.web import check_no_password, listed_urls, web_files
 
 _HUB_ID = r"[\w-][\w.-]*/[\w.-]+"
@@ -174,19 +175,16 @@ def _urls(config: SourceConfig) -> Resolved:
         found = system.glob(pattern) if glob.has_magic(pattern) else [pattern]
         if len(found) == 1 and system.isdir(found[0]):
             found = [path for path in system.find(found[0]) if not PurePosixPath(path).name.startswith(".")]
-        facts = {system.unstrip_protocol(path): system.info(path) for path in sorted(found)}
+        files = remote_files(system, sorted(found))
+    except SourceError:
+        raise
     except Exception as error:
         raise SourceError(f"cannot find {config.source!r}: {one_line(error)} Check the address.") from error
-    if not facts:
+    if not files:
         raise SourceError(f"no file matches {config.source!r}. Check the address.")
-    module, options = format_of_files(config, list(facts))
-    stamps = [(path, info["size"], _stamp(info)) for path, info in facts.items()]
-    files = tuple(SourceFile(path, info["size"] or 0, None) for path, info in facts.items())
-    return Resolved(content_hash(stamps)[:40], module, options, None, {"train": files}, {})
-
-
-def _stamp(info: Mapping[str, Any]) -> str:
-    return next((str(info[key]) for key in ("ETag", "etag", "xet_hash", "mtime", "LastModified") if info.get(key)), "")
+    module, options = format_of_files(config, [file.path for file in files])
+    splits = {"train": files}
+    return Resolved(content_revision(splits), module, options, None, splits, {})
 
 
 def _url_list(config: SourceConfig, path: Path, in_hub: re.Match[str] | None) -> Resolved:
@@ -253,17 +251,18 @@ def _of_builder(builder: DatasetBuilder) -> Resolved:
 def _pinned(
     module: str, options: dict[str, Any], files: Mapping[str, list[str]], features: dict[str, Features]
 ) -> Resolved:
-    """Local files, with their sizes and times of change."""
+    """Local files, with their sizes and fingerprints.
+
+    Raises:
+        SourceError: one cannot be read.
+    """
     everything = [os.path.abspath(file) for files in files.values() for file in files]
     root = os.path.commonpath([os.path.dirname(file) for file in everything])
-    splits = {split: tuple(_stamped(file, root) for file in files) for split, files in files.items()}
-    return Resolved(content_hash(splits)[:40], module, options, root, splits, features)
-
-
-def _stamped(file: str, root: str) -> SourceFile:
-    found = os.stat(file)
-    path = os.path.relpath(os.path.abspath(file), root)
-    return SourceFile(Path(path).as_posix(), found.st_size, found.st_mtime_ns)
+    try:
+        splits = local_files(root, files)
+    except OSError as error:
+        raise SourceError(f"cannot read {error.filename}: {error.strerror}. Check its permissions.") from error
+    return Resolved(content_revision(splits), module, options, root, splits, features)
 
 
 def _files(builder: DatasetBuilder) -> dict[str, list[str]]:

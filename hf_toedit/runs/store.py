@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -106,7 +107,10 @@ class RunFolder(Records):
         """
         self.check()
         if (self.root / PLAN).exists():
+            from hf_toedit.runs.source import as_planned
+
             here = self.plan()
+            plan = as_planned(here, plan)
             differences = here.differences(plan)
             if differences:
                 raise RunError(
@@ -114,8 +118,9 @@ class RunFolder(Records):
                     f"Name a new folder with -o, ask for the same, or go on with the run that is here: "
                     f"hf-toedit run {self.root}"
                 )
-            if here.reading.root == plan.reading.root:
-                return  # otherwise the source was moved, and it is written where it lies now
+            if here.reading.has_places_of(plan.reading):
+                return
+            plan = replace(here, reading=plan.reading)  # the source was moved: the same plan says where it is now
         self.replan(plan)
 
     def replan(self, plan: Plan) -> None:

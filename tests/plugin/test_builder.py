@@ -113,6 +113,19 @@ def test_splits_are_those_of_datasets(edit: Callable[..., Any], folder: Path) ->
     assert one["text"] == edit(str(folder), seed=1)["test"]["text"][:2]
 
 
+def test_a_copy_of_the_source_is_answered_from_the_cache(edit: Callable[..., Any], folder: Path) -> None:
+    first = edit(str(folder))
+    copy = shutil.copytree(folder, folder.parent / "copy")
+    for file in copy.iterdir():
+        os.utime(file, ns=(5, 5))
+    again = edit(str(copy))
+    assert {split: rows.cache_files for split, rows in again.items()} == {
+        split: rows.cache_files for split, rows in first.items()
+    }
+    (copy / "test.jsonl").write_text((copy / "test.jsonl").read_text()[:-2] + " }")
+    assert edit(str(copy))["test"].cache_files != first["test"].cache_files
+
+
 def test_streams_can_be_cut_shuffled_and_gone_on_with(edit: Callable[..., Any], folder: Path) -> None:
     expected = edit(str(folder), split="train").to_list()
     stream = edit(str(folder), split="train", streaming=True)

@@ -15,6 +15,7 @@ from datasets import Dataset, DatasetDict
 
 from hf_toedit import __version__
 from hf_toedit.config import content_hash
+from hf_toedit.fingerprint import file_fingerprint
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import FEATURES, load, parquet, rows, stories
 from tests.conftest import shared
@@ -64,9 +65,7 @@ def test_layout_and_plan(two_splits: Path, hf_toedit: HfToEdit, tmp_path: Path) 
     assert reading["features"] == json.loads(json.dumps(FEATURES.to_dict()))
     assert (reading["format"], reading["root"]) == ("arrow", str(two_splits))
     arrow = [two_splits / split / "data-00000-of-00001.arrow" for split in ("train", "test")]
-    assert plan["files"] == [
-        [str(file.relative_to(two_splits)), file.stat().st_size, file.stat().st_mtime_ns] for file in arrow
-    ]
+    assert plan["files"] == [[str(file.relative_to(two_splits)), *file_fingerprint(str(file))] for file in arrow]
     assert [(shard["split"], shard["count"], shard["pieces"]) for shard in plan["shards"]] == [
         ("train", 1, [[0, 0, None]]),
         ("test", 1, [[1, 0, None]]),

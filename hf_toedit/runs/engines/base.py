@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hf_toedit.config import PriorConfig, Resources
 from hf_toedit.errors import OutOfMemory, PriorError, RunError, ToEditError
+from hf_toedit.priors.pinning import is_same_prior
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
@@ -52,7 +53,8 @@ class ReadyPrior:
         Raises:
             PriorError: it has changed since.
         """
-        if (self.revision, self.config.dtype) != (plan.prior_revision, plan.prior.dtype):
+        is_same = is_same_prior(self.config, self.revision, plan.prior_revision)
+        if not is_same or self.config.dtype != plan.prior.dtype:
             raise PriorError(
                 f"prior {plan.prior.prior!r} is not the one that was planned: {self.config.dtype} at {self.revision}, "
                 f"not {plan.prior.dtype} at {plan.prior_revision}. Put the old one back, or plan a new run."
