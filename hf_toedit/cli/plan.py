@@ -208,7 +208,7 @@ def estimate(request: Request, options: Mapping[str, Any]) -> None:
         click.echo(json.dumps({**_facts(planned), **asdict(figures)}, indent=2))
     elif not options["quiet"]:
         click.echo(_told(planned))
-        click.echo(_told_estimate(figures))
+        click.echo(told_estimate(figures, len(planned.files)))
 
 
 def _num_bytes(size: str) -> int:
@@ -246,13 +246,44 @@ def _told(plan: Plan) -> str:
     )
 
 
-def _told_estimate(figures: Estimate) -> str:
+def told_estimate(figures: Estimate, num_files: int) -> str:
+    """What is printed of an estimate.
+
+    Args:
+        figures: the estimate.
+        num_files: files of the source.
+    """
     from hf_toedit.cli.output import counted
 
-    time = timedelta(seconds=round(figures.hours * 3600))
-    cost = "" if figures.cost is None else f", cost {figures.cost:,.2f}"
+    if figures.is_exact:
+        size = f"{counted(figures.num_rows, 'row')} and {figures.num_tokens:,} tokens, all counted"
+    else:
+        tokens = _with_interval("{:,}", figures.num_tokens, figures.num_tokens_low, figures.num_tokens_high, " tokens")
+        rows = _with_interval("{:,}", figures.num_rows, figures.num_rows_low, figures.num_rows_high, " rows")
+        size = (
+            f"about {tokens} in {rows}, estimated from {counted(figures.sampled_rows, 'row')} "
+            f"in {figures.sampled_files:,} of {counted(num_files, 'file')}"
+        )
+    if figures.from_beginnings:
+        size += "; some files were read from their beginning only, and the rest of each is taken to be like it"
+    time = _with_interval("{}", _time(figures.hours), _time(figures.hours_low), _time(figures.hours_high))
+    cost = _with_interval("{:,.2f}", figures.cost, figures.cost_low, figures.cost_high)
     return (
-        f"about {figures.num_rows:,} rows and {figures.num_tokens:,} tokens, "
-        f"{figures.tokens_per_second:,.0f} tokens/s on one device (measured on {figures.sampled_tokens:,} tokens)\n"
-        f"{counted(figures.generations, 'generation')}: about {time} on one device{cost}"
+        f"{size}\n"
+        f"{figures.tokens_per_second:,.0f} tokens/s on one device (measured on {figures.timed_tokens:,} tokens)\n"
+        f"{counted(figures.generations, 'generation')}: about {time} on one device" + f", cost {cost}" * bool(cost)
     )
+
+
+def _time(hours: float | None) -> timedelta | None:
+    return None if hours is None else timedelta(seconds=round(hours * 3600))
+
+
+def _with_interval(form: str, value: Any, low: Any, high: Any, unit: str = "") -> str:
+    """A value and its 95 % interval; the value alone where it is exact, nothing where there is none."""
+    if value is None:
+        return ""
+    shown = form.format(value) + unit
+    if low is None:
+        return f"{shown} (no interval: too little could be read)"
+    return shown if low == high else f"{shown} (95 %: {form.format(low)} to {form.format(high)})"

@@ -93,9 +93,13 @@ class RowReader:
         except Exception as error:
             if isinstance(error, ValueError | TypeError | pa.ArrowNotImplementedError) and (unfit := self._unfit(file)):
                 raise SourceError(
-                    f"{self._place(file)} has rows that do not fit the source: {unfit}. Convert it, or leave it out."
+                    f"{self.place(file)} has rows that do not fit the source: {unfit}. Convert it, or leave it out."
                 ) from error
             raise self._unreadable(file, error) from error
+
+    def empty_table(self, columns: list[str]) -> pa.Table:
+        """A table of these columns without rows."""
+        return Features({name: self.features[name] for name in columns}).arrow_schema.empty_table()
 
     def infer(self, file: SourceFile) -> Features | None:
         """Features of the rows that a file begins with, whatever those of the source are; None where it has no rows.
@@ -142,11 +146,12 @@ class RowReader:
     def _is_json_lines(self) -> bool:
         return self._reading.format == JSON_LINES
 
-    def _place(self, file: SourceFile) -> str:
+    def place(self, file: SourceFile) -> str:
+        """Path or URL of a file."""
         return self._reading.place(file.path)
 
     def _check_unchanged(self, file: SourceFile) -> None:
-        place = self._place(file)
+        place = self.place(file)
         if self._reading.root is None and "://" not in place:
             raise SourceError(
                 f"{place} lies on the machine that planned this run, and a plan from the Hub does not say where. "
@@ -157,7 +162,7 @@ class RowReader:
 
     def _open_parquet(self, file: SourceFile) -> pq.ParquetFile:
         """Without `pre_buffer`, which holds whole row groups."""
-        place = self._place(file)
+        place = self.place(file)
         if "://" not in place:
             return pq.ParquetFile(place, buffer_size=_LOCAL_BUFFER, pre_buffer=False)
         if is_web(place):
@@ -183,10 +188,10 @@ class RowReader:
         if file.size == 0:
             return
         if self._is_json_lines:
-            yield from json_tables(self._place(file), file.size, features)
+            yield from json_tables(self.place(file), file.size, features)
             return
         builder = self._builder
-        builder.config.data_files = {"train": [self._place(file)]}
+        builder.config.data_files = {"train": [self.place(file)]}
         builder.info.features = features
         try:
             rows = builder.as_streaming_dataset("train").with_format("arrow")
@@ -215,7 +220,7 @@ class RowReader:
             )
 
     def _unreadable(self, file: SourceFile, error: Exception) -> SourceError:
-        place = self._place(file)
+        place = self.place(file)
         if isinstance(error, FileNotFoundError) and ("://" in place or not os.path.exists(place)):
             return SourceError(f"{place} is gone. Put it back, or plan a new run.")
         return SourceError(f"cannot read {place}: {one_line(error)} Mend the file, or name another.")

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 from datasets import Features
 
 from hf_toedit.config import TextConfig
+from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.editing.result import EditedDocument
@@ -103,6 +105,19 @@ class TableDraft:
         self._cuts = [_Cut.of(entry, part) for entry, part in zip(self._earlier, self._parts, strict=True)]
         tables = [cut.read for cut, part in zip(self._cuts, self._parts, strict=True) if part is not None]
         self._draft = editor.draft(passages, generation, tables if self._known else None)
+
+    @property
+    def documents(self) -> list[Document]:
+        """What the prior reads, tokenized."""
+        return self._draft.documents
+
+    @property
+    def num_tokens(self) -> np.ndarray:
+        """int64 `[rows]`: tokens of each row's texts, as statistics count them once they are scored."""
+        rows = [text.row for text, part in zip(self._found, self._parts, strict=True) if part is not None]
+        total = np.zeros(len(self._table), np.int64)
+        np.add.at(total, np.array(rows, np.int64), self._draft.num_tokens)
+        return total
 
     def score(self) -> TableDraft:
         """Have the prior score the texts; see `ToEditor.score`."""
