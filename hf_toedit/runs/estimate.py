@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.runs.plan import Plan
-from hf_toedit.runs.rows import EDIT_BATCH, edit_table, grouped
+from hf_toedit.runs.rows import GroupSize, edit_batch, edit_table, grouped
 from hf_toedit.runs.shard import source_rows
 from hf_toedit.runs.texts import Texts
 
@@ -63,7 +63,7 @@ def estimate_run(plan: Plan, prior: Prior, price_per_hour: float | None = None) 
     texts = Texts(plan.source)
     num_rows = num_tokens = num_bytes = 0
     speeds: list[tuple[int, float]] = []
-    for batch in _sample(plan, texts):
+    for batch in _sample(plan, texts, edit_batch(prior)):
         began = time.perf_counter()
         _, stats = edit_table(editor, batch, texts, plan.run.edit_log_column, 1)
         speeds.append((stats.num_tokens, time.perf_counter() - began))
@@ -91,12 +91,12 @@ def estimate_run(plan: Plan, prior: Prior, price_per_hour: float | None = None) 
     )
 
 
-def _sample(plan: Plan, texts: Texts) -> Iterator[pa.Table]:
+def _sample(plan: Plan, texts: Texts, size: GroupSize) -> Iterator[pa.Table]:
     """The first rows of some shards, for as long as it may take."""
     until = time.monotonic() + _SECONDS
     step = max(1, len(plan.shards) // _SHARDS)
     for number, shard in enumerate(plan.shards[::step]):
-        first = next(iter(grouped(source_rows(plan, shard), texts, EDIT_BATCH)), None)
+        first = next(iter(grouped(source_rows(plan, shard), texts, size)), None)
         if first is not None:
             yield first
         if number and time.monotonic() > until:
