@@ -110,7 +110,7 @@ class Journal:
                 (first, count): Edited(texts, logs, EditStats.from_json(stats))
                 for first, count, texts, logs, stats in entries
             }
-        except (OSError, RunError, ValueError, TypeError, AttributeError, LookupError, zstandard.ZstdError) as error:
+        except Exception as error:  # anything may be in it
             logger.info("%s is not used: %s. Its rows are edited again.", self._folder / name, error)
             return {}
 

@@ -78,24 +78,26 @@ def edited_batches(
             yield rows, table, known(rows)
             first += len(table)
 
-    def begin(batch: tuple[Rows, pa.Table, Edited | None]) -> tuple[Rows, TableDraft | Batch]:
+    def begin(batch: tuple[Rows, pa.Table, Edited | None]) -> tuple[Rows, pa.Table, TableDraft] | Batch:
         rows, table, edited = batch
         if edited is not None and edited.fits(found := texts.read(table)):
-            return rows, Batch(rows, table, found, edited, is_known=True)
-        return rows, TableDraft(editor, table, texts, log_column, generation)
+            return Batch(rows, table, found, edited, is_known=True)
+        return rows, table, TableDraft(editor, table, texts, log_column, generation)
 
-    def score(begun: tuple[Rows, TableDraft | Batch]) -> tuple[Rows, TableDraft | Batch]:
-        rows, draft = begun
-        return rows, draft if isinstance(draft, Batch) else draft.score()
+    def score(begun: tuple[Rows, pa.Table, TableDraft] | Batch) -> tuple[Rows, pa.Table, TableDraft] | Batch:
+        if not isinstance(begun, Batch):
+            begun[2].score()
+        return begun
 
     drafts = ahead(begin, batches(), editor.tokenizing, _AHEAD)
-    for rows, draft in ahead(score, drafts, editor.scoring, concurrency - 1 + _AHEAD):
-        if isinstance(draft, Batch):
-            yield draft
+    for scored in ahead(score, drafts, editor.scoring, concurrency - 1 + _AHEAD):
+        if isinstance(scored, Batch):
+            yield scored
             continue
+        rows, table, draft = scored
         edited = draft.finish()
         edited.stats.seconds["score"] /= concurrency  # so many share the prior while they are timed
-        yield Batch(rows, draft.table, draft.found, edited, is_known=False)
+        yield Batch(rows, table, draft.found, edited, is_known=False)
 
 
 def ahead(function: Callable[[Item], Result], items: Iterable[Item], executor: Executor, size: int) -> Iterator[Result]:

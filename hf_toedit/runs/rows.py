@@ -102,10 +102,6 @@ class TableDraft:
     """Rows on their way through an editor: tokenized when this is made, then scored, then edited.
 
     Earlier edits in their log are composed with the new ones.
-
-    Attributes:
-        table: The rows.
-        found: Their texts.
     """
 
     def __init__(
@@ -120,17 +116,22 @@ class TableDraft:
             log_column: where edits are logged; None for nowhere.
             generation: keys the draws.
         """
-        self.table = table
-        self.found = texts.read(table)
         self._editor = editor
+        self._table = table
         self._texts = texts
         self._log_column = log_column
-        self._earlier = _earlier(self.found, texts, _logs(table, log_column))
+        self._found = texts.read(table)
+        self._earlier = _earlier(self._found, texts, _logs(table, log_column))
         self._known = log_column is not None or generation == 1
-        passages, self._parts = texts.passages(table, self.found, editor.prior.render)
+        passages, self._parts = texts.passages(table, self._found, editor.prior.render)
         self._cuts = [_Cut.of(entry, part) for entry, part in zip(self._earlier, self._parts, strict=True)]
         tables = [cut.read for cut, part in zip(self._cuts, self._parts, strict=True) if part is not None]
         self._draft = editor.draft(passages, generation, tables if self._known else None)
+
+    @property
+    def found(self) -> Sequence[Text]:
+        """The texts of the rows."""
+        return self._found
 
     def score(self) -> TableDraft:
         """Have the prior score the texts; see `ToEditor.score`."""
@@ -140,19 +141,19 @@ class TableDraft:
     def finish(self) -> Edited:
         """Draw, splice and count."""
         result = self._editor.finish(self._draft)
-        edited, stats, found = iter(result.documents), result.stats, self.found
+        edited, stats, found = iter(result.documents), result.stats, self._found
         documents = [
             EditedDocument(entry, "template_failed") if part is None else cut.whole(next(edited))
             for entry, part, cut in zip(self._earlier, self._parts, self._cuts, strict=True)
         ]
-        stats.num_rows = len(self.table)
+        stats.num_rows = len(self._table)
         changed = {old.row for old, now in zip(found, documents, strict=True) if old.text != now.text}
         stats.num_rows_changed = len(changed)
         for part, cut in zip(self._parts, self._cuts, strict=True):
             cut.count(stats, self._known)
             if part is None:
                 stats.add_skipped("template_failed")
-        logs = _row_logs(len(self.table), found, documents, self._texts) if self._log_column else None
+        logs = _row_logs(len(self._table), found, documents, self._texts) if self._log_column else None
         return Edited([document.text for document in documents], logs, stats)
 
 
