@@ -17,8 +17,8 @@ from hf_toedit.errors import UsageError
 BATCH_BYTES = 2**16
 """UTF-8 bytes of text in one call of `Prior.score`, in a run: enough to fill passes, and to lose little in a kill."""
 
-_CALL_FLOPS = 3e12
-"""Per thread of a CPU: about half a minute."""
+_CALL_FLOPS = 1.5e12
+"""Per thread of a CPU: about a quarter of a minute. With fewer, threads that divide documents would be idle."""
 
 _BYTES_PER_TOKEN = 4
 
