@@ -24,7 +24,7 @@ from tests.processes import children
 
 KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "30"))
 SHARDS = 24
-LINES = 100 * KILLS
+LINES = 60 * KILLS
 
 
 def _kill(pid: int) -> bool:
@@ -111,8 +111,9 @@ def keeping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HfToEdit]:
 
 
 def _kept(run: Path) -> set[str]:
-    """The journal, and the passes that are done."""
-    return {path.name for path in (run / "toedit").rglob("*") if path.suffix == ".part" or "stats" in path.parts}
+    """What a kill does not take: parts of the journal, and the passes that are done."""
+    files = (*run.glob("toedit/work/*/*/[!.]*"), *run.glob("data/*/[!.]*"), *run.glob("toedit/stats/result/[!.]*"))
+    return {str(path.relative_to(run)) for path in files}
 
 
 def _some_time_after_a_batch(run: Path, chance: random.Random) -> Callable[[], bool]:
@@ -136,10 +137,10 @@ def test_a_large_shard_loses_a_batch_to_each_kill(keeping: HfToEdit, tmp_path: P
     lives, code = 0, -signal.SIGKILL
     while code == -signal.SIGKILL:
         lives += 1
-        assert lives <= num_batches
+        assert lives <= num_batches + 3  # each gets a batch further, or ends a pass
         code = keeping("run", run, kill_when=_some_time_after_a_batch(run, chance)).code
     assert code == 0
-    assert lives > num_batches / 4
+    assert lives > 3
     assert parquet(run) == parquet(undisturbed)
     assert _stats(run) == _stats(undisturbed)
     assert {path.relative_to(run) for path in run.rglob("*")} == {
