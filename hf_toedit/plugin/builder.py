@@ -41,7 +41,7 @@ from hf_toedit.priors.base import load_prior
 from hf_toedit.runs.plan import SourceFile
 from hf_toedit.runs.planning import make_plan
 from hf_toedit.runs.resolve import hub_dataset
-from hf_toedit.runs.rows import EDIT_BATCH, edit_table, grouped, output_features
+from hf_toedit.runs.rows import edit_batch, edit_table, grouped, output_features
 from hf_toedit.runs.source import Source, open_source
 from hf_toedit.runs.stamps import content_revision
 from hf_toedit.runs.texts import Texts
@@ -400,7 +400,7 @@ class ToEdit(ArrowBasedBuilder):
     def _edited(self, shard: tuple[Rows, ...]) -> Iterator[pa.Table]:
         config = self.config
         rows = (table for piece in shard for table in config.opened.reader.tables(*piece))
-        for table in grouped(rows, config.texts, EDIT_BATCH):
+        for table in grouped(rows, config.texts, edit_batch(self._loaded().prior)):
             for generation in range(1, config.run.generations + 1):
                 log_column = config.run.edit_log_column
                 table = edit_table(self._loaded(), table, config.texts, log_column, generation)[0]

@@ -132,7 +132,7 @@ class Monitor:
             num_rows=before.num_rows + counts["num_rows"],
             num_tokens=before.num_tokens + counts["num_tokens"],
         )
-        self._speed.add(counts["num_tokens"])
+        self._speed.add(counts["num_tokens_read"])
         if self._show:
             self._show(generation, counts)
         self.beat()
@@ -196,6 +196,8 @@ class Speed:
 
     def add(self, num_tokens: int) -> None:
         """Count tokens that were read just now; the first that come only say when the span begins."""
+        if not num_tokens:
+            return
         now = time.monotonic()
         self._num_tokens += num_tokens if self._seen else 0
         self._seen.append((now, num_tokens))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
@@ -16,6 +17,12 @@ from hf_toedit.remote import AnyPath
 from hf_toedit.runs.files import each, parquet_file, sha256, sizes_in
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.stats import EditStats
+
+WORK = PurePosixPath("toedit/work")
+"""Where the journals of unfinished shards are."""
+
+RESULT = "result"
+"""The name of the pass that reads the last generation once more."""
 
 
 class Record(NamedTuple):
@@ -77,7 +84,12 @@ class Records:
 
     def result_stats_path(self, shard: Shard) -> AnyPath:
         """Where the statistics of its last generation, read once more, lie."""
-        return self.root / "toedit" / "stats" / "result" / f"{shard.name}.json"
+        return self.root / "toedit" / "stats" / RESULT / f"{shard.name}.json"
+
+    def journal_path(self, plan: Plan, generation: int, shard: Shard) -> AnyPath:
+        """Where the journal of a shard is while a generation is edited, or the last one read once more."""
+        name = f"gen{generation}" if generation in plan.generations else RESULT
+        return self.root / WORK / name / shard.name
 
     def stats(self, plan: Plan, generation: int, shard: Shard) -> EditStats | None:
         """Statistics of a shard; None unless data, statistics and plan hash agree, that is, unless it is done."""
@@ -85,8 +97,14 @@ class Records:
 
     def is_sound(self, generation: int, shard: Shard) -> bool:
         """Whether the data of a shard are, to the last byte, those that were written."""
+        return self.sound_sha256(generation, shard) is not None
+
+    def sound_sha256(self, generation: int, shard: Shard) -> str | None:
+        """SHA-256 of the data of a shard; None unless they are, to the last byte, those that were written."""
         record = self.record(generation, shard)
-        return record is not None and record["sha256"] == sha256(self.data_path(generation, shard))
+        if record is None or record["sha256"] != sha256(self.data_path(generation, shard)):
+            return None
+        return str(record["sha256"])
 
     def record(self, generation: int, shard: Shard) -> dict[str, Any] | None:
         """What was written of a shard's data; None where it is missing, damaged, or of other data."""

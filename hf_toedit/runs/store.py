@@ -18,15 +18,18 @@ from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.remote import AnyPath, RemotePath
 from hf_toedit.runs.files import (
+    names_in,
     put,
+    remove_empty,
     sha256,
     sweep,
     sync,
     temporary_file,
     whole_file,
 )
+from hf_toedit.runs.journal import Journal, remove_journal
 from hf_toedit.runs.plan import FORMAT, Plan, Shard
-from hf_toedit.runs.records import Records
+from hf_toedit.runs.records import RESULT, WORK, Records
 from hf_toedit.stats import EditStats
 from hf_toedit.temporary import TEMPORARY, temporary_name
 
@@ -132,8 +135,38 @@ class RunFolder(Records):
         self.write_text(PLAN, plan_text(plan))
 
     def sweep(self) -> None:
-        """Remove the temporary files of processes that died."""
+        """Remove the temporary files of processes that died, and journals of shards that are done."""
         sweep(self.root)
+        with suppress(RunError):  # without a plan it is not known what is done
+            if passes := names_in(self.root / WORK):
+                self._sweep_journals(self.plan(), passes)
+
+    def journal(self, plan: Plan, generation: int, shard: Shard, before: str | None) -> Journal:
+        """The journal of a shard that is not done.
+
+        Args:
+            plan: The run's plan.
+            generation: The generation that is edited, or the one after the last, if that is read once more.
+            shard: The shard.
+            before: SHA-256 of the data that it reads; None for the source.
+        """
+        about = {"plan": plan.content_hash, "shard": shard.name, "generation": generation, "before": before}
+        return Journal(self.journal_path(plan, generation, shard), about)
+
+    def _sweep_journals(self, plan: Plan, passes: list[str]) -> None:
+        """Remove the journals that outlived their work, as their process was killed; others may be in use elsewhere."""
+        shards = {shard.name: shard for shard in plan.shards}
+        for name in passes:
+            generation = next((number for number in plan.generations if name == f"gen{number}"), None)
+            journals = [shards[shard] for shard in names_in(self.root / WORK / name) if shard in shards]
+            if name == RESULT:
+                done = set(self.all_result_stats(plan, journals))
+            else:
+                done = set(self.all_stats(plan, generation, journals)) if generation else set()
+            for shard in sorted(done):
+                remove_journal(self.root / WORK / name / shard)
+            remove_empty(self.root / WORK / name)
+        remove_empty(self.root / WORK)
 
     def plan(self) -> Plan:
         """The plan of this run.

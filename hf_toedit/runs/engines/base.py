@@ -117,9 +117,10 @@ class Queue:
         self.give_back(index, worker, monitor, reason)
 
 
-def told(stats: EditStats) -> dict[str, int]:
-    """What a monitor is told of a batch of rows."""
-    return {name: getattr(stats, name) for name in ("num_rows", "num_tokens", "num_selected", "num_changed")}
+def told(stats: EditStats, is_known: bool) -> dict[str, int]:
+    """What a monitor is told of a batch of rows; nothing was read for one that was known before."""
+    counts = {name: getattr(stats, name) for name in ("num_rows", "num_tokens", "num_selected", "num_changed")}
+    return {**counts, "num_tokens_read": 0 if is_known else stats.num_tokens}
 
 
 def ends_the_run(error: Exception) -> bool:
