@@ -21,6 +21,9 @@ SELECT_MODES = ("above", "below", "none")
 SAMPLERS = ("top-k", "top-p", "rejection")
 BACKENDS = ("transformers", "vllm")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+_UNBOUNDED = 2**62
+"""From here on, the upper bound of a number is not one that a user meets."""
+
 _VLLM_DEVICES = ("auto", "cpu", "cuda", "xpu")
 
 PROTECT_PATTERNS: dict[str, str] = {
@@ -170,6 +173,8 @@ class PriorConfig(_Config):
 
     def __post_init__(self) -> None:
         """Validate once, so that inner code can trust."""
+        if not self.prior.strip():
+            raise UsageError("the prior has no name. Name a folder, a Hub id (org/name), or 'embedded'.")
         _check_choice("backend", self.backend, BACKENDS)
         _check_choice("dtype", self.dtype, DTYPES)
         if not re.fullmatch(r"auto|cpu|mps|xpu|cuda(:\d+)?", self.device):
@@ -264,6 +269,8 @@ class SourceConfig(TextConfig):
     def __post_init__(self) -> None:
         """Validate once, so that inner code can trust."""
         super().__post_init__()
+        if not self.source.removeprefix(URL_LIST).strip():
+            raise UsageError("the source has no name. Name a file, a folder, a Hub dataset (org/name), or 'sample'.")
         object.__setattr__(self, "columns", tuple(self.columns))
         if self.limit is not None:
             _check_number("limit", self.limit, 1, 2**62, whole=True)
@@ -375,5 +382,8 @@ def _check_number(
     if isinstance(value, bool) or not numeric:
         raise UsageError(f"{name} must be {kind}, not {value!r}.")
     if not (low < value <= high if low_open else low <= value <= high):
-        bound = f"above {low:g} and at most {high:g}" if low_open else f"between {low:g} and {high:g}"
+        if low_open:
+            bound = f"above {low:g} and at most {high:g}"
+        else:
+            bound = f"between {low:g} and {high:g}" if high < _UNBOUNDED else f"{low:g} or more"
         raise UsageError(f"{name} {value!r} is out of range: it must be {bound}.")

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 KEPT = "What is done is kept; the same command goes on where it was."
 """What a command that writes, and that can be repeated, may promise where it is broken off."""
 
+_MOST_KNOWN = 20
+"""Words that an error message lists at most."""
+
 
 class ToEditError(Exception):
     """Something failed that the user can act on; the command line prints it in one line and exits with `exit_code`."""
@@ -86,8 +89,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     Returns:
         A sentence with a leading space, or an empty string where nothing is known.
     """
-    known = list(known)
+    known = [word for word in known if word]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if near:
         return f" Did you mean {near[0]!r}?"
-    return f" Known: {', '.join(known)}." if known else ""
+    more = f" and {len(known) - _MOST_KNOWN} more" if len(known) > _MOST_KNOWN else ""
+    return f" Known: {', '.join(known[:_MOST_KNOWN])}{more}." if known else ""

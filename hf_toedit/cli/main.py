@@ -13,7 +13,7 @@ from hf_toedit import __version__
 from hf_toedit.cli.card import card
 from hf_toedit.cli.edit import edit
 from hf_toedit.cli.jobs import jobs
-from hf_toedit.cli.options import COMMAND_LINE
+from hf_toedit.cli.options import COMMAND_LINE, refuse_blanks
 from hf_toedit.cli.plan import plan
 from hf_toedit.cli.preview import preview
 from hf_toedit.cli.pull import pull
@@ -80,3 +80,4 @@ def cli() -> None:
 for command in (edit, plan, run, slurm, status, verify, preview, revert, card, push, pull, jobs, space):
     cli.add_command(command)
 jobs.add_command(submit)
+refuse_blanks(cli)

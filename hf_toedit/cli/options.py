@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any
 
 import click
@@ -265,6 +266,27 @@ def quiet_transformers() -> None:
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+
+
+def refuse_blanks(command: click.Command) -> None:
+    """Have a command, and all below it, refuse a name that is empty: nearly always a shell variable that is not set."""
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        refuse_blanks(below)
+    for param in command.params:
+        if isinstance(param.type, type(click.STRING) | click.Path) and param.default != "":
+            param.callback = _not_blank(param.callback)
+
+
+def _not_blank(callback: Callable[..., Any] | None) -> Callable[..., Any]:
+    @wraps(callback or _not_blank)
+    def check(ctx: click.Context, param: click.Parameter, given: Any) -> Any:
+        words = given if isinstance(given, tuple) else (given,)
+        if any(isinstance(word, str) and not word.strip(" \t\n,") for word in words):
+            name = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name
+            raise UsageError(f"{name} is empty. Name {'it' if param.required else 'one, or leave it out'}.")
+        return callback(ctx, param, given) if callback else given
+
+    return check
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

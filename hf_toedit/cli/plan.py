@@ -143,7 +143,8 @@ class Request:
         origin = Path(self.source.source).expanduser()
         if origin.is_dir() and folder.is_inside(origin):
             raise RunError(
-                f"{self._output} lies inside {self.source.source}, and would be read as a part of it. Name another -o."
+                f"{self._output} is the source {self.source.source}, or lies inside it, and would be read as a part of "
+                f"it. Name another -o."
             )
         return folder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ DEFAULT_CONTEXT = 2048
 """Positions a window holds where a model's configuration names no limit."""
 
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "context_length")
+_NEAR = 0.75
+"""How near to `embedded` a name is that is taken for a slip of the pen."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,9 @@ def locate(config: PriorConfig) -> tuple[str, str]:
         return str(folder), folder_revision(config)
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", config.prior) or config.prior.startswith("."):
         raise PriorError(f"no prior folder {config.prior!r}. Name a folder, a Hub id (org/name), or 'embedded'.")
+    if "/" not in config.prior and get_close_matches(config.prior, ["embedded"], cutoff=_NEAR):
+        # The Hub has models without an owner, of its early days; none of them is called nearly so.
+        raise PriorError(f"no prior folder {config.prior!r}. Did you mean 'embedded'?")
     return config.prior, pinned_sha("model", config.prior, config.revision, PriorError)
 
 

@@ -9,7 +9,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig, content_hash
@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 
     from hf_toedit.runs.reading import RowReader
 
+PLAN = Path("toedit/plan.json")
+"""Where a run folder keeps its plan."""
+
 FORMAT = 1
 """Version of `plan.json`."""
 
 SHARD_BYTES = 256 * 2**20
 """Text that a shard aims at, where nothing else is asked for."""
+
+_SHOWN = 100
+"""Characters of a value that a message shows."""
 
 MAX_SHARDS = 100_000
 """Of a split: as many as keep their order when their names are sorted."""
@@ -274,14 +280,62 @@ class Plan:
         )
 
     def differences(self, other: Plan) -> list[str]:
-        """Where another plan differs, each as 'name: this value, not that one'."""
+        """Where another plan differs, in the words of the command line: `--seed is 0 in the run and 5 here`.
+
+        What follows from another difference, as other files do from another source, is left out.
+
+        Args:
+            other: The plan that is asked for here.
+        """
         mine, theirs = _flat(self.facts()), _flat(other.facts())
-        names = dict.fromkeys([*mine, *theirs])
-        return [
-            f"{name}: {_short(mine.get(name))}, not {_short(theirs.get(name))}"
-            for name in names
+        names = [
+            name
+            for name in dict.fromkeys([*mine, *theirs])
             if name not in ("prior.device", "reading.root") and mine.get(name) != theirs.get(name)
         ]
+        said = [_told(name, mine.get(name), theirs.get(name)) for name in names if name.startswith(_SETTINGS)]
+        said += [
+            phrase
+            for parts, causes, phrase in _CONSEQUENCES
+            if any(name.startswith(parts) for name in names) and not any(name.startswith(causes) for name in names)
+        ]
+        counts = len(self.shards), len(other.shards)
+        return [
+            f"{phrase}: {counts[0]:,} in the run and {counts[1]:,} here"
+            if phrase == _CUT and counts[0] != counts[1]
+            else phrase
+            for phrase in said
+        ]
+
+
+_SETTINGS = ("source.", "prior.", "edit.", "run.")
+_OPTIONS = {
+    "source.source": "SOURCE",
+    "source.text_columns": "--text-column",
+    "prior.revision": "--prior-revision",
+}
+"""Settings that are not named as their option on the command line."""
+
+_CHOICE = ("source.source", "source.config_name", "source.split", "source.revision")
+_CUT = "--shard-size or --num-shards cut other shards"
+_CONSEQUENCES: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
+    (("source_revision", "files"), _CHOICE, "the files of the source differ"),
+    (("reading.",), (*_CHOICE, "source.columns", "source_revision", "files"), "the columns of the source differ"),
+    (("prior_revision",), ("prior.prior", "prior.revision"), "the files of the prior differ"),
+    (("shards",), ("source.", "source_revision", "files", "reading."), _CUT),
+)
+"""What is no setting: its parts in a plan, the parts that it follows from, and how its difference is reported."""
+
+
+def _told(name: str, mine: Any, theirs: Any) -> str:
+    option = _OPTIONS.get(name) or "--" + name.partition(".")[2].replace("_", "-")
+    if isinstance(mine, bool):
+        return f"{option} is {_given(mine)} in the run and {_given(theirs)} here"
+    return f"{option} is {_short(mine)} in the run and {_short(theirs)} here"
+
+
+def _given(flag: Any) -> str:
+    return "given" if flag else "not given"
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -293,8 +347,8 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _short(value: Any) -> str:
-    """A value for a message; one too long to read as the start of its hash."""
-    text = repr(value)
-    if len(text) <= 200:
-        return text
-    return (f"{len(value)} of them, " if isinstance(value, list) else "") + f"hash {content_hash(value)[:12]}"
+    """A value as the command line has it; of one too long to read, its start."""
+    if value is None or value == []:
+        return "not given"
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

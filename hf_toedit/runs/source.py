@@ -212,6 +212,8 @@ def _chosen(config: SourceConfig, features: Features, module: str) -> Features:
     chosen = {}
     for column in config.columns:
         name, colon, dtype = (column, "", "") if column in features or ":" not in column else column.rpartition(":")
+        if not name:
+            raise UsageError(f"column {column!r} of --columns has no name. Write it as NAME:TYPE.")
         if name not in features and not (colon and module == JSON_LINES):  # there, a field may come later
             raise SourceError(f"{config.source!r} has no column {name!r}.{did_you_mean(name, features)}")
         if colon:

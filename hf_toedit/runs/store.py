@@ -28,12 +28,10 @@ from hf_toedit.runs.files import (
     whole_file,
 )
 from hf_toedit.runs.journal import Journal, remove_journal
-from hf_toedit.runs.plan import FORMAT, Plan, Shard
+from hf_toedit.runs.plan import FORMAT, PLAN, Plan, Shard
 from hf_toedit.runs.records import RESULT, WORK, Records
 from hf_toedit.stats import EditStats
 from hf_toedit.temporary import TEMPORARY, temporary_name
-
-PLAN = Path("toedit/plan.json")
 
 
 class RunFolder(Records):
@@ -50,9 +48,11 @@ class RunFolder(Records):
         """Point at a folder, or at a URL that fsspec understands; nothing is read or written yet.
 
         Raises:
-            UsageError: no run can lie at that URL.
+            UsageError: it has no name, or no run can lie at that URL.
         """
         name = str(root).removeprefix("file://")
+        if not name.strip():
+            raise UsageError("the run folder has no name. Name a folder, or an address such as s3://bucket/run.")
         self.root: AnyPath = RemotePath.folder(name) if "://" in name else Path(os.path.expanduser(name))
 
     @property
@@ -117,7 +117,7 @@ class RunFolder(Records):
             differences = here.differences(plan)
             if differences:
                 raise RunError(
-                    f"{self.root} holds another run (here first, then what was asked for): {'; '.join(differences)}. "
+                    f"{self.root} holds another run: {'; '.join(differences)}. "
                     f"Name a new folder with -o, ask for the same, or go on with the run that is here: "
                     f"hf-toedit run {self.root}"
                 )

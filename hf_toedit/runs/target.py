@@ -12,9 +12,9 @@ from hf_toedit.errors import RunError, UsageError
 from hf_toedit.hub import Head, Repository, Upload, metadata_of
 from hf_toedit.remote import AnyPath
 from hf_toedit.runs.files import sizes_in
-from hf_toedit.runs.plan import Plan
+from hf_toedit.runs.plan import PLAN, Plan
 from hf_toedit.runs.pull import CARD, GUARD
-from hf_toedit.runs.store import PLAN, RunFolder
+from hf_toedit.runs.store import RunFolder
 
 # `datasets` puts this file above the card: while it is there, nothing loads, and the error quotes the path in it. Were
 # that a pattern, it would not be quoted.
@@ -129,10 +129,10 @@ class Target:
             return False
         differences = there.differences(self._plan) if there.content_hash != self._plan.content_hash else []
         if there.run.generations > self._plan.run.generations and not differences:
-            differences = [f"run.generations: {there.run.generations}, not {self._plan.run.generations}"]
+            differences = [f"--generations is {there.run.generations} in the run and {self._plan.run.generations} here"]
         if differences:
             raise RunError(
-                f"{self} holds another run (there first, then this one): {'; '.join(differences)}. "
+                f"{self} holds another run: {'; '.join(differences)}. "
                 f"Name another repository or --prefix, or say --replace: it deletes that run."
             )
         return True

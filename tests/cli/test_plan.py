@@ -44,7 +44,7 @@ def test_a_plan_is_written_once_and_says_what_it_holds(hf_toedit: HfToEdit, file
     assert hf_toedit(*asked).stdout.endswith(f"Next: hf-toedit run {run}\n")
     assert (run / "toedit/plan.json").read_bytes() == before
     said = hf_toedit.fails(*asked, "--seed", 3)
-    assert "edit.seed: 0, not 3" in said
+    assert "--seed is 0 in the run and 3 here" in said
     assert f"hf-toedit run {run}" in said
 
 
