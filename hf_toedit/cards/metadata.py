@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 from glob import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hf_toedit.cards.data import CardData
+import yaml
+
+from hf_toedit.cards.data import CardData, yaml_info
 from hf_toedit.cards.origin import license_link, title
+
+if TYPE_CHECKING:
+    from datasets import Features
 
 _TAGS = ("toedit", "hf-toedit", "synthetic", "token-editing")
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
@@ -35,6 +40,13 @@ def metadata(data: CardData) -> dict[str, Any]:
         "configs": _configs(data),
         "dataset_info": list(data.infos),
     }
+
+
+def features_card(features: Features) -> str:
+    """A card of nothing but the features of a dataset, since not every one can be told from Parquet files."""
+    from datasets import DatasetInfo
+
+    return f"---\n{yaml.safe_dump({'dataset_info': yaml_info(DatasetInfo(features=features))}, sort_keys=False)}---\n"
 
 
 def _license(card: dict[str, Any]) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def text_hint(schema: pa.Schema) -> str:
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether values of a type are texts."""
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
 def is_list(kind: pa.DataType) -> bool:

@@ -14,11 +14,11 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import DatasetBuilder, Features, load_dataset_builder
-from datasets.table import table_cast
 from pandas.errors import EmptyDataError
 
 from hf_toedit.errors import SourceError
 from hf_toedit.runs.json_lines import JSON_LINES, json_tables
+from hf_toedit.runs.parquet import as_loaded
 from hf_toedit.runs.plan import Reading, SourceFile
 from hf_toedit.runs.web import WebFile, is_web, web_file
 
@@ -85,8 +85,7 @@ class RowReader:
                 first, rows = 0, self._streamed_rows(file, self.features)
             end = None if stop is None else stop - first
             for table in _cut(rows, start - first, end):
-                fitting = table_cast(_only(table, columns), schema)
-                yield pa.Table.from_arrays(fitting.columns, schema=schema)  # without what Parquet notes on a field
+                yield as_loaded(_only(table, columns), schema)
         except SourceError:
             raise
         except Exception as error:
@@ -186,7 +185,7 @@ class RowReader:
         while group < parquet.num_row_groups and first + parquet.metadata.row_group(group).num_rows <= start:
             first += parquet.metadata.row_group(group).num_rows
             group += 1
-        return first, row_group_tables(parquet, range(group, parquet.num_row_groups), columns)
+        return first, _closing(parquet, row_group_tables(parquet, range(group, parquet.num_row_groups), columns))
 
     def _streamed_rows(self, file: SourceFile, features: Features | None) -> Iterator[pa.Table]:
         """All rows of a file, through `datasets`; without features, as they are."""
@@ -261,13 +260,18 @@ def column_bytes(group: pq.RowGroupMetaData, columns: Iterable[str]) -> int:
 
 def row_group_tables(parquet: pq.ParquetFile, groups: Iterable[int], columns: list[str]) -> Iterator[pa.Table]:
     """Rows of row groups, in tables whose bytes are bounded by what the footer says of the group."""
+    for index in groups:
+        group = parquet.metadata.row_group(index)
+        fitting = _TABLE_BYTES * group.num_rows // max(column_bytes(group, columns), 1)
+        size = min(max(fitting, 1), _TABLE_ROWS)
+        for batch in parquet.iter_batches(size, row_groups=[index], columns=columns, use_threads=False):
+            yield pa.Table.from_batches([batch])
+
+
+def _closing(parquet: pq.ParquetFile, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The tables of a file, which is closed behind the last."""
     with parquet:
-        for index in groups:
-            group = parquet.metadata.row_group(index)
-            fitting = _TABLE_BYTES * group.num_rows // max(column_bytes(group, columns), 1)
-            size = min(max(fitting, 1), _TABLE_ROWS)
-            for batch in parquet.iter_batches(size, row_groups=[index], columns=columns, use_threads=False):
-                yield pa.Table.from_batches([batch])
+        yield from tables
 
 
 def _cut(tables: Iterable[pa.Table], start: int, stop: int | None) -> Iterator[pa.Table]:

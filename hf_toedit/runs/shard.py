@@ -93,18 +93,18 @@ def _edited(
     plan: Plan, shard: Shard, generation: int, editor: ToEditor, folder: RunFolder, progress: Progress | None
 ) -> Iterator[tuple[pa.Table, EditStats]]:
     """The rows of a generation, batch by batch, and what was counted."""
-    rows = source_rows(plan, shard) if generation == 1 else _rows_before(shard, generation, folder)
+    rows = source_rows(plan, shard) if generation == 1 else _rows_before(plan, shard, generation, folder)
     for table, stats in edited_tables(editor, rows, Texts(plan.source), plan.run.edit_log_column, generation):
         if progress:
             progress(generation, stats)
         yield table, stats
 
 
-def _rows_before(shard: Shard, generation: int, folder: RunFolder) -> Iterator[pa.Table]:
+def _rows_before(plan: Plan, shard: Shard, generation: int, folder: RunFolder) -> Iterator[pa.Table]:
     """The rows of the generation before, which may have been written long ago."""
     if not folder.is_sound(generation - 1, shard):
         raise SourceError(
             f"{folder.data_path(generation - 1, shard)} is damaged: its bytes are not those that were written. "
             f"Delete it, and run again."
         )
-    return folder.tables(generation - 1, shard)
+    return folder.tables(plan, generation - 1, shard)

@@ -15,6 +15,7 @@ from hf_toedit import __version__
 from hf_toedit.config import content_hash
 from hf_toedit.runs.engines.base import reason
 from hf_toedit.runs.files import parquet_file
+from hf_toedit.runs.parquet import same, stored_schema
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.rows import piece_tables, reverted_table
 from hf_toedit.runs.shard import source_rows
@@ -147,7 +148,7 @@ class _ShardCheck:
             yield f"{path} is damaged: its bytes are not those that were written. Delete it."
             return
         with parquet_file(self._folder.data_path(generation, self._shard)) as file:
-            if file.schema_arrow != self._plan.output_schema:
+            if stored_schema(file.schema_arrow) != stored_schema(self._plan.output_schema):
                 yield f"{path} has another schema than was planned."
             if file.metadata.num_rows != stats.num_rows:
                 yield f"{path} has {file.metadata.num_rows:,} rows; its statistics say {stats.num_rows:,}."
@@ -155,7 +156,7 @@ class _ShardCheck:
             yield f"{path} has {stats.num_rows:,} rows; planned were {self._shard.num_rows:,}."
 
     def _row_problems(self, found: Verification) -> Iterator[str]:
-        generations = [_Rows(self._folder.tables(number, self._shard)) for number in self._plan.generations]
+        generations = [_Rows(self._folder.tables(self._plan, number, self._shard)) for number in self._plan.generations]
         source = _Rows(source_rows(self._plan, self._shard)) if self._with_source else None
         first = 0
         while True:
@@ -182,8 +183,8 @@ class _ShardCheck:
             return
         edited = self._texts.columns(source.column_names) if self._log_column is None else []
         for name in source.column_names:
-            if name not in edited and not _same(table.column(name), source.column(name)):
-                row = next(i for i in range(len(source)) if not _same(table[name][i : i + 1], source[name][i : i + 1]))
+            if name not in edited and not same(table.column(name), source.column(name)):
+                row = next(i for i in range(len(source)) if not same(table[name][i : i + 1], source[name][i : i + 1]))
                 yield f"generation {generation}: row {first + row:,} differs from its source in column {name!r}."
 
     def _count(self, stats: EditStats, table: pa.Table, previous: pa.Table | None) -> None:
@@ -244,8 +245,3 @@ class _Rows:
         """The next `count` rows, of those at hand."""
         taken, self._rest = self._rest.slice(0, count), self._rest.slice(count)
         return taken
-
-
-def _same(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
-    """Equal in every value; NaN equals NaN, which Arrow does not say."""
-    return one.equals(other) or repr(one.to_pylist()) == repr(other.to_pylist())
