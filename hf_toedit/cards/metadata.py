@@ -70,14 +70,18 @@ def size_category(num_rows: int) -> str:
 
 
 def _configs(data: CardData) -> list[dict[str, Any]]:
-    """One a generation, the last one default."""
+    """One per generation, the last one default; each names the files of the run, and no others beside them."""
     last = data.plan.generations[-1]
+    counts = {shard.split: shard.count for shard in data.plan.shards}
     return [
         {
             "config_name": data.config_name(generation),
             "data_files": [
-                {"split": split, "path": f"{escape(data.path(f'data/gen{generation}'))}/{split}-*.parquet"}
-                for split in data.plan.splits
+                {
+                    "split": split,
+                    "path": escape(data.path(f"data/gen{generation}/{split}-")) + f"*-of-{count:05d}.parquet",
+                }
+                for split, count in counts.items()
             ],
             **({"default": True} if generation == last else {}),
         }

@@ -159,9 +159,7 @@ def _mapped_schema(schema: pa.Schema, leaf: Callable[[pa.DataType], pa.DataType]
     return pa.schema([field.with_type(_mapped(field.type, leaf)) for field in schema], schema.metadata)
 
 
-def _mapped(
-    kind: pa.DataType, leaf: Callable[[pa.DataType], pa.DataType], keep_extensions: bool = True
-) -> pa.DataType:
+def _mapped(kind: pa.DataType, leaf: Callable[[pa.DataType], pa.DataType], keep_extensions: bool = True) -> pa.DataType:
     """A type with others in it; an extension of a changed type becomes that type, as in Parquet."""
 
     def mapped(field: pa.Field) -> pa.Field:

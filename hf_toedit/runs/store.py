@@ -152,9 +152,7 @@ class RunFolder(Records):
             )
         return plan
 
-    def tables(
-        self, plan: Plan, generation: int, shard: Shard, columns: list[str] | None = None
-    ) -> Iterator[pa.Table]:
+    def tables(self, plan: Plan, generation: int, shard: Shard, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """The rows of a finished shard as `load_dataset` gives them, in order, as Arrow tables of bounded size.
 
         Args:

@@ -160,10 +160,10 @@ class Target:
     def _own_paths(self) -> set[str]:
         """Of all that a run may put there."""
         own = {self.plan_path, *map(self.path, self.pictures)}
+        own |= {self.prefix + name for name in self._folder.data_names(self._plan)}
         for shard in self._plan.shards:
             own.add(self.path(self._folder.result_stats_path(shard)))
             for generation in self._plan.generations:
-                own.add(self.path(self._folder.data_path(generation, shard)))
                 own.add(self.path(self._folder.stats_path(generation, shard)))
         return own
 

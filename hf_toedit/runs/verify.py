@@ -56,13 +56,13 @@ def verify_run(
 ) -> Verification:
     """Read every shard of every generation again.
 
-    Held against the plan: schema, number and order of rows. Against the source: every column of every row, the edits
-    reverted. Against the statistics: the same figures, counted anew from the rows.
+    Held against the plan: names of files, schema, number and order of rows. Against the source: every column of every
+    row, the edits reverted. Against the statistics: the same figures, counted again from the rows.
 
     Args:
         plan: of the run.
         folder: of the run.
-        shards: only these; None is all.
+        shards: only these; None is all, and whatever else lies among the data.
         with_source: read the source as well; without it, rows are compared among generations only.
         progress: called after each shard.
         at_hand: sees to it that the data of a shard are in the folder, for as long as the context lasts.
@@ -71,6 +71,8 @@ def verify_run(
         HubError: it cannot.
     """
     found = Verification()
+    if shards is None:
+        found.problems += [f"{name} is not of this run. Delete it." for name in folder.strays(plan)]
     for shard in plan.shards if shards is None else shards:
         with at_hand(shard):
             try:

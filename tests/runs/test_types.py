@@ -1,14 +1,14 @@
-"""Columns of every type that `datasets` knows: edited, verified, pushed, pulled, loaded and reverted, to the last bit."""
+"""Columns of every type of `datasets`: edited, verified, pushed, pulled, loaded and reverted, to the last bit."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Iterator
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -77,10 +77,10 @@ def _array(kind: pa.DataType, values: list[Any], count: int) -> pa.Array:
     cycle = [*values, None]
     chosen = [cycle[at % len(cycle)] for at in range(count)]
     if pa.types.is_decimal(kind):
-        from decimal import Context, Decimal
-
         exact = Context(prec=80)
-        return pa.array([None if value is None else Decimal(value).scaleb(-kind.scale, exact) for value in chosen], kind)
+        return pa.array(
+            [None if value is None else Decimal(value).scaleb(-kind.scale, exact) for value in chosen], kind
+        )
     if pa.types.is_temporal(kind):
         return pa.array(chosen, pa.type_for_alias(f"int{kind.bit_width}")).view(kind)
     return pa.array(chosen, kind)
@@ -255,7 +255,10 @@ def test_texts_in_views_are_edited(command: HfToEdit, tmp_path: Path) -> None:
     edited = load(run)["train"]
     assert edited.features["text"] == Value("string_view")
     assert edited["text"][:3] != told
-    assert _differing(edited.select_columns("list"), _loaded("arrow", tmp_path / "rows.arrow").select_columns("list")) == []
+    assert (
+        _differing(edited.select_columns("list"), _loaded("arrow", tmp_path / "rows.arrow").select_columns("list"))
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -272,7 +275,6 @@ def test_what_parquet_cannot_store_is_refused_when_it_is_planned(
 ) -> None:
     features = Features({"text": Value("string"), "c": feature, "d": Value("timestamp[s]")})
     schema = features.arrow_schema
-    Dataset(InMemoryTable(schema.empty_table()), DatasetInfo(features=features))
     table = pa.Table.from_arrays([pa.array(["a"]), *(pa.nulls(1, kind) for kind in schema.types[1:])], schema=schema)
     with pa.OSFile(str(tmp_path / "rows.arrow"), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
         stream.write_table(table)
@@ -317,6 +319,7 @@ def test_what_is_written_has_the_schema_that_is_told(tmp_path: Path) -> None:
 
 
 ONE = [1.0, float("nan"), None, -0.0]
+PAIR = pa.list_(pa.float64(), 2)
 
 
 @pytest.mark.parametrize(
@@ -330,13 +333,13 @@ ONE = [1.0, float("nan"), None, -0.0]
         (pa.array([1]), pa.array([1, 2]), False),
         (pa.array([1], pa.time64("ns")), pa.array([2], pa.time64("ns")), False),
         (pa.array([MOST], pa.timestamp("us")), pa.array([MOST - 1], pa.timestamp("us")), False),
-        (pa.array([2**31 - 1], pa.int32()).view(pa.date32()), pa.array([2**31 - 2], pa.int32()).view(pa.date32()), False),
+        (_array(pa.date32(), [2**31 - 1], 2), _array(pa.date32(), [2**31 - 2], 2), False),
         (pa.array([[1.0], None, []]), pa.array([[1.0], [], None]), False),
         (pa.array([[1.0], [float("nan")]]), pa.array([[9.0], [1.0], [float("nan")]])[1:], True),
         (pa.array([[1.0, 2.0]]), pa.array([[1.0], [2.0]]), False),
         (pa.array([[1.0], [2.0, 3.0]]), pa.array([[1.0, 2.0], [3.0]]), False),
         (pa.array([{"a": None}, None]), pa.array([None, {"a": None}]), False),
-        (pa.array([[0.5, -0.0], None], pa.list_(pa.float64(), 2)), pa.array([[0.5, 0.0], None], pa.list_(pa.float64(), 2)), False),
+        (pa.array([[0.5, -0.0], None], PAIR), pa.array([[0.5, 0.0], None], PAIR), False),
         (pa.array(["a", "b" * 20], pa.string_view()), pa.array(["a", "c" * 20], pa.string_view()), False),
     ],
 )  # fmt: skip
