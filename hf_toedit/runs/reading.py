@@ -107,7 +107,7 @@ class RowReader:
                 return None
             if self._is_parquet:
                 with self._open_parquet(file) as parquet:
-                    return Features.from_arrow_schema(parquet.schema_arrow) if parquet.metadata.num_rows else None
+                    return self._features_of(parquet.schema_arrow, file) if parquet.metadata.num_rows else None
             for table in self._streamed_rows(file, None):
                 declared = None if self._is_json_lines else self._builder.info.features
                 return declared or Features.from_arrow_schema(table.schema)
@@ -130,6 +130,21 @@ class RowReader:
                 return parquet.metadata
         except Exception as error:
             raise self._unreadable(file, error) from error
+
+    def _features_of(self, schema: pa.Schema, file: SourceFile) -> Features:
+        """Features of a file's columns; an error names the column of which there is none."""
+        try:
+            return Features.from_arrow_schema(schema)
+        except ValueError:
+            for field in schema:
+                try:
+                    Features.from_arrow_schema(pa.schema([field]))
+                except ValueError as error:
+                    raise SourceError(
+                        f"column {field.name!r} of {self._place(file)} is {field.type}, which `datasets` cannot read. "
+                        f"Cast the column to another type in the source, or remove it there, and plan again."
+                    ) from error
+            raise
 
     @property
     def _is_parquet(self) -> bool:

@@ -284,6 +284,17 @@ def test_what_parquet_cannot_store_is_refused_when_it_is_planned(
     assert not (tmp_path / "run").exists()
 
 
+def test_what_datasets_does_not_know_is_refused_when_it_is_planned(command: HfToEdit, tmp_path: Path) -> None:
+    table = pa.table({"text": ["a"], "c": pa.array([[("x", 1)]], pa.map_(pa.string(), pa.int8()))})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    error = command.fails("edit", tmp_path / "rows.parquet", "-o", tmp_path / "run")
+    assert error.startswith(f"column 'c' of {tmp_path / 'rows.parquet'} is map<string, int8")
+    with pa.OSFile(str(tmp_path / "rows.arrow"), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table)
+    error = command.fails("edit", tmp_path / "rows.arrow", "-o", tmp_path / "run")
+    assert error.startswith(f"cannot read {tmp_path / 'rows.arrow'}: Arrow type map<string, int8")
+
+
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
