@@ -141,6 +141,20 @@ class RemotePath:
         """Bytes of the files in this folder, by name, in one listing."""
         return {name: entry["size"] for name, entry in self._listed().items() if entry["type"] == "file"}
 
+    def names_below(self) -> list[str]:
+        """The paths, from this folder, of all files in it and in the folders in it, in one listing."""
+
+        def look(system: Any, path: str) -> list[str]:
+            system.invalidate_cache(path)
+            try:
+                found = system.find(path)
+            except FileNotFoundError:
+                return []
+            top = f"{path.rstrip('/')}/"
+            return [name.removeprefix(top) for name in found if name.startswith(top)]
+
+        return self._call("list", look)
+
     def read_bytes(self) -> bytes:
         """The content of a small file.
 

@@ -158,6 +158,7 @@ class Request:
         Raises:
             SourceError: the source cannot be found, read, or edited as asked.
         """
+        from hf_toedit.runs.parquet import check_storable
         from hf_toedit.runs.planning import make_plan
         from hf_toedit.runs.provenance import provenance
         from hf_toedit.runs.source import open_source
@@ -167,6 +168,7 @@ class Request:
         source = open_source(self.source)
         texts = Texts(self.source)
         texts.check(source.features, self.run.edit_log_column)
+        check_storable(source.features)
         columns = texts.columns(source.features)
         extents = {
             split: source.extents(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,6 +49,8 @@ def revert(run: str, output: str, generation: int | None, as_json: bool, quiet: 
     """
     quiet_libraries(show_progress=False)
     quiet_hub()
+    from hf_toedit.cards.card import README
+    from hf_toedit.cards.metadata import features_card
     from hf_toedit.runs.rows import ROW_GROUP, check_log_column, grouped, reverted_table, source_features
     from hf_toedit.runs.store import RunFolder, is_run
 
@@ -58,13 +61,14 @@ def revert(run: str, output: str, generation: int | None, as_json: bool, quiet: 
     else:
         edited = _of_source(run, generation, options)
     check_log_column(edited.features, edited.texts, edited.log_column)
-    schema = source_features(edited.features, edited.log_column).arrow_schema
+    features = source_features(edited.features, edited.log_column)
     counts: Counter[str] = Counter()
     for split, name, tables in edited.files:
         rows = (
             reverted_table(table, edited.texts, edited.log_column) for table in grouped(tables, edited.texts, ROW_GROUP)
         )
-        counts[split] += target.write_rows(Path("data") / f"{name}.parquet", schema, rows)
+        counts[split] += target.write_rows(Path("data") / f"{name}.parquet", features.arrow_schema, rows)
+    target.write_text(README, features_card(features))
     if as_json:
         click.echo(json.dumps({"output": str(target.root), "num_rows": counts}, indent=2))
     elif not quiet:
@@ -96,7 +100,7 @@ def _of_run(run: str, generation: int | None) -> _Edited:
     plan = folder.plan()
     number, log_column = _chosen(run, plan, generation)
     folder.merged_stats(plan, number)
-    files = ((shard.split, shard.name, folder.tables(number, shard)) for shard in plan.shards)
+    files = ((shard.split, shard.name, folder.tables(plan, number, shard)) for shard in plan.shards)
     return _Edited(plan.output_features, Texts(plan.source), log_column, files)
 
 
@@ -112,18 +116,18 @@ def _of_source(name: str, generation: int | None, options: Mapping[str, Any]) ->
         plan = on_hub.plan()
         number, log_column = _chosen(name, plan, generation)
         texts: TextConfig = plan.source
-        source = SourceConfig(name, revision=on_hub.sha, config_name=f"gen{number}")
+        opened = open_source(SourceConfig(name, revision=on_hub.sha, config_name=f"gen{number}"))
+        opened = replace(opened, reading=replace(opened.reading, features=plan.output_features.to_dict()))
     elif generation is not None:
         raise RunError(f"{name} is not a run folder, nor a run on the Hub, so it has no generations to choose from.")
     else:
         log_column = options["edit_log_column"] or "toedit"
-        source = SourceConfig(name)
+        opened = open_source(SourceConfig(name))
         texts = TextConfig(
             text_columns=options["text_column"],
             messages_column=options["messages_column"],
             **({"roles": options["roles"]} if options["roles"] else {}),
         )
-    opened = open_source(source)
     files = ((split, f"{split}-00000-of-00001", opened.tables(split)) for split in opened.splits)
     return _Edited(opened.features, Texts(texts), log_column, files)
 

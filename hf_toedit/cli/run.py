@@ -250,7 +250,7 @@ def _written(folder: RunFolder, plan: Plan) -> Iterator[PieceTable | None]:
     texts = Texts(plan.source)
     columns = [*texts.columns(plan.reading.features), plan.run.edit_log_column]
     for shard in plan.shards:
-        for table in folder.tables(plan.generations[-1], shard, columns):
+        for table in folder.tables(plan, plan.generations[-1], shard, columns):
             yield from piece_tables(table, texts, plan.run.edit_log_column)
 
 

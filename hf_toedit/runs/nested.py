@@ -140,7 +140,7 @@ def has_text(schema: pa.Schema) -> bool:
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether values of a type are texts."""
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
 def is_like_text(kind: pa.DataType) -> bool:

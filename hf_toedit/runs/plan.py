@@ -211,6 +211,13 @@ class Plan:
         """The same as Arrow has it."""
         return self.output_features.arrow_schema
 
+    def schema_of(self, columns: list[str] | None) -> pa.Schema:
+        """The same of some columns, in their order; None is all."""
+        if columns is None:
+            return self.output_schema
+        features = self.output_features
+        return type(features)({name: features[name] for name in columns}).arrow_schema
+
     @property
     def generations(self) -> range:
         """1 to the last."""

@@ -253,7 +253,8 @@ class HubRun:
                     path.unlink(missing_ok=True)
 
         found = verify_run(plan, folder, with_source=with_source, progress=progress, at_hand=at_hand)
-        found.problems = [*self._layout_problems(plan, folder), *found.problems]
+        if not self.is_finished:
+            found.problems.insert(0, "the push was not finished. Give the same `hf-toedit push` again.")
         return found
 
     def _read(self, folder: RunFolder) -> Plan:
@@ -273,19 +274,6 @@ class HubRun:
                 f"the run in dataset {self.repo_id!r} cannot be read at commit {self.sha}: {error.__cause__ or error}"
             ) from error
 
-    def _layout_problems(self, plan: Plan, folder: RunFolder) -> Iterator[str]:
-        """What `load_dataset` would stumble over, or read though it is not of the run."""
-        planned = {
-            folder.relative(folder.data_path(generation, shard))
-            for generation in plan.generations
-            for shard in plan.shards
-        }
-        for name in self.files:
-            if name.startswith("data/") and name not in planned:
-                yield f"{name} is not of this run."
-        if not self.is_finished:
-            yield "the push was not finished. Give the same `hf-toedit push` again."
-
 
 class _Records(RunFolder):
     """A run folder here, whose data lie on the Hub."""
@@ -293,6 +281,9 @@ class _Records(RunFolder):
     def __init__(self, root: str, run: HubRun) -> None:
         super().__init__(root)
         self._run = run
+
+    def _names_of_data(self) -> list[str]:
+        return [name for name in self._run.files if name.startswith("data/")]
 
     def data_sizes(self, generation: int) -> dict[str, int]:
         top = f"data/gen{generation}/"

@@ -14,11 +14,11 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import DatasetBuilder, Features, load_dataset_builder
-from datasets.table import table_cast
 from pandas.errors import EmptyDataError
 
 from hf_toedit.errors import SourceError
 from hf_toedit.runs.json_lines import JSON_LINES, json_tables
+from hf_toedit.runs.parquet import as_loaded
 from hf_toedit.runs.plan import Reading, SourceFile
 from hf_toedit.runs.stamps import is_unchanged
 from hf_toedit.runs.web import WebFile, is_web
@@ -86,8 +86,7 @@ class RowReader:
                 first, rows = 0, self._streamed_rows(file, self.features)
             end = None if stop is None else stop - first
             for table in _cut(rows, start - first, end):
-                fitting = table_cast(_only(table, columns), schema)
-                yield pa.Table.from_arrays(fitting.columns, schema=schema)  # without what Parquet notes on a field
+                yield as_loaded(_only(table, columns), schema)
         except SourceError:
             raise
         except Exception as error:
@@ -113,7 +112,7 @@ class RowReader:
                 return None
             if self._is_parquet:
                 with self._open_parquet(file) as parquet:
-                    return Features.from_arrow_schema(parquet.schema_arrow) if parquet.metadata.num_rows else None
+                    return self._features_of(parquet.schema_arrow, file) if parquet.metadata.num_rows else None
             for table in self._streamed_rows(file, None):
                 declared = None if self._is_json_lines else self._builder.info.features
                 return declared or Features.from_arrow_schema(table.schema)
@@ -136,6 +135,21 @@ class RowReader:
                 return parquet.metadata
         except Exception as error:
             raise self._unreadable(file, error) from error
+
+    def _features_of(self, schema: pa.Schema, file: SourceFile) -> Features:
+        """Features of a file's columns; an error names the column of which there is none."""
+        try:
+            return Features.from_arrow_schema(schema)
+        except ValueError:
+            for field in schema:
+                try:
+                    Features.from_arrow_schema(pa.schema([field]))
+                except ValueError as error:
+                    raise SourceError(
+                        f"column {field.name!r} of {self._place(file)} is {field.type}, which `datasets` cannot read. "
+                        f"Cast the column to another type in the source, or remove it there, and plan again."
+                    ) from error
+            raise
 
     @property
     def _is_parquet(self) -> bool:

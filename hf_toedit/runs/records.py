@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from hf_toedit import __version__
 from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError
 from hf_toedit.remote import AnyPath
-from hf_toedit.runs.files import each, parquet_file, sha256, sizes_in
+from hf_toedit.runs.files import each, names_below, parquet_file, sha256, sizes_in
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.stats import EditStats
 
@@ -58,6 +58,23 @@ class Records:
     def data_path(self, generation: int, shard: Shard) -> AnyPath:
         """Where a shard's rows lie."""
         return self.root / "data" / f"gen{generation}" / f"{shard.name}.parquet"
+
+    def data_names(self, plan: Plan) -> set[str]:
+        """The paths, from the folder, of all files that hold rows of a run, done or not."""
+        paths = (self.data_path(generation, shard) for generation in plan.generations for shard in plan.shards)
+        return set(map(self.relative, paths))
+
+    def strays(self, plan: Plan) -> list[str]:
+        """The paths of files among the data that are not of a run, and that `load_dataset` might take for its own.
+
+        Hidden files, as temporary ones are, it passes over.
+        """
+        strange = set(self._names_of_data()) - self.data_names(plan)
+        return sorted(name for name in strange if not any(part.startswith(".") for part in PurePosixPath(name).parts))
+
+    def _names_of_data(self) -> Iterable[str]:
+        """The paths of all files among the data."""
+        return (f"data/{name}" for name in names_below(self.root / "data"))
 
     def data_sizes(self, generation: int) -> dict[str, int]:
         """Bytes of the data of all shards, by the names of their files, in one listing."""

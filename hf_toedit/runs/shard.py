@@ -107,7 +107,7 @@ def _begun(plan: Plan, shard: Shard, generation: int, folder: RunFolder) -> tupl
             f"{folder.data_path(generation - 1, shard)} is damaged: its bytes are not those that were written. "
             f"Delete it, and run again."
         )
-    return folder.tables(generation - 1, shard), folder.journal(plan, generation, shard, before)
+    return folder.tables(plan, generation - 1, shard), folder.journal(plan, generation, shard, before)
 
 
 def _edited(

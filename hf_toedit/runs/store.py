@@ -190,18 +190,22 @@ class RunFolder(Records):
             )
         return plan
 
-    def tables(self, generation: int, shard: Shard, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """The rows of a finished shard, in order, as Arrow tables of bounded size.
+    def tables(self, plan: Plan, generation: int, shard: Shard, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """The rows of a finished shard as `load_dataset` gives them, in order, as Arrow tables of bounded size.
 
         Args:
+            plan: of the run, whose features they have.
             generation: of the shard.
             shard: which one.
             columns: only these; None is all.
         """
+        from hf_toedit.runs.parquet import as_loaded
         from hf_toedit.runs.reading import row_group_tables
 
+        schema = plan.schema_of(columns)
         with self.parquet(generation, shard) as file:
-            yield from row_group_tables(file, range(file.num_row_groups), columns or file.schema_arrow.names)
+            for table in row_group_tables(file, range(file.num_row_groups), schema.names):
+                yield as_loaded(table, schema)
 
     def write_shard(self, plan: Plan, generation: int, shard: Shard, fill: Callable[[Writer], EditStats]) -> EditStats:
         """Write a shard whole or not at all; the order is said of the class.
@@ -309,13 +313,21 @@ class Writer:
             path: of the file.
             schema: of its rows.
         """
+        from hf_toedit.runs.parquet import WRITING, written_schema
+
         self._schema = schema
-        # Content-defined chunks let the Hub's storage keep the unedited part of two generations once.
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd", use_content_defined_chunking=True)
+        self._written = written_schema(schema)
+        self._writer = pq.ParquetWriter(path, self._written, **WRITING)
 
     def write(self, table: pa.Table) -> None:
-        """Write rows, in the column order and types of the schema."""
-        table = table.select(self._schema.names).cast(self._schema)
+        """Write rows, in the column order and types of the schema.
+
+        Raises:
+            SourceError: Parquet cannot store a value.
+        """
+        from hf_toedit.runs.parquet import as_loaded, as_written
+
+        table = as_written(as_loaded(table.select(self._schema.names), self._schema), self._written)
         self._writer.write_table(table, row_group_size=max(len(table), 1))
 
     def __enter__(self) -> Writer:

@@ -137,6 +137,18 @@ class Target:
             )
         return True
 
+    def holds_another(self, head: Head) -> bool:
+        """Whether another run is there, whose card names other files than this one's, and would go on loading them.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+        """
+        try:
+            there = self._plan_there(head)
+        except RunError:
+            return True
+        return there is not None and there.content_hash != self._plan.content_hash
+
     def strange(self, head: Head) -> list[str]:
         """Paths of files here that are neither of the run, nor of another run in a folder, nor their keeper's own."""
         plans = (path.removesuffix(PLAN.as_posix()) for path in head.files if path.endswith(f"/{PLAN.as_posix()}"))
@@ -160,10 +172,10 @@ class Target:
     def _own_paths(self) -> set[str]:
         """Of all that a run may put there."""
         own = {self.plan_path, *map(self.path, self.pictures)}
+        own |= {self.prefix + name for name in self._folder.data_names(self._plan)}
         for shard in self._plan.shards:
             own.add(self.path(self._folder.result_stats_path(shard)))
             for generation in self._plan.generations:
-                own.add(self.path(self._folder.data_path(generation, shard)))
                 own.add(self.path(self._folder.stats_path(generation, shard)))
         return own
 

@@ -140,7 +140,9 @@ class Texts:
         total = np.zeros(len(table), np.int64)
         for place in self.read_places(table.schema):
             values = values_at(table, place)
-            lengths = pc.fill_null(pc.binary_length(values.array), 0)
+            # Views have no length in pyarrow.
+            array = values.array.cast(pa.string()) if pa.types.is_string_view(values.array.type) else values.array
+            lengths = pc.fill_null(pc.binary_length(array), 0)
             np.add.at(total, values.rows, lengths.to_numpy())
         return total
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.errors import RunError
 from hf_toedit.hub.threads import in_threads
+from hf_toedit.runs.parquet import as_loaded
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.rows import piece_tables
 from hf_toedit.runs.store import RunFolder
@@ -280,8 +281,7 @@ class RunRows:
 
     def _row(self, table: pa.Table, generation: int, split: str, number: int) -> Row:
         """From a table of one row."""
-        planned = self._plan.output_schema
-        table = table.select(self._columns).cast(pa.schema([planned.field(name) for name in self._columns]))
+        table = as_loaded(table.select(self._columns), self._plan.schema_of(self._columns))
         tables = piece_tables(table, self._texts, self._log)
         labels = [None if self._texts.one_a_row else text.label for text in self._texts.read(table)]
         log = table.column(self._log)[0].as_py() if self.has_log else None

@@ -176,7 +176,7 @@ def test_examples_are_of_the_rows_that_they_name(made: Path, tmp_path: Path) -> 
 
 
 def _tables(plan: Plan, folder: RunFolder, shard: Shard) -> list[PieceTable]:
-    rows = pa.concat_tables(folder.tables(plan.generations[-1], shard))
+    rows = pa.concat_tables(folder.tables(plan, plan.generations[-1], shard))
     return [table for table in piece_tables(rows, Texts(plan.source), plan.run.edit_log_column) if table]
 
 

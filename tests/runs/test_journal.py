@@ -219,7 +219,7 @@ def test_a_journal_of_another_plan_or_of_other_data_is_not_used(
     folder = RunFolder(whole)
     plan = folder.plan()
     [shard] = plan.shards
-    first = list(folder.tables(1, shard))
+    first = list(folder.tables(plan, 1, shard))
 
     def fill(writer: Any) -> EditStats:
         for table in first:

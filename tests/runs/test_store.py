@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from datasets import Dataset, DatasetDict
@@ -110,6 +112,15 @@ def test_the_card_declares_generations_and_tells_their_figures(run: Path) -> Non
         stats = _stats(run, generation)["stats"]
         rate = f"{stats['num_selected'] / stats['num_tokens']:.2%}"
         assert f"| {stats['num_tokens']:,} | {stats['num_selected']:,} | {rate} |" in body
+
+
+def test_examples_for_the_card_may_be_in_several_row_groups(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    texts = ["", *stories(2), *[""] * 999, *stories(4)[2:]]
+    Dataset.from_dict({"text": texts}).to_parquet(tmp_path / "rows.parquet")
+    run = hf_toedit.edit(tmp_path / "rows.parquet", tmp_path / "run")
+    assert pq.read_metadata(run / "data/gen1/train-00000-of-00001.parquet").num_row_groups == 2
+    shown = set(re.findall(r"\bRow ([\d,]+),", (run / "README.md").read_text()))
+    assert shown & {"1", "2"} and shown & {"1,002", "1,003"}, shown
 
 
 class TestAgain:
