@@ -20,10 +20,10 @@ from hf_toedit.config import (
     RunConfig,
     SourceConfig,
     content_hash,
-    load_yaml,
     protect_regex,
 )
 from hf_toedit.errors import UsageError, did_you_mean
+from hf_toedit.yaml_file import load_yaml
 
 
 @pytest.mark.parametrize(

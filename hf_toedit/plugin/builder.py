@@ -32,7 +32,17 @@ from datasets import (
 from datasets.exceptions import DatasetGenerationError
 
 from hf_toedit import __version__
-from hf_toedit.config import EditConfig, PriorConfig, Resources, RunConfig, SourceConfig, check_draw, content_hash
+from hf_toedit.config import (
+    Backend,
+    Dtype,
+    EditConfig,
+    PriorConfig,
+    Resources,
+    RunConfig,
+    SourceConfig,
+    check_draw,
+    content_hash,
+)
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.errors import SourceError, ToEditError, UsageError, did_you_mean
 from hf_toedit.hub import is_out_of_reach
@@ -138,10 +148,10 @@ class ToEditConfig(BuilderConfig):
         roles: str | Sequence[str] = ("assistant",),
         prior: str | PathLike[str] = "embedded",
         prior_revision: str | None = None,
-        dtype: str = "auto",
+        dtype: Dtype = "auto",
         device: str = "auto",
         trust_remote_code: bool = False,
-        backend: str = "transformers",
+        backend: Backend = "transformers",
         token_budget: int | None = None,
         memory_fraction: float = 0.9,
         tensor_parallel: int = 1,

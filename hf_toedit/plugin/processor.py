@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from datasets import Features
 
-from hf_toedit.config import EditConfig, PriorConfig, RunConfig, TextConfig, check_draw
+from hf_toedit.config import Backend, Dtype, EditConfig, PriorConfig, RunConfig, TextConfig, check_draw
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.plugin.workers import for_rank, turn
@@ -40,10 +40,10 @@ class ToEditProcessor:
         edit_log_column: str | None = "toedit",
         generation: int = 1,
         revision: str | None = None,
-        dtype: str = "auto",
+        dtype: Dtype = "auto",
         device: str = "auto",
         trust_remote_code: bool = False,
-        backend: str = "transformers",
+        backend: Backend = "transformers",
         preset: str = "toedit",
         **config: Any,
     ) -> None:
