@@ -10,7 +10,7 @@ import math
 import os
 import re
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from numbers import Integral, Real
@@ -44,7 +44,9 @@ _REPR.maxstring = _REPR.maxother = _REPR.maxlong = _SHOWN
 _REPR.maxlevel = 2
 
 
-def checked(value: Any, kind: Any, name: str, written: str | None = None) -> Any:
+def checked(
+    value: Any, kind: Any, name: str, written: str | None = None, show: Callable[[Any], str] | None = None
+) -> Any:
     """A value as its type has it: tuples for lists, floats for whole numbers where floats are asked for.
 
     Args:
@@ -52,6 +54,7 @@ def checked(value: Any, kind: Any, name: str, written: str | None = None) -> Any
         kind: Its type, with `msgspec.Meta` for bounds and `Literal` for choices.
         name: What it is called in messages.
         written: How the value is written in the file that it comes from, for messages.
+        show: Writes the value, or a part of it, where that is not known.
 
     Raises:
         UsageError: The value is not of that type.
@@ -64,9 +67,9 @@ def checked(value: Any, kind: Any, name: str, written: str | None = None) -> Any
             raise msgspec.ValidationError("Expected `array`, got `set`")  # it has no order: msgspec would choose one
         result = msgspec.convert(value, kind)
         if isinstance(result, float) and not math.isfinite(result):
-            raise msgspec.ValidationError("Expected a finite `float`")
+            raise msgspec.ValidationError("Expected `float` other than NaN and infinity, got `float`")
     except msgspec.ValidationError as error:
-        raise UsageError(_problem(str(error), value, kind, name, written)) from error
+        raise UsageError(_problem(str(error), value, kind, name, written, show or shown)) from error
     return result
 
 
@@ -83,7 +86,7 @@ def from_json(value: Any, kind: type[T], path: str = "", *, complete: bool = Fal
         UsageError: A value is of another type, or a name is missing or unknown; its path is named.
     """
     if not isinstance(value, dict):
-        raise UsageError(f"{path or 'it'} must be an object, not {shown(value)}.")
+        raise UsageError(f"{path or 'it'} must be an object, not {in_json(value)}.")
     _check_names(value, kind, path, complete)
     found = {}
     for name, wanted in kinds(kind).items():
@@ -93,9 +96,11 @@ def from_json(value: Any, kind: type[T], path: str = "", *, complete: bool = Fal
         if isinstance(wanted, type) and is_dataclass(wanted):
             found[name] = from_json(value[name], wanted, inner, complete=complete)
             continue
+        if wanted == Names and not isinstance(value[name], list):  # a file has one way to say it
+            raise UsageError(f"{inner} must be a list of strings, not {in_json(value[name])}.")
         for index, entry in enumerate(value[name] if _is_list_of_objects(wanted, value[name]) else ()):
             _check_names(entry, get_args(wanted)[0], f"{inner}[{index}]", complete)
-        found[name] = checked(value[name], wanted, inner)
+        found[name] = checked(value[name], wanted, inner, show=in_json)
     try:
         return kind(**found)
     except UsageError as error:
@@ -115,6 +120,11 @@ def shown(value: Any) -> str:
     with suppress(ValueError):  # of a number with thousands of digits
         return cut(str(value) if hasattr(value, "isoformat") else _REPR.repr(value))
     return f"a very long {type(value).__name__}"
+
+
+def in_json(value: Any) -> str:
+    """The same of a value of JSON."""
+    return msgspec.json.encode(value).decode() if value is None or isinstance(value, bool) else shown(value)
 
 
 def cut(text: str) -> str:
@@ -150,7 +160,7 @@ def _is_list_of_objects(kind: Any, value: Any) -> bool:
     return get_origin(kind) is tuple and is_dataclass(get_args(kind)[0]) and isinstance(value, list)
 
 
-def _problem(said: str, value: Any, kind: Any, name: str, written: str | None) -> str:
+def _problem(said: str, value: Any, kind: Any, name: str, written: str | None, show: Callable[[Any], str]) -> str:
     """What is wrong, in one sentence that begins with the name of the value, or its path in a longer one.
 
     Args:
@@ -159,6 +169,7 @@ def _problem(said: str, value: Any, kind: Any, name: str, written: str | None) -
         kind: Its type.
         name: Its name.
         written: How it is written.
+        show: Writes it, or a part of it.
     """
     where = _WHERE.search(said)
     if where and where[1]:
@@ -166,7 +177,7 @@ def _problem(said: str, value: Any, kind: Any, name: str, written: str | None) -
         name += where[1]
         for key in re.findall(r"\w+|\.{3}", where[1]):
             value = _part(value, key)
-    here = "" if value is ... else written or shown(value)
+    here = "" if value is ... else written or show(value)
     facts = list(_facts(kind))
     choices = [choice for fact in facts if get_origin(fact) is Literal for choice in get_args(fact)]
     bounds = "".join(_bounds(fact) for fact in facts if isinstance(fact, msgspec.Meta))
@@ -176,10 +187,10 @@ def _problem(said: str, value: Any, kind: Any, name: str, written: str | None) -
     if described and isinstance(value, str):
         return f"{name} {here} is not {described}."
     expected, is_other_type, _ = said.partition(", got ")
-    if not expected.startswith("Expected "):
-        return f"{name}: {said}"
     if bounds and not is_other_type:
         return f"{name} {here} is out of range: it must be {bounds}."
+    if not expected.startswith("Expected "):  # what a `__post_init__` says
+        return f"{name}: {said}"
     expected = re.sub("`(.+?)`", lambda found: _words(found[1]), expected.removeprefix("Expected "))
     if choices or described:
         expected = described or f"one of {', '.join(choices)}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from hf_toedit.checked import checked, cut
+from hf_toedit.checked import checked, cut, in_json
 from hf_toedit.errors import UsageError
 
 _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
@@ -40,7 +40,7 @@ class Setting:
             UsageError: It is of another type.
         """
         try:
-            return checked(self.value, kind, self.key, self.written)
+            return checked(self.value, kind, self.key, self.written, in_json)
         except UsageError as error:
             raise UsageError(f"{self.place}: {error}{self._advice(kind)}") from error
 

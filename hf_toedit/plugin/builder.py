@@ -13,7 +13,7 @@ from dataclasses import asdict, fields, replace
 from functools import cached_property
 from inspect import signature
 from itertools import accumulate, pairwise
-from os import PathLike, fspath, getpid
+from os import PathLike, getpid
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -32,6 +32,7 @@ from datasets import (
 from datasets.exceptions import DatasetGenerationError
 
 from hf_toedit import __version__
+from hf_toedit.checked import checked
 from hf_toedit.config import (
     Backend,
     Dtype,
@@ -189,7 +190,7 @@ class ToEditConfig(BuilderConfig):
         Raises:
             UsageError: a setting is unknown or out of range.
         """
-        super().__init__(name=name)
+        super().__init__(name=checked(name, str, "config_name"))
         if source is None:
             raise UsageError(
                 "no dataset is named. Say load_dataset('toedit', source='org/name'), "
@@ -209,13 +210,13 @@ class ToEditConfig(BuilderConfig):
             context_columns=context_columns,  # type: ignore[arg-type]
             messages_column=messages_column,
             roles=roles,  # type: ignore[arg-type]
-            source=fspath(source),
+            source=source,  # type: ignore[arg-type]
             config_name=None if name == "default" else name,
             split=source_split,
             revision=revision,
             limit=limit,
         )
-        self.prior = PriorConfig(fspath(prior), prior_revision, dtype, device, trust_remote_code, backend)
+        self.prior = PriorConfig(prior, prior_revision, dtype, device, trust_remote_code, backend)  # type: ignore[arg-type]
         self.edit = EditConfig.from_preset(preset, **edit)
         check_draw(self.prior, self.edit)
         self.run = RunConfig(generations, edit_log_column)
