@@ -10,9 +10,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
+
+from hf_toedit.checked import from_json
 
 NANO = 1e-9
 
@@ -27,6 +30,11 @@ TAIL_EDGES = tuple(np.arange(1.0, 6.5, 0.5))
 
 PERPLEXITY_EDGES = tuple(np.arange(0.0, 5.25, 0.25))
 """Lower edges of the bins of log10(document perplexity); the last is open."""
+
+Count = Annotated[int, Meta(ge=0)]
+ProbabilityBins = Annotated[list[Count], Meta(min_length=PROBABILITY_BINS, max_length=PROBABILITY_BINS)]
+TailBins = Annotated[list[Count], Meta(min_length=len(TAIL_EDGES), max_length=len(TAIL_EDGES))]
+PerplexityBins = Annotated[list[Count], Meta(min_length=len(PERPLEXITY_EDGES), max_length=len(PERPLEXITY_EDGES))]
 
 
 @dataclass
@@ -57,22 +65,22 @@ class EditStats:
         seconds: wall-clock time by stage; the only figures that differ from run to run.
     """
 
-    num_rows: int = 0
-    num_rows_changed: int = 0
-    num_documents: int = 0
-    num_skipped: Counter[str] = field(default_factory=Counter)
-    num_tokens: int = 0
-    num_scored: int = 0
-    num_selected: int = 0
-    num_changed: int = 0
-    num_dropped: int = 0
-    num_ineligible: Counter[str] = field(default_factory=Counter)
-    num_characters: int = 0
-    num_characters_standing: int = 0
-    num_tokens_standing: int = 0
-    probability_histogram: list[int] = field(default_factory=lambda: [0] * PROBABILITY_BINS)
-    tail_histogram: list[int] = field(default_factory=lambda: [0] * len(TAIL_EDGES))
-    perplexity_histogram: list[int] = field(default_factory=lambda: [0] * len(PERPLEXITY_EDGES))
+    num_rows: Count = 0
+    num_rows_changed: Count = 0
+    num_documents: Count = 0
+    num_skipped: dict[str, Count] = field(default_factory=Counter)
+    num_tokens: Count = 0
+    num_scored: Count = 0
+    num_selected: Count = 0
+    num_changed: Count = 0
+    num_dropped: Count = 0
+    num_ineligible: dict[str, Count] = field(default_factory=Counter)
+    num_characters: Count = 0
+    num_characters_standing: Count = 0
+    num_tokens_standing: Count = 0
+    probability_histogram: ProbabilityBins = field(default_factory=lambda: [0] * PROBABILITY_BINS)
+    tail_histogram: TailBins = field(default_factory=lambda: [0] * len(TAIL_EDGES))
+    perplexity_histogram: PerplexityBins = field(default_factory=lambda: [0] * len(PERPLEXITY_EDGES))
     nll_nano: int = 0
     probability_before_nano: int = 0
     probability_after_nano: int = 0
@@ -163,10 +171,13 @@ class EditStats:
         return {name: dict(sorted(v.items())) if isinstance(v, dict) else v for name, v in values.items()}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> EditStats:
-        """Read what `to_json` wrote."""
-        read: dict[str, Any] = {name: Counter(v) if isinstance(v, dict) else v for name, v in values.items()}
-        return cls(**read)
+    def from_json(cls, values: Any) -> EditStats:
+        """Read what `to_json` wrote.
+
+        Raises:
+            UsageError: It did not.
+        """
+        return from_json(values, cls)
 
     def summary(self) -> dict[str, Any]:
         """The figures of a report, rates included; absent where they are not defined."""

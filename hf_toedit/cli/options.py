@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import click
+from msgspec import Meta
 
+from hf_toedit.checked import Names, kinds
 from hf_toedit.config import (
     BACKENDS,
     DTYPES,
@@ -19,11 +21,12 @@ from hf_toedit.config import (
     EditConfig,
     PriorConfig,
     Resources,
+    RunConfig,
     SourceConfig,
     check_draw,
-    load_yaml,
 )
 from hf_toedit.errors import UsageError, did_you_mean
+from hf_toedit.yaml_file import load_yaml
 
 Command = Callable[..., Any]
 
@@ -39,6 +42,17 @@ _EDIT_OPTIONS = (
 )  # fmt: skip
 
 
+_FIELDS = {
+    name: kind
+    for config in (EditConfig, PriorConfig, Resources, SourceConfig, RunConfig)
+    for name, kind in kinds(config).items()
+}
+"""The types of all settings: options that fill one have its name."""
+
+_TEXTS_OR_NUMBERS = ("workers", "shard_size", "array", "time", "mem", "timeout")
+"""Options of text for which a whole number will do, written without quotes."""
+
+
 def _read_config(ctx: click.Context, _: click.Parameter, path: str | None) -> None:
     """Make the values of a YAML file the defaults of the options, so that the command line wins."""
     if path is None:
@@ -48,18 +62,33 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: str | None) -> No
     group = ctx.find_root().command
     others = group.commands.values() if isinstance(group, click.Group) else ()
     elsewhere = {_setting(option) for command in others for option in command.params if option.name != "config"}
-    for name, value in load_yaml(path).items():
-        setting = str(name).replace("-", "_")
-        option = known.get(setting)
-        if option is None and setting in elsewhere:
+    for name, setting in load_yaml(path).items():
+        option = known.get(name)
+        if option is None and name in elsewhere:
             continue
         if option is None:
-            raise UsageError(f"unknown setting {str(name)!r} in {path}.{did_you_mean(str(name), known)}")
-        if value is None:
-            continue
-        several = getattr(option, "multiple", False) and isinstance(value, str)
-        defaults[str(option.name)] = [value] if several else value
+            raise UsageError(f"unknown setting {setting.key!r} in {path}.{did_you_mean(setting.key, known)}")
+        if setting.value is not None:
+            defaults[str(option.name)] = setting.checked(option_kind(option))
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
+
+
+def option_kind(option: click.Parameter) -> Any:
+    """The type of an option's values: that of the setting that it fills, or what `click` makes of its text."""
+    if option.name in _FIELDS:
+        return _FIELDS[option.name]
+    if option.name in _TEXTS_OR_NUMBERS:
+        return str | int
+    if getattr(option, "multiple", False):
+        return Names
+    if getattr(option, "is_flag", False):
+        return bool
+    if isinstance(option.type, click.Choice):
+        return Literal[tuple(option.type.choices)]
+    if isinstance(option.type, click.IntRange | click.FloatRange):
+        number = int if isinstance(option.type, click.IntRange) else float
+        return Annotated[number, Meta(ge=option.type.min, le=option.type.max)]
+    return {click.INT: int, click.FLOAT: float}.get(option.type, str)
 
 
 def _setting(option: click.Parameter) -> str:

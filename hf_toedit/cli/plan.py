@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_toedit import __version__
+from hf_toedit.checked import checked
 from hf_toedit.cli.options import (
     COMMAND_LINE,
     SOURCE_LICENSE,
@@ -120,8 +120,8 @@ class Request:
         self.prior, self.edit = edit_settings(options)
         log_column = None if options["no_edit_log"] else options["edit_log_column"]
         self.run = RunConfig(options["generations"], log_column, options["score_result"])
-        if not math.isfinite(options.get("price_per_hour") or 0):
-            raise UsageError(f"price per hour {options['price_per_hour']} is not a price.")
+        resources(options)
+        checked(options.get("price_per_hour") or 0, float, "price_per_hour")
         self.is_silent: bool = options["quiet"] or options["as_json"]
         self._output: str | None = options.get("output")
         self._shard_size: str = options["shard_size"]

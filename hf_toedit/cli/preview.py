@@ -63,6 +63,7 @@ def preview(
       hf-toedit preview sample --generations 3 --html preview.html
     """  # noqa: D301
     RunConfig(generations)
+    allowed = resources(options)
     _check_page(html)
     quiet_libraries(show_progress=False)
     quiet_transformers()
@@ -85,7 +86,7 @@ def preview(
     texts.check(opened.features)
     tables = (table for split in opened.splits for table in opened.tables(split, asked.limit))
     table = pa.concat_tables(islice(tables, rows)).slice(0, rows)
-    editor = ToEditor(load_prior(prior, resources(options)), settings)
+    editor = ToEditor(load_prior(prior, allowed), settings)
     found = texts.read(table)
     passages, parts = texts.passages(table, found, editor.prior.render)
     names = [f"row {text.row}" + ("" if texts.one_a_row else f" {text.label}")

@@ -114,7 +114,7 @@ def _further(plan: Plan, options: Mapping[str, Any]) -> Plan:
     Raises:
         UsageError: it has more generations already.
     """
-    generations = options["generations"] or plan.run.generations
+    generations = plan.run.generations if options["generations"] is None else options["generations"]
     if generations < plan.run.generations:
         raise UsageError(f"the run has {plan.run.generations} generations already; --generations adds to them.")
     score_result = options["score_result"] or plan.run.score_result

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_toedit.config import EditConfig, PriorConfig, check_draw
+from hf_toedit.config import Backend, Dtype, EditConfig, PriorConfig, check_draw
 from hf_toedit.editing.alignment import CAUSES, Aligner, Document
 from hf_toedit.editing.draft import Draft
 from hf_toedit.editing.excerpt import excerpts
@@ -59,10 +59,10 @@ class ToEditor:
         prior: str = "embedded",
         *,
         revision: str | None = None,
-        dtype: str = "auto",
+        dtype: Dtype = "auto",
         device: str = "auto",
         trust_remote_code: bool = False,
-        backend: str = "transformers",
+        backend: Backend = "transformers",
         preset: str = "toedit",
         **config: Any,
     ) -> ToEditor:

@@ -13,7 +13,7 @@ from dataclasses import asdict, fields, replace
 from functools import cached_property
 from inspect import signature
 from itertools import accumulate, pairwise
-from os import PathLike, fspath, getpid
+from os import PathLike, getpid
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -32,7 +32,18 @@ from datasets import (
 from datasets.exceptions import DatasetGenerationError
 
 from hf_toedit import __version__
-from hf_toedit.config import EditConfig, PriorConfig, Resources, RunConfig, SourceConfig, check_draw, content_hash
+from hf_toedit.checked import checked
+from hf_toedit.config import (
+    Backend,
+    Dtype,
+    EditConfig,
+    PriorConfig,
+    Resources,
+    RunConfig,
+    SourceConfig,
+    check_draw,
+    content_hash,
+)
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.errors import SourceError, ToEditError, UsageError, did_you_mean
 from hf_toedit.hub import is_out_of_reach
@@ -139,10 +150,10 @@ class ToEditConfig(BuilderConfig):
         roles: str | Sequence[str] = ("assistant",),
         prior: str | PathLike[str] = "embedded",
         prior_revision: str | None = None,
-        dtype: str = "auto",
+        dtype: Dtype = "auto",
         device: str = "auto",
         trust_remote_code: bool = False,
-        backend: str = "transformers",
+        backend: Backend = "transformers",
         token_budget: int | None = None,
         memory_fraction: float = 0.9,
         tensor_parallel: int = 1,
@@ -180,7 +191,7 @@ class ToEditConfig(BuilderConfig):
         Raises:
             UsageError: a setting is unknown or out of range.
         """
-        super().__init__(name=name)
+        super().__init__(name=checked(name, str, "config_name"))
         if source is None:
             raise UsageError(
                 "no dataset is named. Say load_dataset('toedit', source='org/name'), "
@@ -200,13 +211,13 @@ class ToEditConfig(BuilderConfig):
             context_columns=context_columns,  # type: ignore[arg-type]
             messages_column=messages_column,
             roles=roles,  # type: ignore[arg-type]
-            source=fspath(source),
+            source=source,  # type: ignore[arg-type]
             config_name=None if name == "default" else name,
             split=source_split,
             revision=revision,
             limit=limit,
         )
-        self.prior = PriorConfig(fspath(prior), prior_revision, dtype, device, trust_remote_code, backend)
+        self.prior = PriorConfig(prior, prior_revision, dtype, device, trust_remote_code, backend)  # type: ignore[arg-type]
         self.edit = EditConfig.from_preset(preset, **edit)
         check_draw(self.prior, self.edit)
         self.run = RunConfig(generations, edit_log_column)

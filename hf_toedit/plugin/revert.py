@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
+from hf_toedit.checked import checked
 from hf_toedit.config import TextConfig
 from hf_toedit.errors import SourceError
 from hf_toedit.runs.rows import check_log_column, reverted_table, source_features
@@ -35,6 +36,7 @@ def revert(
 
     Raises:
         SourceError: the dataset has no such log, or no such texts.
+        UsageError: A name is not a string.
 
     Example:
         >>> source = revert(load_dataset("org/edited", split="train"))  # doctest: +SKIP
@@ -42,6 +44,7 @@ def revert(
     texts = Texts(
         TextConfig.from_mapping({"text_columns": text_column, "messages_column": messages_column, "roles": roles})
     )
+    checked(edit_log_column, str, "edit_log_column")
     if isinstance(dataset, dict):
         return type(dataset)({split: _reverted(part, texts, edit_log_column) for split, part in dataset.items()})
     return _reverted(dataset, texts, edit_log_column)

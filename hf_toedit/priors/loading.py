@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from hf_toedit.config import PriorConfig
+from hf_toedit.config import Dtype, PriorConfig
 from hf_toedit.errors import PriorError, UsageError
 from hf_toedit.hub import pinned_sha
 from hf_toedit.priors.pinning import folder_revision, prior_folder
@@ -178,7 +178,7 @@ def _device(name: str) -> torch.device:
         raise PriorError(f"device {name!r} is not available here ({' '.join(str(error).split())[:120]}).") from error
 
 
-def dtype_on(name: str, device_type: str) -> str:
+def dtype_on(name: Dtype, device_type: str) -> Dtype:
     """A dtype with `auto` resolved for a kind of device."""
     if name == "auto":
         return "float32" if device_type == "cpu" else "bfloat16"

@@ -74,7 +74,7 @@ class VLLMPrior:
         found = loading.find(config)
         self.name = config.prior
         self.revision = found.revision
-        self.dtype = loading.dtype_on(config.dtype, device_type)
+        self.dtype: str = loading.dtype_on(config.dtype, device_type)
         self._config = config
         self._chat = found.tokenizer
         self.tokenizer = found.tokenizer.backend_tokenizer

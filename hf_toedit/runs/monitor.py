@@ -16,8 +16,12 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from types import TracebackType
+from typing import Annotated
 
-from hf_toedit.errors import RunError
+from msgspec import Meta
+
+from hf_toedit.checked import from_json
+from hf_toedit.errors import RunError, UsageError
 from hf_toedit.remote import AnyPath, RemotePath
 from hf_toedit.runs.files import remove_empty, sizes_in
 from hf_toedit.runs.plan import Plan
@@ -30,6 +34,9 @@ FAILURES = PurePosixPath("toedit/failures")
 _WRITE_EVERY_S = 1.0
 _PUT_EVERY_S = 15.0
 """To storage, where each write is a request that may be paid for."""
+
+_UNREADABLE = (OSError, ValueError, RecursionError, UsageError)
+"""A file that another process is writing, or that it never wrote whole: it is passed over."""
 
 _SPEED_OVER_S = 60.0
 _STALE_AFTER_S = 60.0
@@ -66,7 +73,7 @@ class Process:
     """
 
     host: str
-    pid: int
+    pid: Annotated[int, Meta(ge=1, lt=2**31)]
     updated: float
     tokens_per_second: float
     running: tuple[Running, ...]
@@ -81,8 +88,7 @@ class Process:
     @classmethod
     def read(cls, path: AnyPath) -> Process:
         """Read what `Monitor.beat` wrote."""
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{**values, "running": tuple(Running(**entry) for entry in values["running"])})
+        return from_json(json.loads(path.read_text(encoding="utf-8")), cls)
 
 
 class Monitor:
@@ -221,8 +227,8 @@ def failures(folder: RunFolder) -> list[Failure]:
     """The shards that were given up; one that was done after all may still be among them."""
     found = []
     for path in _files(folder.root / FAILURES):
-        with suppress(OSError, ValueError, TypeError):
-            found.append(Failure(**json.loads(path.read_text(encoding="utf-8"))))
+        with suppress(*_UNREADABLE):
+            found.append(from_json(json.loads(path.read_text(encoding="utf-8")), Failure))
     return found
 
 
@@ -233,7 +239,7 @@ def processes(folder: RunFolder) -> list[Process]:
 
 def _processes(folder: RunFolder) -> Iterator[tuple[AnyPath, Process]]:
     for path in _files(folder.root / PROGRESS):
-        with suppress(OSError, ValueError, KeyError, TypeError):
+        with suppress(*_UNREADABLE):
             yield path, Process.read(path)
 
 

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import msgspec
+from msgspec import Meta
+
+from hf_toedit import __version__
+from hf_toedit.checked import checked, from_json, in_json, shown
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig, content_hash
+from hf_toedit.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +43,13 @@ MAX_SHARDS = 100_000
 """Of a split: as many as keep their order when their names are sorted."""
 
 
+Count = Annotated[int, Meta(ge=0)]
+
+_CARD = dict[str, str | list[str]]
+_PROVENANCE = {"command": str, "python": str, "versions": dict[str, str], "source_card": _CARD, "prior_card": _CARD}
+"""What `runs/provenance.py` gathers: types of `Plan.provenance`, which other versions may add to."""
+
+
 class SourceFile(NamedTuple):
     """A file of the source, as it was when it was planned.
 
@@ -48,7 +62,7 @@ class SourceFile(NamedTuple):
     """
 
     path: str
-    size: int
+    size: Count
     stamp: int | str | None
 
 
@@ -71,9 +85,9 @@ class FileExtent(NamedTuple):
 class Piece(NamedTuple):
     """Rows `[start, stop)` of a file of the plan; to its end where `stop` is None."""
 
-    file: int
-    start: int
-    stop: int | None
+    file: Count
+    start: Count
+    stop: Count | None
 
 
 @dataclass(frozen=True)
@@ -90,10 +104,10 @@ class Shard:
     """
 
     split: str
-    index: int
-    count: int
-    num_rows: int | None
-    num_bytes: int
+    index: Count
+    count: Annotated[int, Meta(ge=1, le=MAX_SHARDS)]
+    num_rows: Count | None
+    num_bytes: Count
     pieces: tuple[Piece, ...]
 
     @property
@@ -101,17 +115,18 @@ class Shard:
         """File name without its ending, as `datasets` names shards."""
         return f"{self.split}-{self.index:05d}-of-{self.count:05d}"
 
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Shard:
-        """Read what `Plan.to_json` wrote.
-
-        Raises:
-            KeyError, TypeError, ValueError: it did not; among others, its name would lead out of the run folder.
-        """
-        shard = cls(**{**values, "pieces": tuple(Piece(*piece) for piece in values["pieces"])})
-        if PurePath(shard.name).name != shard.name:
-            raise ValueError(f"{shard.split!r} is no name of a split")
-        return shard
+    def problem(self, files: Sequence[SourceFile]) -> str | None:
+        """What is wrong with it in a plan of these files, which may come from anyone; None where nothing is."""
+        if PurePath(self.name).name != self.name or any(ord(character) < 32 for character in self.split):
+            return f"split {shown(self.split)} is no name of a split"  # it would lead out of the run folder
+        if self.index >= self.count:
+            return f"index {self.index:,} must be below count, which is {self.count:,}"
+        for number, piece in enumerate(self.pieces):
+            if piece.file >= len(files):
+                return f"pieces[{number}] names file {piece.file:,} of {len(files):,} files"
+            if piece.stop is not None and piece.stop < piece.start:
+                return f"pieces[{number}] ends at row {piece.stop:,}, before it begins at row {piece.start:,}"
+        return None
 
 
 @dataclass(frozen=True)
@@ -266,25 +281,64 @@ class Plan:
         }
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Plan:
+    def read(cls, content: bytes) -> Plan:
+        """Read a `plan.json`, which may come from anyone.
+
+        Raises:
+            RunError: It is not a plan of this format, whole and unchanged; the JSON path of what is wrong is named.
+        """
+        try:
+            values = msgspec.json.decode(content)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise RunError(f"it is not JSON: {error}.") from error
+        return cls.from_json(values)
+
+    @classmethod
+    def from_json(cls, values: Any) -> Plan:
         """Read what `to_json` wrote.
 
         Raises:
-            KeyError, TypeError, ValueError: it did not.
+            RunError: It did not; the JSON path of what is wrong is named.
         """
-        return cls(
-            source=SourceConfig(**values["source"]),
-            source_revision=values["source_revision"],
-            reading=Reading(**values["reading"]),
-            prior=PriorConfig(**values["prior"]),
-            prior_revision=values["prior_revision"],
-            edit=EditConfig(**values["edit"]),
-            run=RunConfig(**values["run"]),
-            files=tuple(SourceFile(*file) for file in values["files"]),
-            shards=tuple(Shard.from_json(shard) for shard in values["shards"]),
-            version=values["version"],
-            provenance=values["provenance"],
-        )
+        if not isinstance(values, dict):
+            raise RunError(f"it must be an object, not {in_json(values)}.")
+        version = values.get("format")
+        if version != FORMAT or isinstance(version, bool):
+            what = f"it is of format {in_json(version)}" if "format" in values else "it has no 'format'"
+            raise RunError(f"{what}; this version reads {FORMAT}.")
+        if "hash" not in values:
+            raise RunError("it has no 'hash'.")
+        try:
+            facts = {name: value for name, value in values.items() if name not in ("format", "hash")}
+            if isinstance(facts.get("reading"), dict):
+                facts["reading"] = {"renamed": {}, **facts["reading"]}  # it is written only where there are such names
+            plan = from_json(facts, cls, complete=True)
+            for name in plan.provenance.keys() & _PROVENANCE.keys():
+                checked(plan.provenance[name], _PROVENANCE[name], f"provenance.{name}")
+        except UsageError as error:
+            raise RunError(str(error)) from error
+        plan._check_shards()
+        if plan.content_hash != values["hash"]:
+            raise RunError(
+                f"its hash does not fit: it was changed by hand, or planned by a version ({plan.version}) that this "
+                f"one ({__version__}) does not understand."
+            )
+        return plan
+
+    def _check_shards(self) -> None:
+        """Refuse shards that cannot be, or whose files would be those of others.
+
+        Raises:
+            RunError: There is one.
+        """
+        if not (self.files and self.shards):
+            raise RunError(f"it has {len(self.files)} files and {len(self.shards)} shards.")
+        names: dict[str, int] = {}
+        for number, shard in enumerate(self.shards):
+            if problem := shard.problem(self.files):
+                raise RunError(f"shards[{number}]: {problem}.")
+            if names.setdefault(shard.name, number) != number:
+                raise RunError(f"shards[{number}] is {shard.name} again, as shards[{names[shard.name]}] is.")
 
     def differences(self, other: Plan) -> list[str]:
         """Where another plan differs, in the words of the command line: `--seed is 0 in the run and 5 here`.

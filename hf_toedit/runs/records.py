@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from hf_toedit import __version__
 from hf_toedit.config import content_hash
-from hf_toedit.errors import RunError
+from hf_toedit.errors import RunError, UsageError
 from hf_toedit.remote import AnyPath
 from hf_toedit.runs.files import each, names_below, parquet_file, sha256, sizes_in
 from hf_toedit.runs.plan import Plan, Shard
@@ -223,7 +223,7 @@ def _whole(content: bytes) -> dict[str, Any]:
     try:
         record = json.loads(content)
         return record if record.pop("hash") == content_hash(record) else {}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 
@@ -234,9 +234,9 @@ def _identity(record: dict[str, Any]) -> tuple[Any, Any]:
 
 def _read_stats(record: dict[str, Any], path: AnyPath) -> EditStats:
     try:
-        return EditStats.from_json(record["stats"])
-    except (KeyError, TypeError, AttributeError) as error:
+        return EditStats.from_json(record.get("stats"))
+    except UsageError as error:
         raise RunError(
-            f"{path} holds statistics of another version than this one ({__version__}): {error}. Use the version that "
-            f"made them."
+            f"{path} holds statistics of another version than this one ({__version__}), or none: {error} "
+            f"Use the version that made them, or delete that file and run again."
         ) from error

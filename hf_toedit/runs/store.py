@@ -13,7 +13,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_toedit import __version__
 from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.remote import AnyPath, RemotePath
@@ -28,7 +27,7 @@ from hf_toedit.runs.files import (
     whole_file,
 )
 from hf_toedit.runs.journal import Journal, remove_journal
-from hf_toedit.runs.plan import FORMAT, PLAN, Plan, Shard
+from hf_toedit.runs.plan import PLAN, Plan, Shard
 from hf_toedit.runs.records import RESULT, WORK, Records
 from hf_toedit.stats import EditStats
 from hf_toedit.temporary import TEMPORARY, temporary_name
@@ -175,20 +174,13 @@ class RunFolder(Records):
             RunError: there is none, or it cannot be read.
         """
         try:
-            values = json.loads((self.root / PLAN).read_text(encoding="utf-8"))
-            if values["format"] != FORMAT:
-                raise RunError(f"{self.root / PLAN} is of format {values['format']}; this version reads {FORMAT}.")
-            plan = Plan.from_json(values)
+            return Plan.read((self.root / PLAN).read_bytes())
         except (FileNotFoundError, NotADirectoryError) as error:
             raise RunError(f"{self.root} is not a run folder: it has no {PLAN}.") from error
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OSError, UsageError) as error:
-            raise RunError(f"cannot read {self.root / PLAN}: {error}. Make the run anew in another folder.") from error
-        if plan.content_hash != values["hash"]:
-            raise RunError(
-                f"{self.root / PLAN} was changed by hand, or planned by a version that this one ({__version__}) does "
-                f"not understand ({plan.version}): its hash does not fit. Make the run anew in another folder."
-            )
-        return plan
+        except OSError as error:
+            raise RunError(f"cannot read {self.root / PLAN}: {error.strerror or error}. Check the path.") from error
+        except RunError as error:
+            raise RunError(f"cannot read {self.root / PLAN}: {error} Plan the run again, in another folder.") from error
 
     def tables(self, plan: Plan, generation: int, shard: Shard, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """The rows of a finished shard as `load_dataset` gives them, in order, as Arrow tables of bounded size.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
@@ -183,9 +182,9 @@ class Target:
         """The plan of the run that is there; None where there is none."""
         file = self._repository.file(head, self.plan_path)
         try:
-            return Plan.from_json(json.loads(file.read_bytes())) if file else None
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, UsageError) as error:
-            raise RunError(f"the plan in {self} cannot be read: {error}. Say --replace to delete that run.") from error
+            return Plan.read(file.read_bytes()) if file else None
+        except RunError as error:
+            raise RunError(f"the plan in {self} cannot be read: {error} Say --replace to delete that run.") from error
 
 
 def _loaded(card: Path) -> list[str]:

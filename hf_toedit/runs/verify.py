@@ -105,7 +105,7 @@ def is_verified(plan: Plan, folder: RunFolder) -> bool:
     try:
         mark = json.loads((folder.root / VERIFIED).read_text(encoding="utf-8"))
         return bool(mark["data"] == _data_digest(plan, folder))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 

@@ -162,7 +162,7 @@ def test_a_dry_run_of_a_large_source_says_an_interval(hf_toedit: HfToEdit, tmp_p
         (("--shard-size", "0"), "shard size '0' is not a size"),
         (("--num-shards", 10**11), "split 'train' would have 100,000,000,000 shards, and at most 100,000 are"),
         (("--shard-size", "0.1"), "shard size '0.1' is not a size"),
-        (("--price-per-hour", "nan"), "price per hour nan is not a price"),
+        (("--price-per-hour", "nan"), "price_per_hour must be a number other than NaN and infinity, not nan."),
         (("--num-shards", 0), "0 is not in the range x>=1"),
         (("--text-column", "body", "--messages-column", "turns"), "edited alone"),
         (("--text-column", "text,text"), "to be edited twice"),

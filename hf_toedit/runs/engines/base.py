@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from hf_toedit.config import PriorConfig, Resources
+from hf_toedit.checked import checked
+from hf_toedit.config import Dtype, PriorConfig, Resources
 from hf_toedit.errors import OutOfMemory, PriorError, RunError, ToEditError
 from hf_toedit.priors.pinning import is_same_prior
 from hf_toedit.runs.monitor import Monitor
@@ -45,7 +46,7 @@ class ReadyPrior:
 
         config, revision = pinned(config)
         prior = load_prior(config, resources)
-        return cls(replace(config, dtype=prior.dtype), revision), prior
+        return cls(replace(config, dtype=checked(prior.dtype, Dtype, "dtype")), revision), prior
 
     def check(self, plan: Plan) -> None:
         """Refuse to go on with another prior than the one that was planned.
