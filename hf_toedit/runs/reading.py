@@ -146,7 +146,7 @@ class RowReader:
                     Features.from_arrow_schema(pa.schema([field]))
                 except ValueError as error:
                     raise SourceError(
-                        f"column {field.name!r} of {self._place(file)} is {field.type}, which `datasets` cannot read. "
+                        f"column {field.name!r} of {self.place(file)} is {field.type}, which `datasets` cannot read. "
                         f"Cast the column to another type in the source, or remove it there, and plan again."
                     ) from error
             raise
