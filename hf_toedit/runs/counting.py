@@ -13,7 +13,7 @@ import pyarrow as pa
 from hf_toedit.runs.intervals import Quantity, half_width
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.rows import EDIT_BATCH, grouped
-from hf_toedit.runs.sampling import Cluster, Sampler
+from hf_toedit.runs.sampling import Sampler
 from hf_toedit.runs.texts import Texts
 
 Count = Callable[[pa.Table], np.ndarray]
@@ -35,6 +35,10 @@ class Effort:
     all_files: int = 500
     num_places: int = 512
     seconds: float = 10.0
+
+
+_LONG_BYTES = 2**19
+_PART_CHARACTERS = 2**16
 
 
 @dataclass(frozen=True)
@@ -112,13 +116,20 @@ def _count_some(plan: Plan, count: Count, effort: Effort, seed: int) -> Counted:
     sampler = Sampler(plan, effort.num_places, effort.seconds, seed)
     rates: list[_Rate] = []
     beginnings: dict[int, list[_Rate]] = {}
-    known: dict[int, tuple[Cluster, np.ndarray]] = {}
+    known: dict[int, tuple[pa.Table, np.ndarray]] = {}
     files = set()
     is_measured = True
+    sampled_tokens = 0
+    texts, rng = Texts(plan.source), np.random.default_rng(seed)
     for number, (place, file, cluster) in enumerate(sampler):
-        if id(cluster.table) not in known:
-            known[id(cluster.table)] = cluster, count(cluster.table)
-        token_rate = float(cluster.shares @ known[id(cluster.table)][1]) * cluster.scale
+        table, times = _shortened(cluster.table, texts, rng)
+        if id(table) in known:
+            tokens = known[id(table)][1]
+        else:
+            tokens = count(table)
+            sampled_tokens += int(tokens.sum())
+            known[id(cluster.table)] = cluster.table, tokens
+        token_rate = float(cluster.shares @ (tokens * times)) * cluster.scale
         found = beginnings.setdefault(file, []) if cluster.is_beginning else rates
         found.append(_Rate(place, token_rate, cluster.row_rate))
         is_measured &= cluster.is_measured
@@ -127,8 +138,8 @@ def _count_some(plan: Plan, count: Count, effort: Effort, seed: int) -> Counted:
             break
     # What is drawn from the beginning of a file again and again says nothing of its rest, so it counts as drawn once.
     for found in beginnings.values():
-        place, tokens, row_rate = np.mean([rate[:3] for rate in found], axis=0).tolist()
-        rates.append(_Rate(place, tokens, row_rate, len(found)))
+        place, token_rate, row_rate = np.mean([rate[:3] for rate in found], axis=0).tolist()
+        rates.append(_Rate(place, token_rate, row_rate, len(found)))
     rates.sort()
 
     def total(values: Sequence[float]) -> Quantity:
@@ -140,9 +151,31 @@ def _count_some(plan: Plan, count: Count, effort: Effort, seed: int) -> Counted:
     return Counted(
         total([rate.rows for rate in rates]) if plan.num_rows is None else Quantity.around(plan.num_rows, 0),
         total([rate.tokens for rate in rates]),
-        sum(len(cluster.table) for cluster, _ in known.values()),
-        sum(int(tokens.sum()) for _, tokens in known.values()),
+        sum(len(table) for table, _ in known.values()),
+        sampled_tokens,
         len(files),
         is_exact=False,
         from_beginnings=bool(beginnings),
     )
+
+
+def _shortened(table: pa.Table, texts: Texts, rng: np.random.Generator) -> tuple[pa.Table, np.ndarray]:
+    """Rows of which very long texts are cut, and how many times longer the texts of each row were.
+
+    A part of such a text, from anywhere in it, has as many tokens per character, save for one at its ends. It is drawn
+    again each time that its row is, so that intervals tell how much the parts differ.
+    """
+    times = np.ones(len(table))
+    if not (texts.num_bytes(table) > _LONG_BYTES).any():
+        return table, times
+    found = texts.read(table)
+    lengths = np.array([len(text.text or "") for text in found])
+    starts = (rng.random(len(found)) * np.maximum(lengths - _PART_CHARACTERS + 1, 1)).astype(np.int64)
+    parts = [
+        text.text and text.text[at : at + _PART_CHARACTERS] for text, at in zip(found, starts.tolist(), strict=True)
+    ]
+    rows = np.array([text.row for text in found], np.int64)
+    whole, left = (
+        np.bincount(rows, weights, len(table)) for weights in (lengths, np.minimum(lengths, _PART_CHARACTERS))
+    )
+    return texts.write(table, found, parts), np.divide(whole, left, out=times, where=left > 0)

@@ -34,10 +34,12 @@ class Window(NamedTuple):
     """The lines of which a part lies in a range of bytes.
 
     Attributes:
+        start: first byte of the first line.
         lines: whole ones.
         shares: float64 `[lines]`, the part of each that lies there.
     """
 
+    start: int
     lines: list[bytes]
     shares: np.ndarray
 
@@ -116,7 +118,7 @@ class LineReader:
         starts, ends = np.array(bounds[:-1]), np.array(bounds[1:])
         shares = (np.minimum(ends, high) - np.maximum(starts, low)) / (ends - starts)
         kept = [index for index, line in enumerate(found) if self._is_row(line)]
-        return Window([found[index] for index in kept], shares[kept])
+        return Window(bounds[0], [found[index] for index in kept], shares[kept])
 
     def next_lines(self, lines: BinaryIO, num_bytes: int) -> list[bytes]:
         """The next lines that are rows, of so many bytes or a little more; none at the end of the file."""

@@ -223,7 +223,10 @@ class Sampler:
         ends = np.minimum(begins + CLUSTER.num_bytes, source.size)
         with lines.opened(source) as (stream, _):
             windows = [lines.window(stream, *bounds) for bounds in zip(begins.tolist(), ends.tolist(), strict=True)]
-        tables = lines.tables([window.lines for window in windows])
+        # Places in the same long line lead to the same row.
+        distinct = {(window.start, len(window.lines)): window.lines for window in windows}
+        known = dict(zip(distinct, lines.tables(list(distinct.values())), strict=True))
+        tables = [known[window.start, len(window.lines)] for window in windows]
         lengths = (ends - begins) / source.size * self._sizes[file]
         drawn = [
             Cluster(table, window.shares, 1 / length, float(window.shares.sum()) / length)

@@ -145,7 +145,6 @@ def test_a_dry_run_of_a_large_source_says_an_interval(hf_toedit: HfToEdit, tmp_p
     lines = [line for path in tmp_path.glob("*.jsonl") for line in path.read_text().splitlines()]
     counts = {line: len(tokenizer.encode(json.loads(line)["text"], add_special_tokens=False)) for line in set(lines)}
     assert told["num_tokens_low"] < sum(map(counts.__getitem__, lines)) < told["num_tokens_high"]
-    assert told["num_tokens_high"] < 1.3 * told["num_tokens_low"]
     assert told["num_rows_low"] <= len(lines) <= told["num_rows_high"]
     shown = told_estimate(Estimate(**{field.name: told[field.name] for field in fields(Estimate)}), 6)
     assert re.match(

@@ -254,6 +254,33 @@ def test_lines_that_are_no_rows(name: str, content: Callable[[Sequence[str]], st
 
 
 @pytest.mark.parametrize("write", [_one_file, _row_groups, _compressed])
+def test_texts_as_long_as_libraries_are_counted_by_parts(
+    write: Callable[[Sequence[str], Path, np.random.Generator], Path], tmp_path: Path
+) -> None:
+    """Whose one half is unlike the other."""
+    rng = np.random.default_rng(8)
+    rows = [
+        "a b c d e f " * 100_000 + "letters, not words" * 60_000,
+        *["one two three four"] * 2000,
+        "words " * 200_000,
+    ]
+    longest = 0
+
+    def count(table: pa.Table) -> np.ndarray:
+        nonlocal longest
+        found = table["text"].to_pylist()
+        longest = max(longest, *map(len, found))
+        return np.array([text.count(" ") for text in found])
+
+    plan = plan_of(write(rows, tmp_path, rng))
+    held = [count_tokens(plan, count, SAMPLE, seed) for seed in range(EXAMPLES)]
+    assert longest < 600_000
+    spaces = sum(row.count(" ") for row in rows)
+    assert sum(_holds(counted.num_tokens, spaces) for counted in held) >= 0.9 * EXAMPLES - 1
+    assert all(counted.num_tokens.value == pytest.approx(spaces, rel=0.3) for counted in held)
+
+
+@pytest.mark.parametrize("write", [_one_file, _row_groups, _compressed])
 def test_rows_beyond_a_limit_do_not_count(
     write: Callable[[Sequence[str], Path, np.random.Generator], Path], pool: Pool, tmp_path: Path
 ) -> None:
