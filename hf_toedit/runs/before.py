@@ -11,14 +11,16 @@ from typing import Any
 
 import fsspec
 
-from hf_toedit.config import SourceConfig, content_hash
+from hf_toedit.config import URL_LIST, SourceConfig, content_hash
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.resolve import hub_dataset, resolve
 
 
 def is_of_before(plan: Plan) -> bool:
-    """Whether a plan pins files by what they do not hold."""
-    return hub_dataset(plan.source.source) is None and not any(isinstance(file.stamp, str) for file in plan.files)
+    """Whether a plan pins files by what they do not hold; lists of addresses are pinned as they were."""
+    name = plan.source.source
+    by_content = any(isinstance(file.stamp, str) for file in plan.files)
+    return not (by_content or name.startswith(URL_LIST) or hub_dataset(name))
 
 
 def revision_before(config: SourceConfig) -> str:

@@ -125,17 +125,17 @@ def located(plan: Plan) -> Plan:
     """
     if plan.reading.root is not None or any("://" in plan.reading.place(file.path) for file in plan.files):
         return plan
-    reading = None
+    renamed = None
     with suppress(ToEditError):
         source = open_source(plan.source)
         files = [file for files in source.splits.values() for file in files]
-        reading = _reading_here(plan, plan.source, source.revision, source.reading, files)
-    if reading is None:
+        renamed = _renamed(plan, plan.source, source.revision, files)
+    if renamed is None:
         raise SourceError(
             f"the source {plan.source.source!r} lies on the machine that made this run, not here (or has changed). "
             f"Say --no-source to leave it out."
         )
-    return replace(plan, reading=reading)
+    return replace(plan, reading=replace(plan.reading, root=source.reading.root, renamed=renamed))
 
 
 def as_planned(plan: Plan, asked: Plan) -> Plan:
@@ -148,39 +148,42 @@ def as_planned(plan: Plan, asked: Plan) -> Plan:
     Returns:
         A plan that differs from the run's by other settings only; unchanged where the contents are others.
     """
-    reading = _reading_here(plan, asked.source, asked.source_revision, asked.reading, asked.files)
-    if reading is not None and len(asked.files) == len(plan.files):
-        source = replace(asked.source, source=plan.source.source)
-        asked = replace(asked, source=source, source_revision=plan.source_revision, reading=reading, files=plan.files)
+    renamed = _renamed(plan, asked.source, asked.source_revision, asked.files)
+    if renamed is not None and len(asked.files) == len(plan.files):
+        asked = replace(
+            asked,
+            source=replace(asked.source, source=plan.source.source),
+            source_revision=plan.source_revision,
+            reading=replace(asked.reading, renamed=renamed),
+            files=plan.files,
+        )
     if is_same_prior(asked.prior, asked.prior_revision, plan.prior_revision):
         prior = replace(asked.prior, prior=plan.prior.prior)
         asked = replace(asked, prior=prior, prior_revision=plan.prior_revision)
     return asked
 
 
-def _reading_here(
-    plan: Plan, source: SourceConfig, revision: str, reading: Reading, files: Iterable[SourceFile]
-) -> Reading | None:
-    """How the files of a plan are read where they are now; None where the contents are others.
+def _renamed(plan: Plan, source: SourceConfig, revision: str, files: Iterable[SourceFile]) -> dict[str, str] | None:
+    """The files of a plan that have another path now, with it; None where the contents are others.
 
     Args:
         plan: The run's plan.
         source: Settings of the source as it is now.
         revision: Its fingerprint or commit.
-        reading: How its files are read.
         files: Its files, in order. There may be more than were planned.
     """
     if revision != plan.source_revision:
         if not (is_of_before(plan) and revision_before(source) == plan.source_revision):
             return None
-    left, renamed = iter(files), {}
+    left = iter(files)
+    renamed: dict[str, str] = {}
     for file in plan.files:
         same = next((other for other in left if _is_same(file, other)), None)
         if same is None:
             return None
         if same.path != file.path:
             renamed[file.path] = same.path
-    return replace(reading, renamed=renamed)
+    return renamed
 
 
 def _is_same(planned: SourceFile, file: SourceFile) -> bool:
