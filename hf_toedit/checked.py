@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from numbers import Integral, Real
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -178,7 +179,7 @@ def _problem(said: str, value: Any, kind: Any, name: str, written: str | None, s
         for key in re.findall(r"\w+|\.{3}", where[1]):
             value = _part(value, key)
     here = "" if value is ... else written or show(value)
-    facts = list(_facts(kind))
+    facts = _facts(kind)
     choices = [choice for fact in facts if get_origin(fact) is Literal for choice in get_args(fact)]
     bounds = "".join(_bounds(fact) for fact in facts if isinstance(fact, msgspec.Meta))
     described = next((fact.description for fact in facts if isinstance(fact, msgspec.Meta) and fact.description), "")
@@ -189,7 +190,7 @@ def _problem(said: str, value: Any, kind: Any, name: str, written: str | None, s
     expected, is_other_type, _ = said.partition(", got ")
     if bounds and not is_other_type:
         return f"{name} {here} is out of range: it must be {bounds}."
-    if not expected.startswith("Expected "):  # what a `__post_init__` says
+    if not expected.startswith("Expected "):  # of a number that is too large for any float
         return f"{name}: {said}"
     expected = re.sub("`(.+?)`", lambda found: _words(found[1]), expected.removeprefix("Expected "))
     if choices or described:
@@ -208,7 +209,9 @@ def _part(value: Any, key: str) -> Any:
 
 def _facts(kind: Any) -> list[Any]:
     """What a type is made of: choices, and what is said of bounds; those of an optional one among them."""
-    return [kind, *(fact for part in get_args(kind) if get_origin(kind) is not Literal for fact in _facts(part))]
+    if get_origin(kind) in (Annotated, Union, UnionType):
+        return [fact for part in get_args(kind) for fact in _facts(part)]
+    return [kind]
 
 
 def _words(types: str) -> str:

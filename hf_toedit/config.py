@@ -17,7 +17,6 @@ from msgspec import Meta
 
 from hf_toedit.checked import Names, checked, kinds
 from hf_toedit.errors import UsageError, did_you_mean
-from hf_toedit.yaml_file import load_yaml
 
 Select = Literal["above", "below", "none"]
 Sampler = Literal["top-k", "top-p", "rejection"]
@@ -90,6 +89,8 @@ class _Config:
     @classmethod
     def from_yaml(cls: type[Config], path: str | Path) -> Config:
         """Make settings from a YAML file of names and values; see `from_mapping`. What is null is left out."""
+        from hf_toedit.yaml_file import load_yaml
+
         known = kinds(cls)
         values = {}
         for name, setting in load_yaml(path).items():

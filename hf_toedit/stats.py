@@ -86,6 +86,10 @@ class EditStats:
     probability_after_nano: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Count from zero, also on what was read from JSON."""
+        self.num_skipped, self.num_ineligible = Counter(self.num_skipped), Counter(self.num_ineligible)
+
     @property
     def selected_rate(self) -> float:
         """Selected tokens of all tokens (paper, Table 9)."""

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hf_toedit import ToEditor
 from hf_toedit.checked import kinds
 from hf_toedit.config import (
     PRESETS,
@@ -223,6 +224,8 @@ def test_any_value_is_of_its_type_or_refused_in_one_line(config: Any, value: Any
         (lambda: EditConfig.from_preset(["toedit"]), "preset must be one of toedit, formula, "),
         (lambda: PriorConfig(7), "prior must be a string, not 7."),
         (lambda: PriorConfig(device=0), "device must be one of auto, cpu, cuda, cuda:N, mps, xpu, not 0."),
+        (lambda: ToEditor.from_pretrained("embedded", top_k="8"), "top_k must be a whole number, not '8'."),
+        (lambda: ToEditor.from_pretrained(7), "prior must be a string, not 7."),
         (lambda: SourceConfig("a", columns=5), "columns must be a string or a list of strings, not 5."),
     ],
 )

@@ -26,7 +26,6 @@ from hf_toedit.config import (
     check_draw,
 )
 from hf_toedit.errors import UsageError, did_you_mean
-from hf_toedit.yaml_file import load_yaml
 
 Command = Callable[..., Any]
 
@@ -57,6 +56,8 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: str | None) -> No
     """Make the values of a YAML file the defaults of the options, so that the command line wins."""
     if path is None:
         return
+    from hf_toedit.yaml_file import load_yaml
+
     known = {_setting(option): option for option in ctx.command.params if option.name != "config"}
     defaults = {}
     group = ctx.find_root().command

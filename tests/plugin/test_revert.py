@@ -8,6 +8,7 @@ import pytest
 from datasets import Dataset, DatasetDict, IterableDataset, load_dataset
 
 from hf_toedit import ToEditError, ToEditProcessor, revert
+from hf_toedit.errors import UsageError
 from tests.cli.fixtures import load, same, stories
 from tests.conftest import shared
 
@@ -50,3 +51,11 @@ def test_what_cannot_be_reverted(run: Path, original: Dataset) -> None:
         revert(original)
     with pytest.raises(ToEditError, match="storey"):
         revert(load(run)["train"], text_column="storey")
+
+
+def test_names_of_another_type_are_refused() -> None:
+    rows = Dataset.from_dict({"text": ["a"]})
+    with pytest.raises(UsageError, match="^edit_log_column must be a string, not 5.$"):
+        revert(rows, edit_log_column=5)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="^text_columns must be a string or a list of strings, not 5.$"):
+        revert(rows, text_column=5)  # type: ignore[arg-type]
