@@ -186,7 +186,7 @@ class RowReader:
         while group < parquet.num_row_groups and first + parquet.metadata.row_group(group).num_rows <= start:
             first += parquet.metadata.row_group(group).num_rows
             group += 1
-        return first, row_group_tables(parquet, range(group, parquet.num_row_groups), columns)
+        return first, _closing(parquet, row_group_tables(parquet, range(group, parquet.num_row_groups), columns))
 
     def _streamed_rows(self, file: SourceFile, features: Features | None) -> Iterator[pa.Table]:
         """All rows of a file, through `datasets`; without features, as they are."""
@@ -260,14 +260,22 @@ def column_bytes(group: pq.RowGroupMetaData, columns: Iterable[str]) -> int:
 
 
 def row_group_tables(parquet: pq.ParquetFile, groups: Iterable[int], columns: list[str]) -> Iterator[pa.Table]:
-    """Rows of row groups, in tables whose bytes are bounded by what the footer says of the group."""
+    """Rows of row groups, in tables whose bytes are bounded by what the footer says of the group.
+
+    The file stays open: whoever opened it closes it.
+    """
+    for index in groups:
+        group = parquet.metadata.row_group(index)
+        fitting = _TABLE_BYTES * group.num_rows // max(column_bytes(group, columns), 1)
+        size = min(max(fitting, 1), _TABLE_ROWS)
+        for batch in parquet.iter_batches(size, row_groups=[index], columns=columns, use_threads=False):
+            yield pa.Table.from_batches([batch])
+
+
+def _closing(parquet: pq.ParquetFile, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The tables; the file that they come from is closed behind the last."""
     with parquet:
-        for index in groups:
-            group = parquet.metadata.row_group(index)
-            fitting = _TABLE_BYTES * group.num_rows // max(column_bytes(group, columns), 1)
-            size = min(max(fitting, 1), _TABLE_ROWS)
-            for batch in parquet.iter_batches(size, row_groups=[index], columns=columns, use_threads=False):
-                yield pa.Table.from_batches([batch])
+        yield from tables
 
 
 def _cut(tables: Iterable[pa.Table], start: int, stop: int | None) -> Iterator[pa.Table]:
