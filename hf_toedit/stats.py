@@ -37,6 +37,10 @@ TailBins = Annotated[list[Count], Meta(min_length=len(TAIL_EDGES), max_length=le
 PerplexityBins = Annotated[list[Count], Meta(min_length=len(PERPLEXITY_EDGES), max_length=len(PERPLEXITY_EDGES))]
 
 
+UNREADABLE = ("prior_failed", "template_failed")
+"""Causes for which texts that hold something are passed through unread."""
+
+
 @dataclass
 class EditStats:
     """Counts of one generation over any number of documents.
@@ -46,6 +50,8 @@ class EditStats:
         num_rows_changed: rows of which this generation changed a text.
         num_documents: texts seen; a row may hold several.
         num_skipped: texts passed through unread, by cause.
+        skip_reasons: what the prior or its chat template said of one such text, by cause: the first in the order of
+            the alphabet, so that merging has no order.
         num_tokens: tokens of the texts read.
         num_scored: tokens with a probability (all but the first, where a prior has no BOS; a sample, where tokens
             are pruned).
@@ -69,6 +75,7 @@ class EditStats:
     num_rows_changed: Count = 0
     num_documents: Count = 0
     num_skipped: dict[str, Count] = field(default_factory=Counter)
+    skip_reasons: dict[str, str] = field(default_factory=dict)
     num_tokens: Count = 0
     num_scored: Count = 0
     num_selected: Count = 0
@@ -120,10 +127,24 @@ class EditStats:
         """Tokens by the time of all stages."""
         return _ratio(self.num_tokens, sum(self.seconds.values()))
 
+    @property
+    def num_read(self) -> int:
+        """Texts that the prior read."""
+        return self.num_documents - sum(self.num_skipped.values())
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether no text could be read, and not for want of texts alone."""
+        return not self.num_read and any(self.num_skipped[cause] for cause in UNREADABLE)
+
     def add_skipped(self, cause: str) -> None:
         """Count a text that passes through unread."""
         self.num_documents += 1
         self.num_skipped[cause] += 1
+
+    def add_skip_reason(self, cause: str, reason: str) -> None:
+        """Keep what was said of a text that passes through unread, unless it is known of another."""
+        self.skip_reasons[cause] = min(reason, self.skip_reasons.get(cause, reason))
 
     def add_scores(self, logprobs: np.ndarray) -> None:
         """Count the probabilities of one document.
@@ -172,6 +193,8 @@ class EditStats:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, from which `from_json` makes an equal object."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        if not self.skip_reasons:
+            values.pop("skip_reasons")
         return {name: dict(sorted(v.items())) if isinstance(v, dict) else v for name, v in values.items()}
 
     @classmethod
@@ -190,6 +213,7 @@ class EditStats:
             "num_rows_changed": self.num_rows_changed,
             "num_documents": self.num_documents,
             "num_skipped": dict(sorted(self.num_skipped.items())),
+            **({"skip_reasons": self.skip_reasons} if self.skip_reasons else {}),
             "num_tokens": self.num_tokens,
             "num_selected": self.num_selected,
             "num_changed": self.num_changed,
@@ -263,7 +287,10 @@ def decay(generations: Sequence[EditStats]) -> list[float | None]:
 
 def _sum(mine: Any, theirs: Any) -> Any:
     if isinstance(mine, dict):
-        return type(mine)({name: mine.get(name, 0) + theirs.get(name, 0) for name in {**mine, **theirs}})
+        both = {name: _sum(mine[name], theirs[name]) for name in mine.keys() & theirs.keys()}
+        return type(mine)({**mine, **theirs, **both})
+    if isinstance(mine, str):
+        return min(mine, theirs)
     return [a + b for a, b in zip(mine, theirs, strict=True)] if isinstance(mine, list) else mine + theirs
 
 

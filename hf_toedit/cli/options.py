@@ -35,6 +35,13 @@ COMMAND_LINE = "hf_toedit.command_line"
 SOURCE_LICENSE = "hf_toedit.source_license"
 """Where it keeps the licence of a source that is known without its card."""
 
+_VERBOSITY = {
+    "datasets": "DATASETS_VERBOSITY",
+    "huggingface_hub": "HF_HUB_VERBOSITY",
+    "transformers": "TRANSFORMERS_VERBOSITY",
+}
+"""Libraries, and the variables of the environment that say how much they log."""
+
 _EDIT_OPTIONS = (
     "select", "threshold", "sampler", "top_k", "top_p", "temperature", "exclude_original", "drop_below", "protect",
     "seed",
@@ -255,46 +262,61 @@ def edit_settings(options: Mapping[str, Any]) -> tuple[PriorConfig, EditConfig]:
     return prior, edit
 
 
+def hush_libraries() -> None:
+    """Keep what libraries log and warn of out of every command, in this process and those that it starts.
+
+    It is of no use to whoever reads it, such as that a card has no metadata, or a cache of fonts is built. Warnings of
+    `huggingface_hub` name addresses that files are sent to, which are secrets for as long as they last. Nothing is
+    imported for it, so that it is done first of all. A library goes on talking that somebody has made talk, by its
+    variable in the environment.
+    """
+    import logging
+    import os
+    import sys
+    import warnings
+
+    for library, variable in _VERBOSITY.items():
+        if not (os.environ.get(variable) or (library == "huggingface_hub" and os.environ.get("HF_DEBUG"))):
+            os.environ[variable] = "error"  # for one that is imported later, here or by a worker
+            logging.getLogger(library).setLevel(logging.ERROR)
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    if not sys.warnoptions:  # which hold PYTHONWARNINGS as well
+        os.environ["PYTHONWARNINGS"] = "ignore"
+        warnings.simplefilter("ignore")
+
+
 def quiet_libraries(show_progress: bool, quiet: bool = False) -> None:
-    """Keep the chatter of `datasets` out of ours, and its progress bars where no one looks.
+    """Keep what `datasets` logs out of ours, and progress bars of libraries where no one looks.
 
     Args:
-        show_progress: leave the progress bars of `datasets` to a terminal.
+        show_progress: leave the progress bars of `datasets` and `huggingface_hub` to a terminal.
         quiet: keep our own warnings back as well.
     """
     import logging
     import sys
 
     import datasets
+    from huggingface_hub.utils import disable_progress_bars
 
     if quiet:
         logging.getLogger("hf_toedit").setLevel(logging.ERROR)
     datasets.logging.set_verbosity(logging.CRITICAL)  # it logs what it raises, and ours says it once
     if not (show_progress and sys.stderr.isatty()):
         datasets.disable_progress_bars()
+        disable_progress_bars()
 
 
 def quiet_hub() -> None:
-    """Keep the progress bars of `huggingface_hub` away, and its warnings, which we say in our errors.
-
-    They name the addresses that files are sent to, which are secrets for as long as they last.
-    """
-    import os
-    import warnings
-
-    from huggingface_hub.utils import disable_progress_bars, logging
+    """Keep the progress bars of `huggingface_hub` away; there are our own."""
+    from huggingface_hub.utils import disable_progress_bars
 
     disable_progress_bars()
-    warnings.filterwarnings("ignore", category=UserWarning, module="huggingface_hub")
-    if not (os.environ.get("HF_DEBUG") or os.environ.get("HF_HUB_VERBOSITY")):
-        logging.set_verbosity_error()
 
 
 def quiet_transformers() -> None:
     """The same for `transformers`, where a prior is loaded in this process."""
     import transformers
 
-    transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
 
 

@@ -26,6 +26,7 @@ from hf_toedit.remote import AnyPath, RemotePath
 from hf_toedit.runs.files import remove_empty, sizes_in
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
+from hf_toedit.stats import UNREADABLE, EditStats
 from hf_toedit.temporary import is_alive
 
 PROGRESS = PurePosixPath("toedit/progress")
@@ -37,6 +38,9 @@ _PUT_EVERY_S = 15.0
 
 _UNREADABLE = (OSError, ValueError, RecursionError, UsageError)
 """A file that another process is writing, or that it never wrote whole: it is passed over."""
+
+_MANY_FAILED = 1000
+"""Texts that the prior fails on, and none that it reads: enough to end a run before all of it is done."""
 
 _SPEED_OVER_S = 60.0
 _STALE_AFTER_S = 60.0
@@ -121,6 +125,8 @@ class Monitor:
         self._running: dict[int, Running] = {}
         self._speed = Speed()
         self._written = 0.0
+        self._has_read = False
+        self._num_failed = 0
         self._write_every_s = _PUT_EVERY_S if isinstance(folder.root, RemotePath) else _WRITE_EVERY_S
 
     def began(self, worker: int, index: int) -> None:
@@ -144,11 +150,33 @@ class Monitor:
         self.beat()
 
     def done(self, worker: int) -> None:
-        """A worker is done with its shard."""
+        """A worker is done with its shard.
+
+        Raises:
+            RunError: so far the prior has failed on every text, and on many.
+        """
         shard = self._running.pop(worker).shard
         failure_path(self._folder, shard).unlink(missing_ok=True)
         if self._on_done:
             self._on_done(shard)
+        if not self._has_read:
+            self._look_for_texts(shard)
+
+    def _look_for_texts(self, name: str) -> None:
+        """End a run of which this process has seen no text that the prior could read, before all of it is done.
+
+        Raises:
+            RunError: nor has any other, and many have failed.
+        """
+        shard = next(shard for shard in self._plan.shards if shard.name == name)
+        stats = self._folder.stats(self._plan, 1, shard) or EditStats()
+        self._has_read = stats.num_read > 0
+        self._num_failed += stats.num_skipped["prior_failed"]
+        if self._has_read or self._num_failed < _MANY_FAILED:
+            return
+        parts = self._folder.all_stats(self._plan, 1, self._plan.shards)
+        if len(parts) < len(self._plan.shards):  # otherwise the run ends by itself, with its report
+            check_read(EditStats.merged(parts.values()))
 
     def stopped(self, worker: int) -> None:
         """A worker's shard goes back to those that wait."""
@@ -190,6 +218,31 @@ class Monitor:
     @property
     def _path(self) -> AnyPath:
         return self._folder.root / PROGRESS / f"{platform.node()}-{os.getpid()}.json"
+
+
+def check_read(stats: EditStats) -> None:
+    """Refuse to take a run for a success of which no text could be read.
+
+    Args:
+        stats: Statistics of its first generation.
+
+    Raises:
+        RunError: the prior, or its chat template, failed on every text.
+    """
+    if not stats.is_unreadable:
+        return
+    counts = ", ".join(f"{count:,} {cause}" for cause, count in sorted(stats.num_skipped.items()))
+    cause = next(cause for cause in UNREADABLE if stats.num_skipped[cause])
+    advice = {
+        "prior_failed": "Use another --prior, --dtype or --device, in a new run folder.",
+        "template_failed": "Use a --prior whose chat template takes these conversations, or --text-column instead of "
+        "--messages-column, in a new run folder.",
+    }[cause]
+    reason = stats.skip_reasons.get(cause, "no reason was given").rstrip(".")
+    raise RunError(
+        f"no text could be read, so nothing was edited ({counts}). Of one text: {reason}. {advice} What is written is "
+        f"kept; its texts are those of the source."
+    )
 
 
 class Speed:

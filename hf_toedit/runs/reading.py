@@ -269,7 +269,10 @@ def column_bytes(group: pq.RowGroupMetaData, columns: Iterable[str]) -> int:
 
 
 def row_group_tables(parquet: pq.ParquetFile, groups: Iterable[int], columns: list[str]) -> Iterator[pa.Table]:
-    """Rows of row groups, in tables whose bytes are bounded by what the footer says of the group."""
+    """Rows of row groups, in tables whose bytes are bounded by what the footer says of the group.
+
+    The file stays open: whoever opened it closes it.
+    """
     for index in groups:
         group = parquet.metadata.row_group(index)
         fitting = _TABLE_BYTES * group.num_rows // max(column_bytes(group, columns), 1)

@@ -126,7 +126,7 @@ class TableDraft:
         self._found = texts.read(table)
         self._earlier = _earlier(self._found, texts, _logs(table, log_column))
         self._known = log_column is not None or generation == 1
-        passages, self._parts = texts.passages(table, self._found, editor.prior.render)
+        passages, self._parts, self._refusal = texts.passages(table, self._found, editor.prior.render)
         self._cuts = [_Cut.of(entry, part) for entry, part in zip(self._earlier, self._parts, strict=True)]
         tables = [cut.read for cut, part in zip(self._cuts, self._parts, strict=True) if part is not None]
         self._draft = editor.draft(passages, generation, tables if self._known else None)
@@ -169,6 +169,8 @@ class TableDraft:
             cut.count(stats, self._known)
             if part is None:
                 stats.add_skipped("template_failed")
+        if self._refusal:
+            stats.add_skip_reason("template_failed", self._refusal)
         logs = _row_logs(len(self._table), found, documents, self._texts) if self._log_column else None
         return Edited([document.text for document in documents], logs, stats)
 

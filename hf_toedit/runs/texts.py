@@ -66,10 +66,13 @@ class Passages(NamedTuple):
         passages: with the texts in order.
         parts: `(start, end)` characters of each text that are in its passage; None for a text that is in none, since
             the chat template refuses its conversation.
+        refusal: what the template says of one that it refuses, the first in the order of the alphabet; None where it
+            takes all.
     """
 
     passages: list[str | Passage | None]
     parts: list[tuple[int, int] | None]
+    refusal: str | None = None
 
 
 @dataclass(frozen=True)
@@ -264,6 +267,7 @@ def _conversations(table: pa.Table, texts: Sequence[Text], render: Render, colum
         else:
             found.passages.append(read.passage)
             found.parts.extend(read.parts)
-    if refused:
-        logger.warning("%d conversations pass through unread; of the first, %s", len(refused), refused[0])
-    return found
+    if not refused:
+        return found
+    logger.warning("%d conversations pass through unread; of the first, %s", len(refused), refused[0])
+    return found._replace(refusal=min(map(str, refused)))
