@@ -19,7 +19,7 @@ from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.editing.result import EditedDocument
-from hf_toedit.errors import SourceError
+from hf_toedit.errors import SourceError, did_you_mean
 from hf_toedit.priors.base import BATCH_BYTES, Prior
 from hf_toedit.runs.texts import COUNTS, Text, Texts
 from hf_toedit.stats import EditStats
@@ -77,8 +77,8 @@ def check_log_column(features: Features, texts: Texts, log_column: str) -> None:
     """
     if log_column not in features:
         raise SourceError(
-            f"there is no column {log_column!r} with an edit log. Name it with --edit-log-column; rows without one "
-            f"cannot be reverted."
+            f"there is no column {log_column!r}.{did_you_mean(log_column, features)} Name the column of the edit log "
+            f"with --edit-log-column; rows without one cannot be reverted."
         )
     if features[log_column] == texts.log_feature:
         return
