@@ -40,7 +40,7 @@ _LONGEST_TURN = 2 * 3600
 """Likewise, of all pauses of a call whose turn is waited for: the Hub counts the commits of an hour."""
 
 _SILENCE_S = 2.0
-"""The longest that nobody is told of: a service that was busy for a moment is not worth a line."""
+"""Of pauses that nobody is told of: a service that was busy for a moment is not worth a line."""
 
 _EVERY_S = 30.0
 """Between two lines of a long pause."""
@@ -208,6 +208,7 @@ class _Course:
         self._num_counted = 0
         self._excused_s = 0.0  # that the service asked for
         self._began = time.monotonic()
+        self._paused_s = 0.0
 
     def may_pass(self, error: BaseException) -> bool:
         self.failure = self._failure_of(error) if isinstance(error, Exception) else None
@@ -240,6 +241,7 @@ class _Course:
         if self.failure.is_put_off or self.failure.retry_after:
             self._excused_s += seconds
         self._tell(seconds)
+        self._paused_s += seconds
         while seconds > _EVERY_S:
             time.sleep(_EVERY_S)
             seconds -= _EVERY_S
@@ -260,9 +262,10 @@ class _Course:
         """Say what is waited for, unless that is over in a moment or was said lately, by whichever thread."""
         assert self.failure
         now = time.monotonic()
-        known = max(self._began, _told_until.get(self._service, -math.inf))
-        is_late = now - _last_lines.get(self._service, self._began) >= _EVERY_S
-        if now + seconds - known < _SILENCE_S and not is_late:
+        is_moment = self._paused_s + seconds < _SILENCE_S and now - self._began < _ANSWER_S
+        is_known = now + seconds - _told_until.get(self._service, -math.inf) < _SILENCE_S
+        is_recent = now - _last_lines.get(self._service, self._began) < _EVERY_S
+        if is_moment or (is_known and is_recent):
             return
         _last_lines[self._service] = now
         _told_until[self._service] = now + seconds
