@@ -76,8 +76,11 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: str | None) -> No
             continue
         if option is None:
             raise UsageError(f"unknown setting {setting.key!r} in {path}.{did_you_mean(setting.key, known)}")
-        if setting.value is not None:
-            defaults[str(option.name)] = setting.checked(option_kind(option))
+        if setting.value is None:
+            continue
+        if _refuses_blanks(option) and _is_blank(setting.value):
+            raise UsageError(f"{setting.place}: {setting.key} is empty. Name one, or leave it out.")
+        defaults[str(option.name)] = setting.checked(option_kind(option))
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
 
 
@@ -325,15 +328,24 @@ def refuse_blanks(command: click.Command) -> None:
     for below in command.commands.values() if isinstance(command, click.Group) else ():
         refuse_blanks(below)
     for param in command.params:
-        if isinstance(param.type, type(click.STRING) | click.Path) and param.default != "":
+        if _refuses_blanks(param):
             param.callback = _not_blank(param.callback)
+
+
+def _refuses_blanks(param: click.Parameter) -> bool:
+    return isinstance(param.type, type(click.STRING) | click.Path) and param.default != ""
+
+
+def _is_blank(given: Any) -> bool:
+    """Whether a name, or one of several, is empty."""
+    words = given if isinstance(given, tuple | list) else (given,)
+    return any(isinstance(word, str) and not word.strip(" \t\n,") for word in words)
 
 
 def _not_blank(callback: Callable[..., Any] | None) -> Callable[..., Any]:
     @wraps(callback or _not_blank)
     def check(ctx: click.Context, param: click.Parameter, given: Any) -> Any:
-        words = given if isinstance(given, tuple) else (given,)
-        if any(isinstance(word, str) and not word.strip(" \t\n,") for word in words):
+        if _is_blank(given):
             name = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name
             raise UsageError(f"{name} is empty. Name {'it' if param.required else 'one, or leave it out'}.")
         return callback(ctx, param, given) if callback else given

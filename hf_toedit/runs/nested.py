@@ -146,8 +146,7 @@ def is_text(kind: pa.DataType) -> bool:
 def is_like_text(kind: pa.DataType) -> bool:
     """Whether a type holds strings or their bytes, and is none of the types of a text."""
     return (
-        pa.types.is_string_view(kind)
-        or pa.types.is_binary(kind)
+        pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)
         or pa.types.is_binary_view(kind)
         or (pa.types.is_dictionary(kind) and is_text(kind.value_type))

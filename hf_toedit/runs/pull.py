@@ -142,7 +142,7 @@ class HubRun:
 
     def holds(self, plan: Plan, shard: Shard) -> bool:
         """Whether a shard is there in every generation: data and statistics come with the same commit."""
-        folder = RunFolder("")
+        folder = RunFolder(".")
         paths = [folder.result_stats_path(shard)] if plan.run.score_result else []
         for generation in plan.generations:
             paths += [folder.data_path(generation, shard), folder.stats_path(generation, shard)]

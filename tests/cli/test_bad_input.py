@@ -85,7 +85,6 @@ SOURCES: dict[str, tuple[Make, list[str]]] = {
     "integers": (_rows_of(text=[1], body=["a"]), ["column 'text' holds int64, not text", "Text columns: body."]),
     "lists": (_rows_of(text=[["a"]]), ["column 'text' holds a list, not text", "Text columns: text[]."]),
     "structs": (_rows_of(text=[{"a": 1}]), ["column 'text' holds a struct, not text", "has no text column"]),
-    "string views": (_arrow_of(pa.string_view(), "a"), ["column 'text' holds string_view", "Save it as string first"]),
     "bytes": (_arrow_of(pa.binary(), b"a"), ["column 'text' holds binary", "Save it as string first"]),
     "chats": (_rows_of(c=[_CHAT], n=["a"]), ["no column 'text'", "c[].content, n.", "Use --messages-column c."]),
     "nested chats": (_rows_of(data=[{"turns": _SHAREGPT}]), ["Use --messages-column data.turns."]),
