@@ -13,7 +13,7 @@ from hf_toedit import __version__
 from hf_toedit.cli.card import card
 from hf_toedit.cli.edit import edit
 from hf_toedit.cli.jobs import jobs
-from hf_toedit.cli.options import COMMAND_LINE, hush_libraries, refuse_blanks
+from hf_toedit.cli.options import COMMAND_LINE, hushed_libraries, refuse_blanks
 from hf_toedit.cli.plan import plan
 from hf_toedit.cli.preview import preview
 from hf_toedit.cli.pull import pull
@@ -33,8 +33,8 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run a command line as a process of its own."""
-        hush_libraries()
-        return super().main(*args, **options)
+        with hushed_libraries():
+            return super().main(*args, **options)
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from typing import Annotated, Any, Literal
 
@@ -265,19 +266,21 @@ def edit_settings(options: Mapping[str, Any]) -> tuple[PriorConfig, EditConfig]:
     return prior, edit
 
 
-def hush_libraries() -> None:
-    """Keep what libraries log and warn of out of every command, in this process and those that it starts.
+@contextmanager
+def hushed_libraries() -> Iterator[None]:
+    """Keep what libraries log and warn of out of a command, in this process and those that it starts.
 
     It is of no use to whoever reads it, such as that a card has no metadata, or a cache of fonts is built. Warnings of
     `huggingface_hub` name addresses that files are sent to, which are secrets for as long as they last. Nothing is
     imported for it, so that it is done first of all. A library goes on talking that somebody has made talk, by its
-    variable in the environment.
+    variable in the environment, which is left as it was found.
     """
     import logging
     import os
     import sys
     import warnings
 
+    before = {variable: os.environ.get(variable) for variable in (*_VERBOSITY.values(), "PYTHONWARNINGS")}
     for library, variable in _VERBOSITY.items():
         if not (os.environ.get(variable) or (library == "huggingface_hub" and os.environ.get("HF_DEBUG"))):
             os.environ[variable] = "error"  # for one that is imported later, here or by a worker
@@ -286,6 +289,14 @@ def hush_libraries() -> None:
     if not sys.warnoptions:  # which hold PYTHONWARNINGS as well
         os.environ["PYTHONWARNINGS"] = "ignore"
         warnings.simplefilter("ignore")
+    try:
+        yield
+    finally:
+        for variable, value in before.items():
+            if value is None:
+                os.environ.pop(variable, None)
+            else:
+                os.environ[variable] = value
 
 
 def quiet_libraries(show_progress: bool, quiet: bool = False) -> None:
