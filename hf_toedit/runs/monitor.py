@@ -125,6 +125,7 @@ class Monitor:
         self._running: dict[int, Running] = {}
         self._speed = Speed()
         self._written = 0.0
+        self._shards = {shard.name: shard for shard in plan.shards}
         self._has_read = False
         self._num_failed = 0
         self._write_every_s = _PUT_EVERY_S if isinstance(folder.root, RemotePath) else _WRITE_EVERY_S
@@ -168,8 +169,7 @@ class Monitor:
         Raises:
             RunError: nor has any other, and many have failed.
         """
-        shard = next(shard for shard in self._plan.shards if shard.name == name)
-        stats = self._folder.stats(self._plan, 1, shard) or EditStats()
+        stats = self._folder.stats(self._plan, 1, self._shards[name]) or EditStats()
         self._has_read = stats.num_read > 0
         self._num_failed += stats.num_skipped["prior_failed"]
         if self._has_read or self._num_failed < _MANY_FAILED:
