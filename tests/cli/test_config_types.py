@@ -152,8 +152,12 @@ def test_any_value_is_taken_as_it_is_or_refused_in_one_line(value: Any, data: st
     command = COMMANDS[data.draw(st.sampled_from(sorted(COMMANDS)))]
     param = data.draw(st.sampled_from([param for param in _options(command) if isinstance(param, click.Option)]))
     path, key = tmp_path / "settings.yaml", _name(param)
+    values = {key: value}
+    if any(other.name == "push_to" for other in command.params):
+        values.setdefault("push-to", "org/x")  # which other options ask for
     try:
-        found = _with_file(command, path, yaml.safe_dump({key: value}, allow_unicode=True), str(param.name))
+        in_yaml = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
+        found = _with_file(command, path, in_yaml, str(param.name))
     except UsageError as error:
         assert re.match(rf"{path}, line 1: {key}\b", str(error)), error
         assert len(str(error).splitlines()) == 1 and len(str(error)) < 600, error
