@@ -22,7 +22,7 @@ from hf_toedit.editing.alignment import Aligner, Document
 from hf_toedit.priors.attention import PackedAttention
 from hf_toedit.priors.packing import Window
 from hf_toedit.priors.spread import in_threads
-from hf_toedit.runs.pipeline import edited_tables
+from hf_toedit.runs.pipeline import edited_batches
 from hf_toedit.runs.texts import Texts
 
 FLOOR = "forward + head"
@@ -115,8 +115,9 @@ class Columns:
     def edited(self, count: int) -> None:
         """Edit as a run does a shard, but for reading and writing files."""
         rows = pa.table({"text": self.texts[:count]})
-        for _ in edited_tables(self._editor, [rows], Texts(SourceConfig("rows")), "toedit", generation=1):
-            pass
+        texts = Texts(SourceConfig("rows"))
+        for batch in edited_batches(self._editor, [rows], texts, "toedit", generation=1):
+            batch.table(texts, "toedit")
 
     def selected(self, count: int) -> list[np.ndarray]:
         """The tokens that the editor selects, by document."""

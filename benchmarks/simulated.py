@@ -140,7 +140,7 @@ class SimulatedEngine(Dispatcher[SimulatedWorker]):
         self._told: list[SimulatedWorker] = []
         self._events: list[tuple[float, int, SimulatedWorker, Answer]] = []
         self._num_events = 0
-        self._row = {"generation": GENERATION, "counts": told(row_stats())}
+        self._row = {"generation": GENERATION, "counts": told(row_stats(), is_known=False)}
 
     def run(self, plan: Plan, folder: RunFolder, indices: Iterable[int], monitor: Monitor) -> None:
         """Have shards edited, up to the end or up to the driver's; see `Engine.run`."""

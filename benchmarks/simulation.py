@@ -148,7 +148,8 @@ class WorkerSide:
         found, start = [], 0
         for shard in self._plan.shards:
             stop = start + (shard.num_rows or 0)
-            texts = [row for table in self._folder.tables(GENERATION, shard) for row in table["text"].to_pylist()]
+            tables = self._folder.tables(self._plan, GENERATION, shard)
+            texts = [row for table in tables for row in table["text"].to_pylist()]
             if texts != [text(row) for row in range(start, stop)]:
                 found.append(f"{shard.name} holds other rows than the source")
             start = stop

@@ -1,4 +1,4 @@
-"""What to edit, how, and with which prior: frozen settings that validate themselves, read from YAML, hash by content.
+"""What to edit, how, and with which prior: frozen settings that check themselves, read from YAML, hash by content.
 
 No torch, no datasets: the command line, plans and cards read this module at start-up.
 """
@@ -9,18 +9,28 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-import yaml
+from msgspec import Meta
 
+from hf_toedit.checked import Names, checked, kinds
 from hf_toedit.errors import UsageError, did_you_mean
 
-SELECT_MODES = ("above", "below", "none")
-SAMPLERS = ("top-k", "top-p", "rejection")
-BACKENDS = ("transformers", "vllm")
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+Select = Literal["above", "below", "none"]
+Sampler = Literal["top-k", "top-p", "rejection"]
+Backend = Literal["transformers", "vllm"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+SELECT_MODES, SAMPLERS, BACKENDS, DTYPES = map(get_args, (Select, Sampler, Backend, Dtype))
+
+Device = Annotated[
+    str,
+    Meta(pattern=r"^(?:auto|cpu|mps|xpu|cuda(?::[0-9]+)?)\Z", description="one of auto, cpu, cuda, cuda:N, mps, xpu"),
+]
+Probability = Annotated[float, Meta(ge=0, le=1)]
+Share = Annotated[float, Meta(gt=0, le=1)]
+
 _VLLM_DEVICES = ("auto", "cpu", "cuda", "xpu")
 
 PROTECT_PATTERNS: dict[str, str] = {
@@ -52,7 +62,16 @@ Config = TypeVar("Config", bound="_Config")
 
 @dataclass(frozen=True)
 class _Config:
-    """Shared by all settings: from a mapping or a YAML file, to JSON, by content hash."""
+    """Shared by all settings: checked by their types, from a mapping or a YAML file, to JSON, by content hash."""
+
+    def __post_init__(self) -> None:
+        """Check each value against its type, so that inner code can trust.
+
+        Raises:
+            UsageError: A value is of another type, or out of range.
+        """
+        for name, kind in kinds(type(self)).items():
+            object.__setattr__(self, name, checked(getattr(self, name), kind, name))
 
     @classmethod
     def from_mapping(cls: type[Config], values: Mapping[str, Any]) -> Config:
@@ -61,7 +80,7 @@ class _Config:
         Raises:
             UsageError: a name is unknown (the nearest known one is named) or a value is out of range.
         """
-        known = [field.name for field in fields(cls)]
+        known = kinds(cls)
         for name in values:
             if name not in known:
                 raise UsageError(f"unknown setting {name!r}.{did_you_mean(name, known)}")
@@ -69,8 +88,17 @@ class _Config:
 
     @classmethod
     def from_yaml(cls: type[Config], path: str | Path) -> Config:
-        """Make settings from a YAML file of names and values; see `from_mapping`."""
-        return cls.from_mapping(load_yaml(path))
+        """Make settings from a YAML file of names and values; see `from_mapping`. What is null is left out."""
+        from hf_toedit.yaml_file import load_yaml
+
+        known = kinds(cls)
+        values = {}
+        for name, setting in load_yaml(path).items():
+            if name not in known:
+                raise UsageError(f"unknown setting {setting.key!r} in {path}.{did_you_mean(setting.key, known)}")
+            if setting.value is not None:
+                values[name] = setting.checked(known[name])
+        return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
         """All settings as plain JSON values."""
@@ -101,30 +129,20 @@ class EditConfig(_Config):
         seed: any integer; draws depend on (seed, generation, document text, token position) only.
     """
 
-    select: str = "above"
-    threshold: float = 0.99
-    sampler: str = "top-k"
-    top_k: int = 8
-    top_p: float = 0.99
-    temperature: float = 1.5
+    select: Select = "above"
+    threshold: Probability = 0.99
+    sampler: Sampler = "top-k"
+    top_k: Annotated[int, Meta(ge=1, le=1_000_000)] = 8
+    top_p: Share = 0.99
+    temperature: Annotated[float, Meta(gt=0, le=1e6)] = 1.5
     exclude_original: bool = False
-    drop_below: float | None = None
-    protect: tuple[str, ...] = ()
-    seed: int = 0
+    drop_below: Probability | None = None
+    protect: Names = ()
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] = 0
 
     def __post_init__(self) -> None:
-        """Validate once, so that inner code can trust."""
-        protect = (self.protect,) if isinstance(self.protect, str) else tuple(self.protect or ())
-        object.__setattr__(self, "protect", protect)
-        _check_choice("select", self.select, SELECT_MODES)
-        _check_choice("sampler", self.sampler, SAMPLERS)
-        _check_number("threshold", self.threshold, 0, 1)
-        _check_number("top_k", self.top_k, 1, 1_000_000, whole=True)
-        _check_number("top_p", self.top_p, 0, 1, low_open=True)
-        _check_number("temperature", self.temperature, 0, 1e6, low_open=True)
-        _check_number("seed", self.seed, -(2**63), 2**63 - 1, whole=True)
-        if self.drop_below is not None:
-            _check_number("drop_below", self.drop_below, 0, 1)
+        """Check the values and what they name."""
+        super().__post_init__()
         for pattern in self.protect:
             protect_regex(pattern)
 
@@ -140,7 +158,7 @@ class EditConfig(_Config):
         Raises:
             UsageError: unknown preset or setting, or a value out of range.
         """
-        _check_choice("preset", preset, PRESETS)
+        checked(preset, Literal[tuple(PRESETS)], "preset")
         return cls.from_mapping({**PRESETS[preset], **settings})
 
 
@@ -162,18 +180,17 @@ class PriorConfig(_Config):
 
     prior: str = "embedded"
     revision: str | None = None
-    dtype: str = "auto"
-    device: str = "auto"
+    dtype: Dtype = "auto"
+    device: Device = "auto"
     trust_remote_code: bool = False
-    backend: str = "transformers"
+    backend: Backend = "transformers"
     prune: bool = False
 
     def __post_init__(self) -> None:
-        """Validate once, so that inner code can trust."""
-        _check_choice("backend", self.backend, BACKENDS)
-        _check_choice("dtype", self.dtype, DTYPES)
-        if not re.fullmatch(r"auto|cpu|mps|xpu|cuda(:\d+)?", self.device):
-            raise UsageError(f"device {self.device!r} is not one of auto, cpu, cuda, cuda:N, mps, xpu.")
+        """Check the values and whether they go together."""
+        super().__post_init__()
+        if not self.prior.strip():
+            raise UsageError("the prior has no name. Name a folder, a Hub id (org/name), or 'embedded'.")
         if self.backend == "vllm" and self.device not in _VLLM_DEVICES:
             raise UsageError(
                 f"device {self.device!r} is not one of {', '.join(_VLLM_DEVICES)}, which vLLM takes. Which GPU it "
@@ -193,16 +210,9 @@ class Resources(_Config):
         tensor_parallel: GPUs that share one copy of the model; the vLLM backend only.
     """
 
-    token_budget: int | None = None
-    memory_fraction: float = 0.9
-    tensor_parallel: int = 1
-
-    def __post_init__(self) -> None:
-        """Validate once, so that inner code can trust."""
-        if self.token_budget is not None:
-            _check_number("token_budget", self.token_budget, 1, 2**31, whole=True)
-        _check_number("memory_fraction", self.memory_fraction, 0, 1, low_open=True)
-        _check_number("tensor_parallel", self.tensor_parallel, 1, 1024, whole=True)
+    token_budget: Annotated[int, Meta(ge=1, le=2**31)] | None = None
+    memory_fraction: Share = 0.9
+    tensor_parallel: Annotated[int, Meta(ge=1, le=1024)] = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,16 +227,14 @@ class TextConfig(_Config):
         roles: whose messages are edited; the others are read as context.
     """
 
-    text_columns: tuple[str, ...] = ()
-    context_columns: tuple[str, ...] = ()
+    text_columns: Names = ()
+    context_columns: Names = ()
     messages_column: str | None = None
-    roles: tuple[str, ...] = ("assistant",)
+    roles: Names = ("assistant",)
 
     def __post_init__(self) -> None:
-        """Validate once, so that inner code can trust."""
-        for name in ("text_columns", "context_columns", "roles"):
-            given = getattr(self, name)
-            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given or ()))
+        """Check the values and whether they go together."""
+        super().__post_init__()
         if self.messages_column is not None and (self.text_columns or self.context_columns):
             raise UsageError("a messages column is edited alone: leave the text and context columns out.")
         if self.messages_column is not None and not self.roles:
@@ -258,15 +266,14 @@ class SourceConfig(TextConfig):
     config_name: str | None = None
     split: str | None = None
     revision: str | None = None
-    limit: int | None = None
-    columns: tuple[str, ...] = ()
+    limit: Annotated[int, Meta(ge=1, le=2**62)] | None = None
+    columns: Names = ()
 
     def __post_init__(self) -> None:
-        """Validate once, so that inner code can trust."""
+        """Check the values and whether they go together."""
         super().__post_init__()
-        object.__setattr__(self, "columns", tuple(self.columns))
-        if self.limit is not None:
-            _check_number("limit", self.limit, 1, 2**62, whole=True)
+        if not self.source.removeprefix(URL_LIST).strip():
+            raise UsageError("the source has no name. Name a file, a folder, a Hub dataset (org/name), or 'sample'.")
 
 
 @dataclass(frozen=True)
@@ -279,43 +286,15 @@ class RunConfig(_Config):
         score_result: read the last generation once more, so that its probabilities are known as well.
     """
 
-    generations: int = 1
+    generations: Annotated[int, Meta(ge=1, le=32_767)] = 1
     edit_log_column: str | None = "toedit"
     score_result: bool = False
 
     def __post_init__(self) -> None:
-        """Validate once, so that inner code can trust."""
-        _check_number("generations", self.generations, 1, 32_767, whole=True)
+        """Check the values."""
+        super().__post_init__()
         if self.edit_log_column == "":
             raise UsageError("edit_log_column must have a name; leave the log out with --no-edit-log.")
-
-
-class _Loader(yaml.SafeLoader):
-    """Plain values only, and `1e-3` is a number, as it is on the command line."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def load_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file of names and values.
-
-    Raises:
-        UsageError: the file cannot be read, or is not a mapping.
-    """
-    try:
-        values = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
-    except OSError as error:
-        raise UsageError(f"cannot read settings from {path}: {error.strerror}. Check the path.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise UsageError(f"{path} must hold 'name: value' lines, not a {type(values).__name__}.")
-    return values
 
 
 def content_hash(value: Any) -> str:
@@ -360,20 +339,3 @@ def protect_regex(pattern: str) -> re.Pattern[str]:
         return re.compile(pattern[3:])
     except re.error as error:
         raise UsageError(f"protect pattern {pattern!r} is not a valid regular expression: {error}.") from error
-
-
-def _check_choice(name: str, value: Any, choices: Any) -> None:
-    if value not in choices:
-        raise UsageError(f"{name} {value!r} is not known.{did_you_mean(str(value), choices)}")
-
-
-def _check_number(
-    name: str, value: Any, low: float, high: float, *, whole: bool = False, low_open: bool = False
-) -> None:
-    kind = "a whole number" if whole else "a number"
-    numeric = isinstance(value, int) or (not whole and isinstance(value, float))
-    if isinstance(value, bool) or not numeric:
-        raise UsageError(f"{name} must be {kind}, not {value!r}.")
-    if not (low < value <= high if low_open else low <= value <= high):
-        bound = f"above {low:g} and at most {high:g}" if low_open else f"between {low:g} and {high:g}"
-        raise UsageError(f"{name} {value!r} is out of range: it must be {bound}.")

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+KEPT = "What is done is kept; the same command goes on where it was."
+"""What a command that writes, and that can be repeated, may promise where it is broken off."""
+
+_MOST_KNOWN = 20
+"""Words that an error message lists at most."""
 
 
 class ToEditError(Exception):
@@ -38,10 +45,38 @@ class HubError(ToEditError):
     """The Hub does not answer, or refuses what was asked; or a repository is not one to write to."""
 
 
+class NoAnswer(HubError):
+    """The Hub did not answer, however often it was asked; it may answer later.
+
+    Attributes:
+        what: The message without advice, which only the caller can give who knows what is kept.
+    """
+
+    def __init__(self, message: str, what: str | None = None) -> None:
+        super().__init__(message)
+        self.what = what or message
+
+
 class Interrupted(ToEditError):
     """The user, or the machine, asked to stop (exit code 130, as shells have it)."""
 
     exit_code = 130
+
+
+@contextmanager
+def kept(advice: str = KEPT) -> Iterator[None]:
+    """Promise, where the Hub does not answer, that what is done so far is kept: for work that writes.
+
+    Args:
+        advice: The promise.
+
+    Raises:
+        HubError: With it.
+    """
+    try:
+        yield
+    except NoAnswer as error:
+        raise HubError(f"{error.what} {advice}") from None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -54,8 +89,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     Returns:
         A sentence with a leading space, or an empty string where nothing is known.
     """
-    known = list(known)
+    known = [word for word in known if word]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if near:
         return f" Did you mean {near[0]!r}?"
-    return f" Known: {', '.join(known)}." if known else ""
+    more = f" and {len(known) - _MOST_KNOWN} more" if len(known) > _MOST_KNOWN else ""
+    return f" Known: {', '.join(known[:_MOST_KNOWN])}{more}." if known else ""

@@ -9,26 +9,15 @@ from __future__ import annotations
 import errno
 import io
 import os
-import random
 import re
-import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
 from hf_toedit.errors import RunError, UsageError
-
-_TRIES = 8
-_PATIENCE_S = 120.0
-"""After this no further try is begun, however few there were: a try may take minutes where nothing answers."""
-
-_FIRST_TRIES = 2
-_FIRST_PATIENCE_S = 20.0
-"""Before a store has answered this process for the first time: its address may be wrong."""
-
-_FIRST_PAUSE_S = 1.0
-"""Before the second try; twice as long before each further one."""
+from hf_toedit.retries import Failure, GaveUp, is_passing, repeated, told_of_silence
 
 _READ_BYTES = 8 * 2**20
 """What is asked for at a time, at least."""
@@ -41,6 +30,9 @@ _ADVICE = {
     "it is not Amazon's.",
     "hf": "Check the bucket, and log in with `hf auth login` or set HF_TOKEN.",
 }
+_QUESTIONS = ("look at", "list", "remove")
+"""What is done in a moment where a store is well; how long it takes to read or write a file depends on the file."""
+
 _FINAL = (
     PermissionError,
     FileExistsError,
@@ -53,7 +45,6 @@ _FINAL = (
 )
 _FINAL_CODES = {errno.EINVAL, errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
-_answered: set[str] = set()
 _shared: dict[tuple[int, str], Any] = {}
 
 _T = TypeVar("_T")
@@ -149,6 +140,20 @@ class RemotePath:
     def sizes(self) -> dict[str, int]:
         """Bytes of the files in this folder, by name, in one listing."""
         return {name: entry["size"] for name, entry in self._listed().items() if entry["type"] == "file"}
+
+    def names_below(self) -> list[str]:
+        """The paths, from this folder, of all files in it and in the folders in it, in one listing."""
+
+        def look(system: Any, path: str) -> list[str]:
+            system.invalidate_cache(path)
+            try:
+                found = system.find(path)
+            except FileNotFoundError:
+                return []
+            top = f"{path.rstrip('/')}/"
+            return [name.removeprefix(top) for name in found if name.startswith(top)]
+
+        return self._call("list", look)
 
     def read_bytes(self) -> bytes:
         """The content of a small file.
@@ -258,34 +263,40 @@ class RemotePath:
 
     def _call(self, what: str, call: Callable[[Any, str], _T]) -> _T:
         """Do something, and again where the store was busy or out of reach."""
-        store = self._store
-        tries, patience = (_TRIES, _PATIENCE_S) if store in _answered else (_FIRST_TRIES, _FIRST_PATIENCE_S)
-        until = time.monotonic() + patience
-        pause = float(os.environ.get("HF_TOEDIT_RETRY_S", _FIRST_PAUSE_S))
-        for tries_left in reversed(range(tries)):
-            try:
-                answer = call(*self._system())
-            except FileNotFoundError:
-                _answered.add(store)
-                raise
-            except RunError:
-                raise
-            except Exception as error:
-                if _status(error) == 404:
-                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.url) from None
-                if not (tries_left and time.monotonic() < until and _may_pass(error)):
-                    raise self._failure(what, error) from None  # its cause may quote headers
-            else:
-                _answered.add(store)
-                return answer
-            time.sleep(random.uniform(pause / 2, pause))
-            pause *= 2
-        raise AssertionError("the last try returns or raises")
+
+        def attempt() -> _T:
+            with self._client(), told_of_silence(self._store) if what in _QUESTIONS else nullcontext():
+                return call(*self._system())
+
+        try:
+            return repeated(attempt, self._store, _judged)
+        except GaveUp as end:
+            error = end.__cause__
+        assert isinstance(error, Exception)
+        if isinstance(error, FileNotFoundError):
+            raise error
+        if _status(error) == 404:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.url) from None
+        raise self._failure(what, error) from None  # its cause may quote headers
 
     @property
     def _store(self) -> str:
         protocol, _, rest = self.url.partition("://")
         return f"{protocol}://{rest.partition('/')[0]}"
+
+    @contextmanager
+    def _client(self) -> Iterator[None]:
+        """Let the client of the Hub, for a bucket there, leave repeating to us, and not show a bar for each file."""
+        if not self.url.startswith("hf://"):
+            yield
+            return
+        from huggingface_hub.utils import disable_progress_bars
+
+        from hf_toedit.hub.client import ours
+
+        disable_progress_bars()
+        with ours():
+            yield
 
     def _system(self) -> tuple[Any, str]:
         """The file system, and the path as it has it.
@@ -294,14 +305,14 @@ class RemotePath:
         """
         import fsspec
 
-        if self.url.startswith("hf://"):
-            _prepare_hub()
         place = os.getpid(), self._store
         system = _shared.get(place)
         if system is None:
             system, _ = fsspec.url_to_fs(self.url, use_listings_cache=False)
             if self.url.startswith("s3://"):
-                system.retries = 1  # beside those of the library below it, and ours
+                system.retries = 1  # beside that of the library below it, and ours, of which people are told
+                if "AWS_MAX_ATTEMPTS" not in os.environ:
+                    system.config_kwargs.setdefault("retries", {"total_max_attempts": 2})
             if system.async_impl:
                 _shared[place] = system
         return system, system._strip_protocol(self.url)
@@ -354,28 +365,29 @@ AnyPath = Path | RemotePath
 """Of a run folder, or in one."""
 
 
-def _prepare_hub() -> None:
-    """Let the client of the Hub not wait for ever, and not show a bar for every small file that is written."""
-    from huggingface_hub.utils import disable_progress_bars
+def _judged(error: BaseException) -> Failure | None:
+    """Read an error; None where it is one of ours."""
+    if isinstance(error, RunError):
+        return None
+    if isinstance(error, FileNotFoundError):
+        return Failure(404, "", is_passing=False)
+    status = _status(error)
+    if status is not None:
+        return Failure(status, "", is_passing(status))
+    final = isinstance(error, _FINAL) or "Credential" in type(error).__name__
+    final = final or getattr(error, "errno", None) in _FINAL_CODES
+    return Failure(_status_of_s3(error), type(error).__name__, is_passing=not final)
 
-    from hf_toedit.hub.patience import bound_waiting
 
-    bound_waiting()
-    disable_progress_bars()
-
-
-def _status(error: Exception) -> int | None:
+def _status(error: BaseException) -> int | None:
     """Of the answer of a server of HTTP, where there was one."""
     return getattr(getattr(error, "response", None), "status_code", None)
 
 
-def _may_pass(error: Exception) -> bool:
-    """Whether the same call may well succeed later."""
-    status = _status(error)
-    if status is not None:
-        return status in (408, 409, 429) or status >= 500
-    is_final = isinstance(error, _FINAL) or "Credential" in type(error).__name__
-    return not (is_final or getattr(error, "errno", None) in _FINAL_CODES)
+def _status_of_s3(error: BaseException) -> int | None:
+    """The same of S3, whose library tells by the kind of an error, not by its status, what may pass."""
+    response = getattr(error.__cause__, "response", None)
+    return response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
 
 
 def _plain(error: Exception) -> str:

@@ -10,9 +10,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
+
+from hf_toedit.checked import from_json
 
 NANO = 1e-9
 
@@ -28,6 +31,15 @@ TAIL_EDGES = tuple(np.arange(1.0, 6.5, 0.5))
 PERPLEXITY_EDGES = tuple(np.arange(0.0, 5.25, 0.25))
 """Lower edges of the bins of log10(document perplexity); the last is open."""
 
+Count = Annotated[int, Meta(ge=0)]
+ProbabilityBins = Annotated[list[Count], Meta(min_length=PROBABILITY_BINS, max_length=PROBABILITY_BINS)]
+TailBins = Annotated[list[Count], Meta(min_length=len(TAIL_EDGES), max_length=len(TAIL_EDGES))]
+PerplexityBins = Annotated[list[Count], Meta(min_length=len(PERPLEXITY_EDGES), max_length=len(PERPLEXITY_EDGES))]
+
+
+UNREADABLE = ("prior_failed", "template_failed")
+"""Causes for which texts that hold something are passed through unread."""
+
 
 @dataclass
 class EditStats:
@@ -38,6 +50,8 @@ class EditStats:
         num_rows_changed: rows of which this generation changed a text.
         num_documents: texts seen; a row may hold several.
         num_skipped: texts passed through unread, by cause.
+        skip_reasons: what the prior or its chat template said of one such text, by cause: the first in the order of
+            the alphabet, so that merging has no order.
         num_tokens: tokens of the texts read.
         num_scored: tokens with a probability (all but the first, where a prior has no BOS; a sample, where tokens
             are pruned).
@@ -57,26 +71,31 @@ class EditStats:
         seconds: wall-clock time by stage; the only figures that differ from run to run.
     """
 
-    num_rows: int = 0
-    num_rows_changed: int = 0
-    num_documents: int = 0
-    num_skipped: Counter[str] = field(default_factory=Counter)
-    num_tokens: int = 0
-    num_scored: int = 0
-    num_selected: int = 0
-    num_changed: int = 0
-    num_dropped: int = 0
-    num_ineligible: Counter[str] = field(default_factory=Counter)
-    num_characters: int = 0
-    num_characters_standing: int = 0
-    num_tokens_standing: int = 0
-    probability_histogram: list[int] = field(default_factory=lambda: [0] * PROBABILITY_BINS)
-    tail_histogram: list[int] = field(default_factory=lambda: [0] * len(TAIL_EDGES))
-    perplexity_histogram: list[int] = field(default_factory=lambda: [0] * len(PERPLEXITY_EDGES))
+    num_rows: Count = 0
+    num_rows_changed: Count = 0
+    num_documents: Count = 0
+    num_skipped: dict[str, Count] = field(default_factory=Counter)
+    skip_reasons: dict[str, str] = field(default_factory=dict)
+    num_tokens: Count = 0
+    num_scored: Count = 0
+    num_selected: Count = 0
+    num_changed: Count = 0
+    num_dropped: Count = 0
+    num_ineligible: dict[str, Count] = field(default_factory=Counter)
+    num_characters: Count = 0
+    num_characters_standing: Count = 0
+    num_tokens_standing: Count = 0
+    probability_histogram: ProbabilityBins = field(default_factory=lambda: [0] * PROBABILITY_BINS)
+    tail_histogram: TailBins = field(default_factory=lambda: [0] * len(TAIL_EDGES))
+    perplexity_histogram: PerplexityBins = field(default_factory=lambda: [0] * len(PERPLEXITY_EDGES))
     nll_nano: int = 0
     probability_before_nano: int = 0
     probability_after_nano: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Count from zero, also on what was read from JSON."""
+        self.num_skipped, self.num_ineligible = Counter(self.num_skipped), Counter(self.num_ineligible)
 
     @property
     def selected_rate(self) -> float:
@@ -108,10 +127,24 @@ class EditStats:
         """Tokens by the time of all stages."""
         return _ratio(self.num_tokens, sum(self.seconds.values()))
 
+    @property
+    def num_read(self) -> int:
+        """Texts that the prior read."""
+        return self.num_documents - sum(self.num_skipped.values())
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether no text could be read, and not for want of texts alone."""
+        return not self.num_read and any(self.num_skipped[cause] for cause in UNREADABLE)
+
     def add_skipped(self, cause: str) -> None:
         """Count a text that passes through unread."""
         self.num_documents += 1
         self.num_skipped[cause] += 1
+
+    def add_skip_reason(self, cause: str, reason: str) -> None:
+        """Keep what was said of a text that passes through unread, unless it is known of another."""
+        self.skip_reasons[cause] = min(reason, self.skip_reasons.get(cause, reason))
 
     def add_scores(self, logprobs: np.ndarray) -> None:
         """Count the probabilities of one document.
@@ -160,13 +193,18 @@ class EditStats:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, from which `from_json` makes an equal object."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        if not self.skip_reasons:
+            values.pop("skip_reasons")
         return {name: dict(sorted(v.items())) if isinstance(v, dict) else v for name, v in values.items()}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> EditStats:
-        """Read what `to_json` wrote."""
-        read: dict[str, Any] = {name: Counter(v) if isinstance(v, dict) else v for name, v in values.items()}
-        return cls(**read)
+    def from_json(cls, values: Any) -> EditStats:
+        """Read what `to_json` wrote.
+
+        Raises:
+            UsageError: It did not.
+        """
+        return from_json(values, cls)
 
     def summary(self) -> dict[str, Any]:
         """The figures of a report, rates included; absent where they are not defined."""
@@ -175,6 +213,7 @@ class EditStats:
             "num_rows_changed": self.num_rows_changed,
             "num_documents": self.num_documents,
             "num_skipped": dict(sorted(self.num_skipped.items())),
+            **({"skip_reasons": self.skip_reasons} if self.skip_reasons else {}),
             "num_tokens": self.num_tokens,
             "num_selected": self.num_selected,
             "num_changed": self.num_changed,
@@ -248,7 +287,10 @@ def decay(generations: Sequence[EditStats]) -> list[float | None]:
 
 def _sum(mine: Any, theirs: Any) -> Any:
     if isinstance(mine, dict):
-        return type(mine)({name: mine.get(name, 0) + theirs.get(name, 0) for name in {**mine, **theirs}})
+        both = {name: _sum(mine[name], theirs[name]) for name in mine.keys() & theirs.keys()}
+        return type(mine)({**mine, **theirs, **both})
+    if isinstance(mine, str):
+        return min(mine, theirs)
     return [a + b for a, b in zip(mine, theirs, strict=True)] if isinstance(mine, list) else mine + theirs
 
 

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from hf_toedit import ToEditor
+from hf_toedit.checked import kinds
 from hf_toedit.config import (
     PRESETS,
     PROTECT_PATTERNS,
     EditConfig,
     PriorConfig,
+    Resources,
     RunConfig,
     SourceConfig,
+    TextConfig,
     content_hash,
-    load_yaml,
     protect_regex,
 )
 from hf_toedit.errors import UsageError, did_you_mean
+from hf_toedit.yaml_file import load_yaml
+
+EXAMPLES = int(os.environ.get("HF_TOEDIT_EXAMPLES", "120"))
 
 
 @pytest.mark.parametrize(
@@ -112,6 +123,16 @@ class TestContentHash:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == EditConfig(protect="urls").content_hash
 
+    def test_is_that_of_earlier_versions(self) -> None:
+        config = EditConfig(threshold=1.0, temperature=2.0, drop_below=0.0, protect=("urls",))
+        assert config.content_hash == "6451398222c3ba16ce1019b5cbb308ba11a05552756b537f7f1cf49d616d6683"
+        assert EditConfig().content_hash == "28a30ace1af56e3163e409d215924394063a51de3bc626feaa4996b313765182"
+        assert RunConfig(2).content_hash == "4bfe91796c2f613ce8a6333e654ca8fbfcd6ae2d6765baba71c5b3fba2c05c6a"
+
+    def test_of_equal_settings_is_equal(self) -> None:
+        assert EditConfig(threshold=1) == EditConfig(threshold=1.0)
+        assert EditConfig(threshold=1).content_hash == EditConfig(threshold=1.0).content_hash
+
     def test_is_sensitive_to_every_setting(self) -> None:
         changes = [
             {}, {"select": "below"}, {"threshold": 0.98}, {"sampler": "top-p"}, {"top_k": 9}, {"top_p": 0.9},
@@ -157,6 +178,68 @@ class TestYaml:
             load_yaml(tmp_path / "a.yaml")
         with pytest.raises(UsageError, match="Is a directory"):
             load_yaml(tmp_path)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.dates()
+    | st.sets(st.text(), max_size=2) | st.sampled_from([10**400, np.int64(3), np.float32(0.5), np.True_]),
+    lambda inner: st.lists(inner, max_size=3) | st.tuples(inner) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)  # fmt: skip
+
+
+@settings(max_examples=2 * EXAMPLES, deadline=None)
+@given(st.sampled_from([EditConfig, PriorConfig, Resources, TextConfig, SourceConfig, RunConfig]), ANYTHING, st.data())
+def test_any_value_is_of_its_type_or_refused_in_one_line(config: Any, value: Any, data: st.DataObject) -> None:
+    name, kind = data.draw(st.sampled_from(sorted(kinds(config).items(), key=str)))
+    given_source = {"source": "a"} if config is SourceConfig else {}
+    try:
+        made = config(**{**given_source, name: value})
+    except UsageError as error:
+        assert len(str(error).splitlines()) == 1 and len(str(error)) < 500, error
+        said = "protect|device|column|no role" if "column" in name or name in ("protect", "roles", "device") else "$^"
+        assert re.match(rf"{name}\b|(unknown )?({said})", str(error)), error
+        return
+    found = getattr(made, name)
+    assert type(found) in (bool, int, float, str, tuple, type(None))
+    assert not isinstance(value, bool) or type(found) is bool
+    assert type(found) is not float or math.isfinite(found)
+    assert type(found) is not tuple or all(isinstance(one, str) for one in found)
+    assert made == replace(made) and made.content_hash == replace(made).content_hash
+    assert found == value or isinstance(found, tuple) or isinstance(value, np.generic), kind
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: EditConfig(seed=True), "seed must be a whole number, not True."),
+        (lambda: EditConfig(top_k=[8, 16]), "top_k must be a whole number, not [8, 16]."),
+        (lambda: EditConfig(threshold="0.9"), "threshold must be a number, not '0.9'."),
+        (lambda: EditConfig(threshold=10**400), "threshold 1000"),
+        (lambda: EditConfig(seed=10**5000), "seed a very long int is out of range: it must be between "),
+        (lambda: EditConfig(protect={"numbers"}), "protect must be a string or a list of strings, not {'numbers'}."),
+        (lambda: EditConfig(protect=["numbers", 3]), "protect[1] must be a string, not 3."),
+        (lambda: EditConfig(exclude_original=1), "exclude_original must be true or false, not 1."),
+        (lambda: EditConfig(select=["above"]), "select must be one of above, below, none, not ['above']."),
+        (lambda: EditConfig.from_preset(["toedit"]), "preset must be one of toedit, formula, "),
+        (lambda: PriorConfig(7), "prior must be a string, not 7."),
+        (lambda: PriorConfig(device=0), "device must be one of auto, cpu, cuda, cuda:N, mps, xpu, not 0."),
+        (lambda: ToEditor.from_pretrained("embedded", top_k="8"), "top_k must be a whole number, not '8'."),
+        (lambda: ToEditor.from_pretrained(7), "prior must be a string, not 7."),
+        (lambda: SourceConfig("a", columns=5), "columns must be a string or a list of strings, not 5."),
+    ],
+)
+def test_values_of_another_type(make: Any, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        make()
+    assert str(caught.value).startswith(said)
+
+
+def test_what_counts_as_a_plain_value() -> None:
+    config = EditConfig(top_k=np.int64(4), threshold=np.float32(0.5), temperature=2)
+    assert [type(value) for value in (config.top_k, config.threshold, config.temperature)] == [int, float, float]
+    assert PriorConfig(Path("models/a")).prior == "models/a"
+    assert SourceConfig("a", columns="text").columns == ("text",)
 
 
 def test_protect_patterns_compile() -> None:

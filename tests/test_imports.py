@@ -10,7 +10,7 @@ import pytest
 HEAVY = {"torch", "transformers", "matplotlib", "datasets", "pyarrow", "vllm"}
 LIGHT = {
     "hf_toedit": HEAVY,
-    "hf_toedit.config": HEAVY,
+    "hf_toedit.config": HEAVY | {"yaml"},
     "hf_toedit.errors": HEAVY,
     "hf_toedit.stats": HEAVY,
     "hf_toedit.hub": HEAVY,

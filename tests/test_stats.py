@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from hf_toedit.errors import UsageError
 from hf_toedit.stats import PERPLEXITY_EDGES, TAIL_EDGES, EditStats, decay, generation_figures
 
 
@@ -106,6 +107,27 @@ def test_json_round_trip():
     assert read.merge(stats) == stats.merge(stats)
     read.num_skipped["null"] += 1  # still counts from zero
     assert read.tokens_per_second == pytest.approx(stats.num_tokens / 1.75)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"num_rows": "many"}, "num_rows must be a whole number, not 'many'."),
+        ({"num_rows": -1}, "num_rows -1 is out of range: it must be at least 0."),
+        ({"num_tokens": True}, "num_tokens must be a whole number, not true."),
+        ({"nll_nano": 1.5}, "nll_nano must be a whole number, not 1.5."),
+        ({"num_skipped": [3]}, "num_skipped must be an object, not [3]."),
+        ({"num_skipped": {"null": "x"}}, "num_skipped[...] must be a whole number."),
+        ({"seconds": {"score": "long"}}, "seconds[...] must be a number."),
+        ({"probability_histogram": [0]}, "probability_histogram must be a list of length >= 10, not [0]."),
+        ({"tail_histogram": ["0"] * 11}, "tail_histogram[0] must be a whole number, not '0'."),
+        ({"new": 1}, "it cannot have 'new'. Known: num_rows, "),
+    ],
+)
+def test_json_of_other_types(change, said):
+    with pytest.raises(UsageError) as caught:
+        EditStats.from_json({**some_stats(3).to_json(), **change})
+    assert str(caught.value).startswith(said)
 
 
 def test_decay_of_the_papers_table_9():

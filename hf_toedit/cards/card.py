@@ -16,7 +16,16 @@ from hf_toedit.cards import tables
 from hf_toedit.cards.data import CardData, Example
 from hf_toedit.cards.escape import Markdown, code, decimal, fenced, html, literal, markdown, shell
 from hf_toedit.cards.metadata import metadata
-from hf_toedit.cards.origin import command, license_link, license_words, method_words, prior_words, source_name, title
+from hf_toedit.cards.origin import (
+    command,
+    license_link,
+    license_words,
+    method_words,
+    prints_fingerprints,
+    prior_words,
+    source_name,
+    title,
+)
 from hf_toedit.cards.plots import WIDTH, draw_plots
 from hf_toedit.cards.readme import merged
 from hf_toedit.config import EditConfig, RunConfig, TextConfig
@@ -104,6 +113,7 @@ def _section(data: CardData) -> str:
         source=source_name(data),
         prior=prior_words(data),
         method=method_words(plan.edit),
+        prints_fingerprints=prints_fingerprints(data),
         headline=_headline(data),
         standing=figures[-1].characters_standing,
         is_edited=any(stats.num_changed or stats.num_dropped for stats in data.generations),

@@ -17,7 +17,7 @@ from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.stats import EditStats
 
 if TYPE_CHECKING:
-    from datasets import Features
+    from datasets import DatasetInfo, Features
 
     from hf_toedit.runs.store import RunFolder
 
@@ -209,7 +209,7 @@ def _files(plan: Plan, folder: RunFolder, generation: int) -> list[_File]:
 
 
 def _info(plan: Plan, config_name: str, files: list[_File]) -> dict[str, Any]:
-    """`dataset_info` of a generation; without features where `datasets` would not read from YAML what it wrote."""
+    """`dataset_info` of a generation."""
     from datasets import DatasetInfo, SplitDict, SplitInfo
 
     splits = SplitDict()
@@ -218,13 +218,20 @@ def _info(plan: Plan, config_name: str, files: list[_File]) -> dict[str, Any]:
         num_bytes, num_rows = sum(file.num_bytes for file in own), sum(file.num_rows for file in own)
         splits.add(SplitInfo(split, num_bytes, num_rows))
     info = DatasetInfo(
-        features=plan.output_features if _survives_yaml(plan.output_features) else None,
+        features=plan.output_features,
         splits=splits,
         download_size=sum(file.download_size for file in files),
         dataset_size=sum(file.num_bytes for file in files),
     )
-    written = {name: value for name, value in info._to_yaml_dict().items() if value is not None}
-    return {"config_name": config_name, **written}
+    return {"config_name": config_name, **yaml_info(info)}
+
+
+def yaml_info(info: DatasetInfo) -> dict[str, Any]:
+    """`dataset_info` as a card has it; without features where `datasets` would not read from YAML what it wrote."""
+    written = info._to_yaml_dict()
+    if info.features is not None and not _survives_yaml(info.features):
+        del written["features"]
+    return {name: value for name, value in written.items() if value is not None}
 
 
 def _survives_yaml(features: Features) -> bool:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 from glob import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hf_toedit.cards.data import CardData
+import yaml
+
+from hf_toedit.cards.data import CardData, yaml_info
 from hf_toedit.cards.origin import license_link, title
+
+if TYPE_CHECKING:
+    from datasets import Features
 
 _TAGS = ("toedit", "hf-toedit", "synthetic", "token-editing")
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
@@ -37,6 +42,13 @@ def metadata(data: CardData) -> dict[str, Any]:
     }
 
 
+def features_card(features: Features) -> str:
+    """A card of nothing but the features of a dataset, since not every one can be told from Parquet files."""
+    from datasets import DatasetInfo
+
+    return f"---\n{yaml.safe_dump({'dataset_info': yaml_info(DatasetInfo(features=features))}, sort_keys=False)}---\n"
+
+
 def _license(card: dict[str, Any]) -> dict[str, Any]:
     """The source's; one that the Hub does not list is `other`, with its name beside it."""
     given = card.get("license", "other")
@@ -58,14 +70,18 @@ def size_category(num_rows: int) -> str:
 
 
 def _configs(data: CardData) -> list[dict[str, Any]]:
-    """One a generation, the last one default."""
+    """One per generation, the last one default; each names the files of the run, and no others beside them."""
     last = data.plan.generations[-1]
+    counts = {shard.split: shard.count for shard in data.plan.shards}
     return [
         {
             "config_name": data.config_name(generation),
             "data_files": [
-                {"split": split, "path": f"{escape(data.path(f'data/gen{generation}'))}/{split}-*.parquet"}
-                for split in data.plan.splits
+                {
+                    "split": split,
+                    "path": escape(data.path(f"data/gen{generation}/{split}-")) + f"*-of-{count:05d}.parquet",
+                }
+                for split, count in counts.items()
             ],
             **({"default": True} if generation == last else {}),
         }

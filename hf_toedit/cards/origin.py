@@ -121,6 +121,13 @@ def command(data: CardData) -> str | None:
     return shell(_place(word) if word in local else _shortened(word) for word in words)
 
 
+def prints_fingerprints(data: CardData) -> bool:
+    """Whether the command, with `--dry-run --json`, prints the fingerprints of this card for a copy of the source."""
+    typed = str(data.plan.provenance.get("command") or "")
+    by_content = any(isinstance(file.stamp, str) for file in data.plan.files)
+    return by_content and typed.startswith(("hf-toedit edit ", "hf-toedit plan "))
+
+
 def license_link(data: CardData) -> Any:
     """Where the licence of the source can be read; a file that lies beside it is named by its address."""
     link = data.plan.provenance.get("source_card", {}).get("license_link")

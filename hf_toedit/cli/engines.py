@@ -13,7 +13,7 @@ import click
 
 from hf_toedit.cli.options import Command, quiet_transformers, resources, together
 from hf_toedit.config import EditConfig, PriorConfig
-from hf_toedit.errors import Interrupted, UsageError
+from hf_toedit.errors import KEPT, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from hf_toedit.runs.engines.base import Engine
@@ -61,7 +61,7 @@ def engine(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> 
         with choose(prior, edit, options) as chosen:
             yield chosen
     except KeyboardInterrupt as error:
-        raise Interrupted("stopped. What is done is kept; the same command goes on where it was.") from error
+        raise Interrupted(f"stopped. {KEPT}") from error
     finally:
         signal.signal(signal.SIGTERM, before)
 

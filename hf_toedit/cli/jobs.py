@@ -20,7 +20,7 @@ from hf_toedit.cli.options import (
 )
 from hf_toedit.cli.pull import hub_options
 from hf_toedit.cli.run import check_trust, grouped
-from hf_toedit.errors import HubError, RunError, UsageError
+from hf_toedit.errors import HubError, RunError, UsageError, kept
 
 if TYPE_CHECKING:
     from huggingface_hub import JobInfo
@@ -143,7 +143,7 @@ def work(repo: str, shard_group: str, **options: Any) -> None:
     from hf_toedit.runs.store import RunFolder
 
     place = hub_place(repo, options["push_revision"], options["push_prefix"])
-    with TemporaryDirectory(prefix="hf-toedit-") as scratch:
+    with TemporaryDirectory(prefix="hf-toedit-") as scratch, kept():
         folder = RunFolder(scratch)
         plan, run = begin_there(place, folder)
         check_trust(plan, options["trust_remote_code"])
@@ -157,7 +157,8 @@ def work(repo: str, shard_group: str, **options: Any) -> None:
                 )
             if failures:
                 raise RunError(f"{len(failures)} shards failed. {failures[0].shard}: {failures[0].reason}")
-    pushed = finish_there(place)
+    with kept():
+        pushed = finish_there(place)
     click.echo(
         "other groups are not done yet" if pushed is None else f"all shards and their card are there: {pushed.url}"
     )

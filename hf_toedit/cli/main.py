@@ -13,7 +13,7 @@ from hf_toedit import __version__
 from hf_toedit.cli.card import card
 from hf_toedit.cli.edit import edit
 from hf_toedit.cli.jobs import jobs
-from hf_toedit.cli.options import COMMAND_LINE
+from hf_toedit.cli.options import COMMAND_LINE, hushed_libraries, refuse_blanks
 from hf_toedit.cli.plan import plan
 from hf_toedit.cli.preview import preview
 from hf_toedit.cli.pull import pull
@@ -30,6 +30,11 @@ from hf_toedit.errors import Interrupted, ToEditError
 
 class Commands(click.Group):
     """A group whose commands fail with one clear line: exit code 1 for what failed, 2 for wrong use."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run a command line as a process of its own."""
+        with hushed_libraries():
+            return super().main(*args, **options)
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -80,3 +85,4 @@ def cli() -> None:
 for command in (edit, plan, run, slurm, status, verify, preview, revert, card, push, pull, jobs, space):
     cli.add_command(command)
 jobs.add_command(submit)
+refuse_blanks(cli)

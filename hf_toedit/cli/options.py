@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from typing import Annotated, Any, Literal
 
 import click
+from msgspec import Meta
 
+from hf_toedit.checked import Names, kinds
 from hf_toedit.config import (
     BACKENDS,
     DTYPES,
@@ -17,9 +22,9 @@ from hf_toedit.config import (
     EditConfig,
     PriorConfig,
     Resources,
+    RunConfig,
     SourceConfig,
     check_draw,
-    load_yaml,
 )
 from hf_toedit.errors import UsageError, did_you_mean
 
@@ -31,33 +36,71 @@ COMMAND_LINE = "hf_toedit.command_line"
 SOURCE_LICENSE = "hf_toedit.source_license"
 """Where it keeps the licence of a source that is known without its card."""
 
+_VERBOSITY = {
+    "datasets": "DATASETS_VERBOSITY",
+    "huggingface_hub": "HF_HUB_VERBOSITY",
+    "transformers": "TRANSFORMERS_VERBOSITY",
+}
+"""Libraries, and the variables of the environment that say how much they log."""
+
 _EDIT_OPTIONS = (
     "select", "threshold", "sampler", "top_k", "top_p", "temperature", "exclude_original", "drop_below", "protect",
     "seed",
 )  # fmt: skip
 
 
+_FIELDS = {
+    name: kind
+    for config in (EditConfig, PriorConfig, Resources, SourceConfig, RunConfig)
+    for name, kind in kinds(config).items()
+}
+"""The types of all settings: options that fill one have its name."""
+
+_TEXTS_OR_NUMBERS = ("workers", "shard_size", "array", "time", "mem", "timeout")
+"""Options of text for which a whole number will do, written without quotes."""
+
+
 def _read_config(ctx: click.Context, _: click.Parameter, path: str | None) -> None:
     """Make the values of a YAML file the defaults of the options, so that the command line wins."""
     if path is None:
         return
+    from hf_toedit.yaml_file import load_yaml
+
     known = {_setting(option): option for option in ctx.command.params if option.name != "config"}
     defaults = {}
     group = ctx.find_root().command
     others = group.commands.values() if isinstance(group, click.Group) else ()
     elsewhere = {_setting(option) for command in others for option in command.params if option.name != "config"}
-    for name, value in load_yaml(path).items():
-        setting = str(name).replace("-", "_")
-        option = known.get(setting)
-        if option is None and setting in elsewhere:
+    for name, setting in load_yaml(path).items():
+        option = known.get(name)
+        if option is None and name in elsewhere:
             continue
         if option is None:
-            raise UsageError(f"unknown setting {str(name)!r} in {path}.{did_you_mean(str(name), known)}")
-        if value is None:
+            raise UsageError(f"unknown setting {setting.key!r} in {path}.{did_you_mean(setting.key, known)}")
+        if setting.value is None:
             continue
-        several = getattr(option, "multiple", False) and isinstance(value, str)
-        defaults[str(option.name)] = [value] if several else value
+        if _refuses_blanks(option) and _is_blank(setting.value):
+            raise UsageError(f"{setting.place}: {setting.key} is empty. Name one, or leave it out.")
+        defaults[str(option.name)] = setting.checked(option_kind(option))
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
+
+
+def option_kind(option: click.Parameter) -> Any:
+    """The type of an option's values: that of the setting that it fills, or what `click` makes of its text."""
+    if option.name in _FIELDS:
+        return _FIELDS[option.name]
+    if option.name in _TEXTS_OR_NUMBERS:
+        return str | int
+    if getattr(option, "multiple", False):
+        return Names
+    if getattr(option, "is_flag", False):
+        return bool
+    if isinstance(option.type, click.Choice):
+        return Literal[tuple(option.type.choices)]
+    if isinstance(option.type, click.IntRange | click.FloatRange):
+        number = int if isinstance(option.type, click.IntRange) else float
+        return Annotated[number, Meta(ge=option.type.min, le=option.type.max)]
+    return {click.INT: int, click.FLOAT: float}.get(option.type, str)
 
 
 def _setting(option: click.Parameter) -> str:
@@ -68,6 +111,13 @@ def _setting(option: click.Parameter) -> str:
 def _listed(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
     """The names of an option that may be repeated, and may part them by commas."""
     return tuple(name.strip() for names in given for name in names.split(",") if name.strip())
+
+
+def _hushed(_: click.Context, __: click.Parameter, value: bool) -> bool:
+    """Keep our own warnings back from the first moment: a run folder, too, may be waited for."""
+    if value:
+        logging.getLogger("hf_toedit").setLevel(logging.ERROR)
+    return value
 
 
 config_option = click.option(
@@ -109,8 +159,8 @@ score_result_option = click.option(
     is_flag=True,
     help="Read the last generation once more, so that the card tells its probabilities and perplexity as well.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
+json_option = click.option("--json", "as_json", is_flag=True, callback=_hushed, help="Print the result as JSON.")
+quiet_option = click.option("--quiet", "-q", is_flag=True, callback=_hushed, help="Print errors only.")
 
 
 def resource_options(command: Command) -> Command:
@@ -216,47 +266,102 @@ def edit_settings(options: Mapping[str, Any]) -> tuple[PriorConfig, EditConfig]:
     return prior, edit
 
 
+@contextmanager
+def hushed_libraries() -> Iterator[None]:
+    """Keep what libraries log and warn of out of a command, in this process and those that it starts.
+
+    It is of no use to whoever reads it, such as that a card has no metadata, or a cache of fonts is built. Warnings of
+    `huggingface_hub` name addresses that files are sent to, which are secrets for as long as they last. Nothing is
+    imported for it, so that it is done first of all. A library goes on talking that somebody has made talk, by its
+    variable in the environment, which is left as it was found.
+    """
+    import logging
+    import os
+    import sys
+    import warnings
+
+    before = {variable: os.environ.get(variable) for variable in (*_VERBOSITY.values(), "PYTHONWARNINGS")}
+    for library, variable in _VERBOSITY.items():
+        if not (os.environ.get(variable) or (library == "huggingface_hub" and os.environ.get("HF_DEBUG"))):
+            os.environ[variable] = "error"  # for one that is imported later, here or by a worker
+            logging.getLogger(library).setLevel(logging.ERROR)
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    if not sys.warnoptions:  # which hold PYTHONWARNINGS as well
+        os.environ["PYTHONWARNINGS"] = "ignore"
+        warnings.simplefilter("ignore")
+    try:
+        yield
+    finally:
+        for variable, value in before.items():
+            if value is None:
+                os.environ.pop(variable, None)
+            else:
+                os.environ[variable] = value
+
+
 def quiet_libraries(show_progress: bool, quiet: bool = False) -> None:
-    """Keep the chatter of `datasets` out of ours, and its progress bars where no one looks.
+    """Keep what `datasets` logs out of ours, and progress bars of libraries where no one looks.
 
     Args:
-        show_progress: leave the progress bars of `datasets` to a terminal.
+        show_progress: leave the progress bars of `datasets` and `huggingface_hub` to a terminal.
         quiet: keep our own warnings back as well.
     """
     import logging
     import sys
 
     import datasets
+    from huggingface_hub.utils import disable_progress_bars
 
     if quiet:
         logging.getLogger("hf_toedit").setLevel(logging.ERROR)
     datasets.logging.set_verbosity(logging.CRITICAL)  # it logs what it raises, and ours says it once
     if not (show_progress and sys.stderr.isatty()):
         datasets.disable_progress_bars()
+        disable_progress_bars()
 
 
 def quiet_hub() -> None:
-    """Keep the progress bars of `huggingface_hub` away, and its warnings, which we say in our errors.
-
-    They name the addresses that files are sent to, which are secrets for as long as they last.
-    """
-    import os
-    import warnings
-
-    from huggingface_hub.utils import disable_progress_bars, logging
+    """Keep the progress bars of `huggingface_hub` away; there are our own."""
+    from huggingface_hub.utils import disable_progress_bars
 
     disable_progress_bars()
-    warnings.filterwarnings("ignore", category=UserWarning, module="huggingface_hub")
-    if not (os.environ.get("HF_DEBUG") or os.environ.get("HF_HUB_VERBOSITY")):
-        logging.set_verbosity_error()
 
 
 def quiet_transformers() -> None:
     """The same for `transformers`, where a prior is loaded in this process."""
     import transformers
 
-    transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+
+
+def refuse_blanks(command: click.Command) -> None:
+    """Have a command, and all below it, refuse a name that is empty: nearly always a shell variable that is not set."""
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        refuse_blanks(below)
+    for param in command.params:
+        if _refuses_blanks(param):
+            param.callback = _not_blank(param.callback)
+
+
+def _refuses_blanks(param: click.Parameter) -> bool:
+    return isinstance(param.type, type(click.STRING) | click.Path) and param.default != ""
+
+
+def _is_blank(given: Any) -> bool:
+    """Whether a name, or one of several, is empty."""
+    words = given if isinstance(given, tuple | list) else (given,)
+    return any(isinstance(word, str) and not word.strip(" \t\n,") for word in words)
+
+
+def _not_blank(callback: Callable[..., Any] | None) -> Callable[..., Any]:
+    @wraps(callback or _not_blank)
+    def check(ctx: click.Context, param: click.Parameter, given: Any) -> Any:
+        if _is_blank(given):
+            name = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name
+            raise UsageError(f"{name} is empty. Name {'it' if param.required else 'one, or leave it out'}.")
+        return callback(ctx, param, given) if callback else given
+
+    return check
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

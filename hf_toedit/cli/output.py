@@ -80,7 +80,7 @@ class EditProgress:
 
     def __init__(self, num_rows: int | None, quiet: bool) -> None:
         """Set up for `num_rows` rows over all generations; None where they are not counted."""
-        self._sums = {"num_tokens": 0, "num_selected": 0, "num_changed": 0}
+        self._sums = {"num_rows": 0, "num_tokens": 0, "num_selected": 0, "num_changed": 0}
         self._speed = Speed()
         self._bar = Progress(
             # Short enough for 80 columns: rich cuts what does not fit, and the time left stands last.
@@ -101,13 +101,16 @@ class EditProgress:
             return
         for name in self._sums:
             self._sums[name] += counts[name]
-        self._speed.add(counts["num_tokens"])
+        self._speed.add(counts["num_tokens_read"])
         tokens = max(self._sums["num_tokens"], 1)
         figures = (
             f"{self._speed.per_second():,.0f} tokens/s "
             f"selected {self._sums['num_selected'] / tokens:.1%} changed {self._sums['num_changed'] / tokens:.2%}"
         )
-        self._bar.update(self._task, advance=counts["num_rows"], description=f"gen {generation}", figures=figures)
+        num_rows = self._sums["num_rows"]
+        if counts["num_tokens_read"] < counts["num_tokens"]:
+            self._bar.reset(self._task, completed=num_rows)  # without what it estimates the time left by
+        self._bar.update(self._task, completed=num_rows, description=f"gen {generation}", figures=figures)
 
     def __enter__(self) -> EditProgress:
         """Show the bar."""

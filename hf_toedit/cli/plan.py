@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_toedit import __version__
+from hf_toedit.checked import checked
 from hf_toedit.cli.options import (
     COMMAND_LINE,
     SOURCE_LICENSE,
@@ -95,6 +95,7 @@ def plan(source: str, **options: Any) -> None:
 
     planned = request.plan(lambda: resolved(request.prior))
     folder.open(planned)
+    planned = folder.plan()  # as it was written at first, if the run goes on
     if options["as_json"]:
         click.echo(json.dumps({"run": str(folder.root), **_facts(planned)}, indent=2))
     elif not options["quiet"]:
@@ -119,8 +120,8 @@ class Request:
         self.prior, self.edit = edit_settings(options)
         log_column = None if options["no_edit_log"] else options["edit_log_column"]
         self.run = RunConfig(options["generations"], log_column, options["score_result"])
-        if not math.isfinite(options.get("price_per_hour") or 0):
-            raise UsageError(f"price per hour {options['price_per_hour']} is not a price.")
+        resources(options)
+        checked(options.get("price_per_hour") or 0, float, "price_per_hour")
         self.is_silent: bool = options["quiet"] or options["as_json"]
         self._output: str | None = options.get("output")
         self._shard_size: str = options["shard_size"]
@@ -142,7 +143,8 @@ class Request:
         origin = Path(self.source.source).expanduser()
         if origin.is_dir() and folder.is_inside(origin):
             raise RunError(
-                f"{self._output} lies inside {self.source.source}, and would be read as a part of it. Name another -o."
+                f"{self._output} is the source {self.source.source}, or lies inside it, and would be read as a part of "
+                f"it. Name another -o."
             )
         return folder
 
@@ -156,6 +158,7 @@ class Request:
         Raises:
             SourceError: the source cannot be found, read, or edited as asked.
         """
+        from hf_toedit.runs.parquet import check_storable
         from hf_toedit.runs.planning import make_plan
         from hf_toedit.runs.provenance import provenance
         from hf_toedit.runs.source import open_source
@@ -165,6 +168,7 @@ class Request:
         source = open_source(self.source)
         texts = Texts(self.source)
         texts.check(source.features, self.run.edit_log_column)
+        check_storable(source.features)
         columns = texts.columns(source.features)
         extents = {
             split: source.extents(
@@ -207,7 +211,7 @@ def estimate(request: Request, options: Mapping[str, Any]) -> None:
         click.echo(json.dumps({**_facts(planned), **asdict(figures)}, indent=2))
     elif not options["quiet"]:
         click.echo(_told(planned))
-        click.echo(_told_estimate(figures))
+        click.echo(told_estimate(figures, len(planned.files)))
 
 
 def _num_bytes(size: str) -> int:
@@ -245,13 +249,44 @@ def _told(plan: Plan) -> str:
     )
 
 
-def _told_estimate(figures: Estimate) -> str:
+def told_estimate(figures: Estimate, num_files: int) -> str:
+    """What is printed of an estimate.
+
+    Args:
+        figures: the estimate.
+        num_files: files of the source.
+    """
     from hf_toedit.cli.output import counted
 
-    time = timedelta(seconds=round(figures.hours * 3600))
-    cost = "" if figures.cost is None else f", cost {figures.cost:,.2f}"
+    if figures.is_exact:
+        size = f"{counted(figures.num_rows, 'row')} and {figures.num_tokens:,} tokens, all counted"
+    else:
+        tokens = _with_interval("{:,}", figures.num_tokens, figures.num_tokens_low, figures.num_tokens_high, " tokens")
+        rows = _with_interval("{:,}", figures.num_rows, figures.num_rows_low, figures.num_rows_high, " rows")
+        size = (
+            f"about {tokens} in {rows}, estimated from {counted(figures.sampled_rows, 'row')} "
+            f"in {figures.sampled_files:,} of {counted(num_files, 'file')}"
+        )
+    if figures.from_beginnings:
+        size += "; some files were read from their beginning only, and the rest of each is taken to be like it"
+    time = _with_interval("{}", _time(figures.hours), _time(figures.hours_low), _time(figures.hours_high))
+    cost = _with_interval("{:,.2f}", figures.cost, figures.cost_low, figures.cost_high)
     return (
-        f"about {figures.num_rows:,} rows and {figures.num_tokens:,} tokens, "
-        f"{figures.tokens_per_second:,.0f} tokens/s on one device (measured on {figures.sampled_tokens:,} tokens)\n"
-        f"{counted(figures.generations, 'generation')}: about {time} on one device{cost}"
+        f"{size}\n"
+        f"{figures.tokens_per_second:,.0f} tokens/s on one device (measured on {figures.timed_tokens:,} tokens)\n"
+        f"{counted(figures.generations, 'generation')}: about {time} on one device" + f", cost {cost}" * bool(cost)
     )
+
+
+def _time(hours: float | None) -> timedelta | None:
+    return None if hours is None else timedelta(seconds=round(hours * 3600))
+
+
+def _with_interval(form: str, value: Any, low: Any, high: Any, unit: str = "") -> str:
+    """A value and its 95 % interval; the value alone where it is exact, nothing where there is none."""
+    if value is None:
+        return ""
+    shown = form.format(value) + unit
+    if low is None:
+        return f"{shown} (no interval: too little could be read)"
+    return shown if low == high else f"{shown} (95 %: {form.format(low)} to {form.format(high)})"

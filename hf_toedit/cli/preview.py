@@ -63,6 +63,7 @@ def preview(
       hf-toedit preview sample --generations 3 --html preview.html
     """  # noqa: D301
     RunConfig(generations)
+    allowed = resources(options)
     _check_page(html)
     quiet_libraries(show_progress=False)
     quiet_transformers()
@@ -73,6 +74,7 @@ def preview(
     from hf_toedit.picture.html import page
     from hf_toedit.picture.terminal import MAX_PLACES
     from hf_toedit.priors.base import load_prior
+    from hf_toedit.runs.monitor import check_read
     from hf_toedit.runs.source import open_source
     from hf_toedit.runs.texts import Texts
 
@@ -85,9 +87,9 @@ def preview(
     texts.check(opened.features)
     tables = (table for split in opened.splits for table in opened.tables(split, asked.limit))
     table = pa.concat_tables(islice(tables, rows)).slice(0, rows)
-    editor = ToEditor(load_prior(prior, resources(options)), settings)
+    editor = ToEditor(load_prior(prior, allowed), settings)
     found = texts.read(table)
-    passages, parts = texts.passages(table, found, editor.prior.render)
+    passages, parts, refusal = texts.passages(table, found, editor.prior.render)
     names = [f"row {text.row}" + ("" if texts.one_a_row else f" {text.label}")
              for text, part in zip(found, parts, strict=True) if part is not None]  # fmt: skip
     gallery = Gallery.take(editor, passages, names, generations)
@@ -99,6 +101,12 @@ def preview(
         _show(gallery, candidates, None if whole else MAX_PLACES)
         if html is not None:
             click.echo(f"Page: {html}")
+    stats = gallery.stats[0]
+    for _ in range(parts.count(None)):
+        stats.add_skipped("template_failed")
+    if refusal:
+        stats.add_skip_reason("template_failed", refusal)
+    check_read(stats)
 
 
 def _check_page(path: Path | None) -> None:

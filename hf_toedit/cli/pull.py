@@ -7,6 +7,7 @@ import json
 import click
 
 from hf_toedit.cli.options import json_option, quiet_hub, quiet_libraries, quiet_option, together
+from hf_toedit.errors import kept
 
 hub_options = together(
     click.option("--revision", metavar="REV", help="Branch, tag or commit of the Hub dataset."),
@@ -34,7 +35,7 @@ def pull(repo: str, output: str, revision: str | None, prefix: str, as_json: boo
     from hf_toedit.runs.store import RunFolder
 
     run, folder = HubRun(repo, revision, prefix), RunFolder(output)
-    with counted_progress("files", len(run.files), quiet or as_json) as progress:
+    with counted_progress("files", len(run.files), quiet or as_json) as progress, kept():
         plan = run.pull(folder, progress)
     status = run_status(plan, folder)
     if as_json:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_toedit.cli.options import Command, json_option, quiet_hub, quiet_libraries, quiet_option, together
-from hf_toedit.errors import RunError, UsageError
+from hf_toedit.errors import RunError, UsageError, kept
 
 if TYPE_CHECKING:
     from hf_toedit.runs.plan import Plan
@@ -97,8 +97,9 @@ def push(run: str, repo: str, **options: Any) -> None:
         if options["dry_run"]:
             done = sending.outlook()
         else:
-            sending.check()
-            done = sending()
+            with kept():
+                sending.check()
+                done = sending()
     if options["as_json"]:
         click.echo(json.dumps({"run": str(folder.root), "repo": repo, **asdict(done)}, indent=2))
     elif not options["quiet"]:
@@ -168,6 +169,7 @@ def push_along(plan: Plan, folder: RunFolder, options: Mapping[str, Any]) -> Pus
         prefix=options["push_prefix"],
         public=options["public"],
     )
-    sending.check()
-    sending.begin()
+    with kept():
+        sending.check()
+        sending.begin()
     return PushAlong(sending, plan, folder)

@@ -6,6 +6,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -64,6 +65,8 @@ def revert(
     """
     quiet_libraries(show_progress=False, quiet=quiet or as_json)
     quiet_hub()
+    from hf_toedit.cards.card import README
+    from hf_toedit.cards.metadata import features_card
     from hf_toedit.runs.rows import check_log_column, source_features
     from hf_toedit.runs.store import RunFolder, is_run
 
@@ -74,9 +77,12 @@ def revert(
     else:
         edited = _of_source(run, generation, options)
     check_log_column(edited.features, edited.texts, edited.log_column)
-    schema = source_features(edited.features, edited.log_column).arrow_schema
+    features = source_features(edited.features, edited.log_column)
     reverted = _Reverted(edited, skip_unrevertible)
-    target.write_rows((Path("data") / f"{name}.parquet", schema, rows) for name, rows in reverted.files())
+    target.write_rows(
+        (Path("data") / f"{name}.parquet", features.arrow_schema, rows) for name, rows in reverted.files()
+    )
+    target.write_text(README, features_card(features))
     if reverted.num_lost.total():
         logger.warning("%s They are left out.", reverted.lost())
     if as_json:
@@ -175,10 +181,7 @@ def _planned_rows(plan: Plan, folder: RunFolder, generation: int, shard: Shard) 
     path = folder.data_path(generation, shard)
     damaged = f"Delete it, and make it again: hf-toedit run {folder.root}"
     try:
-        for table in folder.tables(generation, shard):
-            if table.schema != plan.output_schema:
-                raise RunError(f"{path} has other columns than were planned. {damaged}")
-            yield table
+        yield from folder.tables(plan, generation, shard)
     except (OSError, ValueError) as error:  # those of Arrow are one of the two
         raise RunError(f"cannot read {path}: {' '.join(str(error).split())}. {damaged}") from error
 
@@ -195,18 +198,18 @@ def _of_source(name: str, generation: int | None, options: Mapping[str, Any]) ->
         plan = on_hub.plan()
         number, log_column = _chosen(name, plan, generation)
         texts: TextConfig = plan.source
-        source = SourceConfig(name, revision=on_hub.sha, config_name=f"gen{number}")
+        opened = open_source(SourceConfig(name, revision=on_hub.sha, config_name=f"gen{number}"))
+        opened = replace(opened, reading=replace(opened.reading, features=plan.output_features.to_dict()))
     elif generation is not None:
         raise RunError(f"{name} is not a run folder, nor a run on the Hub, so it has no generations to choose from.")
     else:
         log_column = options["edit_log_column"] or "toedit"
-        source = SourceConfig(name)
+        opened = open_source(SourceConfig(name))
         texts = TextConfig(
             text_columns=options["text_column"],
             messages_column=options["messages_column"],
             **({"roles": options["roles"]} if options["roles"] else {}),
         )
-    opened = open_source(source)
     files = ((split, f"{split}-00000-of-00001", opened.tables(split)) for split in opened.splits)
     return _Edited(opened.features, Texts(texts), log_column, files)
 

@@ -114,7 +114,7 @@ def _further(plan: Plan, options: Mapping[str, Any]) -> Plan:
     Raises:
         UsageError: it has more generations already.
     """
-    generations = options["generations"] or plan.run.generations
+    generations = plan.run.generations if options["generations"] is None else options["generations"]
     if generations < plan.run.generations:
         raise UsageError(f"the run has {plan.run.generations} generations already; --generations adds to them.")
     score_result = options["score_result"] or plan.run.score_result
@@ -164,7 +164,7 @@ def finish(
     """Write the card where the run is finished, report, and push what is left.
 
     Raises:
-        RunError: shards failed, or the card did, or they could not be pushed.
+        RunError: shards failed, or the card did, or no text could be read, or they could not be pushed.
         HubError: the Hub does not answer, or refuses.
     """
     from hf_toedit.runs.status import run_status
@@ -173,7 +173,10 @@ def finish(
     card_error = _write_card(plan, folder) if status.is_finished else None
     if not (options["as_json"] or options["quiet"] or failures):
         _report(folder, plan, status)
-    pushed, push_error = _finish_push(along, options)
+    unread = _unread(status)
+    if unread and along:
+        along.sent()  # without their card, so that nobody takes them for an edited dataset
+    pushed, push_error = (None, None) if unread else _finish_push(along, options)
     if options["as_json"]:
         push = {"push": pushed and asdict(pushed)} if along else {}
         click.echo(json.dumps({"run": str(folder.root), **status.to_json(), **push}, indent=2))
@@ -188,8 +191,22 @@ def finish(
             f"the rows are all there, but their card could not be written: {card_error} "
             f"Then: hf-toedit card {folder.root}"
         ) from card_error
+    if unread is not None:
+        raise unread
     if push_error is not None:
         raise push_error
+
+
+def _unread(status: Status) -> RunError | None:
+    """The error of a finished run of which no text could be read."""
+    from hf_toedit.runs.monitor import check_read
+
+    try:
+        if status.is_finished:
+            check_read(status.generations[0])
+    except RunError as error:
+        return error
+    return None
 
 
 def _finish_push(along: PushAlong | None, options: Mapping[str, Any]) -> tuple[Pushed | None, ToEditError | None]:
@@ -250,7 +267,7 @@ def _written(folder: RunFolder, plan: Plan) -> Iterator[PieceTable | None]:
     texts = Texts(plan.source)
     columns = [*texts.columns(plan.reading.features), plan.run.edit_log_column]
     for shard in plan.shards:
-        for table in folder.tables(plan.generations[-1], shard, columns):
+        for table in folder.tables(plan, plan.generations[-1], shard, columns):
             yield from piece_tables(table, texts, plan.run.edit_log_column)
 
 

@@ -101,7 +101,7 @@ def push(repo: str, **options: Any) -> None:
       hf-toedit space push org/toedit-demo --dry-run
       hf-toedit space push org/toedit-demo --source org/stories-toedit --public
     """  # noqa: D301
-    quiet_libraries(show_progress=False, quiet=True)
+    quiet_libraries(show_progress=False, quiet=options["quiet"] or options["as_json"])
     quiet_hub()
     from hf_toedit.hub.reading import pinned_sha
     from hf_toedit.priors.loading import pinned

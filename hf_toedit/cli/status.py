@@ -80,4 +80,7 @@ def _shown(state: Status) -> Group:
     lines += [f"failed:  {failure.shard}: {printable(failure.reason)}" for failure in state.failed[:_FAILURES_SHOWN]]
     if len(state.failed) > _FAILURES_SHOWN:
         lines.append(f"         and {len(state.failed) - _FAILURES_SHOWN} more")
+    if state.generations[0].is_unreadable:
+        reasons = state.generations[0].skip_reasons.values()
+        lines += ["no text could be read so far", *(f"of one text: {printable(reason)}" for reason in reasons)]
     return Group(*(Text(line) for line in lines), Text(""), generations_table(state.generations))

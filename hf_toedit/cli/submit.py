@@ -29,7 +29,7 @@ from hf_toedit.cli.options import (
 )
 from hf_toedit.cli.plan import Request, shape_options
 from hf_toedit.cli.push import push_to_options
-from hf_toedit.errors import HubError, UsageError
+from hf_toedit.errors import HubError, UsageError, kept
 
 if TYPE_CHECKING:
     from huggingface_hub import JobInfo
@@ -139,11 +139,13 @@ def submit(source: str, **options: Any) -> None:
             return
         if missing:
             _check_count(service.find(run_labels(place, plan)), count)
-            sending.begin()
+            with kept():
+                sending.begin()
     if missing:
         _tell_submitted(_submitted(service, wanted), wanted, plan, hardware, options)
         return
-    pushed = finish_there(place)
+    with kept():
+        pushed = finish_there(place)
     assert pushed is not None  # nothing is missing
     if options["as_json"]:
         click.echo(json.dumps({"repo": place.repo_id, "jobs": [], "push": asdict(pushed)}, indent=2))
@@ -224,7 +226,8 @@ def _submitted(service: Jobs, wanted: list[JobRequest]) -> list[JobInfo]:
     submitted: list[JobInfo] = []
     for request in wanted:
         try:
-            submitted.append(service.submit(request))
+            with kept():
+                submitted.append(service.submit(request))
         except HubError as error:
             raise HubError(f"{len(submitted)} of {len(wanted)} jobs are submitted. {error}") from None
     return submitted

@@ -31,8 +31,9 @@ _SHOWN = 20
 def verify(run: str, no_source: bool, revision: str | None, prefix: str, as_json: bool, quiet: bool) -> None:
     """Read everything in RUN again and hold it against its plan, its source and its statistics.
 
-    Number, order and columns of the rows, every edit log back to the source text, and the statistics counted anew from
-    the rows. RUN is a run folder, or a Hub dataset (org/name) that a run was pushed to: it is read a shard at a time.
+    The files, number, order and columns of the rows, every edit log back to the source text, and the statistics counted
+    again from the rows. RUN is a run folder, or a Hub dataset (org/name) that a run was pushed to: it is read a shard
+    at a time.
     """
     quiet_libraries(show_progress=False, quiet=quiet or as_json)
     quiet_hub()

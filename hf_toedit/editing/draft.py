@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import PieceTable
@@ -46,6 +48,16 @@ class Draft:
         causes = [_why_unread(text) for text in texts]
         read = [index for index, entries in enumerate(causes) if None in entries]
         return cls(texts, generation, tables, causes, read, EditStats(num_rows=len(texts)))
+
+    @property
+    def num_tokens(self) -> list[int]:
+        """Tokens of each text of each passage, as statistics count them; 0 for one that is not read."""
+        counts = [np.zeros(len(causes), np.int64) for causes in self.causes]
+        for index, document in zip(self.read, self.documents, strict=True):
+            owners = self.texts[index].owners(document.starts, document.ends)
+            is_read = [cause is None for cause in self.causes[index]]
+            counts[index] = np.bincount(owners[owners >= 0], minlength=len(is_read)) * is_read
+        return [int(count) for entries in counts for count in entries]
 
 
 def _why_unread(passage: Any) -> list[str | None]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_toedit.config import EditConfig, PriorConfig, check_draw
+from hf_toedit.config import Backend, Dtype, EditConfig, PriorConfig, check_draw
 from hf_toedit.editing.alignment import CAUSES, Aligner, Document
 from hf_toedit.editing.draft import Draft
 from hf_toedit.editing.excerpt import excerpts
@@ -59,10 +59,10 @@ class ToEditor:
         prior: str = "embedded",
         *,
         revision: str | None = None,
-        dtype: str = "auto",
+        dtype: Dtype = "auto",
         device: str = "auto",
         trust_remote_code: bool = False,
-        backend: str = "transformers",
+        backend: Backend = "transformers",
         preset: str = "toedit",
         **config: Any,
     ) -> ToEditor:
@@ -160,7 +160,10 @@ class ToEditor:
             PriorError: the prior fails on every text, or runs out of memory.
         """
         with _timed(draft.stats, "score"):
-            draft.scores = self._score(draft.documents)
+            reasons: list[str] = []
+            draft.scores = self._score(draft.documents, reasons)
+        for reason in reasons:
+            draft.stats.add_skip_reason("prior_failed", reason)
 
     def finish(self, draft: Draft) -> EditResult:
         """The third step: draw, splice and count."""
@@ -222,36 +225,36 @@ class ToEditor:
         dropped = np.flatnonzero(self._rule.dropped(scores.logprobs) & document.eligible)
         return Reading(document, scores, drawn, changed, dropped)
 
-    def _score(self, documents: list[Document]) -> list[DocumentScores | None]:
-        """Scores of all documents; None for one that the prior fails on even alone."""
-        reason = "its scores are not finite numbers."
+    def _score(self, documents: list[Document], reasons: list[str]) -> list[DocumentScores | None]:
+        """Scores of all documents; None for one that the prior fails on even alone, with the reason in `reasons`."""
         try:
             scored = self.prior.score(documents, self._rule)
-            scores = [_finite(document, entry) for document, entry in zip(documents, scored, strict=True)]
+            scores = [_finite(document, entry, reasons) for document, entry in zip(documents, scored, strict=True)]
         except PriorError:
             raise
         except Exception as error:
-            reason = " ".join(str(error).split())[:300]
-            logger.warning("prior failed on a batch (%s); scoring its documents one at a time.", reason)
-            scores = [self._score_alone(document) for document in documents]
+            logger.warning("prior failed on a batch (%s); scoring its documents one at a time.", _reason(error))
+            scores = [self._score_alone(document, reasons) for document in documents]
         if documents and all(entry is None for entry in scores) and not self._prior_works():
             raise PriorError(
-                f"prior {self.prior.name!r} fails on every text: {reason} Try another --dtype or --device, or prior."
+                f"prior {self.prior.name!r} fails on every text: {min(reasons)} Try another --dtype or --device, or "
+                f"prior."
             )
         return scores
 
-    def _score_alone(self, document: Document) -> DocumentScores | None:
+    def _score_alone(self, document: Document, reasons: list[str]) -> DocumentScores | None:
         try:
-            return _finite(document, self.prior.score([document], self._rule)[0])
+            return _finite(document, self.prior.score([document], self._rule)[0], reasons)
         except PriorError:
             raise
         except Exception as error:
-            logger.warning("prior failed on a document of %d tokens: %s", len(document), error)
+            reasons.append(_reason(error))
+            logger.warning("prior failed on a document of %d tokens: %s", len(document), reasons[-1])
             return None
 
     def _prior_works(self) -> bool:
         """Whether the prior can score anything at all: if so, a failure is the document's, and the run goes on."""
-        return self._score_alone(self._aligner.align(["Once upon a time."])[0]) is not None
+        return self._score_alone(self._aligner.align(["Once upon a time."])[0], []) is not None
 
 
 def _in_contexts(texts: Sequence[Any], contexts: Sequence[str | None]) -> list[Any]:
@@ -266,10 +269,18 @@ def _in_contexts(texts: Sequence[Any], contexts: Sequence[str | None]) -> list[A
     ]
 
 
-def _finite(document: Document, scores: DocumentScores) -> DocumentScores | None:
+def _finite(document: Document, scores: DocumentScores, reasons: list[str]) -> DocumentScores | None:
     """The scores, or None where the model overflowed: only first tokens, context and what was pruned may have none."""
     due = document.own if scores.sampled is None else scores.sampled
-    return None if np.isnan(scores.logprobs[1:][due[1:]]).any() or np.isinf(scores.logprobs).any() else scores
+    if np.isnan(scores.logprobs[1:][due[1:]]).any() or np.isinf(scores.logprobs).any():
+        reasons.append("its scores are not finite numbers.")
+        return None
+    return scores
+
+
+def _reason(error: Exception) -> str:
+    """What an error of a prior says, on one line of bounded length."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _count(stats: EditStats, reading: Reading) -> None:

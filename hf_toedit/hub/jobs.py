@@ -76,6 +76,8 @@ class Jobs:
         Raises:
             HubError: nobody is logged in.
         """
+        if self._named is None:
+            own_token()
         return self._named or str(patiently(self._api.whoami, "ask who is logged in")["name"])
 
     def hardware(self, flavor: str) -> Hardware:

@@ -21,7 +21,8 @@ from huggingface_hub.hf_api import RepoFile
 from yaml import YAMLError
 
 from hf_toedit.errors import PriorError, SourceError, ToEditError
-from hf_toedit.hub.patience import HTTP_ERROR, patiently, refusal
+from hf_toedit.hub.client import HTTP_ERROR
+from hf_toedit.hub.patience import asked, patiently, refusal, why
 from hf_toedit.hub.threads import in_threads
 
 NO_ANSWER: tuple[type[Exception], ...] = (
@@ -53,8 +54,19 @@ def pinned_sha(repo_type: str, repo_id: str, revision: str | None, error_type: t
         ToEditError: of `error_type`: no such repository or revision, no access, or no connection.
     """
     named = f"{_WORDS[repo_type]} {repo_id!r}" + (f" at revision {revision!r}" if revision else "")
+
+    def look() -> str:
+        try:
+            return str(HfApi().repo_info(repo_id, repo_type=repo_type, revision=revision).sha)
+        except NO_ANSWER as error:
+            is_answer = isinstance(error, RepositoryNotFoundError | RevisionNotFoundError)
+            cached = None if is_answer or refusal(error, named) else _cached_sha(repo_type, repo_id, revision)
+            if cached is None:
+                raise
+            return cached
+
     try:
-        return str(HfApi().repo_info(repo_id, repo_type=repo_type, revision=revision).sha)
+        return asked(look)
     except HFValidationError as error:
         raise error_type(f"{named} is no name that the Hub knows. Name a path here, or org/name.") from error
     except GatedRepoError as error:
@@ -69,14 +81,10 @@ def pinned_sha(repo_type: str, repo_id: str, revision: str | None, error_type: t
     except NO_ANSWER as error:
         if refused := refusal(error, f"look at {named}"):
             raise error_type(refused) from None
-        reason: Exception = error
-    cached = _cached_sha(repo_type, repo_id, revision)
-    if cached is None:
         raise error_type(
-            f"cannot reach the Hub for {named}, and it is not in the local cache ({type(reason).__name__}). "
+            f"cannot reach the Hub for {named}, and it is not in the local cache ({why(error)}). "
             f"Check the name and the connection, or name a local path."
-        ) from reason
-    return cached
+        ) from error
 
 
 def newest_sha(repo_id: str, revision: str | None) -> str:
@@ -115,7 +123,7 @@ def public_dataset(repo_id: str, revision: str | None) -> str:
     except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise SourceError(f"{named} is not on the Hub, or not for everybody. Check the name.") from error
     except NO_ANSWER as error:
-        raise SourceError(f"cannot reach the Hub for {named} ({type(error).__name__}). Try again later.") from error
+        raise SourceError(f"cannot reach the Hub for {named} ({why(error)}). Try again later.") from error
     if info.private or info.gated:
         raise SourceError(f"{named} is on the Hub, but not for everybody. Open it on a machine of your own.")
     return str(info.sha)
@@ -135,9 +143,7 @@ def public_model(repo_id: str) -> tuple[str, dict[str, int]]:
     except (HFValidationError, RepositoryNotFoundError) as error:  # of which a gated one is a kind
         raise PriorError(f"prior {repo_id!r} is not on the Hub, or not for everybody. Check the name.") from error
     except NO_ANSWER as error:
-        raise PriorError(
-            f"cannot reach the Hub for prior {repo_id!r} ({type(error).__name__}). Check the connection."
-        ) from error
+        raise PriorError(f"cannot reach the Hub for prior {repo_id!r} ({why(error)}). Check the connection.") from error
     if info.private or info.gated:
         raise PriorError(f"prior {repo_id!r} is on the Hub, but not for everybody. Name one that is not gated.")
     return str(info.sha), {file.rfilename: file.size or 0 for file in info.siblings or ()}
@@ -153,12 +159,16 @@ def file_sizes(repo_id: str, sha: str) -> dict[str, int]:
     Raises:
         SourceError: the Hub does not answer.
     """
-    try:
+
+    def look() -> dict[str, int]:
         listed = HfApi().list_repo_tree(repo_id, repo_type="dataset", revision=sha, recursive=True)
         return {entry.path: entry.size for entry in listed if isinstance(entry, RepoFile)}
+
+    try:
+        return asked(look)
     except NO_ANSWER as error:
         raise SourceError(
-            f"cannot list the files of dataset {repo_id!r} ({type(error).__name__}). Check the connection."
+            f"cannot list the files of dataset {repo_id!r} ({why(error)}). Check the connection."
         ) from error
 
 
@@ -199,10 +209,10 @@ def dataset_text(repo_id: str, path: str, sha: str) -> str:
         SourceError: the Hub does not answer.
     """
     try:
-        found = hf_hub_download(repo_id, path, repo_type="dataset", revision=sha)
+        found = asked(partial(hf_hub_download, repo_id, path, repo_type="dataset", revision=sha))
     except NO_ANSWER as error:
         raise SourceError(
-            f"cannot read {path!r} of dataset {repo_id!r} ({type(error).__name__}). Check the connection."
+            f"cannot read {path!r} of dataset {repo_id!r} ({why(error)}). Check the connection."
         ) from error
     return Path(found).read_text(encoding="utf-8", errors="replace")
 
@@ -216,7 +226,9 @@ def card_metadata(repo_type: str, repo_id: str, sha: str) -> dict[str, Any]:
         sha: the commit.
     """
     try:
-        return metadata_of(Path(hf_hub_download(repo_id, "README.md", repo_type=repo_type, revision=sha)))
+        return metadata_of(
+            Path(asked(partial(hf_hub_download, repo_id, "README.md", repo_type=repo_type, revision=sha)))
+        )
     except NO_ANSWER:
         return {}
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, fields, replace
 from functools import cached_property
 from inspect import signature
 from itertools import accumulate, pairwise
-from os import PathLike, fspath, getpid
+from os import PathLike, getpid
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -32,7 +32,18 @@ from datasets import (
 from datasets.exceptions import DatasetGenerationError
 
 from hf_toedit import __version__
-from hf_toedit.config import EditConfig, PriorConfig, Resources, RunConfig, SourceConfig, check_draw, content_hash
+from hf_toedit.checked import checked
+from hf_toedit.config import (
+    Backend,
+    Dtype,
+    EditConfig,
+    PriorConfig,
+    Resources,
+    RunConfig,
+    SourceConfig,
+    check_draw,
+    content_hash,
+)
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.errors import SourceError, ToEditError, UsageError, did_you_mean
 from hf_toedit.hub import is_out_of_reach
@@ -41,8 +52,9 @@ from hf_toedit.priors.base import load_prior
 from hf_toedit.runs.plan import SourceFile
 from hf_toedit.runs.planning import make_plan
 from hf_toedit.runs.resolve import hub_dataset
-from hf_toedit.runs.rows import EDIT_BATCH, edit_table, grouped, output_features
+from hf_toedit.runs.rows import edit_batch, edit_table, grouped, output_features
 from hf_toedit.runs.source import Source, open_source
+from hf_toedit.runs.stamps import content_revision
 from hf_toedit.runs.texts import Texts
 
 logger = logging.getLogger(__name__)
@@ -138,10 +150,10 @@ class ToEditConfig(BuilderConfig):
         roles: str | Sequence[str] = ("assistant",),
         prior: str | PathLike[str] = "embedded",
         prior_revision: str | None = None,
-        dtype: str = "auto",
+        dtype: Dtype = "auto",
         device: str = "auto",
         trust_remote_code: bool = False,
-        backend: str = "transformers",
+        backend: Backend = "transformers",
         token_budget: int | None = None,
         memory_fraction: float = 0.9,
         tensor_parallel: int = 1,
@@ -179,7 +191,7 @@ class ToEditConfig(BuilderConfig):
         Raises:
             UsageError: a setting is unknown or out of range.
         """
-        super().__init__(name=name)
+        super().__init__(name=checked(name, str, "config_name"))
         if source is None:
             raise UsageError(
                 "no dataset is named. Say load_dataset('toedit', source='org/name'), "
@@ -199,13 +211,13 @@ class ToEditConfig(BuilderConfig):
             context_columns=context_columns,  # type: ignore[arg-type]
             messages_column=messages_column,
             roles=roles,  # type: ignore[arg-type]
-            source=fspath(source),
+            source=source,  # type: ignore[arg-type]
             config_name=None if name == "default" else name,
             split=source_split,
             revision=revision,
             limit=limit,
         )
-        self.prior = PriorConfig(fspath(prior), prior_revision, dtype, device, trust_remote_code, backend)
+        self.prior = PriorConfig(prior, prior_revision, dtype, device, trust_remote_code, backend)  # type: ignore[arg-type]
         self.edit = EditConfig.from_preset(preset, **edit)
         check_draw(self.prior, self.edit)
         self.run = RunConfig(generations, edit_log_column)
@@ -254,8 +266,14 @@ class ToEditConfig(BuilderConfig):
                 raise
             self.unreachable = error
             return self.asked
-        # The commit of a list of addresses does not pin the files behind them; their stamps do.
-        found = {"revision": source.revision, "split": source.splits, "reading": asdict(source.reading)}
+        # The commit of a list of addresses does not pin the files behind them; their stamps do. The name of the source
+        # and where it is are left out: a copy with the same content is answered from the cache.
+        found = {
+            "source": None,
+            "revision": source.revision,
+            "split": content_revision(source.splits),
+            "reading": asdict(source.reading.without_places),
+        }
         return f"{self.name}-{self._hash(found)}"
 
     @property
@@ -393,7 +411,7 @@ class ToEdit(ArrowBasedBuilder):
     def _edited(self, shard: tuple[Rows, ...]) -> Iterator[pa.Table]:
         config = self.config
         rows = (table for piece in shard for table in config.opened.reader.tables(*piece))
-        for table in grouped(rows, config.texts, EDIT_BATCH):
+        for table in grouped(rows, config.texts, edit_batch(self._loaded().prior)):
             for generation in range(1, config.run.generations + 1):
                 log_column = config.run.edit_log_column
                 table = edit_table(self._loaded(), table, config.texts, log_column, generation)[0]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any
 
 import pyarrow as pa
 from datasets import Features
 
-from hf_toedit.config import EditConfig, PriorConfig, RunConfig, TextConfig, check_draw
+from hf_toedit.checked import checked, kinds
+from hf_toedit.config import Backend, Dtype, EditConfig, PriorConfig, RunConfig, TextConfig, check_draw
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.plugin.workers import for_rank, turn
@@ -40,10 +41,10 @@ class ToEditProcessor:
         edit_log_column: str | None = "toedit",
         generation: int = 1,
         revision: str | None = None,
-        dtype: str = "auto",
+        dtype: Dtype = "auto",
         device: str = "auto",
         trust_remote_code: bool = False,
-        backend: str = "transformers",
+        backend: Backend = "transformers",
         preset: str = "toedit",
         **config: Any,
     ) -> None:
@@ -71,10 +72,11 @@ class ToEditProcessor:
         """
         from hf_toedit.priors.loading import pinned
 
-        RunConfig(generation, edit_log_column)
+        generation = checked(generation, kinds(RunConfig)["generations"], "generation")
+        run = RunConfig(generation, edit_log_column)
         # The revision is part of the state, so that `map` does not answer from the cache for a prior that changed.
         self.prior_config, self.prior_revision = pinned(
-            PriorConfig(fspath(prior), revision, dtype, device, trust_remote_code, backend)
+            PriorConfig(prior, revision, dtype, device, trust_remote_code, backend)  # type: ignore[arg-type]
         )
         self.edit_config = EditConfig.from_preset(preset, **config)
         check_draw(self.prior_config, self.edit_config)
@@ -88,8 +90,8 @@ class ToEditProcessor:
                 }
             )
         )
-        self.edit_log_column = edit_log_column
-        self.generation = generation
+        self.edit_log_column = run.edit_log_column
+        self.generation = run.generations
         self._editor: ToEditor | None = None
 
     def __call__(self, batch: Any, rank: int | None = None) -> Any:

@@ -10,6 +10,7 @@ from typing import TypeVar
 import pyarrow as pa
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
+from hf_toedit.checked import checked
 from hf_toedit.config import TextConfig
 from hf_toedit.errors import SourceError
 from hf_toedit.runs.logs import named_rows, unrevertible
@@ -44,6 +45,7 @@ def revert(
     Raises:
         SourceError: the dataset has no such log, or no such texts; or the source of rows is not known. For a stream
             the latter comes when it is read.
+        UsageError: A name is not a string.
 
     Example:
         >>> source = revert(load_dataset("org/edited", split="train"))  # doctest: +SKIP
@@ -51,6 +53,7 @@ def revert(
     texts = Texts(
         TextConfig.from_mapping({"text_columns": text_column, "messages_column": messages_column, "roles": roles})
     )
+    checked(edit_log_column, str, "edit_log_column")
     if isinstance(dataset, dict):
         return type(dataset)(
             {

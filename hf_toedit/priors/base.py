@@ -14,6 +14,27 @@ from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import UsageError
 
+BATCH_BYTES = 2**16
+"""UTF-8 bytes of text in one call of `Prior.score`, in a run: enough to fill passes, and to lose little in a kill."""
+
+_CALL_FLOPS = 1.5e12
+"""Per thread of a CPU: about a quarter of a minute. With fewer, threads that divide documents would be idle."""
+
+_BYTES_PER_TOKEN = 4
+
+
+def batch_bytes_on_cpu(num_parameters: int, num_threads: int) -> int:
+    """Bytes of text that take a large prior about as long as `BATCH_BYTES` take a small one.
+
+    They depend on no measurement, so that a run that goes on has the same batches as before.
+
+    Args:
+        num_parameters: Of the prior; a token takes two operations for each.
+        num_threads: Threads that share a call.
+    """
+    tokens = _CALL_FLOPS * num_threads / (2 * num_parameters)
+    return min(BATCH_BYTES, int(tokens * _BYTES_PER_TOKEN))
+
 
 @dataclass(frozen=True)
 class DocumentScores:
@@ -52,6 +73,7 @@ class Prior(Protocol):
         dtype: of its weights, as `PriorConfig` names it, `auto` resolved.
         tokenizer: the fast tokenizer's backend.
         concurrency: how many threads may usefully call `score` at once; any number may.
+        batch_bytes: UTF-8 bytes of text that a call of `score` should have in a run; a longer document is read whole.
     """
 
     name: str
@@ -59,6 +81,7 @@ class Prior(Protocol):
     dtype: str
     tokenizer: Tokenizer
     concurrency: int
+    batch_bytes: int
 
     def score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
         """Read each document once, whole, whatever its length; its own tokens are scored, context is only read.

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from hf_toedit.config import PriorConfig
+from hf_toedit.config import Dtype, PriorConfig
 from hf_toedit.errors import PriorError, UsageError
 from hf_toedit.hub import pinned_sha
-from hf_toedit.priors import embedded
+from hf_toedit.priors.pinning import folder_revision, prior_folder
 
 DEFAULT_CONTEXT = 2048
 """Positions a window holds where a model's configuration names no limit."""
 
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "context_length")
-_HEADER_BYTES = 2**20
+_NEAR = 0.75
+"""How near to `embedded` a name is that is taken for a slip of the pen."""
 
 
 @dataclass(frozen=True)
@@ -116,15 +116,18 @@ def locate(config: PriorConfig) -> tuple[str, str]:
     Raises:
         PriorError: there is none of that name.
     """
-    folder = embedded.path() if config.prior == "embedded" else Path(os.path.expanduser(config.prior))
+    folder = prior_folder(config)
     if folder.is_dir():
         if config.revision:
             raise UsageError(f"prior {config.prior!r} is local and has no revisions. Leave the revision out.")
         if not (folder / "config.json").is_file():
             raise PriorError(f"{folder} is not a model folder: it holds no config.json.")
-        return str(folder), _fingerprint(folder)
+        return str(folder), folder_revision(config)
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", config.prior) or config.prior.startswith("."):
         raise PriorError(f"no prior folder {config.prior!r}. Name a folder, a Hub id (org/name), or 'embedded'.")
+    if "/" not in config.prior and get_close_matches(config.prior, ["embedded"], cutoff=_NEAR):
+        # The Hub has models without an owner, of its early days; none of them is called nearly so.
+        raise PriorError(f"no prior folder {config.prior!r}. Did you mean 'embedded'?")
     return config.prior, pinned_sha("model", config.prior, config.revision, PriorError)
 
 
@@ -166,16 +169,6 @@ def _loaded(prior: str, what: str, loader: Any, location: str, **options: Any) -
         raise PriorError(f"cannot load the {what} of prior {prior!r}: {reason[:300]} {advice}") from error
 
 
-def _fingerprint(folder: Path) -> str:
-    """SHA-256 over JSON and chat templates in whole, size and first MiB of the weights: quick even for large models."""
-    digest = hashlib.sha256()
-    for file in sorted([file for kind in ("*.json", "*.jinja", "*.safetensors") for file in folder.glob(kind)]):
-        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
-        with file.open("rb") as stream:
-            digest.update(stream.read(_HEADER_BYTES if file.suffix == ".safetensors" else -1))
-    return digest.hexdigest()[:40]
-
-
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -185,7 +178,7 @@ def _device(name: str) -> torch.device:
         raise PriorError(f"device {name!r} is not available here ({' '.join(str(error).split())[:120]}).") from error
 
 
-def dtype_on(name: str, device_type: str) -> str:
+def dtype_on(name: Dtype, device_type: str) -> Dtype:
     """A dtype with `auto` resolved for a kind of device."""
     if name == "auto":
         return "float32" if device_type == "cpu" else "bfloat16"

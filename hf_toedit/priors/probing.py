@@ -40,6 +40,8 @@ class Probe:
         self._name, self._body, self._head = name, body, head
         self._ids = np.arange(_PROBE_TOKENS) * 7919 % (num_tokens - 1)
         self._reference = body.own_logits(self._ids)
+        if not bool(self._reference.isfinite().all()):
+            raise _not_finite(name, body)
         scale = float(1 + self._reference.abs().max())
         self._tolerance = scale * (1e-4 if body.model.dtype == torch.float32 else 3e-2)
         half = _PROBE_TOKENS // 2
@@ -98,6 +100,23 @@ class Probe:
 
     def _is_reference(self, logits: torch.Tensor, expected: torch.Tensor) -> bool:
         return bool((logits - expected).abs().max() <= self._tolerance)
+
+
+def _not_finite(name: str, body: Body) -> PriorError:
+    """The error of a model whose logits are not numbers, which says whether its weights are."""
+    model = body.model
+    bad = [entry for entry, weight in model.named_parameters() if not bool(weight.isfinite().all())]
+    if bad:
+        more = f" and {len(bad) - 1} more tensors" if len(bad) > 1 else ""
+        return PriorError(
+            f"the weights of prior {name!r} hold NaN or infinity, in {bad[0]}{more}. Its files are damaged, or its "
+            f"training failed: download it again, or name another prior."
+        )
+    dtype = str(model.dtype).removeprefix("torch.")
+    return PriorError(
+        f"prior {name!r} answers with NaN or infinity in {dtype}, though its weights are finite. Use another --dtype, "
+        f"or another prior."
+    )
 
 
 def _routes_by_row(model: Any) -> bool:

@@ -33,7 +33,7 @@ from hf_toedit.errors import OutOfMemory, PriorError
 from hf_toedit.priors import chat, loading
 from hf_toedit.priors.answer import Answer
 from hf_toedit.priors.attention import PackedAttention
-from hf_toedit.priors.base import DocumentScores
+from hf_toedit.priors.base import BATCH_BYTES, DocumentScores, batch_bytes_on_cpu
 from hf_toedit.priors.body import Body
 from hf_toedit.priors.head import Head
 from hf_toedit.priors.memory import find_passes, out_of_memory
@@ -60,6 +60,7 @@ class TransformersPrior:
         tokenizer: backend of the fast tokenizer.
         context: positions that the model reads at once.
         concurrency: how many threads may usefully call `score` at once; any number may.
+        batch_bytes: UTF-8 bytes of text that a call of `score` should have in a run.
         packed: whether documents share forward passes without padding.
         padded: whether they share padded ones where they cannot be packed.
     """
@@ -91,6 +92,9 @@ class TransformersPrior:
         self.tokenizer = loaded.tokenizer.backend_tokenizer
         self.context = loaded.context
         self.device = loaded.device
+        self.batch_bytes = BATCH_BYTES
+        if loaded.device.type == "cpu":
+            self.batch_bytes = batch_bytes_on_cpu(loaded.model.num_parameters(), torch.get_num_threads())
         bos = loaded.tokenizer.bos_token_id
         self._bos = [] if bos is None else [bos]
         self._body = Body(loaded.model, loaded.device)

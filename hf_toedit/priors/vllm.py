@@ -22,7 +22,7 @@ from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import OutOfMemory, PriorError, UsageError
 from hf_toedit.priors import chat, loading
 from hf_toedit.priors.answer import Answer
-from hf_toedit.priors.base import DocumentScores
+from hf_toedit.priors.base import BATCH_BYTES, DocumentScores
 from hf_toedit.priors.head import HeadScores
 from hf_toedit.priors.packing import Window, windows
 
@@ -55,9 +55,11 @@ class VLLMPrior:
         tokenizer: backend of the fast tokenizer.
         context: positions of a window.
         concurrency: how many threads may usefully call `score` at once; any number may.
+        batch_bytes: UTF-8 bytes of text that a call of `score` should have in a run.
     """
 
     concurrency = 1
+    batch_bytes = BATCH_BYTES
 
     def __init__(self, config: PriorConfig, resources: Resources) -> None:
         """Load a prior by its settings; see `hf_toedit.priors.base.load_prior`.
@@ -72,7 +74,7 @@ class VLLMPrior:
         found = loading.find(config)
         self.name = config.prior
         self.revision = found.revision
-        self.dtype = loading.dtype_on(config.dtype, device_type)
+        self.dtype: str = loading.dtype_on(config.dtype, device_type)
         self._config = config
         self._chat = found.tokenizer
         self.tokenizer = found.tokenizer.backend_tokenizer

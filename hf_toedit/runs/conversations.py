@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from hf_toedit.errors import SourceError
-from hf_toedit.runs.nested import ITEMS, Place, find, is_text, kind_name, text_hint, values_at
+from hf_toedit.runs.nested import ITEMS, Place, find, is_list, is_text, kind_name, text_hint, values_at
 
 KEYS = (("role", "content"), ("from", "value"))
 """Who speaks and what is said, in a message: as chat templates name it, and as ShareGPT does."""
 
 CHAT_ROLES = {"human": "user", "gpt": "assistant"}
 """ShareGPT's roles, as chat templates name them."""
+
+
+_USUAL = ("messages", "conversations", "conversation", "turns", "chosen")
+"""Usual names of columns of conversations, the likeliest to be meant first."""
+
+_ANSWERS = ("output", "completion", "response", "answer", "chosen")
+_QUESTIONS = ("system", "instruction", "prompt", "query", "question", "input", "context")
+"""Usual names of columns that hold what is asked of a model, and what it answers."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,11 @@ class Conversations:
         Raises:
             SourceError: there is no such column, or it holds something else.
         """
+        if is_text(find(schema, column).kind):
+            raise SourceError(
+                f"column {column!r} holds text, not a list of messages with role and content: leave "
+                f"--messages-column out, and use --text-column."
+            )
         messages = find(schema, column + ITEMS)
         if pa.types.is_null(messages.kind):
             return cls(messages, *KEYS[0])
@@ -75,6 +90,37 @@ class Conversations:
         """A message as chat templates know it: without fields that are null, but always with a content."""
         role, content = message[self.role_key], message[self.content_key]
         return {**_without_nulls(message), "role": CHAT_ROLES.get(role, role), "content": content or ""}
+
+
+def suggestion(schema: pa.Schema, path: str) -> str | None:
+    """Which options are meant, where a path leads to no text; None where the columns do not tell.
+
+    Args:
+        schema: The source's columns.
+        path: The path to a text, as it was named; `text` where none was.
+    """
+    found = [column for field in schema for column in _conversation_paths(schema, field.type, field.name)]
+    column = min(found, key=lambda name: _USUAL.index(name) if name in _USUAL else len(_USUAL), default=None)
+    named = next((name for name in found if f"{path}.".startswith((f"{name}.", name + ITEMS))), None)
+    if named or (column and path == "text"):
+        return f"Use --messages-column {shlex.quote(named or str(column))}."
+    texts = [field.name for field in schema if is_text(field.type)]
+    answer = next((name for name in _ANSWERS if name in texts), None)
+    questions = [name for name in texts if name in _QUESTIONS]
+    if path == "text" and answer and questions:
+        return f"Use --text-column {answer} --context-columns {','.join(questions)}."
+    return None
+
+
+def _conversation_paths(schema: pa.Schema, kind: pa.DataType, path: str) -> Iterator[str]:
+    """The paths of conversations in a column, which are not in lists themselves."""
+    if pa.types.is_struct(kind):
+        for field in kind:
+            yield from _conversation_paths(schema, field.type, f"{path}.{field.name}")
+    elif is_list(kind) and pa.types.is_struct(kind.value_type):
+        with suppress(SourceError):
+            Conversations.find(schema, path)
+            yield path
 
 
 def _without_nulls(value: Any) -> Any:

@@ -94,6 +94,21 @@ def sizes_in(folder: AnyPath) -> dict[str, int]:
     return {}
 
 
+def names_in(folder: AnyPath) -> list[str]:
+    """Names of the files and folders in a folder, in order; none where it cannot be read."""
+    with suppress(OSError):
+        return sorted(path.name for path in folder.iterdir())
+    return []
+
+
+def names_below(folder: AnyPath) -> list[str]:
+    """The paths, from a folder, of all files in it and in the folders in it; none where it cannot be read."""
+    if isinstance(folder, RemotePath):
+        return folder.names_below()
+    found = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    return [path.relative_to(folder).as_posix() for path in found]
+
+
 def each(call: Callable[[_Item], _Result], items: Iterable[_Item], of: AnyPath) -> Iterator[tuple[_Item, _Result]]:
     """What a call answers for each item, in order; several calls at the same time where `of` is in storage."""
     if isinstance(of, Path):

@@ -16,12 +16,17 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from types import TracebackType
+from typing import Annotated
 
-from hf_toedit.errors import RunError
+from msgspec import Meta
+
+from hf_toedit.checked import from_json
+from hf_toedit.errors import RunError, UsageError
 from hf_toedit.remote import AnyPath, RemotePath
 from hf_toedit.runs.files import remove_empty, sizes_in
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
+from hf_toedit.stats import UNREADABLE, EditStats
 from hf_toedit.temporary import is_alive
 
 PROGRESS = PurePosixPath("toedit/progress")
@@ -30,6 +35,12 @@ FAILURES = PurePosixPath("toedit/failures")
 _WRITE_EVERY_S = 1.0
 _PUT_EVERY_S = 15.0
 """To storage, where each write is a request that may be paid for."""
+
+_UNREADABLE = (OSError, ValueError, RecursionError, UsageError)
+"""A file that another process is writing, or that it never wrote whole: it is passed over."""
+
+_MANY_FAILED = 1000
+"""Texts that the prior fails on, and none that it reads: enough to end a run before all of it is done."""
 
 _SPEED_OVER_S = 60.0
 _STALE_AFTER_S = 60.0
@@ -66,7 +77,7 @@ class Process:
     """
 
     host: str
-    pid: int
+    pid: Annotated[int, Meta(ge=1, lt=2**31)]
     updated: float
     tokens_per_second: float
     running: tuple[Running, ...]
@@ -81,8 +92,7 @@ class Process:
     @classmethod
     def read(cls, path: AnyPath) -> Process:
         """Read what `Monitor.beat` wrote."""
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{**values, "running": tuple(Running(**entry) for entry in values["running"])})
+        return from_json(json.loads(path.read_text(encoding="utf-8")), cls)
 
 
 class Monitor:
@@ -115,6 +125,9 @@ class Monitor:
         self._running: dict[int, Running] = {}
         self._speed = Speed()
         self._written = 0.0
+        self._shards = {shard.name: shard for shard in plan.shards}
+        self._has_read = False
+        self._num_failed = 0
         self._write_every_s = _PUT_EVERY_S if isinstance(folder.root, RemotePath) else _WRITE_EVERY_S
 
     def began(self, worker: int, index: int) -> None:
@@ -132,17 +145,38 @@ class Monitor:
             num_rows=before.num_rows + counts["num_rows"],
             num_tokens=before.num_tokens + counts["num_tokens"],
         )
-        self._speed.add(counts["num_tokens"])
+        self._speed.add(counts["num_tokens_read"])
         if self._show:
             self._show(generation, counts)
         self.beat()
 
     def done(self, worker: int) -> None:
-        """A worker is done with its shard."""
+        """A worker is done with its shard.
+
+        Raises:
+            RunError: so far the prior has failed on every text, and on many.
+        """
         shard = self._running.pop(worker).shard
         failure_path(self._folder, shard).unlink(missing_ok=True)
         if self._on_done:
             self._on_done(shard)
+        if not self._has_read:
+            self._look_for_texts(shard)
+
+    def _look_for_texts(self, name: str) -> None:
+        """End a run of which this process has seen no text that the prior could read, before all of it is done.
+
+        Raises:
+            RunError: nor has any other, and many have failed.
+        """
+        stats = self._folder.stats(self._plan, 1, self._shards[name]) or EditStats()
+        self._has_read = stats.num_read > 0
+        self._num_failed += stats.num_skipped["prior_failed"]
+        if self._has_read or self._num_failed < _MANY_FAILED:
+            return
+        parts = self._folder.all_stats(self._plan, 1, self._plan.shards)
+        if len(parts) < len(self._plan.shards):  # otherwise the run ends by itself, with its report
+            check_read(EditStats.merged(parts.values()))
 
     def stopped(self, worker: int) -> None:
         """A worker's shard goes back to those that wait."""
@@ -186,6 +220,31 @@ class Monitor:
         return self._folder.root / PROGRESS / f"{platform.node()}-{os.getpid()}.json"
 
 
+def check_read(stats: EditStats) -> None:
+    """Refuse to take a run for a success of which no text could be read.
+
+    Args:
+        stats: Statistics of its first generation.
+
+    Raises:
+        RunError: the prior, or its chat template, failed on every text.
+    """
+    if not stats.is_unreadable:
+        return
+    counts = ", ".join(f"{count:,} {cause}" for cause, count in sorted(stats.num_skipped.items()))
+    cause = next(cause for cause in UNREADABLE if stats.num_skipped[cause])
+    advice = {
+        "prior_failed": "Use another --prior, --dtype or --device, in a new run folder.",
+        "template_failed": "Use a --prior whose chat template takes these conversations, or --text-column instead of "
+        "--messages-column, in a new run folder.",
+    }[cause]
+    reason = stats.skip_reasons.get(cause, "no reason was given").rstrip(".")
+    raise RunError(
+        f"no text could be read, so nothing was edited ({counts}). Of one text: {reason}. {advice} What is written is "
+        f"kept; its texts are those of the source."
+    )
+
+
 class Speed:
     """Tokens a second over the last minute."""
 
@@ -196,6 +255,8 @@ class Speed:
 
     def add(self, num_tokens: int) -> None:
         """Count tokens that were read just now; the first that come only say when the span begins."""
+        if not num_tokens:
+            return
         now = time.monotonic()
         self._num_tokens += num_tokens if self._seen else 0
         self._seen.append((now, num_tokens))
@@ -219,8 +280,8 @@ def failures(folder: RunFolder) -> list[Failure]:
     """The shards that were given up; one that was done after all may still be among them."""
     found = []
     for path in _files(folder.root / FAILURES):
-        with suppress(OSError, ValueError, TypeError):
-            found.append(Failure(**json.loads(path.read_text(encoding="utf-8"))))
+        with suppress(*_UNREADABLE):
+            found.append(from_json(json.loads(path.read_text(encoding="utf-8")), Failure))
     return found
 
 
@@ -231,7 +292,7 @@ def processes(folder: RunFolder) -> list[Process]:
 
 def _processes(folder: RunFolder) -> Iterator[tuple[AnyPath, Process]]:
     for path in _files(folder.root / PROGRESS):
-        with suppress(OSError, ValueError, KeyError, TypeError):
+        with suppress(*_UNREADABLE):
             yield path, Process.read(path)
 
 

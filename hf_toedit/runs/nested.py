@@ -19,6 +19,9 @@ from hf_toedit.errors import SourceError, did_you_mean
 ITEMS = "[]"
 """The step from a list to its items."""
 
+_MOST_PATHS = 20
+"""Paths that an error message lists at most."""
+
 
 class Place(NamedTuple):
     """Where the values of a path lie.
@@ -126,12 +129,28 @@ def with_values(table: pa.Table, place: Place, values: Sequence[Any]) -> pa.Tabl
 def text_hint(schema: pa.Schema) -> str:
     """The paths of all texts, as the end of an error message."""
     paths = [path for field in schema for path in _text_paths(field.type, field.name)]
-    return f"Text columns: {', '.join(paths)}." if paths else "The source has no text column."
+    more = f" and {len(paths) - _MOST_PATHS} more" if len(paths) > _MOST_PATHS else ""
+    return f"Text columns: {', '.join(paths[:_MOST_PATHS])}{more}." if paths else "The source has no text column."
+
+
+def has_text(schema: pa.Schema) -> bool:
+    """Whether there is any text."""
+    return any(True for field in schema for _ in _text_paths(field.type, field.name))
 
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether values of a type are texts."""
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def is_like_text(kind: pa.DataType) -> bool:
+    """Whether a type holds strings or their bytes, and is none of the types of a text."""
+    return (
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or (pa.types.is_dictionary(kind) and is_text(kind.value_type))
+    )
 
 
 def is_list(kind: pa.DataType) -> bool:

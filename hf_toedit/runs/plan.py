@@ -6,12 +6,20 @@ Pure data: how a source is found and measured is `runs/source.py`, how it is cut
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import msgspec
+from msgspec import Meta
+
+from hf_toedit import __version__
+from hf_toedit.checked import checked, from_json, in_json, shown
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig, content_hash
+from hf_toedit.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,14 +27,27 @@ if TYPE_CHECKING:
 
     from hf_toedit.runs.reading import RowReader
 
+PLAN = Path("toedit/plan.json")
+"""Where a run folder keeps its plan."""
+
 FORMAT = 1
 """Version of `plan.json`."""
 
 SHARD_BYTES = 256 * 2**20
 """Text that a shard aims at, where nothing else is asked for."""
 
+_SHOWN = 100
+"""Characters of a value that a message shows."""
+
 MAX_SHARDS = 100_000
 """Of a split: as many as keep their order when their names are sorted."""
+
+
+Count = Annotated[int, Meta(ge=0)]
+
+_CARD = dict[str, str | list[str]]
+_PROVENANCE = {"command": str, "python": str, "versions": dict[str, str], "source_card": _CARD, "prior_card": _CARD}
+"""What `runs/provenance.py` gathers: types of `Plan.provenance`, which other versions may add to."""
 
 
 class SourceFile(NamedTuple):
@@ -35,13 +56,14 @@ class SourceFile(NamedTuple):
     Attributes:
         path: relative to the plan's root, or a URL.
         size: bytes.
-        stamp: when a local file changed last, nanoseconds, or of a listed URL a number made of its ETag; None where
-            the path itself pins what it holds, or nothing does.
+        stamp: its fingerprint (see `hf_toedit.fingerprint`), or the checksum that a store tells of it; a number made of
+            its ETag where it is on the web; None where the path itself pins what it holds, or nothing does. A number of
+            a local file is of a plan of 0.1.0: when the file changed last, nanoseconds.
     """
 
     path: str
-    size: int
-    stamp: int | None
+    size: Count
+    stamp: int | str | None
 
 
 class FileExtent(NamedTuple):
@@ -63,9 +85,9 @@ class FileExtent(NamedTuple):
 class Piece(NamedTuple):
     """Rows `[start, stop)` of a file of the plan; to its end where `stop` is None."""
 
-    file: int
-    start: int
-    stop: int | None
+    file: Count
+    start: Count
+    stop: Count | None
 
 
 @dataclass(frozen=True)
@@ -82,10 +104,10 @@ class Shard:
     """
 
     split: str
-    index: int
-    count: int
-    num_rows: int | None
-    num_bytes: int
+    index: Count
+    count: Annotated[int, Meta(ge=1, le=MAX_SHARDS)]
+    num_rows: Count | None
+    num_bytes: Count
     pieces: tuple[Piece, ...]
 
     @property
@@ -93,17 +115,18 @@ class Shard:
         """File name without its ending, as `datasets` names shards."""
         return f"{self.split}-{self.index:05d}-of-{self.count:05d}"
 
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Shard:
-        """Read what `Plan.to_json` wrote.
-
-        Raises:
-            KeyError, TypeError, ValueError: it did not; among others, its name would lead out of the run folder.
-        """
-        shard = cls(**{**values, "pieces": tuple(Piece(*piece) for piece in values["pieces"])})
-        if PurePath(shard.name).name != shard.name:
-            raise ValueError(f"{shard.split!r} is no name of a split")
-        return shard
+    def problem(self, files: Sequence[SourceFile]) -> str | None:
+        """What is wrong with it in a plan of these files, which may come from anyone; None where nothing is."""
+        if PurePath(self.name).name != self.name or any(ord(character) < 32 for character in self.split):
+            return f"split {shown(self.split)} is no name of a split"  # it would lead out of the run folder
+        if self.index >= self.count:
+            return f"index {self.index:,} must be below count, which is {self.count:,}"
+        for number, piece in enumerate(self.pieces):
+            if piece.file >= len(files):
+                return f"pieces[{number}] names file {piece.file:,} of {len(files):,} files"
+            if piece.stop is not None and piece.stop < piece.start:
+                return f"pieces[{number}] ends at row {piece.stop:,}, before it begins at row {piece.start:,}"
+        return None
 
 
 @dataclass(frozen=True)
@@ -115,12 +138,28 @@ class Reading:
         options: its settings where they are not the default ones.
         root: folder that paths are relative to; None where they are URLs. It may differ from machine to machine.
         features: of the rows, as `Features.to_dict` gives them.
+        renamed: paths of files that are another one now than they were when they were planned.
     """
 
     format: str
     options: dict[str, Any]
     root: str | None
     features: dict[str, Any]
+    renamed: dict[str, str] = field(default_factory=dict)
+
+    def place(self, path: str) -> str:
+        """Where a planned file is now: a path of this machine (relative if the root is not known), or a URL."""
+        path = self.renamed.get(path, path)
+        return path if self.root is None else os.path.join(self.root, path)
+
+    def has_places_of(self, other: Reading) -> bool:
+        """Whether files are where they are by another reading of the same source."""
+        return (self.root, self.renamed) == (other.root, other.renamed)
+
+    @property
+    def without_places(self) -> Reading:
+        """The same for other machines: where local files are is left out."""
+        return replace(self, root=None, renamed={})
 
 
 @dataclass(frozen=True)
@@ -157,8 +196,8 @@ class Plan:
     def content_hash(self) -> str:
         """SHA-256 of all that decides what a generation holds.
 
-        The device, the version and the root are not among it; nor is how many generations there are, so that a run
-        can be given a further one.
+        The device, the version and where the files are now are not among it; nor is how many generations there are, so
+        that a run can be given a further one.
         """
         facts = self.facts()
         facts["prior"].pop("device")
@@ -187,6 +226,13 @@ class Plan:
         """The same as Arrow has it."""
         return self.output_features.arrow_schema
 
+    def schema_of(self, columns: list[str] | None) -> pa.Schema:
+        """The same of some columns, in their order; None is all."""
+        if columns is None:
+            return self.output_schema
+        features = self.output_features
+        return type(features)({name: features[name] for name in columns}).arrow_schema
+
     @property
     def generations(self) -> range:
         """1 to the last."""
@@ -214,52 +260,143 @@ class Plan:
         return sum(shard.num_bytes for shard in self.shards)
 
     def facts(self) -> dict[str, Any]:
-        """Everything but the version and the provenance, as JSON values."""
+        """Everything but the version, the provenance and new names of files, as JSON values."""
         facts = json.loads(json.dumps(asdict(self)))
+        facts["reading"].pop("renamed")
         facts.pop("version")
         facts.pop("provenance")
         return facts
 
     def to_json(self) -> dict[str, Any]:
         """What `plan.json` holds."""
+        facts = self.facts()
+        if self.reading.renamed:
+            facts["reading"]["renamed"] = self.reading.renamed
         return {
             "format": FORMAT,
             "version": self.version,
             "hash": self.content_hash,
             "provenance": self.provenance,
-            **self.facts(),
+            **facts,
         }
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Plan:
+    def read(cls, content: bytes) -> Plan:
+        """Read a `plan.json`, which may come from anyone.
+
+        Raises:
+            RunError: It is not a plan of this format, whole and unchanged; the JSON path of what is wrong is named.
+        """
+        try:
+            values = msgspec.json.decode(content)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise RunError(f"it is not JSON: {error}.") from error
+        return cls.from_json(values)
+
+    @classmethod
+    def from_json(cls, values: Any) -> Plan:
         """Read what `to_json` wrote.
 
         Raises:
-            KeyError, TypeError, ValueError: it did not.
+            RunError: It did not; the JSON path of what is wrong is named.
         """
-        return cls(
-            source=SourceConfig(**values["source"]),
-            source_revision=values["source_revision"],
-            reading=Reading(**values["reading"]),
-            prior=PriorConfig(**values["prior"]),
-            prior_revision=values["prior_revision"],
-            edit=EditConfig(**values["edit"]),
-            run=RunConfig(**values["run"]),
-            files=tuple(SourceFile(*file) for file in values["files"]),
-            shards=tuple(Shard.from_json(shard) for shard in values["shards"]),
-            version=values["version"],
-            provenance=values["provenance"],
-        )
+        if not isinstance(values, dict):
+            raise RunError(f"it must be an object, not {in_json(values)}.")
+        version = values.get("format")
+        if version != FORMAT or isinstance(version, bool):
+            what = f"it is of format {in_json(version)}" if "format" in values else "it has no 'format'"
+            raise RunError(f"{what}; this version reads {FORMAT}.")
+        if "hash" not in values:
+            raise RunError("it has no 'hash'.")
+        try:
+            facts = {name: value for name, value in values.items() if name not in ("format", "hash")}
+            if isinstance(facts.get("reading"), dict):
+                facts["reading"] = {"renamed": {}, **facts["reading"]}  # it is written only where there are such names
+            plan = from_json(facts, cls, complete=True)
+            for name in plan.provenance.keys() & _PROVENANCE.keys():
+                checked(plan.provenance[name], _PROVENANCE[name], f"provenance.{name}")
+        except UsageError as error:
+            raise RunError(str(error)) from error
+        plan._check_shards()
+        if plan.content_hash != values["hash"]:
+            raise RunError(
+                f"its hash does not fit: it was changed by hand, or planned by a version ({plan.version}) that this "
+                f"one ({__version__}) does not understand."
+            )
+        return plan
+
+    def _check_shards(self) -> None:
+        """Refuse shards that cannot be, or whose files would be those of others.
+
+        Raises:
+            RunError: There is one.
+        """
+        if not (self.files and self.shards):
+            raise RunError(f"it has {len(self.files)} files and {len(self.shards)} shards.")
+        names: dict[str, int] = {}
+        for number, shard in enumerate(self.shards):
+            if problem := shard.problem(self.files):
+                raise RunError(f"shards[{number}]: {problem}.")
+            if names.setdefault(shard.name, number) != number:
+                raise RunError(f"shards[{number}] is {shard.name} again, as shards[{names[shard.name]}] is.")
 
     def differences(self, other: Plan) -> list[str]:
-        """Where another plan differs, each as 'name: this value, not that one'."""
+        """Where another plan differs, in the words of the command line: `--seed is 0 in the run and 5 here`.
+
+        What follows from another difference, as other files do from another source, is left out.
+
+        Args:
+            other: The plan that is asked for here.
+        """
         mine, theirs = _flat(self.facts()), _flat(other.facts())
-        names = dict.fromkeys([*mine, *theirs])
-        return [
-            f"{name}: {_short(mine.get(name))}, not {_short(theirs.get(name))}"
-            for name in names
+        names = [
+            name
+            for name in dict.fromkeys([*mine, *theirs])
             if name not in ("prior.device", "reading.root") and mine.get(name) != theirs.get(name)
         ]
+        said = [_told(name, mine.get(name), theirs.get(name)) for name in names if name.startswith(_SETTINGS)]
+        said += [
+            phrase
+            for parts, causes, phrase in _CONSEQUENCES
+            if any(name.startswith(parts) for name in names) and not any(name.startswith(causes) for name in names)
+        ]
+        counts = len(self.shards), len(other.shards)
+        return [
+            f"{phrase}: {counts[0]:,} in the run and {counts[1]:,} here"
+            if phrase == _CUT and counts[0] != counts[1]
+            else phrase
+            for phrase in said
+        ]
+
+
+_SETTINGS = ("source.", "prior.", "edit.", "run.")
+_OPTIONS = {
+    "source.source": "SOURCE",
+    "source.text_columns": "--text-column",
+    "prior.revision": "--prior-revision",
+}
+"""Settings that are not named as their option on the command line."""
+
+_CHOICE = ("source.source", "source.config_name", "source.split", "source.revision")
+_CUT = "--shard-size or --num-shards cut other shards"
+_CONSEQUENCES: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
+    (("source_revision", "files"), _CHOICE, "the files of the source differ"),
+    (("reading.",), (*_CHOICE, "source.columns", "source_revision", "files"), "the columns of the source differ"),
+    (("prior_revision",), ("prior.prior", "prior.revision"), "the files of the prior differ"),
+    (("shards",), ("source.", "source_revision", "files", "reading."), _CUT),
+)
+"""What is no setting: its parts in a plan, the parts that it follows from, and how its difference is reported."""
+
+
+def _told(name: str, mine: Any, theirs: Any) -> str:
+    option = _OPTIONS.get(name) or "--" + name.partition(".")[2].replace("_", "-")
+    if isinstance(mine, bool):
+        return f"{option} is {_given(mine)} in the run and {_given(theirs)} here"
+    return f"{option} is {_short(mine)} in the run and {_short(theirs)} here"
+
+
+def _given(flag: Any) -> str:
+    return "given" if flag else "not given"
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -271,8 +408,8 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _short(value: Any) -> str:
-    """A value for a message; one too long to read as the start of its hash."""
-    text = repr(value)
-    if len(text) <= 200:
-        return text
-    return (f"{len(value)} of them, " if isinstance(value, list) else "") + f"hash {content_hash(value)[:12]}"
+    """A value as the command line has it; of one too long to read, its start."""
+    if value is None or value == []:
+        return "not given"
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

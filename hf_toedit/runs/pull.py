@@ -19,8 +19,8 @@ from hf_toedit.hub import download, file_sizes, patiently, pinned_sha
 from hf_toedit.hub.threads import in_threads
 from hf_toedit.remote import RemotePath
 from hf_toedit.runs.files import sizes_in
-from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.runs.store import PLAN, RunFolder
+from hf_toedit.runs.plan import PLAN, Plan, Shard
+from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.verify import Verification, verify_run
 
 CARD = "README.md"
@@ -142,7 +142,7 @@ class HubRun:
 
     def holds(self, plan: Plan, shard: Shard) -> bool:
         """Whether a shard is there in every generation: data and statistics come with the same commit."""
-        folder = RunFolder("")
+        folder = RunFolder(".")
         paths = [folder.result_stats_path(shard)] if plan.run.score_result else []
         for generation in plan.generations:
             paths += [folder.data_path(generation, shard), folder.stats_path(generation, shard)]
@@ -253,7 +253,8 @@ class HubRun:
                     path.unlink(missing_ok=True)
 
         found = verify_run(plan, folder, with_source=with_source, progress=progress, at_hand=at_hand)
-        found.problems = [*self._layout_problems(plan, folder), *found.problems]
+        if not self.is_finished:
+            found.problems.insert(0, "the push was not finished. Give the same `hf-toedit push` again.")
         return found
 
     def _read(self, folder: RunFolder) -> Plan:
@@ -263,27 +264,15 @@ class HubRun:
         """
         try:
             plan = folder.plan()
-            if plan.reading.root is not None:
-                plan = replace(plan, reading=replace(plan.reading, root=None))
+            elsewhere = plan.reading.without_places
+            if not plan.reading.has_places_of(elsewhere):
+                plan = replace(plan, reading=elsewhere)
                 folder.replan(plan)
             return plan
         except RunError as error:
             raise RunError(
                 f"the run in dataset {self.repo_id!r} cannot be read at commit {self.sha}: {error.__cause__ or error}"
             ) from error
-
-    def _layout_problems(self, plan: Plan, folder: RunFolder) -> Iterator[str]:
-        """What `load_dataset` would stumble over, or read though it is not of the run."""
-        planned = {
-            folder.relative(folder.data_path(generation, shard))
-            for generation in plan.generations
-            for shard in plan.shards
-        }
-        for name in self.files:
-            if name.startswith("data/") and name not in planned:
-                yield f"{name} is not of this run."
-        if not self.is_finished:
-            yield "the push was not finished. Give the same `hf-toedit push` again."
 
 
 class _Records(RunFolder):
@@ -292,6 +281,9 @@ class _Records(RunFolder):
     def __init__(self, root: str, run: HubRun) -> None:
         super().__init__(root)
         self._run = run
+
+    def _names_of_data(self) -> list[str]:
+        return [name for name in self._run.files if name.startswith("data/")]
 
     def data_sizes(self, generation: int) -> dict[str, int]:
         top = f"data/gen{generation}/"

@@ -289,14 +289,18 @@ class Push:
         self._counted.update(upload.path for upload in uploads)
 
     def _guard(self, head: Head, uploads: Iterable[Upload]) -> list[Upload]:
-        """The guard, where these files would otherwise make something loadable that is not whole."""
-        is_needed = not GUARD_UPLOAD.is_in(head) and self._target.would_load(head, [file.path for file in uploads])
+        """The guard, where these files would otherwise make something loadable that is not whole, or of another run."""
+        if GUARD_UPLOAD.is_in(head):
+            return []
+        is_needed = self._target.would_load(head, [file.path for file in uploads])
+        if not is_needed and not self._plan_upload.is_in(head):
+            is_needed = self._target.holds_another(head)
         return [GUARD_UPLOAD] if is_needed else []
 
     @cached_property
     def _plan_upload(self) -> Upload:
-        """The plan, without the folder of this machine that paths are relative to."""
-        plan = replace(self._plan, reading=replace(self._plan.reading, root=None))
+        """The plan, without where the source is on this machine."""
+        plan = replace(self._plan, reading=self._plan.reading.without_places)
         return Upload(self._target.plan_path, plan_text(plan).encode())
 
     def _uploads(self, shards: Sequence[Shard]) -> Iterator[Upload]:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from hf_toedit.errors import RunError, SourceError
+from hf_toedit.errors import NoAnswer, RunError, SourceError, kept
 from hf_toedit.runs.engines.base import reason
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.push import Push, Pushed
@@ -87,13 +87,15 @@ class PushAlong:
         self.sent()
         advice = f"What is edited is kept; hf-toedit push {self._folder.root} {self._push.repository.id} goes on."
         if self._error is not None:
-            raise RunError(f"{reason(self._error)} {advice}")
+            what = self._error.what if isinstance(self._error, NoAnswer) else reason(self._error)
+            raise RunError(f"{what} {advice}")
         if self._folder.unfinished(self._plan, self._plan.shards):
             return None
         if not (unverified or is_verified(self._plan, self._folder)):
             self._verify()
-        self._push.send(self._plan.shards)
-        return self._push.finish()
+        with kept(advice):
+            self._push.send(self._plan.shards)
+            return self._push.finish()
 
     def _verify(self) -> None:
         try:

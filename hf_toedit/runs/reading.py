@@ -14,13 +14,14 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import DatasetBuilder, Features, load_dataset_builder
-from datasets.table import table_cast
 from pandas.errors import EmptyDataError
 
 from hf_toedit.errors import SourceError
 from hf_toedit.runs.json_lines import JSON_LINES, json_tables
+from hf_toedit.runs.parquet import as_loaded
 from hf_toedit.runs.plan import Reading, SourceFile
-from hf_toedit.runs.web import WebFile, is_web, web_file
+from hf_toedit.runs.stamps import is_unchanged
+from hf_toedit.runs.web import WebFile, is_web
 
 FORMATS = {
     "arrow", "conll", "csv", "eval", "fasta", "fastq", "genbank", "hdf5", "json", "parquet", "text", "tsfile",
@@ -85,16 +86,19 @@ class RowReader:
                 first, rows = 0, self._streamed_rows(file, self.features)
             end = None if stop is None else stop - first
             for table in _cut(rows, start - first, end):
-                fitting = table_cast(_only(table, columns), schema)
-                yield pa.Table.from_arrays(fitting.columns, schema=schema)  # without what Parquet notes on a field
+                yield as_loaded(_only(table, columns), schema)
         except SourceError:
             raise
         except Exception as error:
             if isinstance(error, ValueError | TypeError | pa.ArrowNotImplementedError) and (unfit := self._unfit(file)):
                 raise SourceError(
-                    f"{self._place(file)} has rows that do not fit the source: {unfit}. Convert it, or leave it out."
+                    f"{self.place(file)} has rows that do not fit the source: {unfit}. Convert it, or leave it out."
                 ) from error
             raise self._unreadable(file, error) from error
+
+    def empty_table(self, columns: list[str]) -> pa.Table:
+        """A table of these columns without rows."""
+        return Features({name: self.features[name] for name in columns}).arrow_schema.empty_table()
 
     def infer(self, file: SourceFile) -> Features | None:
         """Features of the rows that a file begins with, whatever those of the source are; None where it has no rows.
@@ -108,7 +112,7 @@ class RowReader:
                 return None
             if self._is_parquet:
                 with self._open_parquet(file) as parquet:
-                    return Features.from_arrow_schema(parquet.schema_arrow) if parquet.metadata.num_rows else None
+                    return self._features_of(parquet.schema_arrow, file) if parquet.metadata.num_rows else None
             for table in self._streamed_rows(file, None):
                 declared = None if self._is_json_lines else self._builder.info.features
                 return declared or Features.from_arrow_schema(table.schema)
@@ -132,6 +136,21 @@ class RowReader:
         except Exception as error:
             raise self._unreadable(file, error) from error
 
+    def _features_of(self, schema: pa.Schema, file: SourceFile) -> Features:
+        """Features of a file's columns; an error names the column of which there is none."""
+        try:
+            return Features.from_arrow_schema(schema)
+        except ValueError:
+            for field in schema:
+                try:
+                    Features.from_arrow_schema(pa.schema([field]))
+                except ValueError as error:
+                    raise SourceError(
+                        f"column {field.name!r} of {self.place(file)} is {field.type}, which `datasets` cannot read. "
+                        f"Cast the column to another type in the source, or remove it there, and plan again."
+                    ) from error
+            raise
+
     @property
     def _is_parquet(self) -> bool:
         """Whether pyarrow reads the files itself: filters and the like are left to `datasets`."""
@@ -141,33 +160,23 @@ class RowReader:
     def _is_json_lines(self) -> bool:
         return self._reading.format == JSON_LINES
 
-    def _place(self, file: SourceFile) -> str:
-        return file.path if self._reading.root is None else os.path.join(self._reading.root, file.path)
+    def place(self, file: SourceFile) -> str:
+        """Path or URL of a file."""
+        return self._reading.place(file.path)
 
     def _check_unchanged(self, file: SourceFile) -> None:
-        place = self._place(file)
+        place = self.place(file)
         if self._reading.root is None and "://" not in place:
             raise SourceError(
                 f"{place} lies on the machine that planned this run, and a plan from the Hub does not say where. "
                 f"Go on there, or plan a new run."
             )
-        if place.startswith("hf://datasets/"):
-            return  # a commit holds what it holds
-        if is_web(place):
-            found_file = web_file(place)
-            size, stamp = found_file.size, file.stamp and found_file.stamp
-        elif "://" in place:
-            system, path = fsspec.url_to_fs(place)
-            size, stamp = system.size(path), None
-        else:
-            found = os.stat(place)
-            size, stamp = found.st_size, found.st_mtime_ns
-        if (size, stamp) != (file.size, file.stamp):
+        if not is_unchanged(place, file):
             raise SourceError(f"{place} has changed since it was planned. Plan a new run, in another folder.")
 
     def _open_parquet(self, file: SourceFile) -> pq.ParquetFile:
         """Without `pre_buffer`, which holds whole row groups."""
-        place = self._place(file)
+        place = self.place(file)
         if "://" not in place:
             return pq.ParquetFile(place, buffer_size=_LOCAL_BUFFER, pre_buffer=False)
         if is_web(place):
@@ -186,17 +195,17 @@ class RowReader:
         while group < parquet.num_row_groups and first + parquet.metadata.row_group(group).num_rows <= start:
             first += parquet.metadata.row_group(group).num_rows
             group += 1
-        return first, row_group_tables(parquet, range(group, parquet.num_row_groups), columns)
+        return first, _closing(parquet, row_group_tables(parquet, range(group, parquet.num_row_groups), columns))
 
     def _streamed_rows(self, file: SourceFile, features: Features | None) -> Iterator[pa.Table]:
         """All rows of a file, through `datasets`; without features, as they are."""
         if file.size == 0:
             return
         if self._is_json_lines:
-            yield from json_tables(self._place(file), file.size, features)
+            yield from json_tables(self.place(file), file.size, features)
             return
         builder = self._builder
-        builder.config.data_files = {"train": [self._place(file)]}
+        builder.config.data_files = {"train": [self.place(file)]}
         builder.info.features = features
         try:
             rows = builder.as_streaming_dataset("train").with_format("arrow")
@@ -225,7 +234,7 @@ class RowReader:
             )
 
     def _unreadable(self, file: SourceFile, error: Exception) -> SourceError:
-        place = self._place(file)
+        place = self.place(file)
         if isinstance(error, FileNotFoundError) and ("://" in place or not os.path.exists(place)):
             return SourceError(f"{place} is gone. Put it back, or plan a new run.")
         return SourceError(f"cannot read {place}: {one_line(error)} Mend the file, or name another.")
@@ -260,14 +269,22 @@ def column_bytes(group: pq.RowGroupMetaData, columns: Iterable[str]) -> int:
 
 
 def row_group_tables(parquet: pq.ParquetFile, groups: Iterable[int], columns: list[str]) -> Iterator[pa.Table]:
-    """Rows of row groups, in tables whose bytes are bounded by what the footer says of the group."""
+    """Rows of row groups, in tables whose bytes are bounded by what the footer says of the group.
+
+    The file stays open: whoever opened it closes it.
+    """
+    for index in groups:
+        group = parquet.metadata.row_group(index)
+        fitting = _TABLE_BYTES * group.num_rows // max(column_bytes(group, columns), 1)
+        size = min(max(fitting, 1), _TABLE_ROWS)
+        for batch in parquet.iter_batches(size, row_groups=[index], columns=columns, use_threads=False):
+            yield pa.Table.from_batches([batch])
+
+
+def _closing(parquet: pq.ParquetFile, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The tables of a file, which is closed behind the last."""
     with parquet:
-        for index in groups:
-            group = parquet.metadata.row_group(index)
-            fitting = _TABLE_BYTES * group.num_rows // max(column_bytes(group, columns), 1)
-            size = min(max(fitting, 1), _TABLE_ROWS)
-            for batch in parquet.iter_batches(size, row_groups=[index], columns=columns, use_threads=False):
-                yield pa.Table.from_batches([batch])
+        yield from tables
 
 
 def _cut(tables: Iterable[pa.Table], start: int, stop: int | None) -> Iterator[pa.Table]:

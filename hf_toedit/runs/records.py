@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
 from hf_toedit import __version__
 from hf_toedit.config import content_hash
-from hf_toedit.errors import RunError
+from hf_toedit.errors import RunError, UsageError
 from hf_toedit.remote import AnyPath
-from hf_toedit.runs.files import each, parquet_file, sha256, sizes_in
+from hf_toedit.runs.files import each, names_below, parquet_file, sha256, sizes_in
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.stats import EditStats
+
+WORK = PurePosixPath("toedit/work")
+"""Where the journals of unfinished shards are."""
+
+RESULT = "result"
+"""The name of the pass that reads the last generation once more."""
 
 
 class Record(NamedTuple):
@@ -52,6 +59,23 @@ class Records:
         """Where a shard's rows lie."""
         return self.root / "data" / f"gen{generation}" / f"{shard.name}.parquet"
 
+    def data_names(self, plan: Plan) -> set[str]:
+        """The paths, from the folder, of all files that hold rows of a run, done or not."""
+        paths = (self.data_path(generation, shard) for generation in plan.generations for shard in plan.shards)
+        return set(map(self.relative, paths))
+
+    def strays(self, plan: Plan) -> list[str]:
+        """The paths of files among the data that are not of a run, and that `load_dataset` might take for its own.
+
+        Hidden files, as temporary ones are, it passes over.
+        """
+        strange = set(self._names_of_data()) - self.data_names(plan)
+        return sorted(name for name in strange if not any(part.startswith(".") for part in PurePosixPath(name).parts))
+
+    def _names_of_data(self) -> Iterable[str]:
+        """The paths of all files among the data."""
+        return (f"data/{name}" for name in names_below(self.root / "data"))
+
     def data_sizes(self, generation: int) -> dict[str, int]:
         """Bytes of the data of all shards, by the names of their files, in one listing."""
         return sizes_in(self.root / "data" / f"gen{generation}")
@@ -77,7 +101,12 @@ class Records:
 
     def result_stats_path(self, shard: Shard) -> AnyPath:
         """Where the statistics of its last generation, read once more, lie."""
-        return self.root / "toedit" / "stats" / "result" / f"{shard.name}.json"
+        return self.root / "toedit" / "stats" / RESULT / f"{shard.name}.json"
+
+    def journal_path(self, plan: Plan, generation: int, shard: Shard) -> AnyPath:
+        """Where the journal of a shard is while a generation is edited, or the last one read once more."""
+        name = f"gen{generation}" if generation in plan.generations else RESULT
+        return self.root / WORK / name / shard.name
 
     def stats(self, plan: Plan, generation: int, shard: Shard) -> EditStats | None:
         """Statistics of a shard; None unless data, statistics and plan hash agree, that is, unless it is done."""
@@ -85,8 +114,14 @@ class Records:
 
     def is_sound(self, generation: int, shard: Shard) -> bool:
         """Whether the data of a shard are, to the last byte, those that were written."""
+        return self.sound_sha256(generation, shard) is not None
+
+    def sound_sha256(self, generation: int, shard: Shard) -> str | None:
+        """SHA-256 of the data of a shard; None unless they are, to the last byte, those that were written."""
         record = self.record(generation, shard)
-        return record is not None and record["sha256"] == sha256(self.data_path(generation, shard))
+        if record is None or record["sha256"] != sha256(self.data_path(generation, shard)):
+            return None
+        return str(record["sha256"])
 
     def record(self, generation: int, shard: Shard) -> dict[str, Any] | None:
         """What was written of a shard's data; None where it is missing, damaged, or of other data."""
@@ -188,7 +223,7 @@ def _whole(content: bytes) -> dict[str, Any]:
     try:
         record = json.loads(content)
         return record if record.pop("hash") == content_hash(record) else {}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 
@@ -199,9 +234,9 @@ def _identity(record: dict[str, Any]) -> tuple[Any, Any]:
 
 def _read_stats(record: dict[str, Any], path: AnyPath) -> EditStats:
     try:
-        return EditStats.from_json(record["stats"])
-    except (KeyError, TypeError, AttributeError) as error:
+        return EditStats.from_json(record.get("stats"))
+    except UsageError as error:
         raise RunError(
-            f"{path} holds statistics of another version than this one ({__version__}): {error}. Use the version that "
-            f"made them."
+            f"{path} holds statistics of another version than this one ({__version__}), or none: {error} "
+            f"Use the version that made them, or delete that file and run again."
         ) from error

@@ -7,7 +7,10 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,12 +24,14 @@ from hf_toedit.config import URL_LIST, SourceConfig, content_hash
 from hf_toedit.errors import SourceError, UsageError, did_you_mean
 from hf_toedit.hub import dataset_text, file_sizes, pinned_sha
 from hf_toedit.runs.formats import ending, format_of_files, make_builder, settings, unreadable
-from hf_toedit.runs.plan import SourceFile
+from hf_toedit.runs.plan import PLAN, SourceFile
 from hf_toedit.runs.reading import one_line
+from hf_toedit.runs.stamps import content_revision, local_files, remote_files
 from hf_toedit.runs.web import check_no_password, listed_urls, web_files
 
 _HUB_ID = r"[\w-][\w.-]*/[\w.-]+"
 _HUB_URL = re.compile(rf"hf://datasets/({_HUB_ID})(?:@(refs/[^/]+/[^/]+|[^/]+))?(?:/(.+))?")
+_HUB_PAGE = re.compile(rf"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/datasets/({_HUB_ID})/?(?:(?:tree|viewer)/.*)?")
 _CONFIG_FILES = ("README.md", ".huggingface.yaml", "dataset_infos.json")
 _MANY_FILES = 1000
 _SPLIT_NAME = re.compile(r"train|test|eval|val|dev|-of-|(?:^|/)(?:\.|__)")
@@ -74,6 +79,8 @@ def resolve(config: SourceConfig) -> Resolved:
         return _url_list(config, path, in_hub)
     if in_hub:
         return _hub(config, in_hub[1], _revision(config, in_hub), in_hub[3])
+    if page := _HUB_PAGE.fullmatch(name):
+        raise SourceError(f"{name} is a page of the Hub, not a file. Name the dataset itself: {page[1]}")
     if "://" in name:
         return _urls(config)
     if path.is_dir():
@@ -84,7 +91,9 @@ def resolve(config: SourceConfig) -> Resolved:
         return _local(config, [str(sample.path())])
     if re.fullmatch(_HUB_ID, name):
         return _hub(config, name, config.revision, None)
-    raise SourceError(f"no file or folder {name!r}. Name a path, a glob, or a Hub dataset (org/name).")
+    raise SourceError(
+        f"no file or folder {name!r}.{_near(path)} Name a path, a glob, a Hub dataset (org/name), or 'sample'."
+    )
 
 
 def hub_dataset(name: str) -> str | None:
@@ -94,6 +103,15 @@ def hub_dataset(name: str) -> str | None:
         return in_hub[1]
     local = Path(os.path.expanduser(name)).exists() or glob.has_magic(name)
     return name if not local and re.fullmatch(_HUB_ID, name) else None
+
+
+def _near(path: Path) -> str:
+    """What was meant by the path of nothing, as a sentence with a leading space; empty where nothing is near."""
+    names = ["sample"] if path == Path(path.name) else []
+    with suppress(OSError):
+        names += [entry.name for entry in islice(path.parent.iterdir(), _MANY_FILES)]
+    near = get_close_matches(path.name, names, n=1, cutoff=0.7)
+    return f" Did you mean {str(path.with_name(near[0]))!r}?" if near else ""
 
 
 def _matching(config: SourceConfig) -> list[str]:
@@ -108,6 +126,11 @@ def _matching(config: SourceConfig) -> list[str]:
 def _folder(path: Path, config: SourceConfig) -> Resolved:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         return _saved(path, config)
+    if (path / PLAN).is_file() and not (path / "README.md").is_file():
+        raise SourceError(
+            f"{config.source!r} is a run folder, and not finished: it has no card that says what to load. Finish it "
+            f"(hf-toedit run {config.source}), or name files in it."
+        )
     files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
     alike = len({ending(file) for file in files}) == 1 and not any((path / name).exists() for name in _CONFIG_FILES)
     if len(files) > _MANY_FILES and alike and not config.config_name:
@@ -174,19 +197,16 @@ def _urls(config: SourceConfig) -> Resolved:
         found = system.glob(pattern) if glob.has_magic(pattern) else [pattern]
         if len(found) == 1 and system.isdir(found[0]):
             found = [path for path in system.find(found[0]) if not PurePosixPath(path).name.startswith(".")]
-        facts = {system.unstrip_protocol(path): system.info(path) for path in sorted(found)}
+        files = remote_files(system, sorted(found))
+    except SourceError:
+        raise
     except Exception as error:
         raise SourceError(f"cannot find {config.source!r}: {one_line(error)} Check the address.") from error
-    if not facts:
+    if not files:
         raise SourceError(f"no file matches {config.source!r}. Check the address.")
-    module, options = format_of_files(config, list(facts))
-    stamps = [(path, info["size"], _stamp(info)) for path, info in facts.items()]
-    files = tuple(SourceFile(path, info["size"] or 0, None) for path, info in facts.items())
-    return Resolved(content_hash(stamps)[:40], module, options, None, {"train": files}, {})
-
-
-def _stamp(info: Mapping[str, Any]) -> str:
-    return next((str(info[key]) for key in ("ETag", "etag", "xet_hash", "mtime", "LastModified") if info.get(key)), "")
+    module, options = format_of_files(config, [file.path for file in files])
+    splits = {"train": files}
+    return Resolved(content_revision(splits), module, options, None, splits, {})
 
 
 def _url_list(config: SourceConfig, path: Path, in_hub: re.Match[str] | None) -> Resolved:
@@ -204,7 +224,8 @@ def _url_list(config: SourceConfig, path: Path, in_hub: re.Match[str] | None) ->
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise SourceError(f"cannot read the list {str(path)!r}: {one_line(error)} Check the path.") from error
+            reason = getattr(error, "strerror", None) or str(error)
+            raise SourceError(f"cannot read the list {str(path)!r}: {reason.rstrip('.')}. Check the path.") from error
     urls = listed_urls(text, config.source)
     module, options = format_of_files(config, urls)
     files = web_files(urls)
@@ -253,17 +274,18 @@ def _of_builder(builder: DatasetBuilder) -> Resolved:
 def _pinned(
     module: str, options: dict[str, Any], files: Mapping[str, list[str]], features: dict[str, Features]
 ) -> Resolved:
-    """Local files, with their sizes and times of change."""
+    """Local files, with their sizes and fingerprints.
+
+    Raises:
+        SourceError: one cannot be read.
+    """
     everything = [os.path.abspath(file) for files in files.values() for file in files]
     root = os.path.commonpath([os.path.dirname(file) for file in everything])
-    splits = {split: tuple(_stamped(file, root) for file in files) for split, files in files.items()}
-    return Resolved(content_hash(splits)[:40], module, options, root, splits, features)
-
-
-def _stamped(file: str, root: str) -> SourceFile:
-    found = os.stat(file)
-    path = os.path.relpath(os.path.abspath(file), root)
-    return SourceFile(Path(path).as_posix(), found.st_size, found.st_mtime_ns)
+    try:
+        splits = local_files(root, files)
+    except OSError as error:
+        raise SourceError(f"cannot read {error.filename}: {error.strerror}. Check its permissions.") from error
+    return Resolved(content_revision(splits), module, options, root, splits, features)
 
 
 def _files(builder: DatasetBuilder) -> dict[str, list[str]]:

@@ -9,14 +9,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 from datasets import Features
 
 from hf_toedit.config import TextConfig
+from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.editing.result import EditedDocument
 from hf_toedit.errors import SourceError, did_you_mean
+from hf_toedit.priors.base import BATCH_BYTES, Prior
 from hf_toedit.runs.logs import UnrevertibleRows, earlier_edits
 from hf_toedit.runs.texts import COUNTS, Text, Texts
 from hf_toedit.stats import EditStats
@@ -39,8 +42,31 @@ class GroupSize(NamedTuple):
 ROW_GROUP = GroupSize(1000, 16 * 2**20)
 """Of an output file."""
 
-EDIT_BATCH = GroupSize(1000, 2**16)
+EDIT_BATCH = GroupSize(1000, BATCH_BYTES)
 """Read by the prior in one go: large enough to fill its packs, small enough to show progress."""
+
+
+def edit_batch(prior: Prior) -> GroupSize:
+    """The size of the batches for a prior: `EDIT_BATCH`, or smaller for a prior that would take long to read it."""
+    return EDIT_BATCH._replace(num_bytes=prior.batch_bytes)
+
+
+class Edited(NamedTuple):
+    """What an editor made of the texts of a table; `with_edits` makes the output rows of it.
+
+    Attributes:
+        texts: What each text is now, in the order of `Texts.read`; empty where only the counts were kept.
+        logs: The edit log of each row; None if no log is kept.
+        stats: The counts.
+    """
+
+    texts: list[str | None]
+    logs: list[dict[str, Any]] | None
+    stats: EditStats
+
+    def fits(self, found: Sequence[Text]) -> bool:
+        """Whether it can be of these texts."""
+        return not self.texts or len(self.texts) == len(found)
 
 
 def check_log_column(features: Features, texts: Texts, log_column: str) -> None:
@@ -51,7 +77,8 @@ def check_log_column(features: Features, texts: Texts, log_column: str) -> None:
     """
     if log_column not in features:
         raise SourceError(
-            f"there is no column {log_column!r}.{did_you_mean(log_column, features)} Name it with --edit-log-column."
+            f"there is no column {log_column!r}.{did_you_mean(log_column, features)} Name the column of the edit log "
+            f"with --edit-log-column; rows without one cannot be reverted."
         )
     if features[log_column] == texts.log_feature:
         return
@@ -102,18 +129,36 @@ class TableDraft:
         self._found = texts.read(table)
         self._earlier = earlier_edits(table, self._found, texts, log_column)
         self._known = log_column is not None or generation == 1
-        passages, self._parts = texts.passages(table, self._found, editor.prior.render)
+        passages, self._parts, self._refusal = texts.passages(table, self._found, editor.prior.render)
         self._cuts = [_Cut.of(entry, part) for entry, part in zip(self._earlier, self._parts, strict=True)]
         tables = [cut.read for cut, part in zip(self._cuts, self._parts, strict=True) if part is not None]
         self._draft = editor.draft(passages, generation, tables if self._known else None)
+
+    @property
+    def documents(self) -> list[Document]:
+        """What the prior reads, tokenized."""
+        return self._draft.documents
+
+    @property
+    def num_tokens(self) -> np.ndarray:
+        """int64 `[rows]`: tokens of each row's texts, as statistics count them once they are scored."""
+        rows = [text.row for text, part in zip(self._found, self._parts, strict=True) if part is not None]
+        total = np.zeros(len(self._table), np.int64)
+        np.add.at(total, np.array(rows, np.int64), self._draft.num_tokens)
+        return total
+
+    @property
+    def found(self) -> Sequence[Text]:
+        """The texts of the rows."""
+        return self._found
 
     def score(self) -> TableDraft:
         """Have the prior score the texts; see `ToEditor.score`."""
         self._editor.score(self._draft)
         return self
 
-    def finish(self) -> tuple[pa.Table, EditStats]:
-        """The edited rows, and what was counted."""
+    def finish(self) -> Edited:
+        """Draw, splice and count."""
         result = self._editor.finish(self._draft)
         edited, stats, found = iter(result.documents), result.stats, self._found
         documents = [
@@ -127,17 +172,41 @@ class TableDraft:
             cut.count(stats, self._known)
             if part is None:
                 stats.add_skipped("template_failed")
-        table = self._texts.write(self._table, found, [document.text for document in documents])
-        if self._log_column:
-            table = _with_log(table, found, documents, self._texts, self._log_column)
-        return table, stats
+        if self._refusal:
+            stats.add_skip_reason("template_failed", self._refusal)
+        logs = _row_logs(len(self._table), found, documents, self._texts) if self._log_column else None
+        return Edited([document.text for document in documents], logs, stats)
 
 
 def edit_table(
     editor: ToEditor, table: pa.Table, texts: Texts, log_column: str | None, generation: int
 ) -> tuple[pa.Table, EditStats]:
     """Edit rows once; see `TableDraft`."""
-    return TableDraft(editor, table, texts, log_column, generation).score().finish()
+    draft = TableDraft(editor, table, texts, log_column, generation)
+    edited = draft.score().finish()
+    return with_edits(table, texts, log_column, draft.found, edited), edited.stats
+
+
+def with_edits(
+    table: pa.Table, texts: Texts, log_column: str | None, found: Sequence[Text], edited: Edited
+) -> pa.Table:
+    """The output rows.
+
+    Args:
+        table: The rows that were edited.
+        texts: Which texts of them.
+        log_column: The column of the edit log; None for no log.
+        found: The texts of the rows, as `Texts.read` gave them.
+        edited: What was made of them.
+    """
+    table = texts.write(table, found, edited.texts)
+    if log_column is None:
+        return table
+    field = texts.log_field(log_column)
+    log = pa.array(edited.logs, type=field.type)
+    if log_column in table.column_names:
+        return table.set_column(table.column_names.index(log_column), field, log)
+    return table.append_column(field, log)
 
 
 def piece_tables(table: pa.Table, texts: Texts, log_column: str | None) -> list[PieceTable | None]:
@@ -233,21 +302,15 @@ class _Cut:
             stats.num_characters_standing += table.num_standing
 
 
-def _with_log(
-    table: pa.Table, found: Sequence[Text], documents: Sequence[EditedDocument], texts: Texts, log_column: str
-) -> pa.Table:
+def _row_logs(
+    num_rows: int, found: Sequence[Text], documents: Sequence[EditedDocument], texts: Texts
+) -> list[dict[str, Any]]:
     if texts.one_a_row:
-        logs = [document.to_log() for document in documents]
-    else:
-        by_row: list[list[tuple[str, EditedDocument]]] = [[] for _ in range(len(table))]
-        for text, document in zip(found, documents, strict=True):
-            by_row[text.row].append((text.label, document))
-        logs = [_row_log(row) for row in by_row]
-    field = texts.log_field(log_column)
-    log = pa.array(logs, type=field.type)
-    if log_column in table.column_names:
-        return table.set_column(table.column_names.index(log_column), field, log)
-    return table.append_column(field, log)
+        return [document.to_log() for document in documents]
+    by_row: list[list[tuple[str, EditedDocument]]] = [[] for _ in range(num_rows)]
+    for text, document in zip(found, documents, strict=True):
+        by_row[text.row].append((text.label, document))
+    return [_row_log(row) for row in by_row]
 
 
 def _row_log(documents: Sequence[tuple[str, EditedDocument]]) -> dict[str, Any]:

@@ -8,21 +8,22 @@ import pyarrow as pa
 
 from hf_toedit.editing.editor import ToEditor
 from hf_toedit.errors import SourceError
-from hf_toedit.runs.pipeline import edited_tables
+from hf_toedit.runs.journal import Journal
+from hf_toedit.runs.pipeline import Batch, edited_batches
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.runs.rows import ROW_GROUP, grouped
+from hf_toedit.runs.rows import ROW_GROUP, Edited, grouped
 from hf_toedit.runs.store import RunFolder, Writer
 from hf_toedit.runs.texts import Texts
 from hf_toedit.stats import EditStats
 
-Progress = Callable[[int, EditStats], None]
-"""Called with the generation and the statistics of each batch of rows as it is done."""
+Progress = Callable[[int, EditStats, bool], None]
+"""Called with the generation and the statistics of each batch of rows that is done, and whether it was known before."""
 
 
 def run_shard(
     plan: Plan, index: int, editor: ToEditor, folder: RunFolder, progress: Progress | None = None
 ) -> list[EditStats]:
-    """Edit one shard, generation by generation; what is done already is not done again.
+    """Edit one shard, generation by generation; what is done already, or is in its journal, is not done again.
 
     Args:
         plan: of the run.
@@ -69,42 +70,61 @@ def _run_generation(
 
     def fill(writer: Writer) -> EditStats:
         total = EditStats()
+        texts = Texts(plan.source)
 
         def tables() -> Iterator[pa.Table]:
             nonlocal total
-            for table, stats in _edited(plan, shard, generation, editor, folder, progress):
-                total = total.merge(stats)
-                yield table
+            for batch in _edited(plan, shard, generation, editor, rows, journal, progress):
+                total = total.merge(batch.edited.stats)
+                yield batch.table(texts, plan.run.edit_log_column)
 
-        for rows in grouped(tables(), Texts(plan.source), ROW_GROUP):
-            writer.write(rows)
+        for group in grouped(tables(), texts, ROW_GROUP):
+            writer.write(group)
         return total
 
-    return folder.write_shard(plan, generation, shard, fill)
+    rows, journal = _begun(plan, shard, generation, folder)
+    stats = folder.write_shard(plan, generation, shard, fill)
+    journal.remove()
+    return stats
 
 
 def _score_result(plan: Plan, shard: Shard, editor: ToEditor, folder: RunFolder, progress: Progress | None) -> None:
     """Count what one more generation would see, and keep nothing else of it."""
-    read = _edited(plan, shard, plan.generations[-1] + 1, editor, folder, progress)
-    folder.write_result_stats(plan, shard, EditStats.merged(stats for _, stats in read))
+    generation = plan.generations[-1] + 1
+    rows, journal = _begun(plan, shard, generation, folder)
+    read = _edited(plan, shard, generation, editor, rows, journal, progress)
+    folder.write_result_stats(plan, shard, EditStats.merged(batch.edited.stats for batch in read))
+    journal.remove()
 
 
-def _edited(
-    plan: Plan, shard: Shard, generation: int, editor: ToEditor, folder: RunFolder, progress: Progress | None
-) -> Iterator[tuple[pa.Table, EditStats]]:
-    """The rows of a generation, batch by batch, and what was counted."""
-    rows = source_rows(plan, shard) if generation == 1 else _rows_before(shard, generation, folder)
-    for table, stats in edited_tables(editor, rows, Texts(plan.source), plan.run.edit_log_column, generation):
-        if progress:
-            progress(generation, stats)
-        yield table, stats
-
-
-def _rows_before(shard: Shard, generation: int, folder: RunFolder) -> Iterator[pa.Table]:
-    """The rows of the generation before, which may have been written long ago."""
-    if not folder.is_sound(generation - 1, shard):
+def _begun(plan: Plan, shard: Shard, generation: int, folder: RunFolder) -> tuple[Iterator[pa.Table], Journal]:
+    """The rows that a generation edits, and what is known of it already."""
+    if generation == 1:
+        return source_rows(plan, shard), folder.journal(plan, generation, shard, None)
+    before = folder.sound_sha256(generation - 1, shard)
+    if before is None:
         raise SourceError(
             f"{folder.data_path(generation - 1, shard)} is damaged: its bytes are not those that were written. "
             f"Delete it, and run again."
         )
-    return folder.tables(generation - 1, shard)
+    return folder.tables(plan, generation - 1, shard), folder.journal(plan, generation, shard, before)
+
+
+def _edited(
+    plan: Plan,
+    shard: Shard,
+    generation: int,
+    editor: ToEditor,
+    rows: Iterator[pa.Table],
+    journal: Journal,
+    progress: Progress | None,
+) -> Iterator[Batch]:
+    """The rows of a generation, batch by batch, each kept in the journal."""
+    is_result = generation not in plan.generations
+    log_column = plan.run.edit_log_column
+    for batch in edited_batches(editor, rows, Texts(plan.source), log_column, generation, journal.take):
+        if not batch.is_known:
+            journal.add(batch.rows, Edited([], None, batch.edited.stats) if is_result else batch.edited)
+        if progress:
+            progress(generation, batch.edited.stats, batch.is_known)
+        yield batch

@@ -6,17 +6,18 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_toedit import __version__
 from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.remote import AnyPath, RemotePath
 from hf_toedit.runs.files import (
+    names_in,
     put,
     remove_empty,
     sha256,
@@ -25,12 +26,11 @@ from hf_toedit.runs.files import (
     temporary_file,
     whole_file,
 )
-from hf_toedit.runs.plan import FORMAT, Plan, Shard
-from hf_toedit.runs.records import Records
+from hf_toedit.runs.journal import Journal, remove_journal
+from hf_toedit.runs.plan import PLAN, Plan, Shard
+from hf_toedit.runs.records import RESULT, WORK, Records
 from hf_toedit.stats import EditStats
 from hf_toedit.temporary import TEMPORARY, is_abandoned, temporary_name
-
-PLAN = Path("toedit/plan.json")
 
 
 class RunFolder(Records):
@@ -47,9 +47,11 @@ class RunFolder(Records):
         """Point at a folder, or at a URL that fsspec understands; nothing is read or written yet.
 
         Raises:
-            UsageError: no run can lie at that URL.
+            UsageError: it has no name, or no run can lie at that URL.
         """
         name = str(root).removeprefix("file://")
+        if not name.strip():
+            raise UsageError("the run folder has no name. Name a folder, or an address such as s3://bucket/run.")
         self.root: AnyPath = RemotePath.folder(name) if "://" in name else Path(os.path.expanduser(name))
 
     @property
@@ -110,16 +112,20 @@ class RunFolder(Records):
         """
         self.check()
         if (self.root / PLAN).exists():
+            from hf_toedit.runs.source import as_planned
+
             here = self.plan()
+            plan = as_planned(here, plan)
             differences = here.differences(plan)
             if differences:
                 raise RunError(
-                    f"{self.root} holds another run (here first, then what was asked for): {'; '.join(differences)}. "
+                    f"{self.root} holds another run: {'; '.join(differences)}. "
                     f"Name a new folder with -o, ask for the same, or go on with the run that is here: "
                     f"hf-toedit run {self.root}"
                 )
-            if here.reading.root == plan.reading.root:
-                return  # otherwise the source was moved, and it is written where it lies now
+            if here.reading.has_places_of(plan.reading):
+                return
+            plan = replace(here, reading=plan.reading)  # the source was moved: the same plan says where it is now
         self.replan(plan)
 
     def replan(self, plan: Plan) -> None:
@@ -131,8 +137,38 @@ class RunFolder(Records):
         self.write_text(PLAN, plan_text(plan))
 
     def sweep(self) -> None:
-        """Remove the temporary files of processes that died."""
+        """Remove the temporary files of processes that died, and journals of shards that are done."""
         sweep(self.root)
+        with suppress(RunError):  # without a plan it is not known what is done
+            if passes := names_in(self.root / WORK):
+                self._sweep_journals(self.plan(), passes)
+
+    def journal(self, plan: Plan, generation: int, shard: Shard, before: str | None) -> Journal:
+        """The journal of a shard that is not done.
+
+        Args:
+            plan: The run's plan.
+            generation: The generation that is edited, or the one after the last, if that is read once more.
+            shard: The shard.
+            before: SHA-256 of the data that it reads; None for the source.
+        """
+        about = {"plan": plan.content_hash, "shard": shard.name, "generation": generation, "before": before}
+        return Journal(self.journal_path(plan, generation, shard), about)
+
+    def _sweep_journals(self, plan: Plan, passes: list[str]) -> None:
+        """Remove the journals that outlived their work, as their process was killed; others may be in use elsewhere."""
+        shards = {shard.name: shard for shard in plan.shards}
+        for name in passes:
+            generation = next((number for number in plan.generations if name == f"gen{number}"), None)
+            journals = [shards[shard] for shard in names_in(self.root / WORK / name) if shard in shards]
+            if name == RESULT:
+                done = set(self.all_result_stats(plan, journals))
+            else:
+                done = set(self.all_stats(plan, generation, journals)) if generation else set()
+            for shard in sorted(done):
+                remove_journal(self.root / WORK / name / shard)
+            remove_empty(self.root / WORK / name)
+        remove_empty(self.root / WORK)
 
     def plan(self) -> Plan:
         """The plan of this run.
@@ -141,33 +177,30 @@ class RunFolder(Records):
             RunError: there is none, or it cannot be read.
         """
         try:
-            values = json.loads((self.root / PLAN).read_text(encoding="utf-8"))
-            if values["format"] != FORMAT:
-                raise RunError(f"{self.root / PLAN} is of format {values['format']}; this version reads {FORMAT}.")
-            plan = Plan.from_json(values)
+            return Plan.read((self.root / PLAN).read_bytes())
         except (FileNotFoundError, NotADirectoryError) as error:
             raise RunError(f"{self.root} is not a run folder: it has no {PLAN}.") from error
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OSError, UsageError) as error:
-            raise RunError(f"cannot read {self.root / PLAN}: {error}. Make the run anew in another folder.") from error
-        if plan.content_hash != values["hash"]:
-            raise RunError(
-                f"{self.root / PLAN} was changed by hand, or planned by a version that this one ({__version__}) does "
-                f"not understand ({plan.version}): its hash does not fit. Make the run anew in another folder."
-            )
-        return plan
+        except OSError as error:
+            raise RunError(f"cannot read {self.root / PLAN}: {error.strerror or error}. Check the path.") from error
+        except RunError as error:
+            raise RunError(f"cannot read {self.root / PLAN}: {error} Plan the run again, in another folder.") from error
 
-    def tables(self, generation: int, shard: Shard, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """The rows of a finished shard, in order, as Arrow tables of bounded size.
+    def tables(self, plan: Plan, generation: int, shard: Shard, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """The rows of a finished shard as `load_dataset` gives them, in order, as Arrow tables of bounded size.
 
         Args:
+            plan: of the run, whose features they have.
             generation: of the shard.
             shard: which one.
             columns: only these; None is all.
         """
+        from hf_toedit.runs.parquet import as_loaded
         from hf_toedit.runs.reading import row_group_tables
 
+        schema = plan.schema_of(columns)
         with self.parquet(generation, shard) as file:
-            yield from row_group_tables(file, range(file.num_row_groups), columns or file.schema_arrow.names)
+            for table in row_group_tables(file, range(file.num_row_groups), schema.names):
+                yield as_loaded(table, schema)
 
     def write_shard(self, plan: Plan, generation: int, shard: Shard, fill: Callable[[Writer], EditStats]) -> EditStats:
         """Write a shard whole or not at all; the order is said of the class.
@@ -293,13 +326,21 @@ class Writer:
             path: of the file.
             schema: of its rows.
         """
+        from hf_toedit.runs.parquet import WRITING, written_schema
+
         self._schema = schema
-        # Content-defined chunks let the Hub's storage keep the unedited part of two generations once.
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd", use_content_defined_chunking=True)
+        self._written = written_schema(schema)
+        self._writer = pq.ParquetWriter(path, self._written, **WRITING)
 
     def write(self, table: pa.Table) -> None:
-        """Write rows, in the column order and types of the schema."""
-        table = table.select(self._schema.names).cast(self._schema)
+        """Write rows, in the column order and types of the schema.
+
+        Raises:
+            SourceError: Parquet cannot store a value.
+        """
+        from hf_toedit.runs.parquet import as_loaded, as_written
+
+        table = as_written(as_loaded(table.select(self._schema.names), self._schema), self._written)
         self._writer.write_table(table, row_group_size=max(len(table), 1))
 
     def __enter__(self) -> Writer:

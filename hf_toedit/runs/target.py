@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
@@ -12,9 +11,9 @@ from hf_toedit.errors import RunError, UsageError
 from hf_toedit.hub import Head, Repository, Upload, metadata_of
 from hf_toedit.remote import AnyPath
 from hf_toedit.runs.files import sizes_in
-from hf_toedit.runs.plan import Plan
+from hf_toedit.runs.plan import PLAN, Plan
 from hf_toedit.runs.pull import CARD, GUARD
-from hf_toedit.runs.store import PLAN, RunFolder
+from hf_toedit.runs.store import RunFolder
 
 # `datasets` puts this file above the card: while it is there, nothing loads, and the error quotes the path in it. Were
 # that a pattern, it would not be quoted.
@@ -129,13 +128,25 @@ class Target:
             return False
         differences = there.differences(self._plan) if there.content_hash != self._plan.content_hash else []
         if there.run.generations > self._plan.run.generations and not differences:
-            differences = [f"run.generations: {there.run.generations}, not {self._plan.run.generations}"]
+            differences = [f"--generations is {there.run.generations} in the run and {self._plan.run.generations} here"]
         if differences:
             raise RunError(
-                f"{self} holds another run (there first, then this one): {'; '.join(differences)}. "
+                f"{self} holds another run: {'; '.join(differences)}. "
                 f"Name another repository or --prefix, or say --replace: it deletes that run."
             )
         return True
+
+    def holds_another(self, head: Head) -> bool:
+        """Whether another run is there, whose card names other files than this one's, and would go on loading them.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+        """
+        try:
+            there = self._plan_there(head)
+        except RunError:
+            return True
+        return there is not None and there.content_hash != self._plan.content_hash
 
     def strange(self, head: Head) -> list[str]:
         """Paths of files here that are neither of the run, nor of another run in a folder, nor their keeper's own."""
@@ -160,10 +171,10 @@ class Target:
     def _own_paths(self) -> set[str]:
         """Of all that a run may put there."""
         own = {self.plan_path, *map(self.path, self.pictures)}
+        own |= {self.prefix + name for name in self._folder.data_names(self._plan)}
         for shard in self._plan.shards:
             own.add(self.path(self._folder.result_stats_path(shard)))
             for generation in self._plan.generations:
-                own.add(self.path(self._folder.data_path(generation, shard)))
                 own.add(self.path(self._folder.stats_path(generation, shard)))
         return own
 
@@ -171,9 +182,9 @@ class Target:
         """The plan of the run that is there; None where there is none."""
         file = self._repository.file(head, self.plan_path)
         try:
-            return Plan.from_json(json.loads(file.read_bytes())) if file else None
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, UsageError) as error:
-            raise RunError(f"the plan in {self} cannot be read: {error}. Say --replace to delete that run.") from error
+            return Plan.read(file.read_bytes()) if file else None
+        except RunError as error:
+            raise RunError(f"the plan in {self} cannot be read: {error} Say --replace to delete that run.") from error
 
 
 def _loaded(card: Path) -> list[str]:

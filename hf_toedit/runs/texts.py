@@ -18,8 +18,20 @@ from hf_toedit.config import TextConfig
 from hf_toedit.editing.conversation import Render, conversation_passage
 from hf_toedit.editing.passage import Passage
 from hf_toedit.errors import PriorError, SourceError
-from hf_toedit.runs.conversations import Conversations
-from hf_toedit.runs.nested import ITEMS, Place, find, head, is_text, kind_name, text_hint, values_at, with_values
+from hf_toedit.runs.conversations import Conversations, suggestion
+from hf_toedit.runs.nested import (
+    ITEMS,
+    Place,
+    find,
+    has_text,
+    head,
+    is_like_text,
+    is_text,
+    kind_name,
+    text_hint,
+    values_at,
+    with_values,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +66,13 @@ class Passages(NamedTuple):
         passages: with the texts in order.
         parts: `(start, end)` characters of each text that are in its passage; None for a text that is in none, since
             the chat template refuses its conversation.
+        refusal: what the template says of one that it refuses, the first in the order of the alphabet; None where it
+            takes all.
     """
 
     passages: list[str | Passage | None]
     parts: list[tuple[int, int] | None]
+    refusal: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +143,9 @@ class Texts:
         total = np.zeros(len(table), np.int64)
         for place in self.read_places(table.schema):
             values = values_at(table, place)
-            lengths = pc.fill_null(pc.binary_length(values.array), 0)
+            # Views have no length in pyarrow.
+            array = values.array.cast(pa.string()) if pa.types.is_string_view(values.array.type) else values.array
+            lengths = pc.fill_null(pc.binary_length(array), 0)
             np.add.at(total, values.rows, lengths.to_numpy())
         return total
 
@@ -202,10 +219,15 @@ def _log_field(texts: Texts, log_column: str) -> pa.Field:
 def _check(find_texts: Callable[[pa.Schema, str], Place], schema: pa.Schema, path: str, option: str) -> None:
     try:
         place = find_texts(schema, path)
+        if pa.types.is_null(place.kind):
+            raise SourceError(f"column {path!r} holds null, not text. {text_hint(schema)}")
     except SourceError as error:
-        raise SourceError(f"{error} Name it with {option}.") from error
-    if pa.types.is_null(place.kind):
-        raise SourceError(f"column {path!r} holds null, not text. {text_hint(schema)} Name it with {option}.")
+        advice = suggestion(schema, path) if option == "--text-column" else None
+        if advice and path == "text" and path not in schema.names:
+            raise SourceError(f"there is no column {path!r}. {text_hint(schema)} {advice}") from error
+        if advice is None and has_text(schema) and option not in str(error):
+            advice = f"Name it with {option}."
+        raise SourceError(" ".join(filter(None, [str(error), advice]))) from error
 
 
 def _conversation_texts(schema: pa.Schema, column: str) -> Place:
@@ -215,6 +237,8 @@ def _conversation_texts(schema: pa.Schema, column: str) -> Place:
 def _column_texts(schema: pa.Schema, path: str) -> Place:
     place = find(schema, path)
     if not (is_text(place.kind) or pa.types.is_null(place.kind)):
+        if is_like_text(place.kind):
+            raise SourceError(f"column {path!r} holds {place.kind}, which cannot be edited. Save it as string first.")
         raise SourceError(f"column {path!r} holds {kind_name(place.kind)}, not text. {text_hint(schema)}")
     return place
 
@@ -243,6 +267,7 @@ def _conversations(table: pa.Table, texts: Sequence[Text], render: Render, colum
         else:
             found.passages.append(read.passage)
             found.parts.extend(read.parts)
-    if refused:
-        logger.warning("%d conversations pass through unread; of the first, %s", len(refused), refused[0])
-    return found
+    if not refused:
+        return found
+    logger.warning("%d conversations pass through unread; of the first, %s", len(refused), refused[0])
+    return found._replace(refusal=min(map(str, refused)))

@@ -17,6 +17,7 @@ from hf_toedit.config import content_hash
 from hf_toedit.runs.engines.base import reason
 from hf_toedit.runs.files import parquet_file
 from hf_toedit.runs.logs import UnrevertibleRows
+from hf_toedit.runs.parquet import same, stored_schema
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.rows import piece_tables, reverted_table
 from hf_toedit.runs.shard import source_rows
@@ -57,13 +58,13 @@ def verify_run(
 ) -> Verification:
     """Read every shard of every generation again.
 
-    Held against the plan: schema, number and order of rows. Against the source: every column of every row, the edits
-    reverted. Against the statistics: the same figures, counted anew from the rows.
+    Held against the plan: names of files, schema, number and order of rows. Against the source: every column of every
+    row, the edits reverted. Against the statistics: the same figures, counted again from the rows.
 
     Args:
         plan: of the run.
         folder: of the run.
-        shards: only these; None is all.
+        shards: only these; None is all, and whatever else lies among the data.
         with_source: read the source as well; without it, rows are compared among generations only.
         progress: called after each shard.
         at_hand: sees to it that the data of a shard are in the folder, for as long as the context lasts.
@@ -72,6 +73,8 @@ def verify_run(
         HubError: it cannot.
     """
     found = Verification()
+    if shards is None:
+        found.problems += [f"{name} is not of this run. Delete it." for name in folder.strays(plan)]
     for shard in plan.shards if shards is None else shards:
         with at_hand(shard):
             try:
@@ -104,7 +107,7 @@ def is_verified(plan: Plan, folder: RunFolder) -> bool:
     try:
         mark = json.loads((folder.root / VERIFIED).read_text(encoding="utf-8"))
         return bool(mark["data"] == _data_digest(plan, folder))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
@@ -149,7 +152,7 @@ class _ShardCheck:
             yield f"{path} is damaged: its bytes are not those that were written. Delete it."
             return
         with parquet_file(self._folder.data_path(generation, self._shard)) as file:
-            if file.schema_arrow != self._plan.output_schema:
+            if stored_schema(file.schema_arrow) != stored_schema(self._plan.output_schema):
                 yield f"{path} has another schema than was planned."
             if file.metadata.num_rows != stats.num_rows:
                 yield f"{path} has {file.metadata.num_rows:,} rows; its statistics say {stats.num_rows:,}."
@@ -157,7 +160,7 @@ class _ShardCheck:
             yield f"{path} has {stats.num_rows:,} rows; planned were {self._shard.num_rows:,}."
 
     def _row_problems(self, found: Verification) -> Iterator[str]:
-        generations = [_Rows(self._folder.tables(number, self._shard)) for number in self._plan.generations]
+        generations = [_Rows(self._folder.tables(self._plan, number, self._shard)) for number in self._plan.generations]
         source = _Rows(source_rows(self._plan, self._shard)) if self._with_source else None
         first = 0
         while True:
@@ -197,8 +200,8 @@ class _ShardCheck:
             return
         edited = self._texts.columns(source.column_names) if self._log_column is None else []
         for name in source.column_names:
-            if name not in edited and not _same(table.column(name), source.column(name)):
-                row = next(i for i in range(len(source)) if not _same(table[name][i : i + 1], source[name][i : i + 1]))
+            if name not in edited and not same(table.column(name), source.column(name)):
+                row = next(i for i in range(len(source)) if not same(table[name][i : i + 1], source[name][i : i + 1]))
                 yield f"generation {generation}: row {first + row:,} differs from its source in column {name!r}."
 
     def _count(self, stats: EditStats, table: pa.Table, previous: pa.Table | None) -> None:
@@ -259,8 +262,3 @@ class _Rows:
         """The next `count` rows, of those at hand."""
         taken, self._rest = self._rest.slice(0, count), self._rest.slice(count)
         return taken
-
-
-def _same(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
-    """Equal in every value; NaN equals NaN, which Arrow does not say."""
-    return one.equals(other) or repr(one.to_pylist()) == repr(other.to_pylist())

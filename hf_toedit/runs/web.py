@@ -1,32 +1,41 @@
 """Files on the web that a list names: which they are, how large, what pins them, and their bytes, part by part.
 
-By the client of `huggingface_hub`, which waits for busy servers and takes up what breaks off. The files of `fsspec` do
-neither: to them a server that is busy for a moment has no such file.
+A server that is busy is asked again, and so is one that breaks off. The files of `fsspec` do neither: to them a server
+that is busy for a moment has no such file.
 """
 
 from __future__ import annotations
 
 import io
 import re
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
+from huggingface_hub import get_session
 from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils import http_stream_backoff
+from huggingface_hub.utils import hf_raise_for_status
 
 from hf_toedit.errors import SourceError
+from hf_toedit.hub.client import HTTP_ERROR, OutOfReach, ours
+from hf_toedit.retries import Failure, GaveUp, is_passing, repeated, retry_after
 from hf_toedit.runs.plan import SourceFile
 
 PART_BYTES = 8 * 2**20
 """What is asked for at a time."""
 
 _THREADS = 32
-_TRANSIENT = (429, 500, 502, 503, 504)
-_TRIES = 6
+_TIMEOUT_S = 30.0
+_NOTHING_THERE = 416
+"""A status: the file has no such byte."""
+
+_T = TypeVar("_T")
+
+
+class _BrokenOff(Exception):
+    """A body ends before its end."""
 
 
 def is_web(place: str) -> bool:
@@ -89,11 +98,10 @@ def web_file(url: str) -> SourceFile:
     Raises:
         SourceError: it cannot be found, or its server does not say how large it is.
     """
-    with _answer(url, 0, 1) as answer:
-        status, headers = answer.status_code, answer.headers
+    status, headers = _asked(url, 0, 1, lambda answer: (answer.status_code, answer.headers))
     if status == 206:
         size = headers.get("Content-Range", "").rpartition("/")[2]
-    elif status == 416:  # there is no first byte
+    elif status == _NOTHING_THERE:
         size = "0"
     else:
         size = "" if _is_encoded(headers) else headers.get("Content-Length", "")
@@ -155,45 +163,68 @@ def _part(url: str, start: int, stop: int) -> bytes:
     Raises:
         SourceError: the server does not send them.
     """
-    for attempt in range(_TRIES):
-        time.sleep(attempt)
-        with _answer(url, start, stop) as answer:
-            extent = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
-            if answer.status_code != 206 or extent is None or extent[1] != str(start) or _is_encoded(answer.headers):
-                raise _not_in_parts(url)
-            body = _body(answer, min(stop, int(extent[2])) - start)
-        if body is not None:
-            return body
-    raise SourceError(f"the connection breaks off whenever {url} is read. Try again later.")
+
+    def read(answer: Any) -> bytes:
+        extent = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+        if answer.status_code != 206 or extent is None or extent[1] != str(start) or _is_encoded(answer.headers):
+            raise _not_in_parts(url)
+        try:
+            body = answer.read()
+        except HTTP_ERROR as error:
+            raise _BrokenOff from error
+        if len(body) != min(stop, int(extent[2])) - start:
+            raise _BrokenOff
+        return bytes(body)
+
+    return _asked(url, start, stop, read)
 
 
-@contextmanager
-def _answer(url: str, start: int, stop: int) -> Iterator[Any]:
-    """What a server answers when it is asked for bytes `[start, stop)` of a file; asked again where it was busy.
+def _asked(url: str, start: int, stop: int, read: Callable[[Any], _T]) -> _T:
+    """Ask a server for bytes `[start, stop)` of a file, and again where it was busy or the connection broke off.
+
+    Args:
+        url: Of the file.
+        start: First byte.
+        stop: Behind the last one.
+        read: What is taken of the answer.
 
     Raises:
         SourceError: it refuses, or cannot be reached.
     """
     headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
+
+    def ask() -> _T:
+        with get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=_TIMEOUT_S) as answer:
+            if answer.status_code != _NOTHING_THERE:
+                hf_raise_for_status(answer)
+            return read(answer)
+
     try:
-        with http_stream_backoff(
-            "GET", url, headers=headers, follow_redirects=True, timeout=30, retry_on_status_codes=_TRANSIENT
-        ) as answer:
-            if answer.status_code not in (200, 206, 416):
-                raise _refused(url, answer.status_code)
-            yield answer
-    except SourceError:
-        raise
-    except HfHubHTTPError as error:
-        raise _refused(url, error.response.status_code) from error
-    except Exception as error:  # of whichever HTTP library is below
+        with ours():
+            return repeated(ask, urlsplit(url).hostname or url, _failure)
+    except GaveUp as end:
+        failure, error = end.failure, end.__cause__
+    if failure.status is not None:
         raise SourceError(
-            f"cannot reach {url} ({type(error).__name__}). Check the address and the connection."
+            f"cannot read {url}: the server answers {failure.status}. Check the address, or try again later."
         ) from error
+    if isinstance(error, _BrokenOff):
+        raise SourceError(f"the connection breaks off whenever {url} is read. Try again later.")
+    raise SourceError(f"cannot reach {url} ({failure.reason}). Check the address and the connection.") from error
 
 
-def _refused(url: str, status: int) -> SourceError:
-    return SourceError(f"cannot read {url}: the server answers {status}. Check the address, or try again later.")
+def _failure(error: Exception) -> Failure | None:
+    """Read an error of `_asked`; None where it is one of ours."""
+    if isinstance(error, SourceError):
+        return None
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        return Failure(status, "", is_passing(status), retry_after(error.response.headers))
+    if isinstance(error, _BrokenOff):
+        return Failure(None, "the connection breaks off", is_passing=True)
+    # Of whichever HTTP library is below; what is wrong with an address it says by other errors.
+    reason = str(error) if isinstance(error, OutOfReach) else type(error).__name__
+    return Failure(None, reason, is_passing=isinstance(error, HTTP_ERROR))
 
 
 def _not_in_parts(url: str) -> SourceError:
@@ -203,12 +234,3 @@ def _not_in_parts(url: str) -> SourceError:
 def _is_encoded(headers: Mapping[str, str]) -> bool:
     """Whether a body comes compressed although that was not asked for: its bytes are not those of the file then."""
     return headers.get("Content-Encoding", "identity") != "identity"
-
-
-def _body(answer: Any, size: int) -> bytes | None:
-    """What an answer holds; None where it breaks off."""
-    try:
-        body = answer.read()
-    except Exception:  # the connection, by any name
-        return None
-    return body if len(body) == size else None

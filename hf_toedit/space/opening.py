@@ -13,9 +13,9 @@ from huggingface_hub import constants
 
 from hf_toedit.errors import RunError, SourceError
 from hf_toedit.hub import pinned_sha, public_dataset
-from hf_toedit.runs.plan import Plan
+from hf_toedit.runs.plan import PLAN, Plan
 from hf_toedit.runs.pull import HubRun
-from hf_toedit.runs.store import PLAN, RunFolder, is_run
+from hf_toedit.runs.store import RunFolder, is_run
 from hf_toedit.space.rows import RunRows
 from hf_toedit.space.settings import SpaceSettings
 from hf_toedit.stats import EditStats
@@ -162,10 +162,11 @@ def _stats(plan: Plan, folder: RunFolder) -> list[dict[str, EditStats]]:
     Raises:
         RunError: they are not what this tool writes; what lies on the Hub may come from anyone.
     """
-    stats = [folder.all_stats(plan, generation, plan.shards) for generation in plan.generations]
     try:
+        stats = [folder.all_stats(plan, generation, plan.shards) for generation in plan.generations]
         for parts in stats:
             EditStats.merged(parts.values()).summary()
-    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise RunError(f"the statistics of the run cannot be read: {error}. Push or make them anew.") from error
+    except (RunError, ValueError, ArithmeticError) as error:
+        reason = str(error.__cause__ or error).rstrip(".")  # without the path, which is one of this machine
+        raise RunError(f"the statistics of the run cannot be read: {reason}. Push or make them anew.") from error
     return stats

@@ -52,6 +52,7 @@ class SharedPrior:
         self.dtype = prior.dtype
         self.tokenizer = prior.tokenizer
         self.concurrency = prior.concurrency
+        self.batch_bytes = prior.batch_bytes
         self._prior = prior
         self._turns = threading.Semaphore(prior.concurrency)
 

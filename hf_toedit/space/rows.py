@@ -15,6 +15,7 @@ from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.errors import RunError
 from hf_toedit.hub.threads import in_threads
 from hf_toedit.runs.logs import UnrevertibleRows, named_rows, unrevertible
+from hf_toedit.runs.parquet import as_loaded
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.rows import piece_tables
 from hf_toedit.runs.store import RunFolder
@@ -281,8 +282,7 @@ class RunRows:
 
     def _row(self, table: pa.Table, generation: int, split: str, number: int) -> Row:
         """From a table of one row."""
-        planned = self._plan.output_schema
-        table = table.select(self._columns).cast(pa.schema([planned.field(name) for name in self._columns]))
+        table = as_loaded(table.select(self._columns), self._plan.schema_of(self._columns))
         try:
             tables = piece_tables(table, self._texts, self._log)
         except UnrevertibleRows as error:

@@ -155,7 +155,7 @@ def texts(run: Path, generation: int) -> dict[str, list[str | None]]:
     plan = folder.plan()
     found: dict[str, list[str | None]] = {split: [] for split in plan.splits}
     for shard in plan.shards:
-        for table in folder.tables(generation, shard, ["text"]):
+        for table in folder.tables(plan, generation, shard, ["text"]):
             found[shard.split] += table.column("text").to_pylist()
     return found
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, DatasetDict, Features, Value
 
+from hf_toedit import ToEditor
+from hf_toedit.errors import PriorError
 from tests.cli.command import HfToEdit, eager, prior
 from tests.cli.fixtures import load, parquet, rows, stories
 from tests.conftest import shared
@@ -35,6 +40,18 @@ def _rows_of(**columns: list) -> Make:
         return folder / "a.parquet"
 
     return make
+
+
+def _arrow_of(kind: pa.DataType, value: object) -> Make:
+    def make(folder: Path) -> Path:
+        pq.write_table(pa.table({"text": pa.array([value], kind)}), folder / "a.parquet")
+        return folder / "a.parquet"
+
+    return make
+
+
+_CHAT = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Once upon a time."}]
+_SHAREGPT = [{"from": "human", "value": "Hi."}, {"from": "gpt", "value": "Once upon a time."}]
 
 
 def _no_rows(folder: Path) -> Path:
@@ -68,6 +85,16 @@ SOURCES: dict[str, tuple[Make, list[str]]] = {
     "integers": (_rows_of(text=[1], body=["a"]), ["column 'text' holds int64, not text", "Text columns: body."]),
     "lists": (_rows_of(text=[["a"]]), ["column 'text' holds a list, not text", "Text columns: text[]."]),
     "structs": (_rows_of(text=[{"a": 1}]), ["column 'text' holds a struct, not text", "has no text column"]),
+    "bytes": (_arrow_of(pa.binary(), b"a"), ["column 'text' holds binary", "Save it as string first"]),
+    "chats": (_rows_of(c=[_CHAT], n=["a"]), ["no column 'text'", "c[].content, n.", "Use --messages-column c."]),
+    "nested chats": (_rows_of(data=[{"turns": _SHAREGPT}]), ["Use --messages-column data.turns."]),
+    "preferences": (_rows_of(rejected=[_CHAT], chosen=[_CHAT]), ["Use --messages-column chosen."]),
+    "instructions": (
+        _rows_of(instruction=["a"], context=["b"], response=["c"]),
+        ["no column 'text'", "Use --text-column response --context-columns instruction,context."],
+    ),
+    "questions": (_rows_of(question=["a"], answer=["b"]), ["Use --text-column answer --context-columns question."]),
+    "many columns": (_rows_of(**{f"c{number}": ["a"] for number in range(60)}), ["c19 and 40 more. Name it with"]),
     "no rows": (_no_rows, ["has no rows"]),
     "empty jsonl": (_written("a.jsonl", b""), ["has no rows"]),
     "malformed jsonl": (_written("a.jsonl", _LINE * 2 + b'{"text": \n'), ["cannot read", "a.jsonl"]),
@@ -109,6 +136,7 @@ WRONG_USE: dict[str, tuple[list[str], list[str]]] = {
     "regex": (["--protect", "re:("], ["not a valid regular expression"]),
     "prune": (["--prune", "--preset", "low_drop_up_revise"], ["--select above", "Leave --prune out"]),
     "option": (["--treshold", "1"], ["--treshold", "--threshold"]),
+    "columns without a name": (["--columns", ":string"], ["column ':string' of --columns has no name"]),
     "config missing": (["--config", "nope.yaml"], ["cannot read settings from nope.yaml"]),
 }
 
@@ -166,6 +194,14 @@ def priors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.Own"}}
     (remote / "config.json").write_text(json.dumps(config))
     (remote / "own.py").write_text(f"open({str(root / 'ran')!r}, 'w')\nclass OwnConfig: pass\nclass Own: pass\n")
+    model = AutoModelForCausalLM.from_pretrained(stories260k)
+    with torch.no_grad():
+        model.model.layers[1].mlp.up_proj.weight[3, 5] = torch.nan
+    model.save_pretrained(copy("nan"))
+    with torch.no_grad():
+        model.model.layers[1].mlp.up_proj.weight[3, 5] = 0
+        model.model.layers[1].mlp.down_proj.weight.fill_(3e38)
+    model.save_pretrained(copy("overflow"))
     (copy("broken") / "model.safetensors").write_bytes(b"\0" * 100)
     (copy("no config") / "config.json").unlink()
     return root
@@ -178,6 +214,8 @@ PRIORS: dict[str, list[str]] = {
     "pickled": ["safetensors"],
     "remote": ["--trust-remote-code"],
     "broken": ["cannot load the model"],
+    "nan": ["weights of prior", "hold NaN or infinity, in model.layers.1.mlp.up_proj.weight. Its files are damaged"],
+    "overflow": ["answers with NaN or infinity in float32, though its weights are finite. Use another --dtype"],
     "no config": ["is not a model folder"],
     "missing/folder/here": ["no prior folder"],
 }
@@ -194,6 +232,37 @@ def test_prior(name: str, priors: Path, hf_toedit: HfToEdit, tmp_path: Path) -> 
 def test_an_unknown_prior_without_a_network(hf_toedit: HfToEdit, tmp_path: Path) -> None:
     said = hf_toedit.fails("edit", "sample", "-o", tmp_path / "run", "--prior", "org/absent")
     assert "cannot reach the Hub for prior 'org/absent'" in said
+
+
+@pytest.mark.parametrize("name", ["embeded", "Embedded", "embbeded", "imbedded"])
+def test_a_slip_in_the_name_of_the_bundled_prior(name: str) -> None:
+    """It is found out before the Hub is asked, as which it is neither there nor reached."""
+    with pytest.raises(PriorError, match=f"no prior folder '{name}'. Did you mean 'embedded'?"):
+        ToEditor.from_pretrained(name)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "distilgpt2", "bert-base-cased"])
+def test_a_prior_without_an_owner_is_looked_for_on_the_hub(name: str) -> None:
+    with pytest.raises(PriorError, match=f"cannot reach the Hub for prior '{name}'"):
+        ToEditor.from_pretrained(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sampel", "no file or folder 'sampel'. Did you mean 'sample'?"),
+        ("./in/storys.jsonl", "Did you mean 'in/stories.jsonl'?"),
+        ("https://huggingface.co/datasets/org/name", "Name the dataset itself: org/name"),
+        ("https://huggingface.co/datasets/org/name/tree/main", "Name the dataset itself: org/name"),
+        ("urls:nope.txt", "cannot read the list 'nope.txt': No such file or directory. Check the path."),
+        ("begun", "'begun' is a run folder, and not finished"),
+    ],
+)
+def test_names_of_sources(name: str, expected: str, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/stories.jsonl").write_bytes(_LINE)
+    assert hf_toedit("plan", "sample", "-o", "begun", "-q", cwd=tmp_path).code == 0
+    assert expected in hf_toedit.fails("plan", name, "-o", "run", cwd=tmp_path)
 
 
 @pytest.mark.parametrize("documents", [[None, None], ["", None], [""]])
@@ -215,9 +284,9 @@ class TestOutput:
         before = parquet(run)
         asked = ["edit", source, "-o", run, *eager(), "--generations", 3]
         said = hf_toedit.fails(*asked, "--seed", 5, "--top-k", 9)
-        assert "edit.seed: 0, not 5" in said
-        assert "edit.top_k: 8, not 9" in said
-        assert "run.generations: 3, not 4" in hf_toedit.fails(*asked[:-1], 4)
+        assert "--seed is 0 in the run and 5 here" in said
+        assert "--top-k is 8 in the run and 9 here" in said
+        assert "--generations is 3 in the run and 4 here" in hf_toedit.fails(*asked[:-1], 4)
         assert parquet(run) == before
 
     def test_another_source(self, hf_toedit: HfToEdit, tmp_path: Path) -> None:
@@ -226,7 +295,7 @@ class TestOutput:
         run = hf_toedit.edit(path, tmp_path / "run")
         rows(stories(3)).to_parquet(path)
         said = hf_toedit.fails("edit", path, "-o", run, *eager())
-        assert "source_revision" in said
+        assert "holds another run: the files of the source differ. Name a new folder" in said
         assert len(load(run)["train"]) == 2
 
     def test_other_files(self, hf_toedit: HfToEdit, tmp_path: Path) -> None:
@@ -289,7 +358,7 @@ def _mount(*args: object) -> None:
         (["sample", "--revision", "main"], 2, "is local and has no revisions"),
         (["sample", "--prior-revision", "main"], 2, "is local and has no revisions"),
         (["x" * 300], 1, "File name too long"),
-        (["sample", "--edit-log-column", ""], 2, "must have a name"),
+        (["sample", "--edit-log-column", ""], 2, "--edit-log-column is empty"),
     ],
 )
 def test_names_and_revisions(args: list[str], code: int, expected: str, hf_toedit: HfToEdit, tmp_path: Path) -> None:
@@ -307,3 +376,25 @@ def test_splits_with_different_columns(hf_toedit: HfToEdit, tmp_path: Path) -> N
     DatasetDict(splits).save_to_disk(str(tmp_path / "in"))
     said = hf_toedit.fails("edit", tmp_path / "in", "-o", tmp_path / "run", *prior())
     assert "'train' and 'test'" in said and "--split" in said
+
+
+EMPTY = [
+    ("plan", "", "-o", "run"), ("plan", " ", "-o", "run"), ("plan", "sample", "-o", ""), ("plan", "sample", "-o", " "),
+    *(("plan", "sample", "-o", "run", option, "") for option in (
+        "--prior", "--prior-revision", "--revision", "--split", "--config-name", "--text-column", "--messages-column",
+        "--context-columns", "--roles", "--columns", "--edit-log-column", "--shard-size", "--device", "--protect",
+        "--config")),
+    ("plan", "sample", "-o", "run", "--text-column", ","), ("edit", "sample", "-o", "run", "--push-to", ""),
+    ("run", ""), ("status", ""), ("verify", ""), ("card", ""), ("push", "", "org/name"), ("push", "run", ""),
+    ("pull", "", "-o", "run"), ("pull", "org/name", "-o", ""), ("revert", "", "-o", "out"), ("revert", "run", "-o", ""),
+    ("preview", ""), ("slurm", "", "--array", "1"), ("slurm", "run", "--array", "1", "--logs", ""),
+    ("jobs", "status", ""), ("jobs", "logs", ""), ("jobs", "cancel", ""), ("space", "push", ""),
+]  # fmt: skip
+"""Commands with a name that is empty, such as a shell variable that is not set."""
+
+
+@pytest.mark.parametrize("args", EMPTY, ids=" ".join)
+def test_an_empty_name(args: tuple[str, ...], hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    said = hf_toedit.fails(*args, code=2, cwd=tmp_path)
+    assert re.fullmatch(r"(--[a-z-]+|[A-Z/]+) is empty\. Name (it|one, or leave it out)\.", said), said
+    assert list(tmp_path.iterdir()) == []

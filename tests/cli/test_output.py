@@ -7,6 +7,7 @@ import pty
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -122,18 +123,19 @@ class TestPreview:
 def test_progress_is_shown_on_a_terminal_alone(source: Path, tmp_path: Path) -> None:
     """The real console script: colours and a bar on a terminal."""
     asked = ["edit", str(source), "-o", str(tmp_path / "run"), *eager(), "--generations", "2"]
-    said, code = _in_terminal(Path(sys.executable).with_name("hf-toedit"), *asked)
+    said, code = in_terminal(Path(sys.executable).with_name("hf-toedit"), *asked)
     assert code == 0, said
     assert "tokens/s" in said
     assert "\x1b[" in said
     assert "[-" not in said
-    quiet, code = _in_terminal(Path(sys.executable).with_name("hf-toedit"), *asked, "--quiet")
+    quiet, code = in_terminal(Path(sys.executable).with_name("hf-toedit"), *asked, "--quiet")
     assert (quiet, code) == ("", 0)
 
 
-def _in_terminal(*command: object) -> tuple[str, int]:
+def in_terminal(*command: object, env: Mapping[str, str] = os.environ) -> tuple[str, int]:
+    """What a command prints on a terminal, and its exit code."""
     terminal, inside = pty.openpty()
-    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+    env = {**env, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
     env = {name: value for name, value in env.items() if name not in ("CI", "NO_COLOR")}
     with subprocess.Popen([str(part) for part in command], stdin=inside, stdout=inside, stderr=inside, env=env) as done:
         os.close(inside)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from datasets import Dataset
+from tokenizers import Tokenizer
 
+from hf_toedit import sample
+from hf_toedit.cli.plan import told_estimate
+from hf_toedit.runs.estimate import Estimate
 from tests.cli.command import HfToEdit, eager
-from tests.cli.fixtures import load, parquet, same, stories
+from tests.cli.fixtures import ODD, load, parquet, same, stories
+from tests.conftest import shared, texts
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +44,7 @@ def test_a_plan_is_written_once_and_says_what_it_holds(hf_toedit: HfToEdit, file
     assert hf_toedit(*asked).stdout.endswith(f"Next: hf-toedit run {run}\n")
     assert (run / "toedit/plan.json").read_bytes() == before
     said = hf_toedit.fails(*asked, "--seed", 3)
-    assert "edit.seed: 0, not 3" in said
+    assert "--seed is 0 in the run and 3 here" in said
     assert f"hf-toedit run {run}" in said
 
 
@@ -73,12 +81,77 @@ def test_a_dry_run_tells_rows_tokens_hours_and_cost(
     assert told["num_rows"] == pytest.approx(60, rel=0.2)
     assert told["num_tokens"] == pytest.approx(first["num_tokens"], rel=0.1)
     assert 0 < told["sampled_tokens"] <= first["num_tokens"]
+    for name, value in (("num_rows", 60), ("num_tokens", first["num_tokens"])):
+        assert told[name] == told[f"{name}_low"] == told[f"{name}_high"] == value
+    assert told["is_exact"]
+    assert 0 <= told["hours_low"] <= told["hours"] <= told["hours_high"]
+    assert told["cost_high"] == pytest.approx(36 * told["hours_high"])
     assert told["hours"] == pytest.approx(2 * told["num_tokens"] / told["tokens_per_second"] / 3600, rel=1e-6)
     assert told["cost"] == pytest.approx(36 * told["hours"])
     shown = hf_toedit(*asked, cwd=tmp_path).stdout
+    assert f"60 rows and {first['num_tokens']:,} tokens, all counted\n" in shown
     assert "tokens/s on one device" in shown
     assert "2 generations: about 0:00:" in shown
     assert [path.name for path in tmp_path.iterdir() if "cache" not in path.name] == ["run"]
+
+
+def test_a_dry_run_of_the_sample_counts_all_its_tokens(hf_toedit: HfToEdit) -> None:
+    told = hf_toedit("plan", "sample", *eager(), "--dry-run", "--json").json
+    tokenizer = Tokenizer.from_file(str(shared("models/stories260K/tokenizer.json")))
+    documents = Dataset.from_parquet(str(sample.path()))["text"]
+    encoded = tokenizer.encode_batch(list(documents), add_special_tokens=False)
+    assert told["num_tokens"] == sum(len(encoding) for encoding in encoded)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--messages-column", "turns"), ("--text-column", "text,turns[].content", "--context-columns", "title")],
+)
+def test_a_dry_run_counts_the_tokens_that_the_run_reads(
+    options: tuple[str, ...], hf_toedit: HfToEdit, tmp_path: Path
+) -> None:
+    """Of the texts alone, not of their context; odd ones, and such as are not read, as the run does."""
+    told = [*ODD, *texts("multilingual_mgsm")[::250], *stories(6)]
+    data = Dataset.from_list(
+        [
+            {"text": text, "title": None if number % 3 else f"On {text}", "turns": _turns(told, number)}
+            for number, text in enumerate(told)
+        ]
+    )
+    data.to_parquet(tmp_path / "chats.parquet")
+    source = tmp_path / "chats.parquet"
+    asked = hf_toedit("plan", source, *eager(), *options, "--dry-run", "--json").json
+    run = hf_toedit.edit(source, tmp_path / "run", *options)
+    [counted] = hf_toedit("status", run, "--json").json["generations"]
+    assert asked["num_tokens"] == asked["sampled_tokens"] == counted["num_tokens"]
+
+
+def _turns(told: Sequence[str | None], number: int) -> list[dict[str, str | None]]:
+    roles = ["user", "assistant", "user", "assistant"][: number % 5]
+    return [{"role": role, "content": told[(number + turn) % len(told)]} for turn, role in enumerate(roles)]
+
+
+def test_a_dry_run_of_a_large_source_says_an_interval(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    """Half of it in other scripts and behind, for the first rows to say nothing of the others."""
+    declared = sorted(texts("multilingual_udhr2"), key=lambda text: len(text) / len(text.encode()))[:3]
+    for number, said in enumerate([*[texts("synthetic_tinystories_500")[:50]] * 3, *([text] for text in declared)]):
+        rows = [json.dumps({"text": text}, ensure_ascii=False) for text in said]
+        (tmp_path / f"{number}.jsonl").write_text("\n".join(rows * (900_000 // sum(map(len, rows)))) + "\n")
+    told = hf_toedit("plan", tmp_path, *eager(), "--dry-run", "--price-per-hour", 2, "--json").json
+    assert not told["is_exact"]
+    assert 0 <= told["hours_low"] < told["hours"] < told["hours_high"]
+    assert told["cost_low"] < told["cost"] < told["cost_high"]
+    tokenizer = Tokenizer.from_file(str(shared("models/stories260K/tokenizer.json")))
+    lines = [line for path in tmp_path.glob("*.jsonl") for line in path.read_text().splitlines()]
+    counts = {line: len(tokenizer.encode(json.loads(line)["text"], add_special_tokens=False)) for line in set(lines)}
+    assert told["num_tokens_low"] < sum(map(counts.__getitem__, lines)) < told["num_tokens_high"]
+    assert told["num_rows_low"] <= len(lines) <= told["num_rows_high"]
+    shown = told_estimate(Estimate(**{field.name: told[field.name] for field in fields(Estimate)}), 6)
+    assert re.match(
+        r"about [\d,]+ tokens \(95 %: [\d,]+ to [\d,]+\) in [\d,]+ rows \(95 %: [\d,]+ to [\d,]+\), "
+        r"estimated from [\d,]+ rows in \d of 6 files\n",
+        shown,
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,7 +161,7 @@ def test_a_dry_run_tells_rows_tokens_hours_and_cost(
         (("--shard-size", "0"), "shard size '0' is not a size"),
         (("--num-shards", 10**11), "split 'train' would have 100,000,000,000 shards, and at most 100,000 are"),
         (("--shard-size", "0.1"), "shard size '0.1' is not a size"),
-        (("--price-per-hour", "nan"), "price per hour nan is not a price"),
+        (("--price-per-hour", "nan"), "price_per_hour must be a number other than NaN and infinity, not nan."),
         (("--num-shards", 0), "0 is not in the range x>=1"),
         (("--text-column", "body", "--messages-column", "turns"), "edited alone"),
         (("--text-column", "text,text"), "to be edited twice"),

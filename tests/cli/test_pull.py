@@ -257,7 +257,7 @@ class TestFromAnyone:
             ({"plan": lambda plan: plan["reading"].update(format="pandas")}, "the format 'pandas' cannot be read"),
             ({"rows": _without_logs}, "generation 1: row 0 cannot be reverted: it has no edit log."),
             ({"stats": lambda stats: stats.update(new=1)}, "statistics of another version than this one"),
-            ({"stats": lambda stats: stats.update(num_rows="many")}, "ValueError: "),
+            ({"stats": lambda stats: stats.update(num_rows="many")}, "num_rows must be a whole number, not 'many'"),
         ],
         ids=["format", "rows", "version", "statistics"],
     )

@@ -134,7 +134,7 @@ def test_another_run_is_replaced_only_if_that_is_said(
 ) -> None:
     command("push", few, "org/runs")
     error = command.fails("push", other, "org/runs")
-    assert "holds another run (there first, then this one): edit.seed: 0, not 5; shards: " in error
+    assert "holds another run: --seed is 0 in the run and 5 here; --shard-size or --num-shards cut other" in error
     dry = command("push", other, "org/runs", "--replace", "--dry-run", "--json").json
     old = [f"{kind}/gen1/train-0000{number}-of-00002" for kind in ("data", "toedit/stats") for number in range(2)]
     assert dry["deleted"] == [f"{path}.{'parquet' if path.startswith('data') else 'json'}" for path in old]
@@ -186,7 +186,7 @@ def test_a_further_generation_is_added_to_what_loads_all_the_while(
     *meanwhile, after = load(hub, *(("org/grows", None, state.sha) for state in states), ("org/grows", None, None))
     assert meanwhile == [before] * 2
     assert after == texts(run, 2)
-    assert "run.generations: 2, not 1" in command.fails("push", few, "org/grows")
+    assert "--generations is 2 in the run and 1 here" in command.fails("push", few, "org/grows")
 
 
 def test_two_runs_in_two_folders_of_one_dataset(hub: HubServer, command: HfToEdit, few: Path, other: Path) -> None:

@@ -126,6 +126,7 @@ def test_two_engines_that_are_killed_again_and_again_end_as_an_undisturbed_run(
     name, chance = "killed", random.Random(5)
     run = f"s3://{BUCKET}/{name}"
     _plan(cloud, told, run)
+    env = {**env, "HF_TOEDIT_JOURNAL_S": "0"}
     command = [sys.executable, "-m", "hf_toedit", "run", run, "--workers", "1", "--quiet"]
     engines: list[subprocess.Popen[bytes]] = []
     killed = {"engine": 0, "worker": 0}

@@ -113,6 +113,19 @@ def test_splits_are_those_of_datasets(edit: Callable[..., Any], folder: Path) ->
     assert one["text"] == edit(str(folder), seed=1)["test"]["text"][:2]
 
 
+def test_a_copy_of_the_source_is_answered_from_the_cache(edit: Callable[..., Any], folder: Path) -> None:
+    first = edit(str(folder))
+    copy = shutil.copytree(folder, folder.parent / "copy")
+    for file in copy.iterdir():
+        os.utime(file, ns=(5, 5))
+    again = edit(str(copy))
+    assert {split: rows.cache_files for split, rows in again.items()} == {
+        split: rows.cache_files for split, rows in first.items()
+    }
+    (copy / "test.jsonl").write_text((copy / "test.jsonl").read_text()[:-2] + " }")
+    assert edit(str(copy))["test"].cache_files != first["test"].cache_files
+
+
 def test_streams_can_be_cut_shuffled_and_gone_on_with(edit: Callable[..., Any], folder: Path) -> None:
     expected = edit(str(folder), split="train").to_list()
     stream = edit(str(folder), split="train", streaming=True)
@@ -342,6 +355,13 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_loaded(edit: Callabl
         ({"treshold": 0.5}, UsageError, "unknown setting 'treshold'. Did you mean 'threshold'"),
         ({"generation": 2}, UsageError, "Did you mean 'generations'"),
         ({"threshold": 2}, UsageError, "threshold 2 is out of range"),
+        ({"threshold": "0.9"}, UsageError, "^threshold must be a number, not '0.9'.$"),
+        ({"top_k": [8, 16]}, UsageError, r"^top_k must be a whole number, not \[8, 16\].$"),
+        ({"limit": "3"}, UsageError, "^limit must be a whole number, not '3'.$"),
+        ({"memory_fraction": "all"}, UsageError, "^memory_fraction must be a number, not 'all'.$"),
+        ({"config_name": 5}, UsageError, "^config_name must be a string, not 5.$"),
+        ({"prior": 7}, UsageError, "^prior must be a string, not 7.$"),
+        ({"text_column": {"text"}}, UsageError, "^text_columns must be a string or a list of strings, not {'text'}.$"),
         ({"generations": 0}, UsageError, "generations 0 is out of range"),
         ({"streaming": True, "num_proc": 2}, UsageError, "num_proc is for loading"),
         ({"split": "tran"}, SourceError, "has no split 'tran'. Did you mean 'train'"),
@@ -359,6 +379,8 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_loaded(edit: Callabl
         edit("nowhere")
     with pytest.raises(UsageError, match="one name or path, not a list. A glob names many files."):
         edit([where])
+    with pytest.raises(UsageError, match=r"^top_k must be a whole number, not \[8, 16\].$"):
+        datasets.load_dataset("toedit", source=where, top_k=[8, 16])
     with pytest.raises(UsageError, match="source='org/name'"):
         datasets.load_dataset("toedit", split="train")
     with pytest.raises(UsageError, match="revision|revisions"):

@@ -221,6 +221,16 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_loaded(dataset: Data
         ToEditProcessor(treshold=0.5)
     with pytest.raises(UsageError, match="threshold 2 is out of range"):
         ToEditProcessor(threshold=2)
+    for settings, said in [
+        ({"top_k": "8"}, "top_k must be a whole number, not '8'."),
+        ({"seed": True}, "seed must be a whole number, not True."),
+        ({"generation": "2"}, "generation must be a whole number, not '2'."),
+        ({"prior": 7}, "prior must be a string, not 7."),
+        ({"roles": [1], "messages_column": "turns"}, "roles\\[0\\] must be a string, not 1."),
+        ({"preset": None}, "preset must be one of toedit, "),
+    ]:
+        with pytest.raises(UsageError, match=f"^{said}"):
+            ToEditProcessor(**settings)
     with pytest.raises(SourceError, match="no column 'txt'. Did you mean 'text'"):
         dataset.map(ToEditProcessor("embedded", text_column="txt"), batched=True)
     with pytest.raises(UsageError, match="'text' is both edited and context"):

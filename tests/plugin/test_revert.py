@@ -16,6 +16,7 @@ from datasets import (
 )
 
 from hf_toedit import ToEditError, ToEditProcessor, revert
+from hf_toedit.errors import UsageError
 from tests.cli.fixtures import load, same, stories
 from tests.conftest import shared
 
@@ -79,3 +80,11 @@ def test_rows_of_elsewhere_are_refused_or_left_out(
     assert [row["text"] for row in kept.select_columns("text")] == original["text"][2:]
     assert [re.match(named, record.getMessage()) is not None for record in caplog.records] == [True]
     assert list(revert(mixed.select([0]), skip_unrevertible=True)) == []
+
+
+def test_names_of_another_type_are_refused() -> None:
+    rows = Dataset.from_dict({"text": ["a"]})
+    with pytest.raises(UsageError, match="^edit_log_column must be a string, not 5.$"):
+        revert(rows, edit_log_column=5)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="^text_columns must be a string or a list of strings, not 5.$"):
+        revert(rows, text_column=5)  # type: ignore[arg-type]

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copytree
 
+import pytest
 from datasets import Dataset
 
 from hf_toedit.runs.store import RunFolder
@@ -22,6 +24,7 @@ from tests.processes import children
 
 KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "30"))
 SHARDS = 24
+LINES = 1000 + 10 * KILLS
 
 
 def _kill(pid: int) -> bool:
@@ -35,7 +38,8 @@ def _kill(pid: int) -> bool:
 @contextmanager
 def _running(run: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "hf_toedit", "run", str(run), "--workers", "2", "--quiet"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    env = {**os.environ, "HF_TOEDIT_JOURNAL_S": "0"}
+    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         yield process
 
 
@@ -99,11 +103,60 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_undisturbed(hf_toedit: 
     assert (verified["ok"], verified["num_rows"]) == (True, 2 * len(told))
 
 
+@pytest.fixture(scope="module")
+def keeping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HfToEdit]:
+    """The command, which writes to the journal after each batch."""
+    with HfToEdit(tmp_path_factory.mktemp("keeping"), {**os.environ, "HF_TOEDIT_JOURNAL_S": "0"}) as command:
+        yield command
+
+
+def _kept(run: Path) -> set[str]:
+    """What a kill does not take: parts of the journal, and the passes that are done."""
+    files = (*run.glob("toedit/work/*/*/[!.]*"), *run.glob("data/*/[!.]*"), *run.glob("toedit/stats/result/[!.]*"))
+    return {str(path.relative_to(run)) for path in files}
+
+
+def _some_time_after_a_batch(run: Path, chance: random.Random) -> Callable[[], bool]:
+    before, then = _kept(run), chance.uniform(0, 0.3)
+    return lambda: bool(_kept(run) - before) and not time.sleep(then)
+
+
+def test_a_large_shard_loses_a_batch_to_each_kill(keeping: HfToEdit, tmp_path: Path) -> None:
+    """No process lives longer than it takes to get one batch further, or to end a pass."""
+    source = tmp_path / "lines.parquet"
+    lines = [f"{number} cats sat on the mat." for number in range(LINES)]
+    Dataset.from_dict({"text": lines}).to_parquet(source)
+    run = tmp_path / "killed"
+    what = *eager(), "--generations", 2, "--score-result", "--num-shards", 1
+    assert keeping("plan", source, "-o", run, *what).code == 0
+    undisturbed = Path(copytree(run, tmp_path / "undisturbed"))
+    assert keeping("run", undisturbed).code == 0
+    num_batches = 3 * -(-LINES // 1000)
+
+    chance = random.Random(7)
+    num_further, code = 0, -signal.SIGKILL
+    while code == -signal.SIGKILL:
+        before = _kept(run)
+        code = keeping("run", run, kill_when=_some_time_after_a_batch(run, chance)).code
+        num_further += bool(_kept(run) - before)  # not where a busy machine had it killed before its first batch
+        assert num_further <= num_batches + 3
+    assert code == 0
+    assert num_further > 3
+    assert parquet(run) == parquet(undisturbed)
+    assert _stats(run) == _stats(undisturbed)
+    assert {path.relative_to(run) for path in run.rglob("*")} == {
+        path.relative_to(undisturbed) for path in undisturbed.rglob("*")
+    }
+    assert keeping("verify", run, "--json").json["ok"]
+
+
 def _stats(run: Path) -> list[EditStats]:
-    """Of each generation, but for the time it took."""
+    """Of each pass, but for the time it took."""
     folder = RunFolder(run)
     plan = folder.plan()
     merged = [folder.merged_stats(plan, generation) for generation in plan.generations]
+    result = folder.merged_result_stats(plan)
+    merged += [result] if result else []
     for stats in merged:
         stats.seconds = {}
     return merged

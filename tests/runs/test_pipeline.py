@@ -11,7 +11,7 @@ import pytest
 
 from hf_toedit import ToEditor
 from hf_toedit.config import TextConfig
-from hf_toedit.runs.pipeline import ahead, edited_tables
+from hf_toedit.runs.pipeline import ahead, edited_batches
 from hf_toedit.runs.rows import EDIT_BATCH, edit_table, grouped
 from hf_toedit.runs.texts import Texts
 from hf_toedit.stats import EditStats
@@ -82,7 +82,8 @@ def test_tables_are_edited_as_one_by_one() -> None:
     editor = ToEditor.from_pretrained("embedded", threshold=0.3, temperature=4.0)
     rows = pa.table({"text": [*(f"{number} cats sat on the mat." for number in range(2300)), None, ""]})
     apart = [edit_table(editor, table, TEXTS, "toedit", 1) for table in grouped([rows], TEXTS, EDIT_BATCH)]
-    together = list(edited_tables(editor, [rows], TEXTS, "toedit", 1))
+    batches = list(edited_batches(editor, [rows], TEXTS, "toedit", 1))
+    together = [(batch.table(TEXTS, "toedit"), batch.edited.stats) for batch in batches]
     assert len(apart) == 3
     for (table, stats), (expected, counted) in zip(together, apart, strict=True):
         assert table.equals(expected)

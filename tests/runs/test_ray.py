@@ -20,10 +20,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ray.core.generated.common_pb2 import ActorDiedErrorContext
+from ray.exceptions import ActorDiedError, ActorUnschedulableError, RayTaskError, RuntimeEnvSetupError
 
 from hf_toedit.config import Resources
 from hf_toedit.runs.engines.base import MAX_LOSSES, MAX_TRIES, Queue
-from hf_toedit.runs.engines.ray import RayEngine
+from hf_toedit.runs.engines.ray import RayEngine, ended
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.store import RunFolder
 from tests.cli.command import HfToEdit
@@ -274,6 +276,25 @@ def test_a_folder_that_nodes_do_not_see_is_told_of(cluster: RayCluster, hf_toedi
         os.close(opened)
     assert (driver.returncode, stdout) == (1, "")
     assert re.fullmatch(r"Error: a worker on \S+ cannot read the plan: .* under the same path\.\n", stderr), stderr
+
+
+def test_the_end_of_a_worker_is_blamed_on_its_cause() -> None:
+    def in_creation(error: Exception) -> ActorDiedError:
+        return ActorDiedError(RayTaskError("ToEditWorker", f"Traceback: {type(error).__name__}: {error}", error))
+
+    died = ActorDiedErrorContext(error_message="The actor died because its node has died.", actor_id=bytes(16))
+    versions = "Every node needs hf-toedit, in the version of this one."
+    cases = [
+        (in_creation(ModuleNotFoundError("No module named 'hf_toedit'")), "a worker cannot be started: ", versions),
+        (RuntimeEnvSetupError("pip failed"), "a worker cannot be started: ", versions),
+        (in_creation(RuntimeError("no threads")), "a worker cannot be started: ", "worker-*.err"),
+        (ActorUnschedulableError("no such node"), "no node takes a worker: ", "goes on where it was."),
+        (ActorDiedError(died), "a worker is gone, and Ray starts it no more: ", "goes on where it was."),
+    ]
+    for error, beginning, end in cases:
+        said = ended(error)
+        assert said.startswith(beginning) and said.endswith(end), said
+    assert "its node has died" in ended(ActorDiedError(died)) and versions not in ended(ActorDiedError(died))
 
 
 def test_options_that_do_not_fit_the_engine_are_refused(hf_toedit: HfToEdit, tmp_path: Path) -> None:

@@ -42,9 +42,10 @@ def _filling(run: Path, shard: Shard, generation: int = 1) -> Callable[[Writer],
     """What fills a shard with the rows that are in a local run."""
 
     def fill(writer: Writer) -> EditStats:
-        for table in RunFolder(run).tables(generation, shard):
+        plan = RunFolder(run).plan()
+        for table in RunFolder(run).tables(plan, generation, shard):
             writer.write(table)
-        stats = RunFolder(run).stats(RunFolder(run).plan(), generation, shard)
+        stats = RunFolder(run).stats(plan, generation, shard)
         assert stats is not None
         return stats
 
@@ -66,7 +67,7 @@ class TestDone:
         assert stored.is_sound(1, shard)
         name = f"data/gen1/{shard.name}.parquet"
         assert (_place(stored) / name).read_bytes() == (run / name).read_bytes()
-        assert list(stored.tables(1, shard)) == list(RunFolder(run).tables(1, shard))
+        assert list(stored.tables(plan, 1, shard)) == list(RunFolder(run).tables(plan, 1, shard))
         assert stored.unfinished(plan, plan.shards) == [shard]  # in the first of three generations only
 
     @pytest.mark.parametrize("lost", ["data", "record"])

@@ -11,6 +11,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xxhash
 import zstandard
 from datasets import Dataset, DatasetDict, Features, List, Value, load_dataset, load_dataset_builder, load_from_disk
 
@@ -27,6 +29,7 @@ from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.runs.source import open_source
 from tests.cli.command import HfToEdit
 from tests.cli.fixtures import ODD, load, rows, same, stories
+from tests.s3_server import BUCKET, S3Server
 
 Made = tuple[object, DatasetDict]
 """What the command is given, and what `datasets` itself reads there."""
@@ -178,9 +181,49 @@ def test_a_source_is_pinned_by_its_files(tmp_path: Path) -> None:
     path, _ = _lines(tmp_path / "a.jsonl")
     before = open_source(SourceConfig(str(path)))
     os.utime(str(path), ns=(0, 0))
-    after = open_source(SourceConfig(str(path)))
-    assert before.revision != after.revision
-    assert (after.reading.root, *after.splits["train"][0]) == (str(tmp_path), "a.jsonl", os.stat(str(path)).st_size, 0)
+    assert open_source(SourceConfig(str(path))) == before
+    content = Path(str(path)).read_bytes()
+    stamp = f"xxh3:{xxhash.xxh3_128_hexdigest(content)}"
+    assert (before.reading.root, *before.splits["train"]) == (str(tmp_path), ("a.jsonl", len(content), stamp))
+    Path(str(path)).write_bytes(content[:-2] + b" }")
+    assert open_source(SourceConfig(str(path))).revision != before.revision
+
+
+def test_the_fingerprint_of_the_sample_is_the_same_everywhere() -> None:
+    assert open_source(SourceConfig("sample")).revision == "69bea29121384913ea05e7cbc0e0393009f20805"
+
+
+def test_a_fingerprint_is_of_the_contents_in_order_and_not_of_names(tmp_path: Path) -> None:
+    def revision(folder: str, **contents: str) -> str:
+        (tmp_path / folder).mkdir()
+        for name, content in contents.items():
+            (tmp_path / folder / f"{name}.txt").write_text(content)
+        return open_source(SourceConfig(str(tmp_path / folder / "*.txt"))).revision
+
+    first = revision("first", a="1", b="2")
+    assert revision("second", x="1", y="2") == first
+    assert len({first, revision("third", a="2", b="1"), revision("fourth", a="12")}) == 3
+    memory = fsspec.filesystem("memory")
+    for name, content in (("c.txt", b"1"), ("d.txt", b"2")):
+        memory.pipe_file(f"/same/{name}", content)
+    assert open_source(SourceConfig("memory://same/*.txt")).revision == first
+
+
+def test_an_object_of_s3_is_pinned_by_the_checksum_that_the_store_tells(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("s3fs")
+    for name, value in s3.env.items():
+        monkeypatch.setenv(name, value)
+    s3.put("pinned", "a.jsonl", b'{"text": "a"}\n')
+    opened = open_source(SourceConfig(f"s3://{BUCKET}/pinned/*.jsonl"))
+    [file] = opened.splits["train"]
+    assert file.stamp == "ETag:" + md5(b'{"text": "a"}\n').hexdigest()
+    assert list(opened.tables("train"))
+    s3.put("pinned", "a.jsonl", b'{"text": "b"}\n')
+    fsspec.filesystem("s3").invalidate_cache()
+    with pytest.raises(SourceError, match="has changed"):
+        list(opened.tables("train"))
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.jsonl"])
@@ -192,7 +235,7 @@ def test_any_address_that_fsspec_knows(name: str, tmp_path: Path) -> None:
         opened = open_source(SourceConfig(address))
         assert same(read(address), source["train"])
     opened = open_source(SourceConfig(f"memory://rows/{name}"))
-    memory.pipe_file(f"/rows/{name}", b"other")
+    memory.pipe_file(f"/rows/{name}", Path(str(path)).read_bytes()[:-1] + b" ")
     with pytest.raises(SourceError, match="has changed"):
         list(opened.tables("train"))
     with pytest.raises(SourceError, match="cannot find"):

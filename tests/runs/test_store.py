@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from datasets import Dataset, DatasetDict
 
 from hf_toedit import __version__
 from hf_toedit.config import content_hash
+from hf_toedit.fingerprint import file_fingerprint
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import FEATURES, load, parquet, rows, stories
 from tests.conftest import shared
@@ -64,9 +67,7 @@ def test_layout_and_plan(two_splits: Path, hf_toedit: HfToEdit, tmp_path: Path) 
     assert reading["features"] == json.loads(json.dumps(FEATURES.to_dict()))
     assert (reading["format"], reading["root"]) == ("arrow", str(two_splits))
     arrow = [two_splits / split / "data-00000-of-00001.arrow" for split in ("train", "test")]
-    assert plan["files"] == [
-        [str(file.relative_to(two_splits)), file.stat().st_size, file.stat().st_mtime_ns] for file in arrow
-    ]
+    assert plan["files"] == [[str(file.relative_to(two_splits)), *file_fingerprint(str(file))] for file in arrow]
     assert [(shard["split"], shard["count"], shard["pieces"]) for shard in plan["shards"]] == [
         ("train", 1, [[0, 0, None]]),
         ("test", 1, [[1, 0, None]]),
@@ -111,6 +112,15 @@ def test_the_card_declares_generations_and_tells_their_figures(run: Path) -> Non
         stats = _stats(run, generation)["stats"]
         rate = f"{stats['num_selected'] / stats['num_tokens']:.2%}"
         assert f"| {stats['num_tokens']:,} | {stats['num_selected']:,} | {rate} |" in body
+
+
+def test_examples_for_the_card_may_be_in_several_row_groups(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    texts = ["", *stories(2), *[""] * 999, *stories(4)[2:]]
+    Dataset.from_dict({"text": texts}).to_parquet(tmp_path / "rows.parquet")
+    run = hf_toedit.edit(tmp_path / "rows.parquet", tmp_path / "run")
+    assert pq.read_metadata(run / "data/gen1/train-00000-of-00001.parquet").num_row_groups == 2
+    shown = set(re.findall(r"\bRow ([\d,]+),", (run / "README.md").read_text()))
+    assert shown & {"1", "2"} and shown & {"1,002", "1,003"}, shown
 
 
 class TestAgain:

@@ -177,6 +177,9 @@ FEATURES = Features(
         ({"text_columns": "text", "context_columns": "id"}, "'id' holds int64, not text.*--context-columns"),
         ({"text_columns": "text", "context_columns": "old.role[]"}, "'old.role\\[\\]' lies in a list"),
         ({"messages_column": "message"}, "no column 'message'. Did you mean 'messages'? Name it with --messages-col"),
+        ({"messages_column": "text"}, "column 'text' holds text, not a list of messages with role and content: leave "
+                                      "--messages-column out, and use --text-column.$"),
+        ({"text_columns": "messages"}, "'messages' holds a list, not text.*Use --messages-column messages.$"),
         ({"messages_column": "old"}, "'old' holds a struct.*old.content\\[\\].*--messages-column"),
         ({"messages_column": "calls"}, "'calls' is not one list a row of messages.*are values of several types"),
         ({"messages_column": "pair"}, "'pair' holds a list of fixed length"),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
+import math
 import re
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,8 +22,10 @@ from datasets import Features, Value
 
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import SourceError, ToEditError, UsageError
+from hf_toedit.runs.counting import Effort, count_tokens
 from hf_toedit.runs.reading import RowReader
 from hf_toedit.runs.source import Source, open_source
+from tests.runs.test_counting import plan_of
 
 
 class Web:
@@ -166,6 +172,36 @@ def test_connections_may_break_and_servers_may_be_busy(web: Web, tmp_path: Path)
     web.answers = [206, 0, 503]
     assert [row["text"] for row in rows(source)] == [row["text"] for row in texts]
     assert web.answers == []
+
+
+def test_a_server_that_asks_to_wait_is_waited_for_aloud(
+    web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "hf_toedit")
+    name = list_of(tmp_path, web.put_lines("a.jsonl", [{"text": "a"}]))
+    web.headers = {"Retry-After": "2"}
+    web.answers = [429]
+    begun = time.monotonic()
+    assert rows(opened(name, "text")) == [{"text": "a"}]
+    assert time.monotonic() - begun >= 2
+    assert caplog.messages == ["127.0.0.1 asks to try again later (429); retrying 2 of 8 in 2 s"]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_rows_are_drawn_from_the_middle_of_files(name: str, web: Web, tmp_path: Path) -> None:
+    """Without all of them being fetched, where they are not compressed."""
+    many = [{"text": f"{number} {'word ' * (number // 100)}"} for number in range(3000)]
+    plan = plan_of(list_of(tmp_path, web.put_lines(name, many)), columns=("text",))
+    before = len(web.asked)
+
+    def count(table: pa.Table) -> np.ndarray:
+        return np.array([text.count(" ") for text in table["text"].to_pylist()])
+
+    tokens = count_tokens(plan, count, Effort(all_bytes=0, num_places=8, seconds=math.inf)).num_tokens
+    assert tokens.low is not None
+    assert tokens.high is not None
+    assert tokens.low <= sum(row["text"].count(" ") for row in many) <= tokens.high
+    assert len(web.asked) - before < 30
 
 
 def test_files_may_have_moved_and_no_token_goes_with_the_question(

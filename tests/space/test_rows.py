@@ -215,7 +215,9 @@ def test_statistics_that_are_no_numbers(sharded: Path, tmp_path: Path) -> None:
     name = "train-00000-of-00004"
     stats = json.loads((folder / f"toedit/stats/gen1/{name}.json").read_text())["stats"]
     _record(folder, "gen1", name, stats={**stats, "num_rows": "many"})
-    with pytest.raises(RunError, match="statistics of the run cannot be read"):
+    with pytest.raises(
+        RunError, match="statistics of the run cannot be read: num_rows must be a whole number, not 'many'"
+    ):
         opened(folder)
 
 

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from hf_toedit.config import PriorConfig, Resources
+from hf_toedit.checked import checked
+from hf_toedit.config import Dtype, PriorConfig, Resources
 from hf_toedit.errors import OutOfMemory, PriorError, RunError, ToEditError
+from hf_toedit.priors.pinning import is_same_prior
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
@@ -44,7 +46,7 @@ class ReadyPrior:
 
         config, revision = pinned(config)
         prior = load_prior(config, resources)
-        return cls(replace(config, dtype=prior.dtype), revision), prior
+        return cls(replace(config, dtype=checked(prior.dtype, Dtype, "dtype")), revision), prior
 
     def check(self, plan: Plan) -> None:
         """Refuse to go on with another prior than the one that was planned.
@@ -52,7 +54,8 @@ class ReadyPrior:
         Raises:
             PriorError: it has changed since.
         """
-        if (self.revision, self.config.dtype) != (plan.prior_revision, plan.prior.dtype):
+        is_same = is_same_prior(self.config, self.revision, plan.prior_revision)
+        if not is_same or self.config.dtype != plan.prior.dtype:
             raise PriorError(
                 f"prior {plan.prior.prior!r} is not the one that was planned: {self.config.dtype} at {self.revision}, "
                 f"not {plan.prior.dtype} at {plan.prior_revision}. Put the old one back, or plan a new run."
@@ -115,9 +118,10 @@ class Queue:
         self.give_back(index, worker, monitor, reason)
 
 
-def told(stats: EditStats) -> dict[str, int]:
-    """What a monitor is told of a batch of rows."""
-    return {name: getattr(stats, name) for name in ("num_rows", "num_tokens", "num_selected", "num_changed")}
+def told(stats: EditStats, is_known: bool) -> dict[str, int]:
+    """What a monitor is told of a batch of rows; nothing was read for one that was known before."""
+    counts = {name: getattr(stats, name) for name in ("num_rows", "num_tokens", "num_selected", "num_changed")}
+    return {**counts, "num_tokens_read": 0 if is_known else stats.num_tokens}
 
 
 def ends_the_run(error: Exception) -> bool:

@@ -41,8 +41,8 @@ class InlineEngine:
         """Edit shards; see `Engine.run`."""
         from hf_toedit.runs.shard import run_shard
 
-        def progress(generation: int, stats: EditStats) -> None:
-            monitor.rows(0, generation, told(stats))
+        def progress(generation: int, stats: EditStats, is_known: bool) -> None:
+            monitor.rows(0, generation, told(stats, is_known))
 
         ready, editor = self._loaded
         ready.check(plan)

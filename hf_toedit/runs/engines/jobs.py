@@ -16,10 +16,10 @@ from pathlib import Path, PurePosixPath
 
 from hf_toedit import sample
 from hf_toedit.errors import RunError, ToEditError, UsageError
-from hf_toedit.hub import newest_sha, patiently
+from hf_toedit.hub import newest_sha
 from hf_toedit.hub.jobs import JobRequest
 from hf_toedit.runs.engines.base import Engine
-from hf_toedit.runs.monitor import Failure, Monitor
+from hf_toedit.runs.monitor import Failure, Monitor, check_read
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.pull import HubRun
 from hf_toedit.runs.push import Push, Pushed
@@ -65,11 +65,10 @@ class Place:
         """The run, as it lies there now.
 
         Raises:
-            SourceError: there is none.
+            SourceError: there is none, or its files cannot be listed.
             HubError: the Hub does not answer, or refuses.
         """
-        sha = newest_sha(self.repo_id, self.revision)
-        return patiently(lambda: HubRun(self.repo_id, sha, self.prefix), f"list the files of dataset {self.repo_id!r}")
+        return HubRun(self.repo_id, newest_sha(self.repo_id, self.revision), self.prefix)
 
     def standing(self, plan: Plan) -> tuple[Plan, HubRun | None]:
         """A plan as it was pushed at first, with the command that was typed then, and the run that is there.
@@ -237,7 +236,7 @@ def finish_there(place: Place) -> Pushed | None:
         What was done; None where shards are missing.
 
     Raises:
-        RunError: what is there is damaged.
+        RunError: what is there is damaged, or no text of it could be read.
         HubError: the Hub does not answer, or refuses.
     """
     run = place.run()
@@ -251,4 +250,5 @@ def finish_there(place: Place) -> Pushed | None:
                 f"data and statistics of shard {damaged.name} in dataset {place.repo_id!r} do not belong together, or "
                 f"are not of this run. Delete them there; the same `hf-toedit jobs submit` makes them anew."
             )
+        check_read(folder.merged_stats(plan, 1))
         return place.push(plan, folder).finish()

@@ -114,7 +114,12 @@ class _Worker:
             stderr=self._stderr,
             text=True,
             encoding="utf-8",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **environment},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # of `transformers` too: the last line tells how a worker died
+                **environment,
+            },
             start_new_session=True,  # Ctrl-C reaches the engine alone
         )
         threading.Thread(target=self._listen, args=(answers,), daemon=True).start()

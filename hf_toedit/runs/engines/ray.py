@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -199,10 +200,7 @@ class _Worker:
         except RayTaskError:
             raise
         except (ActorDiedError, ActorUnschedulableError, RuntimeEnvSetupError) as error:  # for good
-            words = " ".join(str(error).split())
-            raise RunError(
-                f"a worker cannot be started: {words[-500:]} Every node needs hf-toedit, in the version of this one."
-            ) from error
+            raise RunError(ended(error)) from error
         except RayError:
             return self._miss()
         if isinstance(said, Place):
@@ -255,6 +253,21 @@ class _Worker:
             return [{"lost": f"its node was lost ({before.host})"}]
         logs = f"Ray's logs there may tell why: worker-*-{before.pid}.err"
         return [{"died": f"died on {before.host} (out of memory?); {logs}"}]
+
+
+def ended(error: RayError) -> str:
+    """Why there is no worker any more, and none to come in its place, with what to do about it."""
+    words = " ".join(str(error).split())[-500:].rstrip(".")
+    if isinstance(error, RuntimeEnvSetupError) or re.search(r"ImportError|ModuleNotFoundError|AttributeError", words):
+        return f"a worker cannot be started: {words}. Every node needs hf-toedit, in the version of this one."
+    if isinstance(error, ActorDiedError) and error.actor_init_failed:
+        return f"a worker cannot be started: {words}. Ray's logs on its node tell more: worker-*.err"
+    if isinstance(error, ActorUnschedulableError):
+        return f"no node takes a worker: {words}. Add nodes; the same command goes on where it was."
+    return (
+        f"a worker is gone, and Ray starts it no more: {words}. Its node was lost, or the cluster was stopped. What is "
+        f"done is kept; the same command goes on where it was."
+    )
 
 
 def _is_node_alive(node: str) -> bool:

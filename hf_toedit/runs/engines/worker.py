@@ -76,8 +76,8 @@ def _serve(take: Callable[[], Order], say: Callable[..., None]) -> None:
     logger.info("prior %s is loaded", ready.config.prior)
     say(ready=asdict(ready))
 
-    def progress(generation: int, stats: EditStats) -> None:
-        say(generation=generation, counts=told(stats))
+    def progress(generation: int, stats: EditStats, is_known: bool) -> None:
+        say(generation=generation, counts=told(stats, is_known))
 
     root, plan, folder = None, None, None
     while True:

@@ -1,0 +1,228 @@
+"""Values against the types of what they fill, strictly, by msgspec: one check for Python, command line, YAML and JSON.
+
+`1.5` is not a whole number, `true` is not a number, and neither is `"8"`; whole numbers are fine where a number is
+asked for, and so are NumPy's numbers. Every refusal is one line that names the value and what is expected.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import MISSING, fields, is_dataclass
+from numbers import Integral, Real
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from hf_toedit.errors import UsageError, did_you_mean
+
+Names = tuple[str, ...]
+"""Several names, in order; one alone may be given as a string, and None for none."""
+
+T = TypeVar("T")
+
+_WHERE = re.compile(r" - at `\$((?:\.\w+|\[\d+\]|\[\.\.\.\])*)`$")
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a string",
+    "array": "a list",
+    "object": "an object",
+}
+"""What msgspec's types are called in messages; null is left out."""
+
+_KINDS: dict[type, dict[str, Any]] = {}
+
+_SHOWN = 80
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = _SHOWN
+_REPR.maxlevel = 2
+
+
+def checked(
+    value: Any, kind: Any, name: str, written: str | None = None, show: Callable[[Any], str] | None = None
+) -> Any:
+    """A value as its type has it: tuples for lists, floats for whole numbers where floats are asked for.
+
+    Args:
+        value: The value.
+        kind: Its type, with `msgspec.Meta` for bounds and `Literal` for choices.
+        name: What it is called in messages.
+        written: How the value is written in the file that it comes from, for messages.
+        show: Writes the value, or a part of it, where that is not known.
+
+    Raises:
+        UsageError: The value is not of that type.
+    """
+    value = _plain(value)
+    if kind == Names and (value is None or isinstance(value, str)):
+        value = () if value is None else (value,)
+    try:
+        if isinstance(value, set | frozenset):
+            raise msgspec.ValidationError("Expected `array`, got `set`")  # it has no order: msgspec would choose one
+        result = msgspec.convert(value, kind)
+        if isinstance(result, float) and not math.isfinite(result):
+            raise msgspec.ValidationError("Expected `float` other than NaN and infinity, got `float`")
+    except msgspec.ValidationError as error:
+        raise UsageError(_problem(str(error), value, kind, name, written, show or shown)) from error
+    return result
+
+
+def from_json(value: Any, kind: type[T], path: str = "", *, complete: bool = False) -> T:
+    """An object of a dataclass from JSON; where its fields are dataclasses, from objects in that.
+
+    Args:
+        value: What JSON was read as.
+        kind: The dataclass.
+        path: Of the value, in messages.
+        complete: Every field must be there; otherwise those without a default.
+
+    Raises:
+        UsageError: A value is of another type, or a name is missing or unknown; its path is named.
+    """
+    if not isinstance(value, dict):
+        raise UsageError(f"{path or 'it'} must be an object, not {in_json(value)}.")
+    _check_names(value, kind, path, complete)
+    found = {}
+    for name, wanted in kinds(kind).items():
+        inner = f"{path}.{name}" if path else name
+        if name not in value:
+            continue
+        if isinstance(wanted, type) and is_dataclass(wanted):
+            found[name] = from_json(value[name], wanted, inner, complete=complete)
+            continue
+        if wanted == Names and not isinstance(value[name], list):  # a file has one way to say it
+            raise UsageError(f"{inner} must be a list of strings, not {in_json(value[name])}.")
+        for index, entry in enumerate(value[name] if _is_list_of_objects(wanted, value[name]) else ()):
+            _check_names(entry, get_args(wanted)[0], f"{inner}[{index}]", complete)
+        found[name] = checked(value[name], wanted, inner, show=in_json)
+    try:
+        return kind(**found)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}" if path else str(error)) from error
+
+
+def kinds(cls: type) -> dict[str, Any]:
+    """The type of each field of a dataclass, with its bounds."""
+    if cls not in _KINDS:
+        hints = get_type_hints(cls, include_extras=True)
+        _KINDS[cls] = {field.name: hints[field.name] for field in fields(cls)}
+    return _KINDS[cls]
+
+
+def shown(value: Any) -> str:
+    """A value for a message: on one line, and cut where it is long."""
+    with suppress(ValueError):  # of a number with thousands of digits
+        return cut(str(value) if hasattr(value, "isoformat") else _REPR.repr(value))
+    return f"a very long {type(value).__name__}"
+
+
+def in_json(value: Any) -> str:
+    """The same of a value of JSON."""
+    return msgspec.json.encode(value).decode() if value is None or isinstance(value, bool) else shown(value)
+
+
+def cut(text: str) -> str:
+    """A text for a message: on one line, and cut where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= 2 * _SHOWN else f"{line[: 2 * _SHOWN - 1]}…"
+
+
+def _plain(value: Any) -> Any:
+    """Python's own value where another counts as one: numbers of NumPy, paths."""
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return float(value)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _check_names(value: Any, kind: type, path: str, complete: bool) -> None:
+    """Refuse names that a dataclass does not have, which msgspec passes over, and say which are missing."""
+    if not isinstance(value, dict):
+        return
+    known = kinds(kind)
+    for name in value:
+        if name not in known:
+            raise UsageError(f"{path or 'it'} cannot have {shown(name)}.{did_you_mean(str(name), known)}")
+    for field in fields(kind) if len(value) < len(known) else ():
+        has_default = field.default is not MISSING or field.default_factory is not MISSING
+        if field.name not in value and (complete or not has_default):
+            raise UsageError(f"{path or 'it'} has no {field.name!r}.")
+
+
+def _is_list_of_objects(kind: Any, value: Any) -> bool:
+    return get_origin(kind) is tuple and is_dataclass(get_args(kind)[0]) and isinstance(value, list)
+
+
+def _problem(said: str, value: Any, kind: Any, name: str, written: str | None, show: Callable[[Any], str]) -> str:
+    """What is wrong, in one sentence that begins with the name of the value, or its path in a longer one.
+
+    Args:
+        said: By msgspec.
+        value: As of `checked`, like what follows.
+        kind: Its type.
+        name: Its name.
+        written: How it is written.
+        show: Writes it, or a part of it.
+    """
+    where = _WHERE.search(said)
+    if where and where[1]:
+        said, kind, written = said.removesuffix(where[0]), Any, None
+        name += where[1]
+        for key in re.findall(r"\w+|\.{3}", where[1]):
+            value = _part(value, key)
+    here = "" if value is ... else written or show(value)
+    facts = _facts(kind)
+    choices = [choice for fact in facts if get_origin(fact) is Literal for choice in get_args(fact)]
+    bounds = "".join(_bounds(fact) for fact in facts if isinstance(fact, msgspec.Meta))
+    described = next((fact.description for fact in facts if isinstance(fact, msgspec.Meta) and fact.description), "")
+    if choices and isinstance(value, str):
+        return f"{name} {here} is not known.{did_you_mean(value, choices)}"
+    if described and isinstance(value, str):
+        return f"{name} {here} is not {described}."
+    expected, is_other_type, _ = said.partition(", got ")
+    if bounds and not is_other_type:
+        return f"{name} {here} is out of range: it must be {bounds}."
+    if not expected.startswith("Expected "):  # of a number that is too large for any float
+        return f"{name}: {said}"
+    expected = re.sub("`(.+?)`", lambda found: _words(found[1]), expected.removeprefix("Expected "))
+    if choices or described:
+        expected = described or f"one of {', '.join(choices)}"
+    elif kind == Names:
+        expected = "a string or a list of strings"
+    return f"{name} must be {expected}{here and f', not {here}'}."
+
+
+def _part(value: Any, key: str) -> Any:
+    """A part of a value; an ellipsis where msgspec does not say which."""
+    if isinstance(value, Mapping) and key in value:
+        return value[key]
+    return value[int(key)] if isinstance(value, Sequence) and key.isdecimal() else ...
+
+
+def _facts(kind: Any) -> list[Any]:
+    """What a type is made of: choices, and what is said of bounds; those of an optional one among them."""
+    if get_origin(kind) in (Annotated, Union, UnionType):
+        return [fact for part in get_args(kind) for fact in _facts(part)]
+    return [kind]
+
+
+def _words(types: str) -> str:
+    return " or ".join(_WORDS.get(one, one) for one in types.split(" | ") if one != "null")
+
+
+def _bounds(meta: msgspec.Meta) -> str:
+    """Between which numbers a number may be; nothing where it may be any."""
+    low, high = (f"{end:,}" if isinstance(end, int) else f"{end:g}" for end in (meta.gt or meta.ge or 0, meta.le or 0))
+    if meta.gt is not None:
+        return f"above {low}" if meta.le is None else f"above {low} and at most {high}"
+    if meta.ge is not None:
+        return f"at least {low}" if meta.le is None else f"between {low} and {high}"
+    return ""

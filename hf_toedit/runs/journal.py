@@ -1,0 +1,142 @@
+"""The journal of a shard in work: its finished batches, so that a kill costs seconds of work, however large the shard.
+
+A journal is a folder of parts, `toedit/work/PASS/SHARD/` in the run folder. A part holds batches as compressed lines of
+JSON, after a line that says which pass over which data they belong to. It is named by its first row and the start of
+the SHA-256 of its content: a damaged part is recognized, and two processes in the same shard do not disturb each other.
+A batch does not depend on other batches, so a batch of either process can be used. A part that cannot be used only
+means that its rows are edited again.
+
+Every few seconds a process replaces its last part by one with the batches since, until that is large enough; so there
+are few parts to read, however slow the prior is.
+
+A shard that is finished before the first part is due never has a journal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import time
+from collections import deque
+from contextlib import suppress
+from typing import Any
+
+import zstandard
+
+from hf_toedit.errors import RunError
+from hf_toedit.remote import AnyPath
+from hf_toedit.runs.files import remove_empty, sizes_in, whole_file
+from hf_toedit.runs.rows import Edited
+from hf_toedit.stats import EditStats
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Version of the parts."""
+
+_EVERY_S = 20.0
+"""Between two writes. Longer than a small shard takes."""
+
+_PART_BYTES = 8 * 2**20
+"""Not compressed: a part of this size is complete. Its batches are in memory until then."""
+
+_NAME = re.compile(r"(\d{12,})-([0-9a-f]{16})\.part")
+
+Rows = tuple[int, int]
+"""The first row of a batch, counted from the start of the shard, and the number of rows."""
+
+
+class Journal:
+    """The journal of one pass over one shard."""
+
+    def __init__(self, folder: AnyPath, about: dict[str, Any]) -> None:
+        """List the parts that exist; none is read or written yet.
+
+        Args:
+            folder: The folder of the parts.
+            about: Everything, as JSON values, that a batch depends on. Parts about anything else are not used.
+        """
+        self._folder = folder
+        self._about = {"format": FORMAT, **about}
+        self._unread = deque(sorted(name for name in sizes_in(folder) if _NAME.fullmatch(name)))
+        self._is_used = bool(self._unread)
+        self._known: dict[Rows, Edited] = {}
+        self._first_row = 0
+        self._lines: list[bytes] = []
+        self._last: str | None = None
+        self._every_s = float(os.environ.get("HF_TOEDIT_JOURNAL_S", _EVERY_S))
+        self._due = time.monotonic() + self._every_s
+
+    def take(self, rows: Rows) -> Edited | None:
+        """The result of a batch, if the journal has it; batches are asked for in order."""
+        while self._unread and int(self._unread[0].partition("-")[0]) <= rows[0]:
+            self._known |= self._read(self._unread.popleft())
+        if self._known:
+            self._known = {other: edited for other, edited in self._known.items() if other[0] >= rows[0]}
+        return self._known.pop(rows, None)
+
+    def add(self, rows: Rows, edited: Edited) -> None:
+        """Keep the result of a batch; it is on the disk after some seconds."""
+        if not self._lines:
+            self._first_row = rows[0]
+        entry = [*rows, edited.texts, edited.logs, edited.stats.to_json()]
+        self._lines.append(json.dumps(entry, ensure_ascii=False).encode())
+        is_complete = sum(map(len, self._lines)) >= _PART_BYTES
+        if is_complete or time.monotonic() >= self._due:
+            self._write()
+            self._due = time.monotonic() + self._every_s
+        if is_complete:
+            self._lines, self._last = [], None
+
+    def remove(self) -> None:
+        """Remove the journal: the shard is done."""
+        if self._is_used:
+            remove_journal(self._folder)
+
+    def _read(self, name: str) -> dict[Rows, Edited]:
+        """The batches of a part; none if it cannot be used."""
+        try:
+            content = (self._folder / name).read_bytes()
+            if _name(int(name.partition("-")[0]), content) != name:
+                raise ValueError("its content is damaged")
+            lines = zstandard.ZstdDecompressor().decompress(content).splitlines()
+            if json.loads(lines[0]) != self._about:
+                raise ValueError("it belongs to another plan, or to data that were replaced")
+            entries = map(json.loads, lines[1:])
+            return {
+                (first, count): Edited(texts, logs, EditStats.from_json(stats))
+                for first, count, texts, logs, stats in entries
+            }
+        except Exception as error:  # anything may be in it
+            logger.info("%s is not used: %s. Its rows are edited again.", self._folder / name, error)
+            return {}
+
+    def _write(self) -> None:
+        """Replace the last part; if that fails, the shard goes on, and a kill loses more of it."""
+        content = zstandard.ZstdCompressor().compress(b"\n".join([json.dumps(self._about).encode(), *self._lines]))
+        name = _name(self._first_row, content)
+        self._is_used = True
+        try:
+            with whole_file(self._folder / name) as temporary:
+                temporary.write_bytes(content)
+            if self._last is not None:
+                (self._folder / self._last).unlink(missing_ok=True)
+        except (OSError, RunError) as error:
+            logger.warning("unfinished work cannot be kept, and is lost if this process is killed: %s", error)
+        else:
+            self._last = name
+
+
+def remove_journal(folder: AnyPath) -> None:
+    """Remove the parts in a folder, and the folder unless another process is writing there."""
+    for name in filter(_NAME.fullmatch, sizes_in(folder)):
+        with suppress(OSError):
+            (folder / name).unlink(missing_ok=True)
+    remove_empty(folder)
+
+
+def _name(first_row: int, content: bytes) -> str:
+    return f"{first_row:012d}-{hashlib.sha256(content).hexdigest()[:16]}.part"
