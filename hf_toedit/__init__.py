@@ -13,14 +13,14 @@ _EXPORTS = {
     "EditConfig": "hf_toedit.config",
     "PriorConfig": "hf_toedit.config",
     "EditResult": "hf_toedit.editing.result",
-    "ToEditor": "hf_toedit.editing.editor",
+    "ToEditor": "hf_toedit.api",
     "EditStats": "hf_toedit.stats",
     "Passage": "hf_toedit.editing.passage",
     "PieceTable": "hf_toedit.editing.piece_table",
     "ToEditError": "hf_toedit.errors",
     "ToEditProcessor": "hf_toedit.plugin.processor",
     "load_dataset": "hf_toedit.plugin.builder",
-    "load_prior": "hf_toedit.priors.base",
+    "load_prior": "hf_toedit.priors.registry",
     "revert": "hf_toedit.plugin.revert",
 }
 

@@ -69,11 +69,11 @@ def preview(
     quiet_transformers()
     import pyarrow as pa
 
-    from hf_toedit.editing.editor import ToEditor
+    from hf_toedit.editing.editor import Editor
     from hf_toedit.picture.data import Gallery
     from hf_toedit.picture.html import page
     from hf_toedit.picture.terminal import MAX_PLACES
-    from hf_toedit.priors.base import load_prior
+    from hf_toedit.priors.registry import load_prior
     from hf_toedit.runs.monitor import check_read
     from hf_toedit.runs.source import open_source
     from hf_toedit.runs.texts import Texts
@@ -87,7 +87,7 @@ def preview(
     texts.check(opened.features)
     tables = (table for split in opened.splits for table in opened.tables(split, asked.limit))
     table = pa.concat_tables(islice(tables, rows)).slice(0, rows)
-    editor = ToEditor(load_prior(prior, allowed), settings)
+    editor = Editor(load_prior(prior, allowed), settings)
     found = texts.read(table)
     passages, parts, refusal = texts.passages(table, found, editor.prior.render)
     names = [f"row {text.row}" + ("" if texts.one_a_row else f" {text.label}")

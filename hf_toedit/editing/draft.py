@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import PieceTable
+from hf_toedit.editing.prior import DocumentScores
 from hf_toedit.stats import EditStats
-
-if TYPE_CHECKING:
-    from hf_toedit.priors.base import DocumentScores
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""`ToEditor`: texts, alone or in passages, and a prior in; edited documents out."""
+"""`Editor`: texts, alone or in passages, and a prior in; edited documents out."""
 
 from __future__ import annotations
 
@@ -9,37 +9,28 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from hf_toedit.config import Backend, Dtype, EditConfig, PriorConfig, check_draw
+from hf_toedit.config import EditConfig
 from hf_toedit.editing.alignment import CAUSES, Aligner, Document
 from hf_toedit.editing.draft import Draft
 from hf_toedit.editing.excerpt import excerpts
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import PieceTable
+from hf_toedit.editing.prior import DocumentScores, Prior
 from hf_toedit.editing.result import EditedDocument, EditResult, Reading
 from hf_toedit.editing.sampling import KeyedUniforms, draw
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import PriorError, UsageError
 from hf_toedit.stats import EditStats
 
-if TYPE_CHECKING:
-    from hf_toedit.priors.base import DocumentScores, Prior
-
 logger = logging.getLogger(__name__)
 
 
-class ToEditor:
-    """Edits texts: tokens that the prior finds too easy are drawn again, everything else stays as it was.
-
-    Example:
-        >>> editor = ToEditor.from_pretrained("embedded", seed=1)
-        >>> result = editor.edit(["Once upon a time there was a little girl."])
-        >>> result.revert()
-        ['Once upon a time there was a little girl.']
-    """
+class Editor:
+    """Edits texts: tokens that the prior finds too easy are drawn again, everything else stays as it was."""
 
     def __init__(self, prior: Prior, config: EditConfig | None = None) -> None:
         """Make an editor.
@@ -52,42 +43,6 @@ class ToEditor:
         self.config = config or EditConfig()
         self._rule = SelectionRule(self.config)
         self._aligner = Aligner(prior.tokenizer, self.config.protect)
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        prior: str = "embedded",
-        *,
-        revision: str | None = None,
-        dtype: Dtype = "auto",
-        device: str = "auto",
-        trust_remote_code: bool = False,
-        backend: Backend = "transformers",
-        preset: str = "toedit",
-        **config: Any,
-    ) -> ToEditor:
-        """Load a prior by name and make an editor.
-
-        Args:
-            prior: `embedded`, a local folder, or a Hub id.
-            revision: see `PriorConfig`, as are `dtype`, `device`, `trust_remote_code` and `backend`.
-            dtype: of the model's body.
-            device: where it runs.
-            trust_remote_code: let the model's repository run its own code.
-            backend: the library that runs the model, `transformers` or `vllm`.
-            preset: see `PRESETS`.
-            **config: settings of `EditConfig`.
-
-        Raises:
-            PriorError: the prior cannot be loaded.
-            UsageError: a setting is unknown or out of range.
-        """
-        from hf_toedit.priors.base import load_prior
-
-        prior_config = PriorConfig(prior, revision, dtype, device, trust_remote_code, backend)
-        edit_config = EditConfig.from_preset(preset, **config)
-        check_draw(prior_config, edit_config)
-        return cls(load_prior(prior_config), edit_config)
 
     @cached_property
     def tokenizing(self) -> Executor:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.passage import Passage
-
-if TYPE_CHECKING:
-    from hf_toedit.priors.base import DocumentScores
+from hf_toedit.editing.prior import DocumentScores
 
 
 def excerpts(passage: Passage, document: Document, scores: DocumentScores) -> Iterator[tuple[Document, DocumentScores]]:

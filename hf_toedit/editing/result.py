@@ -6,17 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hf_toedit.editing.alignment import CAUSES, Aligner, Document
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import Edit, PieceTable, Replacement
+from hf_toedit.editing.prior import DocumentScores
 from hf_toedit.stats import EditStats
-
-if TYPE_CHECKING:
-    from hf_toedit.priors.base import DocumentScores
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What a picture shows: texts over generations, and every token's probability, rank, candidates and fate.
 
-Nothing is edited here in another way than `ToEditor` does, and nothing is printed.
+Nothing is edited here in another way than `Editor` does, and nothing is printed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hf_toedit.config import EditConfig
-from hf_toedit.editing.editor import ToEditor
+from hf_toedit.editing.editor import Editor
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.result import EditedDocument, EditResult, Reading
 from hf_toedit.stats import EditStats
@@ -158,7 +158,7 @@ class Gallery:
     @classmethod
     def take(
         cls,
-        editor: ToEditor,
+        editor: Editor,
         passages: Sequence[str | Passage | None],
         names: Sequence[str],
         generations: int = 1,
@@ -169,7 +169,7 @@ class Gallery:
 
         Args:
             editor: edits.
-            passages: see `ToEditor.edit`.
+            passages: see `Editor.edit`.
             names: one a text, for people.
             generations: how often they are edited.
             progress: called with the readings by the prior that are done and those there are in all, two a generation.
@@ -189,7 +189,7 @@ class Gallery:
             exclude_original=False,
             drop_below=None,
         )
-        reader = ToEditor(editor.prior, every_token)
+        reader = Editor(editor.prior, every_token)
         told = progress or (lambda done, total: None)
         frames: list[list[Frame]] = []
         stats = []

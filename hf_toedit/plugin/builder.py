@@ -44,11 +44,11 @@ from hf_toedit.config import (
     check_draw,
     content_hash,
 )
-from hf_toedit.editing.editor import ToEditor
+from hf_toedit.editing.editor import Editor
 from hf_toedit.errors import SourceError, ToEditError, UsageError, did_you_mean
 from hf_toedit.hub import is_out_of_reach
 from hf_toedit.plugin.workers import for_rank, rank, turn
-from hf_toedit.priors.base import load_prior
+from hf_toedit.priors.registry import load_prior
 from hf_toedit.runs.plan import SourceFile
 from hf_toedit.runs.planning import make_plan
 from hf_toedit.runs.resolve import hub_dataset
@@ -314,7 +314,7 @@ class ToEdit(ArrowBasedBuilder):
                 raise UsageError(f"{name} cannot be set for a dataset that is edited at load time. {advice}")
         self._num_proc = 1
         self._home = getpid()
-        self._editor: tuple[int, ToEditor] | None = None
+        self._editor: tuple[int, Editor] | None = None
         self._cached = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "toedit"
         super().__init__(cache_dir, *args, **{**options, "dataset_name": "toedit"})
 
@@ -417,13 +417,13 @@ class ToEdit(ArrowBasedBuilder):
                 table = edit_table(self._loaded(), table, config.texts, log_column, generation)[0]
             yield table
 
-    def _loaded(self) -> ToEditor:
+    def _loaded(self) -> Editor:
         """The editor of this process: one that a parent process left here may have threads or a GPU that are gone."""
         here = getpid()
         if self._editor is None or self._editor[0] != here:
             config = for_rank(self.config.pinned_prior[0], None if here == self._home else rank())
             prior = load_prior(config, self.config.resources)
-            self._editor = here, ToEditor(prior, self.config.edit)
+            self._editor = here, Editor(prior, self.config.edit)
         return self._editor[1]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from datasets import Features
 
 from hf_toedit.checked import checked, kinds
 from hf_toedit.config import Backend, Dtype, EditConfig, PriorConfig, RunConfig, TextConfig, check_draw
-from hf_toedit.editing.editor import ToEditor
+from hf_toedit.editing.editor import Editor
 from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.plugin.workers import for_rank, turn
-from hf_toedit.priors.base import load_prior
+from hf_toedit.priors.registry import load_prior
 from hf_toedit.runs.rows import check_log_column, edit_table, output_features
 from hf_toedit.runs.texts import Texts
 
@@ -92,7 +92,7 @@ class ToEditProcessor:
         )
         self.edit_log_column = run.edit_log_column
         self.generation = run.generations
-        self._editor: ToEditor | None = None
+        self._editor: Editor | None = None
 
     def __call__(self, batch: Any, rank: int | None = None) -> Any:
         """Edit a batch.
@@ -162,9 +162,9 @@ class ToEditProcessor:
                 f"column {name!r} does not become an Arrow column ({error}). Use the dataset with_format('arrow')."
             ) from error
 
-    def _loaded(self, rank: int | None) -> ToEditor:
+    def _loaded(self, rank: int | None) -> Editor:
         if self._editor is None:
-            self._editor = ToEditor(load_prior(for_rank(self.prior_config, rank)), self.edit_config)
+            self._editor = Editor(load_prior(for_rank(self.prior_config, rank)), self.edit_config)
         return self._editor
 
     def __getstate__(self) -> dict[str, Any]:

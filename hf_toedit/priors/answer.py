@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hf_toedit.editing.alignment import Document
-from hf_toedit.priors.base import DocumentScores
+from hf_toedit.editing.prior import DocumentScores
 from hf_toedit.priors.head import HeadScores
 
 

@@ -28,12 +28,13 @@ import torch
 
 from hf_toedit.config import EditConfig, PriorConfig, Resources
 from hf_toedit.editing.alignment import Document
+from hf_toedit.editing.prior import BATCH_BYTES, DocumentScores
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import OutOfMemory, PriorError
 from hf_toedit.priors import chat, loading
 from hf_toedit.priors.answer import Answer
 from hf_toedit.priors.attention import PackedAttention
-from hf_toedit.priors.base import BATCH_BYTES, DocumentScores, batch_bytes_on_cpu
+from hf_toedit.priors.batch_size import batch_bytes_on_cpu
 from hf_toedit.priors.body import Body
 from hf_toedit.priors.head import Head
 from hf_toedit.priors.memory import find_passes, out_of_memory
@@ -110,7 +111,7 @@ class TransformersPrior:
 
     @classmethod
     def from_config(cls, config: PriorConfig, resources: Resources) -> TransformersPrior:
-        """Load a prior by its settings; see `hf_toedit.priors.base.load_prior`."""
+        """Load a prior by its settings; see `hf_toedit.priors.registry.load_prior`."""
         try:
             return cls(loading.load(config), config.prior, resources, prune=config.prune)
         except Exception as error:

@@ -18,11 +18,11 @@ import torch
 
 from hf_toedit.config import PriorConfig, Resources, check_draw
 from hf_toedit.editing.alignment import Document
+from hf_toedit.editing.prior import BATCH_BYTES, DocumentScores
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import OutOfMemory, PriorError, UsageError
 from hf_toedit.priors import chat, loading
 from hf_toedit.priors.answer import Answer
-from hf_toedit.priors.base import BATCH_BYTES, DocumentScores
 from hf_toedit.priors.head import HeadScores
 from hf_toedit.priors.packing import Window, windows
 
@@ -62,7 +62,7 @@ class VLLMPrior:
     batch_bytes = BATCH_BYTES
 
     def __init__(self, config: PriorConfig, resources: Resources) -> None:
-        """Load a prior by its settings; see `hf_toedit.priors.base.load_prior`.
+        """Load a prior by its settings; see `hf_toedit.priors.registry.load_prior`.
 
         Raises:
             PriorError: it cannot be found, loaded or used, or vLLM is not installed.

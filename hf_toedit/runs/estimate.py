@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.draft import Draft
-from hf_toedit.editing.editor import ToEditor
+from hf_toedit.editing.editor import Editor
 from hf_toedit.runs.counting import count_tokens
 from hf_toedit.runs.intervals import Quantity, half_width
 from hf_toedit.runs.plan import Plan
@@ -26,7 +26,7 @@ from hf_toedit.runs.rows import TableDraft
 from hf_toedit.runs.texts import Texts
 
 if TYPE_CHECKING:
-    from hf_toedit.priors.base import Prior
+    from hf_toedit.editing.prior import Prior
 
 _SPEED_SECONDS = 4.0
 _BATCH_SECONDS = 1.0
@@ -96,7 +96,7 @@ def estimate_run(plan: Plan, prior: Prior, price_per_hour: float | None = None) 
         SourceError: rows cannot be read.
         PriorError: the prior fails on every text.
     """
-    editor = ToEditor(prior, plan.edit)
+    editor = Editor(prior, plan.edit)
     texts = Texts(plan.source)
     documents: list[Document] = []
 
@@ -144,7 +144,7 @@ class _Speed(NamedTuple):
     num_tokens: int
 
 
-def _measure_speed(editor: ToEditor, documents: Sequence[Document]) -> _Speed:
+def _measure_speed(editor: Editor, documents: Sequence[Document]) -> _Speed:
     """Have the prior read some documents, in random order, in batches that each take a moment at most."""
     documents = [document for document in documents if document.own.any()]
     if not documents:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from hf_toedit.editing.editor import ToEditor
+from hf_toedit.editing.editor import Editor
 from hf_toedit.runs.rows import Edited, TableDraft, edit_batch, grouped, with_edits
 from hf_toedit.runs.texts import Text, Texts
 
@@ -49,7 +49,7 @@ class Batch:
 
 
 def edited_batches(
-    editor: ToEditor,
+    editor: Editor,
     tables: Iterable[pa.Table],
     texts: Texts,
     log_column: str | None,

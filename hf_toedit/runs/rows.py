@@ -15,11 +15,11 @@ from datasets import Features
 
 from hf_toedit.config import TextConfig
 from hf_toedit.editing.alignment import Document
-from hf_toedit.editing.editor import ToEditor
+from hf_toedit.editing.editor import Editor
 from hf_toedit.editing.piece_table import PieceTable
+from hf_toedit.editing.prior import BATCH_BYTES, Prior
 from hf_toedit.editing.result import EditedDocument
 from hf_toedit.errors import SourceError, did_you_mean
-from hf_toedit.priors.base import BATCH_BYTES, Prior
 from hf_toedit.runs.logs import UnrevertibleRows, earlier_edits
 from hf_toedit.runs.texts import COUNTS, Text, Texts
 from hf_toedit.stats import EditStats
@@ -107,9 +107,7 @@ class TableDraft:
     Earlier edits in their log are composed with the new ones.
     """
 
-    def __init__(
-        self, editor: ToEditor, table: pa.Table, texts: Texts, log_column: str | None, generation: int
-    ) -> None:
+    def __init__(self, editor: Editor, table: pa.Table, texts: Texts, log_column: str | None, generation: int) -> None:
         """Read the texts and tokenize them.
 
         Args:
@@ -153,7 +151,7 @@ class TableDraft:
         return self._found
 
     def score(self) -> TableDraft:
-        """Have the prior score the texts; see `ToEditor.score`."""
+        """Have the prior score the texts; see `Editor.score`."""
         self._editor.score(self._draft)
         return self
 
@@ -179,7 +177,7 @@ class TableDraft:
 
 
 def edit_table(
-    editor: ToEditor, table: pa.Table, texts: Texts, log_column: str | None, generation: int
+    editor: Editor, table: pa.Table, texts: Texts, log_column: str | None, generation: int
 ) -> tuple[pa.Table, EditStats]:
     """Edit rows once; see `TableDraft`."""
     draft = TableDraft(editor, table, texts, log_column, generation)

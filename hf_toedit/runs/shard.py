@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
-from hf_toedit.editing.editor import ToEditor
+from hf_toedit.editing.editor import Editor
 from hf_toedit.errors import SourceError
 from hf_toedit.runs.journal import Journal
 from hf_toedit.runs.pipeline import Batch, edited_batches
@@ -21,7 +21,7 @@ Progress = Callable[[int, EditStats, bool], None]
 
 
 def run_shard(
-    plan: Plan, index: int, editor: ToEditor, folder: RunFolder, progress: Progress | None = None
+    plan: Plan, index: int, editor: Editor, folder: RunFolder, progress: Progress | None = None
 ) -> list[EditStats]:
     """Edit one shard, generation by generation; what is done already, or is in its journal, is not done again.
 
@@ -62,7 +62,7 @@ def source_rows(plan: Plan, shard: Shard) -> Iterator[pa.Table]:
 
 
 def _run_generation(
-    plan: Plan, shard: Shard, generation: int, editor: ToEditor, folder: RunFolder, progress: Progress | None
+    plan: Plan, shard: Shard, generation: int, editor: Editor, folder: RunFolder, progress: Progress | None
 ) -> EditStats:
     done = folder.stats(plan, generation, shard)
     if done is not None:
@@ -88,7 +88,7 @@ def _run_generation(
     return stats
 
 
-def _score_result(plan: Plan, shard: Shard, editor: ToEditor, folder: RunFolder, progress: Progress | None) -> None:
+def _score_result(plan: Plan, shard: Shard, editor: Editor, folder: RunFolder, progress: Progress | None) -> None:
     """Count what one more generation would see, and keep nothing else of it."""
     generation = plan.generations[-1] + 1
     rows, journal = _begun(plan, shard, generation, folder)
@@ -114,7 +114,7 @@ def _edited(
     plan: Plan,
     shard: Shard,
     generation: int,
-    editor: ToEditor,
+    editor: Editor,
     rows: Iterator[pa.Table],
     journal: Journal,
     progress: Progress | None,

@@ -16,10 +16,11 @@ from cachetools import LRUCache
 
 from hf_toedit.config import PriorConfig
 from hf_toedit.editing.alignment import Document
+from hf_toedit.editing.prior import DocumentScores, Prior
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import PriorError
 from hf_toedit.hub import is_out_of_reach, public_model
-from hf_toedit.priors.base import DocumentScores, Prior, load_prior
+from hf_toedit.priors.registry import load_prior
 from hf_toedit.space.permalink import is_hub_id
 from hf_toedit.space.settings import SpaceSettings
 

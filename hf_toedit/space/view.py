@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hf_toedit.config import EditConfig
-from hf_toedit.editing.editor import ToEditor
+from hf_toedit.editing.editor import Editor
 from hf_toedit.errors import UsageError
 from hf_toedit.picture.data import Frame, Gallery
 from hf_toedit.picture.html import HOW_TO_LOOK, MAX_LISTED, escaped, frame_html, generations_html, histogram_html
@@ -112,7 +112,7 @@ def take_view(
             f"The text has {len(request.text):,} characters; here it may have {max_characters:,}. Shorten it, or edit "
             f"it with `hf-toedit edit` on a machine of your own, where no text is too long."
         )
-    editor = ToEditor(priors.get(request.prior), request.config)
+    editor = Editor(priors.get(request.prior), request.config)
     if progress:
         progress(0, 2 * request.generations)
     gallery = Gallery.take(editor, [request.text], ["text"], request.generations, progress, MAX_LISTED)

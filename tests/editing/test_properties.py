@@ -17,15 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from hf_toedit import ToEditor
 from hf_toedit.config import SAMPLERS, SELECT_MODES, EditConfig
 from hf_toedit.editing.alignment import CAUSES, Aligner, Document
-from hf_toedit.editing.editor import ToEditor
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import Edit, PieceTable, Replacement
+from hf_toedit.editing.prior import DocumentScores
 from hf_toedit.editing.result import EditResult
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import PriorError, ToEditError, UsageError
-from hf_toedit.priors.base import DocumentScores
 from tests.conftest import texts
 from tests.editing.tokenizers import ALL_TOKENIZERS, tokenizer
 

@@ -17,10 +17,10 @@ from hf_toedit import EditConfig, ToEditor
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import PieceTable
+from hf_toedit.editing.prior import DocumentScores, Prior
 from hf_toedit.editing.result import EditedDocument
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.picture.data import NUM_CANDIDATES, Frame, Gallery, Token
-from hf_toedit.priors.base import DocumentScores, Prior
 from hf_toedit.space.priors import SharedPrior
 from tests.conftest import shared, texts
 from tests.picture.conftest import HOSTILE

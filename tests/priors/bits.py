@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hf_toedit.priors.base import DocumentScores
+from hf_toedit.editing.prior import DocumentScores
 
 
 def same_bits(left: list[DocumentScores], right: list[DocumentScores]) -> bool:

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from hf_toedit import EditConfig, ToEditor
 from hf_toedit.editing.alignment import CAUSES
-from hf_toedit.priors.base import DocumentScores
+from hf_toedit.editing.prior import DocumentScores
 from tests.conftest import shared, texts
 from tests.goodness_of_fit import chi_square
 

@@ -9,8 +9,8 @@ import torch
 from hf_toedit.config import EditConfig, PriorConfig
 from hf_toedit.editing.alignment import Aligner
 from hf_toedit.editing.selection import SelectionRule
-from hf_toedit.priors.base import load_prior
 from hf_toedit.priors.packing import Window
+from hf_toedit.priors.registry import load_prior
 from hf_toedit.priors.spread import in_threads, shares
 from tests.priors.bits import same_bits
 

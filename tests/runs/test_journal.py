@@ -14,7 +14,8 @@ import pytest
 from datasets import Dataset
 
 from hf_toedit import ToEditor
-from hf_toedit.priors.base import BATCH_BYTES, batch_bytes_on_cpu
+from hf_toedit.editing.prior import BATCH_BYTES
+from hf_toedit.priors.batch_size import batch_bytes_on_cpu
 from hf_toedit.runs import journal
 from hf_toedit.runs.journal import Journal
 from hf_toedit.runs.monitor import Monitor

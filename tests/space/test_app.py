@@ -12,8 +12,7 @@ import gradio as gr
 import httpx
 import pytest
 
-from hf_toedit import ToEditError
-from hf_toedit.editing.editor import ToEditor
+from hf_toedit import ToEditError, ToEditor
 from hf_toedit.space.app import launch
 from hf_toedit.space.permalink import Request, from_fragment, to_fragment
 from hf_toedit.space.settings import SpaceSettings

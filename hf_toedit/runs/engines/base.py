@@ -17,7 +17,7 @@ from hf_toedit.runs.store import RunFolder
 from hf_toedit.stats import EditStats
 
 if TYPE_CHECKING:
-    from hf_toedit.priors.base import Prior
+    from hf_toedit.editing.prior import Prior
 
 MAX_TRIES = 3
 """How often a shard is begun before the run goes on without it."""
@@ -41,8 +41,8 @@ class ReadyPrior:
     @classmethod
     def load(cls, config: PriorConfig, resources: Resources) -> tuple[ReadyPrior, Prior]:
         """Load a prior by its settings; see `load_prior`."""
-        from hf_toedit.priors.base import load_prior
         from hf_toedit.priors.loading import pinned
+        from hf_toedit.priors.registry import load_prior
 
         config, revision = pinned(config)
         prior = load_prior(config, resources)

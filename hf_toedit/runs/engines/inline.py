@@ -15,7 +15,7 @@ from hf_toedit.runs.store import RunFolder
 from hf_toedit.stats import EditStats
 
 if TYPE_CHECKING:
-    from hf_toedit.editing.editor import ToEditor
+    from hf_toedit.editing.editor import Editor
 
 
 class InlineEngine:
@@ -60,11 +60,11 @@ class InlineEngine:
                 monitor.done(0)
 
     @cached_property
-    def _loaded(self) -> tuple[ReadyPrior, ToEditor]:
-        from hf_toedit.editing.editor import ToEditor
+    def _loaded(self) -> tuple[ReadyPrior, Editor]:
+        from hf_toedit.editing.editor import Editor
 
         ready, prior = ReadyPrior.load(self._prior, self._resources)
-        return ready, ToEditor(prior, self._edit)
+        return ready, Editor(prior, self._edit)
 
     def __enter__(self) -> InlineEngine:
         """Ready."""

@@ -65,14 +65,14 @@ def main() -> None:
 
 def _serve(take: Callable[[], Order], say: Callable[..., None]) -> None:
     from hf_toedit.config import EditConfig, PriorConfig, Resources
-    from hf_toedit.editing.editor import ToEditor
+    from hf_toedit.editing.editor import Editor
     from hf_toedit.runs.engines.base import ReadyPrior, ends_the_run, reason, told
     from hf_toedit.runs.shard import run_shard
     from hf_toedit.stats import EditStats
 
     setup = take()
     ready, prior = ReadyPrior.load(PriorConfig(**setup["prior"]), Resources(**setup["resources"]))
-    editor = ToEditor(prior, EditConfig(**setup["edit"]))
+    editor = Editor(prior, EditConfig(**setup["edit"]))
     logger.info("prior %s is loaded", ready.config.prior)
     say(ready=asdict(ready))
 

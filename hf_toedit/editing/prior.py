@@ -1,4 +1,4 @@
-"""What an editor needs of a prior, and how one is loaded by name. No torch: a backend is imported when asked for."""
+"""What an editor needs of a language model: the `Prior` protocol, and the scores it answers with."""
 
 from __future__ import annotations
 
@@ -9,31 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 from tokenizers import Tokenizer
 
-from hf_toedit.config import PriorConfig, Resources
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.selection import SelectionRule
-from hf_toedit.errors import UsageError
 
 BATCH_BYTES = 2**16
 """UTF-8 bytes of text in one call of `Prior.score`, in a run: enough to fill passes, and to lose little in a kill."""
-
-_CALL_FLOPS = 1.5e12
-"""Per thread of a CPU: about a quarter of a minute. With fewer, threads that divide documents would be idle."""
-
-_BYTES_PER_TOKEN = 4
-
-
-def batch_bytes_on_cpu(num_parameters: int, num_threads: int) -> int:
-    """Bytes of text that take a large prior about as long as `BATCH_BYTES` take a small one.
-
-    They depend on no measurement, so that a run that goes on has the same batches as before.
-
-    Args:
-        num_parameters: Of the prior; a token takes two operations for each.
-        num_threads: Threads that share a call.
-    """
-    tokens = _CALL_FLOPS * num_threads / (2 * num_parameters)
-    return min(BATCH_BYTES, int(tokens * _BYTES_PER_TOKEN))
 
 
 @dataclass(frozen=True)
@@ -112,26 +92,3 @@ class Prior(Protocol):
             PriorError: the template refuses the conversation.
         """
         ...
-
-
-def load_prior(config: PriorConfig, resources: Resources | None = None) -> Prior:
-    """Load a prior by its settings.
-
-    Args:
-        config: which model, where it runs, in which dtype.
-        resources: what it may use of this machine; None is the defaults.
-
-    Raises:
-        PriorError: it cannot be found, loaded or used.
-        UsageError: the backend cannot use such resources.
-    """
-    resources = resources or Resources()
-    if config.backend == "vllm":
-        from hf_toedit.priors.vllm import VLLMPrior
-
-        return VLLMPrior(config, resources)
-    if resources.tensor_parallel > 1:
-        raise UsageError("--tensor-parallel is for the vLLM backend. Leave it out, or say --backend vllm.")
-    from hf_toedit.priors.transformers import TransformersPrior
-
-    return TransformersPrior.from_config(config, resources)
