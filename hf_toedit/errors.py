@@ -95,3 +95,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return f" Did you mean {near[0]!r}?"
     more = f" and {len(known) - _MOST_KNOWN} more" if len(known) > _MOST_KNOWN else ""
     return f" Known: {', '.join(known[:_MOST_KNOWN])}{more}." if known else ""
+
+
+def reason(error: BaseException) -> str:
+    """An error in one line; an error that nobody foresaw is named by its type as well."""
+    text = " ".join(str(error).split())
+    return text if text and isinstance(error, ToEditError) else f"{type(error).__name__}: {text}".removesuffix(": ")

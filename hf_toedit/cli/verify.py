@@ -38,7 +38,7 @@ def verify(run: str, no_source: bool, revision: str | None, prefix: str, as_json
     quiet_libraries(show_progress=False, quiet=quiet or as_json)
     quiet_hub()
     from hf_toedit.cli.output import counted, counted_progress, printable
-    from hf_toedit.runs.source import located
+    from hf_toedit.runs.located import located
     from hf_toedit.runs.verify import mark_verified, verify_run
 
     with _opened(run, revision, prefix) as (plan, folder, on_hub):

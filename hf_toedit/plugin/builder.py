@@ -49,13 +49,13 @@ from hf_toedit.errors import SourceError, ToEditError, UsageError, did_you_mean
 from hf_toedit.hub import is_out_of_reach
 from hf_toedit.plugin.workers import for_rank, rank, turn
 from hf_toedit.priors.registry import load_prior
-from hf_toedit.runs.plan import SourceFile
 from hf_toedit.runs.planning import make_plan
 from hf_toedit.runs.resolve import hub_dataset
 from hf_toedit.runs.rows import edit_batch, edit_table, grouped, output_features
 from hf_toedit.runs.source import Source, open_source
 from hf_toedit.runs.stamps import content_revision
 from hf_toedit.runs.texts import Texts
+from hf_toedit.sources.model import SourceFile
 
 logger = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ import pyarrow as pa
 
 from hf_toedit.errors import SourceError
 from hf_toedit.runs.json_lines import JSON_LINES
-from hf_toedit.runs.plan import Reading, SourceFile
 from hf_toedit.runs.reading import RowReader
 from hf_toedit.runs.web import WebFile, is_web
+from hf_toedit.sources.model import Reading, SourceFile
 
 _FORMATS = (JSON_LINES, "json", "text")
 _BUFFER, _STREAM_BUFFER = 2**16, 2**20

@@ -19,9 +19,10 @@ from hf_toedit.hub import download, file_sizes, patiently, pinned_sha
 from hf_toedit.hub.threads import in_threads
 from hf_toedit.remote import RemotePath
 from hf_toedit.runs.files import sizes_in
-from hf_toedit.runs.plan import PLAN, Plan, Shard
+from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.verify import Verification, verify_run
+from hf_toedit.storage.layout import PLAN
 
 CARD = "README.md"
 GUARD = ".huggingface.yaml"

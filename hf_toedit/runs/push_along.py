@@ -7,11 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from hf_toedit.errors import NoAnswer, RunError, SourceError, kept
-from hf_toedit.runs.engines.base import reason
+from hf_toedit.errors import NoAnswer, RunError, SourceError, kept, reason
+from hf_toedit.runs.located import located
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.push import Push, Pushed
-from hf_toedit.runs.source import located
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.verify import is_verified, mark_verified, verify_run
 

@@ -19,9 +19,9 @@ from pandas.errors import EmptyDataError
 from hf_toedit.errors import SourceError
 from hf_toedit.runs.json_lines import JSON_LINES, json_tables
 from hf_toedit.runs.parquet import as_loaded
-from hf_toedit.runs.plan import Reading, SourceFile
 from hf_toedit.runs.stamps import is_unchanged
 from hf_toedit.runs.web import WebFile, is_web
+from hf_toedit.sources.model import Reading, SourceFile
 
 FORMATS = {
     "arrow", "conll", "csv", "eval", "fasta", "fastq", "genbank", "hdf5", "json", "parquet", "text", "tsfile",

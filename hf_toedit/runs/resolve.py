@@ -24,10 +24,11 @@ from hf_toedit.config import URL_LIST, SourceConfig, content_hash
 from hf_toedit.errors import SourceError, UsageError, did_you_mean
 from hf_toedit.hub import dataset_text, file_sizes, pinned_sha
 from hf_toedit.runs.formats import ending, format_of_files, make_builder, settings, unreadable
-from hf_toedit.runs.plan import PLAN, SourceFile
 from hf_toedit.runs.reading import one_line
 from hf_toedit.runs.stamps import content_revision, local_files, remote_files
 from hf_toedit.runs.web import check_no_password, listed_urls, web_files
+from hf_toedit.sources.model import SourceFile
+from hf_toedit.storage.layout import PLAN
 
 _HUB_ID = r"[\w-][\w.-]*/[\w.-]+"
 _HUB_URL = re.compile(rf"hf://datasets/({_HUB_ID})(?:@(refs/[^/]+/[^/]+|[^/]+))?(?:/(.+))?")

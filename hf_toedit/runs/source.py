@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,14 +12,12 @@ import pyarrow as pa
 from datasets import Features, List, Value
 
 from hf_toedit.config import SourceConfig
-from hf_toedit.errors import SourceError, ToEditError, UsageError, did_you_mean
-from hf_toedit.priors.pinning import is_same_prior
-from hf_toedit.runs.before import is_of_before, revision_before
+from hf_toedit.errors import SourceError, UsageError, did_you_mean
 from hf_toedit.runs.json_lines import JSON_LINES
 from hf_toedit.runs.measuring import measure, measure_first, spread
-from hf_toedit.runs.plan import SHARD_BYTES, FileExtent, Plan, Reading, SourceFile
 from hf_toedit.runs.reading import RowReader
 from hf_toedit.runs.resolve import Resolved, resolve
+from hf_toedit.sources.model import FileExtent, Reading, SourceFile
 
 _SAMPLED_FILES = 5
 
@@ -115,82 +112,6 @@ def open_source(config: SourceConfig) -> Source:
     merged = _merged(config, features, declared=bool(found.features))
     reading = Reading(found.format, found.options, found.root, merged.to_dict())
     return Source(config.source, found.revision, reading, splits)
-
-
-def located(plan: Plan) -> Plan:
-    """The plan, its source where it lies here; a plan that comes from the Hub does not say where local files lie.
-
-    Raises:
-        SourceError: they do not lie here, or have changed.
-    """
-    if plan.reading.root is not None or any("://" in plan.reading.place(file.path) for file in plan.files):
-        return plan
-    renamed = None
-    with suppress(ToEditError):
-        source = open_source(plan.source)
-        files = [file for files in source.splits.values() for file in files]
-        renamed = _renamed(plan, plan.source, source.revision, files)
-    if renamed is None:
-        raise SourceError(
-            f"the source {plan.source.source!r} lies on the machine that made this run, not here (or has changed). "
-            f"Say --no-source to leave it out."
-        )
-    return replace(plan, reading=replace(plan.reading, root=source.reading.root, renamed=renamed))
-
-
-def as_planned(plan: Plan, asked: Plan) -> Plan:
-    """What is asked for, its source and prior named as in the plan of a run, where their contents are the same.
-
-    Args:
-        plan: The run's plan, which may have been made from a copy of the source elsewhere.
-        asked: A plan made now.
-
-    Returns:
-        A plan that differs from the run's by other settings only; unchanged where the contents are others.
-    """
-    renamed = _renamed(plan, asked.source, asked.source_revision, asked.files)
-    if renamed is not None and len(asked.files) == len(plan.files):
-        asked = replace(
-            asked,
-            source=replace(asked.source, source=plan.source.source),
-            source_revision=plan.source_revision,
-            reading=replace(asked.reading, renamed=renamed),
-            files=plan.files,
-        )
-    if is_same_prior(asked.prior, asked.prior_revision, plan.prior_revision):
-        prior = replace(asked.prior, prior=plan.prior.prior)
-        asked = replace(asked, prior=prior, prior_revision=plan.prior_revision)
-    return asked
-
-
-def _renamed(plan: Plan, source: SourceConfig, revision: str, files: Iterable[SourceFile]) -> dict[str, str] | None:
-    """The files of a plan that have another path now, with it; None where the contents are others.
-
-    Args:
-        plan: The run's plan.
-        source: Settings of the source as it is now.
-        revision: Its fingerprint or commit.
-        files: Its files, in order. There may be more than were planned.
-    """
-    if revision != plan.source_revision:
-        if not (is_of_before(plan) and revision_before(source) == plan.source_revision):
-            return None
-    left = iter(files)
-    renamed: dict[str, str] = {}
-    for file in plan.files:
-        same = next((other for other in left if _is_same(file, other)), None)
-        if same is None:
-            return None
-        if same.path != file.path:
-            renamed[file.path] = same.path
-    return renamed
-
-
-def _is_same(planned: SourceFile, file: SourceFile) -> bool:
-    """Whether a file of the same source, or of one with the same content, is the one that was planned."""
-    if planned.stamp is not None and type(planned.stamp) is type(file.stamp):
-        return planned[1:] == file[1:]
-    return planned[:2] == file[:2]
 
 
 def _features(config: SourceConfig, found: Resolved) -> dict[str, Features]:

@@ -12,8 +12,8 @@ import fsspec
 
 from hf_toedit.config import content_hash
 from hf_toedit.fingerprint import file_fingerprint, file_fingerprints, fingerprint
-from hf_toedit.runs.plan import SourceFile
 from hf_toedit.runs.web import is_web, web_file, web_files
+from hf_toedit.sources.model import SourceFile
 
 _CHECKSUMS = ("xet_hash", "blob_id", "md5Hash", "ETag")
 """What stores tell of a content: the Hub, Google, S3. Others have an `etag` that changes whenever a file is written."""

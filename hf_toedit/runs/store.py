@@ -27,9 +27,10 @@ from hf_toedit.runs.files import (
     whole_file,
 )
 from hf_toedit.runs.journal import Journal, remove_journal
-from hf_toedit.runs.plan import PLAN, Plan, Shard
+from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.records import RESULT, WORK, Records
 from hf_toedit.stats import EditStats
+from hf_toedit.storage.layout import PLAN
 from hf_toedit.temporary import TEMPORARY, is_abandoned, temporary_name
 
 
@@ -112,7 +113,7 @@ class RunFolder(Records):
         """
         self.check()
         if (self.root / PLAN).exists():
-            from hf_toedit.runs.source import as_planned
+            from hf_toedit.runs.located import as_planned
 
             here = self.plan()
             plan = as_planned(here, plan)

@@ -11,9 +11,10 @@ from hf_toedit.errors import RunError, UsageError
 from hf_toedit.hub import Head, Repository, Upload, metadata_of
 from hf_toedit.remote import AnyPath
 from hf_toedit.runs.files import sizes_in
-from hf_toedit.runs.plan import PLAN, Plan
+from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.pull import CARD, GUARD
 from hf_toedit.runs.store import RunFolder
+from hf_toedit.storage.layout import PLAN
 
 # `datasets` puts this file above the card: while it is there, nothing loads, and the error quotes the path in it. Were
 # that a pattern, it would not be quoted.

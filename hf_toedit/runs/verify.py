@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from hf_toedit import __version__
 from hf_toedit.config import content_hash
-from hf_toedit.runs.engines.base import reason
+from hf_toedit.errors import reason
 from hf_toedit.runs.files import parquet_file
 from hf_toedit.runs.logs import UnrevertibleRows
 from hf_toedit.runs.parquet import same, stored_schema

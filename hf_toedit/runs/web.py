@@ -21,7 +21,7 @@ from huggingface_hub.utils import hf_raise_for_status
 from hf_toedit.errors import SourceError
 from hf_toedit.hub.client import HTTP_ERROR, OutOfReach, ours
 from hf_toedit.retries import Failure, GaveUp, is_passing, repeated, retry_after
-from hf_toedit.runs.plan import SourceFile
+from hf_toedit.sources.model import SourceFile
 
 PART_BYTES = 8 * 2**20
 """What is asked for at a time."""

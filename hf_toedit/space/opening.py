@@ -13,12 +13,13 @@ from huggingface_hub import constants
 
 from hf_toedit.errors import RunError, SourceError
 from hf_toedit.hub import pinned_sha, public_dataset
-from hf_toedit.runs.plan import PLAN, Plan
+from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.pull import HubRun
 from hf_toedit.runs.store import RunFolder, is_run
 from hf_toedit.space.rows import RunRows
 from hf_toedit.space.settings import SpaceSettings
 from hf_toedit.stats import EditStats
+from hf_toedit.storage.layout import PLAN
 
 MAX_RECORDS = 256
 """Records of shards that are fetched for a visitor, of a run that does not lie on this machine."""

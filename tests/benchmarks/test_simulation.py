@@ -17,9 +17,9 @@ import pytest
 
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
 from hf_toedit.runs.monitor import Monitor, failures
-from hf_toedit.runs.plan import FileExtent, Reading, SourceFile
 from hf_toedit.runs.planning import make_plan
 from hf_toedit.runs.store import RunFolder
+from hf_toedit.sources.model import FileExtent, Reading, SourceFile
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 NUM_ROWS = 60

@@ -23,8 +23,9 @@ from hf_toedit.cards.metadata import metadata, size_category
 from hf_toedit.cards.plots import draw_plots
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
 from hf_toedit.editing.piece_table import PieceTable, Replacement
-from hf_toedit.runs.plan import FileExtent, Plan, Reading, SourceFile
+from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.planning import make_plan
+from hf_toedit.sources.model import FileExtent, Reading, SourceFile
 from hf_toedit.stats import EditStats
 from tests.hub.cards import card_problems
 

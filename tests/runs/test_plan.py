@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
 from hf_toedit.errors import RunError
-from hf_toedit.runs.plan import PLAN, FileExtent, Piece, Plan, Reading, Shard, SourceFile
+from hf_toedit.runs.plan import Piece, Plan, Shard
 from hf_toedit.runs.planning import make_plan
 from hf_toedit.runs.store import RunFolder
+from hf_toedit.sources.model import FileExtent, Reading, SourceFile
+from hf_toedit.storage.layout import PLAN
 
 
 def _extents(*rows: int | None, row_groups: tuple[int, ...] = ()) -> list[FileExtent]:

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig, content_hash
 from hf_toedit.errors import RunError
-from hf_toedit.runs.plan import FileExtent, Piece, Plan, Reading, Shard, SourceFile
+from hf_toedit.runs.plan import Piece, Plan, Shard
 from hf_toedit.runs.planning import make_plan
 from hf_toedit.runs.store import PLAN, RunFolder, plan_text
+from hf_toedit.sources.model import FileExtent, Reading, SourceFile
 
 EXAMPLES = int(os.environ.get("HF_TOEDIT_EXAMPLES", "120"))
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import ray
 
-from hf_toedit.runs.engines.base import reason
+from hf_toedit.errors import reason
 from hf_toedit.runs.engines.worker import Answer, Order, serve
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hf_toedit.checked import checked
 from hf_toedit.config import Dtype, PriorConfig, Resources
-from hf_toedit.errors import OutOfMemory, PriorError, RunError, ToEditError
+from hf_toedit.errors import OutOfMemory, PriorError, RunError
 from hf_toedit.priors.pinning import is_same_prior
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
@@ -127,9 +127,3 @@ def told(stats: EditStats, is_known: bool) -> dict[str, int]:
 def ends_the_run(error: Exception) -> bool:
     """Whether an error concerns every shard: the folder cannot be written, or the prior not be used."""
     return isinstance(error, RunError | PriorError) and not isinstance(error, OutOfMemory)
-
-
-def reason(error: BaseException) -> str:
-    """Why a shard failed, in one line; an error that nobody foresaw is named by its type as well."""
-    text = " ".join(str(error).split())
-    return text if text and isinstance(error, ToEditError) else f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from hf_toedit.config import EditConfig, PriorConfig, Resources
-from hf_toedit.runs.engines.base import Queue, ReadyPrior, ends_the_run, reason, told
+from hf_toedit.errors import reason
+from hf_toedit.runs.engines.base import Queue, ReadyPrior, ends_the_run, told
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder

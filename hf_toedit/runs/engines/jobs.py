@@ -19,12 +19,12 @@ from hf_toedit.errors import RunError, ToEditError, UsageError
 from hf_toedit.hub import newest_sha
 from hf_toedit.hub.jobs import JobRequest
 from hf_toedit.runs.engines.base import Engine
+from hf_toedit.runs.located import located
 from hf_toedit.runs.monitor import Failure, Monitor, check_read
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.pull import HubRun
 from hf_toedit.runs.push import Push, Pushed
 from hf_toedit.runs.push_along import EVERY_S, PushAlong
-from hf_toedit.runs.source import located
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.verify import verify_run
 

@@ -66,7 +66,8 @@ def main() -> None:
 def _serve(take: Callable[[], Order], say: Callable[..., None]) -> None:
     from hf_toedit.config import EditConfig, PriorConfig, Resources
     from hf_toedit.editing.editor import Editor
-    from hf_toedit.runs.engines.base import ReadyPrior, ends_the_run, reason, told
+    from hf_toedit.errors import reason
+    from hf_toedit.runs.engines.base import ReadyPrior, ends_the_run, told
     from hf_toedit.runs.shard import run_shard
     from hf_toedit.stats import EditStats
 

@@ -1,0 +1,8 @@
+"""Where things lie in a run folder, which has the layout of its repository on the Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PLAN = Path("toedit/plan.json")
+"""Where a run folder keeps its plan."""
