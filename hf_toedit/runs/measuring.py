@@ -10,10 +10,10 @@ from pathlib import PurePosixPath
 import pyarrow.parquet as pq
 
 from hf_toedit.runs.reading import RowReader, column_bytes
+from hf_toedit.sources.model import FileExtent, SourceFile
 
 SHARD_BYTES = 256 * 2**20
 """Text that a shard aims at, where nothing else is asked for."""
-from hf_toedit.sources.model import FileExtent, SourceFile
 
 _MANY_FILES = 1000
 _SAMPLED_FILES = 20

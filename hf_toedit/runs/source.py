@@ -14,7 +14,7 @@ from datasets import Features, List, Value
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import SourceError, UsageError, did_you_mean
 from hf_toedit.runs.json_lines import JSON_LINES
-from hf_toedit.runs.measuring import measure, measure_first, spread
+from hf_toedit.runs.measuring import SHARD_BYTES, measure, measure_first, spread
 from hf_toedit.runs.reading import RowReader
 from hf_toedit.runs.resolve import Resolved, resolve
 from hf_toedit.sources.model import FileExtent, Reading, SourceFile
