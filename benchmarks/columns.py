@@ -22,8 +22,8 @@ from hf_toedit.editing.alignment import Aligner, Document
 from hf_toedit.priors.attention import PackedAttention
 from hf_toedit.priors.packing import Window
 from hf_toedit.priors.spread import in_threads
+from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.pipeline import edited_batches
-from hf_toedit.runs.texts import Texts
 
 FLOOR = "forward + head"
 EDITOR = "editor"

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from hf_toedit.runs.engines.base import Queue, ReadyPrior, told
-from hf_toedit.runs.engines.dispatch import Dispatcher
-from hf_toedit.runs.engines.worker import Answer
+from hf_toedit.engines.base import Queue, ReadyPrior, told
+from hf_toedit.engines.dispatch import Dispatcher
+from hf_toedit.engines.worker import Answer
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder

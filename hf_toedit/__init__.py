@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from hf_toedit.plugin import registration
+from hf_toedit.datasets_api import registration
 
 __version__ = "0.1.0"
 
@@ -18,10 +18,10 @@ _EXPORTS = {
     "Passage": "hf_toedit.editing.passage",
     "PieceTable": "hf_toedit.editing.piece_table",
     "ToEditError": "hf_toedit.errors",
-    "ToEditProcessor": "hf_toedit.plugin.processor",
-    "load_dataset": "hf_toedit.plugin.builder",
+    "ToEditProcessor": "hf_toedit.datasets_api.processor",
+    "load_dataset": "hf_toedit.datasets_api.builder",
     "load_prior": "hf_toedit.priors.registry",
-    "revert": "hf_toedit.plugin.revert",
+    "revert": "hf_toedit.datasets_api.revert",
 }
 
 __all__ = ["__version__", *_EXPORTS]

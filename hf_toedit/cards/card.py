@@ -35,8 +35,8 @@ from hf_toedit.runs.plan import Plan
 from hf_toedit.stats import SAMPLE, generation_figures
 
 if TYPE_CHECKING:
-    from hf_toedit.remote import AnyPath
     from hf_toedit.runs.store import RunFolder
+    from hf_toedit.storage.remote import AnyPath
 
 README = "README.md"
 ASSETS = "assets"

@@ -144,7 +144,7 @@ class CardData:
     @property
     def source_repo(self) -> str | None:
         """The Hub dataset that the source is, or that names its files, as `org/name`; None where it is none."""
-        from hf_toedit.runs.resolve import hub_dataset
+        from hf_toedit.sources.resolve import hub_dataset
 
         if self.plan.reading.root is not None:
             return None
@@ -191,7 +191,7 @@ def _files(plan: Plan, folder: RunFolder, generation: int) -> list[_File]:
     """What the footers of a generation's files say."""
     import pyarrow as pa
 
-    from hf_toedit.runs.files import each
+    from hf_toedit.storage.files import each
 
     sizes = folder.data_sizes(generation)
 
@@ -285,9 +285,9 @@ def _first_rows(files: list[_File]) -> Mapping[str, int]:
 
 
 def _texts(plan: Plan, parquet: Any, group: int, split: str, first: int) -> Iterator[Example]:
-    from hf_toedit.runs.reading import row_group_tables
-    from hf_toedit.runs.rows import piece_tables
-    from hf_toedit.runs.texts import Texts
+    from hf_toedit.rows.rows import piece_tables
+    from hf_toedit.rows.texts import Texts
+    from hf_toedit.sources.reading import row_group_tables
 
     texts = Texts(plan.source)
     log_column = plan.run.edit_log_column or ""

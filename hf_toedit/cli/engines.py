@@ -16,7 +16,7 @@ from hf_toedit.config import EditConfig, PriorConfig
 from hf_toedit.errors import KEPT, Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from hf_toedit.runs.engines.base import Engine
+    from hf_toedit.engines.base import Engine
 
 _RAY_OPTIONS = ("address", "num_workers", "cpus_per_worker", "gpus_per_worker")
 
@@ -75,13 +75,13 @@ def _local(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> 
     if workers != "auto" and not re.fullmatch(r"0|[1-9][0-9]*", workers):
         raise UsageError(f"workers {workers!r} is not a number. Name one, or auto.")
     if workers == "0":
-        from hf_toedit.runs.engines.inline import InlineEngine
+        from hf_toedit.engines.inline import InlineEngine
 
         quiet_transformers()
         with InlineEngine(prior, edit, resources(options)) as inline:
             yield inline
     else:
-        from hf_toedit.runs.engines.local import LocalEngine
+        from hf_toedit.engines.local import LocalEngine
 
         count = None if workers == "auto" else int(workers)
         with LocalEngine(prior, edit, resources(options), count) as local:
@@ -93,7 +93,7 @@ def _ray(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> It
     if str(options["workers"]) != "auto":
         raise UsageError("--workers is for --engine local. With --engine ray say --num-workers, or leave it out.")
     try:
-        from hf_toedit.runs.engines.ray import RayEngine
+        from hf_toedit.engines.ray import RayEngine
     except ImportError as error:
         raise UsageError(
             f"--engine ray needs Ray, which cannot be imported here ({error}). Say pip install 'hf-toedit[ray]'."

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from huggingface_hub import JobInfo
 
     from hf_toedit.hub.jobs import Jobs
-    from hf_toedit.runs.engines.jobs import Place
+    from hf_toedit.launch.jobs import Place
+    from hf_toedit.publish.pull import HubRun
     from hf_toedit.runs.plan import Plan
-    from hf_toedit.runs.pull import HubRun
 
 namespace_option = click.option(
     "--namespace", metavar="NAME", help="User or organization that runs the jobs, and pays.  [default: you]"
@@ -50,7 +50,7 @@ def status(repo: str, revision: str | None, prefix: str, namespace: str | None, 
     quiet_libraries(show_progress=False)
     quiet_hub()
     from hf_toedit.hub.jobs import is_alive
-    from hf_toedit.runs.engines.jobs import run_labels
+    from hf_toedit.launch.jobs import run_labels
 
     place = hub_place(repo, revision, prefix)
     run = place.run()
@@ -80,7 +80,7 @@ def status(repo: str, revision: str | None, prefix: str, namespace: str | None, 
 def logs(repo: str, shard_group: str | None, tail: int | None, follow: bool, namespace: str | None) -> None:
     """Print the logs of the jobs that work for the Hub dataset ORG/NAME, the newest job of each group."""
     from hf_toedit.cli.output import printable
-    from hf_toedit.runs.engines.jobs import GROUP
+    from hf_toedit.launch.jobs import GROUP
 
     quiet_hub()
     place, service = hub_place(repo), jobs_of(namespace)
@@ -139,7 +139,7 @@ def work(repo: str, shard_group: str, **options: Any) -> None:
     """What a job runs: edit the shards of a group that are not in the Hub dataset ORG/NAME yet, and commit them."""
     quiet_libraries(show_progress=False)
     quiet_hub()
-    from hf_toedit.runs.engines.jobs import begin_there, edit_there, finish_there
+    from hf_toedit.launch.jobs import begin_there, edit_there, finish_there
     from hf_toedit.runs.store import RunFolder
 
     place = hub_place(repo, options["push_revision"], options["push_prefix"])
@@ -166,7 +166,7 @@ def work(repo: str, shard_group: str, **options: Any) -> None:
 
 def hub_place(repo: str | None, revision: str | None = None, prefix: str = "") -> Place:
     """Where the run lies, or is to lie."""
-    from hf_toedit.runs.engines.jobs import Place
+    from hf_toedit.launch.jobs import Place
 
     if repo is None:
         raise UsageError("where to? Name a Hub dataset with --push-to.")
@@ -195,7 +195,7 @@ def _newest(found: list[JobInfo]) -> list[JobInfo]:
 
 def group_of(job: JobInfo) -> str:
     """The group that a job works on, `0/8`."""
-    from hf_toedit.runs.engines.jobs import GROUP
+    from hf_toedit.launch.jobs import GROUP
 
     return (job.labels or {}).get(GROUP, "").replace("-of-", "/")
 

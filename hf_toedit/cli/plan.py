@@ -158,11 +158,11 @@ class Request:
         Raises:
             SourceError: the source cannot be found, read, or edited as asked.
         """
-        from hf_toedit.runs.parquet import check_storable
+        from hf_toedit.rows.texts import Texts
         from hf_toedit.runs.planning import make_plan
         from hf_toedit.runs.provenance import provenance
-        from hf_toedit.runs.source import open_source
-        from hf_toedit.runs.texts import Texts
+        from hf_toedit.sources.parquet import check_storable
+        from hf_toedit.sources.source import open_source
 
         shard_bytes = None if self._shard_size == "file" else _num_bytes(self._shard_size)
         source = open_source(self.source)
@@ -201,7 +201,7 @@ def estimate(request: Request, options: Mapping[str, Any]) -> None:
     """Say what a run would be: rows, tokens, time and cost."""
     quiet_libraries(show_progress=False, quiet=request.is_silent)
     quiet_transformers()
-    from hf_toedit.runs.engines.base import ReadyPrior
+    from hf_toedit.engines.base import ReadyPrior
     from hf_toedit.runs.estimate import estimate_run
 
     ready, prior = ReadyPrior.load(request.prior, resources(options))

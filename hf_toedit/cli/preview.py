@@ -74,9 +74,9 @@ def preview(
     from hf_toedit.picture.html import page
     from hf_toedit.picture.terminal import MAX_PLACES
     from hf_toedit.priors.registry import load_prior
+    from hf_toedit.rows.texts import Texts
     from hf_toedit.runs.monitor import check_read
-    from hf_toedit.runs.source import open_source
-    from hf_toedit.runs.texts import Texts
+    from hf_toedit.sources.source import open_source
 
     prior, settings = edit_settings(options)
     asked = source_config(
@@ -136,7 +136,7 @@ def _is_page(path: Path) -> bool:
 
 
 def _write(path: Path, text: str) -> None:
-    from hf_toedit.runs.files import whole_file
+    from hf_toedit.storage.files import whole_file
 
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -14,9 +14,9 @@ from hf_toedit.cli.options import Command, json_option, quiet_hub, quiet_librari
 from hf_toedit.errors import RunError, UsageError, kept
 
 if TYPE_CHECKING:
+    from hf_toedit.publish.push import Outlook, Pushed
+    from hf_toedit.publish.push_along import PushAlong
     from hf_toedit.runs.plan import Plan
-    from hf_toedit.runs.push import Outlook, Pushed
-    from hf_toedit.runs.push_along import PushAlong
     from hf_toedit.runs.store import RunFolder
 
 _PUBLIC = "Let everybody read the repository, if it is made now."
@@ -73,7 +73,7 @@ def push(run: str, repo: str, **options: Any) -> None:
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
     quiet_hub()
     from hf_toedit.cli.output import push_progress
-    from hf_toedit.runs.push import Push
+    from hf_toedit.publish.push import Push
     from hf_toedit.runs.store import RunFolder
 
     folder = RunFolder(run)
@@ -132,7 +132,7 @@ def report(done: Outlook | Pushed, repo: str, public: bool) -> None:
     from rich.filesize import decimal
 
     from hf_toedit.cli.output import counted, printable
-    from hf_toedit.runs.push import Outlook
+    from hf_toedit.publish.push import Outlook
 
     files = f"{counted(done.num_files_sent, 'file')} ({decimal(done.num_bytes_sent)})"
     if public and done.private:
@@ -158,8 +158,8 @@ def push_along(plan: Plan, folder: RunFolder, options: Mapping[str, Any]) -> Pus
     if options["push_to"] is None:
         return None
     quiet_hub()
-    from hf_toedit.runs.push import Push
-    from hf_toedit.runs.push_along import PushAlong
+    from hf_toedit.publish.push import Push
+    from hf_toedit.publish.push_along import PushAlong
 
     sending = Push(
         plan,

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Features
 
+    from hf_toedit.rows.texts import Texts
     from hf_toedit.runs.plan import Plan, Shard
     from hf_toedit.runs.store import RunFolder
-    from hf_toedit.runs.texts import Texts
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def revert(
     quiet_hub()
     from hf_toedit.cards.card import README
     from hf_toedit.cards.metadata import features_card
-    from hf_toedit.runs.rows import check_log_column, source_features
+    from hf_toedit.rows.rows import check_log_column, source_features
     from hf_toedit.runs.store import RunFolder, is_run
 
     target = RunFolder(output)
@@ -124,13 +124,13 @@ class _Reverted:
 
     def lost(self) -> str:
         """How many rows cannot be rebuilt, and which."""
-        from hf_toedit.runs.logs import unrevertible
+        from hf_toedit.rows.logs import unrevertible
 
         return unrevertible(self.num_lost.total(), self._named)
 
     def _rows(self, split: str, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-        from hf_toedit.runs.logs import NAMED, named_rows
-        from hf_toedit.runs.rows import ROW_GROUP, grouped, revertible_rows
+        from hf_toedit.rows.logs import NAMED, named_rows
+        from hf_toedit.rows.rows import ROW_GROUP, grouped, revertible_rows
 
         texts, log_column = self._edited.texts, self._edited.log_column
         for table in grouped(tables, texts, ROW_GROUP):
@@ -161,8 +161,8 @@ class _Edited(NamedTuple):
 
 def _of_run(run: str, generation: int | None) -> _Edited:
     """The rows of one generation of a run folder."""
+    from hf_toedit.rows.texts import Texts
     from hf_toedit.runs.store import RunFolder
-    from hf_toedit.runs.texts import Texts
 
     folder = RunFolder(run)
     plan = folder.plan()
@@ -188,10 +188,10 @@ def _planned_rows(plan: Plan, folder: RunFolder, generation: int, shard: Shard) 
 
 def _of_source(name: str, generation: int | None, options: Mapping[str, Any]) -> _Edited:
     """The rows of files, or of a Hub dataset; where a run was pushed to it, its plan says what was edited."""
-    from hf_toedit.runs.pull import HubRun
-    from hf_toedit.runs.resolve import hub_dataset
-    from hf_toedit.runs.source import open_source
-    from hf_toedit.runs.texts import Texts
+    from hf_toedit.publish.pull import HubRun
+    from hf_toedit.rows.texts import Texts
+    from hf_toedit.sources.resolve import hub_dataset
+    from hf_toedit.sources.source import open_source
 
     on_hub = HubRun.of(name) if hub_dataset(name) == name else None
     if on_hub is not None:

@@ -29,11 +29,11 @@ from hf_toedit.errors import RunError, ToEditError, UsageError
 
 if TYPE_CHECKING:
     from hf_toedit.editing.piece_table import PieceTable
-    from hf_toedit.runs.engines.base import Engine
+    from hf_toedit.engines.base import Engine
+    from hf_toedit.publish.push import Pushed
+    from hf_toedit.publish.push_along import PushAlong
     from hf_toedit.runs.monitor import Failure
     from hf_toedit.runs.plan import Plan
-    from hf_toedit.runs.push import Pushed
-    from hf_toedit.runs.push_along import PushAlong
     from hf_toedit.runs.status import Status
     from hf_toedit.runs.store import RunFolder
 
@@ -259,8 +259,8 @@ def _report(folder: RunFolder, plan: Plan, status: Status) -> None:
 
 def _written(folder: RunFolder, plan: Plan) -> Iterator[PieceTable | None]:
     """The texts of the last generation, with their edits."""
-    from hf_toedit.runs.rows import piece_tables
-    from hf_toedit.runs.texts import Texts
+    from hf_toedit.rows.rows import piece_tables
+    from hf_toedit.rows.texts import Texts
 
     if plan.run.edit_log_column is None:
         return

@@ -93,8 +93,8 @@ def submit(source: str, **options: Any) -> None:
     quiet_libraries(show_progress=not request.is_silent, quiet=request.is_silent)
     quiet_hub()
     from hf_toedit.hub.jobs import IMAGE
+    from hf_toedit.launch.jobs import check_reach, finish_there, job_request, run_labels
     from hf_toedit.priors.loading import dtype_on, pinned
-    from hf_toedit.runs.engines.jobs import check_reach, finish_there, job_request, run_labels
     from hf_toedit.runs.store import RunFolder
 
     service = jobs_of(options["namespace"])

@@ -15,8 +15,8 @@ from hf_toedit.cli.pull import hub_options
 from hf_toedit.errors import RunError, UsageError
 
 if TYPE_CHECKING:
+    from hf_toedit.publish.pull import HubRun
     from hf_toedit.runs.plan import Plan
-    from hf_toedit.runs.pull import HubRun
     from hf_toedit.runs.store import RunFolder
 
 _SHOWN = 20
@@ -69,8 +69,8 @@ def verify(run: str, no_source: bool, revision: str | None, prefix: str, as_json
 @contextmanager
 def _opened(run: str, revision: str | None, prefix: str) -> Iterator[tuple[Plan, RunFolder, HubRun | None]]:
     """The plan of a run, its folder, and where it lies on the Hub if it does; for as long as the context lasts."""
-    from hf_toedit.runs.resolve import hub_dataset
     from hf_toedit.runs.store import RunFolder
+    from hf_toedit.sources.resolve import hub_dataset
 
     repo_id = hub_dataset(run)
     if repo_id is None:
@@ -79,7 +79,7 @@ def _opened(run: str, revision: str | None, prefix: str) -> Iterator[tuple[Plan,
         folder = RunFolder(run)
         yield folder.plan(), folder, None
         return
-    from hf_toedit.runs.pull import HubRun
+    from hf_toedit.publish.pull import HubRun
 
     on_hub = HubRun(repo_id, revision, prefix)
     with on_hub.records() as (plan, folder):

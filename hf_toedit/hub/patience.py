@@ -9,8 +9,8 @@ from typing import TypeVar
 from huggingface_hub import get_token
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
+from hf_toedit.client import HTTP_ERROR, SERVICE, OutOfReach, ours
 from hf_toedit.errors import HubError, NoAnswer, ToEditError
-from hf_toedit.hub.client import HTTP_ERROR, SERVICE, OutOfReach, ours
 from hf_toedit.retries import TRIES, Failure, GaveUp, is_passing, repeated, retry_after
 
 _T = TypeVar("_T")

@@ -20,10 +20,10 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import RepoFile
 from yaml import YAMLError
 
+from hf_toedit.client import HTTP_ERROR
 from hf_toedit.errors import PriorError, SourceError, ToEditError
-from hf_toedit.hub.client import HTTP_ERROR
 from hf_toedit.hub.patience import asked, patiently, refusal, why
-from hf_toedit.hub.threads import in_threads
+from hf_toedit.threads import in_threads
 
 NO_ANSWER: tuple[type[Exception], ...] = (
     HTTP_ERROR,

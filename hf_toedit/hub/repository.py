@@ -17,9 +17,9 @@ from huggingface_hub.utils import validate_repo_id
 
 from hf_toedit.errors import HubError, RunError, UsageError
 from hf_toedit.hub.patience import patiently
-from hf_toedit.hub.threads import in_threads
-from hf_toedit.remote import AnyPath, RemotePath
-from hf_toedit.temporary import temporary_name
+from hf_toedit.storage.remote import AnyPath, RemotePath
+from hf_toedit.storage.temporary import temporary_name
+from hf_toedit.threads import in_threads
 
 _LARGE = (".parquet", ".png")
 """How files end that the Hub keeps in large file storage."""

@@ -13,7 +13,7 @@ import fsspec
 
 from hf_toedit.config import URL_LIST, SourceConfig, content_hash
 from hf_toedit.runs.plan import Plan
-from hf_toedit.runs.resolve import hub_dataset, resolve
+from hf_toedit.sources.resolve import hub_dataset, resolve
 
 
 def is_of_before(plan: Plan) -> bool:

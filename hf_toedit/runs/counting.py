@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from hf_toedit.rows.rows import EDIT_BATCH, grouped
+from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.intervals import Quantity, half_width
 from hf_toedit.runs.plan import Plan
-from hf_toedit.runs.rows import EDIT_BATCH, grouped
 from hf_toedit.runs.sampling import Sampler
-from hf_toedit.runs.texts import Texts
 
 Count = Callable[[pa.Table], np.ndarray]
 """int64 `[rows]`: tokens of each row's texts, as statistics count them."""

@@ -19,11 +19,11 @@ import pyarrow as pa
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.draft import Draft
 from hf_toedit.editing.editor import Editor
+from hf_toedit.rows.rows import TableDraft
+from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.counting import count_tokens
 from hf_toedit.runs.intervals import Quantity, half_width
 from hf_toedit.runs.plan import Plan
-from hf_toedit.runs.rows import TableDraft
-from hf_toedit.runs.texts import Texts
 
 if TYPE_CHECKING:
     from hf_toedit.editing.prior import Prior

@@ -27,10 +27,10 @@ from typing import Any
 import zstandard
 
 from hf_toedit.errors import RunError
-from hf_toedit.remote import AnyPath
-from hf_toedit.runs.files import remove_empty, sizes_in, whole_file
-from hf_toedit.runs.rows import Edited
+from hf_toedit.rows.rows import Edited
 from hf_toedit.stats import EditStats
+from hf_toedit.storage.files import remove_empty, sizes_in, whole_file
+from hf_toedit.storage.remote import AnyPath
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from hf_toedit.errors import SourceError, ToEditError
 from hf_toedit.priors.pinning import is_same_prior
 from hf_toedit.runs.before import is_of_before, revision_before
 from hf_toedit.runs.plan import Plan
-from hf_toedit.runs.source import open_source
 from hf_toedit.sources.model import SourceFile
+from hf_toedit.sources.source import open_source
 
 
 def located(plan: Plan) -> Plan:

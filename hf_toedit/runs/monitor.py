@@ -22,12 +22,12 @@ from msgspec import Meta
 
 from hf_toedit.checked import from_json
 from hf_toedit.errors import RunError, UsageError
-from hf_toedit.remote import AnyPath, RemotePath
-from hf_toedit.runs.files import remove_empty, sizes_in
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.stats import UNREADABLE, EditStats
-from hf_toedit.temporary import is_alive
+from hf_toedit.storage.files import remove_empty, sizes_in
+from hf_toedit.storage.remote import AnyPath, RemotePath
+from hf_toedit.storage.temporary import is_alive
 
 PROGRESS = PurePosixPath("toedit/progress")
 FAILURES = PurePosixPath("toedit/failures")

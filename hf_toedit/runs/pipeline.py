@@ -11,8 +11,8 @@ from typing import TypeVar
 import pyarrow as pa
 
 from hf_toedit.editing.editor import Editor
-from hf_toedit.runs.rows import Edited, TableDraft, edit_batch, grouped, with_edits
-from hf_toedit.runs.texts import Text, Texts
+from hf_toedit.rows.rows import Edited, TableDraft, edit_batch, grouped, with_edits
+from hf_toedit.rows.texts import Text, Texts
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

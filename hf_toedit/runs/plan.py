@@ -1,6 +1,6 @@
 """The immutable plan of a run: what is edited, by which prior, how, and as which shards.
 
-Pure data: how a source is found and measured is `runs/source.py`, how it is cut into shards `runs/planning.py`.
+Pure data: how a source is found and measured is `sources/source.py`, how it is cut into shards `runs/planning.py`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Features
 
-    from hf_toedit.runs.reading import RowReader
+    from hf_toedit.sources.reading import RowReader
 
 FORMAT = 1
 """Version of `plan.json`."""
@@ -136,15 +136,15 @@ class Plan:
     @cached_property
     def reader(self) -> RowReader:
         """Reads the files of the source."""
-        from hf_toedit.runs.reading import RowReader
+        from hf_toedit.sources.reading import RowReader
 
         return RowReader(self.reading)
 
     @cached_property
     def output_features(self) -> Features:
         """Of the rows that the run writes."""
-        from hf_toedit.runs.rows import output_features
-        from hf_toedit.runs.texts import Texts
+        from hf_toedit.rows.rows import output_features
+        from hf_toedit.rows.texts import Texts
 
         return output_features(self.reader.features, Texts(self.source), self.run.edit_log_column)
 

@@ -10,8 +10,8 @@ from itertools import accumulate
 
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
 from hf_toedit.errors import UsageError
-from hf_toedit.runs.measuring import SHARD_BYTES
 from hf_toedit.runs.plan import MAX_SHARDS, Piece, Plan, Shard
+from hf_toedit.sources.measuring import SHARD_BYTES
 from hf_toedit.sources.model import FileExtent, Reading, SourceFile
 
 _SNAP = 0.1

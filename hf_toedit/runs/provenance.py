@@ -13,7 +13,7 @@ from hf_toedit import sample
 from hf_toedit.config import PriorConfig, SourceConfig
 from hf_toedit.hub import card_metadata, metadata_of
 from hf_toedit.priors import embedded
-from hf_toedit.runs.resolve import hub_dataset
+from hf_toedit.sources.resolve import hub_dataset
 
 _LIBRARIES = ("hf-toedit", "torch", "transformers", "tokenizers", "datasets", "huggingface-hub", "pyarrow")
 _INHERITED = ("license", "license_name", "license_link", "language", "pretty_name", "task_categories", "task_ids")

@@ -22,11 +22,11 @@ import numpy as np
 import pyarrow as pa
 from pyarrow.parquet import FileMetaData
 
-from hf_toedit.runs.lines import LineReader, NotLines
+from hf_toedit.rows.rows import GroupSize, grouped
+from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.plan import Plan
-from hf_toedit.runs.reading import column_bytes
-from hf_toedit.runs.rows import GroupSize, grouped
-from hf_toedit.runs.texts import Texts
+from hf_toedit.sources.lines import LineReader, NotLines
+from hf_toedit.sources.reading import column_bytes
 
 Item = TypeVar("Item")
 

@@ -8,12 +8,12 @@ import pyarrow as pa
 
 from hf_toedit.editing.editor import Editor
 from hf_toedit.errors import SourceError
+from hf_toedit.rows.rows import ROW_GROUP, Edited, grouped
+from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.journal import Journal
 from hf_toedit.runs.pipeline import Batch, edited_batches
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.runs.rows import ROW_GROUP, Edited, grouped
 from hf_toedit.runs.store import RunFolder, Writer
-from hf_toedit.runs.texts import Texts
 from hf_toedit.stats import EditStats
 
 Progress = Callable[[int, EditStats, bool], None]

@@ -15,8 +15,11 @@ import pyarrow.parquet as pq
 
 from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError, UsageError
-from hf_toedit.remote import AnyPath, RemotePath
-from hf_toedit.runs.files import (
+from hf_toedit.runs.journal import Journal, remove_journal
+from hf_toedit.runs.plan import Plan, Shard
+from hf_toedit.runs.records import RESULT, WORK, Records
+from hf_toedit.stats import EditStats
+from hf_toedit.storage.files import (
     names_in,
     put,
     remove_empty,
@@ -26,12 +29,9 @@ from hf_toedit.runs.files import (
     temporary_file,
     whole_file,
 )
-from hf_toedit.runs.journal import Journal, remove_journal
-from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.runs.records import RESULT, WORK, Records
-from hf_toedit.stats import EditStats
 from hf_toedit.storage.layout import PLAN
-from hf_toedit.temporary import TEMPORARY, is_abandoned, temporary_name
+from hf_toedit.storage.remote import AnyPath, RemotePath
+from hf_toedit.storage.temporary import TEMPORARY, is_abandoned, temporary_name
 
 
 class RunFolder(Records):
@@ -195,8 +195,8 @@ class RunFolder(Records):
             shard: which one.
             columns: only these; None is all.
         """
-        from hf_toedit.runs.parquet import as_loaded
-        from hf_toedit.runs.reading import row_group_tables
+        from hf_toedit.sources.parquet import as_loaded
+        from hf_toedit.sources.reading import row_group_tables
 
         schema = plan.schema_of(columns)
         with self.parquet(generation, shard) as file:
@@ -327,7 +327,7 @@ class Writer:
             path: of the file.
             schema: of its rows.
         """
-        from hf_toedit.runs.parquet import WRITING, written_schema
+        from hf_toedit.sources.parquet import WRITING, written_schema
 
         self._schema = schema
         self._written = written_schema(schema)
@@ -339,7 +339,7 @@ class Writer:
         Raises:
             SourceError: Parquet cannot store a value.
         """
-        from hf_toedit.runs.parquet import as_loaded, as_written
+        from hf_toedit.sources.parquet import as_loaded, as_written
 
         table = as_written(as_loaded(table.select(self._schema.names), self._schema), self._written)
         self._writer.write_table(table, row_group_size=max(len(table), 1))

@@ -15,15 +15,15 @@ import pyarrow.compute as pc
 from hf_toedit import __version__
 from hf_toedit.config import content_hash
 from hf_toedit.errors import reason
-from hf_toedit.runs.files import parquet_file
-from hf_toedit.runs.logs import UnrevertibleRows
-from hf_toedit.runs.parquet import same, stored_schema
+from hf_toedit.rows.logs import UnrevertibleRows
+from hf_toedit.rows.rows import piece_tables, reverted_table
+from hf_toedit.rows.texts import COUNTS, Texts
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.runs.rows import piece_tables, reverted_table
 from hf_toedit.runs.shard import source_rows
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.runs.texts import COUNTS, Texts
+from hf_toedit.sources.parquet import same, stored_schema
 from hf_toedit.stats import NANO, EditStats
+from hf_toedit.storage.files import parquet_file
 
 VERIFIED = PurePosixPath("toedit/verified.json")
 """Says of which data it is known that they are sound."""

@@ -20,8 +20,8 @@ from cachetools import LRUCache, cachedmethod
 from hf_toedit.errors import RunError
 from hf_toedit.hub import patiently
 from hf_toedit.runs.plan import Shard
-from hf_toedit.runs.reading import column_bytes, one_line
 from hf_toedit.runs.store import RunFolder
+from hf_toedit.sources.reading import column_bytes, one_line
 
 _GROUP_BYTES, _GROUP_ROWS = 128 * 2**20, 10**6
 """Of a row group that is looked into, at most; this tool writes smaller ones."""

@@ -13,8 +13,8 @@ from huggingface_hub import constants
 
 from hf_toedit.errors import RunError, SourceError
 from hf_toedit.hub import pinned_sha, public_dataset
+from hf_toedit.publish.pull import HubRun
 from hf_toedit.runs.plan import Plan
-from hf_toedit.runs.pull import HubRun
 from hf_toedit.runs.store import RunFolder, is_run
 from hf_toedit.space.rows import RunRows
 from hf_toedit.space.settings import SpaceSettings

@@ -13,15 +13,15 @@ import pyarrow as pa
 
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.errors import RunError
-from hf_toedit.hub.threads import in_threads
-from hf_toedit.runs.logs import UnrevertibleRows, named_rows, unrevertible
-from hf_toedit.runs.parquet import as_loaded
+from hf_toedit.rows.logs import UnrevertibleRows, named_rows, unrevertible
+from hf_toedit.rows.rows import piece_tables
+from hf_toedit.rows.texts import COUNTS, Texts
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.runs.rows import piece_tables
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.runs.texts import COUNTS, Texts
+from hf_toedit.sources.parquet import as_loaded
 from hf_toedit.space.groups import GroupReader, damaged, guarded
 from hf_toedit.stats import EditStats
+from hf_toedit.threads import in_threads
 
 GROUPS_SEARCHED = 32
 """Row groups that are searched at once, where each has to be fetched; on this machine many more."""

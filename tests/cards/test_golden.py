@@ -18,10 +18,10 @@ from PIL import Image
 
 from hf_toedit.cards.data import CardData
 from hf_toedit.editing.piece_table import PieceTable
+from hf_toedit.rows.rows import piece_tables
+from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.runs.rows import piece_tables
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.runs.texts import Texts
 from tests.cards.golden import CARDS, GOLDEN
 from tests.cli.command import HfToEdit
 from tests.runs.test_source import same

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hf_toedit.runs.pull import GUARD
+from hf_toedit.publish.pull import GUARD
 from hf_toedit.runs.store import RunFolder
 from tests.cli.command import Finished, HfToEdit
 from tests.cli.fixtures import rows, stories

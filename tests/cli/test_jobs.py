@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hf_toedit.runs.engines.jobs import GROUP
-from hf_toedit.runs.pull import GUARD
+from hf_toedit.launch.jobs import GROUP
+from hf_toedit.publish.pull import GUARD
 from tests.cli.command import HfToEdit
 from tests.cli.fixtures import parquet
 from tests.cli.pushing import PLAN, alone, check_history, load, pushed, texts

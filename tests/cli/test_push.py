@@ -13,8 +13,8 @@ import pytest
 from datasets import load_dataset
 
 from hf_toedit.config import content_hash
-from hf_toedit.runs.files import sha256
-from hf_toedit.runs.pull import GUARD
+from hf_toedit.publish.pull import GUARD
+from hf_toedit.storage.files import sha256
 from tests.cli.command import HfToEdit
 from tests.cli.pushing import PLAN, Stopwatch, alone, check_history, check_whole, load, pushed, texts
 from tests.hub_server import HubServer

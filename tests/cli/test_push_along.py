@@ -90,8 +90,8 @@ def test_a_hub_that_is_down_for_good_does_not_fail_the_run(
 
 CHECKED = """
     from hf_toedit.errors import RunError
-    from hf_toedit.runs.push import Push
-    from hf_toedit.runs.push_along import PushAlong
+    from hf_toedit.publish.push import Push
+    from hf_toedit.publish.push_along import PushAlong
     from hf_toedit.runs.store import RunFolder
     folder = RunFolder(sys.argv[1])
     plan = folder.plan()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from datasets import Dataset
 
-from hf_toedit.runs.pull import GUARD
+from hf_toedit.publish.pull import GUARD
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import load as load_folder
 from tests.cli.fixtures import parquet, same, stories

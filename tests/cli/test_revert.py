@@ -17,7 +17,7 @@ import pytest
 from datasets import Dataset, DatasetDict, load_dataset
 
 from hf_toedit.config import content_hash
-from hf_toedit.temporary import temporary_name
+from hf_toedit.storage.temporary import temporary_name
 from tests.cli.command import HfToEdit
 from tests.cli.fixtures import FEATURES, load, parquet, rows, same, stories
 

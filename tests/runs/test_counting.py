@@ -22,13 +22,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
+from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.counting import Effort, count_tokens
 from hf_toedit.runs.intervals import Quantity, half_width, t_quantile
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.planning import make_plan
 from hf_toedit.runs.sampling import spread
-from hf_toedit.runs.source import open_source
-from hf_toedit.runs.texts import Texts
+from hf_toedit.sources.source import open_source
 from tests.conftest import texts
 from tests.editing.tokenizers import tokenizer
 

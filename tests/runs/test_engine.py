@@ -20,9 +20,9 @@ import pytest
 from datasets import Dataset, load_dataset
 
 from hf_toedit.config import content_hash
+from hf_toedit.engines.local import _environments
 from hf_toedit.errors import UsageError
 from hf_toedit.fingerprint import WHOLE_BYTES
-from hf_toedit.runs.engines.local import _environments
 from hf_toedit.runs.store import RunFolder
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import load, parquet, same, stories
@@ -320,7 +320,7 @@ def test_a_worker_refuses_a_plan_that_its_engine_does_not_know(
     plan = RunFolder(run).plan()
     setup = {"prior": asdict(plan.prior), "edit": asdict(plan.edit), "resources": {}}
     orders = [setup, {"run": str(run), "plan": plan.content_hash, "shard": 0}]
-    with subprocess.Popen([sys.executable, "-m", "hf_toedit.runs.engines.worker"], stdin=subprocess.PIPE,
+    with subprocess.Popen([sys.executable, "-m", "hf_toedit.engines.worker"], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as worker:  # fmt: skip
         assert worker.stdin and worker.stdout
         worker.stdin.write("".join(json.dumps(order) + "\n" for order in orders))

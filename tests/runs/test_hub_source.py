@@ -49,8 +49,8 @@ READ = """
     import json
     from hf_toedit.config import SourceConfig
     from hf_toedit.errors import ToEditError
-    from hf_toedit.runs.reading import RowReader
-    from hf_toedit.runs.source import open_source
+    from hf_toedit.sources.reading import RowReader
+    from hf_toedit.sources.source import open_source
 
     for name, options in json.loads(sys.argv[1]):
         try:

@@ -16,11 +16,11 @@ from datasets import Dataset
 from hf_toedit import ToEditor
 from hf_toedit.editing.prior import BATCH_BYTES
 from hf_toedit.priors.batch_size import batch_bytes_on_cpu
+from hf_toedit.rows.rows import Edited
 from hf_toedit.runs import journal
 from hf_toedit.runs.journal import Journal
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
-from hf_toedit.runs.rows import Edited
 from hf_toedit.runs.shard import run_shard
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.stats import EditStats

@@ -11,9 +11,9 @@ import pytest
 
 from hf_toedit import ToEditor
 from hf_toedit.config import TextConfig
+from hf_toedit.rows.rows import EDIT_BATCH, edit_table, grouped
+from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.pipeline import ahead, edited_batches
-from hf_toedit.runs.rows import EDIT_BATCH, edit_table, grouped
-from hf_toedit.runs.texts import Texts
 from hf_toedit.stats import EditStats
 
 TEXTS = Texts(TextConfig())

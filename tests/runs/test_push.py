@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_toedit.runs.pull import GUARD
+from hf_toedit.publish.pull import GUARD
 from tests.cli.command import HfToEdit
 from tests.cli.pushing import Stopwatch, alone, check_history, check_whole, load, pushed, texts
 from tests.hub_server import HubServer

@@ -24,8 +24,8 @@ from ray.core.generated.common_pb2 import ActorDiedErrorContext
 from ray.exceptions import ActorDiedError, ActorUnschedulableError, RayTaskError, RuntimeEnvSetupError
 
 from hf_toedit.config import Resources
-from hf_toedit.runs.engines.base import MAX_LOSSES, MAX_TRIES, Queue
-from hf_toedit.runs.engines.ray import RayEngine, ended
+from hf_toedit.engines.base import MAX_LOSSES, MAX_TRIES, Queue
+from hf_toedit.engines.ray import RayEngine, ended
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.store import RunFolder
 from tests.cli.command import HfToEdit

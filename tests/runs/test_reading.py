@@ -14,9 +14,9 @@ import pytest
 
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import SourceError
-from hf_toedit.runs.reading import RowReader
-from hf_toedit.runs.source import Source, open_source
 from hf_toedit.sources.model import FileExtent
+from hf_toedit.sources.reading import RowReader
+from hf_toedit.sources.source import Source, open_source
 from tests.cli.fixtures import rows, stories
 
 ROWS = 50

@@ -19,8 +19,8 @@ from hf_toedit import EditConfig, PieceTable, PriorConfig, ToEditor, load_prior
 from hf_toedit.config import TextConfig
 from hf_toedit.editing.piece_table import Edit
 from hf_toedit.errors import SourceError
-from hf_toedit.runs.logs import UnrevertibleRows
-from hf_toedit.runs.rows import (
+from hf_toedit.rows.logs import UnrevertibleRows
+from hf_toedit.rows.rows import (
     check_log_column,
     edit_table,
     output_features,
@@ -28,7 +28,7 @@ from hf_toedit.runs.rows import (
     reverted_table,
     revertible_rows,
 )
-from hf_toedit.runs.texts import Texts
+from hf_toedit.rows.texts import Texts
 from hf_toedit.stats import EditStats
 from tests.conftest import shared
 

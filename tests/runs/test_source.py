@@ -26,7 +26,7 @@ from datasets import Dataset, DatasetDict, Features, List, Value, load_dataset, 
 from hf_toedit import sample
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import SourceError, UsageError
-from hf_toedit.runs.source import open_source
+from hf_toedit.sources.source import open_source
 from tests.cli.command import HfToEdit
 from tests.cli.fixtures import ODD, load, rows, same, stories
 from tests.s3_server import BUCKET, S3Server

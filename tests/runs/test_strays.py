@@ -12,7 +12,7 @@ from datasets import Dataset, DatasetDict
 
 from hf_toedit.cards.readme import _digest
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.temporary import temporary_name
+from hf_toedit.storage.temporary import temporary_name
 from tests.cli.command import HfToEdit
 from tests.cli.fixtures import load, stories
 from tests.cli.pushing import check_whole, pushed, texts

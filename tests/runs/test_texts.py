@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hf_toedit import EditConfig, ToEditor
 from hf_toedit.config import TextConfig
 from hf_toedit.errors import SourceError, UsageError
-from hf_toedit.runs.rows import GroupSize, edit_table, grouped, output_features, reverted_table
-from hf_toedit.runs.texts import Texts
+from hf_toedit.rows.rows import GroupSize, edit_table, grouped, output_features, reverted_table
+from hf_toedit.rows.texts import Texts
 
 TEXTS = (
     st.none()

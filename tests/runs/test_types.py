@@ -31,8 +31,8 @@ from datasets import (
 from datasets.table import InMemoryTable
 
 from hf_toedit.errors import SourceError
-from hf_toedit.runs.parquet import check_storable, same, stored_schema
 from hf_toedit.runs.store import Writer
+from hf_toedit.sources.parquet import check_storable, same, stored_schema
 from tests.cli.command import HfToEdit
 from tests.cli.fixtures import load, stories
 

@@ -23,8 +23,8 @@ from datasets import Features, Value
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import SourceError, ToEditError, UsageError
 from hf_toedit.runs.counting import Effort, count_tokens
-from hf_toedit.runs.reading import RowReader
-from hf_toedit.runs.source import Source, open_source
+from hf_toedit.sources.reading import RowReader
+from hf_toedit.sources.source import Source, open_source
 from tests.runs.test_counting import plan_of
 
 

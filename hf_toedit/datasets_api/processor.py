@@ -1,0 +1,177 @@
+"""`ToEditProcessor`: ToEdit as a function for `Dataset.map` and `IterableDataset.map`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import pyarrow as pa
+from datasets import Features
+
+from hf_toedit.checked import checked, kinds
+from hf_toedit.config import Backend, Dtype, EditConfig, PriorConfig, RunConfig, TextConfig, check_draw
+from hf_toedit.datasets_api.workers import for_rank, turn
+from hf_toedit.editing.editor import Editor
+from hf_toedit.errors import SourceError, UsageError
+from hf_toedit.priors.registry import load_prior
+from hf_toedit.rows.rows import check_log_column, edit_table, output_features
+from hf_toedit.rows.texts import Texts
+
+
+class ToEditProcessor:
+    """Edits the texts of batches of rows and adds the edit log; all else stays as it is.
+
+    Pickles as its settings alone and loads the prior when first called, in whichever process that is: a second `map`
+    with the same settings is a cache hit, and processes may be forked or spawned (CUDA needs spawn).
+
+    Example:
+        >>> processor = ToEditProcessor("embedded", seed=1)
+        >>> edited = dataset.map(processor, batched=True)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        prior: str | PathLike[str] = "embedded",
+        *,
+        text_column: str | Sequence[str] = (),
+        context_columns: str | Sequence[str] = (),
+        messages_column: str | None = None,
+        roles: str | Sequence[str] = ("assistant",),
+        edit_log_column: str | None = "toedit",
+        generation: int = 1,
+        revision: str | None = None,
+        dtype: Dtype = "auto",
+        device: str = "auto",
+        trust_remote_code: bool = False,
+        backend: Backend = "transformers",
+        preset: str = "toedit",
+        **config: Any,
+    ) -> None:
+        """Check the settings and pin the prior; it is not loaded yet.
+
+        Args:
+            prior: `embedded`, a local folder, or a Hub id.
+            text_column: whose texts are edited, one or several, see `TextConfig`; `text` where nothing is named.
+            context_columns: read by the prior before each text, and not edited.
+            messages_column: conversations to edit, instead of a text column.
+            roles: whose messages are edited.
+            edit_log_column: the struct column that makes edits reversible; None leaves it out.
+            generation: keys the draws; earlier edits in the log column are composed with the new ones.
+            revision: see `PriorConfig`, as are `dtype`, `device`, `trust_remote_code` and `backend`.
+            dtype: of the model's body.
+            device: where it runs; with several GPUs `auto` gives each rank of `map` its own.
+            trust_remote_code: let the model's repository run its own code.
+            backend: the library that runs the model, `transformers` or `vllm`.
+            preset: see `PRESETS`.
+            **config: settings of `EditConfig`.
+
+        Raises:
+            PriorError: there is no such prior.
+            UsageError: a setting is unknown or out of range.
+        """
+        from hf_toedit.priors.loading import pinned
+
+        generation = checked(generation, kinds(RunConfig)["generations"], "generation")
+        run = RunConfig(generation, edit_log_column)
+        # The revision is part of the state, so that `map` does not answer from the cache for a prior that changed.
+        self.prior_config, self.prior_revision = pinned(
+            PriorConfig(prior, revision, dtype, device, trust_remote_code, backend)  # type: ignore[arg-type]
+        )
+        self.edit_config = EditConfig.from_preset(preset, **config)
+        check_draw(self.prior_config, self.edit_config)
+        self.texts = Texts(
+            TextConfig.from_mapping(
+                {
+                    "text_columns": text_column,
+                    "context_columns": context_columns,
+                    "messages_column": messages_column,
+                    "roles": roles,
+                }
+            )
+        )
+        self.edit_log_column = run.edit_log_column
+        self.generation = run.generations
+        self._editor: Editor | None = None
+
+    def __call__(self, batch: Any, rank: int | None = None) -> Any:
+        """Edit a batch.
+
+        Args:
+            batch: rows as `map(batched=True)` gives them, or an Arrow table.
+            rank: of the process, from `map(with_rank=True)`.
+
+        Returns:
+            Where the batch is or carries an Arrow table, all its columns as one, their types kept; otherwise the
+            columns that change, as lists.
+
+        Raises:
+            PriorError: the prior cannot be loaded, or fails on every row.
+            SourceError: there are no such texts.
+        """
+        table = batch if isinstance(batch, pa.Table) else getattr(batch, "pa_table", None)
+        if table is not None:
+            return self._edit(table, rank)
+        if not isinstance(batch, Mapping):
+            raise UsageError(
+                f"rows come as {type(batch).__name__}; use the dataset without a format, or with_format('arrow')."
+            )
+        return self._edit_lists(batch, rank)
+
+    def features(self, features: Features) -> Features:
+        """Features of the edited dataset, for `IterableDataset.map(processor, features=…)`.
+
+        Args:
+            features: of the dataset to edit.
+        """
+        return output_features(features, self.texts, self.edit_log_column)
+
+    def _edit(self, table: pa.Table, rank: int | None) -> pa.Table:
+        self.texts.read_places(table.schema)
+        if self.edit_log_column and self.edit_log_column in table.column_names:
+            check_log_column(Features.from_arrow_schema(table.schema), self.texts, self.edit_log_column)
+        with turn():
+            return edit_table(self._loaded(rank), table, self.texts, self.edit_log_column, self.generation)[0]
+
+    def _edit_lists(self, batch: Mapping[str, list], rank: int | None) -> dict[str, list]:
+        """Edit rows of Python values; those without a change come back as the objects that they were."""
+        log = self.edit_log_column
+        names = [*self.texts.columns(list(batch)), *([log] if log and log in batch else [])]
+        before = {name: self._to_arrow(name, batch[name]) for name in names}
+        after = self._edit(pa.table(before), rank)
+        edited = {}
+        for name in after.column_names:
+            now = after.column(name).to_pylist()
+            if name != log:
+                was = before[name].to_pylist()
+                now = [row if old == new else new for row, old, new in zip(batch[name], was, now, strict=True)]
+            edited[name] = now
+        return edited
+
+    def _to_arrow(self, name: str, values: list) -> pa.Array:
+        kind = None
+        if name == self.edit_log_column:
+            kind = self.texts.log_field(name).type
+        elif name in self.texts.config.text_columns:
+            kind = pa.string()
+            values = [value if _is_text(value) else None for value in values]
+        try:
+            return pa.array(values, type=kind)
+        except (pa.ArrowException, UnicodeEncodeError, ValueError, TypeError) as error:
+            raise SourceError(
+                f"column {name!r} does not become an Arrow column ({error}). Use the dataset with_format('arrow')."
+            ) from error
+
+    def _loaded(self, rank: int | None) -> Editor:
+        if self._editor is None:
+            self._editor = Editor(load_prior(for_rank(self.prior_config, rank)), self.edit_config)
+        return self._editor
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The settings alone: what the fingerprint of `map` and other processes see."""
+        return {**self.__dict__, "_editor": None}
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is a text that UTF-8 can hold."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)

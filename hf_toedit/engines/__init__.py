@@ -1,0 +1,1 @@
+"""Who calls `run_shard`: this process, processes of this machine, or a Ray cluster."""

@@ -1,0 +1,294 @@
+"""The engine of a Ray cluster: actors, each with the prior loaded once, on whatever nodes have room for them.
+
+Ray restarts an actor whose process or node died; the driver, this process, gives its shard to the next that is free.
+Actors belong to the driver, so that Ray ends them when it dies. What they say comes with the answers to calls: at most
+one call of an actor is open at a time, and it is answered at most once a second while a shard is edited.
+
+Not imported without need: it imports Ray.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import re
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, ActorUnschedulableError, RayError, RayTaskError, RuntimeEnvSetupError
+
+from hf_toedit.config import EditConfig, PriorConfig, Resources
+from hf_toedit.engines.actor import BEAT_S, Place, ToEditWorker
+from hf_toedit.engines.base import ReadyPrior
+from hf_toedit.engines.dispatch import Dispatcher
+from hf_toedit.engines.ray_cluster import connect
+from hf_toedit.engines.worker import Answer
+from hf_toedit.errors import RunError, UsageError
+from hf_toedit.storage.temporary import is_alive
+
+logger = logging.getLogger(__name__)
+
+_STOP_S = 3.0
+_HIRE_EVERY_S = 2.0
+_NO_ROOM_AFTER_S = 30.0
+_MISSED_FOR_S = 60.0
+"""After which an actor that cannot be reached counts as dead; Ray finds out about a lost node in less."""
+
+
+class RayEngine(Dispatcher["_Worker"]):
+    """Actors on a Ray cluster; see `Engine`."""
+
+    _advice = "a smaller --token-budget, a smaller prior, or nodes with more memory"
+
+    def __init__(
+        self,
+        prior: PriorConfig,
+        edit: EditConfig,
+        resources: Resources,
+        address: str = "auto",
+        num_workers: int | None = None,
+        cpus_per_worker: int = 1,
+        gpus_per_worker: int | None = None,
+    ) -> None:
+        """Connect to the cluster, unless this process is, and start the first actor.
+
+        Args:
+            prior: its settings.
+            edit: how tokens are edited.
+            resources: what each worker may use of its node.
+            address: of the cluster; `auto` is what `RAY_ADDRESS` says, or the one that runs on this machine.
+            num_workers: how many actors at most; None is as many as there is room for, while the run goes on.
+            cpus_per_worker: CPUs that Ray keeps for each, which are also its threads.
+            gpus_per_worker: GPUs that Ray keeps for each; None is as many as share a model where the cluster has GPUs.
+
+        Raises:
+            RunError: there is no such cluster.
+            UsageError: device and GPUs do not go together, or the device is one that Ray would have to choose.
+        """
+        super().__init__()
+        num_gpus = _num_gpus(prior.device, gpus_per_worker, resources.tensor_parallel)
+        self._was_connected = ray.is_initialized()
+        if not self._was_connected:
+            connect(address)
+        if num_gpus is None:
+            num_gpus = 1 if ray.cluster_resources().get("GPU") else 0
+        self._needs = {"CPU": cpus_per_worker, "GPU": num_gpus}
+        self._setup = {"prior": asdict(prior), "edit": asdict(edit), "resources": asdict(resources)}
+        self._num_wanted = num_workers
+        self._num_started = 0
+        self._num_dropped = 0
+        self._hire_at = self._had_room_at = time.monotonic()
+        self._start()
+
+    def _hire(self, num_shards: int) -> None:
+        now = time.monotonic()
+        if now < self._hire_at:
+            return
+        self._hire_at = now + _HIRE_EVERY_S
+        num_wanted = self._num_wanted or len(self._workers) + self._room()
+        while len(self._workers) < min(num_wanted - self._num_dropped, num_shards):
+            self._start()
+
+    def _hear(self) -> list[tuple[_Worker, Answer]]:
+        self._tell_of_no_room()
+        for worker in self._workers.values():
+            worker.listen()
+        calls = {worker.call: worker for worker in self._workers.values() if worker.call is not None}
+        if not calls:
+            time.sleep(BEAT_S)
+            return []
+        answered, _ = ray.wait(list(calls), timeout=BEAT_S)
+        if answered:
+            answered, _ = ray.wait(list(calls), num_returns=len(calls), timeout=0)
+        return [(calls[call], answer) for call in answered for answer in calls[call].answers()]
+
+    def _renew(self, worker: _Worker) -> None:
+        worker.prior = worker.shard = None  # Ray itself starts it again
+
+    def _drop(self, worker: _Worker) -> None:
+        self._num_dropped += 1
+        worker.end()
+
+    def _start(self) -> None:
+        actor = ray.remote(ToEditWorker).options(
+            num_cpus=self._needs["CPU"], num_gpus=self._needs["GPU"], max_restarts=-1, max_task_retries=0
+        )
+        self._workers[self._num_started] = _Worker(self._num_started, actor.remote(os.getcwd(), self._setup))
+        self._num_started += 1
+
+    def _room(self) -> int:
+        """How many more actors the cluster could take now; none while one waits, which will take what there is."""
+        if any(worker.place is None for worker in self._workers.values()):
+            return 0
+        free = ray.available_resources()
+        return min(int(free.get(name, 0) // amount) for name, amount in self._needs.items() if amount)
+
+    def _tell_of_no_room(self) -> None:
+        """Say so, once, where Ray has found no place for any actor for a while: it waits until there is one."""
+        now = time.monotonic()
+        if any(worker.place is not None for worker in self._workers.values()):
+            self._had_room_at = now
+        elif now - self._had_room_at > _NO_ROOM_AFTER_S:
+            self._had_room_at = float("inf")
+            has = ray.cluster_resources()
+            logger.warning(
+                f"no node of the Ray cluster has room for a worker, which needs {_amounts(self._needs)}; all nodes "
+                f"together have {_amounts(has)}, and others may use them. Waiting."
+            )
+
+    def __enter__(self) -> RayEngine:
+        """Actors start."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End all actors, within seconds, whatever they are doing; the cluster stays."""
+        for worker in self._workers.values():
+            worker.end()
+        until = time.monotonic() + _STOP_S
+        while any(worker.is_alive_here for worker in self._workers.values()) and time.monotonic() < until:
+            time.sleep(0.05)
+        if not self._was_connected:
+            ray.shutdown()
+
+
+class _Worker:
+    """An actor as the driver sees it; see `Worker`.
+
+    Attributes:
+        place: where it was seen last; None while it waits to be started.
+        call: the one that is open; None where none is.
+    """
+
+    def __init__(self, number: int, actor: Any) -> None:
+        self.number = number
+        self.prior: ReadyPrior | None = None
+        self.shard: int | None = None
+        self.place: Place | None = None
+        self.call: Any = None
+        self._actor = actor
+        self._life: str | None = None
+        self._is_met = False
+        self._missed_at: float | None = None
+        self._call_at = 0.0
+
+    def order(self, **order: Any) -> None:
+        """Tell it what to do; it waits for nothing else, so that no call is open."""
+        self.call = self._actor.answers.remote(self._life, order)
+
+    def listen(self) -> None:
+        """Open a call, unless one is, or there is nothing to be heard."""
+        if self.call is not None or time.monotonic() < self._call_at:
+            return
+        if not self._is_met:
+            self.call = self._actor.place.remote()
+        elif self.prior is None or self.shard is not None:
+            self.call = self._actor.answers.remote(self._life, None)
+
+    def answers(self) -> list[Answer]:
+        """What the call brought, which has been answered."""
+        call, self.call = self.call, None
+        try:
+            said = ray.get(call)
+        except RayTaskError:
+            raise
+        except (ActorDiedError, ActorUnschedulableError, RuntimeEnvSetupError) as error:  # for good
+            raise RunError(ended(error)) from error
+        except RayError:
+            return self._miss()
+        if isinstance(said, Place):
+            return self._meet(said)
+        if "died" in said[-1]:  # its loop only
+            self._restart()
+            self.place = None
+        return said
+
+    def end(self) -> None:
+        """End it for good."""
+        with suppress(RayError):
+            ray.kill(self._actor)
+
+    @property
+    def is_alive_here(self) -> bool:
+        """Whether it runs on this machine."""
+        return self.place is not None and self.place.host == platform.node() and is_alive(self.place.pid)
+
+    def _restart(self) -> None:
+        self._is_met = False
+        self._call_at = time.monotonic() + BEAT_S
+        ray.kill(self._actor, no_restart=False)
+
+    def _miss(self) -> list[Answer]:
+        """It cannot be reached. Ray starts it again, when it has found out what it died of; so can we only then."""
+        now = time.monotonic()
+        self._is_met = False
+        self._missed_at = self._missed_at or now
+        self._call_at = now + BEAT_S
+        if self.place is None:
+            return []
+        is_lost = not _is_node_alive(self.place.node)
+        return self._mourn(None) if is_lost or now - self._missed_at > _MISSED_FOR_S else []
+
+    def _meet(self, place: Place) -> list[Answer]:
+        """It has been started, perhaps again."""
+        if place.life == self._life:
+            self._restart()  # it lives, but an answer went astray, and nobody knows which
+            return []
+        self._life, self._is_met, self._missed_at = place.life, True, None
+        return self._mourn(place)
+
+    def _mourn(self, place: Place | None) -> list[Answer]:
+        """Say how it ended where it was; it is elsewhere now, or nowhere yet."""
+        before, self.place = self.place, place
+        if before is None:
+            return []
+        if not _is_node_alive(before.node):
+            return [{"lost": f"its node was lost ({before.host})"}]
+        logs = f"Ray's logs there may tell why: worker-*-{before.pid}.err"
+        return [{"died": f"died on {before.host} (out of memory?); {logs}"}]
+
+
+def ended(error: RayError) -> str:
+    """Why there is no worker any more, and none to come in its place, with what to do about it."""
+    words = " ".join(str(error).split())[-500:].rstrip(".")
+    if isinstance(error, RuntimeEnvSetupError) or re.search(r"ImportError|ModuleNotFoundError|AttributeError", words):
+        return f"a worker cannot be started: {words}. Every node needs hf-toedit, in the version of this one."
+    if isinstance(error, ActorDiedError) and error.actor_init_failed:
+        return f"a worker cannot be started: {words}. Ray's logs on its node tell more: worker-*.err"
+    if isinstance(error, ActorUnschedulableError):
+        return f"no node takes a worker: {words}. Add nodes; the same command goes on where it was."
+    return (
+        f"a worker is gone, and Ray starts it no more: {words}. Its node was lost, or the cluster was stopped. What is "
+        f"done is kept; the same command goes on where it was."
+    )
+
+
+def _is_node_alive(node: str) -> bool:
+    return any(entry["Alive"] for entry in ray.nodes() if entry["NodeID"] == node)
+
+
+def _num_gpus(device: str, asked: int | None, tensor_parallel: int) -> int | None:
+    """How many GPUs Ray is to keep for an actor; None is one if the cluster has any."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(
+            f"--device {device} names one of several, and that is for Ray to choose. Say auto, cpu or cuda."
+        )
+    if device == "cpu":
+        if asked:
+            raise UsageError(f"--gpus-per-worker {asked} and --device cpu exclude each other. Leave one out.")
+        return 0
+    fewest = tensor_parallel if device == "cuda" or tensor_parallel > 1 else 0
+    if asked is not None and asked < fewest:
+        raise UsageError(f"--gpus-per-worker {asked} is too few; a worker needs {fewest} here. Leave it out.")
+    return asked if asked is not None else fewest or None
+
+
+def _amounts(resources: Mapping[str, float]) -> str:
+    return " and ".join(f"{resources.get(name, 0):g} {name}" for name in ("CPU", "GPU"))

@@ -1,0 +1,145 @@
+"""A worker: loads a prior once, then edits the shards that it is told to, one at a time.
+
+`serve` takes orders and gives answers, in whatever process; `main` is a process of the local engine, which reads
+orders as JSON lines from standard input and answers likewise on standard output:
+
+    {"prior": {…}, "edit": {…}, "resources": {…}}  ->  {"ready": {"config": {…}, "revision": …}}
+    {"run": "/the/run", "plan": hash, "shard": 3}      ->  {"generation": 1, "counts": {…}} for each batch of rows,
+                                                           then {"done": 3} or {"failed": 3, "reason": …}
+
+{"fatal": …} says that no shard can be done; {"log": …} passes a warning on. When its orders end, because it is no
+longer needed or because whoever gave them died, the process ends at once, whatever it is doing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any, TextIO
+
+from hf_toedit.errors import RunError, ToEditError
+
+if TYPE_CHECKING:
+    from hf_toedit.runs.plan import Plan
+    from hf_toedit.runs.store import RunFolder
+
+
+Order = dict[str, Any]
+Answer = dict[str, Any]
+
+logger = logging.getLogger(__name__)
+
+
+def serve(take: Callable[[], Order], say: Callable[..., None]) -> None:
+    """Do what the orders say, one after the other; ends only when no shard can be done.
+
+    Args:
+        take: waits for the next order and returns it.
+        say: told of each answer, by its fields.
+    """
+    logging.getLogger("hf_toedit").addHandler(_Forward(say))
+    try:
+        _serve(take, say)
+    except ToEditError as error:
+        say(fatal=str(error), kind=type(error).__name__)
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever gives the orders
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print must not be taken for an answer
+    orders: queue.Queue[Order] = queue.Queue()
+    threading.Thread(target=_listen, args=(orders,), daemon=True).start()
+    serve(orders.get, partial(_say, answers))
+
+
+def _serve(take: Callable[[], Order], say: Callable[..., None]) -> None:
+    from hf_toedit.config import EditConfig, PriorConfig, Resources
+    from hf_toedit.editing.editor import Editor
+    from hf_toedit.engines.base import ReadyPrior, ends_the_run, told
+    from hf_toedit.errors import reason
+    from hf_toedit.runs.shard import run_shard
+    from hf_toedit.stats import EditStats
+
+    setup = take()
+    ready, prior = ReadyPrior.load(PriorConfig(**setup["prior"]), Resources(**setup["resources"]))
+    editor = Editor(prior, EditConfig(**setup["edit"]))
+    logger.info("prior %s is loaded", ready.config.prior)
+    say(ready=asdict(ready))
+
+    def progress(generation: int, stats: EditStats, is_known: bool) -> None:
+        say(generation=generation, counts=told(stats, is_known))
+
+    root, plan, folder = None, None, None
+    while True:
+        order = take()
+        if plan is None or folder is None or root != order["run"]:
+            root = order["run"]
+            plan, folder = _opened(root, order["plan"])
+            ready.check(plan)
+        try:
+            run_shard(plan, order["shard"], editor, folder, progress)
+        except Exception as error:
+            if ends_the_run(error):
+                raise
+            say(failed=order["shard"], reason=reason(error))
+        else:
+            logger.info("%s is done", plan.shards[order["shard"]].name)
+            say(done=order["shard"])
+
+
+def _opened(root: str, content_hash: str) -> tuple[Plan, RunFolder]:
+    """The run that the engine has opened before.
+
+    Raises:
+        RunError: here it is not the same, or none.
+    """
+    from hf_toedit.runs.store import RunFolder
+
+    folder = RunFolder(root)
+    try:
+        plan = folder.plan()
+    except RunError as error:
+        raise RunError(
+            f"a worker on {platform.node()} cannot read the plan: {error} Machines that share a run must all see its "
+            f"folder, under the same path."
+        ) from error
+    if plan.content_hash != content_hash:
+        raise RunError(f"{root} was planned anew while this run was beginning. Start it again.")
+    return plan, folder
+
+
+def _listen(orders: queue.Queue[Order]) -> None:
+    for line in sys.stdin:
+        orders.put(json.loads(line))
+    os._exit(0)  # nothing is lost: files appear whole or not at all
+
+
+def _say(answers: TextIO, **answer: Any) -> None:
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+
+
+class _Forward(logging.Handler):
+    """Passes warnings on."""
+
+    def __init__(self, say: Callable[..., None]) -> None:
+        super().__init__(logging.WARNING)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(log=record.getMessage())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A run on the Hub: how it gets there, and back."""

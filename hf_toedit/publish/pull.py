@@ -1,0 +1,299 @@
+"""A run that lies in a dataset repository of the Hub: fetched whole, or verified a shard at a time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hf_toedit.errors import RunError, SourceError
+from hf_toedit.hub import download, file_sizes, patiently, pinned_sha
+from hf_toedit.runs.plan import Plan, Shard
+from hf_toedit.runs.store import RunFolder
+from hf_toedit.runs.verify import Verification, verify_run
+from hf_toedit.storage.files import sizes_in
+from hf_toedit.storage.layout import PLAN
+from hf_toedit.storage.remote import RemotePath
+from hf_toedit.threads import in_threads
+
+CARD = "README.md"
+GUARD = ".huggingface.yaml"
+
+_STAGING = ".pull"
+_BLOCK_BYTES = 2**18
+"""Fetched at a time of a file that is read in place: the end of one that tells of its rows is in the first."""
+_PORTION = 16
+"""Files that are on their way to storage at the same time."""
+
+_RECORD_BYTES = 2**16
+"""More than the statistics of a shard take."""
+
+_PARTS = ("data/", "toedit/", "assets/", CARD)
+
+Progress = Callable[[], None]
+"""Called after each file, or after each shard."""
+
+
+class HubRun:
+    """A run in a dataset repository, at one commit.
+
+    Attributes:
+        repo_id: `org/name`.
+        sha: the commit.
+        repo_files: bytes of every file of the repository, by path.
+        files: the paths of the run's own files, as they are in a run folder.
+    """
+
+    def __init__(self, repo_id: str, revision: str | None = None, prefix: str = "") -> None:
+        """Find it; nothing is fetched yet.
+
+        Args:
+            repo_id: `org/name`.
+            revision: branch, tag or commit.
+            prefix: folder of the repository that it lies in.
+
+        Raises:
+            SourceError: there is no such repository or revision, no access, or no run in it.
+        """
+        self.repo_id = repo_id
+        self.sha = pinned_sha("dataset", repo_id, revision, SourceError)
+        self.repo_files = file_sizes(repo_id, self.sha)
+        self._prefix = PurePosixPath(prefix.strip("/"))
+        paths = [path for path in map(PurePosixPath, self.repo_files) if ".." not in path.parts]
+        below = [str(path.relative_to(self._prefix)) for path in paths if path.is_relative_to(self._prefix)]
+        self.files = sorted(path for path in below if path.startswith(_PARTS))
+        if PLAN.as_posix() not in self.files:
+            raise SourceError(
+                f"dataset {repo_id!r} holds no run of hf-toedit at commit {self.sha}: it has no file "
+                f"{self._prefix / PLAN.as_posix()}. Check the name, --revision and --prefix."
+            )
+
+    def fetch(self, names: Sequence[str], folder: RunFolder, progress: Progress | None = None) -> None:
+        """Bring files of the run into a run folder, in this order, once all are there.
+
+        Args:
+            names: as in `files`.
+            folder: to bring them to.
+            progress: called after each file.
+
+        Raises:
+            RunError: the folder cannot be written.
+            HubError: a file cannot be fetched.
+        """
+        if isinstance(folder.root, RemotePath):
+            self._send_on(names, folder.root, progress)
+            return
+        staging = folder.root / _STAGING
+        try:
+            download(self.repo_id, self.sha, [str(self._prefix / name) for name in names], staging, progress)
+            for name in names:
+                (folder.root / name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(staging / self._prefix / name, folder.root / name)
+            if staging.exists():
+                shutil.rmtree(staging)
+        except OSError as error:
+            raise RunError(f"cannot write {folder.root}: {error.strerror or error}. Name another folder.") from error
+
+    def _send_on(self, names: Sequence[str], root: RemotePath, progress: Progress | None) -> None:
+        """Bring files into storage, some at a time, and the last one alone."""
+        staging = root / _STAGING
+        with TemporaryDirectory(prefix="hf-toedit-") as scratch:
+            Path(scratch, _STAGING).touch()
+            staging.put(Path(scratch, _STAGING))
+            others = names[:-1]
+            for portion in [*(others[at : at + _PORTION] for at in range(0, len(others), _PORTION)), names[-1:]]:
+                here = {name: Path(scratch, self._prefix, name) for name in portion}
+                download(self.repo_id, self.sha, [str(self._prefix / name) for name in here], Path(scratch), progress)
+
+                def put(name: str, here: dict[str, Path] = here) -> None:
+                    (root / name).put(here[name])
+                    here[name].unlink()
+
+                in_threads(put, here, len(here))
+        staging.unlink()
+
+    @classmethod
+    def of(cls, repo_id: str) -> HubRun | None:
+        """The run in a repository; None where it holds none.
+
+        Raises:
+            SourceError: there is no such repository, or no access.
+        """
+        sha = pinned_sha("dataset", repo_id, None, SourceError)
+        return cls(repo_id, sha) if PLAN.as_posix() in file_sizes(repo_id, sha) else None
+
+    def plan(self) -> Plan:
+        """The plan alone.
+
+        Raises:
+            RunError: it cannot be read.
+            HubError: it cannot be fetched.
+        """
+        with TemporaryDirectory(prefix="hf-toedit-") as scratch:
+            self.fetch([PLAN.as_posix()], RunFolder(scratch))
+            return self._read(RunFolder(scratch))
+
+    def holds(self, plan: Plan, shard: Shard) -> bool:
+        """Whether a shard is there in every generation: data and statistics come with the same commit."""
+        folder = RunFolder(".")
+        paths = [folder.result_stats_path(shard)] if plan.run.score_result else []
+        for generation in plan.generations:
+            paths += [folder.data_path(generation, shard), folder.stats_path(generation, shard)]
+        return all(self.size(path.as_posix()) is not None for path in paths)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the push was brought to its end."""
+        return CARD in self.repo_files and GUARD not in self.repo_files
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file of the run; None where it is not there."""
+        return self.repo_files.get(str(self._prefix / name))
+
+    def parquet(self, name: str) -> pq.ParquetFile:
+        """A Parquet file of the run, of which only what is asked for is fetched.
+
+        Raises:
+            HubError: it cannot be.
+            RunError: it is damaged.
+        """
+        system, path = fsspec.url_to_fs(f"hf://datasets/{self.repo_id}@{self.sha}/{self._prefix / name}")
+
+        def opened() -> pq.ParquetFile:
+            # With the size, or its folder would be listed.
+            stream = system.open(path, "rb", block_size=_BLOCK_BYTES, size=self.size(name))
+            try:
+                return pq.ParquetFile(stream)
+            except pa.ArrowException as error:  # a ValueError, which would be taken for an answer of the Hub
+                raise RunError(
+                    f"{name} of dataset {self.repo_id!r} is damaged at commit {self.sha}: {error}. Push it again."
+                ) from error
+
+        return patiently(opened, f"read {name} of dataset {self.repo_id!r}")
+
+    @contextmanager
+    def records(self, most: int | None = None) -> Iterator[tuple[Plan, RunFolder]]:
+        """The plan, and a run folder into which data are not brought.
+
+        Its records last as long as the context, and data are read through it for ever.
+
+        Args:
+            most: where there are more records than that, or larger ones than this tool writes, bring none.
+
+        Raises:
+            RunError: the plan cannot be read.
+            HubError: a file cannot be fetched.
+        """
+        with TemporaryDirectory(prefix="hf-toedit-") as scratch:
+            folder = _Records(scratch, self)
+            names = [name for name in self.files if name.startswith("toedit/")]
+            num_bytes = sum(self.size(name) or 0 for name in names if name != PLAN.as_posix())
+            if most is not None and (len(names) > most or num_bytes > most * _RECORD_BYTES):
+                names = [PLAN.as_posix()]
+            self.fetch(names, folder)
+            yield self._read(folder), folder
+
+    def pull(self, folder: RunFolder, progress: Progress | None = None) -> Plan:
+        """Bring the whole run into a run folder, the plan last; broken off, it goes on where it was.
+
+        Args:
+            folder: new, empty, or of a pull that was broken off.
+            progress: called after each file.
+
+        Raises:
+            RunError: the folder holds something else or cannot be written, or a file is not what was pushed.
+            HubError: a file cannot be fetched.
+        """
+        if not (folder.root / _STAGING).exists():
+            folder.check_empty()
+        names = sorted(self.files, key=lambda name: name == PLAN.as_posix())
+        folders = {PurePosixPath(name).parent for name in names}
+        there = {str(inner / name) for inner in folders for name in sizes_in(folder.root / inner)}
+        self.fetch([name for name in names if name not in there], folder, progress)
+        plan = self._read(folder)
+        for generation in plan.generations:
+            for shard in plan.shards:
+                if folder.stats(plan, generation, shard) is not None and not folder.is_sound(generation, shard):
+                    raise RunError(
+                        f"{folder.data_path(generation, shard)} is not the file that was pushed. Delete it, and "
+                        f"`hf-toedit run {folder.root}` makes it anew."
+                    )
+        return plan
+
+    def verify(
+        self, plan: Plan, folder: RunFolder, *, with_source: bool = True, progress: Progress | None = None
+    ) -> Verification:
+        """Read every shard on the Hub again; see `verify_run`.
+
+        Args:
+            plan: of the run.
+            folder: as `records` gives it; the data of a shard are in it only while they are read.
+            with_source: read the source as well.
+            progress: called after each shard.
+
+        Raises:
+            HubError: a file cannot be fetched.
+        """
+
+        @contextmanager
+        def at_hand(shard: Shard) -> Iterator[None]:
+            paths = [folder.data_path(generation, shard) for generation in plan.generations]
+            self.fetch([name for path in paths if (name := folder.relative(path)) in self.files], folder)
+            try:
+                yield
+            finally:
+                for path in paths:
+                    path.unlink(missing_ok=True)
+
+        found = verify_run(plan, folder, with_source=with_source, progress=progress, at_hand=at_hand)
+        if not self.is_finished:
+            found.problems.insert(0, "the push was not finished. Give the same `hf-toedit push` again.")
+        return found
+
+    def _read(self, folder: RunFolder) -> Plan:
+        """The plan, once it was brought into a folder, which may be a passing one and is not what errors name.
+
+        Where local files lie is not taken from it: it may come from anyone, and is not to choose what is read here.
+        """
+        try:
+            plan = folder.plan()
+            elsewhere = plan.reading.without_places
+            if not plan.reading.has_places_of(elsewhere):
+                plan = replace(plan, reading=elsewhere)
+                folder.replan(plan)
+            return plan
+        except RunError as error:
+            raise RunError(
+                f"the run in dataset {self.repo_id!r} cannot be read at commit {self.sha}: {error.__cause__ or error}"
+            ) from error
+
+
+class _Records(RunFolder):
+    """A run folder here, whose data lie on the Hub."""
+
+    def __init__(self, root: str, run: HubRun) -> None:
+        super().__init__(root)
+        self._run = run
+
+    def _names_of_data(self) -> list[str]:
+        return [name for name in self._run.files if name.startswith("data/")]
+
+    def data_sizes(self, generation: int) -> dict[str, int]:
+        top = f"data/gen{generation}/"
+        names = [name for name in self._run.files if name.startswith(top)]
+        return {name.removeprefix(top): self._run.size(name) or 0 for name in names}
+
+    def data_size(self, generation: int, shard: Shard) -> int | None:
+        return self._run.size(self.relative(self.data_path(generation, shard)))
+
+    def parquet(self, generation: int, shard: Shard) -> AbstractContextManager[pq.ParquetFile]:
+        path = self.data_path(generation, shard)
+        return super().parquet(generation, shard) if path.exists() else self._run.parquet(self.relative(path))

@@ -1,0 +1,205 @@
+"""Where a run is pushed: which paths it takes there, what else stands there, and what of that would load."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from hf_toedit.errors import RunError, UsageError
+from hf_toedit.hub import Head, Repository, Upload, metadata_of
+from hf_toedit.publish.pull import CARD, GUARD
+from hf_toedit.runs.plan import Plan
+from hf_toedit.runs.store import RunFolder
+from hf_toedit.storage.files import sizes_in
+from hf_toedit.storage.layout import PLAN
+from hf_toedit.storage.remote import AnyPath
+
+# `datasets` puts this file above the card: while it is there, nothing loads, and the error quotes the path in it. Were
+# that a pattern, it would not be quoted.
+GUARD_UPLOAD = Upload(
+    GUARD,
+    b"""# Written by hf-toedit while it pushes; its last commit takes this file away.
+configs:
+- config_name: unfinished-push
+  data_files: toedit/push-not-finished/give-the-same-hf-toedit-push-again.parquet
+""",
+)
+
+_KEPT = re.compile(r"\.git\w*|(readme|licen[cs]e|notice|citation|copying)\b.*", re.IGNORECASE)
+"""Names of files that belong to whoever keeps the repository."""
+
+_NO_NAME = re.compile(r"[<>:\\|?*\x00-\x1f]")
+"""Characters that `datasets` refuses in the name of a configuration, which begins with the folder."""
+
+_OWN_FOLDERS = {"assets", "data", "toedit"}
+
+_NAMED = 5
+
+
+class Target:
+    """A folder of a repository, its root for one, that holds a run or is to hold one.
+
+    Attributes:
+        prefix: of the paths in it.
+    """
+
+    def __init__(self, repository: Repository, prefix: str, plan: Plan, folder: RunFolder) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            repository: it is in.
+            prefix: name of the folder; empty for the root.
+            plan: of the run.
+            folder: of the run, here.
+
+        Raises:
+            UsageError: that is no folder.
+        """
+        parts = PurePosixPath(prefix).parts
+        if prefix and (".." in parts or prefix.startswith("/") or not parts):
+            raise UsageError(f"prefix {prefix!r} is no folder in a repository. Name one such as v2.")
+        if found := _NO_NAME.search(prefix):
+            raise UsageError(f"prefix {prefix!r} cannot hold {found[0]!r}: `datasets` would not load it by that name.")
+        if parts and parts[0] in _OWN_FOLDERS:
+            raise UsageError(f"prefix {prefix!r} is where a run at the root of a repository lies. Name one such as v2.")
+        self.prefix = "".join(f"{part}/" for part in parts)
+        self._repository = repository
+        self._plan = plan
+        self._folder = folder
+
+    def __str__(self) -> str:
+        """For messages."""
+        return f"dataset {self._repository.id!r}" + (f", folder {self.prefix!r}" if self.prefix else "")
+
+    def path(self, path: AnyPath) -> str:
+        """Where a file of the run folder goes."""
+        return self.prefix + self._folder.relative(path)
+
+    @property
+    def plan_path(self) -> str:
+        """Where the plan goes."""
+        return self.prefix + PLAN.as_posix()
+
+    @property
+    def pictures(self) -> list[AnyPath]:
+        """Of the card, in the run folder."""
+        folder = self._folder.root / "assets"
+        return [folder / name for name in sorted(sizes_in(folder)) if name.endswith(".png")]
+
+    def check(self, head: Head) -> None:
+        """Refuse to push over what is not of this run.
+
+        Raises:
+            RunError: another tool made it, or it is of another run, or of more generations.
+            HubError: the Hub does not answer, or refuses.
+        """
+        if GUARD in head.files and not GUARD_UPLOAD.is_in(head):
+            raise RunError(
+                f"{self} holds a {GUARD} of its own, which says what `datasets` loads there. Move its configs to "
+                f"{CARD} and delete it, or say --replace: it deletes it."
+            )
+        if not self.check_plan(head):
+            strange = self.strange(head)
+            if strange:
+                raise RunError(
+                    f"{self} holds files that hf-toedit did not put there: {_listed(strange)}. "
+                    f"Name another repository or --prefix, or say --replace: it deletes them."
+                )
+            return
+        strange = [path for path in self.strange(head) if path.startswith(f"{self.prefix}data/")]
+        if strange:
+            raise RunError(
+                f"{self} holds data that are not of this run: {_listed(strange)}. Say --replace: it deletes them."
+            )
+
+    def check_plan(self, head: Head) -> bool:
+        """Refuse to push over another run, or over more generations of this one.
+
+        Returns:
+            Whether a run is there, which is this one.
+
+        Raises:
+            RunError: it is another one.
+            HubError: the Hub does not answer, or refuses.
+        """
+        there = self._plan_there(head)
+        if there is None:
+            return False
+        differences = there.differences(self._plan) if there.content_hash != self._plan.content_hash else []
+        if there.run.generations > self._plan.run.generations and not differences:
+            differences = [f"--generations is {there.run.generations} in the run and {self._plan.run.generations} here"]
+        if differences:
+            raise RunError(
+                f"{self} holds another run: {'; '.join(differences)}. "
+                f"Name another repository or --prefix, or say --replace: it deletes that run."
+            )
+        return True
+
+    def holds_another(self, head: Head) -> bool:
+        """Whether another run is there, whose card names other files than this one's, and would go on loading them.
+
+        Raises:
+            HubError: the Hub does not answer, or refuses.
+        """
+        try:
+            there = self._plan_there(head)
+        except RunError:
+            return True
+        return there is not None and there.content_hash != self._plan.content_hash
+
+    def strange(self, head: Head) -> list[str]:
+        """Paths of files here that are neither of the run, nor of another run in a folder, nor their keeper's own."""
+        plans = (path.removesuffix(PLAN.as_posix()) for path in head.files if path.endswith(f"/{PLAN.as_posix()}"))
+        others = tuple(root for root in plans if root.startswith(self.prefix) and root != self.prefix)
+        own = self._own_paths() | ({GUARD} if GUARD_UPLOAD.is_in(head) else set())
+        return [
+            path
+            for path in sorted(head.files)
+            if path.startswith(self.prefix)
+            and path not in own
+            and not path.startswith(others)
+            and not _KEPT.fullmatch(PurePosixPath(path).name)
+        ]
+
+    def would_load(self, head: Head, paths: Iterable[str]) -> bool:
+        """Whether `datasets` would load any of these files, were they put there now."""
+        card = self._repository.file(head, CARD)
+        patterns = _loaded(card) if card else []
+        return not patterns or any(fnmatchcase(path, pattern) for path in paths for pattern in patterns)
+
+    def _own_paths(self) -> set[str]:
+        """Of all that a run may put there."""
+        own = {self.plan_path, *map(self.path, self.pictures)}
+        own |= {self.prefix + name for name in self._folder.data_names(self._plan)}
+        for shard in self._plan.shards:
+            own.add(self.path(self._folder.result_stats_path(shard)))
+            for generation in self._plan.generations:
+                own.add(self.path(self._folder.stats_path(generation, shard)))
+        return own
+
+    def _plan_there(self, head: Head) -> Plan | None:
+        """The plan of the run that is there; None where there is none."""
+        file = self._repository.file(head, self.plan_path)
+        try:
+            return Plan.read(file.read_bytes()) if file else None
+        except RunError as error:
+            raise RunError(f"the plan in {self} cannot be read: {error} Say --replace to delete that run.") from error
+
+
+def _loaded(card: Path) -> list[str]:
+    """Patterns of the files that a card's configs load; empty where `datasets` looks for files by itself."""
+    patterns: list[str] = []
+    configs = metadata_of(card).get("configs")
+    for config in configs if isinstance(configs, list) else []:
+        files = config.get("data_files") if isinstance(config, dict) else None
+        for entry in files if isinstance(files, list) else [files]:
+            paths = entry.get("path") if isinstance(entry, dict) else entry
+            patterns += [str(path) for path in (paths if isinstance(paths, list) else [paths or "*"])]
+    return patterns
+
+
+def _listed(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return ", ".join(paths[:_NAMED]) + more

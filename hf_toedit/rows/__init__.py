@@ -1,0 +1,1 @@
+"""Rows: which of their columns are texts, and what an edit makes of them."""

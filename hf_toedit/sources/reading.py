@@ -1,0 +1,310 @@
+"""From a planned file to its rows, as Arrow in bounded memory. How the file was found is `sources/source.py`."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import DatasetBuilder, Features, load_dataset_builder
+from pandas.errors import EmptyDataError
+
+from hf_toedit.errors import SourceError
+from hf_toedit.sources.json_lines import JSON_LINES, json_tables
+from hf_toedit.sources.model import Reading, SourceFile
+from hf_toedit.sources.parquet import as_loaded
+from hf_toedit.sources.stamps import is_unchanged
+from hf_toedit.sources.web import WebFile, is_web
+
+FORMATS = {
+    "arrow", "conll", "csv", "eval", "fasta", "fastq", "genbank", "hdf5", "json", "parquet", "text", "tsfile",
+    "vortex", "webdataset", "xml",
+}  # fmt: skip
+"""Modules of `datasets` of which each file can be read by itself."""
+
+_TABLE_BYTES = 32 * 2**20
+_TABLE_ROWS = 1000
+# Rows that `datasets` gathers for a table whatever they weigh; a divisor of the rows of its CSV chunks, whose columns
+# may differ in type from chunk to chunk and cannot share a table.
+_STREAM_ROWS = 20
+# What is read of a column at a time: requests cost more than memory where the file is remote.
+_LOCAL_BUFFER, _REMOTE_BUFFER = 2**20, 8 * 2**20
+
+
+class RowReader:
+    """Reads the rows of a source's files.
+
+    Args:
+        reading: how.
+
+    Raises:
+        SourceError: the features are none that `datasets` knows.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        try:
+            self.features = Features.from_dict(reading.features)
+            """Of the rows."""
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise SourceError(
+                f"this version of `datasets` does not know the columns of the plan: {one_line(error)} Use the version "
+                f"that they were planned with."
+            ) from error
+        self._schema = self.features.arrow_schema
+
+    def tables(
+        self, file: SourceFile, start: int = 0, stop: int | None = None, columns: list[str] | None = None
+    ) -> Iterator[pa.Table]:
+        """Rows `[start, stop)` of a file, in order, as tables of some 32 MB at most.
+
+        Args:
+            file: as it was planned.
+            start: first row.
+            stop: row behind the last one; None is the end of the file.
+            columns: top-level columns; None is all of them.
+
+        Raises:
+            SourceError: the file is gone, changed since it was planned, is damaged, has too few rows, or rows that do
+                not fit the features.
+        """
+        schema = self._schema
+        if columns is not None:
+            schema = Features({name: self.features[name] for name in columns}).arrow_schema
+        try:
+            self._check_unchanged(file)
+            if self._is_parquet:
+                first, rows = self._parquet_rows(file, start, schema.names)
+            else:
+                first, rows = 0, self._streamed_rows(file, self.features)
+            end = None if stop is None else stop - first
+            for table in _cut(rows, start - first, end):
+                yield as_loaded(_only(table, columns), schema)
+        except SourceError:
+            raise
+        except Exception as error:
+            if isinstance(error, ValueError | TypeError | pa.ArrowNotImplementedError) and (unfit := self._unfit(file)):
+                raise SourceError(
+                    f"{self.place(file)} has rows that do not fit the source: {unfit}. Convert it, or leave it out."
+                ) from error
+            raise self._unreadable(file, error) from error
+
+    def empty_table(self, columns: list[str]) -> pa.Table:
+        """A table of these columns without rows."""
+        return Features({name: self.features[name] for name in columns}).arrow_schema.empty_table()
+
+    def infer(self, file: SourceFile) -> Features | None:
+        """Features of the rows that a file begins with, whatever those of the source are; None where it has no rows.
+
+        Raises:
+            SourceError: the file cannot be read.
+        """
+        try:
+            self._check_unchanged(file)
+            if file.size == 0:
+                return None
+            if self._is_parquet:
+                with self._open_parquet(file) as parquet:
+                    return self._features_of(parquet.schema_arrow, file) if parquet.metadata.num_rows else None
+            for table in self._streamed_rows(file, None):
+                declared = None if self._is_json_lines else self._builder.info.features
+                return declared or Features.from_arrow_schema(table.schema)
+            return None
+        except SourceError:
+            raise
+        except Exception as error:
+            raise self._unreadable(file, error) from error
+
+    def footer(self, file: SourceFile) -> pq.FileMetaData | None:
+        """What a Parquet file says of itself; None for other formats and for an empty file.
+
+        Raises:
+            SourceError: the file cannot be read.
+        """
+        if not self._is_parquet or file.size == 0:
+            return None
+        try:
+            with self._open_parquet(file) as parquet:
+                return parquet.metadata
+        except Exception as error:
+            raise self._unreadable(file, error) from error
+
+    def _features_of(self, schema: pa.Schema, file: SourceFile) -> Features:
+        """Features of a file's columns; an error names the column of which there is none."""
+        try:
+            return Features.from_arrow_schema(schema)
+        except ValueError:
+            for field in schema:
+                try:
+                    Features.from_arrow_schema(pa.schema([field]))
+                except ValueError as error:
+                    raise SourceError(
+                        f"column {field.name!r} of {self.place(file)} is {field.type}, which `datasets` cannot read. "
+                        f"Cast the column to another type in the source, or remove it there, and plan again."
+                    ) from error
+            raise
+
+    @property
+    def _is_parquet(self) -> bool:
+        """Whether pyarrow reads the files itself: filters and the like are left to `datasets`."""
+        return self._reading.format == "parquet" and not self._reading.options
+
+    @property
+    def _is_json_lines(self) -> bool:
+        return self._reading.format == JSON_LINES
+
+    def place(self, file: SourceFile) -> str:
+        """Path or URL of a file."""
+        return self._reading.place(file.path)
+
+    def _check_unchanged(self, file: SourceFile) -> None:
+        place = self.place(file)
+        if self._reading.root is None and "://" not in place:
+            raise SourceError(
+                f"{place} lies on the machine that planned this run, and a plan from the Hub does not say where. "
+                f"Go on there, or plan a new run."
+            )
+        if not is_unchanged(place, file):
+            raise SourceError(f"{place} has changed since it was planned. Plan a new run, in another folder.")
+
+    def _open_parquet(self, file: SourceFile) -> pq.ParquetFile:
+        """Without `pre_buffer`, which holds whole row groups."""
+        place = self.place(file)
+        if "://" not in place:
+            return pq.ParquetFile(place, buffer_size=_LOCAL_BUFFER, pre_buffer=False)
+        if is_web(place):
+            return pq.ParquetFile(WebFile(place, file.size), buffer_size=_REMOTE_BUFFER, pre_buffer=False)
+        system, path = fsspec.url_to_fs(place)
+        known = {"size": file.size} if place.startswith("hf://datasets/") else {}  # or its folder would be listed
+        opened = system.open(path, "rb", cache_type="none", **known)
+        return pq.ParquetFile(opened, buffer_size=_REMOTE_BUFFER, pre_buffer=False)
+
+    def _parquet_rows(self, file: SourceFile, start: int, columns: list[str]) -> tuple[int, Iterator[pa.Table]]:
+        """The rows of a Parquet file from the row group on that holds row `start`, and the first row of that group."""
+        if file.size == 0:
+            return 0, iter(())
+        parquet = self._open_parquet(file)
+        first = group = 0
+        while group < parquet.num_row_groups and first + parquet.metadata.row_group(group).num_rows <= start:
+            first += parquet.metadata.row_group(group).num_rows
+            group += 1
+        return first, _closing(parquet, row_group_tables(parquet, range(group, parquet.num_row_groups), columns))
+
+    def _streamed_rows(self, file: SourceFile, features: Features | None) -> Iterator[pa.Table]:
+        """All rows of a file, through `datasets`; without features, as they are."""
+        if file.size == 0:
+            return
+        if self._is_json_lines:
+            yield from json_tables(self.place(file), file.size, features)
+            return
+        builder = self._builder
+        builder.config.data_files = {"train": [self.place(file)]}
+        builder.info.features = features
+        try:
+            rows = builder.as_streaming_dataset("train").with_format("arrow")
+            yield from (table for table in rows.iter(batch_size=_STREAM_ROWS) if len(table))
+        except (EmptyDataError, StopIteration):
+            return  # a compressed file of nothing, as pandas and the JSON reader greet it
+
+    @cached_property
+    def _builder(self) -> DatasetBuilder:
+        """Reads one file after the other; made once, which takes longer than to read a small file.
+
+        Raises:
+            SourceError: the format is none that planning chooses: a plan may come from anyone, and `datasets` takes
+                other names for what is to be fetched from the Hub, or to be unpickled.
+        """
+        if self._reading.format not in FORMATS:
+            raise SourceError(f"the format {self._reading.format!r} cannot be read. Plan a new run.")
+        with TemporaryDirectory() as scratch:
+            placeholder = Path(scratch, "rows")
+            placeholder.touch()
+            return load_dataset_builder(
+                self._reading.format,
+                data_files=glob.escape(str(placeholder)),
+                cache_dir=scratch,
+                **self._reading.options,
+            )
+
+    def _unreadable(self, file: SourceFile, error: Exception) -> SourceError:
+        place = self.place(file)
+        if isinstance(error, FileNotFoundError) and ("://" in place or not os.path.exists(place)):
+            return SourceError(f"{place} is gone. Put it back, or plan a new run.")
+        return SourceError(f"cannot read {place}: {one_line(error)} Mend the file, or name another.")
+
+    def _unfit(self, file: SourceFile) -> str:
+        """Columns of a file that are not as in the source, with what they hold; empty where none is to be seen."""
+        if self._is_json_lines:
+            return ""  # the error says what does not fit
+        try:
+            found = self.infer(file) or {}
+        except SourceError:
+            return ""
+        return ", ".join(
+            f"{name!r} holds {_kind(feature)}, "
+            + (f"not {_kind(self.features[name])}" if name in self.features else "and is not a column of the source")
+            for name, feature in found.items()
+            if self.features.get(name) != feature and (name in self.features or not self._is_parquet)
+        )
+
+
+def one_line(error: BaseException) -> str:
+    """What an error of a library says, short, as one sentence."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:300] + ("" if text.endswith(".") else ".")
+
+
+def column_bytes(group: pq.RowGroupMetaData, columns: Iterable[str]) -> int:
+    """Uncompressed bytes of top-level columns in a row group."""
+    leaves = (group.column(index) for index in range(group.num_columns))
+    prefixes = tuple(f"{name}." for name in columns)
+    return sum(leaf.total_uncompressed_size for leaf in leaves if f"{leaf.path_in_schema}.".startswith(prefixes))
+
+
+def row_group_tables(parquet: pq.ParquetFile, groups: Iterable[int], columns: list[str]) -> Iterator[pa.Table]:
+    """Rows of row groups, in tables whose bytes are bounded by what the footer says of the group.
+
+    The file stays open: whoever opened it closes it.
+    """
+    for index in groups:
+        group = parquet.metadata.row_group(index)
+        fitting = _TABLE_BYTES * group.num_rows // max(column_bytes(group, columns), 1)
+        size = min(max(fitting, 1), _TABLE_ROWS)
+        for batch in parquet.iter_batches(size, row_groups=[index], columns=columns, use_threads=False):
+            yield pa.Table.from_batches([batch])
+
+
+def _closing(parquet: pq.ParquetFile, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The tables of a file, which is closed behind the last."""
+    with parquet:
+        yield from tables
+
+
+def _cut(tables: Iterable[pa.Table], start: int, stop: int | None) -> Iterator[pa.Table]:
+    """Rows `[start, stop)` of tables."""
+    first = 0
+    for table in tables:
+        begin, end = max(start - first, 0), len(table) if stop is None else min(stop - first, len(table))
+        if begin < end:
+            yield table.slice(begin, end - begin)
+        first += len(table)
+        if stop is not None and first >= stop:
+            return
+    if stop is not None and stop > first:
+        raise EOFError(f"the rows end {stop - first} rows too early.")
+
+
+def _only(table: pa.Table, columns: list[str] | None) -> pa.Table:
+    """The columns that are asked for, where the table has them; what misses is null, as `datasets` has it."""
+    return table if columns is None else table.select([name for name in columns if name in table.column_names])
+
+
+def _kind(feature: Any) -> str:
+    return str(getattr(feature, "dtype", None) or type(feature).__name__.lower())

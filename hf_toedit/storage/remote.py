@@ -1,0 +1,399 @@
+"""Paths in storage that fsspec reaches, as far as a run folder needs them: always fresh, patient, and clear in errors.
+
+Nothing is cached, as other processes write there too. A file appears there by being put, whole where the store is of
+objects; there is no rename and no folder without files.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any, NamedTuple, TypeVar
+
+from hf_toedit.errors import RunError, UsageError
+from hf_toedit.retries import Failure, GaveUp, is_passing, repeated, told_of_silence
+
+_READ_BYTES = 8 * 2**20
+"""What is asked for at a time, at least."""
+
+_USELESS = {"memory": "ends with the process", "http": "cannot be written to", "https": "cannot be written to"}
+"""Protocols of storage that cannot hold a run, and why."""
+
+_ADVICE = {
+    "s3": "Check the bucket, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE), and AWS_ENDPOINT_URL where "
+    "it is not Amazon's.",
+    "hf": "Check the bucket, and log in with `hf auth login` or set HF_TOKEN.",
+}
+_QUESTIONS = ("look at", "list", "remove")
+"""What is done in a moment where a store is well; how long it takes to read or write a file depends on the file."""
+
+_FINAL = (
+    PermissionError,
+    FileExistsError,
+    IsADirectoryError,
+    NotADirectoryError,
+    ImportError,
+    NotImplementedError,
+    ValueError,
+    TypeError,
+)
+_FINAL_CODES = {errno.EINVAL, errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+_shared: dict[tuple[int, str], Any] = {}
+
+_T = TypeVar("_T")
+
+
+class Stat(NamedTuple):
+    """What `os.stat` would say, as far as it is asked.
+
+    Attributes:
+        st_size: bytes.
+    """
+
+    st_size: int
+
+
+@dataclass(frozen=True, order=True)
+class RemotePath:
+    """The path of a file or folder in storage, with the methods of `pathlib.Path` that a run folder needs.
+
+    Those that reach out raise RunError where the store refuses, or does not answer after several tries.
+
+    Attributes:
+        url: such as `s3://bucket/run`, without a slash at the end.
+    """
+
+    url: str
+
+    @classmethod
+    def folder(cls, url: str) -> RemotePath:
+        """The path of a run folder.
+
+        Raises:
+            UsageError: a run cannot lie there.
+        """
+        protocol, _, rest = url.partition("://")
+        why = _USELESS.get(protocol)
+        if not rest.strip("/"):
+            why = "names no bucket"
+        elif "::" in url:
+            why = "is a chain of stores"
+        elif protocol == "hf" and not re.match(r"buckets/[^/]+/[^/]", rest):
+            why = "is no folder of a bucket: name hf://buckets/org/bucket/run, or push the run"
+        elif re.match(r"[^/]*:[^/]*@", rest):
+            raise UsageError("the address of the run folder holds a password. Configure it where fsspec looks for it.")
+        if why:
+            raise UsageError(f"{url} {why}, so no run can be kept there. Name a local folder, or a bucket.")
+        return cls(url.rstrip("/"))
+
+    def __str__(self) -> str:
+        """The URL."""
+        return self.url
+
+    def __truediv__(self, other: str | PurePath) -> RemotePath:
+        """A path below."""
+        return RemotePath("/".join([self.url, *PurePosixPath(other).parts]))
+
+    @property
+    def name(self) -> str:
+        """The last part."""
+        return self.url.rpartition("/")[2]
+
+    def as_posix(self) -> str:
+        """The URL, as `pathlib` calls it."""
+        return self.url
+
+    def exists(self) -> bool:
+        """Whether a file, or a folder with files, is there."""
+        try:
+            self._info()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def is_file(self) -> bool:
+        """Whether it is a file."""
+        try:
+            return bool(self._info()["type"] == "file")
+        except FileNotFoundError:
+            return False
+
+    def stat(self) -> Stat:
+        """Its size.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+        return Stat(self._info()["size"])
+
+    def iterdir(self) -> Iterator[RemotePath]:
+        """What lies in this folder."""
+        yield from (self / name for name in self._listed())
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the files in this folder, by name, in one listing."""
+        return {name: entry["size"] for name, entry in self._listed().items() if entry["type"] == "file"}
+
+    def names_below(self) -> list[str]:
+        """The paths, from this folder, of all files in it and in the folders in it, in one listing."""
+
+        def look(system: Any, path: str) -> list[str]:
+            system.invalidate_cache(path)
+            try:
+                found = system.find(path)
+            except FileNotFoundError:
+                return []
+            top = f"{path.rstrip('/')}/"
+            return [name.removeprefix(top) for name in found if name.startswith(top)]
+
+        return self._call("list", look)
+
+    def read_bytes(self) -> bytes:
+        """The content of a small file.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+
+        def read(system: Any, path: str) -> bytes:
+            if self.url.startswith("hf://"):  # whose other ways of reading list the whole folder first
+                with system.open(path, "rb", block_size=0) as stream:
+                    return bytes(stream.read())
+            try:
+                return bytes(system.cat_file(path, start=0))  # without a start, s3fs asks for the size first
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                return bytes(system.cat_file(path))  # an empty file, which has no byte 0
+
+        return self._call("read", read)
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        """The same, decoded."""
+        return self.read_bytes().decode(encoding)
+
+    def open(self, mode: str = "rb") -> io.BufferedReader:
+        """A large file, to be read in parts.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+
+        def begin(system: Any, path: str) -> Any:
+            system.invalidate_cache(path)
+            return system.open(path, mode, block_size=_READ_BYTES, cache_type="none")
+
+        return io.BufferedReader(_Parts(self, self._call("read", begin)), _READ_BYTES)
+
+    def put(self, file: Path) -> None:
+        """Put a local file here, in the place of any that is."""
+
+        def send(system: Any, path: str) -> None:
+            if not system.async_impl:  # those are of objects, and would make a bucket where a name is misspelled
+                system.makedirs(system._parent(path), exist_ok=True)
+            system.put_file(str(file), path)
+
+        try:
+            self._call("write", send)
+        except FileNotFoundError as error:
+            raise self._failure("write", error) from None
+
+    def fetch(self, file: Path) -> None:
+        """Bring this file to a local path.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+
+        def get(system: Any, path: str) -> None:
+            system.invalidate_cache(path)
+            system.get_file(path, str(file))
+
+        self._call("read", get)
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Remove the file.
+
+        Raises:
+            FileNotFoundError: it is not there, and `missing_ok` was not said.
+        """
+
+        def remove(system: Any, path: str) -> None:
+            try:
+                system.rm_file(path)
+            except Exception as error:
+                if isinstance(error, FileNotFoundError) or not self.exists():
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.url) from error
+                raise
+
+        try:
+            self._call("remove", remove)
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+    def _listed(self) -> dict[str, Any]:
+        """What is known of all that lies in this folder, by name."""
+
+        def look(system: Any, path: str) -> dict[str, Any]:
+            system.invalidate_cache(path)
+            try:
+                entries = system.ls(path, detail=True)
+            except FileNotFoundError:
+                return {}
+            top = f"{path.rstrip('/')}/"
+            below = (entry for entry in entries if entry["name"].startswith(top))  # a file itself is not below
+            return {name: entry for entry in below if (name := entry["name"].removeprefix(top).rstrip("/"))}
+
+        return self._call("list", look)
+
+    def _info(self) -> dict[str, Any]:
+        def look(system: Any, path: str) -> dict[str, Any]:
+            system.invalidate_cache(path)
+            return dict(system.info(path))
+
+        return self._call("look at", look)
+
+    def _call(self, what: str, call: Callable[[Any, str], _T]) -> _T:
+        """Do something, and again where the store was busy or out of reach."""
+
+        def attempt() -> _T:
+            with self._client(), told_of_silence(self._store) if what in _QUESTIONS else nullcontext():
+                return call(*self._system())
+
+        try:
+            return repeated(attempt, self._store, _judged)
+        except GaveUp as end:
+            error = end.__cause__
+        assert isinstance(error, Exception)
+        if isinstance(error, FileNotFoundError):
+            raise error
+        if _status(error) == 404:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.url) from None
+        raise self._failure(what, error) from None  # its cause may quote headers
+
+    @property
+    def _store(self) -> str:
+        protocol, _, rest = self.url.partition("://")
+        return f"{protocol}://{rest.partition('/')[0]}"
+
+    @contextmanager
+    def _client(self) -> Iterator[None]:
+        """Let the client of the Hub, for a bucket there, leave repeating to us, and not show a bar for each file."""
+        if not self.url.startswith("hf://"):
+            yield
+            return
+        from huggingface_hub.utils import disable_progress_bars
+
+        from hf_toedit.client import ours
+
+        disable_progress_bars()
+        with ours():
+            yield
+
+    def _system(self) -> tuple[Any, str]:
+        """The file system, and the path as it has it.
+
+        One that is asynchronous serves all threads; of any other, fsspec has one for each.
+        """
+        import fsspec
+
+        place = os.getpid(), self._store
+        system = _shared.get(place)
+        if system is None:
+            system, _ = fsspec.url_to_fs(self.url, use_listings_cache=False)
+            if self.url.startswith("s3://"):
+                system.retries = 1  # beside that of the library below it, and ours, of which people are told
+                if "AWS_MAX_ATTEMPTS" not in os.environ:
+                    system.config_kwargs.setdefault("retries", {"total_max_attempts": 2})
+            if system.async_impl:
+                _shared[place] = system
+        return system, system._strip_protocol(self.url)
+
+    def _failure(self, what: str, error: Exception) -> RunError:
+        """What to say of an error, without what may be secret."""
+        protocol = self.url.partition("://")[0]
+        if isinstance(error, ImportError):
+            known = {"s3": "'hf-toedit[s3]'", "gs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}.get(protocol)
+            how = f"`pip install {known}`" if known else _plain(error)
+            return RunError(f"{self.url}: the package that reaches {protocol}:// is not installed. {how}.")
+        advice = _ADVICE.get(protocol, "Check the address, and the credentials that this machine has for it.")
+        return RunError(f"cannot {what} {self.url} ({type(error).__name__}: {_plain(error)}). {advice}")
+
+
+class _Parts(io.RawIOBase):
+    """A file of a store, whose parts are read again where the store was busy."""
+
+    def __init__(self, path: RemotePath, file: Any) -> None:
+        self._path = path
+        self._file = file
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = self._file.seek(offset if whence != io.SEEK_CUR else self._at + offset,
+                                   whence if whence != io.SEEK_CUR else io.SEEK_SET)  # fmt: skip
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        def read(*_: Any) -> bytes:
+            self._file.seek(self._at)
+            return bytes(self._file.read(len(buffer)))
+
+        part = self._path._call("read", read)
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)
+
+
+AnyPath = Path | RemotePath
+"""Of a run folder, or in one."""
+
+
+def _judged(error: BaseException) -> Failure | None:
+    """Read an error; None where it is one of ours."""
+    if isinstance(error, RunError):
+        return None
+    if isinstance(error, FileNotFoundError):
+        return Failure(404, "", is_passing=False)
+    status = _status(error)
+    if status is not None:
+        return Failure(status, "", is_passing(status))
+    final = isinstance(error, _FINAL) or "Credential" in type(error).__name__
+    final = final or getattr(error, "errno", None) in _FINAL_CODES
+    return Failure(_status_of_s3(error), type(error).__name__, is_passing=not final)
+
+
+def _status(error: BaseException) -> int | None:
+    """Of the answer of a server of HTTP, where there was one."""
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+def _status_of_s3(error: BaseException) -> int | None:
+    """The same of S3, whose library tells by the kind of an error, not by its status, what may pass."""
+    response = getattr(error.__cause__, "response", None)
+    return response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
+
+
+def _plain(error: Exception) -> str:
+    """An error on one line of bounded length, without queries of addresses and values of the environment's secrets."""
+    words = re.sub(r"\?[^\s\"']+", "", " ".join(str(error).split()))
+    for name, value in os.environ.items():
+        if re.search(r"SECRET|TOKEN|PASSWORD|KEY$", name) and len(value) >= 8:
+            words = words.replace(value, "***")
+    return words[:300].rstrip(".")
