@@ -6,8 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from hf_toedit.datasets_api import registration
-
-__version__ = "0.1.0"
+from hf_toedit.version import __version__
 
 _EXPORTS = {
     "EditConfig": "hf_toedit.config",

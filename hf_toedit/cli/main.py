@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from hf_toedit import __version__
 from hf_toedit.cli.card import card
 from hf_toedit.cli.edit import edit
 from hf_toedit.cli.jobs import jobs
@@ -26,6 +25,7 @@ from hf_toedit.cli.status import status
 from hf_toedit.cli.submit import submit
 from hf_toedit.cli.verify import verify
 from hf_toedit.errors import Interrupted, ToEditError
+from hf_toedit.version import __version__
 
 
 class Commands(click.Group):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hf_toedit import __version__
 from hf_toedit.checked import checked
 from hf_toedit.cli.options import (
     COMMAND_LINE,
@@ -32,6 +31,7 @@ from hf_toedit.cli.options import (
 )
 from hf_toedit.config import PriorConfig, RunConfig, SourceConfig
 from hf_toedit.errors import RunError, UsageError
+from hf_toedit.version import __version__
 
 if TYPE_CHECKING:
     from hf_toedit.runs.estimate import Estimate

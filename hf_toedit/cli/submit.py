@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hf_toedit import __version__
 from hf_toedit.cli.engines import workers_option
 from hf_toedit.cli.jobs import group_of, hub_place, job_facts, jobs_of, missing_shards, namespace_option, work
 from hf_toedit.cli.options import (
@@ -30,6 +29,7 @@ from hf_toedit.cli.options import (
 from hf_toedit.cli.plan import Request, shape_options
 from hf_toedit.cli.push import push_to_options
 from hf_toedit.errors import HubError, UsageError, kept
+from hf_toedit.version import __version__
 
 if TYPE_CHECKING:
     from huggingface_hub import JobInfo

@@ -31,7 +31,6 @@ from datasets import (
 )
 from datasets.exceptions import DatasetGenerationError
 
-from hf_toedit import __version__
 from hf_toedit.checked import checked
 from hf_toedit.config import (
     Backend,
@@ -56,6 +55,7 @@ from hf_toedit.sources.model import SourceFile
 from hf_toedit.sources.resolve import hub_dataset
 from hf_toedit.sources.source import Source, open_source
 from hf_toedit.sources.stamps import content_revision
+from hf_toedit.version import __version__
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hf_toedit import __version__
 from hf_toedit.errors import RunError
+from hf_toedit.version import __version__
 
 STOP_S = 120
 """How long before the end of its time a task is told to stop, in seconds; Slurm may be a minute late."""

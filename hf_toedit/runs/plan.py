@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from hf_toedit import __version__
 from hf_toedit.checked import checked, from_json, in_json, shown
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig, content_hash
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.sources.model import Count, Reading, SourceFile
+from hf_toedit.version import __version__
 
 if TYPE_CHECKING:
     import pyarrow as pa

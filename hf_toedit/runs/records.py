@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
-from hf_toedit import __version__
 from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.stats import EditStats
 from hf_toedit.storage.files import each, names_below, parquet_file, sha256, sizes_in
 from hf_toedit.storage.remote import AnyPath
+from hf_toedit.version import __version__
 
 WORK = PurePosixPath("toedit/work")
 """Where the journals of unfinished shards are."""

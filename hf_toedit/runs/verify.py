@@ -12,7 +12,6 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_toedit import __version__
 from hf_toedit.config import content_hash
 from hf_toedit.errors import reason
 from hf_toedit.rows.logs import UnrevertibleRows
@@ -24,6 +23,7 @@ from hf_toedit.runs.store import RunFolder
 from hf_toedit.sources.parquet import same, stored_schema
 from hf_toedit.stats import NANO, EditStats
 from hf_toedit.storage.files import parquet_file
+from hf_toedit.version import __version__
 
 VERIFIED = PurePosixPath("toedit/verified.json")
 """Says of which data it is known that they are sound."""

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from hf_toedit import __version__
 from hf_toedit.cards.readme import merged
 from hf_toedit.errors import HubError, UsageError
 from hf_toedit.hub.repository import Head, Repository, Upload
 from hf_toedit.hub.spaces import FREE, SpaceMachine
 from hf_toedit.space.settings import SpaceSettings
+from hf_toedit.version import __version__
 
 if TYPE_CHECKING:
     from hf_toedit.hub.hardware import Hardware

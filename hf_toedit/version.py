@@ -1,0 +1,3 @@
+"""The version of hf-toedit, which runs and cards tell."""
+
+__version__ = "0.1.0"
