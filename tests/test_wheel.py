@@ -43,7 +43,9 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_weights_are_in_the_wheel_and_small(unpacked: Path) -> None:
     weights = unpacked / "hf_toedit" / "priors" / "embedded" / "model.safetensors"
     assert 1_000_000 < weights.stat().st_size <= 8_000_000
-    assert {"config.json", "tokenizer.json", "README.md"} <= {file.name for file in weights.parent.iterdir()}
+    names = {file.name for file in weights.parent.iterdir()}
+    assert {"config.json", "tokenizer.json", "README.md"} <= names
+    assert [name for name in names if name.endswith((".py", ".jsonl"))] == ["__init__.py"]  # no code of its training
 
 
 def test_the_wheel_alone_edits_its_sample(unpacked: Path, tmp_path: Path) -> None:

@@ -20,11 +20,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from hf_toedit.priors.embedded import corpus, evaluation
+from tools.embedded_prior import corpus, evaluation
 
 LOG = logging.getLogger("embedded")
 BOS = "<|bos|>"
-HERE = Path(__file__).resolve().parent
+OUT = Path(__file__).resolve().parents[2] / "hf_toedit/priors/embedded"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of JSON-lines files")
     parser.add_argument("--docs", type=Path, required=True, help="folder of unpacked documentation packages")
-    parser.add_argument("--out", type=Path, default=HERE, help="model folder to write")
+    parser.add_argument("--out", type=Path, default=OUT, help="model folder to write")
     parser.add_argument("--work", type=Path, default=Path("work"), help="folder for the checkpoint and the token cache")
     parser.add_argument("--steps", type=int, default=3200, help="length of the schedule on the whole corpus")
     parser.add_argument("--until", type=int, default=2800, help="updates after which the second stage takes over")
@@ -286,7 +286,7 @@ def save(
     config["tokenizer_class"] = "PreTrainedTokenizerFast"
     config_file.write_text(json.dumps(config, indent=2) + "\n")
     model.to(torch.float16).save_pretrained(args.out)
-    with (args.out / "training_log.jsonl").open("w") as log:
+    with (Path(__file__).with_name("training_log.jsonl")).open("w") as log:
         for stage in stages:
             for line in (args.work / f"{stage.name}.jsonl").read_text().splitlines():
                 log.write(json.dumps({"stage": stage.name} | json.loads(line)) + "\n")

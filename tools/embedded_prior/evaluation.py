@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from hf_toedit.priors.embedded import corpus
+from tools.embedded_prior import corpus
 
 Piece = tuple[str, list[int]]
 Losses = dict[str, list[torch.Tensor]]

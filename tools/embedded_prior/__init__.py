@@ -1,0 +1,1 @@
+"""How the embedded prior was made: not in the wheel, so that what users install holds no training."""
