@@ -21,7 +21,7 @@ from hf_toedit.config import SourceConfig
 from hf_toedit.editing.alignment import Aligner, Document
 from hf_toedit.priors.attention import PackedAttention
 from hf_toedit.priors.packing import Window
-from hf_toedit.priors.spread import in_threads
+from hf_toedit.priors.spread import in_shares
 from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.pipeline import edited_batches
 
@@ -143,4 +143,4 @@ def forward(prior: Any, documents: list[Document], head: bool) -> None:
                 for rows in hidden.split(prior._head._chunk_rows):
                     prior._head.logits(rows)
 
-    in_threads(read, prior._shares(documents))
+    in_shares(read, prior._shares(documents))

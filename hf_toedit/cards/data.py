@@ -42,7 +42,7 @@ class Example(NamedTuple):
     table: PieceTable
 
 
-class Reading(NamedTuple):
+class ReadStats(NamedTuple):
     """Texts as the prior read them at one time.
 
     Attributes:
@@ -134,11 +134,11 @@ class CardData:
         return len(self.generations) > 1 and self.generations[0].num_selected > 0
 
     @property
-    def readings(self) -> list[Reading]:
+    def readings(self) -> list[ReadStats]:
         """The source as it was read, and behind it what was read last, where that is something else."""
         last = len(self.generations)
-        later = Reading(last - 1, self.generations[-1]) if self.result is None else Reading(last, self.result)
-        both = [Reading(0, self.generations[0]), *([later] if later.after else [])]
+        later = ReadStats(last - 1, self.generations[-1]) if self.result is None else ReadStats(last, self.result)
+        both = [ReadStats(0, self.generations[0]), *([later] if later.after else [])]
         return [reading for reading in both if reading.stats.num_scored]
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
-from hf_toedit.cards.data import CardData, Reading
+from hf_toedit.cards.data import CardData, ReadStats
 from hf_toedit.cards.escape import Markdown, code, markdown, percent
 from hf_toedit.cards.origin import origin_rows
 from hf_toedit.stats import NANO, PERPLEXITY_EDGES, PROBABILITY_BINS, SAMPLE, EditStats, generation_figures
@@ -146,7 +146,7 @@ def edit_log(data: CardData) -> Markdown:
     return table(("field", "type", "meaning"), rows, left=3)
 
 
-def label(reading: Reading) -> str:
+def label(reading: ReadStats) -> str:
     """Which texts a reading is of."""
     return f"after generation {reading.after}" if reading.after else "source"
 

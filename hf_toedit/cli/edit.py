@@ -15,7 +15,7 @@ from hf_toedit.cli.options import (
     quiet_option,
     source_options,
 )
-from hf_toedit.cli.plan import Request, estimate, plan_options
+from hf_toedit.cli.plan import RunRequest, estimate, plan_options
 from hf_toedit.cli.push import push_along, push_to_options
 from hf_toedit.cli.run import finish, swept, waiting, work
 
@@ -44,7 +44,7 @@ def edit(source: str, **options: Any) -> None:
       hf-toedit edit stories.jsonl.gz -o run --prior org/model --protect numbers
       hf-toedit edit org/chats -o run --messages-column messages --roles assistant
     """  # noqa: D301
-    request = Request(source, options)
+    request = RunRequest(source, options)
     if options["dry_run"]:
         estimate(request, options)
         return

@@ -19,14 +19,14 @@ from hf_toedit.cli.options import (
     trust_remote_code_option,
 )
 from hf_toedit.cli.pull import hub_options
-from hf_toedit.cli.run import check_trust, grouped
+from hf_toedit.cli.run import check_trust, shards_of_group
 from hf_toedit.errors import HubError, RunError, UsageError, kept
+from hf_toedit.launch.jobs import RunLocation
 
 if TYPE_CHECKING:
     from huggingface_hub import JobInfo
 
     from hf_toedit.hub.jobs import Jobs
-    from hf_toedit.launch.jobs import Place
     from hf_toedit.publish.pull import HubRun
     from hf_toedit.runs.plan import Plan
 
@@ -148,7 +148,7 @@ def work(repo: str, shard_group: str, **options: Any) -> None:
         plan, run = begin_there(place, folder)
         check_trust(plan, options["trust_remote_code"])
         indices = missing_shards(plan, run, shard_group)
-        click.echo(f"group {shard_group}: {len(indices)} of {len(grouped(plan, shard_group))} shards to edit")
+        click.echo(f"group {shard_group}: {len(indices)} of {len(shards_of_group(plan, shard_group))} shards to edit")
         if indices:
             num_jobs = int(shard_group.partition("/")[2])
             with engine(plan.prior, plan.edit, options) as workers:
@@ -164,13 +164,11 @@ def work(repo: str, shard_group: str, **options: Any) -> None:
     )
 
 
-def hub_place(repo: str | None, revision: str | None = None, prefix: str = "") -> Place:
+def hub_place(repo: str | None, revision: str | None = None, prefix: str = "") -> RunLocation:
     """Where the run lies, or is to lie."""
-    from hf_toedit.launch.jobs import Place
-
     if repo is None:
         raise UsageError("where to? Name a Hub dataset with --push-to.")
-    return Place(repo, revision, prefix)
+    return RunLocation(repo, revision, prefix)
 
 
 def jobs_of(namespace: str | None) -> Jobs:
@@ -182,7 +180,7 @@ def jobs_of(namespace: str | None) -> Jobs:
 
 def missing_shards(plan: Plan, run: HubRun | None, group: str) -> list[int]:
     """The shards of a group that are not in the repository."""
-    return [i for i in grouped(plan, group) if run is None or not run.holds(plan, plan.shards[i])]
+    return [i for i in shards_of_group(plan, group) if run is None or not run.holds(plan, plan.shards[i])]
 
 
 def _newest(found: list[JobInfo]) -> list[JobInfo]:

@@ -85,7 +85,7 @@ def plan(source: str, **options: Any) -> None:
       hf-toedit plan org/dataset -o run --prior org/model --shard-size 500MB
       hf-toedit plan org/dataset --dry-run --price-per-hour 2.5
     """  # noqa: D301
-    request = Request(source, options)
+    request = RunRequest(source, options)
     if options["dry_run"]:
         estimate(request, options)
         return
@@ -103,7 +103,7 @@ def plan(source: str, **options: Any) -> None:
         click.echo(f"Next: hf-toedit run {folder.root}")
 
 
-class Request:
+class RunRequest:
     """What was asked for on the command line of `plan` or `edit`, checked.
 
     Attributes:
@@ -197,7 +197,7 @@ class Request:
         return replace(planned, provenance=facts)
 
 
-def estimate(request: Request, options: Mapping[str, Any]) -> None:
+def estimate(request: RunRequest, options: Mapping[str, Any]) -> None:
     """Say what a run would be: rows, tokens, time and cost."""
     quiet_libraries(show_progress=False, quiet=request.is_silent)
     quiet_transformers()

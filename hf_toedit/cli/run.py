@@ -81,7 +81,7 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     if plan != planned:
         folder.replan(plan)
     if along:
-        for index in set(grouped(plan, shard_group)) - set(indices):
+        for index in set(shards_of_group(plan, shard_group)) - set(indices):
             along.add(plan.shards[index].name)
     failures: list[Failure] = []
     if indices:
@@ -277,12 +277,12 @@ def waiting(plan: Plan, folder: RunFolder, shard_group: str | None = None) -> li
     Raises:
         UsageError: there is no such group.
     """
-    group = grouped(plan, shard_group)
+    group = shards_of_group(plan, shard_group)
     names = {shard.name for shard in folder.unfinished(plan, [plan.shards[index] for index in group])}
     return [index for index in group if plan.shards[index].name in names]
 
 
-def grouped(plan: Plan, shard_group: str | None) -> list[int]:
+def shards_of_group(plan: Plan, shard_group: str | None) -> list[int]:
     """Every Nth shard, from the largest to the smallest, so that groups are alike."""
     order = sorted(range(len(plan.shards)), key=lambda index: -plan.shards[index].num_bytes)
     if shard_group is None:

@@ -26,7 +26,7 @@ from hf_toedit.cli.options import (
     source_options,
     together,
 )
-from hf_toedit.cli.plan import Request, shape_options
+from hf_toedit.cli.plan import RunRequest, shape_options
 from hf_toedit.cli.push import push_to_options
 from hf_toedit.errors import HubError, UsageError, kept
 from hf_toedit.version import __version__
@@ -89,7 +89,7 @@ def submit(source: str, **options: Any) -> None:
     package = _package(options)
     if not re.fullmatch(r"(?=.*[1-9])\d+(\.\d+)?[smhd]?", options["timeout"]):
         raise UsageError(f"timeout {options['timeout']!r} is no time. Write it as 90m, 12h or 2d.")
-    request = Request(source, options)
+    request = RunRequest(source, options)
     quiet_libraries(show_progress=not request.is_silent, quiet=request.is_silent)
     quiet_hub()
     from hf_toedit.hub.jobs import IMAGE

@@ -20,7 +20,7 @@ from hf_toedit.editing.excerpt import excerpts
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.editing.prior import DocumentScores, Prior
-from hf_toedit.editing.result import EditedDocument, EditResult, Reading
+from hf_toedit.editing.result import EditedDocument, EditResult, ScoredDocument
 from hf_toedit.editing.sampling import KeyedUniforms, draw
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import PriorError, UsageError
@@ -165,7 +165,7 @@ class Editor:
             _count_standing(stats, table, edited)
         return edited
 
-    def _draw(self, document: Document, scores: DocumentScores, generation: int) -> Reading:
+    def _draw(self, document: Document, scores: DocumentScores, generation: int) -> ScoredDocument:
         config = self.config
         positions = scores.positions
         originals = document.ids[positions]
@@ -178,7 +178,7 @@ class Editor:
             if surface is not None and surface != self._aligner.surface(before).text:
                 changed[position] = surface
         dropped = np.flatnonzero(self._rule.dropped(scores.logprobs) & document.eligible)
-        return Reading(document, scores, drawn, changed, dropped)
+        return ScoredDocument(document, scores, drawn, changed, dropped)
 
     def _score(self, documents: list[Document], reasons: list[str]) -> list[DocumentScores | None]:
         """Scores of all documents; None for one that the prior fails on even alone, with the reason in `reasons`."""
@@ -238,7 +238,7 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def _count(stats: EditStats, reading: Reading) -> None:
+def _count(stats: EditStats, reading: ScoredDocument) -> None:
     document, scores = reading.document, reading.scores
     stats.add_scores(scores.counted)
     stats.add_draws(scores.logprobs[scores.positions], reading.drawn_logprobs)

@@ -57,7 +57,7 @@ class EditedDocument:
 
     table: PieceTable | None
     skipped: str | None = None
-    reading: Reading | None = None
+    reading: ScoredDocument | None = None
 
     @property
     def text(self) -> str | None:
@@ -83,7 +83,7 @@ class EditedDocument:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ScoredDocument:
     """A document, what the prior said of it, and what was done.
 
     Attributes:
@@ -173,7 +173,7 @@ class EditResult:
         reading = self.documents[index].reading
         return list(self._views(reading)) if reading else []
 
-    def _views(self, reading: Reading) -> Iterator[TokenView]:
+    def _views(self, reading: ScoredDocument) -> Iterator[TokenView]:
         document, scores = reading.document, reading.scores
         row_of = {int(position): row for row, position in enumerate(scores.positions)}
         dropped = set(reading.dropped.tolist())

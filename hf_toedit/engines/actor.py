@@ -23,7 +23,7 @@ BEAT_S = 1.0
 """For how long progress is gathered."""
 
 
-class Place(NamedTuple):
+class ActorAddress(NamedTuple):
     """Where an actor is.
 
     Attributes:
@@ -54,17 +54,19 @@ class ToEditWorker:
         logging.getLogger("hf_toedit").setLevel(logging.INFO)
         with suppress(OSError):  # a node may lack it, and need none of it
             os.chdir(folder)
-        self._place = Place(uuid.uuid4().hex, ray.get_runtime_context().get_node_id(), platform.node(), os.getpid())
+        self._place = ActorAddress(
+            uuid.uuid4().hex, ray.get_runtime_context().get_node_id(), platform.node(), os.getpid()
+        )
         self._orders: queue.Queue[Order] = queue.Queue()
         self._answers: queue.Queue[Answer] = queue.Queue()
         self._orders.put(setup)
         threading.Thread(target=self._work, daemon=True).start()
 
-    def place(self) -> Place:
+    def place(self) -> ActorAddress:
         """Where it is."""
         return self._place
 
-    def answers(self, life: str, order: Order | None) -> Place | list[Answer]:
+    def answers(self, life: str, order: Order | None) -> ActorAddress | list[Answer]:
         """Take an order, if there is one, and return what there is to say, as soon as there is something.
 
         Progress is gathered for `BEAT_S`.

@@ -24,7 +24,7 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnschedulableError, RayError, RayTaskError, RuntimeEnvSetupError
 
 from hf_toedit.config import EditConfig, PriorConfig, Resources
-from hf_toedit.engines.actor import BEAT_S, Place, ToEditWorker
+from hf_toedit.engines.actor import BEAT_S, ActorAddress, ToEditWorker
 from hf_toedit.engines.base import ReadyPrior
 from hf_toedit.engines.dispatch import Dispatcher
 from hf_toedit.engines.ray_cluster import connect
@@ -171,7 +171,7 @@ class _Worker:
         self.number = number
         self.prior: ReadyPrior | None = None
         self.shard: int | None = None
-        self.place: Place | None = None
+        self.place: ActorAddress | None = None
         self.call: Any = None
         self._actor = actor
         self._life: str | None = None
@@ -203,7 +203,7 @@ class _Worker:
             raise RunError(ended(error)) from error
         except RayError:
             return self._miss()
-        if isinstance(said, Place):
+        if isinstance(said, ActorAddress):
             return self._meet(said)
         if "died" in said[-1]:  # its loop only
             self._restart()
@@ -236,7 +236,7 @@ class _Worker:
         is_lost = not _is_node_alive(self.place.node)
         return self._mourn(None) if is_lost or now - self._missed_at > _MISSED_FOR_S else []
 
-    def _meet(self, place: Place) -> list[Answer]:
+    def _meet(self, place: ActorAddress) -> list[Answer]:
         """It has been started, perhaps again."""
         if place.life == self._life:
             self._restart()  # it lives, but an answer went astray, and nobody knows which
@@ -244,7 +244,7 @@ class _Worker:
         self._life, self._is_met, self._missed_at = place.life, True, None
         return self._mourn(place)
 
-    def _mourn(self, place: Place | None) -> list[Answer]:
+    def _mourn(self, place: ActorAddress | None) -> list[Answer]:
         """Say how it ended where it was; it is elsewhere now, or nowhere yet."""
         before, self.place = self.place, place
         if before is None:

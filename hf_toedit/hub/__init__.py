@@ -13,10 +13,10 @@ from hf_toedit.hub.reading import (
     public_dataset,
     public_model,
 )
-from hf_toedit.hub.repository import Head, Operation, Repository, Upload
+from hf_toedit.hub.repository import BranchHead, Operation, Repository, Upload
 
 __all__ = [
-    "Head",
+    "BranchHead",
     "Operation",
     "Repository",
     "Upload",

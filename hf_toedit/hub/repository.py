@@ -44,7 +44,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
-class Head:
+class BranchHead:
     """What stands in a repository now.
 
     Attributes:
@@ -83,7 +83,7 @@ class Upload:
             return self.num_bytes
         return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
 
-    def is_in(self, head: Head | None) -> bool:
+    def is_in(self, head: BranchHead | None) -> bool:
         """Whether it stands in the repository already, with the same content."""
         there = head.files.get(self.path) if head else None
         if there is None or there.size != self.size:
@@ -173,7 +173,7 @@ class Repository:
         self.revision = revision
         self.type = repo_type
         self._api = HfApi()
-        self._head: Head | None = None
+        self._head: BranchHead | None = None
 
     @property
     def url(self) -> str:
@@ -181,7 +181,7 @@ class Repository:
         page = f"{self._api.endpoint}/{self.type}s/{self.id}"
         return page if self.revision is None else f"{page}/tree/{self.revision}"
 
-    def head(self) -> Head | None:
+    def head(self) -> BranchHead | None:
         """What stands there now; None where there is no such repository, or none that may be seen.
 
         Raises:
@@ -214,7 +214,7 @@ class Repository:
                 lambda: self._api.create_branch(self.id, repo_type=self.type, branch=branch, exist_ok=True),
             )
 
-    def file(self, head: Head, path: str) -> Path | None:
+    def file(self, head: BranchHead, path: str) -> Path | None:
         """A file of it, brought here; None where there is none.
 
         Raises:
@@ -237,9 +237,9 @@ class Repository:
     def commit(
         self,
         message: str,
-        change: Callable[[Head], Sequence[Operation]],
+        change: Callable[[BranchHead], Sequence[Operation]],
         sent: Callable[[Upload], None] | None = None,
-    ) -> Head:
+    ) -> BranchHead:
         """Commit on top of whatever stands there, once what is to be done about it is known.
 
         Args:
@@ -255,7 +255,7 @@ class Repository:
             HubError: the Hub does not answer, or refuses.
         """
 
-        def look_and_commit() -> Head:
+        def look_and_commit() -> BranchHead:
             head = self._look()
             if head is None:
                 raise HubError(f"{self.type} {self.id!r} is not on the Hub any more, or this token may not see it.")
@@ -339,7 +339,7 @@ class Repository:
                 return discussion.num
         return None
 
-    def _look(self) -> Head | None:
+    def _look(self) -> BranchHead | None:
         """What stands there; files are listed only where the commit is another than before."""
         is_branch = True
         try:
@@ -358,7 +358,7 @@ class Repository:
                 for entry in listed
                 if isinstance(entry, RepoFile)
             }
-            self._head = Head(sha, files, bool(info.private), is_branch)
+            self._head = BranchHead(sha, files, bool(info.private), is_branch)
         return self._head
 
     def _upload(self, uploads: Sequence[Upload], sent: Callable[[Upload], None] | None) -> None:

@@ -42,7 +42,7 @@ Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class Place:
+class RunLocation:
     """Where a run lies on the Hub.
 
     Attributes:
@@ -90,7 +90,7 @@ class Place:
         return Push(plan, folder, self.repo_id, revision=self.revision, prefix=self.prefix, public=public)
 
 
-def run_labels(place: Place, plan: Plan) -> dict[str, str]:
+def run_labels(place: RunLocation, plan: Plan) -> dict[str, str]:
     """Labels of all jobs of one run in one place: the same run may be made in another branch or folder as well."""
     where = f"{plan.content_hash} {place.revision or ''} {PurePosixPath(place.prefix)}"
     return {**place.labels, _RUN: hashlib.sha256(where.encode()).hexdigest()[:16]}
@@ -115,7 +115,7 @@ def check_reach(plan: Plan) -> None:
 
 
 def job_request(
-    place: Place,
+    place: RunLocation,
     plan: Plan,
     group: str,
     *,
@@ -157,7 +157,7 @@ def job_request(
 
 
 def edit_there(
-    place: Place,
+    place: RunLocation,
     plan: Plan,
     folder: RunFolder,
     workers: Engine,
@@ -212,7 +212,7 @@ def edit_there(
     return monitor.failures
 
 
-def begin_there(place: Place, folder: RunFolder) -> tuple[Plan, HubRun]:
+def begin_there(place: RunLocation, folder: RunFolder) -> tuple[Plan, HubRun]:
     """Bring the plan of a run here.
 
     Returns:
@@ -229,7 +229,7 @@ def begin_there(place: Place, folder: RunFolder) -> tuple[Plan, HubRun]:
     return plan, run
 
 
-def finish_there(place: Place) -> Pushed | None:
+def finish_there(place: RunLocation) -> Pushed | None:
     """Write the card of a run all of whose shards are there, from statistics and a few rows.
 
     Returns:

@@ -15,7 +15,7 @@ import numpy as np
 from hf_toedit.config import EditConfig
 from hf_toedit.editing.editor import Editor
 from hf_toedit.editing.passage import Passage
-from hf_toedit.editing.result import EditedDocument, EditResult, Reading
+from hf_toedit.editing.result import EditedDocument, EditResult, ScoredDocument
 from hf_toedit.stats import EditStats
 
 NUM_CANDIDATES = 50
@@ -59,7 +59,7 @@ class Token:
         return self.start + len(self.text)
 
 
-class Piece(NamedTuple):
+class TextSpan(NamedTuple):
     """A stretch of a text that is shown as one.
 
     Attributes:
@@ -97,17 +97,17 @@ class Frame:
         reading = self.document.reading
         return reading.document.text if reading else self.document.text or ""
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[TextSpan]:
         """The text that was read, from its first character to its last; tokens without characters are left out."""
         at = 0
         for group in _sharing(self.tokens):
             start, end = group[0].start, max(token.end for token in group)
             if start > at:
-                yield Piece(self.text[at:start], ())
-            yield Piece(self.text[start:end], tuple(group))
+                yield TextSpan(self.text[at:start], ())
+            yield TextSpan(self.text[start:end], tuple(group))
             at = end
         if at < len(self.text):
-            yield Piece(self.text[at:], ())
+            yield TextSpan(self.text[at:], ())
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ def _frames(result: EditResult, seen: EditResult, num_listed: int) -> list[Frame
     return frames
 
 
-def _ranks(reading: Reading | None) -> dict[int, int]:
+def _ranks(reading: ScoredDocument | None) -> dict[int, int]:
     """Token position to the place of the token that stands there among its candidates, from 1."""
     if reading is None:
         return {}

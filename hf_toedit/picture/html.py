@@ -20,7 +20,7 @@ from hf_toedit.cards.escape import decimal, printable
 from hf_toedit.config import EditConfig
 from hf_toedit.editing.diff import ADDED, REMOVED, segments
 from hf_toedit.editing.piece_table import PieceTable
-from hf_toedit.picture.data import NUM_CANDIDATES, Frame, Gallery, Picture, Piece
+from hf_toedit.picture.data import NUM_CANDIDATES, Frame, Gallery, Picture, TextSpan
 from hf_toedit.picture.words import (
     bin_of,
     facts,
@@ -205,7 +205,7 @@ def _unread_html(frame: Frame) -> str:
     return f'<div class="te te-frame">{text}</div>'
 
 
-def _piece_html(piece: Piece, is_first: bool) -> str:
+def _piece_html(piece: TextSpan, is_first: bool) -> str:
     if not piece.tokens:
         return escaped(piece.text)
     p = piece.probability
@@ -224,7 +224,7 @@ def _piece_html(piece: Piece, is_first: bool) -> str:
     return f'<span class="{" ".join(names)}" role="option"{state}{label}{focus}>{inner}</span>'
 
 
-def _data(pieces: Sequence[Piece]) -> str:
+def _data(pieces: Sequence[TextSpan]) -> str:
     """What the tooltip tells of each token, every text once, as JSON: see `fill` in `picture.js`."""
     words: dict[str, int] = {}
 

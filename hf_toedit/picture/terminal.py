@@ -8,7 +8,7 @@ from rich.text import Text
 
 from hf_toedit.cards.escape import decimal, printable
 from hf_toedit.config import EditConfig
-from hf_toedit.picture.data import Frame, Piece
+from hf_toedit.picture.data import Frame, TextSpan
 from hf_toedit.picture.words import histogram_caption, is_marked, probability_shares, selection
 from hf_toedit.stats import EditStats
 
@@ -92,7 +92,7 @@ def histogram(stats: EditStats, config: EditConfig, generation: int | None = Non
     return Text("\n".join([f"{histogram_caption(stats, generation)}:", *lines]))
 
 
-def _excerpt(pieces: Sequence[Piece], max_places: int) -> Iterator[Piece | str]:
+def _excerpt(pieces: Sequence[TextSpan], max_places: int) -> Iterator[TextSpan | str]:
     """The pieces near the first few places, and dots for what is left out."""
     changed = [n for n, piece in enumerate(pieces) if any(token.replacement is not None for token in piece.tokens)]
     places = changed or [n for n, piece in enumerate(pieces) if any(map(is_marked, piece.tokens))]
@@ -110,7 +110,7 @@ def _excerpt(pieces: Sequence[Piece], max_places: int) -> Iterator[Piece | str]:
         yield " …"
 
 
-def _near(pieces: Sequence[Piece], places: Sequence[int]) -> set[int]:
+def _near(pieces: Sequence[TextSpan], places: Sequence[int]) -> set[int]:
     """Places and those around them; the beginning of the text where there are none."""
     if not places:
         return set(_reached(pieces, range(len(pieces)), _BEGINNING))
@@ -121,7 +121,7 @@ def _near(pieces: Sequence[Piece], places: Sequence[int]) -> set[int]:
     return near
 
 
-def _reached(pieces: Sequence[Piece], numbers: range, characters: int) -> Iterator[int]:
+def _reached(pieces: Sequence[TextSpan], numbers: range, characters: int) -> Iterator[int]:
     """As many pieces as there are characters to show; the last may be longer."""
     for number in numbers:
         if characters <= 0:
@@ -130,7 +130,7 @@ def _reached(pieces: Sequence[Piece], numbers: range, characters: int) -> Iterat
         characters -= len(pieces[number].text)
 
 
-def _append(line: Text, piece: Piece, colour: bool) -> None:
+def _append(line: Text, piece: TextSpan, colour: bool) -> None:
     text = printable(piece.text)
     token = piece.tokens[0] if piece.tokens else None
     if token and token.replacement is not None:

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from hf_toedit.cards.escape import decimal, percent, printable
 from hf_toedit.config import EditConfig
-from hf_toedit.picture.data import Frame, Piece, Token
+from hf_toedit.picture.data import Frame, TextSpan, Token
 from hf_toedit.stats import PROBABILITY_BINS, SAMPLE, EditStats, generation_figures
 
 
@@ -29,7 +29,7 @@ def selection(config: EditConfig) -> str:
     return f"p {'≥' if config.select == 'above' else '≤'} {decimal(config.threshold)}"
 
 
-def fate(piece: Piece) -> str:
+def fate(piece: TextSpan) -> str:
     """What became of a piece, and why nothing did where nothing could; empty where it was just read."""
     if len(piece.tokens) > 1:
         return f"{len(piece.tokens)} tokens that share characters: not edited"

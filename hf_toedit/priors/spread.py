@@ -41,7 +41,7 @@ def shares(windows: Sequence[Window], most: int) -> list[list[Window]]:
     return [[windows[index] for index in sorted(share)] for share in members]
 
 
-def in_threads(work: Callable[[list[Window]], Any], given: list[list[Window]]) -> None:
+def in_shares(work: Callable[[list[Window]], Any], given: list[list[Window]]) -> None:
     """Do the work of each share in a thread of its own, between which this thread's cores are divided.
 
     Raises:

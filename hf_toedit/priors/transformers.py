@@ -41,7 +41,7 @@ from hf_toedit.priors.memory import find_passes, out_of_memory
 from hf_toedit.priors.packing import PIECE_TOKENS, Piece, Window, batches, packs, pieces, windows
 from hf_toedit.priors.probing import Probe
 from hf_toedit.priors.pruning import Pruning, in_sample
-from hf_toedit.priors.spread import in_threads, shares
+from hf_toedit.priors.spread import in_shares, shares
 from hf_toedit.priors.varlen import Varlen, find_varlen
 
 logger = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ class TransformersPrior:
             for pack in self._packs(share):
                 self._read(self._forward(pack, documents, attention), pack, answers, rule)
 
-        in_threads(read, self._shares(documents))
+        in_shares(read, self._shares(documents))
         return [answer.finish() for answer in answers]
 
     def _shares(self, documents: Sequence[Document]) -> list[list[Window]]:

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hf_toedit.errors import HubError, RunError, UsageError
-from hf_toedit.hub import Head, Operation, Repository, Upload
+from hf_toedit.hub import BranchHead, Operation, Repository, Upload
 from hf_toedit.publish.pull import CARD, GUARD
 from hf_toedit.publish.target import GUARD_UPLOAD, Target
 from hf_toedit.runs.plan import Plan, Shard
@@ -119,7 +119,7 @@ class Push:
         self._counted: set[str] = set()
         self._counts = {"num_files_sent": 0, "num_bytes_sent": 0, "num_files_skipped": 0}
 
-    def check(self) -> Head | None:
+    def check(self) -> BranchHead | None:
         """Look whether the run may be pushed there.
 
         Returns:
@@ -210,7 +210,7 @@ class Push:
             RunError: the run is not finished, or somebody else pushed another one there.
         """
 
-        def change(head: Head) -> list[Operation]:
+        def change(head: BranchHead) -> list[Operation]:
             self._check_plan(head)
             absent = next((upload for upload in self._uploads(self._plan.shards) if not upload.is_in(head)), None)
             if absent is not None:
@@ -243,7 +243,7 @@ class Push:
         self.send(self._plan.shards)
         return self.finish()
 
-    def _pushed(self, head: Head) -> Pushed:
+    def _pushed(self, head: BranchHead) -> Pushed:
         number = self._pull_request
         return Pushed(
             url=self.repository.url,
@@ -258,7 +258,7 @@ class Push:
         """Commit what is missing of some files; unless they may replace another run, only where there is none."""
         through: set[str] = set()
 
-        def change(head: Head) -> list[Operation]:
+        def change(head: BranchHead) -> list[Operation]:
             if not may_replace:
                 self._check_plan(head)
             missing = [upload for upload in uploads if not upload.is_in(head)]
@@ -274,7 +274,7 @@ class Push:
         for upload in uploads:
             tell(upload)
 
-    def _check_plan(self, head: Head) -> None:
+    def _check_plan(self, head: BranchHead) -> None:
         """Refuse to mix this run with one that somebody else began to push since it was looked at last."""
         if not self._plan_upload.is_in(head):
             self._target.check_plan(head)
@@ -288,7 +288,7 @@ class Push:
         self._counts["num_files_skipped"] += len(uploads) - len(known) - len(new)
         self._counted.update(upload.path for upload in uploads)
 
-    def _guard(self, head: Head, uploads: Iterable[Upload]) -> list[Upload]:
+    def _guard(self, head: BranchHead, uploads: Iterable[Upload]) -> list[Upload]:
         """The guard, where these files would otherwise make something loadable that is not whole, or of another run."""
         if GUARD_UPLOAD.is_in(head):
             return []
@@ -315,7 +315,7 @@ class Push:
             for shard, _, content in self._folder.result_records(self._plan, shards):
                 yield Upload(self._target.path(self._folder.result_stats_path(shard)), content)
 
-    def _last_uploads(self, head: Head | None) -> list[Upload]:
+    def _last_uploads(self, head: BranchHead | None) -> list[Upload]:
         """The card, which keeps what others wrote into the one that is there, and its pictures."""
         from hf_toedit.cards.card import render_card
 
@@ -342,7 +342,7 @@ class Push:
             return replace(data, repo_id=self.repository.id)
         return CardData.from_run(self._plan, self._folder, repo_id=self.repository.id, prefix=self._target.prefix)
 
-    def _deleted(self, head: Head) -> list[str]:
+    def _deleted(self, head: BranchHead) -> list[str]:
         """What the last commit deletes."""
         strange = self._target.strange(head) if self._overwrite else []
         return [*([GUARD] if GUARD in head.files else []), *(path for path in strange if path != GUARD)]

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from hf_toedit.errors import RunError, UsageError
-from hf_toedit.hub import Head, Repository, Upload, metadata_of
+from hf_toedit.hub import BranchHead, Repository, Upload, metadata_of
 from hf_toedit.publish.pull import CARD, GUARD
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
@@ -88,7 +88,7 @@ class Target:
         folder = self._folder.root / "assets"
         return [folder / name for name in sorted(sizes_in(folder)) if name.endswith(".png")]
 
-    def check(self, head: Head) -> None:
+    def check(self, head: BranchHead) -> None:
         """Refuse to push over what is not of this run.
 
         Raises:
@@ -114,7 +114,7 @@ class Target:
                 f"{self} holds data that are not of this run: {_listed(strange)}. Say --replace: it deletes them."
             )
 
-    def check_plan(self, head: Head) -> bool:
+    def check_plan(self, head: BranchHead) -> bool:
         """Refuse to push over another run, or over more generations of this one.
 
         Returns:
@@ -137,7 +137,7 @@ class Target:
             )
         return True
 
-    def holds_another(self, head: Head) -> bool:
+    def holds_another(self, head: BranchHead) -> bool:
         """Whether another run is there, whose card names other files than this one's, and would go on loading them.
 
         Raises:
@@ -149,7 +149,7 @@ class Target:
             return True
         return there is not None and there.content_hash != self._plan.content_hash
 
-    def strange(self, head: Head) -> list[str]:
+    def strange(self, head: BranchHead) -> list[str]:
         """Paths of files here that are neither of the run, nor of another run in a folder, nor their keeper's own."""
         plans = (path.removesuffix(PLAN.as_posix()) for path in head.files if path.endswith(f"/{PLAN.as_posix()}"))
         others = tuple(root for root in plans if root.startswith(self.prefix) and root != self.prefix)
@@ -163,7 +163,7 @@ class Target:
             and not _KEPT.fullmatch(PurePosixPath(path).name)
         ]
 
-    def would_load(self, head: Head, paths: Iterable[str]) -> bool:
+    def would_load(self, head: BranchHead, paths: Iterable[str]) -> bool:
         """Whether `datasets` would load any of these files, were they put there now."""
         card = self._repository.file(head, CARD)
         patterns = _loaded(card) if card else []
@@ -179,7 +179,7 @@ class Target:
                 own.add(self.path(self._folder.stats_path(generation, shard)))
         return own
 
-    def _plan_there(self, head: Head) -> Plan | None:
+    def _plan_there(self, head: BranchHead) -> Plan | None:
         """The plan of the run that is there; None where there is none."""
         file = self._repository.file(head, self.plan_path)
         try:

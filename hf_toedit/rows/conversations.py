@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from hf_toedit.errors import SourceError
-from hf_toedit.rows.nested import ITEMS, Place, find, is_list, is_text, kind_name, text_hint, values_at
+from hf_toedit.rows.nested import ITEMS, ValuePath, find, is_list, is_text, kind_name, text_hint, values_at
 
 KEYS = (("role", "content"), ("from", "value"))
 """Who speaks and what is said, in a message: as chat templates name it, and as ShareGPT does."""
@@ -38,7 +38,7 @@ class Conversations:
         content_key: field that holds what is said.
     """
 
-    messages: Place
+    messages: ValuePath
     role_key: str
     content_key: str
 
@@ -73,16 +73,16 @@ class Conversations:
         return cls(messages, *keys)
 
     @property
-    def contents(self) -> Place:
+    def contents(self) -> ValuePath:
         """Where what is said lies."""
         column, steps, kind = self.messages
         known = pa.types.is_struct(kind)
-        return Place(column, (*steps, self.content_key), kind.field(self.content_key).type if known else kind)
+        return ValuePath(column, (*steps, self.content_key), kind.field(self.content_key).type if known else kind)
 
     def edited(self, table: pa.Table, roles: Iterable[str]) -> list[bool]:
         """Whether each message of a table, in order, is one of those roles, by whichever of its names."""
         column, steps, _ = self.messages
-        spoken = values_at(table, Place(column, (*steps, self.role_key), pa.string())).array.to_pylist()
+        spoken = values_at(table, ValuePath(column, (*steps, self.role_key), pa.string())).array.to_pylist()
         wanted = {CHAT_ROLES.get(role, role) for role in roles}
         return [CHAT_ROLES.get(role, role) in wanted for role in spoken]
 

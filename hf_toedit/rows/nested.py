@@ -23,7 +23,7 @@ _MOST_PATHS = 20
 """Paths that an error message lists at most."""
 
 
-class Place(NamedTuple):
+class ValuePath(NamedTuple):
     """Where the values of a path lie.
 
     Attributes:
@@ -51,7 +51,7 @@ class Values(NamedTuple):
     labels: list[str]
 
 
-def find(schema: pa.Schema, path: str) -> Place:
+def find(schema: pa.Schema, path: str) -> ValuePath:
     """Find what a path leads to; a column or field of nulls alone, whose type is not known, ends it early.
 
     Raises:
@@ -74,7 +74,7 @@ def find(schema: pa.Schema, path: str) -> Place:
             raise SourceError(f"{behind!r} holds {kind_name(kind)}, so {rest!r} leads nowhere. {text_hint(schema)}")
         names.append(name)
         rest = rest.removeprefix(name)
-    return Place(names[0], tuple(names[1:]), kind)
+    return ValuePath(names[0], tuple(names[1:]), kind)
 
 
 def head(path: str, names: Collection[str], missing: str = "there is no column") -> str:
@@ -95,7 +95,7 @@ def head(path: str, names: Collection[str], missing: str = "there is no column")
     return max(fitting, key=len)
 
 
-def values_at(table: pa.Table, place: Place) -> Values:
+def values_at(table: pa.Table, place: ValuePath) -> Values:
     """Read all values at a place."""
     chunks = table.column(place.column).chunks
     starts = np.cumsum([0, *map(len, chunks)])
@@ -107,7 +107,7 @@ def values_at(table: pa.Table, place: Place) -> Values:
     )
 
 
-def with_values(table: pa.Table, place: Place, values: Sequence[Any]) -> pa.Table:
+def with_values(table: pa.Table, place: ValuePath, values: Sequence[Any]) -> pa.Table:
     """Put other values at a place.
 
     Args:
@@ -169,7 +169,7 @@ def kind_name(kind: pa.DataType) -> str:
     return "a list" if is_list(kind) else str(kind)
 
 
-def _walk(array: pa.Array, place: Place) -> Values:
+def _walk(array: pa.Array, place: ValuePath) -> Values:
     """The values of one chunk, its rows counted from 0."""
     rows = np.arange(len(array))
     labels = [place.column] * len(array)

@@ -21,7 +21,7 @@ from hf_toedit.errors import PriorError, SourceError
 from hf_toedit.rows.conversations import Conversations, suggestion
 from hf_toedit.rows.nested import (
     ITEMS,
-    Place,
+    ValuePath,
     find,
     has_text,
     head,
@@ -130,7 +130,7 @@ class Texts:
         edited = config.text_columns if config.messages_column is None else (config.messages_column,)
         return list(dict.fromkeys(head(path, names) for path in (*edited, *config.context_columns)))
 
-    def read_places(self, schema: pa.Schema) -> list[Place]:
+    def read_places(self, schema: pa.Schema) -> list[ValuePath]:
         """Where everything that the prior reads lies: the texts to edit, and their context.
 
         Raises:
@@ -202,7 +202,7 @@ class Texts:
         passages = [Passage.of(text.text, contexts[text.row]) if text.text and places else text.text for text in texts]
         return Passages(passages, [(0, len(text.text or "")) for text in texts])
 
-    def _places(self, schema: pa.Schema) -> list[Place]:
+    def _places(self, schema: pa.Schema) -> list[ValuePath]:
         """Where the texts to edit lie."""
         column = self.config.messages_column
         if column is not None:
@@ -216,7 +216,7 @@ def _log_field(texts: Texts, log_column: str) -> pa.Field:
     return Features({log_column: texts.log_feature}).arrow_schema.field(log_column)
 
 
-def _check(find_texts: Callable[[pa.Schema, str], Place], schema: pa.Schema, path: str, option: str) -> None:
+def _check(find_texts: Callable[[pa.Schema, str], ValuePath], schema: pa.Schema, path: str, option: str) -> None:
     try:
         place = find_texts(schema, path)
         if pa.types.is_null(place.kind):
@@ -230,11 +230,11 @@ def _check(find_texts: Callable[[pa.Schema, str], Place], schema: pa.Schema, pat
         raise SourceError(" ".join(filter(None, [str(error), advice]))) from error
 
 
-def _conversation_texts(schema: pa.Schema, column: str) -> Place:
+def _conversation_texts(schema: pa.Schema, column: str) -> ValuePath:
     return Conversations.find(schema, column).contents
 
 
-def _column_texts(schema: pa.Schema, path: str) -> Place:
+def _column_texts(schema: pa.Schema, path: str) -> ValuePath:
     place = find(schema, path)
     if not (is_text(place.kind) or pa.types.is_null(place.kind)):
         if is_like_text(place.kind):
@@ -243,7 +243,7 @@ def _column_texts(schema: pa.Schema, path: str) -> Place:
     return place
 
 
-def _context_texts(schema: pa.Schema, path: str) -> Place:
+def _context_texts(schema: pa.Schema, path: str) -> ValuePath:
     place = _column_texts(schema, path)
     if ITEMS in place.steps:
         raise SourceError(f"column {path!r} lies in a list, so it is not one context a row.")

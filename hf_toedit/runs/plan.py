@@ -42,7 +42,7 @@ _PROVENANCE = {"command": str, "python": str, "versions": dict[str, str], "sourc
 """What `runs/provenance.py` gathers: types of `Plan.provenance`, which other versions may add to."""
 
 
-class Piece(NamedTuple):
+class RowRange(NamedTuple):
     """Rows `[start, stop)` of a file of the plan; to its end where `stop` is None."""
 
     file: Count
@@ -68,7 +68,7 @@ class Shard:
     count: Annotated[int, Meta(ge=1, le=MAX_SHARDS)]
     num_rows: Count | None
     num_bytes: Count
-    pieces: tuple[Piece, ...]
+    pieces: tuple[RowRange, ...]
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
 from hf_toedit.errors import UsageError
-from hf_toedit.runs.plan import MAX_SHARDS, Piece, Plan, Shard
+from hf_toedit.runs.plan import MAX_SHARDS, Plan, RowRange, Shard
 from hf_toedit.sources.measuring import SHARD_BYTES
 from hf_toedit.sources.model import FileExtent, Reading, SourceFile
 
@@ -84,7 +84,7 @@ def _cut(extents: Sequence[FileExtent], places: set[tuple[int, int]], first_file
     stretches = [stretch for stretch in stretches if stretch[0]] or stretches[:1]
     return [
         Shard("", index, len(stretches), num_rows, num_bytes,
-              tuple(Piece(first_file + file, start, stop) for file, start, stop in pieces))
+              tuple(RowRange(first_file + file, start, stop) for file, start, stop in pieces))
         for index, (pieces, num_rows, num_bytes) in enumerate(stretches)
     ]  # fmt: skip
 
@@ -107,7 +107,7 @@ def _place(extents: Sequence[FileExtent], ends: Sequence[int], at: float, target
 
 def _stretch(
     extents: Sequence[FileExtent], first: tuple[int, int], last: tuple[int, int]
-) -> tuple[list[Piece], int | None, int]:
+) -> tuple[list[RowRange], int | None, int]:
     """Pieces between two places, their rows where known, and their text."""
     pieces = []
     counts: list[int | None] = []
@@ -118,7 +118,7 @@ def _stretch(
         stop = last[1] if file == last[0] else extent.num_rows
         if stop == start:
             continue
-        pieces.append(Piece(file, start, stop))
+        pieces.append(RowRange(file, start, stop))
         counts.append(None if stop is None else stop - start)
         num_bytes += extent.num_bytes * ((stop - start) / extent.num_rows if stop and extent.num_rows else 1)
     known = None if None in counts else sum(count or 0 for count in counts)

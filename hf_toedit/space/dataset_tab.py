@@ -11,7 +11,7 @@ from hf_toedit.errors import ToEditError, UsageError
 from hf_toedit.picture.html import notice_html
 from hf_toedit.space import permalink
 from hf_toedit.space.opening import OpenRun, Runs
-from hf_toedit.space.row_link import PREFIX, Place
+from hf_toedit.space.row_link import PREFIX, RowAddress
 from hf_toedit.space.row_view import row_html
 from hf_toedit.space.run_figures import run_html
 from hf_toedit.space.settings import SpaceSettings
@@ -69,7 +69,7 @@ class Browsing:
             run = self._runs.open(name)
             generation, split = run.rows.generations[-1], run.rows.splits[0]
             first = run.rows.beside(generation, split, -1, 1)
-            return self._opened(run, Place(run.name, generation, split, first or 0))
+            return self._opened(run, RowAddress(run.name, generation, split, first or 0))
         except ToEditError as error:
             return [notice_html(str(error)), *[gr.skip()] * (_NUM_OUTPUTS - 1)]
 
@@ -79,45 +79,45 @@ class Browsing:
             return [self._settings.source, *self.open(self._settings.source)] if self._settings.source else gr.skip()
         name: Any = gr.skip()
         try:
-            place = Place.from_fragment(fragment)
+            place = RowAddress.from_fragment(fragment)
             name = place.run
             run = self._runs.open(place.run, is_link=True)
             return [name, *self._opened(run, replace(place, run=run.name))]
         except ToEditError as error:
             return [name, notice_html(str(error)), *[gr.skip()] * (_NUM_OUTPUTS - 1)]
 
-    def generation(self, place: Place | None, reverted: bool, generation: int) -> list[Any]:
+    def generation(self, place: RowAddress | None, reverted: bool, generation: int) -> list[Any]:
         """Answer the choice of a generation: the same row there."""
         return self._go(place, reverted, generation=generation)
 
-    def split(self, place: Place | None, reverted: bool, split: str) -> list[Any]:
+    def split(self, place: RowAddress | None, reverted: bool, split: str) -> list[Any]:
         """Answer the choice of a split: its first row."""
         return self._go(place, reverted, split=split, row=0)
 
-    def row(self, place: Place | None, reverted: bool, number: int | None) -> list[Any]:
+    def row(self, place: RowAddress | None, reverted: bool, number: int | None) -> list[Any]:
         """Answer a row's number."""
         if place is not None and number == place.row:
             return [gr.skip()] * _NUM_MOVED
         return self._go(place, reverted, row=-1 if number is None else number)
 
-    def revert(self, place: Place | None, reverted: bool) -> list[Any]:
+    def revert(self, place: RowAddress | None, reverted: bool) -> list[Any]:
         """Answer the switch between an edited row and its source."""
         return self._go(place, reverted)
 
     def previous(
-        self, place: Place | None, reverted: bool, search: Search | None, least: float, most: float
+        self, place: RowAddress | None, reverted: bool, search: Search | None, least: float, most: float
     ) -> list[Any]:
         """Answer the button: the row before, or the nearest before that fits the filter."""
         return self._step(place, reverted, search, least, most, -1)
 
     def following(
-        self, place: Place | None, reverted: bool, search: Search | None, least: float, most: float
+        self, place: RowAddress | None, reverted: bool, search: Search | None, least: float, most: float
     ) -> list[Any]:
         """The same for those behind."""
         return self._step(place, reverted, search, least, most, 1)
 
     def _step(
-        self, place: Place | None, reverted: bool, search: Search | None, least: float, most: float, step: int
+        self, place: RowAddress | None, reverted: bool, search: Search | None, least: float, most: float, step: int
     ) -> list[Any]:
         if place is None:
             return _left_alone()
@@ -140,7 +140,7 @@ class Browsing:
         told = f"No row fits among the {found.num_rows:,} {where} row {start:,}. Press the same button to look further."
         return _refused(place, told, Search(step, least, most, found.last))
 
-    def _opened(self, run: OpenRun, place: Place) -> list[Any]:
+    def _opened(self, run: OpenRun, place: RowAddress) -> list[Any]:
         rows = run.rows
         moved = self._moved(run, place, False)
         generations = rows.generations[:_MOST_GENERATIONS]
@@ -157,7 +157,7 @@ class Browsing:
             *moved[1:],
         ]
 
-    def _go(self, place: Place | None, reverted: bool, **changes: Any) -> list[Any]:
+    def _go(self, place: RowAddress | None, reverted: bool, **changes: Any) -> list[Any]:
         """Show another place; where that fails, say why and stay."""
         if place is None:
             return _left_alone()
@@ -167,7 +167,7 @@ class Browsing:
         except ToEditError as error:
             return _refused(place, str(error))
 
-    def _moved(self, run: OpenRun, place: Place, reverted: bool) -> list[Any]:
+    def _moved(self, run: OpenRun, place: RowAddress, reverted: bool) -> list[Any]:
         if place.split not in run.rows.splits or place.generation not in run.rows.generations:
             raise UsageError(f"this run has no rows in split {place.split!r} and generation {place.generation}.")
         row = run.rows.row(place.generation, place.split, place.row)
@@ -181,7 +181,7 @@ class Browsing:
 _NUM_OUTPUTS, _NUM_MOVED = 15, 8
 
 
-def _refused(place: Place, why: str, search: Search | None = None) -> list[Any]:
+def _refused(place: RowAddress, why: str, search: Search | None = None) -> list[Any]:
     """The visitor stays where they are, and the controls say so."""
     return [notice_html(why), place.generation, place.split, place.row, gr.skip(), gr.skip(), gr.skip(), search]
 

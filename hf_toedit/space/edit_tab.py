@@ -13,7 +13,7 @@ from hf_toedit.errors import ToEditError
 from hf_toedit.picture.html import notice_html
 from hf_toedit.space import permalink
 from hf_toedit.space.examples import FIRST_TEMPERATURE, example_texts
-from hf_toedit.space.permalink import Request
+from hf_toedit.space.permalink import EditRequest
 from hf_toedit.space.priors import EMBEDDED, Priors
 from hf_toedit.space.settings import SpaceSettings
 from hf_toedit.space.view import Scene, Superseded, Turns, View, take_view
@@ -31,7 +31,7 @@ class _Editing:
         self._most = settings.max_characters
         self._priors = Priors(settings)
 
-    def view(self, request: Request) -> View:
+    def view(self, request: EditRequest) -> View:
         """What a request shows, at once."""
         return take_view(request, self._priors, self._most)
 
@@ -49,7 +49,7 @@ class _Editing:
     ) -> Any:
         """Answer the button, or a slider; see `_outputs`."""
         try:
-            request = Request(text, prior.strip(), threshold, top_k, temperature, seed, generations)
+            request = EditRequest(text, prior.strip(), threshold, top_k, temperature, seed, generations)
             return _outputs(self._taken(replace(request, shown=generations), turns, progress))
         except Superseded:
             return gr.skip()
@@ -72,7 +72,7 @@ class _Editing:
         except ToEditError as error:
             return settings + _refused(error)
 
-    def _taken(self, request: Request, turns: Turns, progress: Any) -> View:
+    def _taken(self, request: EditRequest, turns: Turns, progress: Any) -> View:
         """What a request shows, unless the visitor asks for something else before it is done."""
         turn = turns.take()
 
@@ -140,7 +140,7 @@ def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
     """
     editing = _Editing(settings)
     examples = example_texts()
-    first = Request(next(iter(examples.values())), settings.prior.prior, temperature=FIRST_TEMPERATURE)
+    first = EditRequest(next(iter(examples.values())), settings.prior.prior, temperature=FIRST_TEMPERATURE)
     view = editing.view(first)
     with gr.Row():  # beside each other where there is room, so that whoever moves a slider sees what it does
         with gr.Column(scale=4, min_width=340):
@@ -213,7 +213,7 @@ def _text(content: str, label: str) -> gr.Textbox:
     )  # fmt: skip
 
 
-def _sliders(first: Request) -> list[gr.Slider]:
+def _sliders(first: EditRequest) -> list[gr.Slider]:
     """One a setting, in the order of `_SETTINGS`."""
     return [
         gr.Slider(

@@ -39,7 +39,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Request:
+class EditRequest:
     """A text, how it is to be edited, and which generation is looked at.
 
     Attributes:
@@ -87,7 +87,7 @@ def is_hub_id(name: str) -> bool:
     return len(name) <= 96 and ".." not in name and _HUB_ID.fullmatch(name) is not None
 
 
-def to_fragment(request: Request) -> str:
+def to_fragment(request: EditRequest) -> str:
     """Write a request as the fragment of an address; empty where its prior is a folder, which no link may name."""
     if not is_hub_id(request.prior):
         return ""
@@ -95,17 +95,17 @@ def to_fragment(request: Request) -> str:
     return PREFIX + base64.urlsafe_b64encode(zlib.compress(content, 9)).decode().rstrip("=")
 
 
-def from_fragment(fragment: str) -> Request:
+def from_fragment(fragment: str) -> EditRequest:
     """Read a request from the fragment of an address.
 
     Raises:
         UsageError: it is damaged, was not made here, or holds a value that could not be typed.
     """
     values = _unpacked(fragment)
-    if not isinstance(values, dict) or not set(values) <= {field.name for field in fields(Request)}:
+    if not isinstance(values, dict) or not set(values) <= {field.name for field in fields(EditRequest)}:
         raise _damaged()
     try:
-        request = Request(**values)
+        request = EditRequest(**values)
     except TypeError as error:
         raise _damaged() from error
     except UsageError as error:

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from hf_toedit.cards.readme import merged
 from hf_toedit.errors import HubError, UsageError
-from hf_toedit.hub.repository import Head, Repository, Upload
+from hf_toedit.hub.repository import BranchHead, Repository, Upload
 from hf_toedit.hub.spaces import FREE, SpaceMachine
 from hf_toedit.space.settings import SpaceSettings
 from hf_toedit.version import __version__
@@ -123,7 +123,7 @@ class SpacePush:
         )
         return found
 
-    def _files(self, head: Head | None) -> dict[str, str]:
+    def _files(self, head: BranchHead | None) -> dict[str, str]:
         """What is ours, beside what people wrote into the README.
 
         Raises:
@@ -131,7 +131,7 @@ class SpacePush:
         """
         return space_files(self._settings, self._readme(head))
 
-    def _readme(self, head: Head | None) -> str | None:
+    def _readme(self, head: BranchHead | None) -> str | None:
         """The README of our Space; None where there is none yet, or only what the Hub itself puts into a new one.
 
         Raises:
@@ -147,7 +147,7 @@ class SpacePush:
             )
         return self._text(head, README)
 
-    def _text(self, head: Head, path: str) -> str | None:
+    def _text(self, head: BranchHead, path: str) -> str | None:
         file = self._repository.file(head, path)
         return None if file is None else file.read_text(encoding="utf-8", errors="replace")
 
@@ -200,7 +200,7 @@ def _front_matter(settings: SpaceSettings) -> dict[str, Any]:
     return known
 
 
-def _missing(files: dict[str, str], head: Head | None) -> list[Upload]:
+def _missing(files: dict[str, str], head: BranchHead | None) -> list[Upload]:
     """The files that do not stand there as they should."""
     uploads = [Upload(path, text.encode()) for path, text in files.items()]
     return [upload for upload in uploads if not upload.is_in(head)]

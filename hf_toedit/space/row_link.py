@@ -16,7 +16,7 @@ PREFIX = "#te1-row?"
 
 
 @dataclass(frozen=True)
-class Place:
+class RowAddress:
     """A row in one generation.
 
     Attributes:
@@ -37,7 +37,7 @@ class Place:
         return PREFIX + urlencode(values)
 
     @classmethod
-    def from_fragment(cls, fragment: str) -> Place:
+    def from_fragment(cls, fragment: str) -> RowAddress:
         """Read the fragment of an address.
 
         Raises:

@@ -11,7 +11,7 @@ from hf_toedit.editing.editor import Editor
 from hf_toedit.errors import UsageError
 from hf_toedit.picture.data import Frame, Gallery
 from hf_toedit.picture.html import HOW_TO_LOOK, MAX_LISTED, escaped, frame_html, generations_html, histogram_html
-from hf_toedit.space.permalink import Request
+from hf_toedit.space.permalink import EditRequest
 from hf_toedit.space.priors import Priors
 from hf_toedit.stats import EditStats
 
@@ -77,12 +77,12 @@ class View:
         table: of all generations, as HTML.
     """
 
-    request: Request
+    request: EditRequest
     scenes: tuple[Scene, ...]
     table: str
 
     @classmethod
-    def of(cls, request: Request, gallery: Gallery) -> View:
+    def of(cls, request: EditRequest, gallery: Gallery) -> View:
         """Draw a gallery of one text."""
         (picture,) = gallery.pictures
         scenes = tuple(
@@ -92,7 +92,7 @@ class View:
 
 
 def take_view(
-    request: Request, priors: Priors, max_characters: int, progress: Callable[[int, int], None] | None = None
+    request: EditRequest, priors: Priors, max_characters: int, progress: Callable[[int, int], None] | None = None
 ) -> View:
     """Edit a text as `hf-toedit edit` does.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from hf_toedit.space.permalink import Request, to_fragment
+from hf_toedit.space.permalink import EditRequest, to_fragment
 from tests.browser.chromium import WIDTHS, Chromium
 from tests.browser.pages import Demo, Picture
 from tests.browser.server import EAGER, GENERATIONS, edited_sample, hf_toedit, serving
@@ -51,7 +51,7 @@ def main(folder: Path) -> None:
 def states(demo: Demo, preview: str) -> Iterator[str]:
     """Bring up one state after the other, and name it."""
     browser = demo.browser
-    asked = Request(TEXT, generations=GENERATIONS, shown=1, **EAGER)
+    asked = EditRequest(TEXT, generations=GENERATIONS, shown=1, **EAGER)
     demo.open(to_fragment(asked).removeprefix("#"))
     yield "edit"
     picture = Picture(browser)

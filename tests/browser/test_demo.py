@@ -12,7 +12,7 @@ from hf_toedit import EditConfig, EditStats, PriorConfig, ToEditor, load_prior
 from hf_toedit.editing.result import EditResult
 from hf_toedit.picture.words import probability
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.space.permalink import Request, to_fragment
+from hf_toedit.space.permalink import EditRequest, to_fragment
 from hf_toedit.space.rows import Row, RunRows
 from tests.browser.chromium import WIDTHS, Chromium
 from tests.browser.pages import Demo, Picture, as_shown
@@ -23,7 +23,7 @@ TEXT = (
     "Once upon a time there was a little girl who lived in a village near the forest. Every day she went for a walk.\n"
     "One day she saw a <b>big</b> dog & said: “Hello!” The dog was very happy, and they played together all day long."
 )
-ASKED = Request(TEXT, seed=4, generations=GENERATIONS, shown=GENERATIONS, **EAGER)
+ASKED = EditRequest(TEXT, seed=4, generations=GENERATIONS, shown=GENERATIONS, **EAGER)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def editor(config: EditConfig) -> ToEditor:
     return ToEditor(load_prior(PriorConfig()), config)
 
 
-def edited(request: Request) -> list[EditResult]:
+def edited(request: EditRequest) -> list[EditResult]:
     """What the editor makes of a request, a result a generation."""
     results: list[EditResult] = []
     for _ in range(request.generations):
@@ -118,13 +118,13 @@ def test_a_token_tells_what_the_prior_said(demo: Demo) -> None:
     assert picture.focused() == len(picture.tokens()) - 1
 
 
-def first_request(demo: Demo) -> Request:
+def first_request(demo: Demo) -> EditRequest:
     """What is shown to who comes for the first time."""
-    return Request(demo.value("Text"), temperature=demo.stands_at("Temperature"))
+    return EditRequest(demo.value("Text"), temperature=demo.stands_at("Temperature"))
 
 
 def test_a_link_brings_everything_back(browser: Chromium, address: str) -> None:
-    asked = Request(TEXT, seed=5, top_k=16, generations=2, shown=1, **EAGER)
+    asked = EditRequest(TEXT, seed=5, top_k=16, generations=2, shown=1, **EAGER)
     demo = Demo(browser, address).open(to_fragment(asked).removeprefix("#"))
     results = edited(asked)
     demo.read("After generation 1", results[0].texts[0] or "")

@@ -11,7 +11,7 @@ from hf_toedit.editing.alignment import Aligner
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.priors.packing import Window
 from hf_toedit.priors.registry import load_prior
-from hf_toedit.priors.spread import in_threads, shares
+from hf_toedit.priors.spread import in_shares, shares
 from tests.priors.bits import same_bits
 
 
@@ -56,7 +56,7 @@ def test_the_cores_are_divided_and_given_back(threads):
     def work(share):
         seen[share[0].document] = torch.get_num_threads(), threading.get_ident()
 
-    in_threads(work, [[window] for window in windows(1, 2)])
+    in_shares(work, [[window] for window in windows(1, 2)])
     assert [count for count, _ in seen.values()] == [2, 2]
     assert threading.get_ident() not in {ident for _, ident in seen.values()}
     assert torch.get_num_threads() == 4
@@ -76,7 +76,7 @@ def test_what_a_share_raises_arrives(threads):
             raise MemoryError("no room")
 
     with pytest.raises(MemoryError, match="no room"):
-        in_threads(work, [[window] for window in windows(1, 2)])
+        in_shares(work, [[window] for window in windows(1, 2)])
     assert torch.get_num_threads() == 2
 
 

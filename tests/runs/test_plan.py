@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
 from hf_toedit.errors import RunError
-from hf_toedit.runs.plan import Piece, Plan, Shard
+from hf_toedit.runs.plan import Plan, RowRange, Shard
 from hf_toedit.runs.planning import make_plan
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.sources.model import FileExtent, Reading, SourceFile
@@ -54,8 +54,8 @@ def test_json_round_trip(plan: Plan) -> None:
     assert again == plan
     assert again.content_hash == plan.content_hash
     assert plan.shards == (
-        Shard("train", 0, 1, 3, 30, (Piece(0, 0, 3),)),
-        Shard("test", 0, 1, 2, 20, (Piece(1, 0, 2),)),
+        Shard("train", 0, 1, 3, 30, (RowRange(0, 0, 3),)),
+        Shard("test", 0, 1, 2, 20, (RowRange(1, 0, 2),)),
     )
     assert (plan.num_rows, plan.num_bytes) == (5, 50)
     assert [shard.name for shard in plan.shards] == ["train-00000-of-00001", "test-00000-of-00001"]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig, content_hash
 from hf_toedit.errors import RunError
-from hf_toedit.runs.plan import Piece, Plan, Shard
+from hf_toedit.runs.plan import Plan, RowRange, Shard
 from hf_toedit.runs.planning import make_plan
 from hf_toedit.runs.store import PLAN, RunFolder, plan_text
 from hf_toedit.sources.model import FileExtent, Reading, SourceFile
@@ -221,5 +221,5 @@ def test_a_plan_of_before_is_read_with_the_hash_that_it_has() -> None:
     """As 0.1.0 wrote it; its hash is that of its JSON, and must stay so."""
     assert VALUES["hash"] == "1dd30b3ff5f936f12008543afb35a386caa5dfc87ad30a815dfa97556e6ac275"
     plan = Plan.read(json.dumps(VALUES).encode())
-    assert plan.shards[0] == Shard("train", 0, 2, 4, 40, (Piece(0, 0, 4),))
+    assert plan.shards[0] == Shard("train", 0, 2, 4, 40, (RowRange(0, 0, 4),))
     assert plan.to_json() == VALUES

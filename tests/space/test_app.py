@@ -14,7 +14,7 @@ import pytest
 
 from hf_toedit import ToEditError, ToEditor
 from hf_toedit.space.app import launch
-from hf_toedit.space.permalink import Request, from_fragment, to_fragment
+from hf_toedit.space.permalink import EditRequest, from_fragment, to_fragment
 from hf_toedit.space.settings import SpaceSettings
 
 TEXT = "Once upon a time, there was a little girl named Lily. She lived in a small house with her mom and dad."
@@ -76,7 +76,7 @@ def test_edits_are_those_of_the_editor(app: gr.Blocks) -> None:
     assert [value for _, value in shown["generation"]["choices"]] == [1, 2]
     assert "te-histogram" in shown["histogram"] and "te-generations" in shown["table"]
     request = from_fragment(shown["fragment"])
-    assert request == Request(TEXT, "embedded", 0.5, 8, 3.0, 0, 2, 2)
+    assert request == EditRequest(TEXT, "embedded", 0.5, 8, 3.0, 0, 2, 2)
     before = visitor.show(1)
     assert before is not None and before[2]["value"] == once.documents[0].text
     assert from_fragment(before[3]).shown == 1
@@ -85,7 +85,7 @@ def test_edits_are_those_of_the_editor(app: gr.Blocks) -> None:
 def test_a_link_restores_what_was_shown(app: gr.Blocks) -> None:
     fragment = Visitor(app).edit(TEXT)["fragment"]
     for shown in (1, 2):
-        link = to_fragment(Request(**{**vars(from_fragment(fragment)), "shown": shown}))
+        link = to_fragment(EditRequest(**{**vars(from_fragment(fragment)), "shown": shown}))
         visitor = Visitor(app)
         answer = visitor.ask("restore", link, None)
         assert answer is not None and answer[:7] == [TEXT, "embedded", *SETTINGS]

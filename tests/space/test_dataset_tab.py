@@ -10,7 +10,7 @@ import pytest
 from hf_toedit.editing.piece_table import Edit, PieceTable
 from hf_toedit.errors import UsageError
 from hf_toedit.space.dataset_tab import Browsing, Search
-from hf_toedit.space.row_link import PREFIX, Place
+from hf_toedit.space.row_link import PREFIX, RowAddress
 from hf_toedit.space.row_view import row_html, shortened
 from hf_toedit.space.rows import Row, RowText
 from hf_toedit.space.run_figures import run_html
@@ -29,7 +29,7 @@ class Visitor:
     def take(self, moved: list[Any], notice: str) -> str:
         """Keep row, fragment, place and search, where they are given anew."""
         *_, shown, self.fragment, place, self.search = moved
-        if isinstance(place, Place):
+        if isinstance(place, RowAddress):
             self.place, self.shown = place, shown
         return notice
 
@@ -42,7 +42,7 @@ class Visitor:
 
 def test_a_walk_through_a_run(sharded: Path) -> None:
     visitor = Visitor(sharded)
-    assert visitor.place == Place(str(sharded), 2, "train", 0) and "Row 0 of train, generation 2" in visitor.shown
+    assert visitor.place == RowAddress(str(sharded), 2, "train", 0) and "Row 0 of train, generation 2" in visitor.shown
     assert visitor.fragment == ""  # no link names a folder of this machine
     for number in range(1, 25):
         assert visitor.press("following", 0, 100) == ""
@@ -50,7 +50,7 @@ def test_a_walk_through_a_run(sharded: Path) -> None:
     assert "This is the last row." in visitor.press("following", 0, 100)
     visitor.press("row", 12)
     visitor.press("generation", 1)
-    assert visitor.place == Place(str(sharded), 1, "train", 12)
+    assert visitor.place == RowAddress(str(sharded), 1, "train", 12)
     assert "There is no row 25" in visitor.press("row", 25) and visitor.place.row == 12
     assert "There is no row -1" in visitor.press("row", None)
     assert "no rows in split" in visitor.press("split", "other")
@@ -85,7 +85,7 @@ def test_a_link_opens_nothing_of_this_machine(sharded: Path, monkeypatch: pytest
     assert browsing.open(named)[0] == ""
     browsing = Browsing(SpaceSettings(local=True))
     for name in (str(sharded), named, f"file://{sharded}", "s3://bucket/run"):
-        answer = browsing.restore(Place(name, 1, "train", 0).to_fragment())
+        answer = browsing.restore(RowAddress(name, 1, "train", 0).to_fragment())
         assert "te-notice" in answer[1] and len({repr(value) for value in answer[2:]}) == 1, answer
 
 
@@ -98,11 +98,11 @@ def test_what_cannot_be_opened_is_told_and_what_is_shown_stays(sharded: Path) ->
 
 
 def test_links_lead_back(sharded: Path) -> None:
-    place = Place("org/name@0123/a folder", 3, "train&x=1", 7)
-    assert Place.from_fragment(place.to_fragment()) == place
+    place = RowAddress("org/name@0123/a folder", 3, "train&x=1", 7)
+    assert RowAddress.from_fragment(place.to_fragment()) == place
     for damaged in (PREFIX, f"{PREFIX}dataset=a", f"{PREFIX}dataset=a&generation=x&split=train&row=1"):
         with pytest.raises(UsageError, match="link is damaged"):
-            Place.from_fragment(damaged)
+            RowAddress.from_fragment(damaged)
     name, notice, *_ = Browsing(SpaceSettings(source="org/x")).restore(f"{PREFIX}dataset=a")
     assert "link is damaged" in notice
     first = Browsing(SpaceSettings(local=True, source=str(sharded))).restore("")

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from hf_toedit import ToEditError
 from hf_toedit.space import permalink
-from hf_toedit.space.permalink import Request, from_fragment, to_fragment
+from hf_toedit.space.permalink import EditRequest, from_fragment, to_fragment
 
 REQUESTS = st.integers(1, permalink.MAX_GENERATIONS).flatmap(
     lambda generations: st.builds(
-        Request,
+        EditRequest,
         text=st.text(st.characters(exclude_categories=["Cs"])),
         prior=st.sampled_from(["embedded", "gpt2", "org/name", "a.b-c/d_e.f"]),
         threshold=st.floats(0, 1),
@@ -32,14 +32,14 @@ def _link(content: bytes) -> str:
 
 
 @given(REQUESTS)
-def test_a_link_holds_everything(request: Request) -> None:
+def test_a_link_holds_everything(request: EditRequest) -> None:
     fragment = to_fragment(request)
     assert fragment.startswith("#te1=") and fragment[1:].replace("=", "").replace("-", "").replace("_", "").isalnum()
     assert from_fragment(fragment) == request
 
 
 @given(REQUESTS, st.data())
-def test_a_damaged_link_is_told_of(request: Request, data: st.DataObject) -> None:
+def test_a_damaged_link_is_told_of(request: EditRequest, data: st.DataObject) -> None:
     fragment = to_fragment(request)
     position = data.draw(st.integers(0, len(fragment) - 1))
     damaged = data.draw(
@@ -81,7 +81,7 @@ def test_whatever_a_link_holds_there_is_one_clear_error(content: object) -> None
 )
 def test_a_link_holds_nothing_that_could_not_be_typed(values: dict[str, object], message: str) -> None:
     with pytest.raises(ToEditError, match=message):
-        Request(**{"text": "a", **values})  # type: ignore[arg-type]
+        EditRequest(**{"text": "a", **values})  # type: ignore[arg-type]
     with pytest.raises(ToEditError, match="This link cannot be followed: .*" + message):
         from_fragment(_link(json.dumps({"text": "a", **values}).encode()))
 
@@ -90,7 +90,7 @@ def test_a_link_holds_nothing_that_could_not_be_typed(values: dict[str, object],
     "prior", ["/etc", "./model", "../model", "~/model", "a/b/c", "a//b", ".hidden", "a/..", "C:\\model", ""]
 )
 def test_a_link_names_no_folder(prior: str) -> None:
-    assert to_fragment(Request("a", prior)) == ""
+    assert to_fragment(EditRequest("a", prior)) == ""
     with pytest.raises(ToEditError, match="no Hub id"):
         from_fragment(_link(json.dumps({"text": "a", "prior": prior}).encode()))
 
@@ -110,5 +110,5 @@ def test_a_small_link_cannot_become_large() -> None:
 
 
 def test_a_link_to_the_longest_text_is_not_refused() -> None:
-    request = Request("".join(chr(0x4E00 + (index * index * 7919) % 20_000) for index in range(20_000)))
+    request = EditRequest("".join(chr(0x4E00 + (index * index * 7919) % 20_000) for index in range(20_000)))
     assert from_fragment(to_fragment(request)) == request

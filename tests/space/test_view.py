@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from hf_toedit import EditConfig, ToEditError, ToEditor
-from hf_toedit.space.permalink import Request
+from hf_toedit.space.permalink import EditRequest
 from hf_toedit.space.priors import Priors
 from hf_toedit.space.settings import SpaceSettings
 from hf_toedit.space.view import Superseded, Turns, take_view
@@ -20,7 +20,7 @@ def priors() -> Priors:
 
 
 def test_edits_are_those_of_the_editor(priors: Priors) -> None:
-    request = Request(TEXT, threshold=0.8, top_k=20, temperature=3.0, seed=7, generations=3, shown=2)
+    request = EditRequest(TEXT, threshold=0.8, top_k=20, temperature=3.0, seed=7, generations=3, shown=2)
     editor = ToEditor.from_pretrained("embedded", threshold=0.8, top_k=20, temperature=3.0, seed=7)
     assert request.config == editor.config != EditConfig()
     result, expected = None, []
@@ -35,15 +35,15 @@ def test_edits_are_those_of_the_editor(priors: Priors) -> None:
 
 def test_a_long_text_is_refused_by_the_server(priors: Priors) -> None:
     with pytest.raises(ToEditError, match="has 101 characters; here it may have 100. Shorten it"):
-        take_view(Request("a" * 101), priors, 100)
-    take_view(Request("a" * 100), priors, 100)
+        take_view(EditRequest("a" * 101), priors, 100)
+    take_view(EditRequest("a" * 100), priors, 100)
     with pytest.raises(ToEditError, match="There is no text"):
-        take_view(Request(""), priors, 100)
+        take_view(EditRequest(""), priors, 100)
 
 
 @pytest.mark.parametrize("text", [" ", "\n\n", "\0", "<script>alert(1)</script>", "${a}{{b}}`\\", "\u202e🦔", "\r\n"])
 def test_any_text_can_be_looked_at(priors: Priors, text: str) -> None:
-    (scene,) = take_view(Request(text), priors, 100).scenes
+    (scene,) = take_view(EditRequest(text), priors, 100).scenes
     assert scene.edited
     assert not {"<script", "${", "{{", "`", "\u202e"} & {
         scene.picture[i : i + n] for n in (1, 2, 7) for i in range(len(scene.picture))
@@ -62,12 +62,12 @@ def test_a_new_request_ends_the_one_before(priors: Priors) -> None:
         turns.check(turn)
 
     with pytest.raises(Superseded):
-        take_view(Request("A dog. A cat.", generations=10, shown=10), priors, 100, progress)
+        take_view(EditRequest("A dog. A cat.", generations=10, shown=10), priors, 100, progress)
     assert told == [(0, 20), (1, 20), (2, 20), (3, 20)]
 
 
 def test_what_is_kept_for_a_visitor_is_small(priors: Priors) -> None:
-    view = take_view(Request((TEXT * 20)[:8000] + "🦔", generations=2, shown=2), priors, 20_000)
+    view = take_view(EditRequest((TEXT * 20)[:8000] + "🦔", generations=2, shown=2), priors, 20_000)
     shown = [scene.picture for scene in view.scenes]
     assert all(picture.startswith('<div class="te te-told">') and picture.endswith("</div>") for picture in shown)
     assert len(pickle.dumps(view)) < sum(map(sys.getsizeof, shown)) / 16
