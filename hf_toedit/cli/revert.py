@@ -178,9 +178,15 @@ def _planned_rows(plan: Plan, folder: RunFolder, generation: int, shard: Shard) 
     Raises:
         RunError: its file is damaged.
     """
+    from hf_toedit.runs.parquet import stored_schema
+
     path = folder.data_path(generation, shard)
     damaged = f"Delete it, and make it again: hf-toedit run {folder.root}"
     try:
+        with folder.parquet(generation, shard) as file:
+            is_planned = stored_schema(file.schema_arrow) == stored_schema(plan.output_schema)
+        if not is_planned:
+            raise RunError(f"{path} has other columns than were planned. {damaged}")
         yield from folder.tables(plan, generation, shard)
     except (OSError, ValueError) as error:  # those of Arrow are one of the two
         raise RunError(f"cannot read {path}: {' '.join(str(error).split())}. {damaged}") from error
