@@ -21,12 +21,12 @@ from hf_toedit.cli.options import (
 from hf_toedit.cli.pull import hub_options
 from hf_toedit.cli.run import check_trust, shards_of_group
 from hf_toedit.errors import HubError, RunError, UsageError, kept
-from hf_toedit.launch.jobs import RunLocation
 
 if TYPE_CHECKING:
     from huggingface_hub import JobInfo
 
     from hf_toedit.hub.jobs import Jobs
+    from hf_toedit.launch.jobs import RunLocation
     from hf_toedit.publish.pull import HubRun
     from hf_toedit.runs.plan import Plan
 
@@ -168,6 +168,8 @@ def hub_place(repo: str | None, revision: str | None = None, prefix: str = "") -
     """Where the run lies, or is to lie."""
     if repo is None:
         raise UsageError("where to? Name a Hub dataset with --push-to.")
+    from hf_toedit.launch.jobs import RunLocation
+
     return RunLocation(repo, revision, prefix)
 
 

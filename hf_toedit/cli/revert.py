@@ -178,7 +178,7 @@ def _planned_rows(plan: Plan, folder: RunFolder, generation: int, shard: Shard) 
     Raises:
         RunError: its file is damaged.
     """
-    from hf_toedit.runs.parquet import stored_schema
+    from hf_toedit.sources.parquet import stored_schema
 
     path = folder.data_path(generation, shard)
     damaged = f"Delete it, and make it again: hf-toedit run {folder.root}"
