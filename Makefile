@@ -71,8 +71,8 @@ bench-gpu: $(STAMP)  ## speed on a GPU against its matrix rate; ARGS='--size sma
 bench-space: $(STAMP)  ## 20 visitors of the demo at once, for a minute
 	$(BIN)/python benchmarks/space_load.py $(ARGS)
 
-docs: $(STAMP)  ## write the help of every command into the README
-	HF_TOEDIT_WRITE_README=1 $(BIN)/python -m pytest tests/test_readme.py
+docs: $(STAMP)  ## write the help of every command into the README, and the map into CONTRIBUTING.md
+	HF_TOEDIT_WRITE_DOCS=1 $(BIN)/python -m pytest tests/test_readme.py tests/test_contributing.py
 
 cards: $(STAMP)  ## write the cards in cards/ anew
 	HF_TOEDIT_WRITE_CARDS=1 $(BIN)/python -m pytest tests/cards/test_golden.py

@@ -43,7 +43,7 @@ def help_texts() -> str:
 def test_help_texts_are_those_of_the_program() -> None:
     text = README.read_text(encoding="utf-8")
     expected = MARKED.sub(lambda match: match[1] + help_texts() + match[2], text)
-    if os.environ.get("HF_TOEDIT_WRITE_README"):
+    if os.environ.get("HF_TOEDIT_WRITE_DOCS"):
         README.write_text(expected, encoding="utf-8")
     assert expected == README.read_text(encoding="utf-8"), "run `make docs`"
 

@@ -99,7 +99,7 @@ class PieceTable:
             at = edit.end
 
     def to_log(self) -> list[dict]:
-        """The edits as an output row holds them (DESIGN: `edits`)."""
+        """The edits as an output row holds them."""
         return [edit._asdict() for edit in self.edits]
 
     @classmethod

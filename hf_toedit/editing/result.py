@@ -70,7 +70,7 @@ class EditedDocument:
         return self.reading is not None and bool(self.reading.changed or len(self.reading.dropped))
 
     def to_log(self) -> dict[str, Any]:
-        """The struct that an output row carries (DESIGN, section 5)."""
+        """The struct that an output row carries, `toedit` by default."""
         reading = self.reading
         return {
             "num_tokens": len(reading.document) if reading else 0,

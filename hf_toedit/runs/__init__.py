@@ -1,1 +1,1 @@
-"""Runs: from a source to a run folder of edited shards."""
+"""Runs: a plan, its shards, and the folder in which they appear; what is done, and whether it is sound."""

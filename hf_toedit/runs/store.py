@@ -35,7 +35,7 @@ from hf_toedit.storage.temporary import TEMPORARY, is_abandoned, temporary_name
 
 
 class RunFolder(Records):
-    """A folder that holds one run (DESIGN, section 5: run folder), on this machine or in storage.
+    """A folder that holds one run, on this machine or in storage.
 
     On a local disk the data of a shard and their record appear by rename, the data last. In storage there is no rename:
     a record of other data is removed first, then the data are put, then their record; a shard that another process

@@ -1,4 +1,4 @@
-r"""Build ``sample.parquet`` from the files in ``documents/``.
+r"""Build `sample.parquet` from the files in `documents/`.
 
 Run it as ``python -m hf_toedit.sample.build``.
 

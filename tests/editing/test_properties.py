@@ -1,4 +1,4 @@
-"""The contracts of editing (DESIGN, section 5) over awkward texts, every kind of tokenizer and random settings.
+"""The contracts of editing over awkward texts, every kind of tokenizer and random settings.
 
 `HF_TOEDIT_EXAMPLES` says how many examples each of them gets; the default is quick.
 """
