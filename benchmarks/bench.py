@@ -223,7 +223,7 @@ def main() -> None:
             folder = Path(scratch, f"rows of {measured.name}")
             folder.mkdir()
             facts["priors"][measured.name] = measure_prior(measured, options, folder)
-            options.output.write_text(json.dumps(facts, indent=2) + "\n")
+            options.output.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     print(speed_tables(facts))
 
 

@@ -36,7 +36,7 @@ def command(*arguments: str | int | Path, threads: int | None = 1) -> Measured:
     while process.poll() is None:
         with suppress(OSError):
             own = max(own, peak_mb(process.pid))
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
             worker = max([worker, *map(peak_mb, children)])
         time.sleep(POLL_S)
     seconds = time.perf_counter() - began
@@ -53,11 +53,11 @@ def children_cpu_seconds() -> float:
 
 def peak_mb(pid: int | str) -> float:
     """Peak resident memory of a process so far; 0 where it has just ended."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
     return next((int(line.split()[1]) * 1024 / MB for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 def work_seconds(run: Path) -> float:
     """What the prior and the editor took of a run, as its statistics have it."""
-    records = (json.loads(path.read_text()) for path in (run / "toedit" / "stats").rglob("*.json"))
+    records = (json.loads(path.read_text(encoding="utf-8")) for path in (run / "toedit" / "stats").rglob("*.json"))
     return sum(sum(record["stats"]["seconds"].values()) for record in records)

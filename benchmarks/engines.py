@@ -98,7 +98,7 @@ def main() -> None:
         if "ray" in options.engines and "RAY_ADDRESS" not in os.environ and find_spec("ray"):
             cluster.enter_context(ray_cluster())
         facts |= measure(Path(scratch), options.engines, options.shards, options.rounds)
-    options.output.write_text(json.dumps(facts, indent=2) + "\n")
+    options.output.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     print(engine_tables(facts))
 
 

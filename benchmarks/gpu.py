@@ -312,7 +312,7 @@ def main() -> None:
         "idle_share": idle_share(columns[main_column], device),
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(facts, indent=2) + "\n")
+    options.output.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     report(facts)
 
 

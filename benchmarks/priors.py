@@ -120,7 +120,9 @@ def random_llama(folder: Path, tokenizer: Path, shape: dict[str, int], context: 
     (folder / "tokenizer.json").write_text(json.dumps(spec), encoding="utf-8")
     special = spec["added_tokens"][0]["content"]
     names = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": special, "eos_token": special}
-    (folder / "tokenizer_config.json").write_text(json.dumps(names | {"clean_up_tokenization_spaces": False}))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(names | {"clean_up_tokenization_spaces": False}), encoding="utf-8"
+    )
     return folder
 
 

@@ -282,7 +282,7 @@ def main() -> None:
     parser.add_argument("figures", type=Path)
     parser.add_argument("--write", action="store_true", help="put them into README.md")
     options = parser.parse_args()
-    facts = json.loads(options.figures.read_text())
+    facts = json.loads(options.figures.read_text(encoding="utf-8"))
     kinds = {"priors": ("speed", speed_tables), "engines": ("engines", engine_tables)}
     kinds |= {"drivers": ("simulation", simulation_tables), "visitors": ("space", space_tables)}
     mark, make = next((kinds[name] for name in kinds if name in facts), ("growth", growth_tables))

@@ -66,7 +66,7 @@ def write_saved(path: Path, num_bytes: float) -> None:
 
 def write_jsonl(path: Path, num_bytes: float) -> None:
     """Rows of the same weight, of hexadecimal digits; JSON knows no bytes."""
-    with path.open("w") as stream:
+    with path.open("w", encoding="utf-8") as stream:
         for table in heavy_tables(num_bytes):
             for row in table.to_pylist():
                 stream.write(json.dumps({"text": row["text"], "image": row["image"][: ROW_BYTES // 2].hex()}) + "\n")
@@ -194,7 +194,7 @@ def main() -> None:
         for name in options.parts:
             print(f"{name} …", flush=True)
             facts[name] = every[name]()
-            options.output.write_text(json.dumps(facts, indent=2) + "\n")
+            options.output.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     print(growth_tables(facts))
 
 

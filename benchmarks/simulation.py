@@ -225,7 +225,7 @@ def main() -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         facts = {"machine": platform.machine(), "cores": os.cpu_count()} | simulate(World(**options), Path(scratch))
-    output.write_text(json.dumps(facts, indent=2) + "\n")
+    output.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     print(simulation_tables(facts))
 
 

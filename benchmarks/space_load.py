@@ -182,7 +182,7 @@ def serving() -> Iterator[tuple[str, int]]:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "hf_toedit", "space", "run", "--port", str(port)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, encoding="utf-8") as process:
         try:
             assert process.stdout
             if not process.stdout.readline().startswith("Serving at "):
@@ -230,7 +230,7 @@ def main() -> None:
     options = parser.parse_args()
     facts = {"machine": platform.machine(), "cores": os.cpu_count()} | measure(options.visitors, options.seconds)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(facts, indent=2) + "\n")
+    options.output.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     print(space_tables(facts))
 
 

@@ -49,7 +49,7 @@ class VllmClient:
             "MALLOC_MMAP_THRESHOLD_": str(LARGEST_KEPT_BYTES),
         }
         environment.pop("OMP_NUM_THREADS", None)
-        self._log = log.open("a")
+        self._log = log.open("a", encoding="utf-8")
         with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as request:
             json.dump(load, request)
             request.flush()
@@ -59,7 +59,7 @@ class VllmClient:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,
-                text=True,
+                encoding="utf-8",
             )
             self.version = self._answer()["version"]
 

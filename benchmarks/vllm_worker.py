@@ -85,7 +85,7 @@ class Reader:
                 if np.exp(logprobs[part.ids[index]]) >= self.threshold:
                     selected[part.document].append(position)
                     document[position] = int(self._drawn(logprobs))
-        with open(os.devnull, "w") as stream:
+        with open(os.devnull, "w", encoding="utf-8") as stream:
             for document in ids:
                 stream.write(json.dumps({"text": self.tokenizer.decode(document)}, ensure_ascii=False) + "\n")
 
@@ -102,7 +102,7 @@ class Reader:
 
 def main() -> None:
     """Answer requests until standard input ends."""
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     reader = Reader(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     print(json.dumps({"version": vllm.__version__}), file=answers, flush=True)

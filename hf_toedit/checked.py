@@ -10,6 +10,7 @@ import math
 import os
 import re
 import reprlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
@@ -19,7 +20,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from hf_toedit.errors import UsageError, did_you_mean
+from hf_toedit.errors import ToEditError, UsageError, did_you_mean
 
 Names = tuple[str, ...]
 """Several names, in order; one alone may be given as a string, and None for none."""
@@ -71,7 +72,32 @@ def checked(
             raise msgspec.ValidationError("Expected `float` other than NaN and infinity, got `float`")
     except msgspec.ValidationError as error:
         raise UsageError(_problem(str(error), value, kind, name, written, show or shown)) from error
+    for text in (result,) if isinstance(result, str) else result if kind == Names else ():
+        check_encodable(text, name)
     return result
+
+
+def check_encodable(text: str, name: str, error: type[ToEditError] = UsageError) -> None:
+    """Refuse text that UTF-8 cannot encode, in which all that we write is.
+
+    Python reads so the names of files, and words of a command line, that are not valid in the encoding of the system.
+
+    Args:
+        text: The text, such as the name of a file.
+        name: What it is called in the message.
+        error: The error.
+
+    Raises:
+        ToEditError: There is a lone surrogate in it.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        if encoding == "utf-8":
+            raise error(f"{name} {text!r} is not valid UTF-8. Rename it.") from None
+        raise error(f"{name} {text!r} is not valid {encoding}, the encoding of this system. "
+                    "Set PYTHONUTF8=1 if it is UTF-8.") from None  # fmt: skip
 
 
 def from_json(value: Any, kind: type[T], path: str = "", *, complete: bool = False) -> T:

@@ -28,6 +28,6 @@ def is_alive(pid: int) -> bool:
 def _state(stat: Path) -> list[str] | None:
     """State, parent, and so on; None where the process is gone."""
     try:
-        return stat.read_text().rpartition(")")[2].split()
+        return stat.read_bytes().rpartition(b")")[2].decode().split()
     except OSError:
         return None

@@ -100,6 +100,6 @@ def _ray(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> It
         ) from error
     given = {name: options[name] for name in _RAY_OPTIONS if options[name] is not None}
     # Ray prints there what its nodes have to say; standard output is for the result.
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
         with RayEngine(prior, edit, resources(options), **given) as ray:
             yield ray

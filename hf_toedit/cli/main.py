@@ -12,7 +12,7 @@ import click
 from hf_toedit.cli.card import card
 from hf_toedit.cli.edit import edit
 from hf_toedit.cli.jobs import jobs
-from hf_toedit.cli.options import COMMAND_LINE, hushed_libraries, refuse_blanks
+from hf_toedit.cli.options import COMMAND_LINE, check_names, hushed_libraries
 from hf_toedit.cli.plan import plan
 from hf_toedit.cli.preview import preview
 from hf_toedit.cli.pull import pull
@@ -22,6 +22,7 @@ from hf_toedit.cli.run import run
 from hf_toedit.cli.slurm import slurm
 from hf_toedit.cli.space import space
 from hf_toedit.cli.status import status
+from hf_toedit.cli.streams import encodable_streams
 from hf_toedit.cli.submit import submit
 from hf_toedit.cli.verify import verify
 from hf_toedit.errors import Interrupted, ToEditError
@@ -33,7 +34,7 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run a command line as a process of its own."""
-        with hushed_libraries():
+        with hushed_libraries(), encodable_streams():
             return super().main(*args, **options)
 
     def make_context(
@@ -55,8 +56,18 @@ class Commands(click.Group):
             _fail(ctx, "stopped.", Interrupted.exit_code)
         except BrokenPipeError:
             raise  # click ends in silence: whoever read has seen enough
+        except UnicodeEncodeError as error:
+            _fail(ctx, _not_encodable(error), 1)
         except OSError as error:
             _fail(ctx, f"{error.strerror or error}: {error.filename or ctx.command_path}", 1)
+
+
+def _not_encodable(error: UnicodeEncodeError) -> str:
+    """What is wrong with a name that no option holds: that of a folder above, of a file, or in the environment."""
+    return (
+        f"{ascii(error.object[error.start : error.end])} in the name of a file or in an environment variable is not "
+        f"valid {error.encoding}. Rename it, or set PYTHONUTF8=1 if the name is valid UTF-8."
+    )
 
 
 def _fail(ctx: click.Context, message: str, exit_code: int) -> None:
@@ -85,4 +96,4 @@ def cli() -> None:
 for command in (edit, plan, run, slurm, status, verify, preview, revert, card, push, pull, jobs, space):
     cli.add_command(command)
 jobs.add_command(submit)
-refuse_blanks(cli)
+check_names(cli)

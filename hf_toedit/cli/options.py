@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Annotated, Any, Literal
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal
 import click
 from msgspec import Meta
 
-from hf_toedit.checked import Names, kinds
+from hf_toedit.checked import Names, check_encodable, kinds
 from hf_toedit.config import (
     BACKENDS,
     DTYPES,
@@ -275,8 +276,6 @@ def hushed_libraries() -> Iterator[None]:
     imported for it, so that it is done first of all. A library goes on talking that somebody has made talk, by its
     variable in the environment, which is left as it was found.
     """
-    import logging
-    import os
     import sys
     import warnings
 
@@ -306,7 +305,6 @@ def quiet_libraries(show_progress: bool, quiet: bool = False) -> None:
         show_progress: leave the progress bars of `datasets` and `huggingface_hub` to a terminal.
         quiet: keep our own warnings back as well.
     """
-    import logging
     import sys
 
     import datasets
@@ -334,13 +332,17 @@ def quiet_transformers() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
-def refuse_blanks(command: click.Command) -> None:
-    """Have a command, and all below it, refuse a name that is empty: nearly always a shell variable that is not set."""
+def check_names(command: click.Command) -> None:
+    """Have a command, and all below it, refuse a name that is empty or not valid UTF-8.
+
+    An empty one is nearly always a shell variable that is not set. Names are written into plans and cards, which are
+    UTF-8; those of files on Linux may be any bytes.
+    """
     for below in command.commands.values() if isinstance(command, click.Group) else ():
-        refuse_blanks(below)
+        check_names(below)
     for param in command.params:
-        if _refuses_blanks(param):
-            param.callback = _not_blank(param.callback)
+        if isinstance(param.type, type(click.STRING) | click.Path):
+            param.callback = _checked_name(param.callback)
 
 
 def _refuses_blanks(param: click.Parameter) -> bool:
@@ -349,16 +351,22 @@ def _refuses_blanks(param: click.Parameter) -> bool:
 
 def _is_blank(given: Any) -> bool:
     """Whether a name, or one of several, is empty."""
-    words = given if isinstance(given, tuple | list) else (given,)
-    return any(isinstance(word, str) and not word.strip(" \t\n,") for word in words)
+    return any(isinstance(word, str) and not word.strip(" \t\n,") for word in _words(given))
 
 
-def _not_blank(callback: Callable[..., Any] | None) -> Callable[..., Any]:
-    @wraps(callback or _not_blank)
+def _words(given: Any) -> Sequence[Any]:
+    return given if isinstance(given, tuple | list) else (given,)
+
+
+def _checked_name(callback: Callable[..., Any] | None) -> Callable[..., Any]:
+    @wraps(callback or _checked_name)
     def check(ctx: click.Context, param: click.Parameter, given: Any) -> Any:
-        if _is_blank(given):
-            name = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name
+        name = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name
+        if _refuses_blanks(param) and _is_blank(given):
             raise UsageError(f"{name} is empty. Name {'it' if param.required else 'one, or leave it out'}.")
+        for word in _words(given):
+            if isinstance(word, str | os.PathLike):
+                check_encodable(os.fspath(word), name)
         return callback(ctx, param, given) if callback else given
 
     return check

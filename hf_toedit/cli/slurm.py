@@ -48,7 +48,7 @@ def slurm(run: str, **options: Any) -> None:
       hf-toedit slurm run --array 64 --partition gpu --time 12:00:00 > job.sh
       hf-toedit slurm run --array 64%16 --partition gpu --time 4:00:00 --cpus-per-task 8 --submit
     """  # noqa: D301
-    from hf_toedit.launch.slurm import array_script, submit
+    from hf_toedit.launch.slurm import array_script, script_bytes, submit
     from hf_toedit.runs.store import RunFolder
 
     context = click.get_current_context()
@@ -75,7 +75,7 @@ def slurm(run: str, **options: Any) -> None:
         job = submit(script)
         click.echo(f"Submitted as job {job}. Next: hf-toedit status {run} --watch")
     else:
-        click.echo(script, nl=False)
+        click.echo(script_bytes(script), nl=False)
 
 
 slurm.params.extend(_RUN_OPTIONS)

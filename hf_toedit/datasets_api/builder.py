@@ -323,7 +323,7 @@ class ToEdit(ArrowBasedBuilder):
         self._num_proc = num_proc or 1
         super().download_and_prepare(*args, num_proc=num_proc, **options)
         if (self._cached / self.config_id).is_dir() and self.config.unreachable is None:
-            (self._cached / self.config.asked).write_text(self.config_id)
+            (self._cached / self.config.asked).write_text(self.config_id, encoding="utf-8")
 
     def _info(self) -> DatasetInfo:
         config = self.config
@@ -339,7 +339,7 @@ class ToEdit(ArrowBasedBuilder):
             SourceError: nowhere.
         """
         told = self._cached / self.config.asked
-        config_id = told.read_text() if told.is_file() else ""
+        config_id = told.read_text(encoding="utf-8") if told.is_file() else ""
         if not config_id or not (self._cached / config_id).is_dir():
             raise unreachable
         logger.warning("the Hub does not answer: %s comes from the cache.", self.config.source.source)

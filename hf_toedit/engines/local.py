@@ -203,8 +203,8 @@ def visible_gpus() -> list[str]:
         return list(takewhile(lambda gpu: gpu not in ("", "-1"), gpus))  # -1 hides all that follow it
     if named is not None or lister is None:
         return []
-    listed = subprocess.run([lister, "--list-gpus"], capture_output=True, text=True).stdout
-    return [str(number) for number in range(sum(line.startswith("GPU ") for line in listed.splitlines()))]
+    listed = subprocess.run([lister, "--list-gpus"], capture_output=True).stdout
+    return [str(number) for number in range(sum(line.startswith(b"GPU ") for line in listed.splitlines()))]
 
 
 def _num_cpus() -> int:

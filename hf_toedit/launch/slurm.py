@@ -110,6 +110,11 @@ def _hf_toedit() -> list[str]:
     return [str(script)] if script.exists() else [sys.executable, "-m", "hf_toedit"]
 
 
+def script_bytes(script: str) -> bytes:
+    """A script as a file: in UTF-8, whatever the terminal has, with the names in it as the system has them."""
+    return script.encode("utf-8", "surrogateescape")
+
+
 def submit(script: str) -> str:
     """Hand a script to Slurm.
 
@@ -120,13 +125,14 @@ def submit(script: str) -> str:
         RunError: there is no Slurm here, or it refuses.
     """
     try:
-        done = subprocess.run(["sbatch", "--parsable"], input=script, capture_output=True, text=True)
+        done = subprocess.run(["sbatch", "--parsable"], input=script_bytes(script), capture_output=True)
     except OSError as error:
         raise RunError(
             f"cannot start sbatch: {error.strerror}. Submit on a machine that has Slurm, such as the cluster's login "
             f"node, or leave --submit out and print the script."
         ) from error
+    told, wrong = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
     if done.returncode:
-        said = " ".join(line.removeprefix("sbatch: error: ") for line in done.stderr.splitlines() if line.strip())
+        said = " ".join(line.removeprefix("sbatch: error: ") for line in wrong.splitlines() if line.strip())
         raise RunError(f"Slurm refuses the job: {said or f'sbatch ended with code {done.returncode}'}")
-    return done.stdout.split()[-1].partition(";")[0]  # with several clusters: ID;CLUSTER
+    return told.split()[-1].partition(";")[0]  # with several clusters: ID;CLUSTER

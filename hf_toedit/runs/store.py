@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_toedit.checked import check_encodable
 from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.runs.journal import Journal, remove_journal
@@ -48,12 +49,15 @@ class RunFolder(Records):
         """Point at a folder, or at a URL that fsspec understands; nothing is read or written yet.
 
         Raises:
-            UsageError: it has no name, or no run can lie at that URL.
+            UsageError: it has no name, its path is not valid UTF-8, or no run can lie at that URL.
         """
         name = str(root).removeprefix("file://")
         if not name.strip():
             raise UsageError("the run folder has no name. Name a folder, or an address such as s3://bucket/run.")
         self.root: AnyPath = RemotePath.folder(name) if "://" in name else Path(os.path.expanduser(name))
+        check_encodable(
+            os.path.abspath(self.root) if isinstance(self.root, Path) else name, "the path of the run folder"
+        )
 
     @property
     def name(self) -> str:

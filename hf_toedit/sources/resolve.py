@@ -168,17 +168,17 @@ def _saved(path: Path, config: SourceConfig) -> Resolved:
         raise UsageError(f"{config.source!r} has no configurations. Leave --config-name out.")
     try:
         if (path / "dataset_dict.json").is_file():
-            names = json.loads((path / "dataset_dict.json").read_text())["splits"]
+            names = json.loads((path / "dataset_dict.json").read_bytes())["splits"]
             folders = {name: path / name for name in names}
         else:
-            folders = {json.loads((path / "state.json").read_text())["_split"] or "train": path}
-        states = {name: json.loads((folder / "state.json").read_text()) for name, folder in folders.items()}
+            folders = {json.loads((path / "state.json").read_bytes())["_split"] or "train": path}
+        states = {name: json.loads((folder / "state.json").read_bytes()) for name, folder in folders.items()}
         files = {
             name: [str(folder / entry["filename"]) for entry in states[name]["_data_files"]]
             for name, folder in folders.items()
         }
         features = {
-            name: Features.from_dict(json.loads((folder / "dataset_info.json").read_text())["features"])
+            name: Features.from_dict(json.loads((folder / "dataset_info.json").read_bytes())["features"])
             for name, folder in folders.items()
         }
         return _pinned("arrow", {}, files, features)

@@ -10,7 +10,9 @@ from typing import Any
 
 import fsspec
 
+from hf_toedit.checked import check_encodable
 from hf_toedit.config import content_hash
+from hf_toedit.errors import SourceError
 from hf_toedit.fingerprint import file_fingerprint, file_fingerprints, fingerprint
 from hf_toedit.sources.model import SourceFile
 from hf_toedit.sources.web import is_web, web_file, web_files
@@ -26,8 +28,10 @@ def local_files(root: str, splits: Mapping[str, Sequence[str]]) -> dict[str, tup
 
     Raises:
         OSError: One cannot be read.
+        SourceError: The path of one is not valid UTF-8.
     """
     places = [os.path.abspath(file) for files in splits.values() for file in files]
+    _check_paths(places)
     pinned = iter([
         SourceFile(os.path.relpath(place, root).replace(os.sep, "/"), size, stamp)
         for place, (size, stamp) in zip(places, file_fingerprints(places), strict=True)
@@ -39,9 +43,10 @@ def remote_files(system: Any, paths: Sequence[str]) -> tuple[SourceFile, ...]:
     """Files of a file system of `fsspec`, pinned; looked at side by side where it allows that.
 
     Raises:
-        Exception: One cannot be looked at.
+        Exception: One cannot be looked at, or its path is not valid UTF-8.
     """
     urls = [str(system.unstrip_protocol(path)) for path in paths]
+    _check_paths(urls)
     if urls and is_web(urls[0]):
         return web_files(urls)
     look = partial(_remote, system)
@@ -51,6 +56,11 @@ def remote_files(system: Any, paths: Sequence[str]) -> tuple[SourceFile, ...]:
     else:
         facts = [look(path) for path in paths]
     return tuple(SourceFile(url, size, stamp) for url, (size, stamp) in zip(urls, facts, strict=True))
+
+
+def _check_paths(paths: Sequence[str]) -> None:
+    for path in paths:
+        check_encodable(path, "the path of the source's file", SourceError)
 
 
 def content_revision(splits: Mapping[str, Sequence[SourceFile]]) -> str:

@@ -27,7 +27,7 @@ def is_alive(pid: int) -> bool:
     """Whether a process of this machine runs; one that ended and that nobody has waited for yet does not."""
     try:
         os.kill(pid, 0)
-        return not Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].lstrip().startswith("Z")
+        return not Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].lstrip().startswith(b"Z")
     except ProcessLookupError:
         return False
     except OSError:  # somebody else's, or a system without /proc

@@ -18,12 +18,12 @@ PATIENCE_S = 300
 
 def _serve() -> None:
     import datasets  # noqa: F401
-    import matplotlib.backends.backend_agg
+    import matplotlib.backends.backend_agg  # noqa: F401
     import matplotlib.figure  # noqa: F401
     import torch  # noqa: F401
     import transformers
 
-    import hf_toedit.editing.editor
+    import hf_toedit.editing.editor  # noqa: F401
     import hf_toedit.priors.transformers  # noqa: F401
 
     _ = transformers.AutoModelForCausalLM, transformers.AutoTokenizer, transformers.LlamaForCausalLM  # lazy otherwise

@@ -65,7 +65,9 @@ def _stopped(run: Path, count: int) -> dict[int, dict[str, str]]:
             if pid not in caught and len(caught) < count:
                 _signal(pid, signal.SIGSTOP)
                 if _is_editing(run, path):
-                    environment = Path(f"/proc/{pid}/environ").read_text().split("\0")
+                    environment = (
+                        Path(f"/proc/{pid}/environ").read_text(encoding="utf-8", errors="surrogateescape").split("\0")
+                    )
                     caught[pid] = dict(line.partition("=")[::2] for line in environment if line)
                 else:
                     _signal(pid, signal.SIGCONT)
@@ -84,7 +86,7 @@ def _signal(pid: int, number: int) -> None:
 def _is_editing(run: Path, progress: Path) -> bool:
     """Whether a process says that it is, and of what: it says so once a second."""
     try:
-        running = json.loads(progress.read_text())["running"]
+        running = json.loads(progress.read_text(encoding="utf-8"))["running"]
     except FileNotFoundError:
         return False
     return any(not (run / "data" / "gen1" / f"{entry['shard']}.parquet").exists() for entry in running)

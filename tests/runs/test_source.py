@@ -42,7 +42,7 @@ def _lines(path: Path, compress: Callable[[bytes], bytes] = bytes) -> Made:
 
 
 def _array(path: Path) -> Made:
-    path.write_text(json.dumps([{"text": text, "n": None} for text in stories(3)], indent=1))
+    path.write_text(json.dumps([{"text": text, "n": None} for text in stories(3)], indent=1), encoding="utf-8")
     return path, _read("json", path)
 
 

@@ -253,7 +253,7 @@ def train(model: LlamaForCausalLM, stream: np.ndarray, bos: int, stage: Stage, a
     first, seconds, losses = 0, 0.0, []
     if args.resume and checkpoint.exists():
         first, seconds = restore(checkpoint, model, optimizers)
-    lines = log_file.read_text().splitlines()[: first // 20] if first else []
+    lines = log_file.read_text(encoding="utf-8").splitlines()[: first // 20] if first else []
     model.train()
     pace = Pace(args.threads)
     for step in range(first, stage.until):
@@ -272,7 +272,7 @@ def train(model: LlamaForCausalLM, stream: np.ndarray, bos: int, stage: Stage, a
             state = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers]}
             torch.save(state | {"step": step + 1, "seconds": seconds}, checkpoint.with_suffix(".new"))
             checkpoint.with_suffix(".new").replace(checkpoint)
-            log_file.write_text("\n".join(lines) + "\n")
+            log_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def save(
@@ -281,14 +281,14 @@ def save(
     """Write the model folder, in half precision."""
     tokenizer.save_pretrained(args.out)
     config_file = args.out / "tokenizer_config.json"
-    config = json.loads(config_file.read_text())
+    config = json.loads(config_file.read_text(encoding="utf-8"))
     # This name is known to every release of transformers that can load the model.
     config["tokenizer_class"] = "PreTrainedTokenizerFast"
-    config_file.write_text(json.dumps(config, indent=2) + "\n")
+    config_file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     model.to(torch.float16).save_pretrained(args.out)
-    with (Path(__file__).with_name("training_log.jsonl")).open("w") as log:
+    with (Path(__file__).with_name("training_log.jsonl")).open("w", encoding="utf-8") as log:
         for stage in stages:
-            for line in (args.work / f"{stage.name}.jsonl").read_text().splitlines():
+            for line in (args.work / f"{stage.name}.jsonl").read_text(encoding="utf-8").splitlines():
                 log.write(json.dumps({"stage": stage.name} | json.loads(line)) + "\n")
 
 
@@ -320,7 +320,7 @@ def main() -> None:
         make(documents, args)
     report = evaluation.report(args.out, held, args.evaluate_bytes)
     report = {"held_out": report, "training_corpus": evaluation.corpus_table(documents)}
-    (args.out / "evaluation.json").write_text(json.dumps(report, indent=1) + "\n")
+    (args.out / "evaluation.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     LOG.info("%s", json.dumps(report["held_out"]["prose"]))
 
 
