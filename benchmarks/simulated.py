@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import exp
-from typing import Any
 
 import numpy as np
 
 from hf_toedit.engines.base import Queue, ReadyPrior, told
 from hf_toedit.engines.dispatch import Dispatcher
-from hf_toedit.engines.worker import Answer
+from hf_toedit.engines.messages import Answer, Died, Done, Lost, Order, Ready, Rows
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
@@ -93,7 +92,7 @@ class SimulatedWorker:
         self._told = told
         told.append(self)
 
-    def order(self, **order: Any) -> None:
+    def order(self, order: Order) -> None:
         """Tell it to edit the shard that it has."""
         self._told.append(self)
 
@@ -140,12 +139,12 @@ class SimulatedEngine(Dispatcher[SimulatedWorker]):
         self._told: list[SimulatedWorker] = []
         self._events: list[tuple[float, int, SimulatedWorker, Answer]] = []
         self._num_events = 0
-        self._row = {"generation": GENERATION, "counts": told(row_stats(), is_known=False)}
+        self._row = Rows(GENERATION, told(row_stats(), is_known=False))
 
     def run(self, plan: Plan, folder: RunFolder, indices: Iterable[int], monitor: Monitor) -> None:
         """Have shards edited, up to the end or up to the driver's; see `Engine.run`."""
         self._plan = plan
-        self._ready = {"ready": {"config": asdict(plan.prior), "revision": plan.prior_revision}}
+        self._ready = Ready(plan.prior, plan.prior_revision)
         self._go()
         super().run(plan, folder, indices, monitor)
         self._lap("hand out")
@@ -193,21 +192,21 @@ class SimulatedEngine(Dispatcher[SimulatedWorker]):
             through = self.now + takes * (row / num_rows)  # the last row no later than the end
             if dies < through:
                 is_lost = self._random.random() < self._world.lost
-                self._at(dies, worker, {"lost" if is_lost else "died": "simulated"})
+                self._at(dies, worker, (Lost if is_lost else Died)("simulated"))
                 return
             self._at(through, worker, self._row)
-        self._at(self.now + takes, worker, {"done": index})
+        self._at(self.now + takes, worker, Done(index))
 
     def _happens(self, worker: SimulatedWorker, answer: Answer) -> None:
         """What is so before the driver is told."""
-        if worker.shard is None or "counts" in answer:
+        if worker.shard is None or isinstance(answer, Rows):
             return
-        is_done = "done" in answer
+        is_done = isinstance(answer, Done)
         spent = self.now - worker.began
         self.busy, self.lost = self.busy + spent * is_done, self.lost + spent * (not is_done)
         worker.began = self.now
         self.counts["deaths"] += not is_done
-        self.counts["machines"] += "lost" in answer
+        self.counts["machines"] += isinstance(answer, Lost)
         is_unsaid = not is_done and self._random.random() < self._world.unsaid
         self.counts["unsaid"] += is_unsaid
         if is_done or is_unsaid:
@@ -215,7 +214,7 @@ class SimulatedEngine(Dispatcher[SimulatedWorker]):
 
     def _follow(self, worker: SimulatedWorker, answer: Answer, waiting: Queue, monitor: Monitor) -> None:
         super()._follow(worker, answer, waiting, monitor)
-        self._lap("rows" if "counts" in answer else next(iter(answer)))
+        self._lap(type(answer).__name__.lower())
 
     def _at(self, when: float, worker: SimulatedWorker, answer: Answer) -> None:
         self._num_events += 1

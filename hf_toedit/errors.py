@@ -97,6 +97,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Known: {', '.join(known[:_MOST_KNOWN])}{more}." if known else ""
 
 
+def in_one_line(error: BaseException, most: int = 300) -> str:
+    """What an error says, on one line of so many characters at most; its type's name where it says nothing."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 def reason(error: BaseException) -> str:
     """An error in one line; an error that nobody foresaw is named by its type as well."""
     text = " ".join(str(error).split())

@@ -23,7 +23,7 @@ from hf_toedit.editing.prior import DocumentScores, Prior
 from hf_toedit.editing.result import EditedDocument, EditResult, ScoredDocument
 from hf_toedit.editing.sampling import KeyedUniforms, draw
 from hf_toedit.editing.selection import SelectionRule
-from hf_toedit.errors import PriorError, UsageError
+from hf_toedit.errors import PriorError, UsageError, in_one_line
 from hf_toedit.stats import EditStats
 
 logger = logging.getLogger(__name__)
@@ -188,7 +188,7 @@ class Editor:
         except PriorError:
             raise
         except Exception as error:
-            logger.warning("prior failed on a batch (%s); scoring its documents one at a time.", _reason(error))
+            logger.warning("prior failed on a batch (%s); scoring its documents one at a time.", in_one_line(error))
             scores = [self._score_alone(document, reasons) for document in documents]
         if documents and all(entry is None for entry in scores) and not self._prior_works():
             raise PriorError(
@@ -203,7 +203,7 @@ class Editor:
         except PriorError:
             raise
         except Exception as error:
-            reasons.append(_reason(error))
+            reasons.append(in_one_line(error))
             logger.warning("prior failed on a document of %d tokens: %s", len(document), reasons[-1])
             return None
 
@@ -231,11 +231,6 @@ def _finite(document: Document, scores: DocumentScores, reasons: list[str]) -> D
         reasons.append("its scores are not finite numbers.")
         return None
     return scores
-
-
-def _reason(error: Exception) -> str:
-    """What an error of a prior says, on one line of bounded length."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _count(stats: EditStats, reading: ScoredDocument) -> None:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import ray
 
-from hf_toedit.engines.worker import Answer, Order, serve
+from hf_toedit.engines.messages import Answer, Died, Order, Rows, Setup
+from hf_toedit.engines.worker import serve
 from hf_toedit.errors import reason
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class ActorAddress(NamedTuple):
 class ToEditWorker:
     """The actor: a worker's loop in a thread, to which calls bring orders, and from which they fetch answers."""
 
-    def __init__(self, folder: str, setup: Order) -> None:
+    def __init__(self, folder: str, setup: Setup) -> None:
         """Begin to load the prior.
 
         Args:
@@ -82,14 +83,14 @@ class ToEditWorker:
             self._orders.put(order)
         said = [self._answers.get()]
         until = time.monotonic() + BEAT_S
-        while "counts" in said[-1] and (left := until - time.monotonic()) > 0:
+        while isinstance(said[-1], Rows) and (left := until - time.monotonic()) > 0:
             with suppress(queue.Empty):
                 said.append(self._answers.get(timeout=left))
         return said
 
     def _work(self) -> None:
         try:
-            serve(self._orders.get, lambda **answer: self._answers.put(answer))
+            serve(self._orders.get, self._answers.put)
         except BaseException as error:
             logger.exception("the worker ends")
-            self._answers.put({"died": reason(error)})
+            self._answers.put(Died(reason(error)))

@@ -10,12 +10,11 @@ import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from hf_toedit import errors
-from hf_toedit.config import PriorConfig
 from hf_toedit.engines.base import MAX_TRIES, Queue, ReadyPrior
-from hf_toedit.engines.worker import Answer
+from hf_toedit.engines.messages import Answer, Died, Done, Failed, Fatal, Lost, Order, Ready, Rows, Warned, Work
 from hf_toedit.errors import RunError
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
@@ -37,7 +36,7 @@ class Worker(Protocol):
     prior: ReadyPrior | None
     shard: int | None
 
-    def order(self, **order: Any) -> None:
+    def order(self, order: Order) -> None:
         """Tell it what to do."""
 
 
@@ -47,7 +46,7 @@ AnyWorker = TypeVar("AnyWorker", bound=Worker)
 class Dispatcher(ABC, Generic[AnyWorker]):
     """An engine whose workers are other processes; see `Engine`, and `engines.worker` for what they are told and say.
 
-    Of a worker that is gone, an engine itself says {"died": why}, or {"lost": why} where its whole machine is gone.
+    Of a worker that is gone, an engine itself says `Died`, or `Lost` where its whole machine is gone.
     """
 
     _advice: ClassVar[str]
@@ -79,7 +78,7 @@ class Dispatcher(ABC, Generic[AnyWorker]):
                 if waiting and worker.prior is not None and worker.shard is None:
                     worker.shard = waiting.take()
                     monitor.began(worker.number, worker.shard)
-                    worker.order(run=root, plan=plan.content_hash, shard=worker.shard)
+                    worker.order(Work(root, plan.content_hash, worker.shard))
             for worker, answer in self._hear():
                 self._follow(worker, answer, waiting, monitor)
             monitor.beat()
@@ -103,38 +102,40 @@ class Dispatcher(ABC, Generic[AnyWorker]):
     def _follow(self, worker: AnyWorker, answer: Answer, waiting: Queue, monitor: Monitor) -> None:
         """What an answer means for the shards."""
         shard = worker.shard
-        if "counts" in answer:
-            monitor.rows(worker.number, answer["generation"], answer["counts"])
-        elif "done" in answer:
-            worker.shard = None
-            monitor.done(worker.number)
-        elif "failed" in answer:
-            worker.shard = None
-            waiting.give_back(answer["failed"], worker.number, monitor, answer["reason"])
-        else:
-            self._handle(worker, answer)
-            if shard is not None and "died" in answer:
-                waiting.give_back(shard, worker.number, monitor, answer["died"])
-            elif shard is not None and "lost" in answer:
-                waiting.take_back(shard, worker.number, monitor, answer["lost"])
+        match answer:
+            case Rows():
+                monitor.rows(worker.number, answer.generation, answer.counts)
+            case Done():
+                worker.shard = None
+                monitor.done(worker.number)
+            case Failed():
+                worker.shard = None
+                waiting.give_back(answer.shard, worker.number, monitor, answer.reason)
+            case _:
+                self._handle(worker, answer)
+                if shard is not None and isinstance(answer, Died):
+                    waiting.give_back(shard, worker.number, monitor, answer.why)
+                elif shard is not None and isinstance(answer, Lost):
+                    waiting.take_back(shard, worker.number, monitor, answer.why)
 
     def _handle(self, worker: AnyWorker, answer: Answer) -> None:
         """What an answer means for the worker."""
-        if "ready" in answer:
-            worker.prior = ReadyPrior(PriorConfig(**answer["ready"]["config"]), answer["ready"]["revision"])
-            self._early_deaths[worker.number] = 0
-        elif "fatal" in answer:
-            raise getattr(errors, answer["kind"])(answer["fatal"])
-        elif "log" in answer:
-            logger.warning(answer["log"])
-        elif "lost" in answer:
-            self._renew(worker)
-        elif "died" in answer:
-            self._early_deaths[worker.number] += worker.prior is None
-            if self._early_deaths[worker.number] < MAX_TRIES:
+        match answer:
+            case Ready():
+                worker.prior = ReadyPrior(answer.config, answer.revision)
+                self._early_deaths[worker.number] = 0
+            case Fatal():
+                raise getattr(errors, answer.kind)(answer.message)
+            case Warned():
+                logger.warning(answer.message)
+            case Lost():
                 self._renew(worker)
-            else:
-                self._do_without(worker, answer["died"])
+            case Died():
+                self._early_deaths[worker.number] += worker.prior is None
+                if self._early_deaths[worker.number] < MAX_TRIES:
+                    self._renew(worker)
+                else:
+                    self._do_without(worker, answer.why)
 
     def _do_without(self, worker: AnyWorker, last_words: str) -> None:
         """Go on without a worker that dies as fast as it is started."""

@@ -6,7 +6,6 @@ worker sees is settled by its environment before it does.
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import shutil
@@ -16,15 +15,14 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import asdict
 from itertools import takewhile
 from types import TracebackType
-from typing import IO, Any
+from typing import IO
 
 from hf_toedit.config import EditConfig, PriorConfig, Resources
 from hf_toedit.engines.base import ReadyPrior
 from hf_toedit.engines.dispatch import Dispatcher
-from hf_toedit.engines.worker import Answer
+from hf_toedit.engines.messages import Answer, Died, Order, Setup, read_answer, to_line
 from hf_toedit.errors import UsageError
 
 _BEAT_S = 1.0
@@ -54,7 +52,7 @@ class LocalEngine(Dispatcher["_Worker"]):
                 none.
         """
         super().__init__()
-        self._setup = {"prior": asdict(prior), "edit": asdict(edit), "resources": asdict(resources)}
+        self._setup = Setup(prior, edit, resources)
         self._environments = _environments(prior.device, num_workers, resources.tensor_parallel)
         self._answers: queue.Queue[tuple[_Worker, Answer | None]] = queue.Queue()
         self._num_started = 0
@@ -70,7 +68,7 @@ class LocalEngine(Dispatcher["_Worker"]):
             worker, answer = self._answers.get(timeout=_BEAT_S)
         except queue.Empty:
             return []
-        return [(worker, {"died": worker.last_words()} if answer is None else answer)]
+        return [(worker, Died(worker.last_words()) if answer is None else answer)]
 
     def _renew(self, worker: _Worker) -> None:
         self._start(worker.number)
@@ -80,7 +78,7 @@ class LocalEngine(Dispatcher["_Worker"]):
 
     def _start(self, number: int) -> None:
         worker = self._workers[number] = _Worker(number, self._environments[number], self._answers)
-        worker.order(**self._setup)
+        worker.order(self._setup)
 
     def __enter__(self) -> LocalEngine:
         """Workers run."""
@@ -124,11 +122,11 @@ class _Worker:
         )
         threading.Thread(target=self._listen, args=(answers,), daemon=True).start()
 
-    def order(self, **order: Any) -> None:
+    def order(self, order: Order) -> None:
         """Tell it what to do; one that is dead will be found so by its silence."""
         try:
             stdin = _pipe(self._process.stdin)
-            stdin.write(json.dumps(order) + "\n")
+            stdin.write(to_line(order))
             stdin.flush()
         except OSError:
             pass
@@ -164,7 +162,7 @@ class _Worker:
     def _listen(self, answers: queue.Queue[tuple[_Worker, Answer | None]]) -> None:
         for line in _pipe(self._process.stdout):
             if line.endswith("\n"):  # a killed process may leave half a line
-                answers.put((self, json.loads(line)))
+                answers.put((self, read_answer(line)))
         answers.put((self, None))
 
 

@@ -16,7 +16,6 @@ import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
@@ -27,8 +26,8 @@ from hf_toedit.config import EditConfig, PriorConfig, Resources
 from hf_toedit.engines.actor import BEAT_S, ActorAddress, ToEditWorker
 from hf_toedit.engines.base import ReadyPrior
 from hf_toedit.engines.dispatch import Dispatcher
+from hf_toedit.engines.messages import Answer, Died, Lost, Order, Setup
 from hf_toedit.engines.ray_cluster import connect
-from hf_toedit.engines.worker import Answer
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.storage.temporary import is_alive
 
@@ -79,7 +78,7 @@ class RayEngine(Dispatcher["_Worker"]):
         if num_gpus is None:
             num_gpus = 1 if ray.cluster_resources().get("GPU") else 0
         self._needs = {"CPU": cpus_per_worker, "GPU": num_gpus}
-        self._setup = {"prior": asdict(prior), "edit": asdict(edit), "resources": asdict(resources)}
+        self._setup = Setup(prior, edit, resources)
         self._num_wanted = num_workers
         self._num_started = 0
         self._num_dropped = 0
@@ -179,7 +178,7 @@ class _Worker:
         self._missed_at: float | None = None
         self._call_at = 0.0
 
-    def order(self, **order: Any) -> None:
+    def order(self, order: Order) -> None:
         """Tell it what to do; it waits for nothing else, so that no call is open."""
         self.call = self._actor.answers.remote(self._life, order)
 
@@ -205,7 +204,7 @@ class _Worker:
             return self._miss()
         if isinstance(said, ActorAddress):
             return self._meet(said)
-        if "died" in said[-1]:  # its loop only
+        if isinstance(said[-1], Died):  # its loop only
             self._restart()
             self.place = None
         return said
@@ -250,9 +249,9 @@ class _Worker:
         if before is None:
             return []
         if not _is_node_alive(before.node):
-            return [{"lost": f"its node was lost ({before.host})"}]
+            return [Lost(f"its node was lost ({before.host})")]
         logs = f"Ray's logs there may tell why: worker-*-{before.pid}.err"
-        return [{"died": f"died on {before.host} (out of memory?); {logs}"}]
+        return [Died(f"died on {before.host} (out of memory?); {logs}")]
 
 
 def ended(error: RayError) -> str:

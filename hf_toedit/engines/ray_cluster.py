@@ -15,7 +15,7 @@ import threading
 import ray
 from ray.exceptions import RayError
 
-from hf_toedit.errors import RunError
+from hf_toedit.errors import RunError, in_one_line
 
 _REACH_S = 10.0
 
@@ -36,10 +36,9 @@ def connect(address: str) -> None:
     except SystemExit as error:  # which Ray makes of SIGTERM from here on
         raise KeyboardInterrupt from error
     except (OSError, RuntimeError, ValueError, RayError) as error:
-        words = " ".join(str(error).split())
         raise RunError(
-            f"cannot connect to a Ray cluster ({address}): {words[:300].rstrip('.')}. Start one (ray start --head), "
-            f"name it with --address or RAY_ADDRESS, or leave --engine out to work on this machine."
+            f"cannot connect to a Ray cluster ({address}): {in_one_line(error).rstrip('.')}. Start one (ray start "
+            f"--head), name it with --address or RAY_ADDRESS, or leave --engine out to work on this machine."
         ) from error
     finally:
         if threading.current_thread() is threading.main_thread():

@@ -3,17 +3,15 @@
 `serve` takes orders and gives answers, in whatever process; `main` is a process of the local engine, which reads
 orders as JSON lines from standard input and answers likewise on standard output:
 
-    {"prior": {…}, "edit": {…}, "resources": {…}}  ->  {"ready": {"config": {…}, "revision": …}}
-    {"run": "/the/run", "plan": hash, "shard": 3}      ->  {"generation": 1, "counts": {…}} for each batch of rows,
-                                                           then {"done": 3} or {"failed": 3, "reason": …}
+    Setup  ->  Ready
+    Work   ->  Rows for each batch of rows, then Done or Failed
 
-{"fatal": …} says that no shard can be done; {"log": …} passes a warning on. When its orders end, because it is no
+Fatal says that no shard can be done, and ends it; Warned may come at any time. When its orders end, because it is no
 longer needed or because whoever gave them died, the process ends at once, whatever it is doing.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import platform
@@ -22,10 +20,22 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
+from hf_toedit.engines.messages import (
+    Answer,
+    Done,
+    Failed,
+    Fatal,
+    Order,
+    Ready,
+    Rows,
+    Setup,
+    Warned,
+    read_order,
+    to_line,
+)
 from hf_toedit.errors import RunError, ToEditError
 
 if TYPE_CHECKING:
@@ -33,24 +43,21 @@ if TYPE_CHECKING:
     from hf_toedit.runs.store import RunFolder
 
 
-Order = dict[str, Any]
-Answer = dict[str, Any]
-
 logger = logging.getLogger(__name__)
 
 
-def serve(take: Callable[[], Order], say: Callable[..., None]) -> None:
+def serve(take: Callable[[], Order], say: Callable[[Answer], None]) -> None:
     """Do what the orders say, one after the other; ends only when no shard can be done.
 
     Args:
         take: waits for the next order and returns it.
-        say: told of each answer, by its fields.
+        say: told of each answer.
     """
     logging.getLogger("hf_toedit").addHandler(_Forward(say))
     try:
         _serve(take, say)
     except ToEditError as error:
-        say(fatal=str(error), kind=type(error).__name__)
+        say(Fatal(type(error).__name__, str(error)))
 
 
 def main() -> None:
@@ -63,8 +70,7 @@ def main() -> None:
     serve(orders.get, partial(_say, answers))
 
 
-def _serve(take: Callable[[], Order], say: Callable[..., None]) -> None:
-    from hf_toedit.config import EditConfig, PriorConfig, Resources
+def _serve(take: Callable[[], Order], say: Callable[[Answer], None]) -> None:
     from hf_toedit.editing.editor import Editor
     from hf_toedit.engines.base import ReadyPrior, ends_the_run, told
     from hf_toedit.errors import reason
@@ -72,30 +78,32 @@ def _serve(take: Callable[[], Order], say: Callable[..., None]) -> None:
     from hf_toedit.stats import EditStats
 
     setup = take()
-    ready, prior = ReadyPrior.load(PriorConfig(**setup["prior"]), Resources(**setup["resources"]))
-    editor = Editor(prior, EditConfig(**setup["edit"]))
+    assert isinstance(setup, Setup)  # the first order always is
+    ready, prior = ReadyPrior.load(setup.prior, setup.resources)
+    editor = Editor(prior, setup.edit)
     logger.info("prior %s is loaded", ready.config.prior)
-    say(ready=asdict(ready))
+    say(Ready(ready.config, ready.revision))
 
     def progress(generation: int, stats: EditStats, is_known: bool) -> None:
-        say(generation=generation, counts=told(stats, is_known))
+        say(Rows(generation, told(stats, is_known)))
 
     root, plan, folder = None, None, None
     while True:
         order = take()
-        if plan is None or folder is None or root != order["run"]:
-            root = order["run"]
-            plan, folder = _opened(root, order["plan"])
+        assert not isinstance(order, Setup)
+        if plan is None or folder is None or root != order.run:
+            root = order.run
+            plan, folder = _opened(root, order.plan)
             ready.check(plan)
         try:
-            run_shard(plan, order["shard"], editor, folder, progress)
+            run_shard(plan, order.shard, editor, folder, progress)
         except Exception as error:
             if ends_the_run(error):
                 raise
-            say(failed=order["shard"], reason=reason(error))
+            say(Failed(order.shard, reason(error)))
         else:
-            logger.info("%s is done", plan.shards[order["shard"]].name)
-            say(done=order["shard"])
+            logger.info("%s is done", plan.shards[order.shard].name)
+            say(Done(order.shard))
 
 
 def _opened(root: str, content_hash: str) -> tuple[Plan, RunFolder]:
@@ -121,24 +129,24 @@ def _opened(root: str, content_hash: str) -> tuple[Plan, RunFolder]:
 
 def _listen(orders: queue.Queue[Order]) -> None:
     for line in sys.stdin:
-        orders.put(json.loads(line))
+        orders.put(read_order(line))
     os._exit(0)  # nothing is lost: files appear whole or not at all
 
 
-def _say(answers: TextIO, **answer: Any) -> None:
-    answers.write(json.dumps(answer) + "\n")
+def _say(answers: TextIO, answer: Answer) -> None:
+    answers.write(to_line(answer))
     answers.flush()
 
 
 class _Forward(logging.Handler):
     """Passes warnings on."""
 
-    def __init__(self, say: Callable[..., None]) -> None:
+    def __init__(self, say: Callable[[Answer], None]) -> None:
         super().__init__(logging.WARNING)
         self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._say(log=record.getMessage())
+        self._say(Warned(record.getMessage()))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hf_toedit.errors import PriorError
+from hf_toedit.errors import PriorError, in_one_line
 
 _ANY_DAY = "{% macro strftime_now(format) %}01 January 2025{% endmacro %}"
 """Put before a chat template: one that asks for the date is told the same on any day, and writes the same text."""
@@ -27,6 +27,7 @@ def render(tokenizer: Any, prior: str, messages: list[dict[str, Any]]) -> str | 
         template = _ANY_DAY + tokenizer.get_chat_template()
         rendered = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False)
     except Exception as error:  # a template may raise anything
-        reason = " ".join(str(error).split())[:300]
-        raise PriorError(f"the chat template of prior {prior!r} refuses a conversation: {reason}") from error
+        raise PriorError(
+            f"the chat template of prior {prior!r} refuses a conversation: {in_one_line(error)}"
+        ) from error
     return rendered if tokenizer.bos_token_id is None else rendered.removeprefix(tokenizer.bos_token)

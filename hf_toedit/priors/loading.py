@@ -12,7 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from hf_toedit.config import Dtype, PriorConfig
-from hf_toedit.errors import PriorError, UsageError
+from hf_toedit.errors import PriorError, UsageError, in_one_line
 from hf_toedit.hub import pinned_sha
 from hf_toedit.priors.pinning import folder_revision, prior_folder
 
@@ -157,16 +157,16 @@ def _loaded(prior: str, what: str, loader: Any, location: str, **options: Any) -
     try:
         return loader(location, **options)
     except Exception as error:
-        reason = " ".join(str(error).split())
-        if "trust_remote_code" in reason:
+        said = str(error)
+        if "trust_remote_code" in said:
             advice = "Its repository brings its own Python code; if you trust it, say --trust-remote-code."
-        elif "safetensors" in reason:
+        elif "safetensors" in said:
             advice = "Only safetensors weights are loaded; convert the model, or name another."
-        elif "AutoModelForCausalLM" in reason:
+        elif "AutoModelForCausalLM" in said:
             advice = "It is not a causal language model; name a decoder-only one."
         else:
             advice = "Check that it is a complete causal language model."
-        raise PriorError(f"cannot load the {what} of prior {prior!r}: {reason[:300]} {advice}") from error
+        raise PriorError(f"cannot load the {what} of prior {prior!r}: {in_one_line(error)} {advice}") from error
 
 
 def _device(name: str) -> torch.device:

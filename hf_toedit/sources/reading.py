@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from datasets import DatasetBuilder, Features, load_dataset_builder
 from pandas.errors import EmptyDataError
 
-from hf_toedit.errors import SourceError
+from hf_toedit.errors import SourceError, in_one_line
 from hf_toedit.sources.json_lines import JSON_LINES, json_tables
 from hf_toedit.sources.model import Reading, SourceFile
 from hf_toedit.sources.parquet import as_loaded
@@ -257,8 +257,7 @@ class RowReader:
 
 def one_line(error: BaseException) -> str:
     """What an error of a library says, short, as one sentence."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text[:300] + ("" if text.endswith(".") else ".")
+    return in_one_line(error).removesuffix(".") + "."
 
 
 def column_bytes(group: pq.RowGroupMetaData, columns: Iterable[str]) -> int:

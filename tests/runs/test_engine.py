@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, load_dataset
 
-from hf_toedit.config import content_hash
+from hf_toedit.config import Resources, content_hash
 from hf_toedit.engines.local import _environments
+from hf_toedit.engines.messages import Done, Fatal, Ready, Rows, Setup, Work, read_answer, to_line
 from hf_toedit.errors import UsageError
 from hf_toedit.fingerprint import WHOLE_BYTES
 from hf_toedit.runs.store import RunFolder
@@ -318,22 +318,23 @@ def test_a_worker_refuses_a_plan_that_its_engine_does_not_know(
 ) -> None:
     run = _plan(hf_toedit, source, tmp_path / "run")
     plan = RunFolder(run).plan()
-    setup = {"prior": asdict(plan.prior), "edit": asdict(plan.edit), "resources": {}}
-    orders = [setup, {"run": str(run), "plan": plan.content_hash, "shard": 0}]
+    orders = [Setup(plan.prior, plan.edit, Resources()), Work(str(run), plan.content_hash, 0)]
     with subprocess.Popen([sys.executable, "-m", "hf_toedit.engines.worker"], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as worker:  # fmt: skip
         assert worker.stdin and worker.stdout
-        worker.stdin.write("".join(json.dumps(order) + "\n" for order in orders))
+        worker.stdin.write("".join(map(to_line, orders)))
         worker.stdin.flush()
-        answers = [json.loads(worker.stdout.readline())]
-        while "done" not in answers[-1]:
-            answers.append(json.loads(worker.stdout.readline()))
-        assert "ready" in answers[0]
-        assert sum(answer["counts"]["num_rows"] for answer in answers[1:-1]) == 42
+        answers = [read_answer(worker.stdout.readline())]
+        while not isinstance(answers[-1], Done):
+            answers.append(read_answer(worker.stdout.readline()))
+        ready, *rows, done = answers
+        assert ready == Ready(plan.prior, plan.prior_revision) and done == Done(0)
+        assert sum(answer.counts["num_rows"] for answer in rows if isinstance(answer, Rows)) == 42
         other = shutil.copytree(run, tmp_path / "other")
-        worker.stdin.write(json.dumps({"run": str(other), "plan": "another", "shard": 0}) + "\n")
+        worker.stdin.write(to_line(Work(str(other), "another", 0)))
         worker.stdin.flush()
-        assert "was planned anew" in json.loads(worker.stdout.readline())["fatal"]
+        fatal = read_answer(worker.stdout.readline())
+        assert isinstance(fatal, Fatal) and fatal.kind == "RunError" and "was planned anew" in fatal.message
 
 
 def test_gpus_are_those_that_the_environment_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
