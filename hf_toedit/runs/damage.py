@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Container
 from typing import BinaryIO
@@ -11,9 +12,14 @@ from typing import BinaryIO
 import pyarrow as pa
 from pyarrow.parquet import FileMetaData
 
-from hf_toedit.runs.encoding import NotText, decoded
-from hf_toedit.runs.json_lines import RepeatedKey, parsed
+from hf_toedit.runs.compression import decompressed
+from hf_toedit.runs.encoding import NotText, beginning, decoded
+from hf_toedit.runs.json_lines import JSON_LINES, RepeatedKey, parsed
+from hf_toedit.runs.plan import Reading
 
+_TEXT_FORMATS = {JSON_LINES, "json", "text", "csv", "conll", "xml", "tsfile", "fasta", "fastq"}
+_DAMAGED = re.compile("utf-?8|offset|buffer", re.IGNORECASE)
+_BEGINNING = 2**16
 _LINE_BYTES = 2**26
 _MOST_BYTES = 2**32
 """How far a fault is looked for."""
@@ -63,8 +69,56 @@ def check_extent(footer: FileMetaData, size: int) -> None:
                 )
 
 
-def first_invalid(column: pa.ChunkedArray) -> int:
-    """The first row of a column with a value that is not valid; there is one."""
+def is_text(reading: Reading) -> bool:
+    """Whether files are text in UTF-8."""
+    return reading.format in _TEXT_FORMATS and not reading.options.keys() & {"encoding", "encoding_errors"}
+
+
+def check_file(place: str, size: int, reading: Reading) -> None:
+    """Refuse a file of this machine that begins as no text does, repeats a column there, or is an Arrow file cut short.
+
+    Args:
+        place: Its path.
+        size: Its bytes.
+        reading: How it is read.
+
+    Raises:
+        Exception: What is wrong with it.
+    """
+    if reading.format == "arrow":
+        _check_arrow(place)
+    if not is_text(reading):
+        return
+    with decompressed(place, size) as stream:
+        head = beginning(stream.read(_BEGINNING))
+    if reading.format == "json":
+        _check_keys(head)
+    elif reading.format == "csv" and reading.options.keys() <= {"sep"}:
+        _check_header(head, reading.options.get("sep", ","))
+
+
+def check_values(table: pa.Table, row: int) -> None:
+    """Refuse texts that are not UTF-8, and lists whose bounds are damaged, which end in a crash later on.
+
+    Args:
+        table: Rows of a file.
+        row: Of the file, the first of them.
+
+    Raises:
+        ValueError: There are such values.
+    """
+    for name in table.column_names:
+        try:
+            table.column(name).validate(full=True)
+        except pa.ArrowInvalid as error:
+            if not _DAMAGED.search(str(error)):  # such as a date that Arrow finds odd, and keeps
+                continue
+            at = row + _first_invalid(table.column(name))
+            raise ValueError(f"column {name!r} of row {at:,} (from 0) is damaged, or not UTF-8 ({error}).") from error
+
+
+def _first_invalid(column: pa.ChunkedArray) -> int:
+    """The first row of a column that has a value that is not valid."""
     low, high = 0, len(column)
     while high - low > 1:
         middle = (low + high) // 2
@@ -76,7 +130,7 @@ def first_invalid(column: pa.ChunkedArray) -> int:
     return low
 
 
-def check_arrow(place: str) -> None:
+def _check_arrow(place: str) -> None:
     """Refuse an Arrow file that ends within one of its parts. Only the heads of the parts are read.
 
     Args:
@@ -94,16 +148,16 @@ def check_arrow(place: str) -> None:
             pass
 
 
-def check_keys(beginning: str) -> None:
+def _check_keys(head: str) -> None:
     """Refuse JSON lines of which one holds a key twice.
 
     Args:
-        beginning: Of the file; its last line may be cut.
+        head: What the file begins with; its last line may be cut.
 
     Raises:
         RepeatedKey: One does.
     """
-    for number, line in enumerate(beginning.split("\n"), start=1):
+    for number, line in enumerate(head.split("\n"), start=1):
         try:
             parsed(line.encode(), number)
         except RepeatedKey:
@@ -112,32 +166,42 @@ def check_keys(beginning: str) -> None:
             continue
 
 
-def check_header(beginning: str, separator: str) -> None:
+def _check_header(head: str, separator: str) -> None:
     """Refuse a CSV file of which two columns have one name: `datasets` would give the second another name.
 
     Args:
-        beginning: Of the file.
+        head: What the file begins with.
         separator: Of its columns.
 
     Raises:
         ValueError: There are such columns.
     """
-    names = next((row for row in csv.reader(io.StringIO(beginning), delimiter=separator) if row), [])
+    names = next((row for row in csv.reader(io.StringIO(head), delimiter=separator) if row), [])
     twice = [name for name, count in Counter(names).items() if name and count > 1]
     if twice:
         raise ValueError(f"its header holds {twice[0]!r} twice. Rename one of the columns.")
 
 
-def text_fault(stream: BinaryIO, is_json: bool) -> str:
+def text_fault(place: str, size: int, is_json: bool) -> str:
     """Look for the first line of a text file that is not UTF-8, or not JSON, and say what to do; empty where none is.
 
     Args:
-        stream: The file.
+        place: Path or URL of the file.
+        size: Its bytes.
         is_json: Whether each line is meant to be a JSON object; where the first is not one, it is not.
     """
-    number = 0
-    while (line := stream.readline(_LINE_BYTES)) and stream.tell() < _MOST_BYTES:
+    try:
+        with decompressed(place, size) as stream:
+            return _line_fault(stream, is_json)
+    except (OSError, EOFError):  # the reader met another error before this one
+        return ""
+
+
+def _line_fault(stream: BinaryIO, is_json: bool) -> str:
+    number = num_bytes = 0
+    while num_bytes < _MOST_BYTES and (line := stream.readline(_LINE_BYTES)):
         number += 1
+        num_bytes += len(line)
         try:
             decoded(line, number)
             if is_json and line.strip():
@@ -145,9 +209,9 @@ def text_fault(stream: BinaryIO, is_json: bool) -> str:
         except NotText as error:
             return str(error)
         except ValueError as error:
-            is_json = number > 1
-            if is_json:
+            if number > 1 or isinstance(error, RepeatedKey):
                 return f"{error} Mend the file, or name another."
+            is_json = False
         if len(line) == _LINE_BYTES:
-            return ""
+            break
     return ""

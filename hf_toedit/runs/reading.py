@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -18,17 +17,8 @@ from datasets import DatasetBuilder, Features, load_dataset_builder
 from pandas.errors import EmptyDataError
 
 from hf_toedit.errors import SourceError
-from hf_toedit.runs.compression import decompressed
-from hf_toedit.runs.damage import (
-    check_arrow,
-    check_extent,
-    check_header,
-    check_keys,
-    first_invalid,
-    repeated,
-    text_fault,
-)
-from hf_toedit.runs.encoding import NotText, beginning
+from hf_toedit.runs.damage import check_extent, check_file, check_values, is_text, repeated, text_fault
+from hf_toedit.runs.encoding import NotText
 from hf_toedit.runs.json_lines import JSON_LINES, json_tables
 from hf_toedit.runs.parquet import as_loaded
 from hf_toedit.runs.plan import Reading, SourceFile
@@ -52,9 +42,6 @@ _LOCAL_BUFFER, _REMOTE_BUFFER = 2**20, 8 * 2**20
 
 # Without `pre_buffer`, which holds whole row groups; pages are checked where the file has checksums of them.
 _OPENING = {"pre_buffer": False, "page_checksum_verification": True}
-_TEXT_FORMATS = {JSON_LINES, "json", "text", "csv", "conll", "xml", "tsfile", "fasta", "fastq"}
-_BEGINNING = 2**16
-_DAMAGED = re.compile("utf-?8|offset|buffer", re.IGNORECASE)
 
 
 class RowReader:
@@ -107,7 +94,7 @@ class RowReader:
             row = start
             for table in _cut(rows, start - first, end):
                 table = _only(table, columns)
-                self._check_values(file, table, row)
+                check_values(table, row)
                 yield as_loaded(table, schema)
                 row += len(table)
         except SourceError:
@@ -175,57 +162,17 @@ class RowReader:
         if self._is_parquet or file.size == 0 or "://" in place:
             return
         try:
-            if self._reading.format == "arrow":
-                check_arrow(place)
-            elif self._is_text:
-                with decompressed(place, file.size) as stream:
-                    head = beginning(stream.read(_BEGINNING))
-                if self._reading.format == "json":
-                    check_keys(head)
-                elif self._reading.format == "csv" and self._reading.options.keys() <= {"sep"}:
-                    check_header(head, self._reading.options.get("sep", ","))
+            check_file(place, file.size, self._reading)
         except Exception as error:
             raise self._unreadable(file, error) from error
-
-    def _check_values(self, file: SourceFile, table: pa.Table, row: int) -> None:
-        """Refuse texts that are not UTF-8, and whatever else Arrow would stumble over later on.
-
-        Args:
-            file: of the rows.
-            table: the rows.
-            row: of the file, the first of them.
-        """
-        for name in table.column_names:
-            try:
-                table.column(name).validate(full=True)
-            except pa.ArrowInvalid as error:
-                if not _DAMAGED.search(str(error)):  # such as a date that Arrow finds odd, and keeps
-                    continue
-                fault = self._not_text(file, error) or (
-                    f"column {name!r} of row {row + first_invalid(table.column(name)):,} (from 0) is damaged, or not "
-                    f"UTF-8 ({one_line(error).rstrip('.')}). Mend the file, or name another."
-                )
-                raise SourceError(f"cannot read {self.place(file)}: {fault}") from error
 
     def _not_text(self, file: SourceFile, error: Exception) -> str:
         """What is wrong with a text file, and what to do, by looking for it; empty where nothing is found."""
         if isinstance(error, NotText):
             return str(error)
-        if not self._is_text or self._is_json_lines or not isinstance(error, ValueError):
+        if not is_text(self._reading) or self._is_json_lines or not isinstance(error, ValueError):
             return ""
-        try:
-            with decompressed(self.place(file), file.size) as stream:
-                return text_fault(stream, is_json=self._reading.format == "json")
-        except Exception:  # as the error says that there was at first
-            return ""
-
-    @property
-    def _is_text(self) -> bool:
-        """Whether files are text in UTF-8."""
-        return self._reading.format in _TEXT_FORMATS and not self._reading.options.keys() & {
-            "encoding",
-            "encoding_errors",
-        }
+        return text_fault(self.place(file), file.size, is_json=self._reading.format == "json")
 
     def _features_of(self, schema: pa.Schema, file: SourceFile) -> Features:
         """Features of a file's columns; an error names the column of which there is none."""

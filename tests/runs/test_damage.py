@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import fsspec.compression
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -93,12 +94,10 @@ def test_text_files_are_looked_at_when_planning(name: str, content: bytes, expec
 def test_a_line_that_is_not_utf8_is_named_when_it_is_reached(columns: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(LINES.encode() * 4000 + LINES.encode("latin-1"))
     source = planned(tmp_path / "a.jsonl", columns=columns)
-    assert rows_before(source, r"line 120,001 is not UTF-8 \(byte 0xe9 at its byte 13\)") > 100_000
+    assert rows_before(source, r"line 120,001 is not UTF-8 \(byte 0xe9 at its byte 13\)") > 50_000
 
 
-@pytest.mark.parametrize(
-    ("name", "text"), [("a.jsonl", LINES), ("a.csv", CSV), ("a.json", f'[{LINES.split()[0]} 1"}}]')]
-)
+@pytest.mark.parametrize(("name", "text"), [("a.jsonl", LINES), ("a.csv", CSV), ("a.json", '[{"text": "Olé"}]')])
 def test_a_mark_of_utf8_is_no_part_of_the_text(name: str, text: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(text.encode("utf-8-sig"))
     with_mark = texts(planned(tmp_path / name))
@@ -224,8 +223,6 @@ class TestCompression:
     @settings(max_examples=30, deadline=None)
     @given(st.lists(st.binary(max_size=300), max_size=4), st.integers(1, 40), st.integers(1, 2000))
     def test_frames_of_zstd(self, frames: list[bytes], cut: int, part: int) -> None:
-        from hf_toedit.runs.compression import fsspec
-
         stored = b"".join(zstandard.compress(frame) for frame in frames)
         opened = fsspec.compression.compr["zstd"]
         with opened(io.BytesIO(stored), mode="rb") as stream:
