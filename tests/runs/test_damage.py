@@ -92,9 +92,10 @@ def test_text_files_are_looked_at_when_planning(name: str, content: bytes, expec
 
 @pytest.mark.parametrize("columns", [(), ("text",)])
 def test_a_line_that_is_not_utf8_is_named_when_it_is_reached(columns: tuple[str, ...], tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_bytes(LINES.encode() * 4000 + LINES.encode("latin-1"))
+    line = json.dumps({"text": "Olé" + "x" * 300}, ensure_ascii=False) + "\n"
+    (tmp_path / "a.jsonl").write_bytes(line.encode() * 40_000 + line.encode("latin-1"))
     source = planned(tmp_path / "a.jsonl", columns=columns)
-    assert rows_before(source, r"line 120,001 is not UTF-8 \(byte 0xe9 at its byte 13\)") > 50_000
+    assert rows_before(source, r"line 40,001 is not UTF-8 \(byte 0xe9 at its byte 13\)") > 10_000
 
 
 @pytest.mark.parametrize(("name", "text"), [("a.jsonl", LINES), ("a.csv", CSV), ("a.json", '[{"text": "Olé"}]')])
@@ -240,7 +241,6 @@ class TestCompression:
 
 def test_nothing_is_edited_and_one_line_says_why(hf_toedit: HfToEdit, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(LINES.encode("latin-1"))
-    for command in (["plan", "a.jsonl", "-o", "run"], ["edit", "a.jsonl", "-o", "run"], ["preview", "a.jsonl"]):
-        said = hf_toedit.fails(*command, cwd=tmp_path)
-        assert said.startswith("cannot read") and "line 1 is not UTF-8" in said
+    said = hf_toedit.fails("edit", "a.jsonl", "-o", "run", cwd=tmp_path)
+    assert said.startswith("cannot read") and "line 1 is not UTF-8" in said
     assert not (tmp_path / "run").exists()
