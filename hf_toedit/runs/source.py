@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -21,6 +22,8 @@ from hf_toedit.runs.measuring import measure, measure_first, spread
 from hf_toedit.runs.plan import SHARD_BYTES, FileExtent, Plan, Reading, SourceFile
 from hf_toedit.runs.reading import RowReader
 from hf_toedit.runs.resolve import Resolved, resolve
+
+logger = logging.getLogger(__name__)
 
 _SAMPLED_FILES = 5
 
@@ -102,6 +105,8 @@ def open_source(config: SourceConfig) -> Source:
         SourceError: it does not exist, cannot be read, or holds no rows.
     """
     found = resolve(config)
+    if found.left_out:
+        logger.warning("%s", found.left_out)
     if config.columns:
         found = _read_by_columns(config, found)
     if config.split is not None:
