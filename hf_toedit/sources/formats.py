@@ -20,7 +20,10 @@ from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.sources.reading import FORMATS, one_line
 from hf_toedit.sources.web import is_web
 
-_ENDINGS = ".parquet, .jsonl, .ndjson, .json, .csv, .tsv, .txt, .arrow, .tar"
+ENDINGS = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".arrow", ".tar")
+"""The endings of data that people know; `datasets` reads some others."""
+
+_KNOWN = ", ".join(ENDINGS)
 _COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz", ".lz4")
 
 
@@ -56,7 +59,7 @@ def _format_of(config: SourceConfig, file: str) -> tuple[str, dict[str, Any]]:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
             raise SourceError(
-                f"cannot tell the format of {file!r}. Known endings: {_ENDINGS} and others that `datasets` reads; "
+                f"cannot tell the format of {file!r}. Known endings: {_KNOWN} and others that `datasets` reads; "
                 f"and {', '.join(_COMPRESSIONS)} behind them."
             ) from error
 
@@ -85,7 +88,7 @@ def make_builder(config: SourceConfig, what: str, **options: Any) -> DatasetBuil
     except FileNotFoundError as error:
         no_data = isinstance(error, DataFilesNotFoundError | EmptyDatasetError) or "supported extension" in str(error)
         raise SourceError(
-            f"{config.source!r} holds no dataset: no save_to_disk files and none that `datasets` reads ({_ENDINGS})."
+            f"{config.source!r} holds no dataset: no save_to_disk files and none that `datasets` reads ({_KNOWN})."
             if no_data
             else f"cannot find {config.source!r}: {one_line(error)}"
         ) from error

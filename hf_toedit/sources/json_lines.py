@@ -6,18 +6,16 @@ fields differ from file to file does not fit then, and what looks like a date be
 
 from __future__ import annotations
 
-import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
-from urllib.parse import urlsplit
+from typing import Any
 
-import fsspec.compression
-import fsspec.utils
 import pyarrow as pa
 from datasets import Features
 
-from hf_toedit.sources.web import PART_BYTES, WebFile, is_web
+from hf_toedit.sources.compression import decompressed
+from hf_toedit.sources.encoding import decoded
 
 JSON_LINES = "json-lines"
 """Name of the format in a plan."""
@@ -38,32 +36,51 @@ def json_tables(place: str, size: int, features: Features | None) -> Iterator[pa
         ValueError, TypeError: a line is no JSON object, or holds what does not fit.
     """
     number = 0
-    with _opened(place, size) as lines:
+    with decompressed(place, size) as lines:
         while chunk := lines.read(_CHUNK):
             rows = []
             for line in (chunk + lines.readline()).splitlines():
                 number += 1
                 if line.strip():
-                    rows.append(_parsed(line, number))
+                    rows.append(parsed(line, number))
             if rows:
                 yield _inferred(rows) if features is None else _table(rows, features.arrow_schema)
 
 
-def _opened(place: str, size: int) -> BinaryIO:
-    """A file, decompressed."""
-    raw: Any = io.BufferedReader(WebFile(place, size), PART_BYTES) if is_web(place) else fsspec.open(place, "rb").open()
-    kind = fsspec.utils.infer_compression(urlsplit(place).path if is_web(place) else place)
-    return fsspec.compression.compr[kind](raw, mode="rb") if kind else raw
+def parsed(line: bytes, number: int) -> dict[str, Any]:
+    """The object on a line.
 
+    Args:
+        line: The bytes of the line.
+        number: Of the line, from 1.
 
-def _parsed(line: bytes, number: int) -> dict[str, Any]:
+    Raises:
+        ValueError: It is not UTF-8, not JSON, not an object, or (RepeatedKey) holds a key twice.
+    """
     try:
-        row = json.loads(line)
-    except ValueError as error:
+        row = json.loads(decoded(line, number), object_pairs_hook=_object)
+    except _Repeated as error:
+        raise RepeatedKey(f"line {number} holds the key {error.args[0]!r} twice.") from error
+    except json.JSONDecodeError as error:
         raise ValueError(f"line {number} is not JSON: {error}.") from error
     if not isinstance(row, dict):
         raise ValueError(f"line {number} is no JSON object.")
     return row
+
+
+class RepeatedKey(ValueError):
+    """A line holds a key twice, of which only one value could be kept."""
+
+
+class _Repeated(Exception):
+    """An object has a key twice."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Repeated(next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1))
+    return found
 
 
 def _table(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:

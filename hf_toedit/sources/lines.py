@@ -11,15 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple
-from urllib.parse import urlsplit
 
 import fsspec
 import fsspec.compression
-import fsspec.utils
 import numpy as np
 import pyarrow as pa
 
 from hf_toedit.errors import SourceError
+from hf_toedit.sources.compression import compression
 from hf_toedit.sources.json_lines import JSON_LINES
 from hf_toedit.sources.model import Reading, SourceFile
 from hf_toedit.sources.reading import RowReader
@@ -76,8 +75,7 @@ class LineReader:
 
     def compression(self, file: SourceFile) -> str | None:
         """By the name of a file, as `fsspec` calls it; None where it is not compressed."""
-        place = self._reader.place(file)
-        return fsspec.utils.infer_compression(urlsplit(place).path if is_web(place) else place)
+        return compression(self._reader.place(file))
 
     def holds_lines(self, file: SourceFile) -> bool:
         """Whether each line of a file is a row by itself, as far as its first line tells."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import accumulate
 from pathlib import PurePosixPath
 
@@ -71,7 +72,7 @@ def measure_first(
     for file in files:
         if limit <= 0:
             break
-        footer = reader.footer(file)
+        footer = _footer(reader, file)
         extent = _count(reader, file, columns, limit) if footer is None else _of_footer(file, footer, columns)
         num_rows = extent.num_rows or 0
         if num_rows > limit:
@@ -93,8 +94,14 @@ def spread(files: Sequence[SourceFile], count: int) -> list[SourceFile]:
 def _footers(reader: RowReader, files: Sequence[SourceFile]) -> dict[SourceFile, pq.FileMetaData]:
     """Footers of the files that have one."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = dict(zip(files, pool.map(reader.footer, files), strict=True))
+        found = dict(zip(files, pool.map(partial(_footer, reader), files), strict=True))
     return {file: footer for file, footer in found.items() if footer is not None}
+
+
+def _footer(reader: RowReader, file: SourceFile) -> pq.FileMetaData | None:
+    """The footer of a file; of one without, it is looked at whether it can be read at all."""
+    reader.check(file)
+    return reader.footer(file)
 
 
 def _of_footer(file: SourceFile, footer: pq.FileMetaData, columns: Sequence[str]) -> FileExtent:

@@ -17,6 +17,8 @@ from datasets import DatasetBuilder, Features, load_dataset_builder
 from pandas.errors import EmptyDataError
 
 from hf_toedit.errors import SourceError, in_one_line
+from hf_toedit.sources.damage import check_extent, check_file, check_values, is_text, repeated, text_fault
+from hf_toedit.sources.encoding import NotText
 from hf_toedit.sources.json_lines import JSON_LINES, json_tables
 from hf_toedit.sources.model import Reading, SourceFile
 from hf_toedit.sources.parquet import as_loaded
@@ -36,6 +38,10 @@ _TABLE_ROWS = 1000
 _STREAM_ROWS = 20
 # What is read of a column at a time: requests cost more than memory where the file is remote.
 _LOCAL_BUFFER, _REMOTE_BUFFER = 2**20, 8 * 2**20
+
+
+# Without `pre_buffer`, which holds whole row groups; pages are checked where the file has checksums of them.
+_OPENING = {"pre_buffer": False, "page_checksum_verification": True}
 
 
 class RowReader:
@@ -85,12 +91,17 @@ class RowReader:
             else:
                 first, rows = 0, self._streamed_rows(file, self.features)
             end = None if stop is None else stop - first
+            row = start
             for table in _cut(rows, start - first, end):
-                yield as_loaded(_only(table, columns), schema)
+                table = _only(table, columns)
+                check_values(table, row)
+                yield as_loaded(table, schema)
+                row += len(table)
         except SourceError:
             raise
         except Exception as error:
-            if isinstance(error, ValueError | TypeError | pa.ArrowNotImplementedError) and (unfit := self._unfit(file)):
+            unfit = isinstance(error, ValueError | TypeError | pa.ArrowNotImplementedError) and self._unfit(file)
+            if unfit and not self._not_text(file, error):
                 raise SourceError(
                     f"{self.place(file)} has rows that do not fit the source: {unfit}. Convert it, or leave it out."
                 ) from error
@@ -132,9 +143,36 @@ class RowReader:
             return None
         try:
             with self._open_parquet(file) as parquet:
+                check_extent(parquet.metadata, file.size)
                 return parquet.metadata
+        except SourceError:
+            raise
         except Exception as error:
             raise self._unreadable(file, error) from error
+
+    def check(self, file: SourceFile) -> None:
+        """Find out, where that costs little, whether a file of another format is damaged or of another encoding.
+
+        Of one that lies here, the beginning is read; of an Arrow file, how long its parts are.
+
+        Raises:
+            SourceError: it is.
+        """
+        place = self.place(file)
+        if self._is_parquet or file.size == 0 or "://" in place:
+            return
+        try:
+            check_file(place, file.size, self._reading)
+        except Exception as error:
+            raise self._unreadable(file, error) from error
+
+    def _not_text(self, file: SourceFile, error: Exception) -> str:
+        """What is wrong with a text file, and what to do, by looking for it; empty where nothing is found."""
+        if isinstance(error, NotText):
+            return str(error)
+        if not is_text(self._reading) or self._is_json_lines or not isinstance(error, ValueError):
+            return ""
+        return text_fault(self.place(file), file.size, is_json=self._reading.format == "json")
 
     def _features_of(self, schema: pa.Schema, file: SourceFile) -> Features:
         """Features of a file's columns; an error names the column of which there is none."""
@@ -175,16 +213,26 @@ class RowReader:
             raise SourceError(f"{place} has changed since it was planned. Plan a new run, in another folder.")
 
     def _open_parquet(self, file: SourceFile) -> pq.ParquetFile:
-        """Without `pre_buffer`, which holds whole row groups."""
+        """A Parquet file in which each column of the source is at most once."""
+        parquet = self._opened_parquet(file)
+        if twice := repeated(parquet.schema_arrow, self.features):
+            parquet.close()
+            raise SourceError(
+                f"{self.place(file)} has several columns named {twice!r}. Rename or remove one in the file, or leave "
+                f"it out with --columns."
+            )
+        return parquet
+
+    def _opened_parquet(self, file: SourceFile) -> pq.ParquetFile:
         place = self.place(file)
         if "://" not in place:
-            return pq.ParquetFile(place, buffer_size=_LOCAL_BUFFER, pre_buffer=False)
+            return pq.ParquetFile(place, buffer_size=_LOCAL_BUFFER, **_OPENING)
         if is_web(place):
-            return pq.ParquetFile(WebFile(place, file.size), buffer_size=_REMOTE_BUFFER, pre_buffer=False)
+            return pq.ParquetFile(WebFile(place, file.size), buffer_size=_REMOTE_BUFFER, **_OPENING)
         system, path = fsspec.url_to_fs(place)
         known = {"size": file.size} if place.startswith("hf://datasets/") else {}  # or its folder would be listed
         opened = system.open(path, "rb", cache_type="none", **known)
-        return pq.ParquetFile(opened, buffer_size=_REMOTE_BUFFER, pre_buffer=False)
+        return pq.ParquetFile(opened, buffer_size=_REMOTE_BUFFER, **_OPENING)
 
     def _parquet_rows(self, file: SourceFile, start: int, columns: list[str]) -> tuple[int, Iterator[pa.Table]]:
         """The rows of a Parquet file from the row group on that holds row `start`, and the first row of that group."""
@@ -237,6 +285,8 @@ class RowReader:
         place = self.place(file)
         if isinstance(error, FileNotFoundError) and ("://" in place or not os.path.exists(place)):
             return SourceError(f"{place} is gone. Put it back, or plan a new run.")
+        if fault := self._not_text(file, error):
+            return SourceError(f"cannot read {place}: {fault}")
         return SourceError(f"cannot read {place}: {one_line(error)} Mend the file, or name another.")
 
     def _unfit(self, file: SourceFile) -> str:
@@ -276,8 +326,13 @@ def row_group_tables(parquet: pq.ParquetFile, groups: Iterable[int], columns: li
         group = parquet.metadata.row_group(index)
         fitting = _TABLE_BYTES * group.num_rows // max(column_bytes(group, columns), 1)
         size = min(max(fitting, 1), _TABLE_ROWS)
-        for batch in parquet.iter_batches(size, row_groups=[index], columns=columns, use_threads=False):
-            yield pa.Table.from_batches([batch])
+        batches = parquet.iter_batches(size, row_groups=[index], columns=columns, use_threads=False)
+        try:
+            yield from (pa.Table.from_batches([batch]) for batch in batches)
+        except (pa.ArrowInvalid, OSError) as error:
+            if error.args and isinstance(error.args[0], str):  # what an operating system says begins with a number
+                error.args = (f"row group {index} of {parquet.num_row_groups}: {error.args[0]}",)
+            raise
 
 
 def _closing(parquet: pq.ParquetFile, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

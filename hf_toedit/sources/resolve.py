@@ -24,6 +24,7 @@ from hf_toedit.config import URL_LIST, SourceConfig, content_hash
 from hf_toedit.errors import SourceError, UsageError, did_you_mean
 from hf_toedit.hub import dataset_text, file_sizes, pinned_sha
 from hf_toedit.sources.formats import ending, format_of_files, make_builder, settings, unreadable
+from hf_toedit.sources.left_out import CONFIG_FILES, is_data, left_out_of_folder, left_out_of_repository
 from hf_toedit.sources.model import SourceFile
 from hf_toedit.sources.reading import one_line
 from hf_toedit.sources.stamps import content_revision, local_files, remote_files
@@ -33,7 +34,6 @@ from hf_toedit.storage.layout import PLAN
 _HUB_ID = r"[\w-][\w.-]*/[\w.-]+"
 _HUB_URL = re.compile(rf"hf://datasets/({_HUB_ID})(?:@(refs/[^/]+/[^/]+|[^/]+))?(?:/(.+))?")
 _HUB_PAGE = re.compile(rf"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/datasets/({_HUB_ID})/?(?:(?:tree|viewer)/.*)?")
-_CONFIG_FILES = ("README.md", ".huggingface.yaml", "dataset_infos.json")
 _MANY_FILES = 1000
 _SPLIT_NAME = re.compile(r"train|test|eval|val|dev|-of-|(?:^|/)(?:\.|__)")
 
@@ -49,6 +49,7 @@ class Resolved:
         root: folder that the files lie in; None where they are URLs.
         splits: files by split, in order.
         features: by split, where they are declared.
+        left_out: which data files beside these are not read, and why; empty where there are none.
     """
 
     revision: str
@@ -57,6 +58,7 @@ class Resolved:
     root: str | None
     splits: dict[str, tuple[SourceFile, ...]]
     features: dict[str, Features]
+    left_out: str = ""
 
 
 def resolve(config: SourceConfig) -> Resolved:
@@ -125,18 +127,26 @@ def _matching(config: SourceConfig) -> list[str]:
 
 
 def _folder(path: Path, config: SourceConfig) -> Resolved:
+    files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-        return _saved(path, config)
-    if (path / PLAN).is_file() and not (path / "README.md").is_file():
+        found = _saved(path, config)
+        files = [file for file in files if ending(file) != ".arrow"]  # such as those that `map` keeps beside its rows
+    elif (path / PLAN).is_file() and not (path / "README.md").is_file():
         raise SourceError(
             f"{config.source!r} is a run folder, and not finished: it has no card that says what to load. Finish it "
             f"(hf-toedit run {config.source}), or name files in it."
         )
-    files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
-    alike = len({ending(file) for file in files}) == 1 and not any((path / name).exists() for name in _CONFIG_FILES)
-    if len(files) > _MANY_FILES and alike and not config.config_name:
-        return _large_folder(path, config, files)
-    return _of_builder(make_builder(config, str(path), name=config.config_name))
+    elif len(files) > _MANY_FILES and not config.config_name and _are_alike(path, files):
+        found = _large_folder(path, config, files)
+    else:
+        found = _of_builder(make_builder(config, str(path), name=config.config_name))
+    read = [os.path.join(str(found.root), file.path) for kept in found.splits.values() for file in kept]
+    return replace(found, left_out=left_out_of_folder(config, files, read))
+
+
+def _are_alike(path: Path, files: Sequence[str]) -> bool:
+    """Whether all files of a folder are data of one format, and nothing else says which are read."""
+    return len({ending(file) for file in files}) == 1 and not any((path / name).exists() for name in CONFIG_FILES)
 
 
 def _large_folder(path: Path, config: SourceConfig, files: Sequence[str]) -> Resolved:
@@ -197,7 +207,10 @@ def _urls(config: SourceConfig) -> Resolved:
         system, pattern = fsspec.url_to_fs(config.source)
         found = system.glob(pattern) if glob.has_magic(pattern) else [pattern]
         if len(found) == 1 and system.isdir(found[0]):
-            found = [path for path in system.find(found[0]) if not PurePosixPath(path).name.startswith(".")]
+            inside = {path: os.path.relpath(path, found[0]).replace(os.sep, "/") for path in system.find(found[0])}
+            found = [path for path, below in inside.items() if is_data(below)] or [
+                path for path, below in inside.items() if not PurePosixPath(below).name.startswith(".")
+            ]
         files = remote_files(system, sorted(found))
     except SourceError:
         raise
@@ -250,16 +263,18 @@ def _hub(config: SourceConfig, repo: str, revision: str | None, inner: str | Non
         if not files:
             raise SourceError(f"no file matches {config.source!r} at commit {sha}. Check the pattern.")
         module, options = format_of_files(config, files)
-        splits, features = {"train": files}, {}
+        splits, features, unread = {"train": files}, {}, ""
     else:
         builder = make_builder(config, repo, name=config.config_name, revision=sha, data_dir=inner)
         module, options = settings(builder)
         splits, features = _files(builder), _declared(builder)
+        read = [file.removeprefix(top) for files in splits.values() for file in files]
+        unread = left_out_of_repository(config, repo, sha, sizes, read, inner or "")
     listed = {
         split: tuple(SourceFile(file, sizes[file.removeprefix(top)], None) for file in files)
         for split, files in splits.items()
     }
-    return Resolved(sha, module, options, None, listed, features)
+    return Resolved(sha, module, options, None, listed, features, unread)
 
 
 def _hub_glob(pattern: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from hf_toedit.sources.measuring import SHARD_BYTES, measure, measure_first, spr
 from hf_toedit.sources.model import FileExtent, Reading, SourceFile
 from hf_toedit.sources.reading import RowReader
 from hf_toedit.sources.resolve import Resolved, resolve
+
+logger = logging.getLogger(__name__)
 
 _SAMPLED_FILES = 5
 
@@ -99,6 +102,8 @@ def open_source(config: SourceConfig) -> Source:
         SourceError: it does not exist, cannot be read, or holds no rows.
     """
     found = resolve(config)
+    if found.left_out:
+        logger.warning("%s", found.left_out)
     if config.columns:
         found = _read_by_columns(config, found)
     if config.split is not None:

@@ -71,6 +71,28 @@ READ = """
 """
 
 
+def test_data_files_of_a_dataset_that_are_not_read_are_named(hub: HubServer) -> None:
+    rows = {f"rows/{index}.jsonl": b'{"text": "a"}\n' for index in range(3)}
+    others = {"more/x.csv": b"text\na\n", "LICENSE.txt": b"x", ".gitattributes": b"x", "card.png": b"x"}
+    hub.create_repo("dataset", "org/mixed", {**rows, **others})
+    card = b"---\nconfigs:\n- {config_name: a, data_files: rows/*}\n- {config_name: b, data_files: more/*}\n---\n"
+    hub.create_repo("dataset", "org/declared", {**rows, **others, "README.md": card})
+    asked = [("org/mixed", {}), ("hf://datasets/org/mixed/rows", {}), ("org/declared", {"config_name": "a"})]
+    script = """
+    import json
+    from hf_toedit.config import SourceConfig
+    from hf_toedit.sources.resolve import resolve
+
+    for name, options in json.loads(sys.argv[1]):
+        out[name] = resolve(SourceConfig(name, **options)).left_out
+"""
+    found = client(hub, script, json.dumps(asked), PYTHONPATH=os.getcwd())
+    mixed, *others_said = (found[name] for name, _ in asked)
+    assert "'org/mixed' holds 1 data file that is not read (1 .csv: 'more/x.csv'), beside 3 .jsonl read" in mixed
+    assert mixed.endswith("such as 'hf://datasets/org/mixed/more/*.csv'.")
+    assert others_said == ["", ""]
+
+
 def test_files_are_listed_once_and_read_where_they_are(hub: HubServer) -> None:
     card = """---
 configs:
