@@ -1,11 +1,8 @@
-"""What the tests share: real priors, tokenizers and texts, and a Hub server on this machine."""
+"""What the tests share: real priors, tokenizers and texts, the command line, and a Hub server on this machine."""
 
 from __future__ import annotations
 
-import json
 import os
-from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -14,39 +11,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+from tests.cli.fixtures import hf_toedit, run, source  # noqa: E402, F401
+from tests.cli.pushing import command, few, hub, many, other, short  # noqa: E402, F401
 from tests.hub_server import hub_server  # noqa: E402, F401
 from tests.s3_server import s3  # noqa: E402, F401
-
-SHARED = Path(os.environ.get("HF_TOEDIT_SHARED", Path(__file__).parents[2] / "shared"))
-"""Real models, tokenizers and texts beside the checkout; tests that use them are skipped without it."""
-
-TOKENIZERS = ("gpt2", "llama-2", "unigram-test", "gpt-neox-20b", "stories260K")
-
-
-def shared(relative: str) -> Path:
-    """A path in the shared folder; skips the test where it is absent, fails it where the folder is required."""
-    path = SHARED / relative
-    if not path.exists():
-        lacking(f"{relative} in the shared folder")
-    return path
-
-
-def lacking(what: str) -> NoReturn:
-    """Skip a test for want of something, or fail it where everything is required."""
-    if os.environ.get("HF_TOEDIT_REQUIRE_SHARED"):
-        pytest.fail(f"needs {what}, and HF_TOEDIT_REQUIRE_SHARED is set")
-    pytest.skip(f"needs {what}")
-
-
-def texts(name: str) -> list[str]:
-    """The texts of one file of the shared data."""
-    with shared(f"data/{name}.jsonl").open(encoding="utf-8") as lines:
-        return [json.loads(line)["text"] for line in lines]
-
-
-def tokenizer_path(name: str) -> Path:
-    """Folder of a shared tokenizer."""
-    return shared("models/stories260K" if name == "stories260K" else f"tokenizers/{name}")
+from tests.shared import shared  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from types import TracebackType
 
 import pytest
 
-from tests.conftest import lacking
+from tests.shared import lacking
 
 PATIENCE_S = 300
 TRIES = 5

@@ -11,7 +11,6 @@ from click.testing import CliRunner
 
 from hf_toedit.cli.main import cli
 from tests.cli.command import HfToEdit
-from tests.cli.fixtures import hf_toedit  # noqa: F401
 from tests.hub_server import HubServer
 from tests.snippets import run_snippet
 

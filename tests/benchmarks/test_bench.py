@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import shared
+from tests.shared import shared
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 COLUMNS = ("forward", "forward + head", "editor", "transformers, padded", "transformers, one by one")

@@ -24,8 +24,8 @@ from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.store import RunFolder
 from tests.cards.golden import CARDS, GOLDEN
 from tests.cli.command import HfToEdit
-from tests.runs.test_source import same
 from tests.snippets import run_snippet
+from tests.sources.test_source import same
 
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 VARYING = (r"(?m)^<!-- hf-toedit:wrote .*$", r"(?m)^\| (?:versions|hf-toedit) \|.*$")

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.conftest import shared
+from tests.shared import shared
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pytest
 from datasets import Array2D, ClassLabel, Dataset, DatasetDict, Features, Image, List, Value, load_dataset
 
 from tests.cli.command import HfToEdit
-from tests.conftest import texts
+from tests.shared import texts
 
 FEATURES = Features(
     {

@@ -21,7 +21,7 @@ from hf_toedit import ToEditor
 from hf_toedit.errors import PriorError
 from tests.cli.command import HfToEdit, eager, prior
 from tests.cli.fixtures import load, parquet, rows, stories
-from tests.conftest import shared
+from tests.shared import shared
 
 Make = Callable[[Path], object]
 

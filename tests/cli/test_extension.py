@@ -20,8 +20,8 @@ import pytest
 from datasets import load_dataset
 
 import hf_toedit
-from tests.conftest import lacking
 from tests.hub_server import STRIPPED_ENV
+from tests.shared import lacking
 
 pytest.importorskip("huggingface_hub.cli.extensions", reason="this huggingface_hub has no extensions")
 

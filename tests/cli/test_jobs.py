@@ -15,10 +15,10 @@ from hf_toedit.publish.pull import GUARD
 from tests.cli.command import HfToEdit
 from tests.cli.fixtures import parquet
 from tests.cli.pushing import PLAN, alone, check_history, load, pushed, texts
-from tests.conftest import shared
 from tests.hub.jobs import Job
 from tests.hub.wire import Dropped, Request
 from tests.hub_server import HubServer
+from tests.shared import shared
 
 EAGER = "--prior", "org/stories", "--threshold", 0.9, "--temperature", 4
 PATIENCE_S = 600

@@ -16,7 +16,7 @@ from datasets import Dataset
 from hf_toedit import __version__
 from tests.cli.command import Finished, HfToEdit, eager
 from tests.cli.fixtures import ODD, load, stories
-from tests.conftest import shared
+from tests.shared import shared
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x08\x9b31m \u202e\u2066\r\n"
 

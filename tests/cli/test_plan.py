@@ -17,7 +17,7 @@ from hf_toedit.cli.plan import told_estimate
 from hf_toedit.runs.estimate import Estimate
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import ODD, load, parquet, same, stories
-from tests.conftest import shared, texts
+from tests.shared import shared, texts
 
 
 @pytest.fixture(scope="module")

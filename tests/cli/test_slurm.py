@@ -1,4 +1,4 @@
-"""The script that `hf-toedit slurm` prints; `tests/runs/test_slurm.py` runs it on a cluster."""
+"""The script that `hf-toedit slurm` prints; `tests/launch/test_slurm.py` runs it on a cluster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import HfToEdit, eager
-from tests.conftest import lacking
+from tests.shared import lacking
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,9 @@ import yaml
 from hf_toedit import __version__
 from hf_toedit.space.repository import GRADIO
 from tests.cli.command import HfToEdit
-from tests.conftest import shared
 from tests.hub.repos import Repo
 from tests.hub_server import HubServer
+from tests.shared import shared
 from tests.test_hub_server import client
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from hf_toedit.runs.monitor import check_read
 from hf_toedit.stats import EditStats
 from tests.cli.command import HfToEdit
 from tests.cli.fixtures import load
-from tests.conftest import shared
+from tests.shared import shared
 
 READABLE = "Once upon a time."
 UNREADABLE = "Qu"

@@ -26,8 +26,8 @@ import hf_toedit
 from hf_toedit.datasets_api.builder import LoadError, ToEdit
 from hf_toedit.errors import PriorError, SourceError, ToEditError, UsageError
 from tests.cli.fixtures import load, rows, same, stories
-from tests.conftest import shared
 from tests.hub_server import HubServer
+from tests.shared import shared
 from tests.test_hub_server import client
 
 SETTINGS: dict[str, Any] = {"threshold": 0.9, "temperature": 4.0}

@@ -23,7 +23,7 @@ from hf_toedit import EditConfig, PieceTable, ToEditor, ToEditProcessor
 from hf_toedit.errors import PriorError, SourceError, UsageError
 from hf_toedit.rows.rows import reverted_table
 from tests.cli.fixtures import ODD, load, rows, same, stories
-from tests.conftest import shared
+from tests.shared import shared
 
 AT = dt.datetime(2024, 3, 31, 1, 30)
 SETTINGS: dict[str, Any] = {"threshold": 0.9, "temperature": 4.0}

@@ -18,7 +18,7 @@ from datasets import (
 from hf_toedit import ToEditError, ToEditProcessor, revert
 from hf_toedit.errors import UsageError
 from tests.cli.fixtures import load, same, stories
-from tests.conftest import shared
+from tests.shared import shared
 
 
 @pytest.fixture

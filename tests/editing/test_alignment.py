@@ -10,8 +10,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from hf_toedit.config import protect_regex
 from hf_toedit.editing.alignment import CAUSES, ELIGIBLE, SPECIAL, Aligner, Surface
-from tests.conftest import texts
 from tests.editing.tokenizers import ALL_TOKENIZERS, tokenizer
+from tests.shared import texts
 
 
 def view(name: str, text: str, protect: tuple[str, ...] = ()) -> list[tuple[str, str, str]]:

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from hf_toedit.editing.conversation import Conversation, conversation_passage
 from hf_toedit.editing.passage import Passage
 from hf_toedit.errors import PriorError
-from tests.conftest import tokenizer_path
+from tests.shared import tokenizer_path
 
 TEMPLATES = {
     "chatml": "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}",

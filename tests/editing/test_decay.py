@@ -7,7 +7,7 @@ import pytest
 from hf_toedit import EditConfig, ToEditor
 from hf_toedit.editing.alignment import Aligner
 from hf_toedit.stats import decay
-from tests.conftest import texts
+from tests.shared import texts
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ from hf_toedit.editing.prior import DocumentScores
 from hf_toedit.editing.result import EditResult
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import PriorError, ToEditError, UsageError
-from tests.conftest import texts
 from tests.editing.tokenizers import ALL_TOKENIZERS, tokenizer
+from tests.shared import texts
 
 EXAMPLES = int(os.environ.get("HF_TOEDIT_EXAMPLES", "120"))
 NUM_CONFIGS = max(EXAMPLES // 20, 4)

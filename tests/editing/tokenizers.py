@@ -6,7 +6,7 @@ from functools import cache
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from tests.conftest import TOKENIZERS, texts, tokenizer_path
+from tests.shared import TOKENIZERS, texts, tokenizer_path
 
 
 def _wordpiece() -> Tokenizer:

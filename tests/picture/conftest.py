@@ -6,7 +6,7 @@ import pytest
 
 from hf_toedit import EditConfig, ToEditor
 from hf_toedit.picture.data import Gallery
-from tests.conftest import texts
+from tests.shared import texts
 
 HOSTILE = (
     "<script>alert(1)</script> ${alert(1)} {{x}} {{{y}}} `t` \\u0041 &amp; \"q\" 'q' </style> --> ]]>",

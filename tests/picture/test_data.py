@@ -22,8 +22,8 @@ from hf_toedit.editing.result import EditedDocument
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.picture.data import NUM_CANDIDATES, Frame, Gallery, Token
 from hf_toedit.space.priors import SharedPrior
-from tests.conftest import shared, texts
 from tests.picture.conftest import HOSTILE
+from tests.shared import shared, texts
 
 EAGER = EditConfig(threshold=0.9, temperature=4.0)
 

@@ -16,7 +16,7 @@ from hf_toedit import EditConfig, PriorConfig, ToEditor, load_prior
 from hf_toedit.editing.conversation import conversation_passage
 from hf_toedit.errors import PriorError
 from hf_toedit.priors.loading import locate
-from tests.conftest import shared
+from tests.shared import shared
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools here') }}{% endif %}"

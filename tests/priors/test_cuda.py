@@ -14,7 +14,7 @@ from hf_toedit.editing.alignment import Aligner
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.priors.memory import MAX_TOKENS
 from hf_toedit.priors.packing import PIECE_TOKENS
-from tests.conftest import texts
+from tests.shared import texts
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 RULE = SelectionRule(EditConfig())

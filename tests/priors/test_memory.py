@@ -19,7 +19,7 @@ from hf_toedit.priors import loading
 from hf_toedit.priors.memory import MAX_TOKENS, PassMemory, fitting_passes
 from hf_toedit.priors.packing import PIECE_TOKENS
 from hf_toedit.priors.transformers import TransformersPrior
-from tests.conftest import shared
+from tests.shared import shared
 
 SCRIPT = """
 import logging, resource, sys
@@ -29,7 +29,7 @@ from hf_toedit.config import Resources
 from hf_toedit.editing.alignment import Aligner
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import PriorError
-from tests.conftest import texts
+from tests.shared import texts
 
 folder, megabytes, num_texts = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(message)s")

@@ -26,8 +26,8 @@ from hf_toedit.priors import loading
 from hf_toedit.priors.packing import PIECE_TOKENS, Piece, Window, batches, joined, packs, pieces, windows
 from hf_toedit.priors.transformers import TransformersPrior
 from hf_toedit.priors.varlen import reference
-from tests.conftest import texts, tokenizer_path
 from tests.priors.bits import same_bits
+from tests.shared import texts, tokenizer_path
 
 VOCABULARY = 512
 RULE = SelectionRule(EditConfig(threshold=0.0))

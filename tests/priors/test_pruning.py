@@ -21,7 +21,7 @@ from hf_toedit.priors.head import Head, HeadScores
 from hf_toedit.priors.pruning import Pruning, in_sample
 from hf_toedit.priors.transformers import TransformersPrior
 from hf_toedit.stats import SAMPLE
-from tests.conftest import texts, tokenizer_path
+from tests.shared import texts, tokenizer_path
 
 VOCABULARY, WIDTH, ROWS = 20_000, 32, 1200
 CPU = torch.device("cpu")

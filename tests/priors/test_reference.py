@@ -15,8 +15,8 @@ from transformers import AutoModelForCausalLM
 from hf_toedit import EditConfig, ToEditor
 from hf_toedit.editing.alignment import CAUSES
 from hf_toedit.editing.prior import DocumentScores
-from tests.conftest import shared, texts
 from tests.goodness_of_fit import chi_square
+from tests.shared import shared, texts
 
 BOS = 1
 DRAWS = 20_000

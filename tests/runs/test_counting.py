@@ -29,8 +29,8 @@ from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.planning import make_plan
 from hf_toedit.runs.sampling import spread
 from hf_toedit.sources.source import open_source
-from tests.conftest import texts
 from tests.editing.tokenizers import tokenizer
+from tests.shared import texts
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from hf_toedit.config import content_hash
 from hf_toedit.fingerprint import file_fingerprint
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import FEATURES, load, parquet, rows, stories
-from tests.conftest import shared
+from tests.shared import shared
 
 
 def _stats(run: Path, generation: int, split: str = "train") -> dict[str, Any]:

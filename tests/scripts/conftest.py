@@ -12,7 +12,7 @@ import pytest
 from datasets import Dataset, Features, Value
 
 from tests.cli.command import HfToEdit
-from tests.cli.fixtures import hf_toedit, stories  # noqa: F401
+from tests.cli.fixtures import stories
 from tests.hub_server import HubServer
 
 DOLMA = (

@@ -10,8 +10,7 @@ from datasets import Dataset
 
 from tests.cards.golden import GOLDEN
 from tests.cli.command import HfToEdit
-from tests.cli.fixtures import hf_toedit, rows, run, source, stories  # noqa: F401
-from tests.cli.pushing import hub  # noqa: F401
+from tests.cli.fixtures import rows, stories
 
 
 @pytest.fixture(scope="session")

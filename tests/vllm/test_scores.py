@@ -13,7 +13,7 @@ from hf_toedit.config import Resources
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.result import EditResult
 from hf_toedit.errors import PriorError
-from tests.conftest import shared, texts
+from tests.shared import shared, texts
 
 CONTEXT = 96
 TOLERANCE = 2e-4

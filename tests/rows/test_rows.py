@@ -30,7 +30,7 @@ from hf_toedit.rows.rows import (
 )
 from hf_toedit.rows.texts import Texts
 from hf_toedit.stats import EditStats
-from tests.conftest import shared
+from tests.shared import shared
 
 TEMPLATE = (
     "{% for message in messages %}"

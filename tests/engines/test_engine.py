@@ -26,8 +26,8 @@ from hf_toedit.fingerprint import WHOLE_BYTES
 from hf_toedit.runs.store import RunFolder
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import load, parquet, same, stories
-from tests.conftest import shared
 from tests.processes import children, is_alive
+from tests.shared import shared
 
 
 @pytest.fixture(scope="module")

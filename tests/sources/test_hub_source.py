@@ -15,9 +15,9 @@ from datasets import DatasetDict
 
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import rows, stories
-from tests.conftest import shared
 from tests.hub_server import HubServer
-from tests.runs.test_source import check_only_texts_changed
+from tests.shared import shared
+from tests.sources.test_source import check_only_texts_changed
 from tests.test_hub_server import client
 
 
