@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+STAMP_DEMO := $(VENV)/.installed-demo
 VENV_VLLM ?= .venv-vllm
 STAMP_VLLM := $(VENV_VLLM)/.installed
 AXE_VERSION := 4.14.1
@@ -13,13 +14,17 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-vllm axe screenshots lint format bench bench-engines bench-gpu bench-space docs cards clean
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP_DEMO): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("hf-toedit needs Python 3.10 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 10) else None'
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e .
+	@touch $@
+
+$(STAMP): $(STAMP_DEMO)  # with all that developers need beside the package
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(STAMP)  ## edit the bundled sample with the embedded prior, three generations
+demo: $(STAMP_DEMO)  ## edit the bundled sample with the embedded prior, three generations
 	@rm -rf demo-run
 	@$(BIN)/hf-toedit edit sample -o demo-run --generations 3
 
