@@ -30,7 +30,8 @@ from simulated import GENERATION, Life, SimulatedEngine, World, row_stats
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.shard import source_rows
-from hf_toedit.runs.store import PLAN, RunFolder, Writer
+from hf_toedit.runs.store import PLAN, RunFolder
+from hf_toedit.runs.writer import Writer
 from hf_toedit.stats import EditStats
 
 BEATS = 3

@@ -287,7 +287,7 @@ def _first_rows(files: list[_File]) -> Mapping[str, int]:
 def _texts(plan: Plan, parquet: Any, group: int, split: str, first: int) -> Iterator[Example]:
     from hf_toedit.rows.rows import piece_tables
     from hf_toedit.rows.texts import Texts
-    from hf_toedit.sources.reading import row_group_tables
+    from hf_toedit.sources.row_groups import row_group_tables
 
     texts = Texts(plan.source)
     log_column = plan.run.edit_log_column or ""

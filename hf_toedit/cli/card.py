@@ -6,7 +6,8 @@ import json
 
 import click
 
-from hf_toedit.cli.options import json_option, quiet_libraries, quiet_option
+from hf_toedit.cli.libraries import quiet_libraries
+from hf_toedit.cli.options import json_option, quiet_option
 
 
 @click.command(short_help="Write the dataset card of a finished run.")

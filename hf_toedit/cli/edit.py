@@ -7,14 +7,8 @@ from typing import Any
 import click
 
 from hf_toedit.cli.engines import engine, work_options
-from hf_toedit.cli.options import (
-    config_option,
-    edit_options,
-    json_option,
-    quiet_libraries,
-    quiet_option,
-    source_options,
-)
+from hf_toedit.cli.libraries import quiet_libraries
+from hf_toedit.cli.options import config_option, edit_options, json_option, quiet_option, source_options
 from hf_toedit.cli.plan import RunRequest, estimate, plan_options
 from hf_toedit.cli.push import push_along, push_to_options
 from hf_toedit.cli.run import finish, swept, waiting, work

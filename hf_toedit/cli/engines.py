@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hf_toedit.cli.options import Command, quiet_transformers, resources, together
+from hf_toedit.cli.libraries import quiet_transformers
+from hf_toedit.cli.options import Command, resources, together
 from hf_toedit.config import EditConfig, PriorConfig
 from hf_toedit.errors import KEPT, Interrupted, UsageError
 

@@ -11,13 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_toedit.cli.engines import engine, workers_option
-from hf_toedit.cli.options import (
-    json_option,
-    quiet_hub,
-    quiet_libraries,
-    resource_options,
-    trust_remote_code_option,
-)
+from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
+from hf_toedit.cli.options import json_option, resource_options, trust_remote_code_option
 from hf_toedit.cli.pull import hub_options
 from hf_toedit.cli.run import check_trust, shards_of_group
 from hf_toedit.errors import HubError, RunError, UsageError, kept

@@ -12,7 +12,8 @@ import click
 from hf_toedit.cli.card import card
 from hf_toedit.cli.edit import edit
 from hf_toedit.cli.jobs import jobs
-from hf_toedit.cli.options import COMMAND_LINE, check_names, hushed_libraries
+from hf_toedit.cli.libraries import hushed_libraries
+from hf_toedit.cli.options import COMMAND_LINE, check_names
 from hf_toedit.cli.plan import plan
 from hf_toedit.cli.preview import preview
 from hf_toedit.cli.pull import pull

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_toedit.checked import checked
+from hf_toedit.cli.libraries import quiet_libraries, quiet_transformers
 from hf_toedit.cli.options import (
     COMMAND_LINE,
     SOURCE_LICENSE,
@@ -20,9 +21,7 @@ from hf_toedit.cli.options import (
     edit_options,
     edit_settings,
     json_option,
-    quiet_libraries,
     quiet_option,
-    quiet_transformers,
     resources,
     score_result_option,
     source_config,

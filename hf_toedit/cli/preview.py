@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hf_toedit.cli.libraries import quiet_libraries, quiet_transformers
 from hf_toedit.cli.options import (
     config_option,
     edit_options,
     edit_settings,
     json_option,
-    quiet_libraries,
-    quiet_transformers,
     resources,
     source_config,
     source_options,

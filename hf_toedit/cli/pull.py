@@ -6,7 +6,8 @@ import json
 
 import click
 
-from hf_toedit.cli.options import json_option, quiet_hub, quiet_libraries, quiet_option, together
+from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
+from hf_toedit.cli.options import json_option, quiet_option, together
 from hf_toedit.errors import kept
 
 hub_options = together(

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hf_toedit.cli.options import Command, json_option, quiet_hub, quiet_libraries, quiet_option, together
+from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
+from hf_toedit.cli.options import Command, json_option, quiet_option, together
 from hf_toedit.errors import RunError, UsageError, kept
 
 if TYPE_CHECKING:
-    from hf_toedit.publish.push import Outlook, Pushed
+    from hf_toedit.publish.outcome import Outlook, Pushed
     from hf_toedit.publish.push_along import PushAlong
     from hf_toedit.runs.plan import Plan
     from hf_toedit.runs.store import RunFolder
@@ -132,7 +133,7 @@ def report(done: Outlook | Pushed, repo: str, public: bool) -> None:
     from rich.filesize import decimal
 
     from hf_toedit.cli.output import counted, printable
-    from hf_toedit.publish.push import Outlook
+    from hf_toedit.publish.outcome import Outlook
 
     files = f"{counted(done.num_files_sent, 'file')} ({decimal(done.num_bytes_sent)})"
     if public and done.private:

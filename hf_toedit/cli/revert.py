@@ -12,15 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from hf_toedit.cli.options import (
-    json_option,
-    messages_column_option,
-    quiet_hub,
-    quiet_libraries,
-    quiet_option,
-    roles_option,
-    text_column_option,
-)
+from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
+from hf_toedit.cli.options import json_option, messages_column_option, quiet_option, roles_option, text_column_option
 from hf_toedit.config import SourceConfig, TextConfig
 from hf_toedit.errors import RunError, SourceError
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_toedit.cli.engines import engine, work_options
+from hf_toedit.cli.libraries import quiet_libraries
 from hf_toedit.cli.options import (
     config_option,
     device_option,
     json_option,
-    quiet_libraries,
     quiet_option,
     resource_options,
     score_result_option,
@@ -30,7 +30,7 @@ from hf_toedit.errors import RunError, ToEditError, UsageError
 if TYPE_CHECKING:
     from hf_toedit.editing.piece_table import PieceTable
     from hf_toedit.engines.base import Engine
-    from hf_toedit.publish.push import Pushed
+    from hf_toedit.publish.outcome import Pushed
     from hf_toedit.publish.push_along import PushAlong
     from hf_toedit.runs.monitor import Failure
     from hf_toedit.runs.plan import Plan

@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hf_toedit.cli.options import (
-    Command,
-    json_option,
-    quiet_hub,
-    quiet_libraries,
-    quiet_option,
-    quiet_transformers,
-    together,
-)
+from hf_toedit.cli.libraries import quiet_hub, quiet_libraries, quiet_transformers
+from hf_toedit.cli.options import Command, json_option, quiet_option, together
 from hf_toedit.config import PriorConfig
 from hf_toedit.errors import RunError, SourceError, UsageError
 

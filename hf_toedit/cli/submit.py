@@ -15,13 +15,12 @@ import click
 
 from hf_toedit.cli.engines import workers_option
 from hf_toedit.cli.jobs import group_of, hub_place, job_facts, jobs_of, missing_shards, namespace_option, work
+from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
 from hf_toedit.cli.options import (
     Command,
     config_option,
     edit_options,
     json_option,
-    quiet_hub,
-    quiet_libraries,
     quiet_option,
     source_options,
     together,

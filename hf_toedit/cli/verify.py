@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hf_toedit.cli.options import json_option, quiet_hub, quiet_libraries, quiet_option
+from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
+from hf_toedit.cli.options import json_option, quiet_option
 from hf_toedit.cli.pull import hub_options
 from hf_toedit.errors import RunError, UsageError
 

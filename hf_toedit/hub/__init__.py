@@ -13,7 +13,8 @@ from hf_toedit.hub.reading import (
     public_dataset,
     public_model,
 )
-from hf_toedit.hub.repository import BranchHead, Operation, Repository, Upload
+from hf_toedit.hub.repository import Repository
+from hf_toedit.hub.uploads import BranchHead, Operation, Upload
 
 __all__ = [
     "BranchHead",

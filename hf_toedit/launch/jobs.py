@@ -19,8 +19,9 @@ from hf_toedit.engines.base import Engine
 from hf_toedit.errors import RunError, ToEditError, UsageError
 from hf_toedit.hub import newest_sha
 from hf_toedit.hub.jobs import JobRequest
+from hf_toedit.publish.outcome import Pushed
 from hf_toedit.publish.pull import HubRun
-from hf_toedit.publish.push import Push, Pushed
+from hf_toedit.publish.push import Push
 from hf_toedit.publish.push_along import EVERY_S, PushAlong
 from hf_toedit.runs.located import located
 from hf_toedit.runs.monitor import Failure, Monitor, check_read

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 
 from hf_toedit.errors import NoAnswer, RunError, SourceError, kept, reason
-from hf_toedit.publish.push import Push, Pushed
+from hf_toedit.publish.outcome import Pushed
+from hf_toedit.publish.push import Push
 from hf_toedit.runs.located import located
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.store import RunFolder

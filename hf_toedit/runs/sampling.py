@@ -26,7 +26,7 @@ from hf_toedit.rows.rows import GroupSize, grouped
 from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.plan import Plan
 from hf_toedit.sources.lines import LineReader, NotLines
-from hf_toedit.sources.reading import column_bytes
+from hf_toedit.sources.row_groups import column_bytes
 
 Item = TypeVar("Item")
 

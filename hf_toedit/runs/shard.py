@@ -13,7 +13,8 @@ from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.journal import Journal
 from hf_toedit.runs.pipeline import Batch, edited_batches
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.runs.store import RunFolder, Writer
+from hf_toedit.runs.store import RunFolder
+from hf_toedit.runs.writer import Writer
 from hf_toedit.stats import EditStats
 
 Progress = Callable[[int, EditStats, bool], None]

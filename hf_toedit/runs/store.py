@@ -11,7 +11,6 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hf_toedit.checked import check_encodable
 from hf_toedit.config import content_hash
@@ -19,6 +18,7 @@ from hf_toedit.errors import RunError, UsageError
 from hf_toedit.runs.journal import Journal, remove_journal
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.records import RESULT, WORK, Records
+from hf_toedit.runs.writer import Writer
 from hf_toedit.stats import EditStats
 from hf_toedit.storage.files import (
     names_in,
@@ -200,7 +200,7 @@ class RunFolder(Records):
             columns: only these; None is all.
         """
         from hf_toedit.sources.parquet import as_loaded
-        from hf_toedit.sources.reading import row_group_tables
+        from hf_toedit.sources.row_groups import row_group_tables
 
         schema = plan.schema_of(columns)
         with self.parquet(generation, shard) as file:
@@ -319,42 +319,6 @@ def is_run(name: str) -> bool:
         return (RunFolder(name).root / PLAN).exists()
     except UsageError:
         return False
-
-
-class Writer:
-    """A Parquet file of given schema; each table written is one row group."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        """Open the file.
-
-        Args:
-            path: of the file.
-            schema: of its rows.
-        """
-        from hf_toedit.sources.parquet import WRITING, written_schema
-
-        self._schema = schema
-        self._written = written_schema(schema)
-        self._writer = pq.ParquetWriter(path, self._written, **WRITING)
-
-    def write(self, table: pa.Table) -> None:
-        """Write rows, in the column order and types of the schema.
-
-        Raises:
-            SourceError: Parquet cannot store a value.
-        """
-        from hf_toedit.sources.parquet import as_loaded, as_written
-
-        table = as_written(as_loaded(table.select(self._schema.names), self._schema), self._written)
-        self._writer.write_table(table, row_group_size=max(len(table), 1))
-
-    def __enter__(self) -> Writer:
-        """Ready to write."""
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        """Write the footer."""
-        self._writer.close()
 
 
 def plan_text(plan: Plan) -> str:

@@ -11,7 +11,8 @@ from pathlib import PurePosixPath
 import pyarrow.parquet as pq
 
 from hf_toedit.sources.model import FileExtent, SourceFile
-from hf_toedit.sources.reading import RowReader, column_bytes
+from hf_toedit.sources.reading import RowReader
+from hf_toedit.sources.row_groups import column_bytes
 
 SHARD_BYTES = 256 * 2**20
 """Text that a shard aims at, where nothing else is asked for."""

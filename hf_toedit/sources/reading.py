@@ -22,6 +22,7 @@ from hf_toedit.sources.encoding import NotText
 from hf_toedit.sources.json_lines import JSON_LINES, json_tables
 from hf_toedit.sources.model import Reading, SourceFile
 from hf_toedit.sources.parquet import as_loaded
+from hf_toedit.sources.row_groups import row_group_tables
 from hf_toedit.sources.stamps import is_unchanged
 from hf_toedit.sources.web import WebFile, is_web
 
@@ -31,8 +32,6 @@ FORMATS = {
 }  # fmt: skip
 """Modules of `datasets` of which each file can be read by itself."""
 
-_TABLE_BYTES = 32 * 2**20
-_TABLE_ROWS = 1000
 # Rows that `datasets` gathers for a table whatever they weigh; a divisor of the rows of its CSV chunks, whose columns
 # may differ in type from chunk to chunk and cannot share a table.
 _STREAM_ROWS = 20
@@ -308,31 +307,6 @@ class RowReader:
 def one_line(error: BaseException) -> str:
     """What an error of a library says, short, as one sentence."""
     return in_one_line(error).removesuffix(".") + "."
-
-
-def column_bytes(group: pq.RowGroupMetaData, columns: Iterable[str]) -> int:
-    """Uncompressed bytes of top-level columns in a row group."""
-    leaves = (group.column(index) for index in range(group.num_columns))
-    prefixes = tuple(f"{name}." for name in columns)
-    return sum(leaf.total_uncompressed_size for leaf in leaves if f"{leaf.path_in_schema}.".startswith(prefixes))
-
-
-def row_group_tables(parquet: pq.ParquetFile, groups: Iterable[int], columns: list[str]) -> Iterator[pa.Table]:
-    """Rows of row groups, in tables whose bytes are bounded by what the footer says of the group.
-
-    The file stays open: whoever opened it closes it.
-    """
-    for index in groups:
-        group = parquet.metadata.row_group(index)
-        fitting = _TABLE_BYTES * group.num_rows // max(column_bytes(group, columns), 1)
-        size = min(max(fitting, 1), _TABLE_ROWS)
-        batches = parquet.iter_batches(size, row_groups=[index], columns=columns, use_threads=False)
-        try:
-            yield from (pa.Table.from_batches([batch]) for batch in batches)
-        except (pa.ArrowInvalid, OSError) as error:
-            if error.args and isinstance(error.args[0], str):  # what an operating system says begins with a number
-                error.args = (f"row group {index} of {parquet.num_row_groups}: {error.args[0]}",)
-            raise
 
 
 def _closing(parquet: pq.ParquetFile, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

@@ -21,7 +21,8 @@ from hf_toedit.errors import RunError
 from hf_toedit.hub import patiently
 from hf_toedit.runs.plan import Shard
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.sources.reading import column_bytes, one_line
+from hf_toedit.sources.reading import one_line
+from hf_toedit.sources.row_groups import column_bytes
 
 _GROUP_BYTES, _GROUP_ROWS = 128 * 2**20, 10**6
 """Of a row group that is looked into, at most; this tool writes smaller ones."""

@@ -13,8 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from hf_toedit.cards.readme import merged
 from hf_toedit.errors import HubError, UsageError
-from hf_toedit.hub.repository import BranchHead, Repository, Upload
+from hf_toedit.hub.repository import Repository
 from hf_toedit.hub.spaces import FREE, SpaceMachine
+from hf_toedit.hub.uploads import BranchHead, Upload
 from hf_toedit.space.settings import SpaceSettings
 from hf_toedit.version import __version__
 

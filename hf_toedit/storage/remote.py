@@ -17,7 +17,8 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
 from hf_toedit.errors import RunError, UsageError
-from hf_toedit.retries import Failure, GaveUp, is_passing, repeated, told_of_silence
+from hf_toedit.retries import GaveUp, repeated, told_of_silence
+from hf_toedit.storage.failures import judged, plain, status_of
 
 _READ_BYTES = 8 * 2**20
 """What is asked for at a time, at least."""
@@ -32,18 +33,6 @@ _ADVICE = {
 }
 _QUESTIONS = ("look at", "list", "remove")
 """What is done in a moment where a store is well; how long it takes to read or write a file depends on the file."""
-
-_FINAL = (
-    PermissionError,
-    FileExistsError,
-    IsADirectoryError,
-    NotADirectoryError,
-    ImportError,
-    NotImplementedError,
-    ValueError,
-    TypeError,
-)
-_FINAL_CODES = {errno.EINVAL, errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 _shared: dict[tuple[int, str], Any] = {}
 
@@ -269,13 +258,13 @@ class RemotePath:
                 return call(*self._system())
 
         try:
-            return repeated(attempt, self._store, _judged)
+            return repeated(attempt, self._store, judged)
         except GaveUp as end:
             error = end.__cause__
         assert isinstance(error, Exception)
         if isinstance(error, FileNotFoundError):
             raise error
-        if _status(error) == 404:
+        if status_of(error) == 404:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.url) from None
         raise self._failure(what, error) from None  # its cause may quote headers
 
@@ -322,10 +311,10 @@ class RemotePath:
         protocol = self.url.partition("://")[0]
         if isinstance(error, ImportError):
             known = {"s3": "'hf-toedit[s3]'", "gs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}.get(protocol)
-            how = f"`pip install {known}`" if known else _plain(error)
+            how = f"`pip install {known}`" if known else plain(error)
             return RunError(f"{self.url}: the package that reaches {protocol}:// is not installed. {how}.")
         advice = _ADVICE.get(protocol, "Check the address, and the credentials that this machine has for it.")
-        return RunError(f"cannot {what} {self.url} ({type(error).__name__}: {_plain(error)}). {advice}")
+        return RunError(f"cannot {what} {self.url} ({type(error).__name__}: {plain(error)}). {advice}")
 
 
 class _Parts(io.RawIOBase):
@@ -363,37 +352,3 @@ class _Parts(io.RawIOBase):
 
 AnyPath = Path | RemotePath
 """Of a run folder, or in one."""
-
-
-def _judged(error: BaseException) -> Failure | None:
-    """Read an error; None where it is one of ours."""
-    if isinstance(error, RunError):
-        return None
-    if isinstance(error, FileNotFoundError):
-        return Failure(404, "", is_passing=False)
-    status = _status(error)
-    if status is not None:
-        return Failure(status, "", is_passing(status))
-    final = isinstance(error, _FINAL) or "Credential" in type(error).__name__
-    final = final or getattr(error, "errno", None) in _FINAL_CODES
-    return Failure(_status_of_s3(error), type(error).__name__, is_passing=not final)
-
-
-def _status(error: BaseException) -> int | None:
-    """Of the answer of a server of HTTP, where there was one."""
-    return getattr(getattr(error, "response", None), "status_code", None)
-
-
-def _status_of_s3(error: BaseException) -> int | None:
-    """The same of S3, whose library tells by the kind of an error, not by its status, what may pass."""
-    response = getattr(error.__cause__, "response", None)
-    return response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
-
-
-def _plain(error: Exception) -> str:
-    """An error on one line of bounded length, without queries of addresses and values of the environment's secrets."""
-    words = re.sub(r"\?[^\s\"']+", "", " ".join(str(error).split()))
-    for name, value in os.environ.items():
-        if re.search(r"SECRET|TOKEN|PASSWORD|KEY$", name) and len(value) >= 8:
-            words = words.replace(value, "***")
-    return words[:300].rstrip(".")

@@ -17,8 +17,9 @@ import pytest
 
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.runs.store import RunFolder, Writer
+from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.verify import is_verified, mark_verified
+from hf_toedit.runs.writer import Writer
 from hf_toedit.stats import EditStats
 from hf_toedit.storage.remote import RemotePath
 from tests.s3_server import BUCKET, S3Server

@@ -31,7 +31,7 @@ from datasets import (
 from datasets.table import InMemoryTable
 
 from hf_toedit.errors import SourceError
-from hf_toedit.runs.store import Writer
+from hf_toedit.runs.writer import Writer
 from hf_toedit.sources.parquet import check_storable, same, stored_schema
 from tests.cli.command import HfToEdit
 from tests.cli.fixtures import load, stories

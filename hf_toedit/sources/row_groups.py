@@ -1,0 +1,36 @@
+"""Row groups of Parquet files: their bytes, and their rows as tables of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_TABLE_BYTES = 32 * 2**20
+_TABLE_ROWS = 1000
+
+
+def column_bytes(group: pq.RowGroupMetaData, columns: Iterable[str]) -> int:
+    """Uncompressed bytes of top-level columns in a row group."""
+    leaves = (group.column(index) for index in range(group.num_columns))
+    prefixes = tuple(f"{name}." for name in columns)
+    return sum(leaf.total_uncompressed_size for leaf in leaves if f"{leaf.path_in_schema}.".startswith(prefixes))
+
+
+def row_group_tables(parquet: pq.ParquetFile, groups: Iterable[int], columns: list[str]) -> Iterator[pa.Table]:
+    """Rows of row groups, in tables whose bytes are bounded by what the footer says of the group.
+
+    The file stays open: whoever opened it closes it.
+    """
+    for index in groups:
+        group = parquet.metadata.row_group(index)
+        fitting = _TABLE_BYTES * group.num_rows // max(column_bytes(group, columns), 1)
+        size = min(max(fitting, 1), _TABLE_ROWS)
+        batches = parquet.iter_batches(size, row_groups=[index], columns=columns, use_threads=False)
+        try:
+            yield from (pa.Table.from_batches([batch]) for batch in batches)
+        except (pa.ArrowInvalid, OSError) as error:
+            if error.args and isinstance(error.args[0], str):  # what an operating system says begins with a number
+                error.args = (f"row group {index} of {parquet.num_row_groups}: {error.args[0]}",)
+            raise
