@@ -11,6 +11,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hf_toedit import notebook as _notebook  # noqa: F401 - tells results how notebooks show them
 from hf_toedit.datasets_api.registration import register as register
 from hf_toedit.version import __version__ as __version__
 

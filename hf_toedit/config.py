@@ -124,6 +124,10 @@ class _Config:
         """All settings as plain JSON values."""
         return json.loads(json.dumps(asdict(self)))
 
+    def differing(self, other: _Config) -> dict[str, Any]:
+        """The settings that are not those of another."""
+        return {name: value for name, value in vars(self).items() if value != getattr(other, name)}
+
     @property
     def content_hash(self) -> str:
         """SHA-256 of the settings, in hexadecimal; equal settings hash alike on any machine."""

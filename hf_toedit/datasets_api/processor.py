@@ -23,6 +23,7 @@ from hf_toedit.config import (
     check_known,
 )
 from hf_toedit.datasets_api.workers import for_rank, turn
+from hf_toedit.display import called
 from hf_toedit.editing.editor import Editor
 from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.priors.registry import load_prior
@@ -117,6 +118,18 @@ class ToEditProcessor:
         self.edit_log_column = run.edit_log_column
         self.generation = run.generations
         self._editor: Editor | None = None
+
+    def __repr__(self) -> str:
+        spoken = {"revision": "prior_revision", "text_columns": "text_column", "generations": "generation"}
+        settings = {
+            **self.texts.config.differing(TextConfig()),
+            **RunConfig(self.generation, self.edit_log_column).differing(RunConfig()),
+            **self.prior_config.differing(PriorConfig(self.prior_config.prior)),
+            **self.resources.differing(Resources()),
+            **self.edit_config.differing(EditConfig()),
+        }
+        named = {spoken.get(name, name): value for name, value in settings.items()}
+        return called(type(self), self.prior_config.prior, named)
 
     def __call__(self, batch: Any, rank: int | None = None) -> Any:
         """Edit a batch.
