@@ -128,7 +128,8 @@ class ToEditProcessor:
             **self.resources.differing(Resources()),
             **self.edit_config.differing(EditConfig()),
         }
-        named = {spoken.get(name, name): value for name, value in settings.items()}
+        # Beside a messages column there is no text column, which is the only setting that differs by being empty.
+        named = {spoken.get(name, name): value for name, value in settings.items() if value != ()}
         return called(type(self), self.prior_config.prior, named)
 
     def __call__(self, batch: Any, rank: int | None = None) -> Any:

@@ -29,7 +29,7 @@ _BREAK = "&#10;"
 def result_html(result: EditResult) -> str:
     """The first texts of a result, every token coloured by p, selected ones outlined, changed ones before and after."""
     frames = [_frame(result, index) for index in range(min(len(result.documents), MAX_DOCUMENTS))]
-    parts = [_facts(f"generation {result.generation}: {result.stats.headline}")]
+    parts = [_facts(f"Generation {result.generation}: {result.stats.headline}")]
     if any(frame.tokens for frame in frames):
         parts.append(legend_html(result.config))
     parts += [_frame_html(frame, index) for index, frame in enumerate(frames)]
