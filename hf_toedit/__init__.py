@@ -1,40 +1,124 @@
-"""hf-toedit: edit the text datasets of the Hugging Face Hub token by token (ToEdit, arXiv 2412.14689)."""
+"""hf-toedit: edit the text datasets of the Hugging Face Hub token by token (ToEdit, arXiv 2412.14689).
+
+Importing this package has one side effect: it wraps the function by which `datasets` finds a builder, so that
+`datasets.load_dataset("toedit", source=…)` works, see `register`. Set `HF_TOEDIT_NO_REGISTER=1` before the import to
+leave `datasets` as it is, and call `hf_toedit.register()` where the name is wanted.
+"""
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hf_toedit.datasets_api import registration
-from hf_toedit.version import __version__
+from hf_toedit import notebook as _notebook  # noqa: F401 - tells results how notebooks show them
+from hf_toedit.datasets_api.registration import register as register
+from hf_toedit.version import __version__ as __version__
+
+if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against `_EXPORTS`
+    from hf_toedit.api import ToEditor as ToEditor
+    from hf_toedit.config import EditConfig as EditConfig
+    from hf_toedit.config import PriorConfig as PriorConfig
+    from hf_toedit.config import Resources as Resources
+    from hf_toedit.config import RunConfig as RunConfig
+    from hf_toedit.config import SourceConfig as SourceConfig
+    from hf_toedit.config import TextConfig as TextConfig
+    from hf_toedit.datasets_api.builder import LoadError as LoadError
+    from hf_toedit.datasets_api.builder import load_dataset as load_dataset
+    from hf_toedit.datasets_api.processor import ToEditProcessor as ToEditProcessor
+    from hf_toedit.datasets_api.revert import revert as revert
+    from hf_toedit.editing.passage import Passage as Passage
+    from hf_toedit.editing.piece_table import PieceTable as PieceTable
+    from hf_toedit.editing.prior import DocumentScores as DocumentScores
+    from hf_toedit.editing.prior import Prior as Prior
+    from hf_toedit.editing.result import EditResult as EditResult
+    from hf_toedit.errors import HubError as HubError
+    from hf_toedit.errors import Interrupted as Interrupted
+    from hf_toedit.errors import NoAnswer as NoAnswer
+    from hf_toedit.errors import OutOfMemory as OutOfMemory
+    from hf_toedit.errors import PriorError as PriorError
+    from hf_toedit.errors import RunError as RunError
+    from hf_toedit.errors import SourceError as SourceError
+    from hf_toedit.errors import ToEditError as ToEditError
+    from hf_toedit.errors import UsageError as UsageError
+    from hf_toedit.priors.registry import load_prior as load_prior
+    from hf_toedit.stats import EditStats as EditStats
 
 _EXPORTS = {
+    "ToEditor": "hf_toedit.api",
     "EditConfig": "hf_toedit.config",
     "PriorConfig": "hf_toedit.config",
-    "EditResult": "hf_toedit.editing.result",
-    "ToEditor": "hf_toedit.api",
-    "EditStats": "hf_toedit.stats",
+    "Resources": "hf_toedit.config",
+    "RunConfig": "hf_toedit.config",
+    "SourceConfig": "hf_toedit.config",
+    "TextConfig": "hf_toedit.config",
+    "LoadError": "hf_toedit.datasets_api.builder",
+    "load_dataset": "hf_toedit.datasets_api.builder",
+    "ToEditProcessor": "hf_toedit.datasets_api.processor",
+    "revert": "hf_toedit.datasets_api.revert",
     "Passage": "hf_toedit.editing.passage",
     "PieceTable": "hf_toedit.editing.piece_table",
+    "DocumentScores": "hf_toedit.editing.prior",
+    "Prior": "hf_toedit.editing.prior",
+    "EditResult": "hf_toedit.editing.result",
+    "HubError": "hf_toedit.errors",
+    "Interrupted": "hf_toedit.errors",
+    "NoAnswer": "hf_toedit.errors",
+    "OutOfMemory": "hf_toedit.errors",
+    "PriorError": "hf_toedit.errors",
+    "RunError": "hf_toedit.errors",
+    "SourceError": "hf_toedit.errors",
     "ToEditError": "hf_toedit.errors",
-    "ToEditProcessor": "hf_toedit.datasets_api.processor",
-    "load_dataset": "hf_toedit.datasets_api.builder",
+    "UsageError": "hf_toedit.errors",
     "load_prior": "hf_toedit.priors.registry",
-    "revert": "hf_toedit.datasets_api.revert",
+    "EditStats": "hf_toedit.stats",
 }
 
-__all__ = ["__version__", *_EXPORTS]
+__all__ = [
+    "DocumentScores",
+    "EditConfig",
+    "EditResult",
+    "EditStats",
+    "HubError",
+    "Interrupted",
+    "LoadError",
+    "NoAnswer",
+    "OutOfMemory",
+    "Passage",
+    "PieceTable",
+    "Prior",
+    "PriorConfig",
+    "PriorError",
+    "Resources",
+    "RunConfig",
+    "RunError",
+    "SourceConfig",
+    "SourceError",
+    "TextConfig",
+    "ToEditError",
+    "ToEditProcessor",
+    "ToEditor",
+    "UsageError",
+    "__version__",
+    "load_dataset",
+    "load_prior",
+    "register",
+    "revert",
+]
 
 
-def __getattr__(name: str) -> Any:
-    """Import public names when first used: `import hf_toedit` alone loads neither torch nor datasets."""
-    if name not in _EXPORTS:
-        raise AttributeError(f"module 'hf_toedit' has no attribute {name!r}")
-    return getattr(import_module(_EXPORTS[name]), name)
+if not TYPE_CHECKING:  # a type checker that saw it would take any name for one of the package
+
+    def __getattr__(name: str) -> Any:
+        """Import public names when first used: `import hf_toedit` alone loads neither torch nor datasets."""
+        if name not in _EXPORTS:
+            raise AttributeError(f"module 'hf_toedit' has no attribute {name!r}")
+        return getattr(import_module(_EXPORTS[name]), name)
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-registration.register()
+if os.environ.get("HF_TOEDIT_NO_REGISTER", "0") in ("", "0"):
+    register()

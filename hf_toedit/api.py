@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from os import PathLike
+from typing import TYPE_CHECKING
 
-from hf_toedit.config import Backend, Dtype, EditConfig, PriorConfig, check_draw
+from hf_toedit.config import Backend, Dtype, EditConfig, EditSettings, PriorConfig, Resources, check_draw, check_known
 from hf_toedit.editing.editor import Editor
 from hf_toedit.priors.registry import load_prior
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class ToEditor(Editor):
@@ -22,33 +26,42 @@ class ToEditor(Editor):
     @classmethod
     def from_pretrained(
         cls,
-        prior: str = "embedded",
+        prior: str | PathLike[str] = "embedded",
         *,
-        revision: str | None = None,
+        prior_revision: str | None = None,
         dtype: Dtype = "auto",
         device: str = "auto",
         trust_remote_code: bool = False,
         backend: Backend = "transformers",
+        prune: bool = False,
+        token_budget: int | None = None,
+        memory_fraction: float = 0.9,
+        tensor_parallel: int = 1,
         preset: str = "toedit",
-        **config: Any,
+        **edit: Unpack[EditSettings],
     ) -> ToEditor:
         """Load a prior by name and make an editor.
 
         Args:
             prior: `embedded`, a local folder, or a Hub id.
-            revision: see `PriorConfig`, as are `dtype`, `device`, `trust_remote_code` and `backend`.
-            dtype: of the model's body.
-            device: where it runs.
-            trust_remote_code: let the model's repository run its own code.
-            backend: the library that runs the model, `transformers` or `vllm`.
-            preset: see `PRESETS`.
-            **config: settings of `EditConfig`.
+            prior_revision: Branch, tag or commit of a Hub prior.
+            dtype: Of the prior's weights; `auto` is float32 on a CPU and bfloat16 on a GPU.
+            device: Where it runs: `auto`, `cpu`, `cuda`, `cuda:1`, ….
+            trust_remote_code: Let the prior's repository run its own code.
+            backend: The library that runs the prior, `transformers` or `vllm`.
+            prune: Skip full logits for tokens that cannot be selected: same edits, sampled statistics.
+            token_budget: Target number of tokens per forward pass; results do not depend on it.
+            memory_fraction: Share of a GPU's memory that may be used.
+            tensor_parallel: GPUs that share one copy of the prior; the vLLM backend only.
+            preset: One of `PRESETS`.
+            **edit: Fields of `EditConfig`; they win over the preset.
 
         Raises:
-            PriorError: the prior cannot be loaded.
-            UsageError: a setting is unknown or out of range.
+            PriorError: The prior cannot be loaded.
+            UsageError: A setting is unknown or out of range.
         """
-        prior_config = PriorConfig(prior, revision, dtype, device, trust_remote_code, backend)
-        edit_config = EditConfig.from_preset(preset, **config)
-        check_draw(prior_config, edit_config)
-        return cls(load_prior(prior_config), edit_config)
+        check_known(edit, cls.from_pretrained)
+        config = PriorConfig(prior, prior_revision, dtype, device, trust_remote_code, backend, prune)  # type: ignore[arg-type]
+        edit_config = EditConfig.from_preset(preset, **edit)
+        check_draw(config, edit_config)
+        return cls(load_prior(config, Resources(token_budget, memory_fraction, tensor_parallel)), edit_config)

@@ -8,15 +8,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar, get_args
 
 from msgspec import Meta
 
 from hf_toedit.checked import Names, checked, kinds
 from hf_toedit.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Select = Literal["above", "below", "none"]
 Sampler = Literal["top-k", "top-p", "rejection"]
@@ -31,6 +35,7 @@ Device = Annotated[
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 
+_KEYWORD = Parameter.KEYWORD_ONLY
 _VLLM_DEVICES = ("auto", "cpu", "cuda", "xpu")
 
 PROTECT_PATTERNS: dict[str, str] = {
@@ -58,6 +63,21 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Settings by name: this tool's default, the paper's formula as printed, and the authors' script's strategies."""
 
 Config = TypeVar("Config", bound="_Config")
+
+
+class EditSettings(TypedDict, total=False):
+    """The fields of `EditConfig` as keyword arguments, for type checkers and editors; a test compares the two."""
+
+    select: Select
+    threshold: float
+    sampler: Sampler
+    top_k: int
+    top_p: float
+    temperature: float
+    exclude_original: bool
+    drop_below: float | None
+    protect: str | Sequence[str]
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -103,6 +123,10 @@ class _Config:
     def to_json(self) -> dict[str, Any]:
         """All settings as plain JSON values."""
         return json.loads(json.dumps(asdict(self)))
+
+    def differing(self, other: _Config) -> dict[str, Any]:
+        """The settings that are not those of another."""
+        return {name: value for name, value in vars(self).items() if value != getattr(other, name)}
 
     @property
     def content_hash(self) -> str:
@@ -152,8 +176,12 @@ class EditConfig(_Config):
         return self.select == "above" and self.drop_below is None
 
     @classmethod
-    def from_preset(cls, preset: str = "toedit", **settings: Any) -> EditConfig:
+    def from_preset(cls, preset: str = "toedit", **settings: Unpack[EditSettings]) -> EditConfig:
         """Start from a preset; settings given here win over it.
+
+        Args:
+            preset: One of `PRESETS`.
+            **settings: Fields of `EditConfig`.
 
         Raises:
             UsageError: unknown preset or setting, or a value out of range.
@@ -168,7 +196,8 @@ class PriorConfig(_Config):
 
     Attributes:
         prior: `embedded`, a local folder, or a Hub model id.
-        revision: branch, tag or commit of a Hub model; pinned to a commit sha when loaded.
+        revision: branch, tag or commit of a Hub model; pinned to a commit sha when loaded. It has this name here, and
+            so in plans and their hashes; functions and commands that know a source as well call it `prior_revision`.
         dtype: of the body's weights; `auto` is float32 on CPU and bfloat16 on GPU. The head is float32 always.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ….
         trust_remote_code: let the model's repository run its own Python code here.
@@ -320,6 +349,23 @@ def check_draw(prior: PriorConfig, edit: EditConfig) -> None:
             f"the vLLM backend knows a nucleus (--sampler top-p) at temperature 1 only, not {edit.temperature:g}. "
             f"Say --temperature 1, --sampler top-k, or --backend transformers."
         )
+
+
+def check_known(edit: Iterable[str], function: Callable[..., Any]) -> None:
+    """Refuse a setting that is neither a keyword of a function nor one of `EditConfig`, to which it hands the rest on.
+
+    Args:
+        edit: Names of the settings that are handed on.
+        function: Its keywords are known as well, for the nearest name.
+
+    Raises:
+        UsageError: A name is unknown.
+    """
+    keywords = [name for name, parameter in signature(function).parameters.items() if parameter.kind is _KEYWORD]
+    known = [*keywords, *kinds(EditConfig)]
+    for name in edit:
+        if name not in known:
+            raise UsageError(f"unknown setting {name!r}.{did_you_mean(name, known)}")
 
 
 def protect_regex(pattern: str) -> re.Pattern[str]:

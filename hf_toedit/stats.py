@@ -16,6 +16,7 @@ import numpy as np
 from msgspec import Meta
 
 from hf_toedit.checked import from_json
+from hf_toedit.display import Shown
 
 NANO = 1e-9
 
@@ -42,7 +43,7 @@ UNREADABLE = ("prior_failed", "template_failed")
 
 
 @dataclass
-class EditStats:
+class EditStats(Shown):
     """Counts of one generation over any number of documents.
 
     Attributes:
@@ -96,6 +97,20 @@ class EditStats:
     def __post_init__(self) -> None:
         """Count from zero, also on what was read from JSON."""
         self.num_skipped, self.num_ineligible = Counter(self.num_skipped), Counter(self.num_ineligible)
+
+    def __repr__(self) -> str:
+        return f"EditStats({self.headline})"
+
+    @property
+    def headline(self) -> str:
+        """The most important figures in a few words."""
+        documents = f"{self.num_documents:,} document{'' if self.num_documents == 1 else 's'}"
+        if skipped := sum(self.num_skipped.values()):
+            documents += f" ({skipped:,} skipped)"
+        tokens = f"{self.num_tokens:,} token{'' if self.num_tokens == 1 else 's'}"
+        selected, changed = 100 * self.selected_rate, 100 * self.changed_rate
+        dropped = f", {100 * self.num_dropped / self.num_tokens:.3g} % dropped" if self.num_dropped else ""
+        return f"{documents}, {tokens}, {selected:.3g} % selected, {changed:.3g} % changed{dropped}"
 
     @property
     def selected_rate(self) -> float:

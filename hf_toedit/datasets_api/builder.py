@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from functools import cached_property
-from inspect import signature
 from itertools import accumulate, pairwise
 from os import PathLike, getpid
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import datasets.config
 import pyarrow as pa
@@ -36,16 +35,18 @@ from hf_toedit.config import (
     Backend,
     Dtype,
     EditConfig,
+    EditSettings,
     PriorConfig,
     Resources,
     RunConfig,
     SourceConfig,
     check_draw,
+    check_known,
     content_hash,
 )
 from hf_toedit.datasets_api.workers import for_rank, rank, turn
 from hf_toedit.editing.editor import Editor
-from hf_toedit.errors import SourceError, ToEditError, UsageError, did_you_mean
+from hf_toedit.errors import SourceError, ToEditError, UsageError
 from hf_toedit.hub import is_out_of_reach
 from hf_toedit.priors.registry import load_prior
 from hf_toedit.rows.rows import edit_batch, edit_table, grouped, output_features
@@ -56,6 +57,9 @@ from hf_toedit.sources.resolve import hub_dataset
 from hf_toedit.sources.source import Source, open_source
 from hf_toedit.sources.stamps import content_revision
 from hf_toedit.version import __version__
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +77,32 @@ _FOREIGN = {
 """What other builders of `datasets` take, and what to do here."""
 
 
+class LoadSettings(EditSettings, total=False):
+    """The settings of `ToEditConfig` as keyword arguments, for type checkers and editors; a test compares the two."""
+
+    revision: str | None
+    source_split: str | None
+    limit: int | None
+    columns: str | Sequence[str]
+    text_column: str | Sequence[str]
+    context_columns: str | Sequence[str]
+    messages_column: str | None
+    roles: str | Sequence[str]
+    prior: str | PathLike[str]
+    prior_revision: str | None
+    dtype: Dtype
+    device: str
+    trust_remote_code: bool
+    backend: Backend
+    prune: bool
+    token_budget: int | None
+    memory_fraction: float
+    tensor_parallel: int
+    generations: int
+    edit_log_column: str | None
+    preset: str
+
+
 def load_dataset(
     source: str | PathLike[str],
     *,
@@ -81,7 +111,7 @@ def load_dataset(
     num_proc: int | None = None,
     cache_dir: str | None = None,
     config_name: str | None = None,
-    **settings: Any,
+    **settings: Unpack[LoadSettings],
 ) -> Loaded:
     """Edit a dataset while loading it: `datasets.load_dataset`, with the texts edited and the edit log beside them.
 
@@ -144,6 +174,7 @@ class ToEditConfig(BuilderConfig):
         revision: str | None = None,
         source_split: str | None = None,
         limit: int | None = None,
+        columns: str | Sequence[str] = (),
         text_column: str | Sequence[str] = (),
         context_columns: str | Sequence[str] = (),
         messages_column: str | None = None,
@@ -154,13 +185,14 @@ class ToEditConfig(BuilderConfig):
         device: str = "auto",
         trust_remote_code: bool = False,
         backend: Backend = "transformers",
+        prune: bool = False,
         token_budget: int | None = None,
         memory_fraction: float = 0.9,
         tensor_parallel: int = 1,
         generations: int = 1,
         edit_log_column: str | None = "toedit",
         preset: str = "toedit",
-        **edit: Any,
+        **edit: Unpack[EditSettings],
     ) -> None:
         """Check the settings; nothing is looked at yet.
 
@@ -170,23 +202,25 @@ class ToEditConfig(BuilderConfig):
             revision: of the source.
             source_split: the only split that is edited; None is all of them.
             limit: at most this many rows of each split, from the first.
+            columns: the ones to keep, in this order, each a name or `name:type`; none given is all of them.
             text_column: whose texts are edited, one or several, see `TextConfig`; `text` where nothing is named.
             context_columns: read by the prior before each text, and not edited.
             messages_column: conversations to edit, instead of a text column.
             roles: whose messages are edited.
             prior: `embedded`, a local folder, or a Hub id.
-            prior_revision: see `PriorConfig`, as are `dtype`, `device`, `trust_remote_code` and `backend`.
-            dtype: of the model's body.
+            prior_revision: Branch, tag or commit of a Hub prior.
+            dtype: Of the prior's weights; `auto` is float32 on a CPU and bfloat16 on a GPU.
             device: where it runs; with several GPUs `auto` gives each process its own.
             trust_remote_code: let the model's repository run its own code.
             backend: the library that runs the model, `transformers` or `vllm`.
+            prune: Skip full logits for tokens that cannot be selected: same edits, sampled statistics.
             token_budget: tokens that a forward pass aims at; results do not depend on it.
             memory_fraction: share of a GPU's memory that may be used.
             tensor_parallel: GPUs that share one copy of the model; the vLLM backend only.
             generations: how often the result is edited again; the last one is loaded.
             edit_log_column: the struct column that makes edits reversible; None leaves it out.
-            preset: see `PRESETS`.
-            **edit: settings of `EditConfig`.
+            preset: One of `PRESETS`.
+            **edit: Fields of `EditConfig`; they win over the preset.
 
         Raises:
             UsageError: a setting is unknown or out of range.
@@ -201,11 +235,7 @@ class ToEditConfig(BuilderConfig):
             raise UsageError(
                 f"source must be one name or path, not a {type(source).__name__}. A glob names many files."
             )
-        own = [parameter for parameter in signature(ToEditConfig).parameters if parameter not in ("name", "edit")]
-        known = [*own, *(field.name for field in fields(EditConfig))]
-        for setting in edit:
-            if setting not in known:
-                raise UsageError(f"unknown setting {setting!r}.{did_you_mean(setting, known)}")
+        check_known(edit, ToEditConfig)
         self.source = SourceConfig(
             text_columns=text_column,  # type: ignore[arg-type]
             context_columns=context_columns,  # type: ignore[arg-type]
@@ -216,8 +246,9 @@ class ToEditConfig(BuilderConfig):
             split=source_split,
             revision=revision,
             limit=limit,
+            columns=columns,  # type: ignore[arg-type]
         )
-        self.prior = PriorConfig(prior, prior_revision, dtype, device, trust_remote_code, backend)  # type: ignore[arg-type]
+        self.prior = PriorConfig(prior, prior_revision, dtype, device, trust_remote_code, backend, prune)  # type: ignore[arg-type]
         self.edit = EditConfig.from_preset(preset, **edit)
         check_draw(self.prior, self.edit)
         self.run = RunConfig(generations, edit_log_column)

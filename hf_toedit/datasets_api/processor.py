@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from datasets import Features
 
 from hf_toedit.checked import checked, kinds
-from hf_toedit.config import Backend, Dtype, EditConfig, PriorConfig, RunConfig, TextConfig, check_draw
+from hf_toedit.config import (
+    Backend,
+    Dtype,
+    EditConfig,
+    EditSettings,
+    PriorConfig,
+    Resources,
+    RunConfig,
+    TextConfig,
+    check_draw,
+    check_known,
+)
 from hf_toedit.datasets_api.workers import for_rank, turn
+from hf_toedit.display import called
 from hf_toedit.editing.editor import Editor
 from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.priors.registry import load_prior
 from hf_toedit.rows.rows import check_log_column, edit_table, output_features
 from hf_toedit.rows.texts import Texts
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class ToEditProcessor:
@@ -40,13 +55,17 @@ class ToEditProcessor:
         roles: str | Sequence[str] = ("assistant",),
         edit_log_column: str | None = "toedit",
         generation: int = 1,
-        revision: str | None = None,
+        prior_revision: str | None = None,
         dtype: Dtype = "auto",
         device: str = "auto",
         trust_remote_code: bool = False,
         backend: Backend = "transformers",
+        prune: bool = False,
+        token_budget: int | None = None,
+        memory_fraction: float = 0.9,
+        tensor_parallel: int = 1,
         preset: str = "toedit",
-        **config: Any,
+        **edit: Unpack[EditSettings],
     ) -> None:
         """Check the settings and pin the prior; it is not loaded yet.
 
@@ -58,13 +77,17 @@ class ToEditProcessor:
             roles: whose messages are edited.
             edit_log_column: the struct column that makes edits reversible; None leaves it out.
             generation: keys the draws; earlier edits in the log column are composed with the new ones.
-            revision: see `PriorConfig`, as are `dtype`, `device`, `trust_remote_code` and `backend`.
-            dtype: of the model's body.
+            prior_revision: Branch, tag or commit of a Hub prior.
+            dtype: Of the prior's weights; `auto` is float32 on a CPU and bfloat16 on a GPU.
             device: where it runs; with several GPUs `auto` gives each rank of `map` its own.
             trust_remote_code: let the model's repository run its own code.
             backend: the library that runs the model, `transformers` or `vllm`.
-            preset: see `PRESETS`.
-            **config: settings of `EditConfig`.
+            prune: Skip full logits for tokens that cannot be selected: same edits, sampled statistics.
+            token_budget: Target number of tokens per forward pass; results do not depend on it.
+            memory_fraction: Share of a GPU's memory that may be used.
+            tensor_parallel: GPUs that share one copy of the prior; the vLLM backend only.
+            preset: One of `PRESETS`.
+            **edit: Fields of `EditConfig`; they win over the preset.
 
         Raises:
             PriorError: there is no such prior.
@@ -72,14 +95,16 @@ class ToEditProcessor:
         """
         from hf_toedit.priors.loading import pinned
 
+        check_known(edit, ToEditProcessor)
         generation = checked(generation, kinds(RunConfig)["generations"], "generation")
         run = RunConfig(generation, edit_log_column)
         # The revision is part of the state, so that `map` does not answer from the cache for a prior that changed.
         self.prior_config, self.prior_revision = pinned(
-            PriorConfig(prior, revision, dtype, device, trust_remote_code, backend)  # type: ignore[arg-type]
+            PriorConfig(prior, prior_revision, dtype, device, trust_remote_code, backend, prune)  # type: ignore[arg-type]
         )
-        self.edit_config = EditConfig.from_preset(preset, **config)
+        self.edit_config = EditConfig.from_preset(preset, **edit)
         check_draw(self.prior_config, self.edit_config)
+        self.resources = Resources(token_budget, memory_fraction, tensor_parallel)
         self.texts = Texts(
             TextConfig.from_mapping(
                 {
@@ -93,6 +118,19 @@ class ToEditProcessor:
         self.edit_log_column = run.edit_log_column
         self.generation = run.generations
         self._editor: Editor | None = None
+
+    def __repr__(self) -> str:
+        spoken = {"revision": "prior_revision", "text_columns": "text_column", "generations": "generation"}
+        settings = {
+            **self.texts.config.differing(TextConfig()),
+            **RunConfig(self.generation, self.edit_log_column).differing(RunConfig()),
+            **self.prior_config.differing(PriorConfig(self.prior_config.prior)),
+            **self.resources.differing(Resources()),
+            **self.edit_config.differing(EditConfig()),
+        }
+        # Beside a messages column there is no text column, which is the only setting that differs by being empty.
+        named = {spoken.get(name, name): value for name, value in settings.items() if value != ()}
+        return called(type(self), self.prior_config.prior, named)
 
     def __call__(self, batch: Any, rank: int | None = None) -> Any:
         """Edit a batch.
@@ -164,7 +202,8 @@ class ToEditProcessor:
 
     def _loaded(self, rank: int | None) -> Editor:
         if self._editor is None:
-            self._editor = Editor(load_prior(for_rank(self.prior_config, rank)), self.edit_config)
+            prior = load_prior(for_rank(self.prior_config, rank), self.resources)
+            self._editor = Editor(prior, self.edit_config)
         return self._editor
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Makes `datasets.load_dataset("toedit", source=…)` known to `datasets`; all that is private there is touched here.
 
-`datasets` is not imported for it: where it is not loaded yet, it is told when it is.
+`datasets` is not imported for it: where it is not loaded yet, it is told when it is. `import hf_toedit` registers the
+name, unless `HF_TOEDIT_NO_REGISTER=1` is set.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ _MARK = "_knows_toedit"
 
 
 def register() -> None:
-    """Let `datasets` know the builder: now if it is imported, and whenever it is."""
+    """Make `datasets.load_dataset("toedit", source=…)` work: now if `datasets` is imported, or as soon as it is.
+
+    It wraps `datasets.load.dataset_module_factory`, and changes the name `toedit` only. `import hf_toedit` calls it,
+    unless the environment has `HF_TOEDIT_NO_REGISTER=1`. Calling it again changes nothing.
+    """
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
     loaded = sys.modules.get(_MODULE)

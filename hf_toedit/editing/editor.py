@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hf_toedit.config import EditConfig
+from hf_toedit.display import called
 from hf_toedit.editing.alignment import CAUSES, Aligner, Document
 from hf_toedit.editing.draft import Draft
 from hf_toedit.editing.excerpt import excerpts
@@ -43,6 +44,9 @@ class Editor:
         self.config = config or EditConfig()
         self._rule = SelectionRule(self.config)
         self._aligner = Aligner(prior.tokenizer, self.config.protect)
+
+    def __repr__(self) -> str:
+        return called(type(self), self.prior.name, self.config.differing(EditConfig()))
 
     @cached_property
     def tokenizing(self) -> Executor:
@@ -141,7 +145,7 @@ class Editor:
                 draft.stats.num_rows_changed += any(document.changed for document in edited)
                 documents += edited
         read = [passage if isinstance(passage, Passage) else None for passage in draft.texts]
-        return EditResult(documents, draft.generation, draft.stats, read, self._aligner)
+        return EditResult(documents, draft.generation, draft.stats, read, self.config, self._aligner)
 
     def _document(
         self,

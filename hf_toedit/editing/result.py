@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from hf_toedit.config import EditConfig
+from hf_toedit.display import Shown
 from hf_toedit.editing.alignment import CAUSES, Aligner, Document
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import Edit, PieceTable, Replacement
@@ -129,7 +131,7 @@ class ScoredDocument:
 
 
 @dataclass(frozen=True)
-class EditResult:
+class EditResult(Shown):
     """Edited documents, in the order they were given.
 
     Attributes:
@@ -137,13 +139,18 @@ class EditResult:
         generation: that made them.
         stats: counts over all of them.
         passages: as they were read; None for what was no text.
+        config: how they were edited.
     """
 
     documents: list[EditedDocument]
     generation: int
     stats: EditStats
     passages: list[Passage | None]
+    config: EditConfig
     _aligner: Aligner
+
+    def __repr__(self) -> str:
+        return f"EditResult({self.stats.headline}, generation {self.generation})"
 
     @property
     def texts(self) -> list[str | None]:
@@ -170,10 +177,13 @@ class EditResult:
 
     def tokens(self, index: int) -> list[TokenView]:
         """What became of each token of one text; empty where it was not read."""
-        reading = self.documents[index].reading
-        return list(self._views(reading)) if reading else []
+        return list(self.views(index))
 
-    def _views(self, reading: ScoredDocument) -> Iterator[TokenView]:
+    def views(self, index: int) -> Iterator[TokenView]:
+        """The same, token by token, for who needs only the first ones of a long text."""
+        reading = self.documents[index].reading
+        if reading is None:
+            return
         document, scores = reading.document, reading.scores
         row_of = {int(position): row for row, position in enumerate(scores.positions)}
         dropped = set(reading.dropped.tolist())

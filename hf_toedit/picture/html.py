@@ -59,12 +59,12 @@ def escaped(text: str) -> str:
 
 def style() -> str:
     """The style sheet of all fragments, without its element."""
-    return _asset("picture.css")
+    return asset("picture.css")
 
 
 def script() -> str:
     """The script of all fragments, without its element."""
-    return _asset("picture.js")
+    return asset("picture.js")
 
 
 def frame_html(frame: Frame, config: EditConfig, legend: bool = True) -> str:
@@ -80,7 +80,7 @@ def frame_html(frame: Frame, config: EditConfig, legend: bool = True) -> str:
     pieces = list(frame.pieces())
     tokens = [piece for piece in pieces if piece.tokens]
     focus = tokens[0] if tokens else None
-    text = "".join(_piece_html(piece, piece is focus) for piece in pieces)
+    text = "".join(_option_html(piece, piece is focus) for piece in pieces)
     name = f"{facts(frame)}. Arrow keys move from token to token."
     return (
         f'<div class="te te-frame">{legend_html(config) if legend else ""}'
@@ -169,7 +169,7 @@ def notice_html(text: str) -> str:
 
 def page(gallery: Gallery) -> str:
     """One HTML file that needs nothing else and asks nothing of any network."""
-    css, javascript = style() + _asset("page.css"), script()
+    css, javascript = style() + asset("page.css"), script()
     policy = (
         f"default-src 'none'; style-src '{_digest(css)}'; script-src '{_digest(javascript)}'; base-uri 'none'; "
         "form-action 'none'"
@@ -205,9 +205,13 @@ def _unread_html(frame: Frame) -> str:
     return f'<div class="te te-frame">{text}</div>'
 
 
-def _piece_html(piece: TextSpan, is_first: bool) -> str:
-    if not piece.tokens:
-        return escaped(piece.text)
+def piece_html(piece: TextSpan, attributes: str) -> str:
+    """A piece that has tokens, by its classes: coloured by p, and what was drawn beside what it replaced.
+
+    Args:
+        piece: The piece.
+        attributes: What else its element has, as HTML.
+    """
     p = piece.probability
     names = ["te-t", "te-unscored" if p is None else f"te-p{bin_of(p)}"]
     token = piece.tokens[0]
@@ -218,10 +222,17 @@ def _piece_html(piece: TextSpan, is_first: bool) -> str:
     inner = escaped(piece.text)
     if token.replacement is not None:
         inner = f"<del>{inner}</del>" + (f"<ins>{escaped(token.replacement)}</ins>" if token.replacement else "")
+    return f'<span class="{" ".join(names)}"{attributes}>{inner}</span>'
+
+
+def _option_html(piece: TextSpan, is_first: bool) -> str:
+    """A piece as one of those that the arrow keys go through."""
+    if not piece.tokens:
+        return escaped(piece.text)
     label = f' aria-label="{spelled(piece.text)}"' if is_invisible(piece.text) else ""
-    state = ' aria-selected="true"' if token.selected else ""
+    state = ' aria-selected="true"' if piece.tokens[0].selected else ""
     focus = ' tabindex="0"' if is_first else ""
-    return f'<span class="{" ".join(names)}" role="option"{state}{label}{focus}>{inner}</span>'
+    return piece_html(piece, f' role="option"{state}{label}{focus}')
 
 
 def _data(pieces: Sequence[TextSpan]) -> str:
@@ -285,7 +296,8 @@ def _threshold(config: EditConfig) -> str:
     )
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file of `assets/`."""
     return (files("hf_toedit.picture") / "assets" / name).read_text(encoding="utf-8")
 
 

@@ -11,8 +11,7 @@ from itertools import accumulate
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
 from hf_toedit.errors import UsageError
 from hf_toedit.runs.plan import MAX_SHARDS, Plan, RowRange, Shard
-from hf_toedit.sources.measuring import SHARD_BYTES
-from hf_toedit.sources.model import FileExtent, Reading, SourceFile
+from hf_toedit.sources.model import SHARD_BYTES, FileExtent, Reading, SourceFile
 
 _SNAP = 0.1
 """A cut moves to the border of a row group that is nearer than this share of a shard."""

@@ -14,9 +14,6 @@ from hf_toedit.sources.model import FileExtent, SourceFile
 from hf_toedit.sources.reading import RowReader
 from hf_toedit.sources.row_groups import column_bytes
 
-SHARD_BYTES = 256 * 2**20
-"""Text that a shard aims at, where nothing else is asked for."""
-
 _MANY_FILES = 1000
 _SAMPLED_FILES = 20
 _SAMPLED_ROWS = 1000

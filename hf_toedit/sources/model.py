@@ -10,6 +10,9 @@ from msgspec import Meta
 
 Count = Annotated[int, Meta(ge=0)]
 
+SHARD_BYTES = 256 * 2**20
+"""Text that a shard aims at, where nothing else is asked for."""
+
 
 class SourceFile(NamedTuple):
     """A file of the source, as it was when it was planned.

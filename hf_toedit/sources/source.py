@@ -15,8 +15,8 @@ from datasets import Features, List, Value
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import SourceError, UsageError, did_you_mean
 from hf_toedit.sources.json_lines import JSON_LINES
-from hf_toedit.sources.measuring import SHARD_BYTES, measure, measure_first, spread
-from hf_toedit.sources.model import FileExtent, Reading, SourceFile
+from hf_toedit.sources.measuring import measure, measure_first, spread
+from hf_toedit.sources.model import SHARD_BYTES, FileExtent, Reading, SourceFile
 from hf_toedit.sources.reading import RowReader
 from hf_toedit.sources.resolve import Resolved, resolve
 

@@ -23,6 +23,7 @@ from datasets import Dataset, DatasetDict, IterableDataset
 from torch.utils.data import DataLoader
 
 import hf_toedit
+from hf_toedit import ToEditor, ToEditProcessor
 from hf_toedit.datasets_api.builder import LoadError, ToEdit
 from hf_toedit.errors import PriorError, SourceError, ToEditError, UsageError
 from tests.cli.fixtures import load, rows, same, stories
@@ -407,3 +408,57 @@ def test_a_builder_travels_without_its_model(folder: Path, tmp_path: Path) -> No
     expected = list(stream)
     assert len(pickle.dumps(builder)) < 20_000
     assert list(pickle.loads(pickle.dumps(builder)).as_streaming_dataset("test")) == expected
+
+
+def test_importing_leaves_datasets_alone_where_that_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    code = """
+        import json, sys
+        import datasets
+        state = lambda: (datasets.load.dataset_module_factory,
+                         [finder for finder in sys.meta_path if "hf_toedit" in type(finder).__module__])
+        before = state()
+        import hf_toedit
+        one = hf_toedit.load_dataset(**json.loads(sys.argv[1]))
+        assert state() == before == (before[0], [])
+        hf_toedit.register()
+        told = state()
+        assert told[0] is not before[0] and len(told[1]) == 1
+        hf_toedit.register()
+        assert state() == told
+        again = datasets.load_dataset("toedit", **json.loads(sys.argv[1]))
+        assert again.to_list() == one.to_list()
+    """
+    settings = {"source": str(folder), "split": "train", "limit": 2, "cache_dir": str(tmp_path)}
+    python(code, tmp_path, json.dumps(settings), HF_TOEDIT_NO_REGISTER="1")
+
+
+@pytest.mark.parametrize("value", ["", "0"])
+def test_importing_registers_where_that_is_not_refused(tmp_path: Path, value: str) -> None:
+    code = """
+        import datasets
+        before = datasets.load.dataset_module_factory
+        import hf_toedit
+        assert datasets.load.dataset_module_factory is not before
+    """
+    python(code, tmp_path, HF_TOEDIT_NO_REGISTER=value)
+
+
+def test_what_a_prior_may_use_and_which_columns_are_kept(
+    edit: Callable[..., Any], folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All faces take them: pruning leaves the same edits, and so does a budget."""
+    plain = edit(str(folder), split="train", limit=4)
+    settings = {"prune": True, "token_budget": 64, "memory_fraction": 0.5}
+    pruned = edit(str(folder), split="train", limit=4, columns="text", **settings)
+    assert pruned.column_names == ["text", "toedit"]
+    assert pruned["text"] == plain["text"]
+    assert [log["edits"] for log in pruned["toedit"]] == [log["edits"] for log in plain["toedit"]]
+    assert "nothing is pruned" in caplog.text, "the prior was asked to prune, and says that it would gain nothing"
+    assert pruned.cache_files != plain.cache_files
+    for make in (ToEditor.from_pretrained, ToEditProcessor, partial(edit, str(folder))):
+        with pytest.raises(UsageError, match="unknown setting 'token_budgt'. Did you mean 'token_budget'"):
+            make(token_budgt=64)
+        with pytest.raises(UsageError, match="--prune drops tokens that are too unlikely"):
+            make(prune=True, select="below")
+        with pytest.raises(UsageError, match="memory_fraction 2 is out of range"):
+            make(memory_fraction=2)

@@ -1,0 +1,29 @@
+"""What notebooks show of results: registered here for classes of rooms below `picture/`, see `display.py`.
+
+The package imports this module, so that a result shows itself wherever it comes from; pictures are imported when one
+is shown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hf_toedit.display import shows
+
+if TYPE_CHECKING:
+    from hf_toedit.editing.result import EditResult
+    from hf_toedit.stats import EditStats
+
+
+@shows("EditResult")
+def _result(result: EditResult) -> str:
+    from hf_toedit.picture.output import result_html
+
+    return result_html(result)
+
+
+@shows("EditStats")
+def _stats(stats: EditStats) -> str:
+    from hf_toedit.picture.output import stats_html
+
+    return stats_html([stats])
