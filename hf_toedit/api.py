@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hf_toedit.config import Backend, Dtype, EditConfig, PriorConfig, check_draw
+from hf_toedit.config import Backend, Dtype, EditConfig, PriorConfig
 from hf_toedit.editing.editor import Editor
+from hf_toedit.priors.fit import check_draw
 from hf_toedit.priors.registry import load_prior
 
 

@@ -10,10 +10,12 @@ import pyarrow as pa
 from datasets import Features
 
 from hf_toedit.checked import checked, kinds
-from hf_toedit.config import Backend, Dtype, EditConfig, PriorConfig, RunConfig, TextConfig, check_draw
+from hf_toedit.config import Backend, Dtype, EditConfig, PriorConfig, RunConfig, TextConfig
 from hf_toedit.datasets_api.workers import for_rank, turn
 from hf_toedit.editing.editor import Editor
+from hf_toedit.editing.selection import own_revisions
 from hf_toedit.errors import SourceError, UsageError
+from hf_toedit.priors.fit import check_draw
 from hf_toedit.priors.registry import load_prior
 from hf_toedit.rows.rows import check_log_column, edit_table, output_features
 from hf_toedit.rows.texts import Texts
@@ -74,12 +76,13 @@ class ToEditProcessor:
 
         generation = checked(generation, kinds(RunConfig)["generations"], "generation")
         run = RunConfig(generation, edit_log_column)
-        # The revision is part of the state, so that `map` does not answer from the cache for a prior that changed.
+        # Revisions are part of the state, so that `map` does not answer from the cache for code that changed.
         self.prior_config, self.prior_revision = pinned(
             PriorConfig(prior, revision, dtype, device, trust_remote_code, backend)  # type: ignore[arg-type]
         )
         self.edit_config = EditConfig.from_preset(preset, **config)
         check_draw(self.prior_config, self.edit_config)
+        self.own_revisions = own_revisions(self.edit_config)
         self.texts = Texts(
             TextConfig.from_mapping(
                 {
