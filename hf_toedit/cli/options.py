@@ -160,7 +160,9 @@ roles_option = click.option(
     help="Whose messages are edited.  [default: assistant]",
 )
 trust_remote_code_option = click.option(
-    "--trust-remote-code", is_flag=True, help="Let the prior's repository run its own code here."
+    "--trust-remote-code",
+    is_flag=True,
+    help="Let code run here that the prior's repository brings, or that a plan names.",
 )
 device_option = click.option(
     "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, …"

@@ -7,7 +7,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from hf_toedit.config import PriorConfig, Resources
+from hf_toedit.checked import checked
+from hf_toedit.config import Dtype, PriorConfig, Resources
 from hf_toedit.editing.prior import Prior
 from hf_toedit.errors import PriorError, ToEditError, reason
 from hf_toedit.extensions import own_class, own_revision
@@ -53,4 +54,6 @@ def pinned_own(config: PriorConfig) -> tuple[PriorConfig, str]:
     """
     revision = own_revision(config.prior, "prior")
     dtype = getattr(own_class(config.prior, "prior"), "dtype", None)
-    return replace(config, dtype=dtype) if isinstance(dtype, str) else config, revision
+    if isinstance(dtype, str):
+        config = replace(config, dtype=checked(dtype, Dtype, "dtype"))
+    return config, revision
