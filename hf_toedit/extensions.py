@@ -66,20 +66,15 @@ def own_class(name: str, what: str) -> type[Any]:
     return found
 
 
-def own_revision(name: str, what: str) -> str:
+def revision_of(cls: type[Any]) -> str:
     """What pins a class of the user's own: its attribute `revision`, else a fingerprint of its module's source file.
 
-    Args:
-        name: `module:Class`.
-        what: It is, for messages.
-
     Raises:
-        UsageError: There is no such class, or nothing pins it.
+        UsageError: Nothing pins it.
     """
-    cls = own_class(name, what)
     if isinstance(revision := getattr(cls, "revision", None), str):
         return revision
     file = getattr(sys.modules[cls.__module__], "__file__", None)
     if file is None:
-        raise UsageError(f"{what} {name!r} is not in a file that could pin it. Put its class into a module.")
+        raise UsageError(f"class {cls.__name__!r} is not in a file that could pin it. Put it into a module.")
     return content_hash(file_fingerprint(file))[:40]

@@ -168,6 +168,19 @@ def test_a_run_tells_of_them_and_needs_their_code_only_to_draw(run: Path, hf_toe
     assert load(tmp_path / "source")["train"]["text"] == source[:4]
 
 
+def test_a_card_does_without_their_words(run: Path, hf_toedit: HfToEdit, tmp_path: Path) -> None:  # noqa: F811
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "README.md").unlink()
+    path = copy / "toedit" / "plan.json"
+    plan = json.loads(path.read_text(encoding="utf-8"))
+    assert set(plan["provenance"].pop("own")) == {"select", "sampler"}
+    path.write_text(json.dumps(plan), encoding="utf-8")
+    assert hf_toedit("card", copy).code == 0
+    card = (copy / "README.md").read_text(encoding="utf-8")
+    assert r"with what my\_rule:Band selects were drawn again from its candidates by my\_sampler:Second." in card
+
+
 def test_a_plan_imports_nothing_unasked(own: HfToEdit, run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)

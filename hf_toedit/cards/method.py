@@ -22,7 +22,7 @@ def sampler_in(plan: Plan) -> Sampler:
 class _ToldRule(Rule):
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan.edit)
-        self._words = _told(plan, "select") or f"selected by {plan.edit.select}"
+        self._words = _told(plan, "select") or f"what {plan.edit.select} selects"
 
     def selected(self, logprobs: np.ndarray) -> np.ndarray:
         raise NotImplementedError

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from hf_toedit.config import PriorConfig, Resources
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.selection import SelectionRule
-from hf_toedit.extensions import own_revision
+from hf_toedit.extensions import revision_of
 
 BATCH_BYTES = 2**16
 """UTF-8 bytes of text in one call of `Prior.score`, in a run: enough to fill passes, and to lose little in a kill."""
@@ -115,7 +115,7 @@ class BasePrior:
             resources: what it may use of this machine.
         """
         self.name = config.prior
-        self.revision = own_revision(config.prior, "prior")
+        self.revision = revision_of(type(self))
 
     def render(self, messages: list[dict[str, Any]]) -> str | None:
         """None, as it has no chat template; see `Prior.render`."""

@@ -12,7 +12,7 @@ from hf_toedit.config import EditConfig, protect_regex
 from hf_toedit.editing.rules import Rule, log32, rule_of
 from hf_toedit.editing.samplers import Candidates, Sampler, sampler_of
 from hf_toedit.errors import UsageError
-from hf_toedit.extensions import own_revision
+from hf_toedit.extensions import own_class, revision_of
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def own_revisions(config: EditConfig) -> dict[str, str]:
     Raises:
         UsageError: One cannot be imported.
     """
-    return {setting: own_revision(name, setting) for setting, name in config.own.items()}
+    return {setting: revision_of(own_class(name, setting)) for setting, name in config.own.items()}
 
 
 def own_facts(config: EditConfig) -> dict[str, dict[str, str]]:

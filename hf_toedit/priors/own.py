@@ -11,7 +11,7 @@ from hf_toedit.checked import checked
 from hf_toedit.config import Dtype, PriorConfig, Resources
 from hf_toedit.editing.prior import Prior
 from hf_toedit.errors import PriorError, ToEditError, reason
-from hf_toedit.extensions import own_class, own_revision
+from hf_toedit.extensions import own_class, revision_of
 
 _NEEDED = (*Prior.__annotations__, "score", "render")
 
@@ -52,8 +52,8 @@ def pinned_own(config: PriorConfig) -> tuple[PriorConfig, str]:
     Raises:
         UsageError: there is no such class.
     """
-    revision = own_revision(config.prior, "prior")
-    dtype = getattr(own_class(config.prior, "prior"), "dtype", None)
+    cls = own_class(config.prior, "prior")
+    dtype = getattr(cls, "dtype", None)
     if isinstance(dtype, str):
         config = replace(config, dtype=checked(dtype, Dtype, "dtype"))
-    return config, revision
+    return config, revision_of(cls)
