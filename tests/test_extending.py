@@ -185,9 +185,9 @@ def test_a_plan_imports_nothing_unasked(own: HfToEdit, run: Path, tmp_path: Path
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     told = own.fails("run", copy, "--generations", 2, code=2)
-    assert "select 'my_rule:Band' and sampler 'my_sampler:Second' is Python code" in told
+    assert "names Python code (select 'my_rule:Band', sampler 'my_sampler:Second')" in told
     assert "--trust-remote-code" in told
-    assert "--trust-remote-code" in own.fails("slurm", copy, code=2)
+    assert "--trust-remote-code" in own.fails("slurm", "--array", 1, copy, code=2)
     assert own("run", copy, "--generations", 2, "--trust-remote-code", "--quiet").code == 0
 
 
@@ -253,7 +253,7 @@ def test_an_engine_edits_a_planned_run(own: HfToEdit, folder: Path, tmp_path: Pa
     assert own("edit", *how, "-o", tmp_path / "other").code == 0
     assert parquet(tmp_path / "run") == parquet(tmp_path / "other")
     assert "# " in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
-    assert json.loads(own("status", tmp_path / "run", "--json").stdout)["is_finished"]
+    assert json.loads(own("status", tmp_path / "run", "--json").stdout)["finished"]
 
 
 def test_preview_draws_with_them(own: HfToEdit, tmp_path: Path) -> None:

@@ -102,9 +102,9 @@ def check_trust(plan: Plan, trust_remote_code: bool) -> None:
         UsageError: it names some, and nobody here said that it may run.
     """
     if plan.edit.own and not trust_remote_code:
-        names = " and ".join(f"{setting} {name!r}" for setting, name in plan.edit.own.items())
+        names = ", ".join(f"{setting} {name!r}" for setting, name in plan.edit.own.items())
         raise UsageError(
-            f"the plan's {names} is Python code. A plan may come from anyone: if you trust that code, use "
+            f"the plan names Python code ({names}). A plan may come from anyone: if you trust that code, use "
             f"--trust-remote-code."
         )
     if plan.prior.trust_remote_code and not trust_remote_code:
