@@ -5,8 +5,9 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from hf_toedit.config import Backend, Dtype, EditConfig, EditSettings, PriorConfig, Resources, check_draw, check_known
+from hf_toedit.config import Backend, Dtype, EditConfig, EditSettings, PriorConfig, Resources, check_known
 from hf_toedit.editing.editor import Editor
+from hf_toedit.priors.fit import check_draw
 from hf_toedit.priors.registry import load_prior
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import reprlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from numbers import Integral, Real
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -24,6 +24,14 @@ from hf_toedit.errors import ToEditError, UsageError, did_you_mean
 
 Names = tuple[str, ...]
 """Several names, in order; one alone may be given as a string, and None for none."""
+
+
+@dataclass(frozen=True)
+class NameOrClass:
+    """In `Annotated`, of a string: one of some names, or a class of the user's own, see `names_class`."""
+
+    names: tuple[str, ...]
+
 
 T = TypeVar("T")
 
@@ -70,6 +78,8 @@ def checked(
         result = msgspec.convert(value, kind)
         if isinstance(result, float) and not math.isfinite(result):
             raise msgspec.ValidationError("Expected `float` other than NaN and infinity, got `float`")
+        if isinstance(result, str) and not _is_known(result, kind):
+            raise msgspec.ValidationError("Unknown name")
     except msgspec.ValidationError as error:
         raise UsageError(_problem(str(error), value, kind, name, written, show or shown)) from error
     for text in (result,) if isinstance(result, str) else result if kind == Names else ():
@@ -134,6 +144,12 @@ def from_json(value: Any, kind: type[T], path: str = "", *, complete: bool = Fal
         raise UsageError(f"{path}: {error}" if path else str(error)) from error
 
 
+def names_class(name: str) -> bool:
+    """Whether a name is that of a class in a module: `module:Class`, as in `my_package.my_module:MySampler`."""
+    module, colon, cls = name.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in (*module.split("."), cls))
+
+
 def kinds(cls: type) -> dict[str, Any]:
     """The type of each field of a dataclass, with its bounds."""
     if cls not in _KINDS:
@@ -183,6 +199,11 @@ def _check_names(value: Any, kind: type, path: str, complete: bool) -> None:
             raise UsageError(f"{path or 'it'} has no {field.name!r}.")
 
 
+def _is_known(name: str, kind: Any) -> bool:
+    choices = [fact.names for fact in _facts(kind) if isinstance(fact, NameOrClass)]
+    return not choices or name in choices[0] or names_class(name)
+
+
 def _is_list_of_objects(kind: Any, value: Any) -> bool:
     return get_origin(kind) is tuple and is_dataclass(get_args(kind)[0]) and isinstance(value, list)
 
@@ -207,6 +228,7 @@ def _problem(said: str, value: Any, kind: Any, name: str, written: str | None, s
     here = "" if value is ... else written or show(value)
     facts = _facts(kind)
     choices = [choice for fact in facts if get_origin(fact) is Literal for choice in get_args(fact)]
+    choices += [choice for fact in facts if isinstance(fact, NameOrClass) for choice in fact.names]
     bounds = "".join(_bounds(fact) for fact in facts if isinstance(fact, msgspec.Meta))
     described = next((fact.description for fact in facts if isinstance(fact, msgspec.Meta) and fact.description), "")
     if choices and isinstance(value, str):

@@ -16,17 +16,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar, g
 
 from msgspec import Meta
 
-from hf_toedit.checked import Names, checked, kinds
+from hf_toedit.checked import NameOrClass, Names, checked, kinds, names_class
 from hf_toedit.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-Select = Literal["above", "below", "none"]
-Sampler = Literal["top-k", "top-p", "rejection"]
+RuleName = Literal["above", "below", "none"]
+SamplerName = Literal["top-k", "top-p", "rejection"]
 Backend = Literal["transformers", "vllm"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-SELECT_MODES, SAMPLERS, BACKENDS, DTYPES = map(get_args, (Select, Sampler, Backend, Dtype))
+SELECT_MODES, SAMPLERS, BACKENDS, DTYPES = map(get_args, (RuleName, SamplerName, Backend, Dtype))
+"""Names of settings; those of selection rules and samplers are the keys of the registries in `editing/`."""
+
+Select = Annotated[str, NameOrClass(SELECT_MODES)]
+Sampler = Annotated[str, NameOrClass(SAMPLERS)]
 
 Device = Annotated[
     str,
@@ -139,10 +143,12 @@ class EditConfig(_Config):
     """How tokens are selected and drawn again (arXiv 2412.14689, section 4, and its Tables 5 to 7).
 
     Attributes:
-        select: `above` edits tokens with p >= threshold, `below` those with p <= threshold, `none` edits none.
+        select: `above` edits tokens with p >= threshold, `below` those with p <= threshold, `none` edits none;
+            `module:Class` is a selection rule of your own (docs/extending.md).
         threshold: probability in [0, 1].
         sampler: `top-k`, `top-p` (at most 1,024 candidates a token) or `rejection`: a candidate of the top k,
-            proposed uniformly, is accepted with probability exp((logp - max) / temperature).
+            proposed uniformly, is accepted with probability exp((logp - max) / temperature);
+            `module:Class` is a sampler of your own.
         top_k: candidates a token, for `top-k` and `rejection`.
         top_p: mass of the nucleus, for `top-p`; the temperature is applied before it.
         temperature: divides the log-probabilities of the candidates.
@@ -171,9 +177,9 @@ class EditConfig(_Config):
             protect_regex(pattern)
 
     @property
-    def is_prunable(self) -> bool:
-        """Whether an upper bound of a token's probability can decide that it stays."""
-        return self.select == "above" and self.drop_below is None
+    def own(self) -> dict[str, str]:
+        """The settings that name a class of the user's own, with its name: code that a plan may bring along."""
+        return {name: value for name in ("select", "sampler") if names_class(value := getattr(self, name))}
 
     @classmethod
     def from_preset(cls, preset: str = "toedit", **settings: Unpack[EditSettings]) -> EditConfig:
@@ -195,12 +201,12 @@ class PriorConfig(_Config):
     """Which language model reads the documents, and how it is run.
 
     Attributes:
-        prior: `embedded`, a local folder, or a Hub model id.
+        prior: `embedded`, a local folder, a Hub model id, or `module:Class`, a prior of your own.
         revision: branch, tag or commit of a Hub model; pinned to a commit sha when loaded. It has this name here, and
             so in plans and their hashes; functions and commands that know a source as well call it `prior_revision`.
         dtype: of the body's weights; `auto` is float32 on CPU and bfloat16 on GPU. The head is float32 always.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ….
-        trust_remote_code: let the model's repository run its own Python code here.
+        trust_remote_code: let the model's repository, or a prior of your own, run its Python code here.
         backend: the library that runs the model.
         prune: leave out the output layer where a bound shows that a token cannot be selected, if tokens are selected
             from above and none is deleted. The edits are the same; probabilities, but for those of selected tokens,
@@ -227,6 +233,24 @@ class PriorConfig(_Config):
             )
         if self.prune and self.backend != "transformers":
             raise UsageError(f"the {self.backend} backend computes every probability: leave --prune out.")
+        if self.is_own:
+            self._check_own()
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the prior is a class of the user's own, not a model that a backend runs."""
+        return names_class(self.prior)
+
+    def _check_own(self) -> None:
+        if not self.trust_remote_code:
+            raise UsageError(
+                f"prior {self.prior!r} is Python code. If you trust it, use --trust-remote-code "
+                f"(trust_remote_code=True)."
+            )
+        if self.revision is not None:
+            raise UsageError(f"prior {self.prior!r} is a Python class and has no revisions. Leave the revision out.")
+        if self.backend != "transformers" or self.prune:
+            raise UsageError(f"prior {self.prior!r} is run by no backend. Leave --backend and --prune out.")
 
 
 @dataclass(frozen=True)
@@ -330,25 +354,6 @@ def content_hash(value: Any) -> str:
     """SHA-256, in hexadecimal, of a JSON value written in one canonical way."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def check_draw(prior: PriorConfig, edit: EditConfig) -> None:
-    """Refuse to edit in a way that a prior, run as it is, has not the numbers for.
-
-    Raises:
-        UsageError: a nucleus is asked of vLLM at another temperature than 1, while it tells the likeliest tokens only;
-            or unlikely tokens are asked for, while pruning leaves them out.
-    """
-    if prior.prune and not edit.is_prunable:
-        raise UsageError(
-            "--prune drops tokens that are too unlikely to be selected, so it goes with --select above and without "
-            "--drop-below. Leave --prune out, or those."
-        )
-    if prior.backend == "vllm" and edit.sampler == "top-p" and edit.temperature != 1:
-        raise UsageError(
-            f"the vLLM backend knows a nucleus (--sampler top-p) at temperature 1 only, not {edit.temperature:g}. "
-            f"Say --temperature 1, --sampler top-k, or --backend transformers."
-        )
 
 
 def check_known(edit: Iterable[str], function: Callable[..., Any]) -> None:

@@ -42,6 +42,11 @@ UNREADABLE = ("prior_failed", "template_failed")
 """Causes for which texts that hold something are passed through unread."""
 
 
+def decimal(value: float) -> str:
+    """A number as people write it: no more digits than it has."""
+    return f"{value:.15g}"
+
+
 @dataclass
 class EditStats(Shown):
     """Counts of one generation over any number of documents.

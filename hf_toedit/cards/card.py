@@ -14,8 +14,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from hf_toedit.cards import tables
 from hf_toedit.cards.data import CardData, Example
-from hf_toedit.cards.escape import Markdown, code, decimal, fenced, html, literal, markdown, shell
+from hf_toedit.cards.escape import Markdown, code, fenced, html, literal, markdown, shell
 from hf_toedit.cards.metadata import metadata
+from hf_toedit.cards.method import rule_in
 from hf_toedit.cards.origin import (
     command,
     license_link,
@@ -28,11 +29,12 @@ from hf_toedit.cards.origin import (
 )
 from hf_toedit.cards.plots import WIDTH, draw_plots
 from hf_toedit.cards.readme import merged
-from hf_toedit.config import EditConfig, RunConfig, TextConfig
+from hf_toedit.config import RunConfig, TextConfig
 from hf_toedit.editing.diff import ADDED, REMOVED, segments
+from hf_toedit.editing.rules import Rule
 from hf_toedit.errors import RunError
 from hf_toedit.runs.plan import Plan
-from hf_toedit.stats import SAMPLE, generation_figures
+from hf_toedit.stats import SAMPLE, decimal, generation_figures
 
 if TYPE_CHECKING:
     from hf_toedit.runs.store import RunFolder
@@ -101,7 +103,7 @@ def _template() -> Template:
 
 
 def _section(data: CardData) -> str:
-    plan, last = data.plan, data.generations[-1]
+    plan, last, rule = data.plan, data.generations[-1], rule_in(data.plan)
     figures = generation_figures(data.generations)
     source_card, prior_card = (plan.provenance.get(name, {}) for name in ("source_card", "prior_card"))
     typed = command(data)
@@ -112,14 +114,14 @@ def _section(data: CardData) -> str:
         tables=tables,
         source=source_name(data),
         prior=prior_words(data),
-        method=method_words(plan.edit),
+        method=method_words(plan),
         prints_fingerprints=prints_fingerprints(data),
         headline=_headline(data),
         standing=figures[-1].characters_standing,
         is_edited=any(stats.num_changed or stats.num_dropped for stats in data.generations),
-        is_drawn=plan.edit.select != "none",
-        rarely_changes=_rarely_changes(plan.edit),
-        drawn_words=", whose tokens were drawn," if plan.edit.select != "none" else "",
+        is_drawn=rule.selects,
+        rarely_changes=_rarely_changes(rule),
+        drawn_words=", whose tokens were drawn," if rule.selects else "",
         any_selected=any(stats.num_selected for stats in data.generations),
         is_logged=plan.run.edit_log_column is not None,
         last=last,
@@ -143,20 +145,21 @@ def _section(data: CardData) -> str:
     )
 
 
-def _rarely_changes(edit: EditConfig) -> bool:
+def _rarely_changes(rule: Rule) -> bool:
     """Whether a draw is nearly sure to give the token that was there."""
-    is_sure = edit.select == "above" and edit.threshold >= 0.9
+    edit = rule.config
+    is_sure = rule.at_least is not None and rule.at_least >= 0.9 and not edit.own
     return is_sure and edit.temperature <= 1 and not edit.exclude_original
 
 
 def _headline(data: CardData) -> str:
     """What was selected and changed, in the first generation and the last."""
-    edit, last = data.plan.edit, len(data.generations)
+    edit, rule, last = data.plan.edit, rule_in(data.plan), len(data.generations)
     told = []
     for generation in sorted({1, last}):
         stats = data.generations[generation - 1]
         figures = []
-        if edit.select != "none":
+        if rule.selects:
             figures.append(f"{stats.num_selected:,} ({stats.selected_rate:.2%}) were selected")
             figures.append(f"{stats.num_changed:,} ({stats.changed_rate:.2%}) changed")
         if edit.drop_below is not None:
@@ -230,8 +233,8 @@ def _image(data: CardData, name: str, words: str) -> Markdown:
 
 def _alternatives(data: CardData) -> Mapping[str, str]:
     """What the pictures show, in words."""
-    edit = data.plan.edit
-    bound = "" if edit.select == "none" else f" A line marks the threshold, {decimal(edit.threshold)}."
+    threshold = rule_in(data.plan).threshold
+    bound = "" if threshold is None else f" A line marks the threshold, {decimal(threshold)}."
     shares, middles = [], []
     for reading in data.readings:
         histogram, scored = reading.stats.probability_histogram, reading.stats.num_scored

@@ -57,11 +57,6 @@ def shell(words: Iterable[str]) -> str:
     return " ".join(shlex.quote(word) if word.isprintable() else _ansi_c(word) for word in words)
 
 
-def decimal(value: float) -> str:
-    """As people write it: no more digits than it has."""
-    return f"{value:.15g}"
-
-
 def percent(share: float | None) -> str:
     """A share as people write it; nothing where it is not known."""
     return "" if share is None else f"{share:.2%}"

@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from hf_toedit.cards.data import CardData
-from hf_toedit.cards.escape import Markdown, code, decimal, markdown, shell, url
-from hf_toedit.config import URL_LIST, EditConfig
+from hf_toedit.cards.escape import Markdown, code, markdown, shell, url
+from hf_toedit.cards.method import rule_in, sampler_in
+from hf_toedit.config import URL_LIST
+from hf_toedit.runs.plan import Plan
+from hf_toedit.stats import decimal
 
 _HUB = "https://huggingface.co"
 _LOCAL_PATH = re.compile(r"(?:^|(?<==)|(?<=^urls:))(?:file://|~|\.{0,2}/)")
@@ -36,22 +39,13 @@ def prior_words(data: CardData) -> Markdown:
     return code(_last_part(data.plan.prior.prior))
 
 
-def method_words(edit: EditConfig) -> str:
+def method_words(plan: Plan) -> str:
     """What was done with which tokens, as the end of a sentence."""
-    drawn = {
-        "top-k": f"its {_likeliest(edit.top_k)} at temperature {decimal(edit.temperature)}",
-        "top-p": f"its likeliest tokens that hold {decimal(edit.top_p)} of the probability, at temperature "
-        f"{decimal(edit.temperature)}",
-        "rejection": f"its {_likeliest(edit.top_k)} by rejection sampling at temperature {decimal(edit.temperature)}",
-    }[edit.sampler]
+    edit, rule, sampler = plan.edit, rule_in(plan), sampler_in(plan)
     excluded = ", the token that was there excluded" if edit.exclude_original else ""
-    bound = "at least" if edit.select == "above" else "at most"
     done = []
-    if edit.select != "none":
-        done.append(
-            f"tokens to which it gave a probability of {bound} {decimal(edit.threshold)} were drawn again from "
-            f"{drawn}{excluded}"
-        )
+    if rule.selects:
+        done.append(f"tokens {rule.describe_in_sentence()} were drawn again from {sampler.describe()}{excluded}")
     if edit.drop_below is not None:
         done.append(f"tokens with a probability below {decimal(edit.drop_below)} were deleted")
     return ", and ".join(done) or "no token was selected"
@@ -88,13 +82,13 @@ def origin_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:
             "code of the prior's repository": "was run" if plan.prior.trust_remote_code else None,
         }
     )
-    if edit.select == "none":
+    rule, sampler = rule_in(plan), sampler_in(plan)
+    if not rule.selects:
         yield "selected", markdown("no token")
     else:
-        sign = "≥" if edit.select == "above" else "≤"
-        yield "selected", markdown(f"p {sign} {decimal(edit.threshold)}")
-        candidates = {"top p": edit.top_p} if edit.sampler == "top-p" else {"top k": edit.top_k}
-        yield from _given({"sampler": edit.sampler, **candidates, "temperature": edit.temperature})
+        yield "selected", markdown(rule.describe())
+        yield from _given({"selection rule": edit.own.get("select"), "sampler": edit.sampler})
+        yield from _given({name.replace("_", " "): getattr(edit, name) for name in sampler.settings})
         yield "the token that was there", markdown("never drawn" if edit.exclude_original else "may be drawn")
     yield from _given({"deleted below p": edit.drop_below, "protected": edit.protect})
     yield "seed", markdown(edit.seed)
@@ -147,10 +141,6 @@ def license_words(card: dict[str, Any], link: Any = None) -> Markdown | None:
     if isinstance(link, str) and re.fullmatch(r"https?://[\w./%~:?=+,-]+", link):
         return _link(told, link)
     return markdown(told)
-
-
-def _likeliest(count: int) -> str:
-    return "likeliest token" if count == 1 else f"{count:,} likeliest tokens"
 
 
 def _given(values: dict[str, Any]) -> Iterator[tuple[str, Markdown]]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from hf_toedit.cards.curves import PAPER_SELECTED, selected_curve, standing_curve
 from hf_toedit.cards.data import CardData
-from hf_toedit.cards.escape import decimal
+from hf_toedit.cards.method import rule_in
 from hf_toedit.cards.tables import label
 from hf_toedit.stats import PERPLEXITY_EDGES, PROBABILITY_BINS, TAIL_EDGES, EditStats, generation_figures
 
@@ -105,26 +105,25 @@ def _style() -> Iterator[None]:
 
 def _probabilities(figure: Figure, data: CardData) -> None:
     """Tokens by probability (paper, Figure 6), and the upper end apart where the threshold lies in it."""
-    edit = data.plan.edit
-    with_tail = edit.select == "above" and 0.9 <= edit.threshold < 1
-    panels = figure.subplots(1, 2 if with_tail else 1, squeeze=False)[0]
+    rule = rule_in(data.plan)
+    tail_from = rule.at_least if 0.9 <= (rule.at_least or 0) < 1 else None
+    panels = figure.subplots(1, 1 if tail_from is None else 2, squeeze=False)[0]
     _bars(panels[0], data, [reading.stats.probability_histogram for reading in data.readings], _tokens)
     panels[0].set_xticks([n - 0.5 for n in range(0, 11, 2)], [f"{n / 10:g}" for n in range(0, 11, 2)])
     panels[0].set(title="Tokens by probability p", xlabel="p, as the prior gives it", ylabel="% of tokens")
-    sign = "≥" if edit.select == "above" else "≤"
     line = {
         "color": _INK,
         "linewidth": 1.5,
         "linestyle": (0, (4, 3)),
-        "label": f"selected: p {sign} {decimal(edit.threshold)}",
+        "label": f"selected: {rule.describe()}",
     }
-    if edit.select != "none":
-        panels[0].axvline(edit.threshold * PROBABILITY_BINS - 0.5, **line)
-    if with_tail:
+    if rule.threshold is not None:
+        panels[0].axvline(rule.threshold * PROBABILITY_BINS - 0.5, **line)
+    if tail_from is not None:
         _bars(panels[1], data, [reading.stats.tail_histogram for reading in data.readings], _tokens)
         panels[1].set_xticks([n - 0.5 for n in range(0, len(TAIL_EDGES), 2)], _TAIL_TICKS)
         panels[1].set(title="Those with p of 0.9 and more", xlabel="1 − p")
-        at = (-math.log10(1 - edit.threshold) - TAIL_EDGES[0]) / (TAIL_EDGES[1] - TAIL_EDGES[0]) - 0.5
+        at = (-math.log10(1 - tail_from) - TAIL_EDGES[0]) / (TAIL_EDGES[1] - TAIL_EDGES[0]) - 0.5
         if at <= len(TAIL_EDGES) - 0.5:
             panels[1].axvline(at, **line)
     _legend(figure)

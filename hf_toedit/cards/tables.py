@@ -8,6 +8,7 @@ from typing import Any
 
 from hf_toedit.cards.data import CardData, ReadStats
 from hf_toedit.cards.escape import Markdown, code, markdown, percent
+from hf_toedit.cards.method import rule_in
 from hf_toedit.cards.origin import origin_rows
 from hf_toedit.stats import NANO, PERPLEXITY_EDGES, PROBABILITY_BINS, SAMPLE, EditStats, generation_figures
 
@@ -36,7 +37,7 @@ def statistics(data: CardData) -> Markdown:
         "texts": lambda stats: f"{stats.num_documents:,}",
         "tokens": lambda stats: f"{stats.num_tokens:,}",
     }
-    if data.plan.edit.select != "none":
+    if rule_in(data.plan).selects:
         columns |= {
             "selected": lambda stats: f"{stats.num_selected:,}",
             "selected %": lambda stats: f"{stats.selected_rate:.2%}",

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import click
 from msgspec import Meta
 
-from hf_toedit.checked import Names, check_encodable, kinds
+from hf_toedit.checked import Names, check_encodable, kinds, names_class
 from hf_toedit.config import (
     BACKENDS,
     DTYPES,
@@ -24,7 +24,6 @@ from hf_toedit.config import (
     Resources,
     RunConfig,
     SourceConfig,
-    check_draw,
 )
 from hf_toedit.errors import UsageError, did_you_mean
 
@@ -108,6 +107,18 @@ def _setting(option: click.Parameter) -> str:
     return max(option.opts, key=len).lstrip("-").replace("-", "_")
 
 
+class NameOrClassChoice(click.Choice):
+    """One of some names, or a class of the user's own as `module:Class`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A class is looked for only when the settings are made."""
+        return value if names_class(str(value)) else super().convert(value, param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """The names, and that a class may be named."""
+        return f"[{'|'.join([*self.choices, 'MODULE:CLASS'])}]"
+
+
 def _listed(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
     """The names of an option that may be repeated, and may part them by commas."""
     return tuple(name.strip() for names in given for name in names.split(",") if name.strip())
@@ -149,7 +160,9 @@ roles_option = click.option(
     help="Whose messages are edited.  [default: assistant]",
 )
 trust_remote_code_option = click.option(
-    "--trust-remote-code", is_flag=True, help="Let the prior's repository run its own code here."
+    "--trust-remote-code",
+    is_flag=True,
+    help="Let code run here that the prior's repository brings, or that a plan names.",
 )
 device_option = click.option(
     "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, …"
@@ -204,15 +217,16 @@ def edit_options(command: Command) -> Command:
         click.option("--preset", type=click.Choice(list(PRESETS)), default="toedit", show_default=True,
                      help="Settings by name; options given beside it win."),
         click.option("--prior", default="embedded", show_default=True, metavar="NAME",
-                     help="`embedded`, a local folder, or a Hub id."),
+                     help="`embedded`, a local folder, a Hub id, or MODULE:CLASS."),
         click.option("--prior-revision", metavar="REV", help="Branch, tag or commit of a Hub prior."),
         trust_remote_code_option,
         click.option("--backend", type=click.Choice(BACKENDS), default="transformers", show_default=True,
                      help="What runs the prior; vllm is an extra of hf-toedit."),
-        click.option("--select", type=click.Choice(SELECT_MODES),
+        click.option("--select", type=NameOrClassChoice(SELECT_MODES),
                      help="Which side of the threshold is drawn again.  [default: above]"),
         click.option("--threshold", type=float, metavar="P", help="Probability.  [default: 0.99]"),
-        click.option("--sampler", type=click.Choice(SAMPLERS), help="How new tokens are drawn.  [default: top-k]"),
+        click.option("--sampler", type=NameOrClassChoice(SAMPLERS),
+                     help="How new tokens are drawn.  [default: top-k]"),
         click.option("--top-k", type=int, metavar="K", help="Candidates a token.  [default: 8]"),
         click.option("--top-p", type=float, metavar="P", help="Mass of the nucleus.  [default: 0.99]"),
         click.option("--temperature", type=float, metavar="T",
@@ -260,6 +274,8 @@ def edit_settings(options: Mapping[str, Any]) -> tuple[PriorConfig, EditConfig]:
         options["backend"],
         options["prune"],
     )
+    from hf_toedit.priors.fit import check_draw
+
     said = {name: options[name] for name in _EDIT_OPTIONS if options[name] not in (None, ())}
     edit = EditConfig.from_preset(options["preset"], **said)
     check_draw(prior, edit)

@@ -157,6 +157,7 @@ class RunRequest:
         Raises:
             SourceError: the source cannot be found, read, or edited as asked.
         """
+        from hf_toedit.editing.selection import own_facts
         from hf_toedit.rows.texts import Texts
         from hf_toedit.runs.planning import make_plan
         from hf_toedit.runs.provenance import provenance
@@ -191,6 +192,8 @@ class RunRequest:
         )
         known = click.get_current_context().meta
         facts = provenance(self.source, source.revision, prior, known.get(COMMAND_LINE))
+        if self.edit.own:
+            facts["own"] = own_facts(self.edit)
         if SOURCE_LICENSE in known:
             facts["source_card"].setdefault("license", known[SOURCE_LICENSE])
         return replace(planned, provenance=facts)

@@ -96,11 +96,17 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
 
 
 def check_trust(plan: Plan, trust_remote_code: bool) -> None:
-    """Refuse to run the code of a plan's prior unasked.
+    """Refuse to run the code that a plan names unasked: of its prior, or a selection rule or sampler.
 
     Raises:
-        UsageError: it brings its own, and nobody here said that it may.
+        UsageError: it names some, and nobody here said that it may run.
     """
+    if plan.edit.own and not trust_remote_code:
+        names = ", ".join(f"{setting} {name!r}" for setting, name in plan.edit.own.items())
+        raise UsageError(
+            f"the plan names Python code ({names}). A plan may come from anyone: if you trust that code, use "
+            f"--trust-remote-code."
+        )
     if plan.prior.trust_remote_code and not trust_remote_code:
         raise UsageError(
             f"the plan's prior {plan.prior.prior!r} brings its own Python code. A plan may come from anyone: if you "

@@ -40,14 +40,15 @@ from hf_toedit.config import (
     Resources,
     RunConfig,
     SourceConfig,
-    check_draw,
     check_known,
     content_hash,
 )
 from hf_toedit.datasets_api.workers import for_rank, rank, turn
 from hf_toedit.editing.editor import Editor
+from hf_toedit.editing.selection import own_revisions
 from hf_toedit.errors import SourceError, ToEditError, UsageError
 from hf_toedit.hub import is_out_of_reach
+from hf_toedit.priors.fit import check_draw
 from hf_toedit.priors.registry import load_prior
 from hf_toedit.rows.rows import edit_batch, edit_table, grouped, output_features
 from hf_toedit.rows.texts import Texts
@@ -317,7 +318,7 @@ class ToEditConfig(BuilderConfig):
         facts = {
             "source": {**self.source.to_json(), **source},
             "prior": {**prior.to_json(), "revision": prior_revision, "device": None},
-            "edit": self.edit.to_json(),
+            "edit": {**self.edit.to_json(), **({"own": own} if (own := own_revisions(self.edit)) else {})},
             "run": self.run.to_json(),
             "version": __version__,
         }

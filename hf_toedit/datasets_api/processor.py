@@ -19,13 +19,14 @@ from hf_toedit.config import (
     Resources,
     RunConfig,
     TextConfig,
-    check_draw,
     check_known,
 )
 from hf_toedit.datasets_api.workers import for_rank, turn
 from hf_toedit.display import called
 from hf_toedit.editing.editor import Editor
+from hf_toedit.editing.selection import own_revisions
 from hf_toedit.errors import SourceError, UsageError
+from hf_toedit.priors.fit import check_draw
 from hf_toedit.priors.registry import load_prior
 from hf_toedit.rows.rows import check_log_column, edit_table, output_features
 from hf_toedit.rows.texts import Texts
@@ -98,13 +99,14 @@ class ToEditProcessor:
         check_known(edit, ToEditProcessor)
         generation = checked(generation, kinds(RunConfig)["generations"], "generation")
         run = RunConfig(generation, edit_log_column)
-        # The revision is part of the state, so that `map` does not answer from the cache for a prior that changed.
+        # Revisions are part of the state, so that `map` does not answer from the cache for code that changed.
         self.prior_config, self.prior_revision = pinned(
             PriorConfig(prior, prior_revision, dtype, device, trust_remote_code, backend, prune)  # type: ignore[arg-type]
         )
         self.edit_config = EditConfig.from_preset(preset, **edit)
         check_draw(self.prior_config, self.edit_config)
         self.resources = Resources(token_budget, memory_fraction, tensor_parallel)
+        self.own_revisions = own_revisions(self.edit_config)
         self.texts = Texts(
             TextConfig.from_mapping(
                 {

@@ -42,7 +42,7 @@ class Editor:
         """
         self.prior = prior
         self.config = config or EditConfig()
-        self._rule = SelectionRule(self.config)
+        self._rule = SelectionRule.of(self.config)
         self._aligner = Aligner(prior.tokenizer, self.config.protect)
 
     def __repr__(self) -> str:
@@ -175,7 +175,9 @@ class Editor:
         originals = document.ids[positions]
         admissible = self._aligner.admissible(originals, scores.candidate_ids, config.exclude_original)
         uniforms = KeyedUniforms(config.seed, generation, document.text)
-        drawn = draw(config, uniforms, positions, scores.candidate_ids, scores.candidate_logprobs, admissible)
+        drawn = draw(
+            self._rule.sampler, uniforms, positions, scores.candidate_ids, scores.candidate_logprobs, admissible
+        )
         changed = {}
         for position, before, after in zip(positions.tolist(), originals.tolist(), drawn.tolist(), strict=True):
             surface = self._aligner.surface(after).text if after >= 0 else None
@@ -189,7 +191,7 @@ class Editor:
         try:
             scored = self.prior.score(documents, self._rule)
             scores = [_finite(document, entry, reasons) for document, entry in zip(documents, scored, strict=True)]
-        except PriorError:
+        except (PriorError, UsageError):
             raise
         except Exception as error:
             logger.warning("prior failed on a batch (%s); scoring its documents one at a time.", in_one_line(error))
@@ -204,7 +206,7 @@ class Editor:
     def _score_alone(self, document: Document, reasons: list[str]) -> DocumentScores | None:
         try:
             return _finite(document, self.prior.score([document], self._rule)[0], reasons)
-        except PriorError:
+        except (PriorError, UsageError):
             raise
         except Exception as error:
             reasons.append(in_one_line(error))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from tokenizers import Tokenizer
 
+from hf_toedit.config import PriorConfig, Resources
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.selection import SelectionRule
+from hf_toedit.extensions import revision_of
 
 BATCH_BYTES = 2**16
 """UTF-8 bytes of text in one call of `Prior.score`, in a run: enough to fill passes, and to lose little in a kill."""
@@ -92,3 +94,57 @@ class Prior(Protocol):
             PriorError: the template refuses the conversation.
         """
         ...
+
+
+class BasePrior:
+    """What a prior of the user's own may be derived from: all that `Prior` asks for but its tokenizer and `score`.
+
+    A run pins a prior by the attribute `revision` of its class; where the class has none, by a fingerprint of its
+    module's source file. A class that reads other files that decide what it answers must say a revision.
+    """
+
+    dtype = "float32"
+    concurrency = 1
+    batch_bytes = BATCH_BYTES
+
+    def __init__(self, config: PriorConfig, resources: Resources) -> None:
+        """Take the name; nothing is loaded.
+
+        Args:
+            config: its settings.
+            resources: what it may use of this machine.
+        """
+        self.name = config.prior
+        self.revision = revision_of(type(self))
+
+    def render(self, messages: list[dict[str, Any]]) -> str | None:
+        """None, as it has no chat template; see `Prior.render`."""
+        return None
+
+
+def scores(
+    document: Document,
+    rule: SelectionRule,
+    logprobs: np.ndarray,
+    distributions: Callable[[np.ndarray], np.ndarray],
+) -> DocumentScores:
+    """What `Prior.score` answers for one document, from whole distributions.
+
+    Args:
+        document: `n` tokens.
+        rule: which tokens need candidates, and how many.
+        logprobs: float `[n]`, ln p(x_i | x_<i).
+        distributions: called with the positions of the selected tokens, int `[m]`; returns the log-probabilities of all
+            tokens of the vocabulary there, float `[m, vocabulary]`.
+    """
+    known = np.where(document.own, logprobs, np.nan).astype(np.float32)
+    positions = np.flatnonzero(rule.selected(known) & document.eligible)
+    everything = distributions(positions)
+    asked = rule.candidates
+    ids = np.argsort(-everything, axis=1, kind="stable")[:, : asked.count]
+    best = np.take_along_axis(everything, ids, axis=1)
+    if asked.mass is not None:
+        total = np.exp(everything / asked.temperature).sum(axis=1, keepdims=True)
+        mass = np.exp(best / asked.temperature) / total
+        best = np.where(mass.cumsum(axis=1) - mass < asked.mass, best, -np.inf)
+    return DocumentScores(known, positions, ids.astype(np.int32), best.astype(np.float32))

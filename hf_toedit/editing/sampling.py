@@ -6,9 +6,8 @@ import hashlib
 
 import numpy as np
 
-from hf_toedit.config import EditConfig
-
-_MAX_ROUNDS = 10_000
+from hf_toedit.editing.samplers import Sampler
+from hf_toedit.errors import UsageError
 
 
 class KeyedUniforms:
@@ -32,17 +31,17 @@ class KeyedUniforms:
 
 
 def draw(
-    config: EditConfig,
+    sampler: Sampler,
     uniforms: KeyedUniforms,
     positions: np.ndarray,
     candidate_ids: np.ndarray,
     candidate_logprobs: np.ndarray,
     admissible: np.ndarray,
 ) -> np.ndarray:
-    """Draw one candidate for each selected token (paper, equation 1 and Table 5).
+    """Draw one candidate for each selected token.
 
     Args:
-        config: the sampler and its temperature.
+        sampler: draws.
         uniforms: of the document.
         positions: int `[m]`, token positions of the selected tokens, ascending.
         candidate_ids: int `[m, k]`, padded where `candidate_logprobs` is -inf.
@@ -51,6 +50,9 @@ def draw(
 
     Returns:
         int64 `[m]`: the drawn token ids, -1 where no candidate is admissible.
+
+    Raises:
+        UsageError: a sampler of the user's own does not answer with one column per token.
     """
     if len(positions) == 0:
         return np.empty(0, dtype=np.int64)
@@ -58,13 +60,27 @@ def draw(
     ids = np.take_along_axis(candidate_ids, order, axis=1).astype(np.int64)
     logprobs = np.take_along_axis(candidate_logprobs, order, axis=1).astype(np.float64)
     allowed = np.take_along_axis(admissible, order, axis=1) & np.isfinite(logprobs)
-    weights = _weights(logprobs, allowed, config.temperature)
-    if config.sampler == "rejection":
-        column = _reject(weights, allowed, uniforms, positions)
-    else:
-        column = _invert(weights, uniforms.stream(0, int(positions[-1]) + 1)[positions])
-    drawn = ids[np.arange(len(ids)), column]
-    return np.where(allowed.any(axis=1), drawn, -1)
+    length = int(positions[-1]) + 1
+    column = sampler.draw(
+        np.where(allowed, logprobs, -np.inf), lambda number: uniforms.stream(number, length)[positions]
+    )
+    _check_columns(sampler, column, ids.shape)
+    rows = np.arange(len(ids))
+    return np.where(allowed[rows, column], ids[rows, column], -1)
+
+
+def _check_columns(sampler: Sampler, column: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Refuse columns that are not there.
+
+    Raises:
+        UsageError: There is one.
+    """
+    is_right = isinstance(column, np.ndarray) and column.dtype.kind in "iu" and column.shape == shape[:1]
+    if not (is_right and (column >= 0).all() and (column < shape[1]).all()):
+        raise UsageError(
+            f"{type(sampler).__name__}.draw must return an array of {shape[0]} whole numbers from 0 to {shape[1] - 1}, "
+            f"the column of each token. Fix the sampler."
+        )
 
 
 def _by_probability(ids: np.ndarray, logprobs: np.ndarray) -> np.ndarray:
@@ -72,41 +88,3 @@ def _by_probability(ids: np.ndarray, logprobs: np.ndarray) -> np.ndarray:
     by_id = np.argsort(ids, axis=1, kind="stable")
     by_logprob = np.argsort(-np.take_along_axis(logprobs, by_id, axis=1), axis=1, kind="stable")
     return np.take_along_axis(by_id, by_logprob, axis=1)
-
-
-def _weights(logprobs: np.ndarray, allowed: np.ndarray, temperature: float) -> np.ndarray:
-    """exp((logp - max) / temperature) where allowed, else 0; the max is over the allowed candidates."""
-    masked = np.where(allowed, logprobs, -np.inf)
-    top = masked.max(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        return np.where(allowed, np.exp((masked - top) / temperature), 0.0)
-
-
-def _invert(weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """Inverse of the cumulative distribution at `uniform`; int `[m]`."""
-    cumulative = np.cumsum(weights, axis=1)
-    goal = uniform[:, None] * cumulative[:, -1:]
-    column = (cumulative <= goal).sum(axis=1)
-    # Rounding may place the goal on the total itself: the last candidate with any weight is the answer then.
-    last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
-    return np.minimum(column, last)
-
-
-def _reject(weights: np.ndarray, allowed: np.ndarray, uniforms: KeyedUniforms, positions: np.ndarray) -> np.ndarray:
-    """Statistical rejection sampling: propose an allowed candidate uniformly, accept with its weight (at most 1)."""
-    column = np.argmax(weights, axis=1)
-    open_rows = np.flatnonzero(allowed.any(axis=1))
-    length = int(positions[-1]) + 1
-    # Column numbers with the allowed ones first, so that a uniform picks among those only.
-    ranked = np.argsort(~allowed, axis=1, kind="stable")
-    for attempt in range(_MAX_ROUNDS):
-        if len(open_rows) == 0:
-            break
-        at = positions[open_rows]
-        proposal = uniforms.stream(2 * attempt + 1, length)[at]
-        choice = (proposal * allowed[open_rows].sum(axis=1)).astype(np.int64)
-        proposed = ranked[open_rows, choice]
-        accepted = uniforms.stream(2 * attempt + 2, length)[at] < weights[open_rows, proposed]
-        column[open_rows[accepted]] = proposed[accepted]
-        open_rows = open_rows[~accepted]
-    return column

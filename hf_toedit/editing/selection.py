@@ -9,9 +9,10 @@ from functools import cached_property
 import numpy as np
 
 from hf_toedit.config import EditConfig, protect_regex
-
-MAX_NUCLEUS = 1024
-"""Most candidates a top-p nucleus holds; bounds memory where a prior is unsure."""
+from hf_toedit.editing.rules import Rule, log32, rule_of
+from hf_toedit.editing.samplers import Candidates, Sampler, sampler_of
+from hf_toedit.errors import UsageError
+from hf_toedit.extensions import own_class, revision_of
 
 
 @dataclass(frozen=True)
@@ -24,38 +25,69 @@ class SelectionRule:
 
     config: EditConfig
 
+    @classmethod
+    def of(cls, config: EditConfig) -> SelectionRule:
+        """Make one whose classes are there.
+
+        Raises:
+            UsageError: a class of the user's own cannot be imported, or is not what it is named as.
+        """
+        made = cls(config)
+        _ = made.rule, made.candidates
+        return made
+
+    @cached_property
+    def rule(self) -> Rule:
+        """Selects tokens to resample."""
+        return rule_of(self.config)
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        """Draws new tokens."""
+        return sampler_of(self.config)
+
     def selected(self, logprobs: np.ndarray) -> np.ndarray:
-        """Tokens to draw again: p >= threshold, or p <= threshold (paper, section 4 and Table 7).
+        """Tokens to resample.
 
         Args:
             logprobs: float32 `[n]`, natural logarithms; NaN where a token has no score.
 
         Returns:
-            bool `[n]`; False where dropped or not scored. The comparison is in float32.
+            bool `[n]`; False where dropped or not scored.
+
+        Raises:
+            UsageError: a rule of the user's own does not answer with one truth value per token.
         """
-        if self.config.select == "none":
-            return np.zeros(len(logprobs), dtype=bool)
-        if self.config.select == "above":
-            chosen = logprobs >= self.log_threshold
-        else:
-            chosen = logprobs <= self.log_threshold
-        return chosen & ~self.dropped(logprobs)
+        chosen = self.rule.selected(logprobs)
+        if not (isinstance(chosen, np.ndarray) and chosen.dtype == bool and chosen.shape == logprobs.shape):
+            raise UsageError(
+                f"{type(self.rule).__name__}.selected must return an array of {len(logprobs)} truth values. "
+                f"Fix the selection rule."
+            )
+        return chosen & ~self.dropped(logprobs) & ~np.isnan(logprobs)
 
     def dropped(self, logprobs: np.ndarray) -> np.ndarray:
         """Tokens to delete: p < drop_below. Same shapes as `selected`."""
         if self.config.drop_below is None:
             return np.zeros(len(logprobs), dtype=bool)
-        return logprobs < _log32(self.config.drop_below)
+        return logprobs < log32(self.config.drop_below)
 
     @cached_property
-    def log_threshold(self) -> np.float32:
-        """What log-probabilities are held against."""
-        return _log32(self.config.threshold)
+    def log_at_least(self) -> np.float32 | None:
+        """No token with a smaller log-probability is edited; None where that is not known, so that none is pruned."""
+        if self.config.drop_below is not None or self.rule.at_least is None:
+            return None
+        return log32(self.rule.at_least)
+
+    @cached_property
+    def candidates(self) -> Candidates:
+        """What the prior returns for a selected token."""
+        return self.sampler.candidates
 
     @property
     def num_candidates(self) -> int:
         """Most candidates the prior returns for a selected token."""
-        return MAX_NUCLEUS if self.config.sampler == "top-p" else self.config.top_k
+        return self.candidates.count
 
 
 class Protector:
@@ -91,6 +123,20 @@ class Protector:
         return counts[ends] > counts[starts]
 
 
-def _log32(probability: float) -> np.float32:
-    with np.errstate(divide="ignore"):
-        return np.float32(np.log(np.float64(probability)))
+def own_revisions(config: EditConfig) -> dict[str, str]:
+    """What pins the classes of the user's own that a configuration names, by setting.
+
+    Raises:
+        UsageError: One cannot be imported.
+    """
+    return {setting: revision_of(own_class(name, setting)) for setting, name in config.own.items()}
+
+
+def own_facts(config: EditConfig) -> dict[str, dict[str, str]]:
+    """The same, and what these classes say of themselves, for cards that are written where they are not installed."""
+    rule = SelectionRule(config)
+    words = {"select": rule.rule.describe, "sampler": rule.sampler.describe}
+    return {
+        setting: {"words": str(words[setting]()), "revision": revision}
+        for setting, revision in own_revisions(config).items()
+    }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hf_toedit.checked import checked
 from hf_toedit.config import Dtype, PriorConfig, Resources
+from hf_toedit.editing.selection import own_revisions
 from hf_toedit.errors import OutOfMemory, PriorError, RunError
 from hf_toedit.priors.pinning import is_same_prior
 from hf_toedit.runs.monitor import Monitor
@@ -49,11 +50,19 @@ class ReadyPrior:
         return cls(replace(config, dtype=checked(prior.dtype, Dtype, "dtype")), revision), prior
 
     def check(self, plan: Plan) -> None:
-        """Refuse to go on with another prior than the one that was planned.
+        """Refuse to go on with another prior, selection rule or sampler than was planned.
 
         Raises:
-            PriorError: it has changed since.
+            PriorError: the prior has changed since.
+            RunError: the code of a rule or sampler of the user's own has.
         """
+        planned = plan.provenance.get("own", {})
+        for setting, revision in own_revisions(plan.edit).items():
+            if setting in planned and planned[setting].get("revision") != revision:
+                raise RunError(
+                    f"--{setting} {plan.edit.own[setting]!r} is not the one that was planned: its code has changed. "
+                    f"Put the old code back, or plan a new run."
+                )
         is_same = is_same_prior(self.config, self.revision, plan.prior_revision)
         if not is_same or self.config.dtype != plan.prior.dtype:
             raise PriorError(

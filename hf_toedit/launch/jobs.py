@@ -101,12 +101,17 @@ def check_reach(plan: Plan) -> None:
     """Refuse what machines elsewhere cannot read.
 
     Raises:
-        UsageError: source or prior lies on this machine only.
+        UsageError: source, prior, rule or sampler lies on this machine only.
     """
     if plan.reading.root is not None and Path(plan.reading.root) != sample.path().parent:
         raise UsageError(
             f"the source {plan.source.source!r} lies on this machine, where a job does not see it. Push it to the Hub "
             f"and name it as org/name, or name an address."
+        )
+    if plan.edit.own:
+        raise UsageError(
+            f"{next(iter(plan.edit.own.values()))!r} is Python code of this machine, which a job does not have. Use "
+            f"a rule and a sampler of hf-toedit."
         )
     if plan.prior.revision is None and plan.prior.prior != "embedded":
         raise UsageError(

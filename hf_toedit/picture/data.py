@@ -16,6 +16,7 @@ from hf_toedit.config import EditConfig
 from hf_toedit.editing.editor import Editor
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.result import EditedDocument, EditResult, ScoredDocument
+from hf_toedit.editing.samplers import sampler_of
 from hf_toedit.stats import EditStats
 
 NUM_CANDIDATES = 50
@@ -208,9 +209,7 @@ class Gallery:
 
 def _num_listed(config: EditConfig) -> int:
     """How many candidates are listed: all that can be drawn, of those looked at."""
-    if config.sampler == "top-p":
-        return NUM_CANDIDATES
-    return min(max(config.top_k, MIN_LISTED), NUM_CANDIDATES)
+    return min(max(sampler_of(config).candidates.count, MIN_LISTED), NUM_CANDIDATES)
 
 
 def _frames(result: EditResult, seen: EditResult, num_listed: int) -> list[Frame]:

@@ -16,10 +16,11 @@ from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 
-from hf_toedit.cards.escape import decimal, printable
+from hf_toedit.cards.escape import printable
 from hf_toedit.config import EditConfig
 from hf_toedit.editing.diff import ADDED, REMOVED, segments
 from hf_toedit.editing.piece_table import PieceTable
+from hf_toedit.editing.rules import rule_of
 from hf_toedit.picture.data import NUM_CANDIDATES, Frame, Gallery, Picture, TextSpan
 from hf_toedit.picture.words import (
     bin_of,
@@ -32,7 +33,7 @@ from hf_toedit.picture.words import (
     selection,
     spelled,
 )
-from hf_toedit.stats import PROBABILITY_BINS, EditStats
+from hf_toedit.stats import PROBABILITY_BINS, EditStats, decimal
 
 MAX_LISTED = 10
 """Most candidates in the tooltip of a token."""
@@ -93,7 +94,7 @@ def legend_html(config: EditConfig) -> str:
     """What the marks of a frame mean."""
     scale = "".join(f'<span class="te-p{number}"></span>' for number in range(PROBABILITY_BINS))
     marks = [f'probability p: 0 <span class="te-scale" role="img" aria-label="from pale to strong">{scale}</span> 1']
-    if config.select != "none":
+    if rule_of(config).selects:
         marks.append(f'<span class="te-t te-selected">token</span> selected: {escaped(selection(config))}')
         marks.append("<del>before</del><ins>after</ins> changed")
     if config.drop_below is not None:
@@ -142,7 +143,7 @@ def histogram_html(stats: EditStats, config: EditConfig, generation: int | None 
         return notice_html("No token was scored, so there are no probabilities to show.")
     told = ", ".join(f"{share:.1%} from {n / 10:g} to {(n + 1) / 10:g}" for n, share in enumerate(shares))
     caption = histogram_caption(stats, generation)
-    where = "" if config.select == "none" else f"; selected: {selection(config)}"
+    where = f"; selected: {selection(config)}" if rule_of(config).selects else ""
     return (
         f'<figure class="te te-histogram"><figcaption>{escaped(caption)}</figcaption>'
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escaped(f"{caption}: {told}{where}")}">'
@@ -286,10 +287,11 @@ def _bars(shares: Sequence[float]) -> str:
 
 
 def _threshold(config: EditConfig) -> str:
-    if config.select == "none":
+    threshold = rule_of(config).threshold
+    if threshold is None:
         return ""
-    at = 10 + (_WIDTH - 20) * config.threshold
-    anchor, shift = ("end", -4) if config.threshold > 0.5 else ("start", 4)
+    at = 10 + (_WIDTH - 20) * threshold
+    anchor, shift = ("end", -4) if threshold > 0.5 else ("start", 4)
     return (
         f'<line class="te-threshold" x1="{at:.1f}" x2="{at:.1f}" y1="4" y2="{_BASE}"/>'
         f'<text x="{at + shift:.1f}" y="13" text-anchor="{anchor}">{escaped(selection(config))}</text>'

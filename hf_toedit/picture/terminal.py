@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from hf_toedit.cards.escape import decimal, printable
+from hf_toedit.cards.escape import printable
 from hf_toedit.config import EditConfig
+from hf_toedit.editing.rules import rule_of
 from hf_toedit.picture.data import Frame, TextSpan
 from hf_toedit.picture.words import histogram_caption, is_marked, probability_shares, selection
-from hf_toedit.stats import EditStats
+from hf_toedit.stats import EditStats, decimal
 
 MAX_PLACES = 12
 """Places shown of a text that is not shown whole."""
@@ -59,7 +60,7 @@ def legend(config: EditConfig, colour: bool) -> Text:
             line.append(f"p {low:g}–{high:g}", style=style)
             line.append("  ")
             low = high
-    if config.select != "none":
+    if rule_of(config).selects:
         token = ("token", "underline") if colour else ("‹token›", "")
         line.append(*token).append(f" selected: {selection(config)}  ")
         _append_change(line, "before", "after", colour)
@@ -80,10 +81,11 @@ def histogram(stats: EditStats, config: EditConfig, generation: int | None = Non
         generation: to be named, where there are several.
     """
     shares = probability_shares(stats)
+    threshold = rule_of(config).threshold
     lines = []
     for number, share in enumerate(shares):
         low, high = number / len(shares), (number + 1) / len(shares)
-        is_there = config.select != "none" and (low <= config.threshold < high or config.threshold == high == 1)
+        is_there = threshold is not None and (low <= threshold < high or threshold == high == 1)
         bar = "█" * round(_BAR * share / max(shares))
         mark = f"  ← selected: {selection(config)}" if is_there else ""
         lines.append(f"{low:.1f}–{high:.1f} {share:6.1%} {bar}{mark}")

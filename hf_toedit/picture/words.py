@@ -6,8 +6,9 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import groupby
 
-from hf_toedit.cards.escape import decimal, percent, printable
+from hf_toedit.cards.escape import percent, printable
 from hf_toedit.config import EditConfig
+from hf_toedit.editing.rules import rule_of
 from hf_toedit.picture.data import Frame, TextSpan, Token
 from hf_toedit.stats import PROBABILITY_BINS, SAMPLE, EditStats, generation_figures
 
@@ -24,9 +25,7 @@ def bin_of(value: float) -> int:
 
 def selection(config: EditConfig) -> str:
     """Which tokens are selected, such as `p ≥ 0.99`."""
-    if config.select == "none":
-        return "none"
-    return f"p {'≥' if config.select == 'above' else '≤'} {decimal(config.threshold)}"
+    return rule_of(config).describe()
 
 
 def fate(piece: TextSpan) -> str:

@@ -178,15 +178,14 @@ def _candidates(logprobs: torch.Tensor, picked: np.ndarray, rule: SelectionRule)
     """Log-probabilities and int32 ids of the likeliest tokens at the picked rows, likeliest first."""
     chosen = logprobs[to_device(picked, logprobs.device)]
     best, ids = chosen.topk(min(rule.num_candidates, logprobs.shape[1]), dim=1)
-    if rule.config.sampler == "top-p":
-        outside = ~_nucleus(chosen, best, rule)
+    if rule.candidates.mass is not None:
+        outside = ~_nucleus(chosen, best, rule.candidates.mass, rule.candidates.temperature)
         best, ids = best.masked_fill(outside, -torch.inf), ids.masked_fill(outside, 0)
     return best, ids.to(torch.int32)
 
 
-def _nucleus(logprobs: torch.Tensor, best: torch.Tensor, rule: SelectionRule) -> torch.Tensor:
-    """Which of the likeliest tokens are in the nucleus: those before which less than top_p of the mass lies."""
-    temperature = rule.config.temperature
+def _nucleus(logprobs: torch.Tensor, best: torch.Tensor, most: float, temperature: float) -> torch.Tensor:
+    """Which of the likeliest tokens are in the nucleus: those before which less of the mass is."""
     total = torch.logsumexp(logprobs / temperature, dim=1, keepdim=True)
     mass = (best / temperature - total).exp()
-    return mass.cumsum(dim=1) - mass < rule.config.top_p
+    return mass.cumsum(dim=1) - mass < most

@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from hf_toedit.config import Dtype, PriorConfig
 from hf_toedit.errors import PriorError, UsageError, in_one_line
 from hf_toedit.hub import pinned_sha
+from hf_toedit.priors.own import pinned_own
 from hf_toedit.priors.pinning import folder_revision, prior_folder
 
 DEFAULT_CONTEXT = 2048
@@ -136,7 +137,10 @@ def pinned(config: PriorConfig) -> tuple[PriorConfig, str]:
 
     Raises:
         PriorError: there is none of that name.
+        UsageError: there is no such class.
     """
+    if config.is_own:
+        return pinned_own(config)
     location, revision = locate(config)
     return (config if Path(location).is_dir() else replace(config, revision=revision)), revision
 

@@ -88,7 +88,7 @@ class Pruning:
             targets: int64 `[n]`.
             eligible: bool `[n]`.
             sampled: bool `[n]`, the rows to score whatever the bound says.
-            rule: what to select; see `EditConfig.is_prunable`.
+            rule: what to select; see `SelectionRule.log_at_least`.
         """
         kept = np.flatnonzero(sampled | ~self._dropped(hidden, rows, targets, eligible, rule))
         logprobs = np.full(len(rows), np.nan, dtype=np.float32)
@@ -113,6 +113,7 @@ class Pruning:
         as certain); 16 times that is taken, and as much again of 16 for what is done to a logit afterwards, and for
         the logsumexp. Both a log-probability and the log-odds of the bound are a difference of two such numbers.
         """
+        assert rule.log_at_least is not None  # only then is anything pruned
         index, goals = to_device(rows, hidden.device), to_device(targets, hidden.device)
         bounds = []
         for start in range(0, len(rows), _CHUNK_ROWS):
@@ -123,7 +124,7 @@ class Pruning:
             odds = torch.logsumexp(others.masked_fill_(inside, -torch.inf), dim=1) - self._head.logits_of(chunk, ids)
             off = 2 * _ULPS * (math.sqrt(hidden.shape[1]) * self._head.magnitude(chunk) + 16)
             # (1 - p) / p at the smallest p that may be taken for the threshold.
-            limit = torch.log(torch.expm1(off - float(rule.log_threshold))) + off
+            limit = torch.log(torch.expm1(off - float(rule.log_at_least))) + off
             bounds.append(torch.stack([odds > limit, torch.isfinite(odds)]))
         unlikely, finite = torch.cat(bounds, dim=1).cpu().numpy()
         return (unlikely | ~eligible) & finite

@@ -16,9 +16,13 @@ def load_prior(config: PriorConfig, resources: Resources | None = None) -> Prior
 
     Raises:
         PriorError: it cannot be found, loaded or used.
-        UsageError: the backend cannot use such resources.
+        UsageError: the backend cannot use such resources; or there is no such class.
     """
     resources = resources or Resources()
+    if config.is_own:
+        from hf_toedit.priors.own import load_own
+
+        return load_own(config, resources)
     if config.backend == "vllm":
         from hf_toedit.priors.vllm import VLLMPrior
 

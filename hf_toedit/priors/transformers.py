@@ -163,7 +163,7 @@ class TransformersPrior:
                 torch.cuda.empty_cache()
 
     def _score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
-        prunes = self._pruning is not None and rule.config.is_prunable
+        prunes = self._pruning is not None and rule.log_at_least is not None
         answers = [Answer(document, in_sample(document) if prunes else None) for document in documents]
 
         @torch.inference_mode()

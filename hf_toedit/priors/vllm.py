@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from hf_toedit.config import PriorConfig, Resources, check_draw
+from hf_toedit.config import PriorConfig, Resources
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.prior import BATCH_BYTES, DocumentScores
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import OutOfMemory, PriorError, UsageError, in_one_line
 from hf_toedit.priors import chat, loading
 from hf_toedit.priors.answer import Answer
+from hf_toedit.priors.fit import check_draw
 from hf_toedit.priors.head import HeadScores
 from hf_toedit.priors.packing import Window, windows
 
@@ -164,10 +165,11 @@ class VLLMPrior:
             for window in windows(index, document.own, self.context, num_bos)
         ]
         prompts = ([*self._bos, *documents[window.document].ids[window.start : window.stop].tolist()] for window in cut)
-        none = rule.config.select == "none"
         answers = [Answer(document) for document in documents]
         # Closed, so that no request is left in vLLM where one fails.
-        with closing(self._read(prompts, 0 if none else min(rule.num_candidates, self._vocab_size))) as read:
+        with closing(
+            self._read(prompts, min(rule.num_candidates, self._vocab_size) if rule.rule.selects else 0)
+        ) as read:
             for number, flat in read:
                 window = cut[number]
                 tokens, scores = _scores(flat, window, num_bos, documents[window.document], rule)
@@ -229,9 +231,9 @@ def _scores(
     width = flat.end_indices[1] - flat.start_indices[1] - 1
     best = entries[picked, None] + 1 + np.arange(width)
     candidate_logprobs = all_logprobs[best]
-    if rule.config.sampler == "top-p":
+    if rule.candidates.mass is not None:
         mass = np.exp(candidate_logprobs)
-        candidate_logprobs[mass.cumsum(axis=1) - mass >= rule.config.top_p] = -np.inf
+        candidate_logprobs[mass.cumsum(axis=1) - mass >= rule.candidates.mass] = -np.inf
     candidate_ids = np.array(flat.token_ids, dtype=np.int32)[best]
     return tokens, HeadScores(logprobs, picked, candidate_ids, candidate_logprobs)
 

@@ -38,7 +38,14 @@ MAX_SHARDS = 100_000
 
 
 _CARD = dict[str, str | list[str]]
-_PROVENANCE = {"command": str, "python": str, "versions": dict[str, str], "source_card": _CARD, "prior_card": _CARD}
+_PROVENANCE = {
+    "command": str,
+    "python": str,
+    "versions": dict[str, str],
+    "source_card": _CARD,
+    "prior_card": _CARD,
+    "own": dict[str, dict[str, str]],
+}
 """What `runs/provenance.py` gathers: types of `Plan.provenance`, which other versions may add to."""
 
 

@@ -62,7 +62,7 @@ def _about(run: OpenRun) -> str:
     )
     prior = data.prior_repo or ("The embedded prior" if plan.prior.prior == "embedded" else _last(plan.prior.prior))
     counts = ", ".join(f"{run.rows.num_rows(split):,} rows in {split}" for split in run.rows.splits)
-    said = f"{prior} read every text; {method_words(plan.edit)}. {len(plan.generations):,} " + (
+    said = f"{prior} read every text; {method_words(plan)}. {len(plan.generations):,} " + (
         "generation" if len(plan.generations) == 1 else "generations"
     )
     place = escaped(run.name)

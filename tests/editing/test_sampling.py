@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hf_toedit.config import EditConfig
+from hf_toedit.editing.samplers import sampler_of
 from hf_toedit.editing.sampling import KeyedUniforms, draw
 from tests.goodness_of_fit import chi_square, kolmogorov
 
@@ -24,7 +25,7 @@ def drawn(config: EditConfig, admissible: np.ndarray | None = None, logprobs: np
     return np.concatenate(
         [
             draw(
-                config,
+                sampler_of(config),
                 KeyedUniforms(config.seed, 1, f"text {number}"),
                 positions,
                 rows * IDS,
@@ -72,10 +73,10 @@ def test_the_order_of_candidates_does_not_matter(sampler):
     logprobs = np.round(np.random.default_rng(0).normal(size=(300, 8)), 0).astype(np.float32)  # many ties
     ids = np.random.default_rng(1).permuted(np.tile(IDS, (300, 1)), axis=1)
     admissible = np.random.default_rng(2).random((300, 8)) < 0.8
-    first = draw(config, uniforms, positions, ids, logprobs, admissible)
+    first = draw(sampler_of(config), uniforms, positions, ids, logprobs, admissible)
     order = np.random.default_rng(3).permuted(np.tile(np.arange(8), (300, 1)), axis=1)
     shuffled = [np.take_along_axis(array, order, axis=1) for array in (ids, logprobs, admissible)]
-    assert np.array_equal(draw(config, uniforms, positions, *shuffled), first)
+    assert np.array_equal(draw(sampler_of(config), uniforms, positions, *shuffled), first)
 
 
 def test_ties_are_read_by_token_id():
@@ -85,7 +86,7 @@ def test_ties_are_read_by_token_id():
     for text in map(str, range(50)):
         uniforms = KeyedUniforms(0, 1, text)
         expected = sorted(ids[0])[int(uniforms.stream(0, 1)[0] * 4)]
-        assert draw(config, uniforms, np.array([0]), ids, logprobs, admissible).tolist() == [expected]
+        assert draw(sampler_of(config), uniforms, np.array([0]), ids, logprobs, admissible).tolist() == [expected]
 
 
 @pytest.mark.parametrize("sampler", ["top-k", "top-p", "rejection"])
@@ -94,12 +95,12 @@ def test_nothing_admissible_draws_nothing(sampler):
     ids, logprobs = np.tile(IDS, (3, 1)), np.tile(LOGPROBS, (3, 1))
     admissible = np.zeros((3, 8), dtype=bool)
     admissible[1, 6] = True
-    assert draw(config, uniforms, np.array([0, 4, 9]), ids, logprobs, admissible).tolist() == [-1, 60, -1]
+    assert draw(sampler_of(config), uniforms, np.array([0, 4, 9]), ids, logprobs, admissible).tolist() == [-1, 60, -1]
     padding = np.full((3, 8), -np.inf, dtype=np.float32)
     everything = np.ones((3, 8), dtype=bool)
-    assert draw(config, uniforms, np.array([0, 4, 9]), ids, padding, everything).tolist() == [-1, -1, -1]
+    assert draw(sampler_of(config), uniforms, np.array([0, 4, 9]), ids, padding, everything).tolist() == [-1, -1, -1]
     nothing = np.empty((0, 8))
-    assert len(draw(config, uniforms, np.empty(0, int), nothing, nothing, nothing.astype(bool))) == 0
+    assert len(draw(sampler_of(config), uniforms, np.empty(0, int), nothing, nothing, nothing.astype(bool))) == 0
 
 
 @pytest.mark.parametrize("sampler", ["top-k", "rejection"])
@@ -138,9 +139,11 @@ def test_a_draw_depends_on_its_own_position_only():
         config, uniforms = EditConfig(sampler=sampler), KeyedUniforms(5, 2, "text")
         everything = np.ones((200, 8), dtype=bool)
         ids, logprobs = np.tile(IDS, (200, 1)), np.tile(LOGPROBS, (200, 1))
-        whole = draw(config, uniforms, np.arange(200), ids, logprobs, everything)
+        whole = draw(sampler_of(config), uniforms, np.arange(200), ids, logprobs, everything)
         some = np.array([3, 50, 51, 120])
-        assert np.array_equal(draw(config, uniforms, some, ids[:4], logprobs[:4], everything[:4]), whole[some])
+        assert np.array_equal(
+            draw(sampler_of(config), uniforms, some, ids[:4], logprobs[:4], everything[:4]), whole[some]
+        )
 
 
 def test_raw_numbers_stay_what_they_are():

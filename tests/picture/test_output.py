@@ -12,9 +12,9 @@ import pytest
 from hf_toedit import EditConfig, EditResult, EditStats, ToEditor, ToEditProcessor
 from hf_toedit.cards.escape import printable
 from hf_toedit.picture.output import MAX_CHARACTERS, MAX_DOCUMENTS, stats_html
-from tests.conftest import texts
 from tests.picture.conftest import HOSTILE
 from tests.picture.test_html import Parsed, shown
+from tests.shared import texts
 
 TAGS = {"div", "style", "section", "p", "ul", "li", "span", "del", "ins", "table", "caption", "thead", "tbody", "tr",
         "th", "td"}  # fmt: skip

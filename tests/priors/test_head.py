@@ -8,7 +8,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from hf_toedit import EditConfig
-from hf_toedit.editing.selection import MAX_NUCLEUS, SelectionRule
+from hf_toedit.editing.samplers import MAX_NUCLEUS
+from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.priors.head import Head
 
 VOCABULARY = 50_000

@@ -1,0 +1,80 @@
+"""Classes by name: those of a registry, and the user's own as `module:Class`, imported, checked and pinned."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from inspect import isclass
+from typing import Any, TypeVar
+
+from hf_toedit.config import content_hash
+from hf_toedit.errors import ToEditError, UsageError, did_you_mean, reason
+from hf_toedit.fingerprint import file_fingerprint
+
+T = TypeVar("T")
+
+
+def made(name: str, known: Mapping[str, type[T]], base: type[T], what: str, *args: Any) -> T:
+    """An object of a class that is named.
+
+    Args:
+        name: In the registry, or `module:Class`.
+        known: The registry.
+        base: What a class of the user's own must be derived from.
+        what: It is, for messages: `sampler`.
+        *args: Of the class.
+
+    Raises:
+        UsageError: There is no such class, or it is not one, or it cannot be made.
+    """
+    cls = known.get(name) or own_class(name, what)
+    if not issubclass(cls, base):
+        raise UsageError(f"{what} {name!r} must be derived from {base.__module__}.{base.__name__}.")
+    try:
+        return cls(*args)
+    except ToEditError:
+        raise
+    except Exception as error:
+        raise UsageError(f"{what} {name!r} cannot be made ({reason(error)}). Fix its class.") from error
+
+
+def own_class(name: str, what: str) -> type[Any]:
+    """Import a class of the user's own. Only for a name that a person here gave, or said to trust.
+
+    Args:
+        name: `module:Class`.
+        what: It is, for messages.
+
+    Raises:
+        UsageError: There is no such module or class.
+    """
+    module_name, _, class_name = name.partition(":")
+    try:
+        module = import_module(module_name)
+    except Exception as error:  # whatever its code does
+        raise UsageError(
+            f"{what} {name!r}: module {module_name!r} cannot be imported ({reason(error)}). Install it, or set "
+            f"PYTHONPATH to its folder."
+        ) from error
+    found = getattr(module, class_name, None)
+    if not isclass(found):
+        classes = [key for key, value in vars(module).items() if isclass(value) and value.__module__ == module_name]
+        raise UsageError(
+            f"{what} {name!r}: module {module_name!r} has no class {class_name!r}.{did_you_mean(class_name, classes)}"
+        )
+    return found
+
+
+def revision_of(cls: type[Any]) -> str:
+    """What pins a class of the user's own: its attribute `revision`, else a fingerprint of its module's source file.
+
+    Raises:
+        UsageError: Nothing pins it.
+    """
+    if isinstance(revision := getattr(cls, "revision", None), str):
+        return revision
+    file = getattr(sys.modules[cls.__module__], "__file__", None)
+    if file is None:
+        raise UsageError(f"class {cls.__name__!r} is not in a file that could pin it. Put it into a module.")
+    return content_hash(file_fingerprint(file))[:40]
