@@ -49,7 +49,7 @@ except (hf_toedit.HubError, hf_toedit.SourceError, hf_toedit.PriorError, hf_toed
 REFUSED = {
     "EditConfig(threshhold=0.5)": "threshhold",
     "EditConfig(threshold='0.5')": "float",
-    "EditConfig(select='over')": "select",
+    "EditConfig(select=1)": "select",
     "EditConfig.from_preset('formula', threshhold=0.5)": "threshhold",
     "SourceConfig('sample', splitt='train')": "splitt",
     "TextConfig(text_column='text')": "text_column",

@@ -90,7 +90,7 @@ def plan(source: str, **options: Any) -> None:
         return
     folder = request.folder()
     quiet_libraries(show_progress=not request.is_silent, quiet=request.is_silent)
-    from hf_toedit.priors.loading import resolved
+    from hf_toedit.priors.registry import resolved
 
     planned = request.plan(lambda: resolved(request.prior))
     folder.open(planned)

@@ -97,7 +97,7 @@ def push(repo: str, **options: Any) -> None:
     quiet_libraries(show_progress=False, quiet=options["quiet"] or options["as_json"])
     quiet_hub()
     from hf_toedit.hub.reading import pinned_sha
-    from hf_toedit.priors.loading import pinned
+    from hf_toedit.priors.registry import pinned
     from hf_toedit.space.repository import SpacePush
     from hf_toedit.space.settings import SpaceSettings
 

@@ -93,7 +93,7 @@ def submit(source: str, **options: Any) -> None:
     quiet_hub()
     from hf_toedit.hub.jobs import IMAGE
     from hf_toedit.launch.jobs import check_reach, finish_there, job_request, run_labels
-    from hf_toedit.priors.loading import dtype_on, pinned
+    from hf_toedit.priors.registry import pinned
     from hf_toedit.runs.store import RunFolder
 
     service = jobs_of(options["namespace"])
@@ -101,6 +101,8 @@ def submit(source: str, **options: Any) -> None:
 
     def resolve() -> Any:
         prior, revision = pinned(request.prior)
+        from hf_toedit.priors.loading import dtype_on
+
         kind = "cuda" if hardware.has_gpu and prior.device != "cpu" else "cpu"  # there, not on this machine
         return replace(prior, dtype=dtype_on(prior.dtype, kind)), revision
 

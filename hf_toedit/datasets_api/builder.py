@@ -277,7 +277,7 @@ class ToEditConfig(BuilderConfig):
         """
         import torch
 
-        from hf_toedit.priors.loading import pinned
+        from hf_toedit.priors.registry import pinned
 
         config, revision = pinned(self.prior)
         if config.dtype == "auto":

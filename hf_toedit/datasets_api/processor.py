@@ -94,7 +94,7 @@ class ToEditProcessor:
             PriorError: there is no such prior.
             UsageError: a setting is unknown or out of range.
         """
-        from hf_toedit.priors.loading import pinned
+        from hf_toedit.priors.registry import pinned
 
         check_known(edit, ToEditProcessor)
         generation = checked(generation, kinds(RunConfig)["generations"], "generation")

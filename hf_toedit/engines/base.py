@@ -42,8 +42,7 @@ class ReadyPrior:
     @classmethod
     def load(cls, config: PriorConfig, resources: Resources) -> tuple[ReadyPrior, Prior]:
         """Load a prior by its settings; see `load_prior`."""
-        from hf_toedit.priors.loading import pinned
-        from hf_toedit.priors.registry import load_prior
+        from hf_toedit.priors.registry import load_prior, pinned
 
         config, revision = pinned(config)
         prior = load_prior(config, resources)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from hf_toedit.config import PriorConfig, Resources
 from hf_toedit.editing.prior import Prior
-from hf_toedit.errors import UsageError
+from hf_toedit.errors import PriorError, UsageError
+
+_LIBRARIES = ("torch", "transformers")
+"""What runs models. All that needs no model works without them."""
 
 
 def load_prior(config: PriorConfig, resources: Resources | None = None) -> Prior:
@@ -19,16 +25,58 @@ def load_prior(config: PriorConfig, resources: Resources | None = None) -> Prior
         UsageError: the backend cannot use such resources; or there is no such class.
     """
     resources = resources or Resources()
-    if config.is_own:
-        from hf_toedit.priors.own import load_own
+    with _libraries():
+        if config.is_own:
+            from hf_toedit.priors.own import load_own
 
-        return load_own(config, resources)
-    if config.backend == "vllm":
-        from hf_toedit.priors.vllm import VLLMPrior
+            return load_own(config, resources)
+        if config.backend == "vllm":
+            from hf_toedit.priors.vllm import VLLMPrior
 
-        return VLLMPrior(config, resources)
-    if resources.tensor_parallel > 1:
-        raise UsageError("--tensor-parallel is for the vLLM backend. Leave it out, or say --backend vllm.")
-    from hf_toedit.priors.transformers import TransformersPrior
+            return VLLMPrior(config, resources)
+        if resources.tensor_parallel > 1:
+            raise UsageError("--tensor-parallel is for the vLLM backend. Leave it out, or say --backend vllm.")
+        from hf_toedit.priors.transformers import TransformersPrior
 
-    return TransformersPrior.from_config(config, resources)
+        return TransformersPrior.from_config(config, resources)
+
+
+def pinned(config: PriorConfig) -> tuple[PriorConfig, str]:
+    """The settings of a prior with its commit resolved, and what pins it; see `priors/loading.py`.
+
+    Raises:
+        PriorError: it cannot be found.
+    """
+    with _libraries():
+        from hf_toedit.priors import loading
+
+        return loading.pinned(config)
+
+
+def resolved(config: PriorConfig) -> tuple[PriorConfig, str]:
+    """The same, with the dtype that the prior has on this machine.
+
+    Raises:
+        PriorError: it cannot be found.
+    """
+    with _libraries():
+        from hf_toedit.priors import loading
+
+        return loading.resolved(config)
+
+
+@contextmanager
+def _libraries() -> Iterator[None]:
+    """Say in one line which library is missing, where none of those that run models is installed.
+
+    Raises:
+        PriorError: one is.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in _LIBRARIES:
+            raise
+        raise PriorError(
+            f"this needs {error.name}, which is not installed. Install it: pip install {error.name}"
+        ) from error
