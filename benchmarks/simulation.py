@@ -41,8 +41,9 @@ BEAT_EVERY_S = 1.1
 
 def drive(world: World, life: Life, run: Path, pipe: Connection) -> None:
     """The life of a driver, in a process of its own: what `hf-toedit run` does, and figures of it into the pipe."""
-    from hf_toedit.cli.run import finish, waiting, work
+    from hf_toedit.api.run import Run
     from hf_toedit.runs.status import run_status
+    from hf_toedit.runs.work import waiting
 
     figures: dict[str, Any] = {"imports_mb": peak_mb(os.getpid()), "cpu_seconds": 0.0}
     clock, cpu_clock = time.perf_counter(), time.process_time()
@@ -78,12 +79,12 @@ def drive(world: World, life: Life, run: Path, pipe: Connection) -> None:
     folder.sweep()
     lap("sweep")
     engine = SimulatedEngine(world, life, written, die)
-    failures = work(plan, folder, engine, indices, True, None)
+    failures = Run(folder, plan).work(engine, indices, progress=False)
     lap("work")
     run_status(plan, folder)
     lap("status")
     if not failures:
-        finish(plan, folder, failures, {"as_json": False, "quiet": True}, None)
+        Run(folder, plan).close()
         lap("finish")
     report(engine, killed=False, num_failed=len(failures))
 

@@ -16,7 +16,10 @@ from hf_toedit.datasets_api.registration import register as register
 from hf_toedit.version import __version__ as __version__
 
 if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against `_EXPORTS`
-    from hf_toedit.api import ToEditor as ToEditor
+    from hf_toedit.api.begin import edit as edit
+    from hf_toedit.api.begin import plan as plan
+    from hf_toedit.api.editor import ToEditor as ToEditor
+    from hf_toedit.api.run import Run as Run
     from hf_toedit.config import EditConfig as EditConfig
     from hf_toedit.config import PriorConfig as PriorConfig
     from hf_toedit.config import Resources as Resources
@@ -45,7 +48,10 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from hf_toedit.stats import EditStats as EditStats
 
 _EXPORTS = {
-    "ToEditor": "hf_toedit.api",
+    "edit": "hf_toedit.api.begin",
+    "plan": "hf_toedit.api.begin",
+    "ToEditor": "hf_toedit.api.editor",
+    "Run": "hf_toedit.api.run",
     "EditConfig": "hf_toedit.config",
     "PriorConfig": "hf_toedit.config",
     "Resources": "hf_toedit.config",
@@ -90,6 +96,7 @@ __all__ = [
     "PriorConfig",
     "PriorError",
     "Resources",
+    "Run",
     "RunConfig",
     "RunError",
     "SourceConfig",
@@ -100,8 +107,10 @@ __all__ = [
     "ToEditor",
     "UsageError",
     "__version__",
+    "edit",
     "load_dataset",
     "load_prior",
+    "plan",
     "register",
     "revert",
 ]

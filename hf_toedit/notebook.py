@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hf_toedit.display import shows
 
 if TYPE_CHECKING:
+    from hf_toedit.api.run import Run
     from hf_toedit.editing.result import EditResult
     from hf_toedit.stats import EditStats
 
@@ -27,3 +28,12 @@ def _stats(stats: EditStats) -> str:
     from hf_toedit.picture.output import stats_html
 
     return stats_html([stats])
+
+
+@shows("Run")
+def _run(run: Run) -> str:
+    from hf_toedit.picture.output import run_html
+
+    status = run.status()
+    shards = f"{status.num_done:,} of {status.num_shards:,} shards done, {len(status.failed)} failed"
+    return run_html(f"{run!r}: {shards}", status.generations)

@@ -21,13 +21,12 @@ def card(run: str, as_json: bool, quiet: bool) -> None:
     <!-- hf-toedit:end -->, and every key of its metadata that they set.
     """
     quiet_libraries(show_progress=False, quiet=quiet or as_json)
-    from hf_toedit.cards.card import write_card
-    from hf_toedit.runs.store import RunFolder
+    from hf_toedit.api.run import Run
 
-    folder = RunFolder(run)
-    files = write_card(folder.plan(), folder)
+    opened = Run.open(run)
+    files = opened.card()
     if as_json:
-        click.echo(json.dumps({"run": str(folder.root), "files": list(map(str, files))}, indent=2))
+        click.echo(json.dumps({"run": str(opened.path), "files": list(map(str, files))}, indent=2))
     elif not quiet:
         for file in files:
             click.echo(file)

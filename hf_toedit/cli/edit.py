@@ -11,7 +11,7 @@ from hf_toedit.cli.libraries import quiet_libraries
 from hf_toedit.cli.options import config_option, edit_options, json_option, quiet_option, source_options
 from hf_toedit.cli.plan import RunRequest, estimate, plan_options
 from hf_toedit.cli.push import push_along, push_to_options
-from hf_toedit.cli.run import finish, swept, waiting, work
+from hf_toedit.cli.run import finish
 
 
 @click.command(short_help="Edit a dataset: plan and run in one.")
@@ -42,6 +42,9 @@ def edit(source: str, **options: Any) -> None:
     if options["dry_run"]:
         estimate(request, options)
         return
+    from hf_toedit.api.run import Run
+    from hf_toedit.runs.work import swept, waiting
+
     folder = request.folder()
     with swept(folder), engine(request.prior, request.edit, options) as workers:
         # It loads `datasets`, while a worker loads the prior.
@@ -52,11 +55,9 @@ def edit(source: str, **options: Any) -> None:
             return ready.config, ready.revision
 
         folder.open(request.plan(resolve))
-        plan = folder.plan()  # as it was written at first, with the command that was typed then
-        indices = waiting(plan, folder)
-        along = push_along(plan, folder, options)
-        if along:
-            for index in set(range(len(plan.shards))) - set(indices):
-                along.add(plan.shards[index].name)
-        failures = work(plan, folder, workers, indices, request.is_silent, along) if indices else []
-    finish(plan, folder, failures, options, along)
+        run = Run(folder, folder.plan())  # as it was written at first, with the command that was typed then
+        indices = waiting(run.plan, folder)
+        along = push_along(run, options, set(range(len(run.plan.shards))) - set(indices))
+        on_done = along.add if along else None
+        failures = run.work(workers, indices, progress=not request.is_silent, on_done=on_done) if indices else []
+    finish(run, failures, options, along)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hf_toedit.cli.libraries import quiet_transformers
 from hf_toedit.cli.options import Command, resources, together
 from hf_toedit.config import EditConfig, PriorConfig
 from hf_toedit.errors import KEPT, Interrupted, UsageError
 
 if TYPE_CHECKING:
+    from hf_toedit.api.engine import Workers
     from hf_toedit.engines.base import Engine
 
 _RAY_OPTIONS = ("address", "num_workers", "cpus_per_worker", "gpus_per_worker")
@@ -75,18 +75,11 @@ def _local(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> 
     workers = str(options["workers"])
     if workers != "auto" and not re.fullmatch(r"0|[1-9][0-9]*", workers):
         raise UsageError(f"workers {workers!r} is not a number. Name one, or auto.")
-    if workers == "0":
-        from hf_toedit.engines.inline import InlineEngine
+    from hf_toedit.api.engine import local_engine
 
-        quiet_transformers()
-        with InlineEngine(prior, edit, resources(options)) as inline:
-            yield inline
-    else:
-        from hf_toedit.engines.local import LocalEngine
-
-        count = None if workers == "auto" else int(workers)
-        with LocalEngine(prior, edit, resources(options), count) as local:
-            yield local
+    count: Workers = "auto" if workers == "auto" else int(workers)
+    with local_engine(count, prior, edit, resources(options), progress=False) as chosen:
+        yield chosen
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from hf_toedit.cli.engines import engine, workers_option
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
 from hf_toedit.cli.options import json_option, resource_options, trust_remote_code_option
 from hf_toedit.cli.pull import hub_options
-from hf_toedit.cli.run import check_trust, shards_of_group
 from hf_toedit.errors import HubError, RunError, UsageError, kept
 
 if TYPE_CHECKING:
@@ -136,6 +135,7 @@ def work(repo: str, shard_group: str, **options: Any) -> None:
     quiet_hub()
     from hf_toedit.launch.jobs import begin_there, edit_there, finish_there
     from hf_toedit.runs.store import RunFolder
+    from hf_toedit.runs.work import check_trust, shards_of_group
 
     place = hub_place(repo, options["push_revision"], options["push_prefix"])
     with TemporaryDirectory(prefix="hf-toedit-") as scratch, kept():
@@ -177,6 +177,8 @@ def jobs_of(namespace: str | None) -> Jobs:
 
 def missing_shards(plan: Plan, run: HubRun | None, group: str) -> list[int]:
     """The shards of a group that are not in the repository."""
+    from hf_toedit.runs.work import shards_of_group
+
     return [i for i in shards_of_group(plan, group) if run is None or not run.holds(plan, plan.shards[i])]
 
 

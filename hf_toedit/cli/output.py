@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from types import TracebackType
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
@@ -24,7 +12,6 @@ from hf_toedit.cards.escape import printable
 from hf_toedit.editing.diff import ADDED, GAP, REMOVED, segments
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.picture.words import generation_columns
-from hf_toedit.runs.monitor import Speed
 from hf_toedit.stats import SAMPLE, EditStats
 
 _CONTEXT = 40
@@ -73,88 +60,6 @@ def diff_line(table: PieceTable, max_places: int, colour: bool) -> Text:
         opening, closing = ("", "") if colour else marks.get(kind, ("", ""))
         line.append(f"{opening}{printable(text)}{closing}", style=styles.get(kind))
     return line
-
-
-class EditProgress:
-    """A progress bar on standard error with tokens/s, time left, selected and changed %; silent where no one looks."""
-
-    def __init__(self, num_rows: int | None, quiet: bool) -> None:
-        """Set up for `num_rows` rows over all generations; None where they are not counted."""
-        self._sums = {"num_rows": 0, "num_tokens": 0, "num_selected": 0, "num_changed": 0}
-        self._speed = Speed()
-        self._bar = Progress(
-            # Short enough for 80 columns: rich cuts what does not fit, and the time left stands last.
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=8),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(compact=True),
-            console=Console(stderr=True),
-            disable=quiet or not sys.stderr.isatty(),
-            transient=True,
-        )
-        self._task = self._bar.add_task("loading", total=num_rows, figures="")
-
-    def __call__(self, generation: int, counts: Mapping[str, int]) -> None:
-        """Count a batch of rows."""
-        if self._bar.disable:
-            return
-        for name in self._sums:
-            self._sums[name] += counts[name]
-        self._speed.add(counts["num_tokens_read"])
-        tokens = max(self._sums["num_tokens"], 1)
-        figures = (
-            f"{self._speed.per_second():,.0f} tokens/s "
-            f"selected {self._sums['num_selected'] / tokens:.1%} changed {self._sums['num_changed'] / tokens:.2%}"
-        )
-        num_rows = self._sums["num_rows"]
-        if counts["num_tokens_read"] < counts["num_tokens"]:
-            self._bar.reset(self._task, completed=num_rows)  # without what it estimates the time left by
-        self._bar.update(self._task, completed=num_rows, description=f"gen {generation}", figures=figures)
-
-    def __enter__(self) -> EditProgress:
-        """Show the bar."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Take it away."""
-        self._bar.stop()
-
-
-@contextmanager
-def counted_progress(what: str, number: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error, of `shards` or `files`; what it gives is called after each."""
-    with Progress(
-        *(TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True)),
-        console=Console(stderr=True),
-        disable=quiet or not sys.stderr.isatty(),
-        transient=True,
-    ) as bar:
-        task = bar.add_task("", total=number)
-        yield lambda: bar.advance(task)
-
-
-@contextmanager
-def push_progress(quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Files and bytes on standard error; what it gives is called with the bytes of each file that is through."""
-    with Progress(
-        *(TextColumn("pushed"), TextColumn("{task.fields[files]} files"), DownloadColumn(), TransferSpeedColumn()),
-        console=Console(stderr=True),
-        disable=quiet or not sys.stderr.isatty(),
-        transient=True,
-    ) as bar:
-        task = bar.add_task("", total=None, files=0)
-        files = 0
-
-        def through(num_bytes: int) -> None:
-            nonlocal files
-            files += 1
-            bar.update(task, advance=num_bytes, files=files)
-
-        yield through
 
 
 def first_changed(tables: Iterator[PieceTable | None], count: int) -> list[PieceTable]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,8 +28,7 @@ from hf_toedit.cli.options import (
     together,
 )
 from hf_toedit.config import PriorConfig, RunConfig, SourceConfig
-from hf_toedit.errors import RunError, UsageError
-from hf_toedit.version import __version__
+from hf_toedit.errors import UsageError
 
 if TYPE_CHECKING:
     from hf_toedit.runs.estimate import Estimate
@@ -133,19 +131,11 @@ class RunRequest:
             UsageError: none was named.
             RunError: it cannot be written to, or lies inside the source.
         """
-        from hf_toedit.runs.store import RunFolder
+        from hf_toedit.api.begin import new_folder
 
         if self._output is None:
             raise UsageError("where to? Name a run folder with -o, or say --dry-run.")
-        folder = RunFolder(self._output)
-        folder.check()
-        origin = Path(self.source.source).expanduser()
-        if origin.is_dir() and folder.is_inside(origin):
-            raise RunError(
-                f"{self._output} is the source {self.source.source}, or lies inside it, and would be read as a part of "
-                f"it. Name another -o."
-            )
-        return folder
+        return new_folder(self._output, self.source)
 
     def plan(self, resolve: Callable[[], tuple[PriorConfig, str]]) -> Plan:
         """Find the source and plan.
@@ -157,46 +147,19 @@ class RunRequest:
         Raises:
             SourceError: the source cannot be found, read, or edited as asked.
         """
-        from hf_toedit.editing.selection import own_facts
-        from hf_toedit.rows.texts import Texts
-        from hf_toedit.runs.planning import make_plan
-        from hf_toedit.runs.provenance import provenance
-        from hf_toedit.sources.parquet import check_storable
-        from hf_toedit.sources.source import open_source
+        from hf_toedit.api.begin import resolved_plan
 
-        shard_bytes = None if self._shard_size == "file" else _num_bytes(self._shard_size)
-        source = open_source(self.source)
-        texts = Texts(self.source)
-        texts.check(source.features, self.run.edit_log_column)
-        check_storable(source.features)
-        columns = texts.columns(source.features)
-        extents = {
-            split: source.extents(
-                split, columns, limit=self.source.limit, shard_bytes=shard_bytes, num_shards=self._num_shards
-            )
-            for split in source.splits
-        }
-        prior, revision = resolve()
-        planned = make_plan(
-            source_config=self.source,
-            source_revision=source.revision,
-            reading=source.reading,
-            extents=extents,
-            prior_config=prior,
-            prior_revision=revision,
-            edit=self.edit,
-            run=self.run,
-            version=__version__,
-            shard_bytes=shard_bytes,
-            num_shards=self._num_shards,
-        )
         known = click.get_current_context().meta
-        facts = provenance(self.source, source.revision, prior, known.get(COMMAND_LINE))
-        if self.edit.own:
-            facts["own"] = own_facts(self.edit)
-        if SOURCE_LICENSE in known:
-            facts["source_card"].setdefault("license", known[SOURCE_LICENSE])
-        return replace(planned, provenance=facts)
+        return resolved_plan(
+            self.source,
+            resolve,
+            self.edit,
+            self.run,
+            shard_size=self._shard_size,
+            num_shards=self._num_shards,
+            command=known.get(COMMAND_LINE),
+            license=known.get(SOURCE_LICENSE),
+        )
 
 
 def estimate(request: RunRequest, options: Mapping[str, Any]) -> None:
@@ -214,19 +177,6 @@ def estimate(request: RunRequest, options: Mapping[str, Any]) -> None:
     elif not options["quiet"]:
         click.echo(_told(planned))
         click.echo(told_estimate(figures, len(planned.files)))
-
-
-def _num_bytes(size: str) -> int:
-    """Bytes of `256MB` or `1GiB`, as `datasets` reads them in `max_shard_size`."""
-    from datasets.utils.py_utils import convert_file_size_to_int
-
-    try:
-        num_bytes = int(size) if str(size).isdigit() else convert_file_size_to_int(size)
-    except ValueError:
-        num_bytes = 0
-    if num_bytes <= 0:
-        raise UsageError(f"shard size {size!r} is not a size. Write it as 256MB or 1GiB, or say file.")
-    return num_bytes
 
 
 def _facts(plan: Plan) -> dict[str, Any]:

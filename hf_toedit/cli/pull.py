@@ -30,7 +30,8 @@ def pull(repo: str, output: str, revision: str | None, prefix: str, as_json: boo
     """
     quiet_libraries(show_progress=False, quiet=quiet or as_json)
     quiet_hub()
-    from hf_toedit.cli.output import counted, counted_progress
+    from hf_toedit.cli.output import counted
+    from hf_toedit.progress import counted_progress
     from hf_toedit.publish.pull import HubRun
     from hf_toedit.runs.status import run_status
     from hf_toedit.runs.store import RunFolder

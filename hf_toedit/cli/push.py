@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
 from hf_toedit.cli.options import Command, json_option, quiet_option, together
-from hf_toedit.errors import RunError, UsageError, kept
+from hf_toedit.errors import UsageError, kept
 
 if TYPE_CHECKING:
+    from hf_toedit.api.run import Run
     from hf_toedit.publish.outcome import Outlook, Pushed
     from hf_toedit.publish.push_along import PushAlong
-    from hf_toedit.runs.plan import Plan
-    from hf_toedit.runs.store import RunFolder
 
 _PUBLIC = "Let everybody read the repository, if it is made now."
 _REVISION = "Push to this branch; it is made if it is not there."
@@ -73,59 +71,19 @@ def push(run: str, repo: str, **options: Any) -> None:
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
     quiet_hub()
-    from hf_toedit.cli.output import push_progress
-    from hf_toedit.publish.push import Push
-    from hf_toedit.runs.store import RunFolder
+    from hf_toedit.api.run import Run
 
-    folder = RunFolder(run)
-    plan = folder.plan()
-    if not isinstance(folder.root, Path):
-        folder.sweep()  # what a push that was stopped has brought here
-    _check_finished(plan, folder, options["unverified"])
-    with push_progress(is_silent) as progress:
-        sending = Push(
-            plan,
-            folder,
-            repo,
-            revision=options["revision"],
-            prefix=options["prefix"],
-            public=options["public"],
-            create_pr=options["create_pr"],
-            overwrite=options["replace"],
-            progress=progress,
-        )
-        done: Outlook | Pushed
-        if options["dry_run"]:
-            done = sending.outlook()
-        else:
-            with kept():
-                sending.check()
-                done = sending()
+    opened = Run.open(run)
+    how = {name: options[name] for name in ("revision", "prefix", "public", "create_pr", "replace", "unverified")}
+    done: Outlook | Pushed
+    if options["dry_run"]:
+        done = opened.outlook(repo, progress=not is_silent, **how)
+    else:
+        done = opened.push(repo, progress=not is_silent, **how)
     if options["as_json"]:
-        click.echo(json.dumps({"run": str(folder.root), "repo": repo, **asdict(done)}, indent=2))
+        click.echo(json.dumps({"run": str(opened.path), "repo": repo, **asdict(done)}, indent=2))
     elif not options["quiet"]:
         report(done, repo, options["public"])
-
-
-def _check_finished(plan: Plan, folder: RunFolder, unverified: bool) -> None:
-    """Refuse a run that is not finished, or not known to be sound.
-
-    Raises:
-        RunError: it is not.
-    """
-    from hf_toedit.runs.verify import is_verified
-
-    missing = len(folder.unfinished(plan, plan.shards))
-    if missing:
-        raise RunError(
-            f"{missing} of {len(plan.shards)} shards of {folder.root} are missing. Finish the run, then push it: "
-            f"hf-toedit run {folder.root}"
-        )
-    if not (unverified or is_verified(plan, folder)):
-        raise RunError(
-            f"{folder.root} was not verified, or was changed since. Verify it, then push it: hf-toedit verify "
-            f"{folder.root}. Or say --unverified."
-        )
 
 
 def report(done: Outlook | Pushed, repo: str, public: bool) -> None:
@@ -150,8 +108,13 @@ def report(done: Outlook | Pushed, repo: str, public: bool) -> None:
         click.echo(f"Sent {files}; {done.num_files_skipped:,} were there already. {done.pull_request or done.url}")
 
 
-def push_along(plan: Plan, folder: RunFolder, options: Mapping[str, Any]) -> PushAlong | None:
+def push_along(run: Run, options: Mapping[str, Any], done: Iterable[int]) -> PushAlong | None:
     """What pushes shards as they finish; None where that was not asked for.
+
+    Args:
+        run: whose shards they are.
+        options: of the command.
+        done: indices of shards that are done already, which it begins with.
 
     Raises:
         RunError, HubError: the run may not be pushed there.
@@ -163,8 +126,8 @@ def push_along(plan: Plan, folder: RunFolder, options: Mapping[str, Any]) -> Pus
     from hf_toedit.publish.push_along import PushAlong
 
     sending = Push(
-        plan,
-        folder,
+        run.plan,
+        run.folder,
         options["push_to"],
         revision=options["push_revision"],
         prefix=options["push_prefix"],
@@ -173,4 +136,7 @@ def push_along(plan: Plan, folder: RunFolder, options: Mapping[str, Any]) -> Pus
     with kept():
         sending.check()
         sending.begin()
-    return PushAlong(sending, plan, folder)
+    along = PushAlong(sending, run.plan, run.folder)
+    for index in done:
+        along.add(run.plan.shards[index].name)
+    return along

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from hf_toedit.cli.options import COMMAND_LINE, config_option
-from hf_toedit.cli.run import check_trust, run
+from hf_toedit.cli.run import run
 from hf_toedit.errors import UsageError
 
 _OF_EVERY_TASK = (
@@ -50,6 +50,7 @@ def slurm(run: str, **options: Any) -> None:
     """  # noqa: D301
     from hf_toedit.launch.slurm import array_script, script_bytes, submit
     from hf_toedit.runs.store import RunFolder
+    from hf_toedit.runs.work import check_trust
 
     context = click.get_current_context()
     typed = context.meta.get(COMMAND_LINE, context.command_path)

@@ -32,14 +32,12 @@ def status(run: str, watch: bool, as_json: bool) -> None:
     """Say how far RUN is: shards done, running and failed, speed, time left, and figures so far."""
     from rich.live import Live
 
+    from hf_toedit.api.run import Run
     from hf_toedit.cli.output import console
-    from hf_toedit.runs.status import run_status
-    from hf_toedit.runs.store import RunFolder
 
-    folder = RunFolder(run)
-    plan = folder.plan()
-    pause = _WATCH_S if isinstance(folder.root, Path) else _WATCH_STORAGE_S
-    state = run_status(plan, folder)
+    opened = Run.open(run)
+    pause = _WATCH_S if isinstance(opened.path, Path) else _WATCH_STORAGE_S
+    state = opened.status()
     if as_json and not watch:
         click.echo(json.dumps(state.to_json(), indent=2))
     elif as_json:
@@ -48,14 +46,14 @@ def status(run: str, watch: bool, as_json: bool) -> None:
             if state.is_finished:
                 return
             time.sleep(pause)
-            state = run_status(plan, folder)
+            state = opened.status()
     elif not watch:
         console().print(_shown(state))
     else:
         with Live(_shown(state), console=console(), auto_refresh=False) as live:
             while not state.is_finished:
                 time.sleep(pause)
-                state = run_status(plan, folder)
+                state = opened.status()
                 live.update(_shown(state), refresh=True)
 
 

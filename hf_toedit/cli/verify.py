@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
@@ -14,11 +12,6 @@ from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
 from hf_toedit.cli.options import json_option, quiet_option
 from hf_toedit.cli.pull import hub_options
 from hf_toedit.errors import RunError, UsageError
-
-if TYPE_CHECKING:
-    from hf_toedit.publish.pull import HubRun
-    from hf_toedit.runs.plan import Plan
-    from hf_toedit.runs.store import RunFolder
 
 _SHOWN = 20
 
@@ -38,19 +31,22 @@ def verify(run: str, no_source: bool, revision: str | None, prefix: str, as_json
     """
     quiet_libraries(show_progress=False, quiet=quiet or as_json)
     quiet_hub()
-    from hf_toedit.cli.output import counted, counted_progress, printable
-    from hf_toedit.runs.located import located
-    from hf_toedit.runs.verify import mark_verified, verify_run
+    from hf_toedit.api.run import Run
+    from hf_toedit.cli.output import counted, printable
+    from hf_toedit.sources.resolve import hub_dataset
 
-    with _opened(run, revision, prefix) as (plan, folder, on_hub):
-        with_source = not no_source
-        plan = located(plan) if with_source else plan
-        with counted_progress("shards", len(plan.shards), quiet or as_json) as progress:
-            read = verify_run if on_hub is None else on_hub.verify
-            found = read(plan, folder, with_source=with_source, progress=progress)
-        if on_hub is None and not found.problems:
-            with suppress(RunError):  # a folder that cannot be written is verified all the same
-                mark_verified(plan, folder, with_source=with_source)
+    how: dict[str, Any] = {"with_source": not no_source, "progress": not (quiet or as_json)}
+    repo_id = hub_dataset(run)
+    if repo_id is None:
+        if revision or prefix:
+            raise UsageError(f"{run!r} is no Hub dataset: leave --revision and --prefix out.")
+        found = Run.open(run).verify(**how)
+    else:
+        from hf_toedit.publish.pull import HubRun
+
+        on_hub = HubRun(repo_id, revision, prefix)
+        with on_hub.records() as (plan, folder):
+            found = Run(folder, plan).verify(read=on_hub.verify, **how)
     if as_json:
         click.echo(json.dumps({"run": run, "ok": not found.problems, **asdict(found)}, indent=2))
     elif not found.problems and not quiet:
@@ -62,26 +58,6 @@ def verify(run: str, no_source: bool, revision: str | None, prefix: str, as_json
             for problem in found.problems[:_SHOWN]:
                 click.echo(printable(problem))
         advice = f"`hf-toedit run {run}` makes anew what is not done, or was deleted."
-        if on_hub is not None:
+        if repo_id is not None:
             advice = "Verify the run folder that it was pushed from, and push it again."
         raise RunError(f"{counted(len(found.problems), 'problem')} in {run}. {advice}")
-
-
-@contextmanager
-def _opened(run: str, revision: str | None, prefix: str) -> Iterator[tuple[Plan, RunFolder, HubRun | None]]:
-    """The plan of a run, its folder, and where it lies on the Hub if it does; for as long as the context lasts."""
-    from hf_toedit.runs.store import RunFolder
-    from hf_toedit.sources.resolve import hub_dataset
-
-    repo_id = hub_dataset(run)
-    if repo_id is None:
-        if revision or prefix:
-            raise UsageError(f"{run!r} is no Hub dataset: leave --revision and --prefix out.")
-        folder = RunFolder(run)
-        yield folder.plan(), folder, None
-        return
-    from hf_toedit.publish.pull import HubRun
-
-    on_hub = HubRun(repo_id, revision, prefix)
-    with on_hub.records() as (plan, folder):
-        yield plan, folder, on_hub

@@ -53,6 +53,17 @@ def stats_html(generations: Sequence[EditStats]) -> str:
     return _output([f'<div class="te te-generations"><table><tbody>{"".join(rows)}</tbody></table></div>'])
 
 
+def run_html(told: str, generations: Sequence[EditStats]) -> str:
+    """What is known of a run so far.
+
+    Args:
+        told: In one line, what it is and how far.
+        generations: Statistics of each over the shards that are done in it.
+    """
+    read = [stats for stats in generations if stats.num_tokens]
+    return _output([_facts(told), *([generations_html(read)] if read else [])])
+
+
 def _figures(stats: EditStats) -> Iterator[tuple[str, str]]:
     """Names and values; those that are not defined are left out."""
     yield "rows", f"{stats.num_rows:,}"

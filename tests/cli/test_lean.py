@@ -29,7 +29,7 @@ def lean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert len(kept) == len(wanted) - len(WITHOUT)
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--no-compile", "-c", str(ROOT / "constraints.txt"), "setuptools", *kept], check=True)
+    subprocess.run([*pip, "--no-compile", "-c", str(ROOT / "constraints.txt"), "setuptools>=77", *kept], check=True)
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "-e", str(ROOT)], check=True)
     found = subprocess.run([*pip[:3], "list", "--format=freeze"], check=True, capture_output=True, text=True).stdout
     assert WITHOUT.isdisjoint(line.partition("==")[0] for line in found.splitlines()), found

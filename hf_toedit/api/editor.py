@@ -1,4 +1,4 @@
-"""What is behind the public names of the package."""
+"""`ToEditor`: an editor whose prior is loaded by name."""
 
 from __future__ import annotations
 

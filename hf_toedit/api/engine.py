@@ -1,0 +1,57 @@
+"""The engine of this machine, by the number of its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+from hf_toedit.config import EditConfig, PriorConfig, Resources
+
+if TYPE_CHECKING:
+    from hf_toedit.engines.base import Engine
+
+Workers = int | Literal["auto"]
+"""Processes; `auto` is one a GPU, or one on a CPU, and 0 this process."""
+
+
+@contextmanager
+def local_engine(
+    workers: Workers, prior: PriorConfig, edit: EditConfig, resources: Resources, *, progress: bool = True
+) -> Iterator[Engine]:
+    """The engine of this machine.
+
+    Args:
+        workers: how many processes.
+        prior: settings of the prior.
+        edit: how tokens are edited.
+        resources: what each worker may use.
+        progress: leave the bars of `transformers` be, where the prior is loaded in this process.
+    """
+    if workers == 0:
+        from hf_toedit.engines.inline import InlineEngine
+
+        with _bars_of_transformers(progress), InlineEngine(prior, edit, resources) as inline:
+            yield inline
+    else:
+        from hf_toedit.engines.local import LocalEngine
+
+        with LocalEngine(prior, edit, resources, None if workers == "auto" else workers) as local:
+            yield local
+
+
+@contextmanager
+def _bars_of_transformers(shown: bool) -> Iterator[None]:
+    """Its progress bars as they were, or hidden for a while."""
+    if shown:
+        yield
+        return
+    from transformers.utils import logging
+
+    were_shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if were_shown:
+            logging.enable_progress_bar()

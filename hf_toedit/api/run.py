@@ -1,0 +1,438 @@
+"""`Run`: a run folder, and all that can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_toedit.api.engine import Workers, local_engine
+from hf_toedit.config import Resources
+from hf_toedit.display import Shown
+from hf_toedit.errors import RunError, ToEditError, UsageError, kept
+from hf_toedit.runs.monitor import Failure, Monitor, check_read
+from hf_toedit.runs.plan import Plan
+from hf_toedit.runs.status import Status, run_status
+from hf_toedit.runs.store import RunFolder
+from hf_toedit.runs.work import check_trust, further, swept, waiting
+from hf_toedit.stats import EditStats
+from hf_toedit.storage.remote import AnyPath
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict, IterableDatasetDict
+
+    from hf_toedit.editing.piece_table import PieceTable
+    from hf_toedit.engines.base import Engine
+    from hf_toedit.publish.outcome import Outlook, Pushed
+    from hf_toedit.publish.push import Push
+    from hf_toedit.runs.verify import Verification
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the work on a run.
+
+    Attributes:
+        status: how far the run is.
+        error: shards failed, or the card did, or no text could be read; None where all is well.
+        is_unread: the run is finished, and no text could be read.
+    """
+
+    status: Status
+    error: RunError | None = None
+    is_unread: bool = False
+
+
+class Run(Shown):
+    """A run: its plan, and the folder in which its shards appear.
+
+    Attributes:
+        folder: of the run, on this machine or in storage.
+        plan: what it does.
+
+    Example:
+        >>> run = Run.open("run")  # doctest: +SKIP
+        >>> run.execute(workers=2).is_finished  # doctest: +SKIP
+        True
+    """
+
+    def __init__(self, folder: RunFolder, plan: Plan) -> None:
+        """A run whose plan lies in the folder; see `open`, `plan` and `edit`, which make one."""
+        self.folder = folder
+        self.plan = plan
+
+    @classmethod
+    def open(cls, folder: str | PathLike[str]) -> Run:
+        """The run in a folder.
+
+        Args:
+            folder: made by `plan` or `edit`, here or on the command line; or its address in storage.
+
+        Raises:
+            RunError: there is no run, or its plan cannot be read.
+        """
+        there = RunFolder(Path(folder) if isinstance(folder, PathLike) else folder)
+        return cls(there, there.plan())
+
+    @property
+    def path(self) -> AnyPath:
+        """Where its folder is."""
+        return self.folder.root
+
+    def __repr__(self) -> str:
+        """One line: where it is, and how large."""
+        source, count = self.plan.source.source, len(self.plan.shards)
+        return (
+            f"Run({str(self.path)!r}, {source!r} in {count:,} shard{'s' * (count != 1)}, "
+            f"{self.plan.run.generations} generation{'s' * (self.plan.run.generations != 1)})"
+        )
+
+    def execute(
+        self,
+        *,
+        workers: Workers = "auto",
+        engine: Engine | None = None,
+        generations: int | None = None,
+        score_result: bool = False,
+        shard_group: str | None = None,
+        device: str = "auto",
+        token_budget: int | None = None,
+        memory_fraction: float = 0.9,
+        tensor_parallel: int = 1,
+        trust_remote_code: bool = False,
+        progress: bool = True,
+    ) -> Status:
+        """Edit the shards that are not done yet, and write the card when all are.
+
+        May be stopped at any moment, by any means, and called again.
+
+        Args:
+            workers: processes; `auto` is one a GPU, or one on a CPU; 0 edits in this process.
+            engine: does the work instead, such as `RayEngine`.
+            generations: go on to this one; None is as planned.
+            score_result: read the last generation once more, so that its probabilities are known as well.
+            shard_group: `I/N`, every Nth shard from the Ith: a share of the work.
+            device: where the prior runs.
+            token_budget: see `Resources`, as are `memory_fraction` and `tensor_parallel`.
+            memory_fraction: share of a GPU's memory that may be used.
+            tensor_parallel: GPUs that share one copy of the prior.
+            trust_remote_code: the plan may name code of its prior, and that code may run.
+            progress: show a bar, in a terminal or a notebook.
+
+        Returns:
+            How far the run is.
+
+        Raises:
+            RunError: shards failed at every try, or no text could be read; what is done is kept.
+            PriorError: the prior cannot be loaded, or fails on every text.
+            UsageError: a setting is none, or code would run that was not allowed.
+        """
+        self.go_on(generations, score_result, trust_remote_code)
+        self.keep()
+        indices = waiting(self.plan, self.folder, shard_group)
+        failures: list[Failure] = []
+        if indices:
+            self.folder.check()
+            resources = Resources(token_budget, memory_fraction, tensor_parallel)
+            with swept(self.folder), self._engine(workers, engine, device, resources, progress) as chosen:
+                failures = self.work(chosen, indices, progress=progress)
+        outcome = self.close(failures)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.status
+
+    def go_on(self, generations: int | None, score_result: bool, trust_remote_code: bool) -> None:
+        """Plan further passes, and see that code which the plan names may run; nothing is written.
+
+        Raises:
+            UsageError: there are more generations already, or such code may not run.
+        """
+        self.plan = further(self.plan, generations, score_result)
+        check_trust(self.plan, trust_remote_code)
+
+    def keep(self) -> None:
+        """Write the plan where it has further passes now.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        if self.plan != self.folder.plan():
+            self.folder.replan(self.plan)
+
+    def work(
+        self,
+        engine: Engine,
+        indices: Sequence[int],
+        *,
+        progress: bool = True,
+        on_done: Callable[[str], None] | None = None,
+    ) -> list[Failure]:
+        """Have an engine edit some shards: the first half of `execute`, for whoever has one.
+
+        Args:
+            engine: edits them.
+            indices: of the shards in the plan.
+            progress: show a bar.
+            on_done: called with the name of each shard that is done.
+
+        Returns:
+            Those that failed at every try; the others are done.
+        """
+        from hf_toedit.progress import EditProgress
+
+        rows = [self.plan.shards[index].num_rows for index in indices]
+        num_rows = None if None in rows else sum(count or 0 for count in rows) * self.plan.num_passes
+        with EditProgress(num_rows, not progress) as bar, Monitor(self.plan, self.folder, bar, on_done) as monitor:
+            engine.run(self.plan, self.folder, indices, monitor)
+        return monitor.failures
+
+    def close(self, failures: Sequence[Failure] = ()) -> Outcome:
+        """Write the card if the run is finished, and say what went wrong: the second half of `execute`.
+
+        Args:
+            failures: of `work`.
+        """
+        status = self.status()
+        card_error = self._card_error() if status.is_finished else None
+        unread = _unread(status)
+        error: RunError | None = card_error or unread
+        if failures:
+            more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+            error = RunError(
+                f"{len(failures)} of {len(self.plan.shards)} shards failed. {failures[0].shard}: "
+                f"{failures[0].reason}{more} The others are kept. Mend the cause, then: hf-toedit run {self.path}"
+            )
+        return Outcome(status, error, unread is not None)
+
+    def status(self) -> Status:
+        """How far the run is: what is done, running and failed, the speed, and figures so far."""
+        return run_status(self.plan, self.folder)
+
+    def verify(
+        self,
+        *,
+        with_source: bool = True,
+        progress: bool = True,
+        read: Callable[..., Verification] | None = None,
+    ) -> Verification:
+        """Read everything again and hold it against the plan, the source and the statistics.
+
+        Args:
+            with_source: read the source as well.
+            progress: show a bar.
+            read: reads instead of `verify_run`, such as `HubRun.verify` does where the data lie on the Hub.
+
+        Returns:
+            What was found; `problems` is empty where the run is sound.
+
+        Raises:
+            SourceError: the source is not here, or has changed.
+        """
+        from hf_toedit.progress import counted_progress
+        from hf_toedit.runs.located import located
+        from hf_toedit.runs.verify import mark_verified, verify_run
+
+        plan = located(self.plan) if with_source else self.plan
+        with counted_progress("shards", len(plan.shards), not progress) as bar:
+            found = (read or verify_run)(plan, self.folder, with_source=with_source, progress=bar)
+        if read is None and not found.problems:
+            with suppress(RunError):  # a folder that cannot be written is verified all the same
+                mark_verified(plan, self.folder, with_source=with_source)
+        return found
+
+    def card(self) -> list[AnyPath]:
+        """Write the dataset card and its pictures; what people wrote in it stays.
+
+        Returns:
+            The files.
+
+        Raises:
+            RunError: the run is not finished, or the card cannot be written.
+        """
+        from hf_toedit.cards.card import write_card
+
+        return list(write_card(self.plan, self.folder))
+
+    def push(
+        self,
+        repo: str,
+        *,
+        revision: str | None = None,
+        prefix: str = "",
+        public: bool = False,
+        create_pr: bool = False,
+        replace: bool = False,
+        unverified: bool = False,
+        progress: bool = True,
+    ) -> Pushed:
+        """Push the finished run to a dataset repository, the card last; what is there already is not sent again.
+
+        Args:
+            repo: `org/name`; made, private, if it is not there.
+            revision: branch of the repository; made if it is not there.
+            prefix: folder of the repository.
+            public: let everybody read the repository, if it is made now.
+            create_pr: open a pull request, or go on with that of the same run.
+            replace: delete what another run or tool left there.
+            unverified: push although the run was not verified.
+            progress: show files and bytes.
+
+        Raises:
+            RunError: the run is not finished, not verified, or something else lies there.
+            HubError: the Hub does not answer, or refuses.
+        """
+        with self._push(repo, revision, prefix, public, create_pr, replace, unverified, progress) as sending, kept():
+            sending.check()
+            return sending()
+
+    def outlook(
+        self,
+        repo: str,
+        *,
+        revision: str | None = None,
+        prefix: str = "",
+        public: bool = False,
+        create_pr: bool = False,
+        replace: bool = False,
+        unverified: bool = False,
+        progress: bool = True,
+    ) -> Outlook:
+        """What `push` would make, send and delete; nothing is written.
+
+        Raises:
+            RunError: as of `push`, like HubError.
+        """
+        with self._push(repo, revision, prefix, public, create_pr, replace, unverified, progress) as sending:
+            return sending.outlook()
+
+    @contextmanager
+    def _push(
+        self,
+        repo: str,
+        revision: str | None,
+        prefix: str,
+        public: bool,
+        create_pr: bool,
+        overwrite: bool,
+        unverified: bool,
+        progress: bool,
+    ) -> Iterator[Push]:
+        from hf_toedit.progress import push_progress
+        from hf_toedit.publish.push import Push
+
+        if not isinstance(self.path, Path):
+            self.folder.sweep()  # what a push that was stopped has brought here
+        self.check_finished(unverified)
+        with push_progress(not progress) as bar:
+            yield Push(
+                self.plan, self.folder, repo, revision=revision, prefix=prefix, public=public, create_pr=create_pr,
+                overwrite=overwrite, progress=bar,
+            )  # fmt: skip
+
+    def check_finished(self, unverified: bool = False) -> None:
+        """Refuse to push a run that is not finished, or not known to be sound.
+
+        Raises:
+            RunError: it is not.
+        """
+        from hf_toedit.runs.verify import is_verified
+
+        if missing := len(self.folder.unfinished(self.plan, self.plan.shards)):
+            raise RunError(
+                f"{missing} of {len(self.plan.shards)} shards of {self.path} are missing. Finish the run, then push "
+                f"it: hf-toedit run {self.path}"
+            )
+        if not (unverified or is_verified(self.plan, self.folder)):
+            raise RunError(
+                f"{self.path} was not verified, or was changed since. Verify it, then push it: hf-toedit verify "
+                f"{self.path}. Or say --unverified."
+            )
+
+    def stats(self, generation: int | None = None) -> EditStats:
+        """Statistics of a generation over all shards; None is the last.
+
+        Raises:
+            UsageError: there is no such generation.
+            RunError: a shard is not done.
+        """
+        return self.folder.merged_stats(self.plan, self._number(generation))
+
+    def dataset(self, generation: int | None = None, *, streaming: bool = False) -> DatasetDict | IterableDatasetDict:
+        """The rows of a generation, as `load_dataset` gives them of the run folder; None is the last.
+
+        Args:
+            generation: 1 to the last.
+            streaming: read rows when they are asked for, and cache nothing.
+
+        Raises:
+            UsageError: there is no such generation.
+            RunError: a shard is not done.
+        """
+        from datasets import load_dataset
+
+        number = self._number(generation)
+        self.folder.merged_stats(self.plan, number)
+        loaded: Any = load_dataset(str(self.path), f"gen{number}", streaming=streaming)
+        return loaded
+
+    def texts(self, generation: int | None = None) -> Iterator[PieceTable | None]:
+        """The texts of a generation with their edits, in order; None for one that is not edited; nothing without logs.
+
+        Args:
+            generation: 1 to the last; None is the last.
+        """
+        from hf_toedit.rows.rows import piece_tables
+        from hf_toedit.rows.texts import Texts
+
+        log_column = self.plan.run.edit_log_column
+        if log_column is None:
+            return
+        texts = Texts(self.plan.source)
+        columns = [*texts.columns(self.plan.reading.features), log_column]
+        for shard in self.plan.shards:
+            for table in self.folder.tables(self.plan, self._number(generation), shard, columns):
+                yield from piece_tables(table, texts, log_column)
+
+    def _number(self, generation: int | None) -> int:
+        number = self.plan.generations[-1] if generation is None else generation
+        if number not in self.plan.generations:
+            raise UsageError(f"{self.path} has generations 1 to {self.plan.generations[-1]}, not {number}.")
+        return number
+
+    @contextmanager
+    def _engine(
+        self, workers: Workers, engine: Engine | None, device: str, resources: Resources, progress: bool
+    ) -> Iterator[Engine]:
+        """The engine that was given, or that of this machine."""
+        if engine is not None:
+            yield engine
+            return
+        prior = self.plan.prior if device == "auto" else replace(self.plan.prior, device=device)
+        with local_engine(workers, prior, self.plan.edit, resources, progress=progress) as chosen:
+            yield chosen
+
+    def _card_error(self) -> RunError | None:
+        """What went wrong with the card, which is no reason to lose the report on the data."""
+        try:
+            self.card()
+        except Exception as error:
+            said = str(error) if isinstance(error, ToEditError) else f"{type(error).__name__}: {error}."
+            failed = RunError(
+                f"the rows are all there, but their card could not be written: {said} Then: hf-toedit card {self.path}"
+            )
+            failed.__cause__ = error
+            return failed
+        return None
+
+
+def _unread(status: Status) -> RunError | None:
+    """The error of a finished run of which no text could be read."""
+    try:
+        if status.is_finished:
+            check_read(status.generations[0])
+    except RunError as error:
+        return error
+    return None

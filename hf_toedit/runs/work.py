@@ -1,0 +1,81 @@
+"""What is to be done of a run, and whether it may be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from hf_toedit.errors import UsageError
+from hf_toedit.runs.plan import Plan
+from hf_toedit.runs.store import RunFolder
+
+
+def check_trust(plan: Plan, trust_remote_code: bool) -> None:
+    """Refuse to run the code that a plan names unasked: of its prior, or a selection rule or sampler.
+
+    Raises:
+        UsageError: it names some, and nobody here said that it may run.
+    """
+    if plan.edit.own and not trust_remote_code:
+        names = ", ".join(f"{setting} {name!r}" for setting, name in plan.edit.own.items())
+        raise UsageError(
+            f"the plan names Python code ({names}). A plan may come from anyone: if you trust that code, use "
+            f"--trust-remote-code."
+        )
+    if plan.prior.trust_remote_code and not trust_remote_code:
+        raise UsageError(
+            f"the plan's prior {plan.prior.prior!r} brings its own Python code. A plan may come from anyone: if you "
+            f"trust that code, say --trust-remote-code here as well."
+        )
+
+
+def further(plan: Plan, generations: int | None, score_result: bool) -> Plan:
+    """The plan of a run, with further passes.
+
+    Args:
+        plan: of the run.
+        generations: how many there are to be; None leaves them as they are.
+        score_result: read the last generation once more.
+
+    Raises:
+        UsageError: it has more generations already.
+    """
+    generations = plan.run.generations if generations is None else generations
+    if generations < plan.run.generations:
+        raise UsageError(f"the run has {plan.run.generations} generations already; --generations adds to them.")
+    score_result = score_result or plan.run.score_result
+    return replace(plan, run=replace(plan.run, generations=generations, score_result=score_result))
+
+
+@contextmanager
+def swept(folder: RunFolder) -> Iterator[None]:
+    """No temporary files of dead processes before, and none of the engine's after it."""
+    folder.sweep()
+    try:
+        yield
+    finally:
+        folder.sweep()
+
+
+def waiting(plan: Plan, folder: RunFolder, shard_group: str | None = None) -> list[int]:
+    """The shards of a group, or of all, that are not done in every generation.
+
+    Raises:
+        UsageError: there is no such group.
+    """
+    group = shards_of_group(plan, shard_group)
+    names = {shard.name for shard in folder.unfinished(plan, [plan.shards[index] for index in group])}
+    return [index for index in group if plan.shards[index].name in names]
+
+
+def shards_of_group(plan: Plan, shard_group: str | None) -> list[int]:
+    """Every Nth shard, from the largest to the smallest, so that groups are alike."""
+    order = sorted(range(len(plan.shards)), key=lambda index: -plan.shards[index].num_bytes)
+    if shard_group is None:
+        return order
+    found = re.fullmatch(r"(\d+)/(\d+)", shard_group)
+    if found is None or not int(found[1]) < int(found[2]):
+        raise UsageError(f"shard group {shard_group!r} is not I/N with I from 0 to N-1, such as 0/4.")
+    return order[int(found[1]) :: int(found[2])]

@@ -1,0 +1,98 @@
+"""`Run`, `plan` and `edit` from Python: what the commands do, with the same bytes and the same errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hf_toedit
+from hf_toedit import EditConfig, HubError, Run, RunError, UsageError
+from hf_toedit.api.begin import DEFAULTS, RunSettings
+from hf_toedit.cli.plan import plan as plan_command
+from hf_toedit.config import EditSettings
+from hf_toedit.engines.inline import InlineEngine
+from tests.cli.command import HfToEdit
+from tests.cli.fixtures import load, parquet, same
+from tests.hub_server import HubServer
+from tests.shared import shared
+
+
+def _eager() -> dict[str, Any]:
+    return {"prior": shared("models/stories260K"), "threshold": 0.9, "temperature": 4}
+
+
+def test_a_run_from_python_has_the_bytes_of_the_command(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+    by_command = hf_toedit.edit(source, tmp_path / "command", "--generations", 2, "--num-shards", 3)
+    run = hf_toedit_plan(source, tmp_path / "python", generations=2, num_shards=3)
+    assert run.status().num_done == 0 and run.plan.run.generations == 2
+    with pytest.raises(RunError, match="3 of 3 shards"):
+        run.push("org/name")
+    assert run.execute(workers=0, shard_group="0/3", progress=False).num_done == 1
+    status = run.execute(workers=1, progress=False)
+    assert status.is_finished and parquet(tmp_path / "python") == parquet(by_command)
+    assert (tmp_path / "python/README.md").is_file()
+    assert run.stats().num_tokens == run.status().generations[1].num_tokens
+    assert run.stats(1).num_changed > 0
+    assert same(run.dataset(1)["train"], load(by_command, "gen1")["train"])
+    streamed = run.dataset(streaming=True)["train"].select_columns("text")
+    assert [row["text"] for row in streamed] == list(load(by_command)["train"]["text"])
+    assert any(table and table.edits for table in run.texts())
+
+
+def hf_toedit_plan(source: Path, folder: Path, **settings: Any) -> Run:
+    return hf_toedit.plan(source, folder, **_eager(), **settings)
+
+
+def test_an_edited_run_is_opened_gone_on_with_verified_and_pushed(
+    source: Path, tmp_path: Path, hub_server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = hf_toedit.edit(source, tmp_path / "run", workers=0, progress=False, **_eager())
+    assert hf_toedit.edit(source, tmp_path / "run", workers=0, progress=False, **_eager()).plan == made.plan
+    run = Run.open(tmp_path / "run")
+    engine = InlineEngine(run.plan.prior, run.plan.edit, hf_toedit.Resources())
+    assert len(run.execute(engine=engine, generations=2, progress=False).generations) == 2
+    assert Run.open(tmp_path / "run").plan.run.generations == 2
+    with pytest.raises(RunError, match="was not verified"):
+        run.push("owner/from-python")
+    found = run.verify(progress=False)
+    assert (found.problems, found.num_shards) == ([], 2)
+    assert run.card()[-1] == tmp_path / "run/README.md"
+    (next((tmp_path / "run/data/gen2").glob("*.parquet"))).write_bytes(b"PAR1")
+    assert run.verify(progress=False).problems
+    with pytest.raises(UsageError, match="2 generations already"):
+        run.execute(generations=1)
+
+
+def test_what_is_wrong_is_an_error_of_one_line(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown setting 'sed'. Did you mean 'seed'"):
+        hf_toedit.plan(source, tmp_path / "run", sed=1)  # type: ignore[call-arg]
+    with pytest.raises(UsageError, match="top_k must be a whole number"):
+        hf_toedit.edit(source, tmp_path / "run", top_k="8")  # type: ignore[arg-type]
+    with pytest.raises(RunError, match="is not a run folder"):
+        Run.open(tmp_path / "nothing")
+    run = hf_toedit_plan(source, tmp_path / "run")
+    with pytest.raises(RunError, match="holds another run: --seed is 0 in the run and 3 here"):
+        hf_toedit_plan(source, tmp_path / "run", seed=3)
+    with pytest.raises(UsageError, match="has generations 1 to 1, not 2"):
+        run.stats(2)
+    with pytest.raises(RunError, match="generation 1 of .* is not finished"):
+        run.dataset()
+    assert issubclass(HubError, hf_toedit.ToEditError)
+
+
+def test_a_run_shows_itself(source: Path, tmp_path: Path) -> None:
+    run = hf_toedit.edit(source, tmp_path / "run", workers=0, progress=False, generations=2, **_eager())
+    assert repr(run) == f"Run({str(tmp_path / 'run')!r}, {str(source)!r} in 1 shard, 2 generations)"
+    html = run._repr_html_()
+    assert html is not None and "1 of 1 shards done" in html and html.count("<tr>") >= 3
+
+
+def test_settings_have_the_names_of_the_command_line() -> None:
+    assert set(RunSettings.__annotations__) == {*DEFAULTS, *EditSettings.__annotations__}
+    options = {option.name for option in plan_command.params}
+    elsewhere = {"no_edit_log", "output", "dry_run", "price_per_hour", "config", "as_json", "quiet", "source"}
+    resources = {"token_budget", "memory_fraction", "tensor_parallel"}
+    assert {*DEFAULTS, *EditSettings.__annotations__} == options - elsewhere - resources
+    assert EditConfig() == EditConfig.from_preset(DEFAULTS["preset"])
