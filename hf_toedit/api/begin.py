@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -11,16 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hf_toedit.api.engine import Workers, local_engine
 from hf_toedit.api.run import Run
 from hf_toedit.checked import kinds
-from hf_toedit.config import (
-    Backend,
-    Dtype,
-    EditConfig,
-    EditSettings,
-    PriorConfig,
-    Resources,
-    RunConfig,
-    SourceConfig,
-)
+from hf_toedit.config import EditConfig, EditSettings, PriorConfig, Resources, RunConfig, SourceConfig
 from hf_toedit.editing.selection import own_facts
 from hf_toedit.errors import RunError, UsageError, did_you_mean
 from hf_toedit.priors.fit import check_draw
@@ -31,6 +22,7 @@ from hf_toedit.runs.planning import make_plan
 from hf_toedit.runs.provenance import provenance
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.work import swept, waiting
+from hf_toedit.settings import PriorSettings, SourceSettings
 from hf_toedit.sources.parquet import check_storable
 from hf_toedit.sources.source import open_source
 from hf_toedit.version import __version__
@@ -42,29 +34,15 @@ SHARD_SIZE = "256MB"
 """Text that a shard aims at."""
 
 
-class RunSettings(EditSettings, total=False):
-    """What `plan` and `edit` take as keyword arguments, named as on the command line, for type checkers and editors."""
+class RunSettings(EditSettings, PriorSettings, SourceSettings, total=False):
+    """What `plan` and `edit` take as keyword arguments, named as on the command line."""
 
     config_name: str | None
     split: str | None
-    revision: str | None
-    limit: int | None
-    columns: str | Sequence[str]
-    text_column: str | Sequence[str]
-    context_columns: str | Sequence[str]
-    messages_column: str | None
-    roles: str | Sequence[str]
-    prior: str | PathLike[str]
-    prior_revision: str | None
-    dtype: Dtype
-    device: str
-    trust_remote_code: bool
-    backend: Backend
-    prune: bool
-    preset: str
     generations: int
     edit_log_column: str | None
     score_result: bool
+    preset: str
     shard_size: str
     num_shards: int | None
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from hf_toedit.config import Backend, Dtype, EditConfig, EditSettings, PriorConfig, Resources, check_known
+from hf_toedit.config import Backend, Dtype, EditConfig, EditSettings, PriorConfig, Resources
 from hf_toedit.editing.editor import Editor
 from hf_toedit.priors.fit import check_draw
 from hf_toedit.priors.registry import load_prior
+from hf_toedit.settings import check_known
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

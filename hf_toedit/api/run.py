@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from hf_toedit.api.engine import Workers, local_engine
 from hf_toedit.config import Resources
@@ -23,12 +23,24 @@ from hf_toedit.storage.remote import AnyPath
 
 if TYPE_CHECKING:
     from datasets import DatasetDict, IterableDatasetDict
+    from typing_extensions import Unpack
 
     from hf_toedit.editing.piece_table import PieceTable
     from hf_toedit.engines.base import Engine
     from hf_toedit.publish.outcome import Outlook, Pushed
     from hf_toedit.publish.push import Push
     from hf_toedit.runs.verify import Verification
+
+
+class PushSettings(TypedDict, total=False):
+    """How a run is pushed, see `Run.push`."""
+
+    revision: str | None
+    prefix: str
+    public: bool
+    create_pr: bool
+    replace: bool
+    unverified: bool
 
 
 @dataclass(frozen=True)
@@ -256,81 +268,54 @@ class Run(Shown):
 
         return list(write_card(self.plan, self.folder))
 
-    def push(
-        self,
-        repo: str,
-        *,
-        revision: str | None = None,
-        prefix: str = "",
-        public: bool = False,
-        create_pr: bool = False,
-        replace: bool = False,
-        unverified: bool = False,
-        progress: bool = True,
-    ) -> Pushed:
+    def push(self, repo: str, *, progress: bool = True, **how: Unpack[PushSettings]) -> Pushed:
         """Push the finished run to a dataset repository, the card last; what is there already is not sent again.
 
         Args:
             repo: `org/name`; made, private, if it is not there.
-            revision: branch of the repository; made if it is not there.
-            prefix: folder of the repository.
-            public: let everybody read the repository, if it is made now.
-            create_pr: open a pull request, or go on with that of the same run.
-            replace: delete what another run or tool left there.
-            unverified: push although the run was not verified.
             progress: show files and bytes.
+            **how: `revision`: branch of the repository, made if it is not there. `prefix`: folder of the repository.
+                `public`: let everybody read the repository, if it is made now. `create_pr`: open a pull request, or go
+                on with that of the same run. `replace`: delete what another run or tool left there. `unverified`: push
+                although the run was not verified.
 
         Raises:
             RunError: the run is not finished, not verified, or something else lies there.
             HubError: the Hub does not answer, or refuses.
         """
-        with self._push(repo, revision, prefix, public, create_pr, replace, unverified, progress) as sending, kept():
+        with self._push(repo, progress, how) as sending, kept():
             sending.check()
             return sending()
 
-    def outlook(
-        self,
-        repo: str,
-        *,
-        revision: str | None = None,
-        prefix: str = "",
-        public: bool = False,
-        create_pr: bool = False,
-        replace: bool = False,
-        unverified: bool = False,
-        progress: bool = True,
-    ) -> Outlook:
+    def outlook(self, repo: str, *, progress: bool = True, **how: Unpack[PushSettings]) -> Outlook:
         """What `push` would make, send and delete; nothing is written.
 
         Raises:
-            RunError: as of `push`, like HubError.
+            RunError, HubError: as of `push`.
         """
-        with self._push(repo, revision, prefix, public, create_pr, replace, unverified, progress) as sending:
+        with self._push(repo, progress, how) as sending:
             return sending.outlook()
 
     @contextmanager
-    def _push(
-        self,
-        repo: str,
-        revision: str | None,
-        prefix: str,
-        public: bool,
-        create_pr: bool,
-        overwrite: bool,
-        unverified: bool,
-        progress: bool,
-    ) -> Iterator[Push]:
+    def _push(self, repo: str, progress: bool, how: PushSettings) -> Iterator[Push]:
         from hf_toedit.progress import push_progress
         from hf_toedit.publish.push import Push
 
         if not isinstance(self.path, Path):
             self.folder.sweep()  # what a push that was stopped has brought here
-        self.check_finished(unverified)
+        self.check_finished(how.get("unverified", False))
         with push_progress(not progress) as bar:
             yield Push(
-                self.plan, self.folder, repo, revision=revision, prefix=prefix, public=public, create_pr=create_pr,
-                overwrite=overwrite, progress=bar,
-            )  # fmt: skip
+                self.plan,
+                self.folder,
+                repo,
+                revision=how.get("revision"),
+                prefix=how.get("prefix", ""),
+                public=how.get("public", False),
+                create_pr=how.get("create_pr", False),
+                overwrite=how.get("replace", False),
+                progress=bar,
+            )
 
     def check_finished(self, unverified: bool = False) -> None:
         """Refuse to push a run that is not finished, or not known to be sound.

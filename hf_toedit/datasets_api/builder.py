@@ -40,7 +40,6 @@ from hf_toedit.config import (
     Resources,
     RunConfig,
     SourceConfig,
-    check_known,
     content_hash,
 )
 from hf_toedit.datasets_api.workers import for_rank, rank, turn
@@ -53,6 +52,7 @@ from hf_toedit.priors.registry import load_prior
 from hf_toedit.rows.rows import edit_batch, edit_table, grouped, output_features
 from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.planning import make_plan
+from hf_toedit.settings import PriorSettings, ResourceSettings, SourceSettings, check_known
 from hf_toedit.sources.model import SourceFile
 from hf_toedit.sources.resolve import hub_dataset
 from hf_toedit.sources.source import Source, open_source
@@ -78,27 +78,10 @@ _FOREIGN = {
 """What other builders of `datasets` take, and what to do here."""
 
 
-class LoadSettings(EditSettings, total=False):
+class LoadSettings(EditSettings, PriorSettings, ResourceSettings, SourceSettings, total=False):
     """The settings of `ToEditConfig` as keyword arguments, for type checkers and editors; a test compares the two."""
 
-    revision: str | None
     source_split: str | None
-    limit: int | None
-    columns: str | Sequence[str]
-    text_column: str | Sequence[str]
-    context_columns: str | Sequence[str]
-    messages_column: str | None
-    roles: str | Sequence[str]
-    prior: str | PathLike[str]
-    prior_revision: str | None
-    dtype: Dtype
-    device: str
-    trust_remote_code: bool
-    backend: Backend
-    prune: bool
-    token_budget: int | None
-    memory_fraction: float
-    tensor_parallel: int
     generations: int
     edit_log_column: str | None
     preset: str

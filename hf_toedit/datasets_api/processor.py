@@ -10,17 +10,7 @@ import pyarrow as pa
 from datasets import Features
 
 from hf_toedit.checked import checked, kinds
-from hf_toedit.config import (
-    Backend,
-    Dtype,
-    EditConfig,
-    EditSettings,
-    PriorConfig,
-    Resources,
-    RunConfig,
-    TextConfig,
-    check_known,
-)
+from hf_toedit.config import Backend, Dtype, EditConfig, EditSettings, PriorConfig, Resources, RunConfig, TextConfig
 from hf_toedit.datasets_api.workers import for_rank, turn
 from hf_toedit.display import called
 from hf_toedit.editing.editor import Editor
@@ -30,6 +20,7 @@ from hf_toedit.priors.fit import check_draw
 from hf_toedit.priors.registry import load_prior
 from hf_toedit.rows.rows import check_log_column, edit_table, output_features
 from hf_toedit.rows.texts import Texts
+from hf_toedit.settings import check_known
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
