@@ -46,12 +46,15 @@ def _bars_of_transformers(shown: bool) -> Iterator[None]:
     if shown:
         yield
         return
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars
     from transformers.utils import logging
 
-    were_shown = logging.is_progress_bar_enabled()
+    were_shown, of_hub = logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
     logging.disable_progress_bar()
     try:
         yield
     finally:
         if were_shown:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # and those of `huggingface_hub`
+        if not of_hub:
+            disable_progress_bars()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hf_toedit.cli.libraries import quiet_transformers
 from hf_toedit.cli.options import Command, resources, together
 from hf_toedit.config import EditConfig, PriorConfig
 from hf_toedit.errors import KEPT, Interrupted, UsageError
@@ -78,7 +79,9 @@ def _local(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> 
     from hf_toedit.api.engine import local_engine
 
     count: Workers = "auto" if workers == "auto" else int(workers)
-    with local_engine(count, prior, edit, resources(options), progress=False) as chosen:
+    if count == 0:
+        quiet_transformers()
+    with local_engine(count, prior, edit, resources(options)) as chosen:
         yield chosen
 
 

@@ -22,12 +22,13 @@ def hushed_libraries() -> Iterator[None]:
     It is of no use to whoever reads it, such as that a card has no metadata, or a cache of fonts is built. Warnings of
     `huggingface_hub` name addresses that files are sent to, which are secrets for as long as they last. Nothing is
     imported for it, so that it is done first of all. A library goes on talking that somebody has made talk, by its
-    variable in the environment, which is left as it was found.
+    variable in the environment. The environment and the levels of loggers are left as they were found.
     """
     import sys
     import warnings
 
     before = {variable: os.environ.get(variable) for variable in (*_VERBOSITY.values(), "PYTHONWARNINGS")}
+    levels = {name: logging.getLogger(name).level for name in (*_VERBOSITY, "matplotlib", "hf_toedit")}
     for library, variable in _VERBOSITY.items():
         if not (os.environ.get(variable) or (library == "huggingface_hub" and os.environ.get("HF_DEBUG"))):
             os.environ[variable] = "error"  # for one that is imported later, here or by a worker
@@ -44,6 +45,8 @@ def hushed_libraries() -> Iterator[None]:
                 os.environ.pop(variable, None)
             else:
                 os.environ[variable] = value
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def quiet_libraries(show_progress: bool, quiet: bool = False) -> None:

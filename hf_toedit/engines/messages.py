@@ -94,11 +94,11 @@ def to_line(message: Order | Answer) -> str:
     return _ENCODER.encode(message).decode() + "\n"
 
 
-def read_order(line: str) -> Order:
+def read_order(line: str | bytes) -> Order:
     """The order that a line holds."""
     return _ORDERS.decode(line)
 
 
-def read_answer(line: str) -> Answer:
+def read_answer(line: str | bytes) -> Answer:
     """The answer that a line holds."""
     return _ANSWERS.decode(line)

@@ -128,7 +128,7 @@ def _opened(root: str, content_hash: str) -> tuple[Plan, RunFolder]:
 
 
 def _listen(orders: queue.Queue[Order]) -> None:
-    for line in sys.stdin:
+    for line in sys.stdin.buffer:  # whatever encoding this machine has, orders are UTF-8
         orders.put(read_order(line))
     os._exit(0)  # nothing is lost: files appear whole or not at all
 
