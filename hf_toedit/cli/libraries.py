@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 _VERBOSITY = {
     "datasets": "DATASETS_VERBOSITY",
@@ -78,6 +78,7 @@ def quiet_hub() -> None:
 
 def quiet_transformers() -> None:
     """The same for `transformers`, where a prior is loaded in this process."""
-    import transformers
+    with suppress(ModuleNotFoundError):  # whoever loads the prior says so
+        import transformers
 
-    transformers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.disable_progress_bar()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -41,7 +40,7 @@ def test_a_finished_run_needs_no_model(
     lean: Path, hf_toedit: HfToEdit, hub_server: HubServer, source: Path, tmp_path: Path
 ) -> None:
     run = hf_toedit.edit(source, tmp_path / "run", "--generations", 2)
-    env = {**os.environ, **hub_server.env, **FAST, "HF_TOKEN": hub_server.token, "HF_HOME": str(tmp_path / "home")}
+    env = {**hub_server.env, **FAST, "HF_TOKEN": hub_server.token, "HF_HOME": str(tmp_path / "home")}
 
     def command(*args: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run([lean, *map(str, args)], env=env, cwd=tmp_path, capture_output=True, text=True)
