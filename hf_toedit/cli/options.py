@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Annotated, Any, Literal
 
 import click
@@ -124,10 +124,12 @@ def _listed(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tu
     return tuple(name.strip() for names in given for name in names.split(",") if name.strip())
 
 
-def _hushed(_: click.Context, __: click.Parameter, value: bool) -> bool:
-    """Keep our own warnings back from the first moment: a run folder, too, may be waited for."""
+def _hushed(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
+    """Keep our own warnings back from the first moment, as a run folder may be waited for, to the end of a command."""
     if value:
-        logging.getLogger("hf_toedit").setLevel(logging.ERROR)
+        logger = logging.getLogger("hf_toedit")
+        ctx.call_on_close(partial(logger.setLevel, logger.level))
+        logger.setLevel(logging.ERROR)
     return value
 
 

@@ -64,7 +64,8 @@ def _name(param: click.Parameter) -> str:
 def _parse(command: click.Command, args: list[str]) -> dict[str, Any]:
     """What a command would be called with; nothing is run."""
     context = click.Context(cli, info_name="hf-toedit")
-    return command.make_context(command.name, args, parent=context).params
+    with command.make_context(command.name, args, parent=context) as parsed:
+        return parsed.params
 
 
 def _required(command: click.Command, but: str) -> Iterator[str]:
