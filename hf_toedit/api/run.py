@@ -75,6 +75,7 @@ class Run(Shown):
         """A run whose plan lies in the folder; see `open`, `plan` and `edit`, which make one."""
         self.folder = folder
         self.plan = plan
+        self._kept = plan
 
     @classmethod
     def open(cls, folder: str | PathLike[str]) -> Run:
@@ -171,8 +172,9 @@ class Run(Shown):
         Raises:
             RunError: it cannot be written.
         """
-        if self.plan != self.folder.plan():
+        if self.plan != self._kept:
             self.folder.replan(self.plan)
+            self._kept = self.plan
 
     def work(
         self,
@@ -375,10 +377,10 @@ class Run(Shown):
         log_column = self.plan.run.edit_log_column
         if log_column is None:
             return
-        texts = Texts(self.plan.source)
+        number, texts = self._number(generation), Texts(self.plan.source)
         columns = [*texts.columns(self.plan.reading.features), log_column]
         for shard in self.plan.shards:
-            for table in self.folder.tables(self.plan, self._number(generation), shard, columns):
+            for table in self.folder.tables(self.plan, number, shard, columns):
                 yield from piece_tables(table, texts, log_column)
 
     def _number(self, generation: int | None) -> int:
