@@ -63,7 +63,7 @@ def _name(param: click.Parameter) -> str:
 
 def _parse(command: click.Command, args: list[str]) -> dict[str, Any]:
     """What a command would be called with; nothing is run."""
-    context = click.Context(cli, info_name="hf-toedit")
+    context = click.Context(cli, info_name="hf-toedit", **cli.context_settings)
     with command.make_context(command.name, args, parent=context) as parsed:
         return parsed.params
 
