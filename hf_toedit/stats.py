@@ -1,4 +1,4 @@
-"""Edit statistics: counted a document at a time, merged in any order, written as JSON.
+"""Statistics: counted a document at a time, merged in any order, written as JSON.
 
 Sums of real numbers are kept as whole numbers of 1e-9, so that merging is exact: the same documents give the same
 statistics however they were cut into shards, in whatever order the shards are merged.
@@ -9,14 +9,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Annotated, Any
+from dataclasses import Field, asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from msgspec import Meta
 
 from hf_toedit.checked import from_json
 from hf_toedit.display import Shown
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 NANO = 1e-9
 
@@ -47,8 +50,96 @@ def decimal(value: float) -> str:
     return f"{value:.15g}"
 
 
+class Statistics(Shown):
+    """What is counted of rows, whatever is done to them: the base of the statistics of every task.
+
+    Merging has no order, and is exact: sums of whole numbers, and the first of texts in the order of the alphabet. The
+    fields below are declared by each subclass, a dataclass, in the order in which they are written.
+
+    Attributes:
+        num_rows: rows seen.
+        num_documents: texts seen; a row may hold several.
+        num_skipped: texts that were not read, by cause.
+        skip_reasons: what the model or its chat template said of one such text, by cause: the first in the order of
+            the alphabet.
+        num_tokens: tokens of the texts read.
+        seconds: wall-clock time by stage; the only figures that differ from run to run.
+    """
+
+    num_rows: int
+    num_documents: int
+    num_skipped: dict[str, int]
+    skip_reasons: dict[str, str]
+    num_tokens: int
+    seconds: dict[str, float]
+
+    @property
+    def headline(self) -> str:
+        """The most important figures in a few words."""
+        raise NotImplementedError
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens by the time of all stages."""
+        return _ratio(self.num_tokens, sum(self.seconds.values()))
+
+    @property
+    def num_read(self) -> int:
+        """Texts that the model read."""
+        return self.num_documents - sum(self.num_skipped.values())
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether no text could be read, and not for want of texts alone."""
+        return not self.num_read and any(self.num_skipped.get(cause) for cause in UNREADABLE)
+
+    def add_skipped(self, cause: str) -> None:
+        """Count a text that is not read."""
+        self.num_documents += 1
+        self.num_skipped[cause] = self.num_skipped.get(cause, 0) + 1
+
+    def add_skip_reason(self, cause: str, reason: str) -> None:
+        """Keep what was said of a text that is not read, unless it is known of another."""
+        self.skip_reasons[cause] = min(reason, self.skip_reasons.get(cause, reason))
+
+    def merge(self, other: Self) -> Self:
+        """A new object with the counts of both."""
+        merged = type(self)()
+        for entry in _fields(self):
+            setattr(merged, entry.name, _sum(getattr(self, entry.name), getattr(other, entry.name)))
+        return merged
+
+    @classmethod
+    def merged(cls, parts: Iterable[Self]) -> Self:
+        """The sum of any number of them."""
+        total = cls()
+        for part in parts:
+            total = total.merge(part)
+        return total
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, from which `from_json` makes an equal object."""
+        values = {entry.name: getattr(self, entry.name) for entry in _fields(self)}
+        if not self.skip_reasons:
+            values.pop("skip_reasons")
+        return {name: dict(sorted(v.items())) if isinstance(v, dict) else v for name, v in values.items()}
+
+    @classmethod
+    def from_json(cls, values: Any) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+            UsageError: It did not.
+        """
+        return from_json(values, cls)
+
+    def summary(self) -> dict[str, Any]:
+        """The figures of a report, rates included; absent where they are not defined."""
+        raise NotImplementedError
+
+
 @dataclass
-class EditStats(Shown):
+class EditStats(Statistics):
     """Counts of one generation over any number of documents.
 
     Attributes:
@@ -142,30 +233,6 @@ class EditStats(Shown):
         """Whether probabilities are of a sample (`SAMPLE`); otherwise no document lacks those of two tokens."""
         return self.num_scored < self.num_tokens - self.num_documents
 
-    @property
-    def tokens_per_second(self) -> float:
-        """Tokens by the time of all stages."""
-        return _ratio(self.num_tokens, sum(self.seconds.values()))
-
-    @property
-    def num_read(self) -> int:
-        """Texts that the prior read."""
-        return self.num_documents - sum(self.num_skipped.values())
-
-    @property
-    def is_unreadable(self) -> bool:
-        """Whether no text could be read, and not for want of texts alone."""
-        return not self.num_read and any(self.num_skipped[cause] for cause in UNREADABLE)
-
-    def add_skipped(self, cause: str) -> None:
-        """Count a text that passes through unread."""
-        self.num_documents += 1
-        self.num_skipped[cause] += 1
-
-    def add_skip_reason(self, cause: str, reason: str) -> None:
-        """Keep what was said of a text that passes through unread, unless it is known of another."""
-        self.skip_reasons[cause] = min(reason, self.skip_reasons.get(cause, reason))
-
     def add_scores(self, logprobs: np.ndarray) -> None:
         """Count the probabilities of one document.
 
@@ -194,37 +261,6 @@ class EditStats(Shown):
         self.num_selected += len(before)
         self.probability_before_nano += _nano(float(np.exp(before.astype(np.float64)).sum()))
         self.probability_after_nano += _nano(float(np.exp(after.astype(np.float64)).sum()))
-
-    def merge(self, other: EditStats) -> EditStats:
-        """A new object with the counts of both."""
-        merged = EditStats()
-        for entry in fields(self):
-            setattr(merged, entry.name, _sum(getattr(self, entry.name), getattr(other, entry.name)))
-        return merged
-
-    @classmethod
-    def merged(cls, parts: Iterable[EditStats]) -> EditStats:
-        """The sum of any number of them."""
-        total = cls()
-        for part in parts:
-            total = total.merge(part)
-        return total
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, from which `from_json` makes an equal object."""
-        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        if not self.skip_reasons:
-            values.pop("skip_reasons")
-        return {name: dict(sorted(v.items())) if isinstance(v, dict) else v for name, v in values.items()}
-
-    @classmethod
-    def from_json(cls, values: Any) -> EditStats:
-        """Read what `to_json` wrote.
-
-        Raises:
-            UsageError: It did not.
-        """
-        return from_json(values, cls)
 
     def summary(self) -> dict[str, Any]:
         """The figures of a report, rates included; absent where they are not defined."""
@@ -303,6 +339,11 @@ def decay(generations: Sequence[EditStats]) -> list[float | None]:
     for before, now in zip(generations, generations[1:], strict=False):
         ratios.append(now.selected_rate / before.selected_rate if before.selected_rate else None)
     return ratios[: len(generations)]
+
+
+def _fields(statistics: Any) -> tuple[Field[Any], ...]:
+    """Of the dataclass that a subclass is."""
+    return fields(statistics)
 
 
 def _sum(mine: Any, theirs: Any) -> Any:
