@@ -23,7 +23,7 @@ from hf_toedit.priors.attention import PackedAttention
 from hf_toedit.priors.packing import Window
 from hf_toedit.priors.spread import in_shares
 from hf_toedit.rows.texts import Texts
-from hf_toedit.runs.pipeline import edited_batches
+from hf_toedit.tasks.edit_rows import edited_batches
 
 FLOOR = "forward + head"
 EDITOR = "editor"
@@ -117,7 +117,7 @@ class Columns:
         rows = pa.table({"text": self.texts[:count]})
         texts = Texts(SourceConfig("rows"))
         for batch in edited_batches(self._editor, [rows], texts, "toedit", generation=1):
-            batch.table(texts, "toedit")
+            batch.table()
 
     def selected(self, count: int) -> list[np.ndarray]:
         """The tokens that the editor selects, by document."""

@@ -11,15 +11,17 @@ from math import exp
 
 import numpy as np
 
-from hf_toedit.engines.base import Queue, ReadyPrior, told
+from hf_toedit.engines.base import Queue, told
 from hf_toedit.engines.dispatch import Dispatcher
 from hf_toedit.engines.messages import Answer, Died, Done, Lost, Order, Ready, Rows
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
+from hf_toedit.runs.task import Task
 from hf_toedit.stats import EditStats
+from hf_toedit.tasks.edit import generation_pass
 
-GENERATION = 1
+GENERATION = generation_pass(1)
 TOKENS_A_ROW = 8
 
 
@@ -84,9 +86,9 @@ class SimulatedWorker:
     """
 
     def __init__(self, number: int, told: list[SimulatedWorker]) -> None:
-        """It is to load the prior."""
+        """It is to load the model."""
         self.number = number
-        self.prior: ReadyPrior | None = None
+        self.task: Task | None = None
         self.shard: int | None = None
         self.began = 0.0
         self._told = told
@@ -139,12 +141,12 @@ class SimulatedEngine(Dispatcher[SimulatedWorker]):
         self._told: list[SimulatedWorker] = []
         self._events: list[tuple[float, int, SimulatedWorker, Answer]] = []
         self._num_events = 0
-        self._row = Rows(GENERATION, told(row_stats(), is_known=False))
+        self._row = Rows(GENERATION.name, told(row_stats(), is_known=False))
 
     def run(self, plan: Plan, folder: RunFolder, indices: Iterable[int], monitor: Monitor) -> None:
         """Have shards edited, up to the end or up to the driver's; see `Engine.run`."""
         self._plan = plan
-        self._ready = Ready(plan.prior, plan.prior_revision)
+        self._ready = Ready(plan.task.to_json())
         self._go()
         super().run(plan, folder, indices, monitor)
         self._lap("hand out")

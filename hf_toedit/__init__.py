@@ -16,10 +16,12 @@ from hf_toedit.datasets_api.registration import register as register
 from hf_toedit.version import __version__ as __version__
 
 if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against `_EXPORTS`
-    from hf_toedit.api.begin import edit as edit
-    from hf_toedit.api.begin import plan as plan
     from hf_toedit.api.editor import ToEditor as ToEditor
+    from hf_toedit.api.edits import edit as edit
+    from hf_toedit.api.edits import plan as plan
+    from hf_toedit.api.own_task import run_task as run_task
     from hf_toedit.api.run import Run as Run
+    from hf_toedit.api.scores import score as score
     from hf_toedit.config import EditConfig as EditConfig
     from hf_toedit.config import PriorConfig as PriorConfig
     from hf_toedit.config import Resources as Resources
@@ -45,11 +47,17 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from hf_toedit.errors import ToEditError as ToEditError
     from hf_toedit.errors import UsageError as UsageError
     from hf_toedit.priors.registry import load_prior as load_prior
+    from hf_toedit.runs.task import LoadedTask as LoadedTask
+    from hf_toedit.runs.task import Task as Task
+    from hf_toedit.scorers.statistics import ScoreStats as ScoreStats
     from hf_toedit.stats import EditStats as EditStats
+    from hf_toedit.stats import Statistics as Statistics
 
 _EXPORTS = {
-    "edit": "hf_toedit.api.begin",
-    "plan": "hf_toedit.api.begin",
+    "edit": "hf_toedit.api.edits",
+    "plan": "hf_toedit.api.edits",
+    "run_task": "hf_toedit.api.own_task",
+    "score": "hf_toedit.api.scores",
     "ToEditor": "hf_toedit.api.editor",
     "Run": "hf_toedit.api.run",
     "EditConfig": "hf_toedit.config",
@@ -77,7 +85,11 @@ _EXPORTS = {
     "ToEditError": "hf_toedit.errors",
     "UsageError": "hf_toedit.errors",
     "load_prior": "hf_toedit.priors.registry",
+    "LoadedTask": "hf_toedit.runs.task",
+    "Task": "hf_toedit.runs.task",
+    "ScoreStats": "hf_toedit.scorers.statistics",
     "EditStats": "hf_toedit.stats",
+    "Statistics": "hf_toedit.stats",
 }
 
 __all__ = [
@@ -88,6 +100,7 @@ __all__ = [
     "HubError",
     "Interrupted",
     "LoadError",
+    "LoadedTask",
     "NoAnswer",
     "OutOfMemory",
     "Passage",
@@ -99,8 +112,11 @@ __all__ = [
     "Run",
     "RunConfig",
     "RunError",
+    "ScoreStats",
     "SourceConfig",
     "SourceError",
+    "Statistics",
+    "Task",
     "TextConfig",
     "ToEditError",
     "ToEditProcessor",
@@ -113,6 +129,8 @@ __all__ = [
     "plan",
     "register",
     "revert",
+    "run_task",
+    "score",
 ]
 
 

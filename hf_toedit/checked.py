@@ -130,6 +130,9 @@ def from_json(value: Any, kind: type[T], path: str = "", *, complete: bool = Fal
         inner = f"{path}.{name}" if path else name
         if name not in value:
             continue
+        if reader := getattr(wanted, "from_json_value", None):
+            found[name] = reader(value[name], inner)
+            continue
         if isinstance(wanted, type) and is_dataclass(wanted):
             found[name] = from_json(value[name], wanted, inner, complete=complete)
             continue

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hf_toedit.display import shows
+from hf_toedit.stats import EditStats
 
 if TYPE_CHECKING:
     from hf_toedit.api.run import Run
     from hf_toedit.editing.result import EditResult
-    from hf_toedit.stats import EditStats
 
 
 @shows("EditResult")
@@ -35,5 +35,6 @@ def _run(run: Run) -> str:
     from hf_toedit.picture.output import run_html
 
     status = run.status()
+    generations = [stats for stats in status.statistics if isinstance(stats, EditStats)]
     shards = f"{status.num_done:,} of {status.num_shards:,} shards done, {len(status.failed)} failed"
-    return run_html(f"{run!r}: {shards}", status.generations)
+    return run_html(f"{run!r}: {shards}", generations)

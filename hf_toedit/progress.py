@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -21,12 +22,12 @@ from rich.progress import (
 from hf_toedit.runs.monitor import Speed
 
 
-class EditProgress:
-    """A progress bar on standard error with tokens/s, time left, selected and changed %; silent where no one looks."""
+class RunProgress:
+    """A progress bar on standard error with tokens/s, time left and, of edits, selected and changed %."""
 
     def __init__(self, num_rows: int | None, quiet: bool) -> None:
-        """Set up for `num_rows` rows over all generations; None where they are not counted."""
-        self._sums = {"num_rows": 0, "num_tokens": 0, "num_selected": 0, "num_changed": 0}
+        """Set up for `num_rows` rows over all passes; None where they are not counted."""
+        self._sums: Counter[str] = Counter()
         self._speed = Speed()
         self._bar = Progress(
             # Short enough for 80 columns: rich cuts what does not fit, and the time left stands last.
@@ -41,24 +42,23 @@ class EditProgress:
         )
         self._task = self._bar.add_task("loading", total=num_rows, figures="")
 
-    def __call__(self, generation: int, counts: Mapping[str, int]) -> None:
+    def __call__(self, pass_name: str, counts: Mapping[str, int]) -> None:
         """Count a batch of rows."""
         if self._bar.disable:
             return
-        for name in self._sums:
-            self._sums[name] += counts[name]
+        self._sums.update(counts)
         self._speed.add(counts["num_tokens_read"])
         tokens = max(self._sums["num_tokens"], 1)
-        figures = (
-            f"{self._speed.per_second():,.0f} tokens/s "
-            f"selected {self._sums['num_selected'] / tokens:.1%} changed {self._sums['num_changed'] / tokens:.2%}"
-        )
+        figures = f"{self._speed.per_second():,.0f} tokens/s"
+        if "num_selected" in counts:
+            selected, changed = self._sums["num_selected"] / tokens, self._sums["num_changed"] / tokens
+            figures += f" selected {selected:.1%} changed {changed:.2%}"
         num_rows = self._sums["num_rows"]
         if counts["num_tokens_read"] < counts["num_tokens"]:
             self._bar.reset(self._task, completed=num_rows)  # without what it estimates the time left by
-        self._bar.update(self._task, completed=num_rows, description=f"gen {generation}", figures=figures)
+        self._bar.update(self._task, completed=num_rows, description=pass_name, figures=figures)
 
-    def __enter__(self) -> EditProgress:
+    def __enter__(self) -> RunProgress:
         """Show the bar."""
         self._bar.start()
         return self

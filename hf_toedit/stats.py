@@ -133,6 +133,10 @@ class Statistics(Shown):
         """
         return from_json(values, cls)
 
+    def progress(self) -> dict[str, int]:
+        """The counts that are shown while rows are done: `num_rows`, `num_tokens` and, of a task, others."""
+        return {"num_rows": self.num_rows, "num_tokens": self.num_tokens}
+
     def summary(self) -> dict[str, Any]:
         """The figures of a report, rates included; absent where they are not defined."""
         raise NotImplementedError
@@ -232,6 +236,10 @@ class EditStats(Statistics):
     def is_sample(self) -> bool:
         """Whether probabilities are of a sample (`SAMPLE`); otherwise no document lacks those of two tokens."""
         return self.num_scored < self.num_tokens - self.num_documents
+
+    def progress(self) -> dict[str, int]:
+        """With the tokens that were selected and changed; see `Statistics.progress`."""
+        return {**super().progress(), "num_selected": self.num_selected, "num_changed": self.num_changed}
 
     def add_scores(self, logprobs: np.ndarray) -> None:
         """Count the probabilities of one document.

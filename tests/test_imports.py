@@ -16,7 +16,7 @@ LIGHT = {
     "hf_toedit.hub": HEAVY,
     "hf_toedit.runs.plan": HEAVY,
     "hf_toedit.cards.card": HEAVY,
-    "hf_toedit.cards.plots": HEAVY,
+    "hf_toedit.cards.edit_plots": HEAVY,
     "hf_toedit.cli.main": HEAVY,
     "hf_toedit.scripts": HEAVY,
     "hf_toedit.editing.editor": HEAVY,

@@ -6,37 +6,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from hf_toedit.config import EditConfig, PriorConfig, Resources
+from hf_toedit.config import Resources
 
 if TYPE_CHECKING:
     from hf_toedit.engines.base import Engine
+    from hf_toedit.runs.task import Task
 
 Workers = int | Literal["auto"]
 """Processes; `auto` is one a GPU, or one on a CPU, and 0 this process."""
 
 
 @contextmanager
-def local_engine(
-    workers: Workers, prior: PriorConfig, edit: EditConfig, resources: Resources, *, progress: bool = True
-) -> Iterator[Engine]:
+def local_engine(workers: Workers, task: Task, resources: Resources, *, progress: bool = True) -> Iterator[Engine]:
     """The engine of this machine.
 
     Args:
         workers: how many processes.
-        prior: settings of the prior.
-        edit: how tokens are edited.
+        task: what is done.
         resources: what each worker may use.
-        progress: leave the bars of `transformers` be, where the prior is loaded in this process.
+        progress: leave the bars of `transformers` be, where the model is loaded in this process.
     """
     if workers == 0:
         from hf_toedit.engines.inline import InlineEngine
 
-        with _bars_of_transformers(progress), InlineEngine(prior, edit, resources) as inline:
+        with _bars_of_transformers(progress), InlineEngine(task, resources) as inline:
             yield inline
     else:
         from hf_toedit.engines.local import LocalEngine
 
-        with LocalEngine(prior, edit, resources, None if workers == "auto" else workers) as local:
+        with LocalEngine(task, resources, None if workers == "auto" else workers) as local:
             yield local
 
 

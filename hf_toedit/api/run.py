@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, cast
 
 from hf_toedit.api.engine import Workers, local_engine
 from hf_toedit.config import Resources
@@ -17,19 +17,28 @@ from hf_toedit.runs.monitor import Failure, Monitor, check_read
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.status import Status, run_status
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.runs.work import check_trust, further, swept, waiting
-from hf_toedit.stats import EditStats
+from hf_toedit.runs.task import Pass
+from hf_toedit.runs.work import check_trust, swept, waiting
+from hf_toedit.stats import Statistics
 from hf_toedit.storage.remote import AnyPath
 
 if TYPE_CHECKING:
     from datasets import DatasetDict, IterableDatasetDict
-    from typing_extensions import Unpack
+    from typing_extensions import TypeVar, Unpack
 
     from hf_toedit.editing.piece_table import PieceTable
     from hf_toedit.engines.base import Engine
     from hf_toedit.publish.outcome import Outlook, Pushed
     from hf_toedit.publish.push import Push
     from hf_toedit.runs.verify import Verification
+else:
+    from typing import TypeVar
+
+
+if TYPE_CHECKING:
+    AnyStatistics = TypeVar("AnyStatistics", bound=Statistics, default=Any)
+else:
+    AnyStatistics = TypeVar("AnyStatistics")  # Python has no defaults for these before 3.13
 
 
 class PushSettings(TypedDict, total=False):
@@ -58,7 +67,7 @@ class Outcome:
     is_unread: bool = False
 
 
-class Run(Shown):
+class Run(Shown, Generic[AnyStatistics]):
     """A run: its plan, and the folder in which its shards appear.
 
     Attributes:
@@ -78,7 +87,7 @@ class Run(Shown):
         self._kept = plan
 
     @classmethod
-    def open(cls, folder: str | PathLike[str]) -> Run:
+    def open(cls, folder: str | PathLike[str]) -> Run[Any]:
         """The run in a folder.
 
         Args:
@@ -97,10 +106,10 @@ class Run(Shown):
 
     def __repr__(self) -> str:
         """One line: where it is, and how large."""
-        source, count = self.plan.source.source, len(self.plan.shards)
+        source, count, passes = self.plan.source.source, len(self.plan.shards), self.plan.data_passes
+        names = passes[0].name if len(passes) == 1 else f"{passes[0].name} to {passes[-1].name}"
         return (
-            f"Run({str(self.path)!r}, {source!r} in {count:,} shard{'s' * (count != 1)}, "
-            f"{self.plan.run.generations} generation{'s' * (self.plan.run.generations != 1)})"
+            f"Run({str(self.path)!r}, {source!r} {self.plan.task.done} in {count:,} shard{'s' * (count != 1)}, {names})"
         )
 
     def execute(
@@ -118,17 +127,17 @@ class Run(Shown):
         trust_remote_code: bool = False,
         progress: bool = True,
     ) -> Status:
-        """Edit the shards that are not done yet, and write the card when all are.
+        """Do the shards that are not done yet, and write the card when all are.
 
         May be stopped at any moment, by any means, and called again.
 
         Args:
-            workers: processes; `auto` is one a GPU, or one on a CPU; 0 edits in this process.
+            workers: processes; `auto` is one a GPU, or one on a CPU; 0 works in this process.
             engine: does the work instead, such as `RayEngine`.
             generations: go on to this one; None is as planned.
             score_result: read the last generation once more, so that its probabilities are known as well.
             shard_group: `I/N`, every Nth shard from the Ith: a share of the work.
-            device: where the prior runs.
+            device: where the model runs.
             token_budget: see `Resources`, as are `memory_fraction` and `tensor_parallel`.
             memory_fraction: share of a GPU's memory that may be used.
             tensor_parallel: GPUs that share one copy of the prior.
@@ -140,7 +149,7 @@ class Run(Shown):
 
         Raises:
             RunError: shards failed at every try, or no text could be read; what is done is kept.
-            PriorError: the prior cannot be loaded, or fails on every text.
+            PriorError: the model cannot be loaded, or fails on every text.
             UsageError: a setting is none, or code would run that was not allowed.
         """
         self.go_on(generations, score_result, trust_remote_code)
@@ -163,7 +172,7 @@ class Run(Shown):
         Raises:
             UsageError: there are more generations already, or such code may not run.
         """
-        self.plan = further(self.plan, generations, score_result)
+        self.plan = replace(self.plan, task=self.plan.task.further(generations, score_result))
         check_trust(self.plan, trust_remote_code)
 
     def keep(self) -> None:
@@ -184,10 +193,10 @@ class Run(Shown):
         progress: bool = True,
         on_done: Callable[[str], None] | None = None,
     ) -> list[Failure]:
-        """Have an engine edit some shards: the first half of `execute`, for whoever has one.
+        """Have an engine do some shards: the first half of `execute`, for whoever has one.
 
         Args:
-            engine: edits them.
+            engine: does them.
             indices: of the shards in the plan.
             progress: show a bar.
             on_done: called with the name of each shard that is done.
@@ -195,11 +204,11 @@ class Run(Shown):
         Returns:
             Those that failed at every try; the others are done.
         """
-        from hf_toedit.progress import EditProgress
+        from hf_toedit.progress import RunProgress
 
         rows = [self.plan.shards[index].num_rows for index in indices]
-        num_rows = None if None in rows else sum(count or 0 for count in rows) * self.plan.num_passes
-        with EditProgress(num_rows, not progress) as bar, Monitor(self.plan, self.folder, bar, on_done) as monitor:
+        num_rows = None if None in rows else sum(count or 0 for count in rows) * len(self.plan.passes)
+        with RunProgress(num_rows, not progress) as bar, Monitor(self.plan, self.folder, bar, on_done) as monitor:
             engine.run(self.plan, self.folder, indices, monitor)
         return monitor.failures
 
@@ -211,7 +220,7 @@ class Run(Shown):
         """
         status = self.status()
         card_error = self._card_error() if status.is_finished else None
-        unread = _unread(status)
+        unread = self._unread(status)
         error: RunError | None = card_error or unread
         if failures:
             more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
@@ -338,31 +347,37 @@ class Run(Shown):
                 f"{self.path}. Or say --unverified."
             )
 
-    def stats(self, generation: int | None = None) -> EditStats:
-        """Statistics of a generation over all shards; None is the last.
-
-        Raises:
-            UsageError: there is no such generation.
-            RunError: a shard is not done.
-        """
-        return self.folder.merged_stats(self.plan, self._number(generation))
-
-    def dataset(self, generation: int | None = None, *, streaming: bool = False) -> DatasetDict | IterableDatasetDict:
-        """The rows of a generation, as `load_dataset` gives them of the run folder; None is the last.
+    def stats(self, pass_: int | str | None = None) -> AnyStatistics:
+        """Statistics of a pass over all shards: `EditStats` of a generation, `ScoreStats` of scores.
 
         Args:
-            generation: 1 to the last.
+            pass_: a generation, or the name of a pass such as `gen2` or `result`; None is the last that writes rows.
+
+        Raises:
+            UsageError: there is no such pass.
+            RunError: a shard is not done.
+        """
+        merged: Any = self.folder.merged_stats(self.plan, self._pass(pass_))
+        return cast("AnyStatistics", merged)
+
+    def dataset(self, pass_: int | str | None = None, *, streaming: bool = False) -> DatasetDict | IterableDatasetDict:
+        """The rows of a pass, as `load_dataset` gives them of the run folder.
+
+        Args:
+            pass_: a generation, or the name of a pass; None is the last that writes rows.
             streaming: read rows when they are asked for, and cache nothing.
 
         Raises:
-            UsageError: there is no such generation.
+            UsageError: there is no such pass, or it writes no rows.
             RunError: a shard is not done.
         """
         from datasets import load_dataset
 
-        number = self._number(generation)
-        self.folder.merged_stats(self.plan, number)
-        loaded: Any = load_dataset(str(self.path), f"gen{number}", streaming=streaming)
+        found = self._pass(pass_)
+        if not found.writes_rows:
+            raise UsageError(f"pass {found.name!r} of {self.path} writes no rows. Its figures are in stats().")
+        self.folder.merged_stats(self.plan, found)
+        loaded: Any = load_dataset(str(self.path), found.name, streaming=streaming)
         return loaded
 
     def texts(self, generation: int | None = None) -> Iterator[PieceTable | None]:
@@ -372,22 +387,25 @@ class Run(Shown):
             generation: 1 to the last; None is the last.
         """
         from hf_toedit.rows.rows import piece_tables
-        from hf_toedit.rows.texts import Texts
+        from hf_toedit.tasks.edit import edit_of
 
-        log_column = self.plan.run.edit_log_column
+        log_column = edit_of(self.plan).run.edit_log_column
         if log_column is None:
             return
-        number, texts = self._number(generation), Texts(self.plan.source)
+        found, texts = self._pass(generation), self.plan.texts
         columns = [*texts.columns(self.plan.reading.features), log_column]
         for shard in self.plan.shards:
-            for table in self.folder.tables(self.plan, number, shard, columns):
+            for table in self.folder.tables(self.plan, found, shard, columns):
                 yield from piece_tables(table, texts, log_column)
 
-    def _number(self, generation: int | None) -> int:
-        number = self.plan.generations[-1] if generation is None else generation
-        if number not in self.plan.generations:
-            raise UsageError(f"{self.path} has generations 1 to {self.plan.generations[-1]}, not {number}.")
-        return number
+    def _pass(self, asked: int | str | None) -> Pass:
+        passes = {pass_.name: pass_ for pass_ in self.plan.passes}
+        if asked is None:
+            return self.plan.data_passes[-1]
+        name = f"gen{asked}" if isinstance(asked, int) else asked
+        if name not in passes:
+            raise UsageError(f"{self.path} has no {name!r}, only {', '.join(passes)}.")
+        return passes[name]
 
     @contextmanager
     def _engine(
@@ -397,9 +415,18 @@ class Run(Shown):
         if engine is not None:
             yield engine
             return
-        prior = self.plan.prior if device == "auto" else replace(self.plan.prior, device=device)
-        with local_engine(workers, prior, self.plan.edit, resources, progress=progress) as chosen:
+        task = self.plan.task if device == "auto" else self.plan.task.on(device)
+        with local_engine(workers, task, resources, progress=progress) as chosen:
             yield chosen
+
+    def _unread(self, status: Status) -> RunError | None:
+        """The error of a finished run of which no text could be read."""
+        try:
+            if status.is_finished:
+                check_read(status.statistics[0], self.plan.task.done)
+        except RunError as error:
+            return error
+        return None
 
     def _card_error(self) -> RunError | None:
         """What went wrong with the card, which is no reason to lose the report on the data."""
@@ -413,13 +440,3 @@ class Run(Shown):
             failed.__cause__ = error
             return failed
         return None
-
-
-def _unread(status: Status) -> RunError | None:
-    """The error of a finished run of which no text could be read."""
-    try:
-        if status.is_finished:
-            check_read(status.generations[0])
-    except RunError as error:
-        return error
-    return None

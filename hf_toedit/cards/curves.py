@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hf_toedit.cards.tables import PAPER
+from hf_toedit.cards.edit_tables import PAPER
 from hf_toedit.stats import GenerationFigures
 
 PAPER_SELECTED = [100 * selected / PAPER[0][1] for _, selected in PAPER]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -11,78 +9,43 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hf_toedit.cards.escape import url
 from hf_toedit.config import URL_LIST
-from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.errors import RunError
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.stats import EditStats
+from hf_toedit.runs.task import Pass
+from hf_toedit.stats import Statistics
 
 if TYPE_CHECKING:
     from datasets import DatasetInfo, Features
+    from typing_extensions import Self
 
     from hf_toedit.runs.store import RunFolder
-
-_EDITED_EXAMPLES = 3
-_GROUPS_LOOKED_AT = 8
-"""Row groups that are read, at most, to find examples."""
-
-
-class Example(NamedTuple):
-    """A text of the last generation.
-
-    Attributes:
-        split: of its row.
-        row: its number in the split.
-        path: of the text in the row; None where a row holds one text.
-        table: the text and its differences from the source.
-    """
-
-    split: str
-    row: int
-    path: str | None
-    table: PieceTable
-
-
-class ReadStats(NamedTuple):
-    """Texts as the prior read them at one time.
-
-    Attributes:
-        after: generations of edits behind them; 0 is the source.
-        stats: of that reading.
-    """
-
-    after: int
-    stats: EditStats
 
 
 @dataclass(frozen=True)
 class CardData:
-    """A finished run, as its card needs it.
+    """A finished run, as the card of any task needs it.
 
     Attributes:
         plan: of the run.
         name: of the run folder; its address where `datasets` loads it from there.
-        stats: of each generation, by split.
-        result: statistics of the last generation read once more; None where it was not.
+        stats: of each pass that writes rows, by split.
         features: the columns of the rows, as `datasets` describes them in YAML, with a name and a type each.
-        infos: `dataset_info` of each generation, as `datasets` writes it.
-        examples: edited texts, then one that is not.
+        infos: `dataset_info` of each of these passes, as `datasets` writes it.
         repo_id: `org/name` on the Hub; None for a card of the folder.
         prefix: folder of the repository that the run lies in; empty for its root.
     """
 
     plan: Plan
     name: str
-    stats: tuple[dict[str, EditStats], ...]
-    result: EditStats | None
+    stats: tuple[dict[str, Statistics], ...]
     features: dict[str, Any]
     infos: tuple[dict[str, Any], ...]
-    examples: tuple[Example, ...]
-    repo_id: str | None = None
-    prefix: str = ""
+    repo_id: str | None
+    prefix: str
 
     @classmethod
-    def from_run(cls, plan: Plan, folder: RunFolder, *, repo_id: str | None = None, prefix: str = "") -> CardData:
-        """Read a finished run; a few row groups of its rows at most, however large it is.
+    def from_run(cls, plan: Plan, folder: RunFolder, *, repo_id: str | None = None, prefix: str = "") -> Self:
+        """Read a finished run.
 
         Args:
             plan: of the run.
@@ -93,53 +56,31 @@ class CardData:
         Raises:
             RunError: the run is not finished, or damaged.
         """
-        stats = tuple(
-            {split: folder.merged_stats(plan, generation, split) for split in plan.splits}
-            for generation in plan.generations
-        )
-        result = folder.merged_result_stats(plan)
-        if plan.run.score_result and result is None:
-            raise RunError(
-                f"the result of {folder.root} is not read once more in every shard, as it was planned to be. "
-                f"Finish it: hf-toedit run {folder.root}"
-            )
+        return cls(**cls.facts(plan, folder, repo_id, prefix))
+
+    @staticmethod
+    def facts(plan: Plan, folder: RunFolder, repo_id: str | None, prefix: str) -> dict[str, Any]:
+        """The attributes of this class, by name, for `from_run` of subclasses."""
         prefix = prefix.strip("/")
-        files = {generation: _files(plan, folder, generation) for generation in plan.generations}
-        names = {generation: _config_name(prefix, generation) for generation in plan.generations}
-        return cls(
-            plan=plan,
-            name=folder.name,
-            stats=stats,
-            result=result,
-            features=dict(plan.output_features),
-            infos=tuple(_info(plan, names[generation], files[generation]) for generation in plan.generations),
-            examples=tuple(_examples(plan, folder, files[plan.generations[-1]])),
-            repo_id=repo_id,
-            prefix=prefix,
-        )
+        passes = plan.data_passes
+        return {
+            "plan": plan,
+            "name": folder.name,
+            "stats": tuple(
+                {split: folder.merged_stats(plan, pass_, split) for split in plan.splits} for pass_ in passes
+            ),
+            "features": dict(plan.output_features),
+            "infos": tuple(
+                _info(plan, _config_name(prefix, pass_), data_files(plan, folder, pass_)) for pass_ in passes
+            ),
+            "repo_id": repo_id,
+            "prefix": prefix,
+        }
 
     @cached_property
-    def generations(self) -> list[EditStats]:
-        """Statistics of each generation over all splits."""
-        return [EditStats.merged(by_split.values()) for by_split in self.stats]
-
-    @property
-    def is_scored(self) -> bool:
-        """Whether any token has a probability."""
-        return self.generations[0].num_scored > 0
-
-    @property
-    def has_decay(self) -> bool:
-        """Whether there is a first generation to hold further ones against."""
-        return len(self.generations) > 1 and self.generations[0].num_selected > 0
-
-    @property
-    def readings(self) -> list[ReadStats]:
-        """The source as it was read, and behind it what was read last, where that is something else."""
-        last = len(self.generations)
-        later = ReadStats(last - 1, self.generations[-1]) if self.result is None else ReadStats(last, self.result)
-        both = [ReadStats(0, self.generations[0]), *([later] if later.after else [])]
-        return [reading for reading in both if reading.stats.num_scored]
+    def totals(self) -> list[Statistics]:
+        """Statistics of each pass that writes rows, over all splits."""
+        return [self.plan.task.statistics.merged(by_split.values()) for by_split in self.stats]
 
     @property
     def source_repo(self) -> str | None:
@@ -157,13 +98,14 @@ class CardData:
         return self.repo_id or (self.name if self.name.startswith("hf://") else f"./{self.name}")
 
     @property
-    def prior_repo(self) -> str | None:
-        """The Hub model that the prior is; None where it is none."""
-        return self.plan.prior.prior if self.plan.prior.revision else None
+    def model_repo(self) -> str | None:
+        """The Hub model that the task needs, as `org/name`; None where it is none."""
+        model = self.plan.task.model
+        return model.name if model and model.commit else None
 
-    def config_name(self, generation: int) -> str:
-        """How a generation is called in `load_dataset`."""
-        return _config_name(self.prefix, generation)
+    def config_name(self, pass_: Pass) -> str:
+        """How a pass is called in `load_dataset`."""
+        return _config_name(self.prefix, pass_)
 
     def path(self, inner: str) -> str:
         """Where a file of the run lies in the repository."""
@@ -174,11 +116,11 @@ class CardData:
         return url(self.path(inner))
 
 
-def _config_name(prefix: str, generation: int) -> str:
-    return "-".join([*(prefix.split("/") if prefix else ()), f"gen{generation}"])
+def _config_name(prefix: str, pass_: Pass) -> str:
+    return "-".join([*(prefix.split("/") if prefix else ()), pass_.name])
 
 
-class _File(NamedTuple):
+class DataFile(NamedTuple):
     """The Parquet file of a shard."""
 
     shard: Shard
@@ -187,29 +129,33 @@ class _File(NamedTuple):
     download_size: int
 
 
-def _files(plan: Plan, folder: RunFolder, generation: int) -> list[_File]:
-    """What the footers of a generation's files say."""
+def data_files(plan: Plan, folder: RunFolder, pass_: Pass) -> list[DataFile]:
+    """What the footers of a pass's files say.
+
+    Raises:
+        RunError: one cannot be read.
+    """
     import pyarrow as pa
 
     from hf_toedit.storage.files import each
 
-    sizes = folder.data_sizes(generation)
+    sizes = folder.data_sizes(pass_)
 
-    def read(shard: Shard) -> _File:
+    def read(shard: Shard) -> DataFile:
         try:
-            with folder.parquet(generation, shard) as file:
+            with folder.parquet(pass_, shard) as file:
                 footer = file.metadata
                 num_bytes = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
-                return _File(shard, footer.num_rows, num_bytes, sizes[f"{shard.name}.parquet"])
+                return DataFile(shard, footer.num_rows, num_bytes, sizes[f"{shard.name}.parquet"])
         except (OSError, pa.ArrowException) as error:
-            path = folder.data_path(generation, shard)
+            path = folder.data_path(pass_, shard)
             raise RunError(f"{path} cannot be read: {error}. Delete it, then: hf-toedit run {folder.root}") from error
 
     return [file for _, file in each(read, plan.shards, folder.root)]
 
 
-def _info(plan: Plan, config_name: str, files: list[_File]) -> dict[str, Any]:
-    """`dataset_info` of a generation."""
+def _info(plan: Plan, config_name: str, files: list[DataFile]) -> dict[str, Any]:
+    """`dataset_info` of a pass."""
     from datasets import DatasetInfo, SplitDict, SplitInfo
 
     splits = SplitDict()
@@ -239,61 +185,3 @@ def _survives_yaml(features: Features) -> bool:
         return bool(type(features)._from_yaml_list(features._to_yaml_list()) == features)
     except (TypeError, ValueError, KeyError, AttributeError):
         return False
-
-
-def _examples(plan: Plan, folder: RunFolder, files: list[_File]) -> Iterator[Example]:
-    """Edited texts of the last generation and one that is not edited, from row groups that the seed chooses."""
-    edited: list[Example] = []
-    unedited: list[Example] = []
-    draw = random.Random(plan.edit.seed)
-    for group in _row_groups(plan, folder, files, draw):
-        found = list(group)
-        for kept, wanted, kind in ((edited, _EDITED_EXAMPLES, True), (unedited, 1, False)):
-            alike = [example for example in found if bool(example.table.edits) is kind]
-            kept += draw.sample(alike, min(wanted - len(kept), len(alike)))
-        if len(edited) == _EDITED_EXAMPLES and unedited:
-            break
-    order = {split: number for number, split in enumerate(plan.splits)}
-    yield from sorted(edited, key=lambda example: (order[example.split], example.row, example.path or ""))
-    yield from unedited
-
-
-def _row_groups(plan: Plan, folder: RunFolder, files: list[_File], draw: random.Random) -> Iterator[Iterator[Example]]:
-    """The texts of a few row groups, drawn."""
-    if plan.run.edit_log_column is None:
-        return
-    firsts = _first_rows(files)
-    num_left = _GROUPS_LOOKED_AT
-    for file in draw.sample(files, len(files)):
-        with folder.parquet(plan.generations[-1], file.shard) as parquet:
-            lengths = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
-            for group in draw.sample(range(len(lengths)), min(len(lengths), num_left)):
-                yield _texts(plan, parquet, group, file.shard.split, firsts[file.shard.name] + sum(lengths[:group]))
-                num_left -= 1
-        if num_left == 0:
-            return
-
-
-def _first_rows(files: list[_File]) -> Mapping[str, int]:
-    """The number in its split of the first row of each shard."""
-    firsts: dict[str, int] = {}
-    ends: dict[str, int] = {}
-    for file in files:
-        firsts[file.shard.name] = ends.get(file.shard.split, 0)
-        ends[file.shard.split] = firsts[file.shard.name] + file.num_rows
-    return firsts
-
-
-def _texts(plan: Plan, parquet: Any, group: int, split: str, first: int) -> Iterator[Example]:
-    from hf_toedit.rows.rows import piece_tables
-    from hf_toedit.rows.texts import Texts
-    from hf_toedit.sources.row_groups import row_group_tables
-
-    texts = Texts(plan.source)
-    log_column = plan.run.edit_log_column or ""
-    columns = [*texts.columns(plan.reading.features), log_column]
-    for rows in row_group_tables(parquet, [group], columns):
-        for text, table in zip(texts.read(rows), piece_tables(rows, texts, log_column), strict=True):
-            if table is not None and (table.edits or table.text.strip()):
-                yield Example(split, first + text.row, None if texts.one_a_row else text.label, table)
-        first += len(rows)

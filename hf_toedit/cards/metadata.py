@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from glob import escape
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from hf_toedit.cards.data import CardData, yaml_info
-from hf_toedit.cards.origin import license_link, title
+from hf_toedit.cards.origin import license_link
 
 if TYPE_CHECKING:
     from datasets import Features
 
-_TAGS = ("toedit", "hf-toedit", "synthetic", "token-editing")
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[\w-]+)?|code|multilingual")
 """What the Hub takes for a licence and a language; it refuses a card with others, and with it a push."""
@@ -22,21 +22,27 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}(-[\w-]+)?|code|multilingual")
 _MAGNITUDES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 
 
-def metadata(data: CardData) -> dict[str, Any]:
-    """Keys and values; licence, language and tasks are the source's, and no others are made up."""
+def metadata(data: CardData, title: str, tags: Sequence[str]) -> dict[str, Any]:
+    """Keys and values; licence, language and tasks are the source's, and no others are made up.
+
+    Args:
+        data: of the card.
+        title: of the dataset.
+        tags: of the dataset.
+    """
     card = data.plan.provenance.get("source_card", {})
     link = license_link(data)
     languages = [language for language in _listed(card.get("language", [])) if _LANGUAGE.fullmatch(language)]
     return {
-        "pretty_name": title(data),
+        "pretty_name": title,
         **_license(card),
         **({"license_link": link} if link else {}),
         **({"language": languages} if languages else {}),
         **({"task_ids": card["task_ids"]} if "task_ids" in card else {}),
-        "tags": list(_TAGS),
+        "tags": list(tags),
         **({"source_datasets": [data.source_repo]} if data.source_repo else {}),
         "task_categories": _listed(card.get("task_categories", "text-generation")),
-        "size_categories": [size_category(data.generations[-1].num_rows)],
+        "size_categories": [size_category(data.totals[-1].num_rows)],
         "configs": _configs(data),
         "dataset_info": list(data.infos),
     }
@@ -70,20 +76,20 @@ def size_category(num_rows: int) -> str:
 
 
 def _configs(data: CardData) -> list[dict[str, Any]]:
-    """One per generation, the last one default; each names the files of the run, and no others beside them."""
-    last = data.plan.generations[-1]
+    """One per pass, the last one default; each names the files of the run, and no others beside them."""
+    last = data.plan.data_passes[-1]
     counts = {shard.split: shard.count for shard in data.plan.shards}
     return [
         {
-            "config_name": data.config_name(generation),
+            "config_name": data.config_name(pass_),
             "data_files": [
                 {
                     "split": split,
-                    "path": escape(data.path(f"data/gen{generation}/{split}-")) + f"*-of-{count:05d}.parquet",
+                    "path": escape(data.path(f"data/{pass_.name}/{split}-")) + f"*-of-{count:05d}.parquet",
                 }
                 for split, count in counts.items()
             ],
-            **({"default": True} if generation == last else {}),
+            **({"default": True} if pass_ == last else {}),
         }
-        for generation in data.plan.generations
+        for pass_ in data.plan.data_passes
     ]

@@ -1,28 +1,72 @@
-"""The selection rule and the sampler of a run, for words only: code that a plan brings along is never imported."""
+"""How a run edits, in words only: code that a plan brings along is never imported."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from hf_toedit.cards.edit_data import EditCardData
+from hf_toedit.cards.escape import Markdown, code, markdown
+from hf_toedit.cards.origin import given, model_words
 from hf_toedit.editing.rules import Rule, rule_of
 from hf_toedit.editing.samplers import Candidates, Sampler, Uniforms, sampler_of
 from hf_toedit.runs.plan import Plan
+from hf_toedit.stats import decimal
+from hf_toedit.tasks.edit import edit_of
 
 
 def rule_in(plan: Plan) -> Rule:
     """The selection rule; one of the user's own says what it said of itself when the run was planned."""
-    return _ToldRule(plan) if "select" in plan.edit.own else rule_of(plan.edit)
+    return _ToldRule(plan) if "select" in edit_of(plan).edit.own else rule_of(edit_of(plan).edit)
 
 
 def sampler_in(plan: Plan) -> Sampler:
     """The same of the sampler."""
-    return _ToldSampler(plan) if "sampler" in plan.edit.own else sampler_of(plan.edit)
+    return _ToldSampler(plan) if "sampler" in edit_of(plan).edit.own else sampler_of(edit_of(plan).edit)
+
+
+def method_words(plan: Plan) -> str:
+    """What was done with which tokens, as the end of a sentence."""
+    edit, rule, sampler = edit_of(plan).edit, rule_in(plan), sampler_in(plan)
+    excluded = ", the token that was there excluded" if edit.exclude_original else ""
+    done = []
+    if rule.selects:
+        done.append(f"tokens {rule.describe_in_sentence()} were drawn again from {sampler.describe()}{excluded}")
+    if edit.drop_below is not None:
+        done.append(f"tokens with a probability below {decimal(edit.drop_below)} were deleted")
+    return ", and ".join(done) or "no token was selected"
+
+
+def edit_rows(data: EditCardData) -> Iterator[tuple[str, Markdown]]:
+    """How the texts were edited, each setting with its name."""
+    plan, task, edit = data.plan, data.task, data.task.edit
+    pinned = " @" if data.model_repo else ", fingerprint"
+    yield "prior", Markdown(f"{model_words(data)}{pinned} {code(task.prior_revision)}, in {markdown(task.prior.dtype)}")
+    yield from given(
+        {
+            "run by": "vLLM" if task.prior.backend == "vllm" else None,
+            "code of the prior's repository": "was run" if task.prior.trust_remote_code else None,
+        }
+    )
+    rule, sampler = rule_in(plan), sampler_in(plan)
+    if not rule.selects:
+        yield "selected", markdown("no token")
+    else:
+        yield "selected", markdown(rule.describe())
+        yield from given({"selection rule": edit.own.get("select"), "sampler": edit.sampler})
+        yield from given({name.replace("_", " "): getattr(edit, name) for name in sampler.settings})
+        yield "the token that was there", markdown("never drawn" if edit.exclude_original else "may be drawn")
+    yield from given({"deleted below p": edit.drop_below, "protected": edit.protect})
+    yield "seed", markdown(edit.seed)
+    yield "generations", markdown(task.run.generations)
+    yield from given({"edit log in column": task.run.edit_log_column})
 
 
 class _ToldRule(Rule):
     def __init__(self, plan: Plan) -> None:
-        super().__init__(plan.edit)
-        self._words = _told(plan, "select") or f"what {plan.edit.select} selects"
+        super().__init__(edit_of(plan).edit)
+        self._words = _told(plan, "select") or f"what {edit_of(plan).edit.select} selects"
 
     def selected(self, logprobs: np.ndarray) -> np.ndarray:
         raise NotImplementedError
@@ -35,8 +79,8 @@ class _ToldSampler(Sampler):
     candidates = Candidates(1)
 
     def __init__(self, plan: Plan) -> None:
-        super().__init__(plan.edit)
-        self._words = _told(plan, "sampler") or f"its candidates by {plan.edit.sampler}"
+        super().__init__(edit_of(plan).edit)
+        self._words = _told(plan, "sampler") or f"its candidates by {edit_of(plan).edit.sampler}"
 
     def draw(self, logprobs: np.ndarray, uniforms: Uniforms) -> np.ndarray:
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Where a run comes from, in words: its source, its prior, how it was edited, by which command, under which licence."""
+"""Where a run comes from, in words: its source, its model, by which command, under which licence."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Any
 
 from hf_toedit.cards.data import CardData
 from hf_toedit.cards.escape import Markdown, code, markdown, shell, url
-from hf_toedit.cards.method import rule_in, sampler_in
 from hf_toedit.config import URL_LIST
-from hf_toedit.runs.plan import Plan
 from hf_toedit.stats import decimal
 
 _HUB = "https://huggingface.co"
@@ -25,35 +23,31 @@ def source_name(data: CardData) -> str:
     return str(pretty or data.source_repo or _last_part(_place(data.plan.source.source).removeprefix(URL_LIST)))
 
 
-def title(data: CardData) -> str:
-    """Of the dataset."""
-    return f"{source_name(data)}, edited with ToEdit"
+def title(data: CardData, words: str) -> str:
+    """Of the dataset.
+
+    Args:
+        data: of the card.
+        words: what was done to the source.
+    """
+    return f"{source_name(data)}, {words}"
 
 
-def prior_words(data: CardData) -> Markdown:
-    """The prior, with a link where it is on the Hub."""
-    if data.prior_repo:
-        return _link(data.prior_repo, f"{_HUB}/{url(data.prior_repo)}")
-    if data.plan.prior.prior == "embedded":
+def model_words(data: CardData) -> Markdown:
+    """The model that the task needs, with a link where it is on the Hub."""
+    model = data.plan.task.model
+    if data.model_repo:
+        return _link(data.model_repo, f"{_HUB}/{url(data.model_repo)}")
+    if model is None:
+        return Markdown("no model")
+    if model.name == "embedded":
         return Markdown("the embedded prior of hf-toedit")
-    return code(_last_part(data.plan.prior.prior))
+    return code(_last_part(model.name))
 
 
-def method_words(plan: Plan) -> str:
-    """What was done with which tokens, as the end of a sentence."""
-    edit, rule, sampler = plan.edit, rule_in(plan), sampler_in(plan)
-    excluded = ", the token that was there excluded" if edit.exclude_original else ""
-    done = []
-    if rule.selects:
-        done.append(f"tokens {rule.describe_in_sentence()} were drawn again from {sampler.describe()}{excluded}")
-    if edit.drop_below is not None:
-        done.append(f"tokens with a probability below {decimal(edit.drop_below)} were deleted")
-    return ", and ".join(done) or "no token was selected"
-
-
-def origin_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:
-    """Everything that decides the result, each with its name."""
-    plan, source, edit = data.plan, data.plan.source, data.plan.edit
+def source_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:
+    """Which rows and texts, each setting with its name."""
+    plan, source, done = data.plan, data.plan.source, data.plan.task.done
     if data.source_repo:
         place = _link(data.source_repo, f"{_HUB}/datasets/{url(data.source_repo)}/tree/{url(plan.source_revision)}")
         yield "source", Markdown(f"{place} @ {code(plan.source_revision)}")
@@ -61,7 +55,7 @@ def origin_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:
             yield "list of its files" if source.source.startswith(URL_LIST) else "path in it", code(source.source)
     else:
         yield "source", Markdown(f"{code(_place(source.source))}, fingerprint {code(plan.source_revision)}")
-    yield from _given(
+    yield from given(
         {
             "configuration": source.config_name,
             "split": source.split,
@@ -69,31 +63,16 @@ def origin_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:
             "columns": source.columns,
         }
     )
-    yield from _given(
-        {"edited conversations": source.messages_column, "of the roles": source.roles}
+    yield from given(
+        {f"{done} conversations": source.messages_column, "of the roles": source.roles}
         if source.messages_column
-        else {"edited texts": source.text_columns, "read before them as context": source.context_columns}
+        else {f"{done} texts": source.text_columns, "read before them as context": source.context_columns}
     )
-    pinned = " @" if data.prior_repo else ", fingerprint"
-    yield "prior", Markdown(f"{prior_words(data)}{pinned} {code(plan.prior_revision)}, in {markdown(plan.prior.dtype)}")
-    yield from _given(
-        {
-            "run by": "vLLM" if plan.prior.backend == "vllm" else None,
-            "code of the prior's repository": "was run" if plan.prior.trust_remote_code else None,
-        }
-    )
-    rule, sampler = rule_in(plan), sampler_in(plan)
-    if not rule.selects:
-        yield "selected", markdown("no token")
-    else:
-        yield "selected", markdown(rule.describe())
-        yield from _given({"selection rule": edit.own.get("select"), "sampler": edit.sampler})
-        yield from _given({name.replace("_", " "): getattr(edit, name) for name in sampler.settings})
-        yield "the token that was there", markdown("never drawn" if edit.exclude_original else "may be drawn")
-    yield from _given({"deleted below p": edit.drop_below, "protected": edit.protect})
-    yield "seed", markdown(edit.seed)
-    yield "generations", markdown(plan.run.generations)
-    yield from _given({"edit log in column": plan.run.edit_log_column})
+
+
+def version_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:
+    """The versions of what did the work."""
+    plan = data.plan
     versions = {"Python": plan.provenance.get("python"), **plan.provenance.get("versions", {})}
     yield "hf-toedit", markdown(plan.version)
     told = [f"{name} {version}" for name, version in versions.items() if version and name != "hf-toedit"]
@@ -110,7 +89,8 @@ def command(data: CardData) -> str | None:
         words = shlex.split(typed)
     except ValueError:  # a secret that was taken out held a quotation mark
         words = typed.split()
-    local = set() if data.prior_repo else {data.plan.prior.prior}
+    model = data.plan.task.model
+    local = {model.name} if model and not data.model_repo else set()
     local |= set() if data.source_repo else {data.plan.source.source}
     return shell(_place(word) if word in local else _shortened(word) for word in words)
 
@@ -119,7 +99,7 @@ def prints_fingerprints(data: CardData) -> bool:
     """Whether the command, with `--dry-run --json`, prints the fingerprints of this card for a copy of the source."""
     typed = str(data.plan.provenance.get("command") or "")
     by_content = any(isinstance(file.stamp, str) for file in data.plan.files)
-    return by_content and typed.startswith(("hf-toedit edit ", "hf-toedit plan "))
+    return by_content and typed.startswith(("hf-toedit edit ", "hf-toedit plan ", "hf-toedit score "))
 
 
 def license_link(data: CardData) -> Any:
@@ -143,7 +123,7 @@ def license_words(card: dict[str, Any], link: Any = None) -> Markdown | None:
     return markdown(told)
 
 
-def _given(values: dict[str, Any]) -> Iterator[tuple[str, Markdown]]:
+def given(values: dict[str, Any]) -> Iterator[tuple[str, Markdown]]:
     """Those that were set; several of one kind side by side."""
     for name, value in values.items():
         if isinstance(value, tuple):

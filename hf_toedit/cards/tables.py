@@ -1,19 +1,12 @@
-"""The figures of a card, as Markdown tables."""
+"""Markdown tables that every card may have."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hf_toedit.cards.data import CardData, ReadStats
-from hf_toedit.cards.escape import Markdown, code, markdown, percent
-from hf_toedit.cards.method import rule_in
-from hf_toedit.cards.origin import origin_rows
-from hf_toedit.stats import NANO, PERPLEXITY_EDGES, PROBABILITY_BINS, SAMPLE, EditStats, generation_figures
-
-PAPER = ((4_671_834, 584_103), (4_671_834, 549_519), (4_671_834, 517_433))
-"""Tokens and selected tokens of Natural-Instructions over three generations (paper, Table 9)."""
+from hf_toedit.cards.data import CardData
+from hf_toedit.cards.escape import Markdown, code, markdown
 
 _TYPE_LENGTH = 200
 
@@ -24,140 +17,21 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], left: int =
     return Markdown("\n".join("| " + " | ".join(markdown(cell) for cell in line) + " |" for line in lines))
 
 
-def origin(data: CardData) -> Markdown:
-    """Everything that decides the result."""
-    return table(("what", "value"), origin_rows(data), left=2)
+def field_table(data: CardData, columns: Mapping[str | None, str]) -> Markdown:
+    """All columns, and what was done with them.
 
-
-def statistics(data: CardData) -> Markdown:
-    """Counts by generation and split."""
-    columns = {
-        "rows": lambda stats: f"{stats.num_rows:,}",
-        "rows changed": lambda stats: f"{stats.num_rows_changed:,}",
-        "texts": lambda stats: f"{stats.num_documents:,}",
-        "tokens": lambda stats: f"{stats.num_tokens:,}",
-    }
-    if rule_in(data.plan).selects:
-        columns |= {
-            "selected": lambda stats: f"{stats.num_selected:,}",
-            "selected %": lambda stats: f"{stats.selected_rate:.2%}",
-            "changed": lambda stats: f"{stats.num_changed:,}",
-            "changed %": lambda stats: f"{stats.changed_rate:.2%}",
-        }
-    if any(stats.num_dropped for stats in data.generations):
-        columns["deleted"] = lambda stats: f"{stats.num_dropped:,}"
-    rows = [[*head, *(write(stats) for write in columns.values())] for head, stats in _by_split(data)]
-    return table((*_heads(data), *columns), rows, left=len(_heads(data)))
-
-
-def causes(data: CardData, name: str) -> Markdown | None:
-    """Counts of `num_ineligible` or `num_skipped` by cause; None where there are none."""
-    found = sorted({cause for stats in data.generations for cause in getattr(stats, name)})
-    if not found:
-        return None
-    rows = [[*head, *(f"{getattr(stats, name)[cause]:,}" for cause in found)] for head, stats in _by_split(data)]
-    return table((*_heads(data), *(cause.replace("_", " ") for cause in found)), rows, left=len(_heads(data)))
-
-
-def decay(data: CardData) -> Markdown:
-    """Generation by generation, beside the paper's Table 9."""
-    figures = generation_figures(data.generations)
-    columns: dict[str, list[str]] = {
-        "generation": [str(entry.generation) for entry in figures],
-        "tokens": [f"{stats.num_tokens:,}" for stats in data.generations],
-        "selected": [f"{stats.num_selected:,} ({stats.selected_rate:.2%})" for stats in data.generations],
-        "eta": ["" if entry.eta is None else f"{entry.eta:.3f}" for entry in figures],
-        "changed": [f"{stats.num_changed:,} ({stats.changed_rate:.2%})" for stats in data.generations],
-        "characters standing": [percent(entry.characters_standing) for entry in figures],
-        "tokens standing": [percent(entry.tokens_standing) for entry in figures],
-        "paper: selected": [f"{selected:,} ({selected / tokens:.2%})" for tokens, selected in PAPER],
-        "paper: eta": ["", *(f"{now / before:.3f}" for (_, before), (_, now) in zip(PAPER, PAPER[1:], strict=False))],
-    }
-    told = {heading: [*cells, *[""] * len(figures)][: len(figures)] for heading, cells in columns.items() if any(cells)}
-    return table(list(told), zip(*told.values(), strict=True), left=0)
-
-
-def draws(data: CardData) -> Markdown:
-    """Mean probability of the selected tokens before and after the draw."""
-    rows = [
-        (
-            number,
-            f"{stats.probability_before_nano * NANO / stats.num_selected:.4f}",
-            f"{stats.probability_after_nano * NANO / stats.num_selected:.4f}",
-        )
-        for number, stats in enumerate(data.generations, start=1)
-        if stats.num_selected
-    ]
-    return table(("generation", "before the draw", "after the draw"), rows, left=0)
-
-
-def probabilities(data: CardData) -> Markdown:
-    """Scored tokens by probability (paper, Table 8)."""
-    headings = ["probability"]
-    columns: list[list[str]] = [[f"{n / 10:.1f} to {(n + 1) / 10:.1f}" for n in range(PROBABILITY_BINS)]]
-    for reading in data.readings:
-        headings += [f"{label(reading)}: tokens", f"{label(reading)}: share"]
-        counts = reading.stats.probability_histogram
-        columns += [[f"{count:,}" for count in counts], [f"{count / reading.stats.num_scored:.2%}" for count in counts]]
-    return table(headings, zip(*columns, strict=True))
-
-
-def perplexities(data: CardData) -> Markdown:
-    """Perplexity over all tokens, and where the middle text stands."""
-    rows = [
-        (label(reading), f"{reading.stats.perplexity:,.2f}", median_perplexity(reading.stats))
-        for reading in data.readings
-    ]
-    return table(("text", "over all tokens", "of the median text"), rows)
-
-
-def fields(data: CardData) -> Markdown:
-    """All columns, and what the log holds."""
-    log, source = data.plan.run.edit_log_column, data.plan.source
+    Args:
+        data: of the card.
+        columns: what the columns are that the task writes beside the source's.
+    """
+    source, done = data.plan.source, data.plan.task.done
     notes = {path: "context" for path in source.context_columns}
-    notes |= {path: "edited" for path in (source.messages_column or "", *source.text_columns)}
+    notes |= {path: done for path in (source.messages_column or "", *source.text_columns)}
     rows = [
-        (code(name), code(_short(type_name(feature))), "edit log" if name == log else _note(name, notes))
+        (code(name), code(_short(type_name(feature))), columns.get(name) or _note(name, notes))
         for name, feature in data.features.items()
     ]
     return table(("column", "type", ""), rows, left=3)
-
-
-def edit_log(data: CardData) -> Markdown:
-    """What each field of the edit log means."""
-    sampled = any(stats.is_sample for stats in data.generations)
-    read = f"1 token in {SAMPLE} of the text that was read" if sampled else "the text that was read"
-    meanings = {
-        "num_tokens": "tokens of the text that was read",
-        "num_selected": "of these, drawn again",
-        "num_changed": "of these, replaced by other text",
-        "num_dropped": "tokens deleted",
-        "nll": f"mean negative log-likelihood of {read}, in nats a token",
-        "edits": "differences from the source",
-        "edits[].path": "which text of the row",
-        "edits[].start": "first character of the place, in the edited text",
-        "edits[].end": "one past its last",
-        "edits[].source": "the characters that stood there in the source",
-        "edits[].generation": "the generation that changed this place last",
-    }
-    feature = data.features[data.plan.run.edit_log_column or ""]
-    types = {**feature, **{f"edits[].{name}": inner for name, inner in feature["edits"].feature.items()}}
-    types["edits"] = "list"
-    rows = [(code(name), code(type_name(types[name])), meaning) for name, meaning in meanings.items() if name in types]
-    return table(("field", "type", "meaning"), rows, left=3)
-
-
-def label(reading: ReadStats) -> str:
-    """Which texts a reading is of."""
-    return f"after generation {reading.after}" if reading.after else "source"
-
-
-def median_perplexity(stats: EditStats) -> str:
-    """The bin that the median text lies in."""
-    half = sum(stats.perplexity_histogram) / 2
-    index = next(index for index, count in enumerate(accumulate(stats.perplexity_histogram)) if count >= half)
-    edges = [f"{10**edge:,.3g}" if edge < 3 else f"{10**edge:,.0f}" for edge in PERPLEXITY_EDGES]
-    return f"{edges[index]} to {edges[index + 1]}" if index + 1 < len(edges) else f"over {edges[index]}"
 
 
 def type_name(feature: Any) -> str:
@@ -185,18 +59,3 @@ def _note(name: str, notes: dict[str, str]) -> str:
     """What was done with a column, or with texts in it."""
     own = {note for path, note in notes.items() if path == name or path.startswith((f"{name}.", f"{name}[]"))}
     return ", ".join(sorted(own))
-
-
-def _heads(data: CardData) -> tuple[str, ...]:
-    return ("generation", "split") if len(data.plan.splits) > 1 else ("generation",)
-
-
-def _by_split(data: CardData) -> Iterator[tuple[list[object], EditStats]]:
-    """Generation and split, and their statistics; with several splits, those of all behind them."""
-    for number, (by_split, together) in enumerate(zip(data.stats, data.generations, strict=True), start=1):
-        if len(by_split) == 1:
-            yield [number], together
-            continue
-        for split, stats in by_split.items():
-            yield [number, code(split)], stats
-        yield [number, Markdown("**all**")], together

@@ -13,12 +13,12 @@ import click
 
 from hf_toedit.cli.libraries import quiet_transformers
 from hf_toedit.cli.options import Command, resources, together
-from hf_toedit.config import EditConfig, PriorConfig
 from hf_toedit.errors import KEPT, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from hf_toedit.api.engine import Workers
     from hf_toedit.engines.base import Engine
+    from hf_toedit.runs.task import Task
 
 _RAY_OPTIONS = ("address", "num_workers", "cpus_per_worker", "gpus_per_worker")
 
@@ -41,7 +41,7 @@ def work_options(command: Command) -> Command:
         click.option("--address", metavar="ADDRESS",
                      help="Of the Ray cluster.  [default: auto, what RAY_ADDRESS says or the one on this machine]"),
         click.option("--num-workers", type=click.IntRange(min=1), metavar="N",
-                     help="Ray actors, each with the prior.  [default: as many as there is room for]"),
+                     help="Ray actors, each with the model.  [default: as many as there is room for]"),
         click.option("--cpus-per-worker", type=click.IntRange(min=1), metavar="N",
                      help="Of a Ray actor; also its threads.  [default: 1]"),
         click.option("--gpus-per-worker", type=click.IntRange(min=0), metavar="N",
@@ -50,7 +50,7 @@ def work_options(command: Command) -> Command:
 
 
 @contextmanager
-def engine(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> Iterator[Engine]:
+def engine(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
     """The engine that was asked for, the local one by default; on Ctrl-C or SIGTERM it ends within seconds.
 
     Raises:
@@ -60,7 +60,7 @@ def engine(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> 
     choose = _ray if options.get("engine") == "ray" else _local
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with choose(prior, edit, options) as chosen:
+        with choose(task, options) as chosen:
             yield chosen
     except KeyboardInterrupt as error:
         raise Interrupted(f"stopped. {KEPT}") from error
@@ -69,7 +69,7 @@ def engine(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> 
 
 
 @contextmanager
-def _local(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> Iterator[Engine]:
+def _local(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
     for name in _RAY_OPTIONS:
         if options.get(name) is not None:
             raise UsageError(f"--{name.replace('_', '-')} is for --engine ray. Say that, or leave it out.")
@@ -81,12 +81,12 @@ def _local(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> 
     count: Workers = "auto" if workers == "auto" else int(workers)
     if count == 0:
         quiet_transformers()
-    with local_engine(count, prior, edit, resources(options)) as chosen:
+    with local_engine(count, task, resources(options)) as chosen:
         yield chosen
 
 
 @contextmanager
-def _ray(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> Iterator[Engine]:
+def _ray(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
     if str(options["workers"]) != "auto":
         raise UsageError("--workers is for --engine local. With --engine ray say --num-workers, or leave it out.")
     try:
@@ -98,5 +98,5 @@ def _ray(prior: PriorConfig, edit: EditConfig, options: Mapping[str, Any]) -> It
     given = {name: options[name] for name in _RAY_OPTIONS if options[name] is not None}
     # Ray prints there what its nodes have to say; standard output is for the result.
     with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
-        with RayEngine(prior, edit, resources(options), **given) as ray:
+        with RayEngine(task, resources(options), **given) as ray:
             yield ray

@@ -130,7 +130,7 @@ def cancel(repo: str, namespace: str | None, as_json: bool) -> None:
 @resource_options
 @trust_remote_code_option
 def work(repo: str, shard_group: str, **options: Any) -> None:
-    """What a job runs: edit the shards of a group that are not in the Hub dataset ORG/NAME yet, and commit them."""
+    """What a job runs: do the shards of a group that are not in the Hub dataset ORG/NAME yet, and commit them."""
     quiet_libraries(show_progress=False)
     quiet_hub()
     from hf_toedit.launch.jobs import begin_there, edit_there, finish_there
@@ -143,10 +143,10 @@ def work(repo: str, shard_group: str, **options: Any) -> None:
         plan, run = begin_there(place, folder)
         check_trust(plan, options["trust_remote_code"])
         indices = missing_shards(plan, run, shard_group)
-        click.echo(f"group {shard_group}: {len(indices)} of {len(shards_of_group(plan, shard_group))} shards to edit")
+        click.echo(f"group {shard_group}: {len(indices)} of {len(shards_of_group(plan, shard_group))} shards to do")
         if indices:
             num_jobs = int(shard_group.partition("/")[2])
-            with engine(plan.prior, plan.edit, options) as workers:
+            with engine(plan.task, options) as workers:
                 failures = edit_there(
                     place, plan, folder, workers, indices, num_jobs, click.echo, options["unverified"]
                 )

@@ -20,6 +20,7 @@ from hf_toedit.cli.pull import pull
 from hf_toedit.cli.push import push
 from hf_toedit.cli.revert import revert
 from hf_toedit.cli.run import run
+from hf_toedit.cli.score import score
 from hf_toedit.cli.slurm import slurm
 from hf_toedit.cli.space import space
 from hf_toedit.cli.status import status
@@ -94,7 +95,7 @@ def cli() -> None:
     """
 
 
-for command in (edit, plan, run, slurm, status, verify, preview, revert, card, push, pull, jobs, space):
+for command in (edit, plan, run, score, slurm, status, verify, preview, revert, card, push, pull, jobs, space):
     cli.add_command(command)
 jobs.add_command(submit)
 check_names(cli)

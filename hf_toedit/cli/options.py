@@ -148,18 +148,18 @@ text_column_option = click.option(
     multiple=True,
     callback=_listed,
     metavar="PATH",
-    help="What to edit: a column, or texts in it (meta.body, turns[].body). May be repeated, or part several by "
+    help="The texts: a column, or texts in it (meta.body, turns[].body). May be repeated, or part several by "
     "commas, as may the next ones.  [default: text]",
 )
 messages_column_option = click.option(
-    "--messages-column", metavar="PATH", help="Conversations to edit, instead of a text column."
+    "--messages-column", metavar="PATH", help="Conversations, instead of a text column."
 )
 roles_option = click.option(
     "--roles",
     multiple=True,
     callback=_listed,
     metavar="NAME",
-    help="Whose messages are edited.  [default: assistant]",
+    help="Whose messages are the texts; the others are context.  [default: assistant]",
 )
 trust_remote_code_option = click.option(
     "--trust-remote-code",
@@ -213,17 +213,27 @@ def source_options(command: Command) -> Command:
     )(command)  # fmt: skip
 
 
-def edit_options(command: Command) -> Command:
-    """How it is edited, and by which prior."""
+def prior_options(command: Command) -> Command:
+    """Which prior, and how it is run."""
     return together(
-        click.option("--preset", type=click.Choice(list(PRESETS)), default="toedit", show_default=True,
-                     help="Settings by name; options given beside it win."),
         click.option("--prior", default="embedded", show_default=True, metavar="NAME",
                      help="`embedded`, a local folder, a Hub id, or MODULE:CLASS."),
         click.option("--prior-revision", metavar="REV", help="Branch, tag or commit of a Hub prior."),
         trust_remote_code_option,
         click.option("--backend", type=click.Choice(BACKENDS), default="transformers", show_default=True,
                      help="What runs the prior; vllm is an extra of hf-toedit."),
+        click.option("--dtype", type=click.Choice(DTYPES), default="auto", show_default=True,
+                     help="Of the model's weights; auto is float32 on CPU, bfloat16 on GPU."),
+        device_option,
+    )(command)  # fmt: skip
+
+
+def edit_options(command: Command) -> Command:
+    """How it is edited, and by which prior."""
+    return together(
+        click.option("--preset", type=click.Choice(list(PRESETS)), default="toedit", show_default=True,
+                     help="Settings by name; options given beside it win."),
+        prior_options,
         click.option("--select", type=NameOrClassChoice(SELECT_MODES),
                      help="Which side of the threshold is drawn again.  [default: above]"),
         click.option("--threshold", type=float, metavar="P", help="Probability.  [default: 0.99]"),
@@ -238,9 +248,6 @@ def edit_options(command: Command) -> Command:
         click.option("--protect", multiple=True, metavar="NAME",
                      help=f"Never edit these: {', '.join(PROTECT_PATTERNS)}, or re:PATTERN. May be repeated."),
         click.option("--seed", type=int, metavar="N", help="Of the draws.  [default: 0]"),
-        click.option("--dtype", type=click.Choice(DTYPES), default="auto", show_default=True,
-                     help="Of the prior's weights; auto is float32 on CPU, bfloat16 on GPU."),
-        device_option,
         click.option("--prune", is_flag=True,
                      help="Same edits, faster with a small prior of a large vocabulary on a CPU; the card's "
                      "probabilities and perplexities, and the log's nll, are those of 1 token in 16."),
@@ -261,21 +268,26 @@ def source_config(source: str, options: dict[str, Any]) -> SourceConfig:
     )
 
 
-def edit_settings(options: Mapping[str, Any]) -> tuple[PriorConfig, EditConfig]:
-    """The settings of the prior, and of the method: a preset, and whatever was said beside it.
-
-    Raises:
-        UsageError: a value is out of range, or the two do not go together.
-    """
-    prior = PriorConfig(
+def prior_config(options: Mapping[str, Any]) -> PriorConfig:
+    """The settings of the prior, from the options of `prior_options` and, of an edit, `--prune`."""
+    return PriorConfig(
         options["prior"],
         options["prior_revision"],
         options["dtype"],
         options["device"],
         options["trust_remote_code"],
         options["backend"],
-        options["prune"],
+        options.get("prune", False),
     )
+
+
+def edit_settings(options: Mapping[str, Any]) -> tuple[PriorConfig, EditConfig]:
+    """The settings of the prior, and of the method: a preset, and whatever was said beside it.
+
+    Raises:
+        UsageError: a value is out of range, or the two do not go together.
+    """
+    prior = prior_config(options)
     from hf_toedit.priors.fit import check_draw
 
     said = {name: options[name] for name in _EDIT_OPTIONS if options[name] not in (None, ())}

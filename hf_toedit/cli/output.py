@@ -12,6 +12,7 @@ from hf_toedit.cards.escape import printable
 from hf_toedit.editing.diff import ADDED, GAP, REMOVED, segments
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.picture.words import generation_columns
+from hf_toedit.runs.status import Status
 from hf_toedit.stats import SAMPLE, EditStats
 
 _CONTEXT = 40
@@ -25,6 +26,19 @@ def console() -> Console:
 def has_colours(screen: Console) -> bool:
     """Whether marks may be told by colour; not where `NO_COLOR` is set."""
     return screen.color_system is not None and not screen.no_color
+
+
+def statistics_table(status: Status) -> Table:
+    """What was counted in each pass that writes rows."""
+    generations = [stats for stats in status.statistics if isinstance(stats, EditStats)]
+    if generations:
+        return generations_table(generations)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("pass", "figures"):
+        table.add_column(heading)
+    for entry in status.passes:
+        table.add_row(entry.pass_.name, Text(printable(entry.statistics.headline)))
+    return table
 
 
 def generations_table(generations: Sequence[EditStats]) -> Table:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_toedit.checked import checked
+from hf_toedit.cli.engines import engine
 from hf_toedit.cli.libraries import quiet_libraries, quiet_transformers
 from hf_toedit.cli.options import (
     COMMAND_LINE,
@@ -27,13 +28,17 @@ from hf_toedit.cli.options import (
     source_options,
     together,
 )
-from hf_toedit.config import PriorConfig, RunConfig, SourceConfig
+from hf_toedit.cli.push import push_along
+from hf_toedit.config import RunConfig
 from hf_toedit.errors import UsageError
 
 if TYPE_CHECKING:
+    from hf_toedit.api.request import RunRequest
+    from hf_toedit.api.run import Run
     from hf_toedit.runs.estimate import Estimate
     from hf_toedit.runs.plan import Plan
     from hf_toedit.runs.store import RunFolder
+    from hf_toedit.runs.task import Task
 
 
 def shape_options(command: Command) -> Command:
@@ -46,22 +51,35 @@ def shape_options(command: Command) -> Command:
         click.option("--no-edit-log", is_flag=True,
                      help="Leave the edit log out; the result cannot be reverted then."),
         score_result_option,
+        cut_options,
+    )(command)  # fmt: skip
+
+
+def cut_options(command: Command) -> Command:
+    """Into which shards a source is cut."""
+    return together(
         click.option("--shard-size", metavar="SIZE", default="256MB", show_default=True,
                      help="Text that a shard aims at; `file` makes each file of the source one shard."),
         click.option("--num-shards", type=click.IntRange(min=1), metavar="N", help="Shards of each split, instead."),
     )(command)  # fmt: skip
 
 
-def plan_options(command: Command) -> Command:
-    """The same, and where it is written."""
+output_option = click.option("-o", "--output", metavar="RUN", help="The run folder to write, new or of the same run.")
+
+
+def estimate_options(command: Command) -> Command:
+    """That nothing is done, and what is told instead."""
     return together(
-        click.option("-o", "--output", metavar="RUN", help="The run folder to write, new or of the same run."),
-        shape_options,
         click.option("--dry-run", is_flag=True,
                      help="Write nothing; say how many rows and tokens there are, and how long they take."),
         click.option("--price-per-hour", type=click.FloatRange(min=0), metavar="PRICE",
                      help="Of a device; with --dry-run, the cost is told as well."),
     )(command)  # fmt: skip
+
+
+def plan_options(command: Command) -> Command:
+    """The shape of a run, and where it is written."""
+    return together(output_option, shape_options, estimate_options)(command)
 
 
 @click.command(short_help="Cut a dataset into the shards of a run.")
@@ -82,47 +100,38 @@ def plan(source: str, **options: Any) -> None:
       hf-toedit plan org/dataset -o run --prior org/model --shard-size 500MB
       hf-toedit plan org/dataset --dry-run --price-per-hour 2.5
     """  # noqa: D301
-    request = RunRequest(source, options)
+    asked = edit_asked(source, options)
     if options["dry_run"]:
-        estimate(request, options)
-        return
-    folder = request.folder()
-    quiet_libraries(show_progress=not request.is_silent, quiet=request.is_silent)
-    from hf_toedit.priors.registry import resolved
-
-    planned = request.plan(lambda: resolved(request.prior))
-    folder.open(planned)
-    planned = folder.plan()  # as it was written at first, if the run goes on
-    if options["as_json"]:
-        click.echo(json.dumps({"run": str(folder.root), **_facts(planned)}, indent=2))
-    elif not options["quiet"]:
-        click.echo(_told(planned))
-        click.echo(f"Next: hf-toedit run {folder.root}")
+        estimate(asked, options)
+    else:
+        plan_only(asked, options)
 
 
-class RunRequest:
-    """What was asked for on the command line of `plan` or `edit`, checked.
+class Asked:
+    """A run that was asked for on the command line, its settings checked.
 
     Attributes:
-        source: settings of the source.
-        prior: settings of the prior.
-        edit: how tokens are edited.
-        run: generations and log column.
+        request: the run.
         is_silent: nobody wants to see progress.
     """
 
-    def __init__(self, source: str, options: Mapping[str, Any]) -> None:
-        """Check all that can be checked without looking at anything."""
-        self.source: SourceConfig = source_config(source, dict(options))
-        self.prior, self.edit = edit_settings(options)
-        log_column = None if options["no_edit_log"] else options["edit_log_column"]
-        self.run = RunConfig(options["generations"], log_column, options["score_result"])
+    def __init__(self, request: RunRequest, options: Mapping[str, Any]) -> None:
+        """Check what else can be checked without looking at anything.
+
+        Args:
+            request: the run.
+            options: of the command.
+        """
+        self.request = request
         resources(options)
         checked(options.get("price_per_hour") or 0, float, "price_per_hour")
         self.is_silent: bool = options["quiet"] or options["as_json"]
         self._output: str | None = options.get("output")
-        self._shard_size: str = options["shard_size"]
-        self._num_shards: int | None = options["num_shards"]
+
+    @property
+    def task(self) -> Task:
+        """What is done to the rows."""
+        return self.request.task
 
     def folder(self) -> RunFolder:
         """The folder to write to.
@@ -131,47 +140,78 @@ class RunRequest:
             UsageError: none was named.
             RunError: it cannot be written to, or lies inside the source.
         """
-        from hf_toedit.api.begin import new_folder
+        from hf_toedit.api.request import new_folder
 
         if self._output is None:
             raise UsageError("where to? Name a run folder with -o, or say --dry-run.")
-        return new_folder(self._output, self.source)
+        return new_folder(self._output, self.request.source)
 
-    def plan(self, resolve: Callable[[], tuple[PriorConfig, str]]) -> Plan:
-        """Find the source and plan.
-
-        Args:
-            resolve: called when the source is found good; answers with the prior's settings, dtype and commit
-                resolved, and with what pins it.
-
-        Raises:
-            SourceError: the source cannot be found, read, or edited as asked.
-        """
-        from hf_toedit.api.begin import resolved_plan
-
+    def plan(self, resolve: Callable[[], Task]) -> Plan:
+        """Find the source and plan; see `RunRequest.plan`."""
         known = click.get_current_context().meta
-        return resolved_plan(
-            self.source,
-            resolve,
-            self.edit,
-            self.run,
-            shard_size=self._shard_size,
-            num_shards=self._num_shards,
-            command=known.get(COMMAND_LINE),
-            license=known.get(SOURCE_LICENSE),
-        )
+        return self.request.plan(resolve, known.get(COMMAND_LINE), known.get(SOURCE_LICENSE))
 
 
-def estimate(request: RunRequest, options: Mapping[str, Any]) -> None:
+def edit_asked(source: str, options: Mapping[str, Any]) -> Asked:
+    """A run of edits that was asked for on the command line.
+
+    Raises:
+        UsageError: a setting is out of range, or some do not go together.
+    """
+    from hf_toedit.api.request import RunRequest
+    from hf_toedit.tasks.edit import EditTask
+
+    origin = source_config(source, dict(options))
+    prior, how = edit_settings(options)
+    log_column = None if options["no_edit_log"] else options["edit_log_column"]
+    task = EditTask(prior, how, RunConfig(options["generations"], log_column, options["score_result"]))
+    return Asked(RunRequest(origin, task, options["shard_size"], options["num_shards"]), options)
+
+
+def plan_only(asked: Asked, options: Mapping[str, Any]) -> None:
+    """Write the plan of a run, and do nothing of it yet."""
+    folder = asked.folder()
+    quiet_libraries(show_progress=not asked.is_silent, quiet=asked.is_silent)
+    folder.open(asked.plan(asked.task.resolved))
+    planned = folder.plan()  # as it was written at first, if the run goes on
+    if options["as_json"]:
+        click.echo(json.dumps({"run": str(folder.root), **_facts(planned)}, indent=2))
+    elif not options["quiet"]:
+        click.echo(_told(planned))
+        click.echo(f"Next: hf-toedit run {folder.root}")
+
+
+def plan_and_run(asked: Asked, options: Mapping[str, Any]) -> None:
+    """Plan a run and do it, or go on with it; or say what it would be."""
+    if options["dry_run"]:
+        estimate(asked, options)
+        return
+    from hf_toedit.api.run import Run
+    from hf_toedit.cli.run import finish
+    from hf_toedit.runs.work import swept, waiting
+
+    folder = asked.folder()
+    with swept(folder), engine(asked.task, options) as workers:
+        # It loads `datasets`, while a worker loads the model.
+        quiet_libraries(show_progress=not asked.is_silent, quiet=asked.is_silent)
+        folder.open(asked.plan(workers.ready))
+        run: Run[Any] = Run(folder, folder.plan())  # as it was written at first, with the command that was typed then
+        indices = waiting(run.plan, folder)
+        along = push_along(run, options, set(range(len(run.plan.shards))) - set(indices))
+        on_done = along.add if along else None
+        failures = run.work(workers, indices, progress=not asked.is_silent, on_done=on_done) if indices else []
+    finish(run, failures, options, along)
+
+
+def estimate(asked: Asked, options: Mapping[str, Any]) -> None:
     """Say what a run would be: rows, tokens, time and cost."""
-    quiet_libraries(show_progress=False, quiet=request.is_silent)
+    quiet_libraries(show_progress=False, quiet=asked.is_silent)
     quiet_transformers()
-    from hf_toedit.engines.base import ReadyPrior
     from hf_toedit.runs.estimate import estimate_run
 
-    ready, prior = ReadyPrior.load(request.prior, resources(options))
-    planned = request.plan(lambda: (ready.config, ready.revision))
-    figures = estimate_run(planned, prior, options["price_per_hour"])
+    task, loaded = asked.task.load(resources(options))
+    planned = asked.plan(lambda: task)
+    figures = estimate_run(planned, loaded, options["price_per_hour"])
     if options["as_json"]:
         click.echo(json.dumps({**_facts(planned), **asdict(figures)}, indent=2))
     elif not options["quiet"]:
@@ -186,7 +226,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "num_rows": plan.num_rows,
         "num_bytes": plan.num_bytes,
         "source_revision": plan.source_revision,
-        "prior_revision": plan.prior_revision,
+        **{name: fact for name, fact in plan.task.facts().items() if name.endswith("_revision")},
         "hash": plan.content_hash,
     }
 
@@ -197,7 +237,7 @@ def _told(plan: Plan) -> str:
     rows = "rows not counted" if plan.num_rows is None else counted(plan.num_rows, "row")
     return (
         f"{counted(len(plan.shards), 'shard')}: {rows}, about {plan.num_bytes / 1e6:,.1f} MB of text "
-        f"in {counted(len(plan.files), 'file')}; prior {plan.prior.prior} in {plan.prior.dtype}"
+        f"in {counted(len(plan.files), 'file')}; {plan.task.model_words}"
     )
 
 
@@ -226,8 +266,12 @@ def told_estimate(figures: Estimate, num_files: int) -> str:
     return (
         f"{size}\n"
         f"{figures.tokens_per_second:,.0f} tokens/s on one device (measured on {figures.timed_tokens:,} tokens)\n"
-        f"{counted(figures.generations, 'generation')}: about {time} on one device" + f", cost {cost}" * bool(cost)
+        f"{_passes(figures.passes)}: about {time} on one device" + f", cost {cost}" * bool(cost)
     )
+
+
+def _passes(count: int) -> str:
+    return "1 pass" if count == 1 else f"{count:,} passes"
 
 
 def _time(hours: float | None) -> timedelta | None:

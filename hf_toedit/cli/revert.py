@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hf_toedit.rows.texts import Texts
     from hf_toedit.runs.plan import Plan, Shard
     from hf_toedit.runs.store import RunFolder
+    from hf_toedit.runs.task import Pass
 
 logger = logging.getLogger(__name__)
 
@@ -154,18 +155,17 @@ class _Edited(NamedTuple):
 
 def _of_run(run: str, generation: int | None) -> _Edited:
     """The rows of one generation of a run folder."""
-    from hf_toedit.rows.texts import Texts
     from hf_toedit.runs.store import RunFolder
 
     folder = RunFolder(run)
     plan = folder.plan()
-    number, log_column = _chosen(run, plan, generation)
-    folder.merged_stats(plan, number)
-    files = ((shard.split, shard.name, _planned_rows(plan, folder, number, shard)) for shard in plan.shards)
-    return _Edited(plan.output_features, Texts(plan.source), log_column, files)
+    pass_, log_column = _chosen(run, plan, generation)
+    folder.merged_stats(plan, pass_)
+    files = ((shard.split, shard.name, _planned_rows(plan, folder, pass_, shard)) for shard in plan.shards)
+    return _Edited(plan.output_features, plan.texts, log_column, files)
 
 
-def _planned_rows(plan: Plan, folder: RunFolder, generation: int, shard: Shard) -> Iterator[pa.Table]:
+def _planned_rows(plan: Plan, folder: RunFolder, pass_: Pass, shard: Shard) -> Iterator[pa.Table]:
     """The rows of a shard.
 
     Raises:
@@ -173,14 +173,14 @@ def _planned_rows(plan: Plan, folder: RunFolder, generation: int, shard: Shard) 
     """
     from hf_toedit.sources.parquet import stored_schema
 
-    path = folder.data_path(generation, shard)
+    path = folder.data_path(pass_, shard)
     damaged = f"Delete it, and make it again: hf-toedit run {folder.root}"
     try:
-        with folder.parquet(generation, shard) as file:
+        with folder.parquet(pass_, shard) as file:
             is_planned = stored_schema(file.schema_arrow) == stored_schema(plan.output_schema)
         if not is_planned:
             raise RunError(f"{path} has other columns than were planned. {damaged}")
-        yield from folder.tables(plan, generation, shard)
+        yield from folder.tables(plan, pass_, shard)
     except (OSError, ValueError) as error:  # those of Arrow are one of the two
         raise RunError(f"cannot read {path}: {' '.join(str(error).split())}. {damaged}") from error
 
@@ -195,9 +195,9 @@ def _of_source(name: str, generation: int | None, options: Mapping[str, Any]) ->
     on_hub = HubRun.of(name) if hub_dataset(name) == name else None
     if on_hub is not None:
         plan = on_hub.plan()
-        number, log_column = _chosen(name, plan, generation)
+        pass_, log_column = _chosen(name, plan, generation)
         texts: TextConfig = plan.source
-        opened = open_source(SourceConfig(name, revision=on_hub.sha, config_name=f"gen{number}"))
+        opened = open_source(SourceConfig(name, revision=on_hub.sha, config_name=pass_.name))
         opened = replace(opened, reading=replace(opened.reading, features=plan.output_features.to_dict()))
     elif generation is not None:
         raise RunError(f"{name} is not a run folder, nor a run on the Hub, so it has no generations to choose from.")
@@ -213,15 +213,19 @@ def _of_source(name: str, generation: int | None, options: Mapping[str, Any]) ->
     return _Edited(opened.features, Texts(texts), log_column, files)
 
 
-def _chosen(run: str, plan: Plan, generation: int | None) -> tuple[int, str]:
+def _chosen(run: str, plan: Plan, generation: int | None) -> tuple[Pass, str]:
     """The generation to revert, the last one where none is named, and the log column.
 
     Raises:
+        UsageError: the rows of the run are not edited.
         RunError: there is no such generation, or no log.
     """
-    number = plan.generations[-1] if generation is None else generation
-    if number not in plan.generations:
-        raise RunError(f"{run} has no generation {number}; it has 1 to {plan.generations[-1]}.")
-    if plan.run.edit_log_column is None:
+    from hf_toedit.tasks.edit import edit_of, generation_pass
+
+    task = edit_of(plan)
+    number = task.generations[-1] if generation is None else generation
+    if number not in task.generations:
+        raise RunError(f"{run} has no generation {number}; it has 1 to {task.generations[-1]}.")
+    if task.run.edit_log_column is None:
         raise RunError(f"{run} was made with --no-edit-log, so its edits cannot be reverted.")
-    return number, plan.run.edit_log_column
+    return generation_pass(number), task.run.edit_log_column

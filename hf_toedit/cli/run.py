@@ -1,10 +1,10 @@
-"""`hf-toedit run`: the shards of a planned run are edited, here, as far as they are not done."""
+"""`hf-toedit run`: the shards of a planned run are done, here, as far as they are not done."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,8 @@ from hf_toedit.cli.push import push_along, push_to_options, report
 from hf_toedit.errors import ToEditError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from hf_toedit.api.run import Run
     from hf_toedit.publish.outcome import Pushed
     from hf_toedit.publish.push_along import PushAlong
@@ -37,7 +39,7 @@ _TEXTS_LOOKED_AT = 10_000
 _EXAMPLE_PLACES = 3
 
 
-@click.command(short_help="Edit the shards of a planned run.")
+@click.command(short_help="Do the shards of a planned run.")
 @click.argument("run")
 @click.option(
     "--shard-group", metavar="I/N", help="Only every Nth shard, from the Ith (0 to N-1): a share of the work."
@@ -53,7 +55,7 @@ _EXAMPLE_PLACES = 3
 @json_option
 @quiet_option
 def run(run: str, shard_group: str | None, **options: Any) -> None:
-    """Edit the shards of RUN, a folder made by `hf-toedit plan`; those that are done already are passed over.
+    """Do the shards of RUN, a folder made by `hf-toedit plan`; those that are done already are passed over.
 
     May be stopped at any moment, by any means, and started again. Several machines may share a run, each with a
     --shard-group of its own.
@@ -77,16 +79,16 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     failures: list[Failure] = []
     if indices:
         opened.folder.check()
-        prior = plan.prior if options["device"] == "auto" else replace(plan.prior, device=options["device"])
-        with swept(opened.folder), engine(prior, plan.edit, options) as workers:
-            be_quiet()  # which loads `datasets`, while a worker loads the prior
+        task = plan.task if options["device"] == "auto" else plan.task.on(options["device"])
+        with swept(opened.folder), engine(task, options) as workers:
+            be_quiet()  # which loads `datasets`, while a worker loads the model
             failures = opened.work(workers, indices, progress=not is_silent, on_done=along.add if along else None)
     else:
         be_quiet()
     finish(opened, failures, options, along)
 
 
-def finish(run: Run, failures: list[Failure], options: Mapping[str, Any], along: PushAlong | None) -> None:
+def finish(run: Run[Any], failures: list[Failure], options: Mapping[str, Any], along: PushAlong | None) -> None:
     """Write the card where the run is finished, report, and push what is left.
 
     Raises:
@@ -97,7 +99,7 @@ def finish(run: Run, failures: list[Failure], options: Mapping[str, Any], along:
     if not (options["as_json"] or options["quiet"] or failures):
         _report(run, outcome.status)
     if outcome.is_unread and along:
-        along.sent()  # without their card, so that nobody takes them for an edited dataset
+        along.sent()  # without their card, so that nobody takes them for a finished dataset
     pushed, push_error = (None, None) if outcome.is_unread else _finish_push(along, options)
     if options["as_json"]:
         push = {"push": pushed and asdict(pushed)} if along else {}
@@ -120,26 +122,34 @@ def _finish_push(along: PushAlong | None, options: Mapping[str, Any]) -> tuple[P
     return pushed, None
 
 
-def _report(run: Run, status: Status) -> None:
+def _report(run: Run[Any], status: Status) -> None:
     from rich.text import Text
 
-    from hf_toedit.cli.output import console, diff_line, first_changed, generations_table
+    from hf_toedit.cli.output import console, statistics_table
 
     screen = console()
     if not status.is_finished:
         screen.print(f"{status.num_done} of {status.num_shards} shards are done. `hf-toedit status` tells of all.")
         return
-    screen.print(generations_table(status.generations))
-    for table in first_changed(islice(run.texts(), _TEXTS_LOOKED_AT), _EXAMPLES):
-        screen.print()
-        screen.print(diff_line(table, _EXAMPLE_PLACES, screen.color_system is not None))
-    if not status.generations[0].num_documents:
+    first = status.statistics[0]
+    screen.print(statistics_table(status))
+    if run.plan.task.kind == "edit":
+        _show_edits(run, screen)
+    if not first.num_documents:
         source = run.plan.source
         roles = f" in messages of the roles {', '.join(source.roles)}" if source.messages_column else ""
-        screen.print(Text(f"\nNo row holds a text to edit{roles}. Check what was named."))
-    skipped = status.generations[0].num_skipped
-    if skipped:
+        screen.print(Text(f"\nNo row holds a text{roles}. Check what was named."))
+    if skipped := first.num_skipped:
         causes = ", ".join(f"{count} {cause}" for cause, count in sorted(skipped.items()))
         screen.print(f"\nTexts passed through unread: {sum(skipped.values())} ({causes})")
     screen.print()
     screen.print(Text(f"Run folder: {run.path}"))
+
+
+def _show_edits(run: Run[Any], screen: Console) -> None:
+    """The first texts that changed."""
+    from hf_toedit.cli.output import diff_line, first_changed
+
+    for table in first_changed(islice(run.texts(), _TEXTS_LOOKED_AT), _EXAMPLES):
+        screen.print()
+        screen.print(diff_line(table, _EXAMPLE_PLACES, screen.color_system is not None))

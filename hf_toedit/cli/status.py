@@ -61,7 +61,7 @@ def _shown(state: Status) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    from hf_toedit.cli.output import generations_table, printable
+    from hf_toedit.cli.output import printable, statistics_table
 
     figures = state.to_json()
     lines = [
@@ -72,13 +72,11 @@ def _shown(state: Status) -> Group:
         left = state.seconds_left
         rest = "" if left is None else f", about {timedelta(seconds=round(left))} left"
         lines.append(f"{state.tokens_per_second:,.0f} tokens/s{rest}")
-    lines += [
-        f"running: {entry.shard}, generation {entry.generation}, {entry.num_rows:,} rows" for entry in state.running
-    ]
+    lines += [f"running: {entry.shard}, {entry.pass_name}, {entry.num_rows:,} rows" for entry in state.running]
     lines += [f"failed:  {failure.shard}: {printable(failure.reason)}" for failure in state.failed[:_FAILURES_SHOWN]]
     if len(state.failed) > _FAILURES_SHOWN:
         lines.append(f"         and {len(state.failed) - _FAILURES_SHOWN} more")
-    if state.generations[0].is_unreadable:
-        reasons = state.generations[0].skip_reasons.values()
+    if state.statistics[0].is_unreadable:
+        reasons = state.statistics[0].skip_reasons.values()
         lines += ["no text could be read so far", *(f"of one text: {printable(reason)}" for reason in reasons)]
-    return Group(*(Text(line) for line in lines), Text(""), generations_table(state.generations))
+    return Group(*(Text(line) for line in lines), Text(""), statistics_table(state))

@@ -7,7 +7,8 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from hf_toedit.cli.options import (
     source_options,
     together,
 )
-from hf_toedit.cli.plan import RunRequest, shape_options
+from hf_toedit.cli.plan import edit_asked, shape_options
 from hf_toedit.cli.push import push_to_options
 from hf_toedit.errors import HubError, UsageError, kept
 from hf_toedit.version import __version__
@@ -73,10 +74,11 @@ def job_options(command: Command) -> Command:
 @json_option
 @quiet_option
 def submit(source: str, **options: Any) -> None:
-    """Edit SOURCE on Hugging Face Jobs into the Hub dataset of --push-to.
+    """Edit SOURCE on Hugging Face Jobs into the Hub dataset of --push-to, or do what a run folder plans.
 
-    The plan is made here and put there; each job edits its share of the shards and commits them; the last one to
-    finish writes the card. Give the same command again to go on where jobs died: it submits those that are missing.
+    The plan is made here, or is that of the run folder that SOURCE names. It is put there; each job does its share of
+    the shards and commits them; the last one to finish writes the card. Give the same command again to go on where jobs
+    died: it submits those that are missing.
 
     \b
     Examples:
@@ -88,25 +90,23 @@ def submit(source: str, **options: Any) -> None:
     package = _package(options)
     if not re.fullmatch(r"(?=.*[1-9])\d+(\.\d+)?[smhd]?", options["timeout"]):
         raise UsageError(f"timeout {options['timeout']!r} is no time. Write it as 90m, 12h or 2d.")
-    request = RunRequest(source, options)
-    quiet_libraries(show_progress=not request.is_silent, quiet=request.is_silent)
+    is_silent = options["quiet"] or options["as_json"]
+    from hf_toedit.runs.store import is_run
+
+    asked = None if is_run(source) else edit_asked(source, options)
+    quiet_libraries(show_progress=not is_silent, quiet=is_silent)
     quiet_hub()
     from hf_toedit.hub.jobs import IMAGE
     from hf_toedit.launch.jobs import check_reach, finish_there, job_request, run_labels
-    from hf_toedit.priors.registry import pinned
     from hf_toedit.runs.store import RunFolder
 
     service = jobs_of(options["namespace"])
     hardware = service.hardware(options["flavor"])
 
-    def resolve() -> Any:
-        prior, revision = pinned(request.prior)
-        from hf_toedit.priors.loading import dtype_on
-
-        kind = "cuda" if hardware.has_gpu and prior.device != "cpu" else "cpu"  # there, not on this machine
-        return replace(prior, dtype=dtype_on(prior.dtype, kind)), revision
-
-    planned = request.plan(resolve)
+    if asked is None:
+        planned = RunFolder(source).plan()
+    else:
+        planned = asked.plan(partial(asked.task.resolved, "cuda" if hardware.has_gpu else "cpu"))
     check_reach(planned)
     count = options["num_jobs"]
     if count > len(planned.shards):
@@ -243,7 +243,7 @@ def _tell_planned(plan: Plan, wanted: list[JobRequest], hardware: Hardware, opti
         commands = [{"command": list(request.command), "labels": dict(request.labels)} for request in wanted]
         click.echo(json.dumps({**facts, "jobs": commands}, indent=2))
     elif not options["quiet"]:
-        click.echo(f"{counted(len(plan.shards), 'shard')}, prior {plan.prior.prior} in {plan.prior.dtype}")
+        click.echo(f"{counted(len(plan.shards), 'shard')}, {plan.task.model_words}")
         if wanted:
             first = wanted[0]
             secrets = ", ".join(first.secrets)

@@ -57,6 +57,7 @@ from hf_toedit.sources.model import SourceFile
 from hf_toedit.sources.resolve import hub_dataset
 from hf_toedit.sources.source import Source, open_source
 from hf_toedit.sources.stamps import content_revision
+from hf_toedit.tasks.edit import EditTask
 from hf_toedit.version import __version__
 
 if TYPE_CHECKING:
@@ -386,10 +387,7 @@ class ToEdit(ArrowBasedBuilder):
             extents={
                 split: source.extents(split, columns, limit=limit, num_shards=self._num_proc) for split in source.splits
             },
-            prior_config=prior,
-            prior_revision=prior_revision,
-            edit=config.edit,
-            run=config.run,
+            task=EditTask(prior, config.edit, config.run, prior_revision),
             version=__version__,
             num_shards=self._num_proc,
         )

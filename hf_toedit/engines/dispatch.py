@@ -13,12 +13,13 @@ from collections.abc import Iterable
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from hf_toedit import errors
-from hf_toedit.engines.base import MAX_TRIES, Queue, ReadyPrior
+from hf_toedit.engines.base import MAX_TRIES, Queue
 from hf_toedit.engines.messages import Answer, Died, Done, Failed, Fatal, Lost, Order, Ready, Rows, Warned, Work
 from hf_toedit.errors import RunError
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
+from hf_toedit.runs.task import Task
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +29,12 @@ class Worker(Protocol):
 
     Attributes:
         number: its place among the workers.
-        prior: what it loaded; None while it loads.
+        task: its task, once the model is loaded; None while it loads.
         shard: what it is doing; None where it waits.
     """
 
     number: int
-    prior: ReadyPrior | None
+    task: Task | None
     shard: int | None
 
     def order(self, order: Order) -> None:
@@ -50,24 +51,24 @@ class Dispatcher(ABC, Generic[AnyWorker]):
     """
 
     _advice: ClassVar[str]
-    """What may help where workers die while they load the prior."""
+    """What may help where workers die while they load the model."""
 
     def __init__(self) -> None:
         """No worker yet."""
         self._workers: dict[int, AnyWorker] = {}
         self._early_deaths: Counter[int] = Counter()
 
-    def ready(self) -> ReadyPrior:
-        """Wait for the first worker that has the prior; see `Engine.ready`."""
+    def ready(self) -> Task:
+        """Wait for the first worker that has the model; see `Engine.ready`."""
         while True:
             for worker in self._workers.values():
-                if worker.prior is not None:
-                    return worker.prior
+                if worker.task is not None:
+                    return worker.task
             for worker, answer in self._hear():
                 self._handle(worker, answer)
 
     def run(self, plan: Plan, folder: RunFolder, indices: Iterable[int], monitor: Monitor) -> None:
-        """Edit shards; see `Engine.run`."""
+        """Do shards; see `Engine.run`."""
         waiting = Queue(plan, indices)
         root = str(folder.root)
         if "://" not in root:
@@ -75,7 +76,7 @@ class Dispatcher(ABC, Generic[AnyWorker]):
         while num_open := len(waiting) + sum(worker.shard is not None for worker in self._workers.values()):
             self._hire(num_open)
             for worker in self._workers.values():
-                if waiting and worker.prior is not None and worker.shard is None:
+                if waiting and worker.task is not None and worker.shard is None:
                     worker.shard = waiting.take()
                     monitor.began(worker.number, worker.shard)
                     worker.order(Work(root, plan.content_hash, worker.shard))
@@ -104,7 +105,7 @@ class Dispatcher(ABC, Generic[AnyWorker]):
         shard = worker.shard
         match answer:
             case Rows():
-                monitor.rows(worker.number, answer.generation, answer.counts)
+                monitor.rows(worker.number, answer.pass_name, answer.counts)
             case Done():
                 worker.shard = None
                 monitor.done(worker.number)
@@ -122,7 +123,7 @@ class Dispatcher(ABC, Generic[AnyWorker]):
         """What an answer means for the worker."""
         match answer:
             case Ready():
-                worker.prior = ReadyPrior(answer.config, answer.revision)
+                worker.task = Task.from_json_value(answer.task, "task")
                 self._early_deaths[worker.number] = 0
             case Fatal():
                 raise getattr(errors, answer.kind)(answer.message)
@@ -131,7 +132,7 @@ class Dispatcher(ABC, Generic[AnyWorker]):
             case Lost():
                 self._renew(worker)
             case Died():
-                self._early_deaths[worker.number] += worker.prior is None
+                self._early_deaths[worker.number] += worker.task is None
                 if self._early_deaths[worker.number] < MAX_TRIES:
                     self._renew(worker)
                 else:

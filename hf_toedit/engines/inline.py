@@ -1,58 +1,53 @@
-"""The engine without processes of its own: edits in this one (`--workers 0`), for debuggers and small machines."""
+"""The engine without processes of its own: works in this one (`--workers 0`), for debuggers and small machines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING
 
-from hf_toedit.config import EditConfig, PriorConfig, Resources
-from hf_toedit.engines.base import Queue, ReadyPrior, ends_the_run, told
+from hf_toedit.config import Resources
+from hf_toedit.engines.base import Queue, check_planned, ends_the_run, told
 from hf_toedit.errors import reason
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.stats import EditStats
-
-if TYPE_CHECKING:
-    from hf_toedit.editing.editor import Editor
+from hf_toedit.runs.task import LoadedTask, Pass, Task
+from hf_toedit.stats import Statistics
 
 
 class InlineEngine:
-    """Edits shards in this process, one after the other; see `Engine`."""
+    """Does shards in this process, one after the other; see `Engine`."""
 
-    def __init__(self, prior: PriorConfig, edit: EditConfig, resources: Resources) -> None:
+    def __init__(self, task: Task, resources: Resources) -> None:
         """Nothing is loaded yet.
 
         Args:
-            prior: its settings.
-            edit: how tokens are edited.
-            resources: what it may use of this machine.
+            task: what is done.
+            resources: what its model may use of this machine.
         """
-        self._prior = prior
-        self._edit = edit
+        self._task = task
         self._resources = resources
 
-    def ready(self) -> ReadyPrior:
-        """Load the prior; see `Engine.ready`."""
+    def ready(self) -> Task:
+        """Load the model; see `Engine.ready`."""
         return self._loaded[0]
 
     def run(self, plan: Plan, folder: RunFolder, indices: Iterable[int], monitor: Monitor) -> None:
-        """Edit shards; see `Engine.run`."""
+        """Do shards; see `Engine.run`."""
         from hf_toedit.runs.shard import run_shard
 
-        def progress(generation: int, stats: EditStats, is_known: bool) -> None:
-            monitor.rows(0, generation, told(stats, is_known))
+        def progress(pass_: Pass, stats: Statistics, is_known: bool) -> None:
+            monitor.rows(0, pass_.name, told(stats, is_known))
 
-        ready, editor = self._loaded
-        ready.check(plan)
+        task, loaded = self._loaded
+        check_planned(task, plan)
         waiting = Queue(plan, indices)
         while waiting:
             index = waiting.take()
             monitor.began(0, index)
             try:
-                run_shard(plan, index, editor, folder, progress)
+                run_shard(plan, index, loaded, folder, progress)
             except Exception as error:
                 if ends_the_run(error):
                     raise
@@ -61,11 +56,8 @@ class InlineEngine:
                 monitor.done(0)
 
     @cached_property
-    def _loaded(self) -> tuple[ReadyPrior, Editor]:
-        from hf_toedit.editing.editor import Editor
-
-        ready, prior = ReadyPrior.load(self._prior, self._resources)
-        return ready, Editor(prior, self._edit)
+    def _loaded(self) -> tuple[Task, LoadedTask]:
+        return self._task.load(self._resources)
 
     def __enter__(self) -> InlineEngine:
         """Ready."""

@@ -1,4 +1,4 @@
-"""The engine of one machine: spawned worker processes, one a device, each with the prior loaded once.
+"""The engine of one machine: spawned worker processes, one a device, each with the model loaded once.
 
 A worker that dies is replaced and its shard goes back to those that wait. Nothing here loads torch: which device a
 worker sees is settled by its environment before it does.
@@ -19,11 +19,11 @@ from itertools import takewhile
 from types import TracebackType
 from typing import IO
 
-from hf_toedit.config import EditConfig, PriorConfig, Resources
-from hf_toedit.engines.base import ReadyPrior
+from hf_toedit.config import Resources
 from hf_toedit.engines.dispatch import Dispatcher
 from hf_toedit.engines.messages import Answer, Died, Order, Setup, read_answer, to_line
 from hf_toedit.errors import UsageError
+from hf_toedit.runs.task import Task
 
 _BEAT_S = 1.0
 _STOP_S = 3.0
@@ -37,23 +37,21 @@ class LocalEngine(Dispatcher["_Worker"]):
 
     def __init__(
         self,
-        prior: PriorConfig,
-        edit: EditConfig,
+        task: Task,
         resources: Resources,
         num_workers: int | None = None,
     ) -> None:
-        """Start the first worker, which loads the prior while a plan is made.
+        """Start the first worker, which loads the model while a plan is made.
 
         Args:
-            prior: its settings.
-            edit: how tokens are edited.
+            task: what is done.
             resources: what each worker may use of this machine.
             num_workers: how many processes; None is one a GPU, or for as many as share a model, or one where there is
                 none.
         """
         super().__init__()
-        self._setup = Setup(prior, edit, resources)
-        self._environments = _environments(prior.device, num_workers, resources.tensor_parallel)
+        self._setup = Setup(task.to_json(), resources)
+        self._environments = _environments(task.device, num_workers, resources.tensor_parallel)
         self._answers: queue.Queue[tuple[_Worker, Answer | None]] = queue.Queue()
         self._num_started = 0
         self._hire(1)
@@ -102,7 +100,7 @@ class _Worker:
         self, number: int, environment: dict[str, str], answers: queue.Queue[tuple[_Worker, Answer | None]]
     ) -> None:
         self.number = number
-        self.prior: ReadyPrior | None = None
+        self.task: Task | None = None
         self.shard: int | None = None
         self._stderr = tempfile.TemporaryFile()
         self._process = subprocess.Popen(

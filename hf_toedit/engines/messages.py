@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
-from hf_toedit.config import EditConfig, PriorConfig, Resources
+from hf_toedit.config import Resources
 
 
 class _Message(msgspec.Struct, tag=str.lower):
@@ -14,15 +14,14 @@ class _Message(msgspec.Struct, tag=str.lower):
 
 
 class Setup(_Message):
-    """The first order: load the prior."""
+    """The first order: load the model of a task, which is as plans have it."""
 
-    prior: PriorConfig
-    edit: EditConfig
+    task: dict[str, Any]
     resources: Resources
 
 
 class Work(_Message):
-    """Edit a shard: its index in the plan of this content hash, which lies in the run folder."""
+    """Do a shard: its index in the plan of this content hash, which lies in the run folder."""
 
     run: str
     plan: str
@@ -30,16 +29,15 @@ class Work(_Message):
 
 
 class Ready(_Message):
-    """The prior is loaded: its settings, resolved, and what pins it."""
+    """The model is loaded: the task, its model pinned."""
 
-    config: PriorConfig
-    revision: str
+    task: dict[str, Any]
 
 
 class Rows(_Message):
-    """Some rows of the shard are done."""
+    """Some rows of the shard are done, in a pass of that name."""
 
-    generation: int
+    pass_name: str
     counts: dict[str, int]
 
 

@@ -1,8 +1,8 @@
-"""The engine of a Ray cluster: actors, each with the prior loaded once, on whatever nodes have room for them.
+"""The engine of a Ray cluster: actors, each with the model loaded once, on whatever nodes have room for them.
 
 Ray restarts an actor whose process or node died; the driver, this process, gives its shard to the next that is free.
 Actors belong to the driver, so that Ray ends them when it dies. What they say comes with the answers to calls: at most
-one call of an actor is open at a time, and it is answered at most once a second while a shard is edited.
+one call of an actor is open at a time, and it is answered at most once a second while a shard is under way.
 
 Not imported without need: it imports Ray.
 """
@@ -22,13 +22,13 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError, ActorUnschedulableError, RayError, RayTaskError, RuntimeEnvSetupError
 
-from hf_toedit.config import EditConfig, PriorConfig, Resources
+from hf_toedit.config import Resources
 from hf_toedit.engines.actor import BEAT_S, ActorAddress, ToEditWorker
-from hf_toedit.engines.base import ReadyPrior
 from hf_toedit.engines.dispatch import Dispatcher
 from hf_toedit.engines.messages import Answer, Died, Lost, Order, Setup
 from hf_toedit.engines.ray_cluster import connect
 from hf_toedit.errors import RunError, UsageError
+from hf_toedit.runs.task import Task
 from hf_toedit.storage.temporary import is_alive
 
 logger = logging.getLogger(__name__)
@@ -47,8 +47,7 @@ class RayEngine(Dispatcher["_Worker"]):
 
     def __init__(
         self,
-        prior: PriorConfig,
-        edit: EditConfig,
+        task: Task,
         resources: Resources,
         address: str = "auto",
         num_workers: int | None = None,
@@ -58,8 +57,7 @@ class RayEngine(Dispatcher["_Worker"]):
         """Connect to the cluster, unless this process is, and start the first actor.
 
         Args:
-            prior: its settings.
-            edit: how tokens are edited.
+            task: what is done.
             resources: what each worker may use of its node.
             address: of the cluster; `auto` is what `RAY_ADDRESS` says, or the one that runs on this machine.
             num_workers: how many actors at most; None is as many as there is room for, while the run goes on.
@@ -71,14 +69,14 @@ class RayEngine(Dispatcher["_Worker"]):
             UsageError: device and GPUs do not go together, or the device is one that Ray would have to choose.
         """
         super().__init__()
-        num_gpus = _num_gpus(prior.device, gpus_per_worker, resources.tensor_parallel)
+        num_gpus = _num_gpus(task.device, gpus_per_worker, resources.tensor_parallel)
         self._was_connected = ray.is_initialized()
         if not self._was_connected:
             connect(address)
         if num_gpus is None:
             num_gpus = 1 if ray.cluster_resources().get("GPU") else 0
         self._needs = {"CPU": cpus_per_worker, "GPU": num_gpus}
-        self._setup = Setup(prior, edit, resources)
+        self._setup = Setup(task.to_json(), resources)
         self._num_wanted = num_workers
         self._num_started = 0
         self._num_dropped = 0
@@ -108,7 +106,7 @@ class RayEngine(Dispatcher["_Worker"]):
         return [(calls[call], answer) for call in answered for answer in calls[call].answers()]
 
     def _renew(self, worker: _Worker) -> None:
-        worker.prior = worker.shard = None  # Ray itself starts it again
+        worker.task = worker.shard = None  # Ray itself starts it again
 
     def _drop(self, worker: _Worker) -> None:
         self._num_dropped += 1
@@ -168,7 +166,7 @@ class _Worker:
 
     def __init__(self, number: int, actor: Any) -> None:
         self.number = number
-        self.prior: ReadyPrior | None = None
+        self.task: Task | None = None
         self.shard: int | None = None
         self.place: ActorAddress | None = None
         self.call: Any = None
@@ -188,7 +186,7 @@ class _Worker:
             return
         if not self._is_met:
             self.call = self._actor.place.remote()
-        elif self.prior is None or self.shard is not None:
+        elif self.task is None or self.shard is not None:
             self.call = self._actor.answers.remote(self._life, None)
 
     def answers(self) -> list[Answer]:

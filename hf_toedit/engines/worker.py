@@ -1,4 +1,4 @@
-"""A worker: loads a prior once, then edits the shards that it is told to, one at a time.
+"""A worker: loads the model of a task once, then does the shards that it is told to, one at a time.
 
 `serve` takes orders and gives answers, in whatever process; `main` is a process of the local engine, which reads
 orders as JSON lines from standard input and answers likewise on standard output:
@@ -41,6 +41,8 @@ from hf_toedit.errors import RunError, ToEditError
 if TYPE_CHECKING:
     from hf_toedit.runs.plan import Plan
     from hf_toedit.runs.store import RunFolder
+    from hf_toedit.runs.task import Pass
+    from hf_toedit.stats import Statistics
 
 
 logger = logging.getLogger(__name__)
@@ -71,21 +73,20 @@ def main() -> None:
 
 
 def _serve(take: Callable[[], Order], say: Callable[[Answer], None]) -> None:
-    from hf_toedit.editing.editor import Editor
-    from hf_toedit.engines.base import ReadyPrior, ends_the_run, told
+    from hf_toedit.engines.base import check_planned, ends_the_run, told
     from hf_toedit.errors import reason
     from hf_toedit.runs.shard import run_shard
-    from hf_toedit.stats import EditStats
+    from hf_toedit.runs.task import Task
 
     setup = take()
     assert isinstance(setup, Setup)  # the first order always is
-    ready, prior = ReadyPrior.load(setup.prior, setup.resources)
-    editor = Editor(prior, setup.edit)
-    logger.info("prior %s is loaded", ready.config.prior)
-    say(Ready(ready.config, ready.revision))
+    task, loaded = Task.from_json_value(setup.task, "task").load(setup.resources)
+    if task.model is not None:
+        logger.info("%s is loaded", task.model.name)
+    say(Ready(task.to_json()))
 
-    def progress(generation: int, stats: EditStats, is_known: bool) -> None:
-        say(Rows(generation, told(stats, is_known)))
+    def progress(pass_: Pass, stats: Statistics, is_known: bool) -> None:
+        say(Rows(pass_.name, told(stats, is_known)))
 
     root, plan, folder = None, None, None
     while True:
@@ -94,9 +95,9 @@ def _serve(take: Callable[[], Order], say: Callable[[Answer], None]) -> None:
         if plan is None or folder is None or root != order.run:
             root = order.run
             plan, folder = _opened(root, order.plan)
-            ready.check(plan)
+            check_planned(task, plan)
         try:
-            run_shard(plan, order.shard, editor, folder, progress)
+            run_shard(plan, order.shard, loaded, folder, progress)
         except Exception as error:
             if ends_the_run(error):
                 raise

@@ -108,15 +108,15 @@ def check_reach(plan: Plan) -> None:
             f"the source {plan.source.source!r} lies on this machine, where a job does not see it. Push it to the Hub "
             f"and name it as org/name, or name an address."
         )
-    if plan.edit.own:
+    if own := plan.task.own_code:
         raise UsageError(
-            f"{next(iter(plan.edit.own.values()))!r} is Python code of this machine, which a job does not have. Use "
+            f"{next(iter(own.values()))!r} is Python code of this machine, which a job does not have. Use "
             f"a rule and a sampler of hf-toedit."
         )
-    if plan.prior.revision is None and plan.prior.prior != "embedded":
+    if plan.task.model is not None and plan.task.model.is_local:
         raise UsageError(
-            f"the prior {plan.prior.prior!r} lies on this machine, where a job does not see it. Push it to the Hub and "
-            f"name it as org/name."
+            f"the model {plan.task.model.name!r} lies on this machine, where a job does not see it. Push it to the Hub "
+            f"and name it as org/name."
         )
 
 
@@ -256,5 +256,5 @@ def finish_there(place: RunLocation) -> Pushed | None:
                 f"data and statistics of shard {damaged.name} in dataset {place.repo_id!r} do not belong together, or "
                 f"are not of this run. Delete them there; the same `hf-toedit jobs submit` makes them anew."
             )
-        check_read(folder.merged_stats(plan, 1))
+        check_read(folder.merged_stats(plan, plan.passes[0]), plan.task.done)
         return place.push(plan, folder).finish()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Literal
 
 from hf_toedit.config import PriorConfig, Resources
 from hf_toedit.editing.prior import Prior
@@ -53,8 +55,12 @@ def pinned(config: PriorConfig) -> tuple[PriorConfig, str]:
         return loading.pinned(config)
 
 
-def resolved(config: PriorConfig) -> tuple[PriorConfig, str]:
-    """The same, with the dtype that the prior has on this machine.
+def resolved(config: PriorConfig, machine: Literal["cpu", "cuda"] | None = None) -> tuple[PriorConfig, str]:
+    """The same, with the dtype that the prior has.
+
+    Args:
+        config: its settings.
+        machine: the kind of machine that it runs on, where its device does not say so; None is this one.
 
     Raises:
         PriorError: it cannot be found.
@@ -62,7 +68,11 @@ def resolved(config: PriorConfig) -> tuple[PriorConfig, str]:
     with _libraries():
         from hf_toedit.priors import loading
 
-        return loading.resolved(config)
+        if machine is None:
+            return loading.resolved(config)
+        config, revision = loading.pinned(config)
+        kind = "cpu" if config.device == "cpu" else machine
+        return replace(config, dtype=loading.dtype_on(config.dtype, kind)), revision
 
 
 @contextmanager

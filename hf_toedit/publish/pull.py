@@ -18,6 +18,7 @@ from hf_toedit.errors import RunError, SourceError
 from hf_toedit.hub import download, file_sizes, patiently, pinned_sha
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.store import RunFolder
+from hf_toedit.runs.task import Pass
 from hf_toedit.runs.verify import Verification, verify_run
 from hf_toedit.storage.files import sizes_in
 from hf_toedit.storage.layout import PLAN
@@ -142,11 +143,10 @@ class HubRun:
             return self._read(RunFolder(scratch))
 
     def holds(self, plan: Plan, shard: Shard) -> bool:
-        """Whether a shard is there in every generation: data and statistics come with the same commit."""
+        """Whether a shard is there in every pass: data and statistics come with the same commit."""
         folder = RunFolder(".")
-        paths = [folder.result_stats_path(shard)] if plan.run.score_result else []
-        for generation in plan.generations:
-            paths += [folder.data_path(generation, shard), folder.stats_path(generation, shard)]
+        paths = [folder.stats_path(pass_, shard) for pass_ in plan.passes]
+        paths += [folder.data_path(pass_, shard) for pass_ in plan.data_passes]
         return all(self.size(path.as_posix()) is not None for path in paths)
 
     @property
@@ -219,11 +219,11 @@ class HubRun:
         there = {str(inner / name) for inner in folders for name in sizes_in(folder.root / inner)}
         self.fetch([name for name in names if name not in there], folder, progress)
         plan = self._read(folder)
-        for generation in plan.generations:
+        for pass_ in plan.data_passes:
             for shard in plan.shards:
-                if folder.stats(plan, generation, shard) is not None and not folder.is_sound(generation, shard):
+                if folder.stats(plan, pass_, shard) is not None and not folder.is_sound(pass_, shard):
                     raise RunError(
-                        f"{folder.data_path(generation, shard)} is not the file that was pushed. Delete it, and "
+                        f"{folder.data_path(pass_, shard)} is not the file that was pushed. Delete it, and "
                         f"`hf-toedit run {folder.root}` makes it anew."
                     )
         return plan
@@ -245,7 +245,7 @@ class HubRun:
 
         @contextmanager
         def at_hand(shard: Shard) -> Iterator[None]:
-            paths = [folder.data_path(generation, shard) for generation in plan.generations]
+            paths = [folder.data_path(pass_, shard) for pass_ in plan.data_passes]
             self.fetch([name for path in paths if (name := folder.relative(path)) in self.files], folder)
             try:
                 yield
@@ -286,14 +286,14 @@ class _Records(RunFolder):
     def _names_of_data(self) -> list[str]:
         return [name for name in self._run.files if name.startswith("data/")]
 
-    def data_sizes(self, generation: int) -> dict[str, int]:
-        top = f"data/gen{generation}/"
+    def data_sizes(self, pass_: Pass) -> dict[str, int]:
+        top = f"data/{pass_.name}/"
         names = [name for name in self._run.files if name.startswith(top)]
         return {name.removeprefix(top): self._run.size(name) or 0 for name in names}
 
-    def data_size(self, generation: int, shard: Shard) -> int | None:
-        return self._run.size(self.relative(self.data_path(generation, shard)))
+    def data_size(self, pass_: Pass, shard: Shard) -> int | None:
+        return self._run.size(self.relative(self.data_path(pass_, shard)))
 
-    def parquet(self, generation: int, shard: Shard) -> AbstractContextManager[pq.ParquetFile]:
-        path = self.data_path(generation, shard)
-        return super().parquet(generation, shard) if path.exists() else self._run.parquet(self.relative(path))
+    def parquet(self, pass_: Pass, shard: Shard) -> AbstractContextManager[pq.ParquetFile]:
+        path = self.data_path(pass_, shard)
+        return super().parquet(pass_, shard) if path.exists() else self._run.parquet(self.relative(path))

@@ -260,15 +260,13 @@ class Push:
 
     def _uploads(self, shards: Sequence[Shard]) -> Iterator[Upload]:
         """Data and statistics of shards, as far as they are done."""
-        for generation in self._plan.generations:
-            for shard, record, content in self._folder.records(generation, shards):
+        for pass_ in self._plan.passes:
+            for shard, record, content in self._folder.records(pass_, shards):
                 if record["plan"] == self._plan.content_hash:
-                    path = self._folder.data_path(generation, shard)
-                    yield Upload(self._target.path(path), path, record["sha256"], record["num_bytes"])
-                    yield Upload(self._target.path(self._folder.stats_path(generation, shard)), content)
-        if self._plan.run.score_result:
-            for shard, _, content in self._folder.result_records(self._plan, shards):
-                yield Upload(self._target.path(self._folder.result_stats_path(shard)), content)
+                    if pass_.writes_rows:
+                        path = self._folder.data_path(pass_, shard)
+                        yield Upload(self._target.path(path), path, record["sha256"], record["num_bytes"])
+                    yield Upload(self._target.path(self._folder.stats_path(pass_, shard)), content)
 
     def _last_uploads(self, head: BranchHead | None) -> list[Upload]:
         """The card, which keeps what others wrote into the one that is there, and its pictures."""
@@ -285,17 +283,16 @@ class Push:
     @cached_property
     def _card_data(self) -> CardData:
         """What the card tells; the card in the run folder is brought up to date first, as its pictures are sent."""
-        from hf_toedit.cards.card import render_card, write_card
-        from hf_toedit.cards.data import CardData
+        from hf_toedit.cards.card import card_data, render_card, write_card
 
         here = self._folder.root / CARD
         card = _text(here) if here.exists() else None
-        data = CardData.from_run(self._plan, self._folder)
+        data = card_data(self._plan, self._folder)
         if card is None or card != render_card(data, card):
             write_card(self._plan, self._folder)
         if not self._target.prefix:
             return replace(data, repo_id=self.repository.id)
-        return CardData.from_run(self._plan, self._folder, repo_id=self.repository.id, prefix=self._target.prefix)
+        return card_data(self._plan, self._folder, repo_id=self.repository.id, prefix=self._target.prefix)
 
     def _deleted(self, head: BranchHead) -> list[str]:
         """What the last commit deletes."""

@@ -128,8 +128,9 @@ class Target:
         if there is None:
             return False
         differences = there.differences(self._plan) if there.content_hash != self._plan.content_hash else []
-        if there.run.generations > self._plan.run.generations and not differences:
-            differences = [f"--generations is {there.run.generations} in the run and {self._plan.run.generations} here"]
+        counts = len(there.data_passes), len(self._plan.data_passes)
+        if counts[0] > counts[1] and not differences:
+            differences = [f"--generations is {counts[0]} in the run and {counts[1]} here"]
         if differences:
             raise RunError(
                 f"{self} holds another run: {'; '.join(differences)}. "
@@ -173,10 +174,11 @@ class Target:
         """Of all that a run may put there."""
         own = {self.plan_path, *map(self.path, self.pictures)}
         own |= {self.prefix + name for name in self._folder.data_names(self._plan)}
-        for shard in self._plan.shards:
-            own.add(self.path(self._folder.result_stats_path(shard)))
-            for generation in self._plan.generations:
-                own.add(self.path(self._folder.stats_path(generation, shard)))
+        own |= {
+            self.path(self._folder.stats_path(pass_, shard))
+            for pass_ in self._plan.passes
+            for shard in self._plan.shards
+        }
         return own
 
     def _plan_there(self, head: BranchHead) -> Plan | None:

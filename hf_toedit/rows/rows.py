@@ -150,6 +150,11 @@ class TableDraft:
         """The texts of the rows."""
         return self._found
 
+    @property
+    def table(self) -> pa.Table:
+        """The rows, as they were."""
+        return self._table
+
     def score(self) -> TableDraft:
         """Have the prior score the texts; see `Editor.score`."""
         self._editor.score(self._draft)

@@ -1,7 +1,7 @@
 """What a run would be: rows, tokens, time and cost, with 95 % intervals.
 
 Tokens need no model. Those of a small source are all counted; of a larger one, those of rows drawn from everywhere in
-it (`counting`). The prior only reads some of these rows, to find out how fast it is.
+it (`counting`). The model only reads some of these rows, to find out how fast it is.
 """
 
 from __future__ import annotations
@@ -9,24 +9,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import cycle
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from hf_toedit.editing.alignment import Document
-from hf_toedit.editing.draft import Draft
-from hf_toedit.editing.editor import Editor
-from hf_toedit.rows.rows import TableDraft
-from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.counting import count_tokens
 from hf_toedit.runs.intervals import Quantity, half_width
 from hf_toedit.runs.plan import Plan
-
-if TYPE_CHECKING:
-    from hf_toedit.editing.prior import Prior
+from hf_toedit.runs.task import LoadedTask
 
 _SPEED_SECONDS = 4.0
 _BATCH_SECONDS = 1.0
@@ -53,7 +47,7 @@ class Estimate:
         sampled_files: files that they are from.
         tokens_per_second: measured on some of them, on one device.
         timed_tokens: read for that, after a warm-up.
-        generations: that would be made.
+        passes: over all rows.
         hours: of one device, over all passes.
         hours_low: lower end of its interval, from those of tokens and of the speed among batches.
         hours_high: upper end.
@@ -75,7 +69,7 @@ class Estimate:
     sampled_files: int
     tokens_per_second: float
     timed_tokens: int
-    generations: int
+    passes: int
     hours: float
     hours_low: float | None
     hours_high: float | None
@@ -84,31 +78,29 @@ class Estimate:
     cost_high: float | None
 
 
-def estimate_run(plan: Plan, prior: Prior, price_per_hour: float | None = None) -> Estimate:
-    """Count tokens, or estimate how many there are, and measure how fast the prior reads them.
+def estimate_run(plan: Plan, loaded: LoadedTask, price_per_hour: float | None = None) -> Estimate:
+    """Count tokens, or estimate how many there are, and measure how fast the model reads them.
 
     Args:
         plan: of the run.
-        prior: of the plan.
+        loaded: the plan's task, with its model.
         price_per_hour: of a device.
 
     Raises:
         SourceError: rows cannot be read.
-        PriorError: the prior fails on every text.
+        PriorError: the model fails on every text.
     """
-    editor = Editor(prior, plan.edit)
-    texts = Texts(plan.source)
     documents: list[Document] = []
 
     def count(table: pa.Table) -> np.ndarray:
-        draft = TableDraft(editor, table, texts, None, 1)
-        documents.extend(draft.documents)
-        return draft.num_tokens
+        num_tokens, found = loaded.sample(plan.texts, table)
+        documents.extend(found)
+        return num_tokens
 
     counted = count_tokens(plan, count)
-    speed = _measure_speed(editor, documents)
+    speed = _measure_speed(loaded, documents)
     tokens = counted.num_tokens
-    hours = _hours(tokens, speed).times(plan.num_passes)
+    hours = _hours(tokens, speed).times(len(plan.passes))
     cost = Quantity(0, None, None) if price_per_hour is None else hours.times(price_per_hour)
     return Estimate(
         *_whole(counted.num_rows),
@@ -120,7 +112,7 @@ def estimate_run(plan: Plan, prior: Prior, price_per_hour: float | None = None) 
         sampled_files=counted.sampled_files,
         tokens_per_second=speed.value,
         timed_tokens=speed.num_tokens,
-        generations=len(plan.generations),
+        passes=len(plan.passes),
         hours=hours.value,
         hours_low=hours.low,
         hours_high=hours.high,
@@ -131,7 +123,7 @@ def estimate_run(plan: Plan, prior: Prior, price_per_hour: float | None = None) 
 
 
 class _Speed(NamedTuple):
-    """How fast a prior reads.
+    """How fast a model reads.
 
     Attributes:
         value: tokens per second, of texts; context is read as well, and not counted.
@@ -144,8 +136,8 @@ class _Speed(NamedTuple):
     num_tokens: int
 
 
-def _measure_speed(editor: Editor, documents: Sequence[Document]) -> _Speed:
-    """Have the prior read some documents, in random order, in batches that each take a moment at most."""
+def _measure_speed(loaded: LoadedTask, documents: Sequence[Document]) -> _Speed:
+    """Have the model read some documents, in random order, in batches that each take a moment at most."""
     documents = [document for document in documents if document.own.any()]
     if not documents:
         return _Speed(0.0, None, 0)
@@ -153,7 +145,7 @@ def _measure_speed(editor: Editor, documents: Sequence[Document]) -> _Speed:
     own = sum(int(document.own.sum()) for document in documents) / sum(lengths)
     order = np.random.default_rng(0).permutation(len(documents))
     waiting = cycle([documents[index] for index in order])
-    threads = editor.prior.concurrency
+    threads = loaded.concurrency
     least, most = _BATCHES
     # A small source is not read more often than the run will.
     largest = min(max(sum(lengths) // (least * threads), _FIRST_BATCH), _LAST_BATCH)
@@ -161,7 +153,7 @@ def _measure_speed(editor: Editor, documents: Sequence[Document]) -> _Speed:
     def seconds(num_tokens: int) -> float:
         batches = [list(_batch(waiting, num_tokens)) for _ in range(threads)]
         began = time.perf_counter()
-        list(editor.scoring.map(editor.score, [replace(Draft.of([], 1, None), documents=batch) for batch in batches]))
+        loaded.read(batches)
         return time.perf_counter() - began
 
     until = time.monotonic() + _SPEED_SECONDS

@@ -4,7 +4,7 @@ A journal is a folder of parts, `toedit/work/PASS/SHARD/` in the run folder. A p
 JSON, after a line that says which pass over which data they belong to. It is named by its first row and the start of
 the SHA-256 of its content: a damaged part is recognized, and two processes in the same shard do not disturb each other.
 A batch does not depend on other batches, so a batch of either process can be used. A part that cannot be used only
-means that its rows are edited again.
+means that its rows are read again.
 
 Every few seconds a process replaces its last part by one with the batches since, until that is large enough; so there
 are few parts to read, however slow the prior is.
@@ -27,14 +27,14 @@ from typing import Any
 import zstandard
 
 from hf_toedit.errors import RunError
-from hf_toedit.rows.rows import Edited
-from hf_toedit.stats import EditStats
+from hf_toedit.runs.task import Kept, Rows
+from hf_toedit.stats import Statistics
 from hf_toedit.storage.files import remove_empty, sizes_in, whole_file
 from hf_toedit.storage.remote import AnyPath
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Version of the parts."""
 
 _EVERY_S = 20.0
@@ -45,44 +45,43 @@ _PART_BYTES = 8 * 2**20
 
 _NAME = re.compile(r"(\d{12,})-([0-9a-f]{16})\.part")
 
-Rows = tuple[int, int]
-"""The first row of a batch, counted from the start of the shard, and the number of rows."""
-
 
 class Journal:
     """The journal of one pass over one shard."""
 
-    def __init__(self, folder: AnyPath, about: dict[str, Any]) -> None:
+    def __init__(self, folder: AnyPath, about: dict[str, Any], statistics: type[Statistics]) -> None:
         """List the parts that exist; none is read or written yet.
 
         Args:
             folder: The folder of the parts.
             about: Everything, as JSON values, that a batch depends on. Parts about anything else are not used.
+            statistics: The kind of the statistics of a batch.
         """
+        self._statistics = statistics
         self._folder = folder
         self._about = {"format": FORMAT, **about}
         self._unread = deque(sorted(name for name in sizes_in(folder) if _NAME.fullmatch(name)))
         self._is_used = bool(self._unread)
-        self._known: dict[Rows, Edited] = {}
+        self._known: dict[Rows, Kept] = {}
         self._first_row = 0
         self._lines: list[bytes] = []
         self._last: str | None = None
         self._every_s = float(os.environ.get("HF_TOEDIT_JOURNAL_S", _EVERY_S))
         self._due = time.monotonic() + self._every_s
 
-    def take(self, rows: Rows) -> Edited | None:
+    def take(self, rows: Rows) -> Kept | None:
         """The result of a batch, if the journal has it; batches are asked for in order."""
         while self._unread and int(self._unread[0].partition("-")[0]) <= rows[0]:
             self._known |= self._read(self._unread.popleft())
         if self._known:
-            self._known = {other: edited for other, edited in self._known.items() if other[0] >= rows[0]}
+            self._known = {other: kept for other, kept in self._known.items() if other[0] >= rows[0]}
         return self._known.pop(rows, None)
 
-    def add(self, rows: Rows, edited: Edited) -> None:
+    def add(self, rows: Rows, kept: Kept) -> None:
         """Keep the result of a batch; it is on the disk after some seconds."""
         if not self._lines:
             self._first_row = rows[0]
-        entry = [*rows, edited.texts, edited.logs, edited.stats.to_json()]
+        entry = [*rows, kept.value, kept.statistics.to_json()]
         self._lines.append(json.dumps(entry, ensure_ascii=False).encode())
         is_complete = sum(map(len, self._lines)) >= _PART_BYTES
         if is_complete or time.monotonic() >= self._due:
@@ -96,7 +95,7 @@ class Journal:
         if self._is_used:
             remove_journal(self._folder)
 
-    def _read(self, name: str) -> dict[Rows, Edited]:
+    def _read(self, name: str) -> dict[Rows, Kept]:
         """The batches of a part; none if it cannot be used."""
         try:
             content = (self._folder / name).read_bytes()
@@ -107,11 +106,10 @@ class Journal:
                 raise ValueError("it belongs to another plan, or to data that were replaced")
             entries = map(json.loads, lines[1:])
             return {
-                (first, count): Edited(texts, logs, EditStats.from_json(stats))
-                for first, count, texts, logs, stats in entries
+                (first, count): Kept(value, self._statistics.from_json(stats)) for first, count, value, stats in entries
             }
         except Exception as error:  # anything may be in it
-            logger.info("%s is not used: %s. Its rows are edited again.", self._folder / name, error)
+            logger.info("%s is not used: %s. Its rows are read again.", self._folder / name, error)
             return {}
 
     def _write(self) -> None:

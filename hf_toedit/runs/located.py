@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import SourceError, ToEditError
-from hf_toedit.priors.pinning import is_same_prior
 from hf_toedit.runs.before import is_of_before, revision_before
 from hf_toedit.runs.plan import Plan
 from hf_toedit.sources.model import SourceFile
@@ -37,7 +36,7 @@ def located(plan: Plan) -> Plan:
 
 
 def as_planned(plan: Plan, asked: Plan) -> Plan:
-    """What is asked for, its source and prior named as in the plan of a run, where their contents are the same.
+    """What is asked for, its source and model named as in the plan of a run, where their contents are the same.
 
     Args:
         plan: The run's plan, which may have been made from a copy of the source elsewhere.
@@ -55,10 +54,7 @@ def as_planned(plan: Plan, asked: Plan) -> Plan:
             reading=replace(asked.reading, renamed=renamed),
             files=plan.files,
         )
-    if is_same_prior(asked.prior, asked.prior_revision, plan.prior_revision):
-        prior = replace(asked.prior, prior=plan.prior.prior)
-        asked = replace(asked, prior=prior, prior_revision=plan.prior_revision)
-    return asked
+    return replace(asked, task=asked.task.as_planned(plan.task))
 
 
 def _renamed(plan: Plan, source: SourceConfig, revision: str, files: Iterable[SourceFile]) -> dict[str, str] | None:

@@ -24,7 +24,7 @@ from hf_toedit.checked import from_json
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.stats import UNREADABLE, EditStats
+from hf_toedit.stats import UNREADABLE, Statistics
 from hf_toedit.storage.files import remove_empty, sizes_in
 from hf_toedit.storage.remote import AnyPath, RemotePath
 from hf_toedit.storage.temporary import is_alive
@@ -48,10 +48,10 @@ _STALE_AFTER_S = 60.0
 
 @dataclass(frozen=True)
 class Running:
-    """A shard that is being edited, the generation it is in, and what is through of it in that generation."""
+    """A shard that is under way, the name of the pass it is in, and what is through of it in that pass."""
 
     shard: str
-    generation: int = 1
+    pass_name: str
     num_rows: int = 0
     num_tokens: int = 0
 
@@ -106,7 +106,7 @@ class Monitor:
         self,
         plan: Plan,
         folder: RunFolder,
-        show: Callable[[int, dict[str, int]], None] | None = None,
+        show: Callable[[str, dict[str, int]], None] | None = None,
         on_done: Callable[[str], None] | None = None,
     ) -> None:
         """Watch a run.
@@ -114,7 +114,7 @@ class Monitor:
         Args:
             plan: of the run.
             folder: of the run.
-            show: called with the generation and the counts of each batch of rows.
+            show: called with the name of the pass and the counts of each batch of rows.
             on_done: called with the name of each shard that is done.
         """
         self.failures: list[Failure] = []
@@ -132,14 +132,14 @@ class Monitor:
 
     def began(self, worker: int, index: int) -> None:
         """A worker takes on a shard."""
-        self._running[worker] = Running(self._plan.shards[index].name)
+        self._running[worker] = Running(self._plan.shards[index].name, self._plan.passes[0].name)
         self.beat()
 
-    def rows(self, worker: int, generation: int, counts: dict[str, int]) -> None:
+    def rows(self, worker: int, pass_name: str, counts: dict[str, int]) -> None:
         """A worker is through with some rows of its shard."""
         before = self._running[worker]
-        if before.generation != generation:
-            before = Running(before.shard, generation)
+        if before.pass_name != pass_name:
+            before = Running(before.shard, pass_name)
         self._running[worker] = replace(
             before,
             num_rows=before.num_rows + counts["num_rows"],
@@ -147,14 +147,14 @@ class Monitor:
         )
         self._speed.add(counts["num_tokens_read"])
         if self._show:
-            self._show(generation, counts)
+            self._show(pass_name, counts)
         self.beat()
 
     def done(self, worker: int) -> None:
         """A worker is done with its shard.
 
         Raises:
-            RunError: so far the prior has failed on every text, and on many.
+            RunError: so far the model has failed on every text, and on many.
         """
         shard = self._running.pop(worker).shard
         failure_path(self._folder, shard).unlink(missing_ok=True)
@@ -164,19 +164,20 @@ class Monitor:
             self._look_for_texts(shard)
 
     def _look_for_texts(self, name: str) -> None:
-        """End a run of which this process has seen no text that the prior could read, before all of it is done.
+        """End a run of which this process has seen no text that the model could read, before all of it is done.
 
         Raises:
             RunError: nor has any other, and many have failed.
         """
-        stats = self._folder.stats(self._plan, 1, self._shards[name]) or EditStats()
+        first, statistics = self._plan.passes[0], self._plan.task.statistics
+        stats = self._folder.stats(self._plan, first, self._shards[name]) or statistics()
         self._has_read = stats.num_read > 0
-        self._num_failed += stats.num_skipped["prior_failed"]
+        self._num_failed += stats.num_skipped.get("prior_failed", 0)
         if self._has_read or self._num_failed < _MANY_FAILED:
             return
-        parts = self._folder.all_stats(self._plan, 1, self._plan.shards)
+        parts = self._folder.all_stats(self._plan, first, self._plan.shards)
         if len(parts) < len(self._plan.shards):  # otherwise the run ends by itself, with its report
-            check_read(EditStats.merged(parts.values()))
+            check_read(statistics.merged(parts.values()), self._plan.task.done)
 
     def stopped(self, worker: int) -> None:
         """A worker's shard goes back to those that wait."""
@@ -220,19 +221,20 @@ class Monitor:
         return self._folder.root / PROGRESS / f"{platform.node()}-{os.getpid()}.json"
 
 
-def check_read(stats: EditStats) -> None:
+def check_read(stats: Statistics, done: str = "edited") -> None:
     """Refuse to take a run for a success of which no text could be read.
 
     Args:
-        stats: Statistics of its first generation.
+        stats: Statistics of its first pass.
+        done: What its rows would be, see `Task.done`.
 
     Raises:
-        RunError: the prior, or its chat template, failed on every text.
+        RunError: the model, or its chat template, failed on every text.
     """
     if not stats.is_unreadable:
         return
     counts = ", ".join(f"{count:,} {cause}" for cause, count in sorted(stats.num_skipped.items()))
-    cause = next(cause for cause in UNREADABLE if stats.num_skipped[cause])
+    cause = next(cause for cause in UNREADABLE if stats.num_skipped.get(cause))
     advice = {
         "prior_failed": "Use another --prior, --dtype or --device, in a new run folder.",
         "template_failed": "Use a --prior whose chat template takes these conversations, or --text-column instead of "
@@ -240,7 +242,7 @@ def check_read(stats: EditStats) -> None:
     }[cause]
     reason = stats.skip_reasons.get(cause, "no reason was given").rstrip(".")
     raise RunError(
-        f"no text could be read, so nothing was edited ({counts}). Of one text: {reason}. {advice} What is written is "
+        f"no text could be read, so nothing was {done} ({counts}). Of one text: {reason}. {advice} What is written is "
         f"kept; its texts are those of the source."
     )
 

@@ -1,103 +1,108 @@
-"""Tables edited one after the other: while the prior reads one, those behind it are tokenized, those before written."""
+"""Tables done one after the other: while the model reads one, those behind it are tokenized, those before written."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import pyarrow as pa
 
-from hf_toedit.editing.editor import Editor
-from hf_toedit.rows.rows import Edited, TableDraft, edit_batch, grouped, with_edits
-from hf_toedit.rows.texts import Text, Texts
+from hf_toedit.rows.rows import GroupSize, grouped
+from hf_toedit.rows.texts import Texts
+from hf_toedit.runs.task import Batch, Kept, Rows
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Draft = TypeVar("Draft")
 
 _AHEAD = 2
 """How many tables each stage is ahead of the next one: enough that none waits, little to hold in memory."""
 
 
-Rows = tuple[int, int]
-"""The first row of a batch, counted over all tables, and the number of rows."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A batch of rows that is through.
+class Threads(NamedTuple):
+    """In which threads a model works.
 
     Attributes:
-        rows: Which rows.
-        source: The rows before.
-        found: Their texts.
-        edited: What was made of them.
-        is_known: Nothing was read for that: it was known before.
+        tokenizing: one thread.
+        reading: `concurrency` threads.
+        concurrency: how many threads the model gains by.
     """
 
-    rows: Rows
-    source: pa.Table
-    found: Sequence[Text]
-    edited: Edited
-    is_known: bool
-
-    def table(self, texts: Texts, log_column: str | None) -> pa.Table:
-        """The rows as they are now; see `with_edits`."""
-        return with_edits(self.source, texts, log_column, self.found, self.edited)
+    tokenizing: Executor
+    reading: Executor
+    concurrency: int
 
 
-def edited_batches(
-    editor: Editor,
+class Stages(Protocol[Draft]):
+    """What is done to a table, in three steps."""
+
+    def begin(self, table: pa.Table) -> Draft:
+        """Tokenize; in a thread of its own."""
+        ...
+
+    def read(self, draft: Draft) -> None:
+        """Have the model read it; in other threads."""
+        ...
+
+    def end(self, draft: Draft) -> tuple[Kept, Callable[[], pa.Table]]:
+        """What was made of the rows, and what makes the output rows of it; in the caller's thread."""
+        ...
+
+    def again(self, table: pa.Table, kept: Kept) -> Callable[[], pa.Table] | None:
+        """What makes the output rows of what is known of the rows; None where that cannot be of them."""
+        ...
+
+
+def staged_batches(
+    stages: Stages[Draft],
+    threads: Threads,
     tables: Iterable[pa.Table],
     texts: Texts,
-    log_column: str | None,
-    generation: int,
-    known: Callable[[Rows], Edited | None] = lambda rows: None,
+    size: GroupSize,
+    known: Callable[[Rows], Kept | None] = lambda rows: None,
 ) -> Iterator[Batch]:
-    """Edit rows once, in order, batch by batch.
+    """Take rows through three stages, in order, batch by batch.
 
-    Tokenizing and scoring go on in threads of their own; reading the tables, draws and splicing, and what the caller
-    does with a batch, in the caller's.
+    Tokenizing and reading go on in threads of their own; taking the tables, the last stage, and what the caller does
+    with a batch, in the caller's.
 
     Args:
-        editor: edits the texts.
+        stages: what is done.
+        threads: where the first two stages are done.
         tables: the rows.
-        texts: which texts of them.
-        log_column: where edits are logged; None for nowhere.
-        generation: keys the draws.
-        known: What was made of some rows, if it is known; called in this thread, in order.
+        texts: which texts of them count for the size of a batch.
+        size: of a batch.
+        known: what was made of some rows, if it is known; called in this thread, in order.
     """
-    concurrency = editor.prior.concurrency
 
-    def batches() -> Iterator[tuple[Rows, pa.Table, Edited | None]]:
+    def batches() -> Iterator[tuple[Rows, pa.Table, Kept | None]]:
         first = 0
-        for table in grouped(tables, texts, edit_batch(editor.prior)):
+        for table in grouped(tables, texts, size):
             rows = first, len(table)
             yield rows, table, known(rows)
             first += len(table)
 
-    def begin(batch: tuple[Rows, pa.Table, Edited | None]) -> tuple[Rows, pa.Table, TableDraft] | Batch:
-        rows, table, edited = batch
-        if edited is not None and edited.fits(found := texts.read(table)):
-            return Batch(rows, table, found, edited, is_known=True)
-        return rows, table, TableDraft(editor, table, texts, log_column, generation)
+    def begin(batch: tuple[Rows, pa.Table, Kept | None]) -> tuple[Rows, Draft] | Batch:
+        rows, table, kept = batch
+        if kept is not None and (make := stages.again(table, kept)) is not None:
+            return Batch(rows, kept, True, make)
+        return rows, stages.begin(table)
 
-    def score(begun: tuple[Rows, pa.Table, TableDraft] | Batch) -> tuple[Rows, pa.Table, TableDraft] | Batch:
+    def read(begun: tuple[Rows, Draft] | Batch) -> tuple[Rows, Draft] | Batch:
         if not isinstance(begun, Batch):
-            begun[2].score()
+            stages.read(begun[1])
         return begun
 
-    drafts = ahead(begin, batches(), editor.tokenizing, _AHEAD)
-    for scored in ahead(score, drafts, editor.scoring, concurrency - 1 + _AHEAD):
-        if isinstance(scored, Batch):
-            yield scored
-            continue
-        rows, table, draft = scored
-        edited = draft.finish()
-        edited.stats.seconds["score"] /= concurrency  # so many share the prior while they are timed
-        yield Batch(rows, table, draft.found, edited, is_known=False)
+    drafts = ahead(begin, batches(), threads.tokenizing, _AHEAD)
+    for done in ahead(read, drafts, threads.reading, threads.concurrency - 1 + _AHEAD):
+        if isinstance(done, Batch):
+            yield done
+        else:
+            rows, draft = done
+            made, make = stages.end(draft)
+            yield Batch(rows, made, False, make)
 
 
 def ahead(function: Callable[[Item], Result], items: Iterable[Item], executor: Executor, size: int) -> Iterator[Result]:

@@ -1,4 +1,4 @@
-"""The immutable plan of a run: what is edited, by which prior, how, and as which shards.
+"""The immutable plan of a run: which rows, what is done to them, and as which shards.
 
 Pure data: how a source is found and measured is `sources/source.py`, how it is cut into shards `runs/planning.py`.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -16,8 +16,9 @@ import msgspec
 from msgspec import Meta
 
 from hf_toedit.checked import checked, from_json, in_json, shown
-from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig, content_hash
+from hf_toedit.config import SourceConfig, content_hash
 from hf_toedit.errors import RunError, UsageError
+from hf_toedit.runs.task import Consequence, Pass, Task
 from hf_toedit.sources.model import Count, Reading, SourceFile
 from hf_toedit.version import __version__
 
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Features
 
+    from hf_toedit.rows.texts import Texts
     from hf_toedit.sources.reading import RowReader
 
-FORMAT = 1
-"""Version of `plan.json`."""
+FORMAT = 2
+"""Version of `plan.json`. Format 1, of hf-toedit 0.1.0, had the settings of an edit where a task is now."""
 
 _SHOWN = 100
 """Characters of a value that a message shows."""
@@ -36,6 +38,10 @@ _SHOWN = 100
 MAX_SHARDS = 100_000
 """Of a split: as many as keep their order when their names are sorted."""
 
+
+_NO_FACTS = ("task", "version", "provenance")
+_EDIT_FACTS_1 = ("prior", "prior_revision", "edit", "run")
+"""Of plans of format 1."""
 
 _CARD = dict[str, str | list[str]]
 _PROVENANCE = {
@@ -104,10 +110,7 @@ class Plan:
         source: settings of the source.
         source_revision: pins it.
         reading: how its files are read.
-        prior: settings of the prior.
-        prior_revision: pins it.
-        edit: how tokens are edited.
-        run: generations and log column.
+        task: what is done to its rows.
         files: of the source.
         shards: in order.
         version: of hf-toedit that planned it.
@@ -117,10 +120,7 @@ class Plan:
     source: SourceConfig
     source_revision: str
     reading: Reading
-    prior: PriorConfig
-    prior_revision: str
-    edit: EditConfig
-    run: RunConfig
+    task: Task
     files: tuple[SourceFile, ...]
     shards: tuple[Shard, ...]
     version: str
@@ -128,17 +128,14 @@ class Plan:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 of all that decides what a generation holds.
+        """SHA-256 of all that decides what the rows of a pass are.
 
         The device, the version and where the files are now are not among it; nor is how many generations there are, so
         that a run can be given a further one.
         """
-        facts = self.facts()
-        facts["prior"].pop("device")
+        facts = self._source_facts()
         facts["reading"].pop("root")
-        facts["run"].pop("generations")
-        facts["run"].pop("score_result")
-        return content_hash(facts)
+        return content_hash({**facts, **self.task.hashed()})
 
     @cached_property
     def reader(self) -> RowReader:
@@ -150,10 +147,14 @@ class Plan:
     @cached_property
     def output_features(self) -> Features:
         """Of the rows that the run writes."""
-        from hf_toedit.rows.rows import output_features
+        return self.task.output_features(self.reader.features, self.texts)
+
+    @cached_property
+    def texts(self) -> Texts:
+        """Which texts of a row."""
         from hf_toedit.rows.texts import Texts
 
-        return output_features(self.reader.features, Texts(self.source), self.run.edit_log_column)
+        return Texts(self.source)
 
     @cached_property
     def output_schema(self) -> pa.Schema:
@@ -168,14 +169,14 @@ class Plan:
         return type(features)({name: features[name] for name in columns}).arrow_schema
 
     @property
-    def generations(self) -> range:
-        """1 to the last."""
-        return range(1, self.run.generations + 1)
+    def passes(self) -> tuple[Pass, ...]:
+        """In order."""
+        return self.task.passes
 
     @property
-    def num_passes(self) -> int:
-        """How often a row is read: in every generation and, where that is asked for, in the end."""
-        return self.run.generations + self.run.score_result
+    def data_passes(self) -> tuple[Pass, ...]:
+        """Those that write rows."""
+        return tuple(pass_ for pass_ in self.passes if pass_.writes_rows)
 
     @property
     def splits(self) -> list[str]:
@@ -195,15 +196,18 @@ class Plan:
 
     def facts(self) -> dict[str, Any]:
         """Everything but the version, the provenance and new names of files, as JSON values."""
-        facts = json.loads(json.dumps(asdict(self)))
+        return {**self._source_facts(), **self.task.facts()}
+
+    def _source_facts(self) -> dict[str, Any]:
+        """What of it is not the task's."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name not in _NO_FACTS}
+        facts: dict[str, Any] = json.loads(json.dumps(values, default=asdict))
         facts["reading"].pop("renamed")
-        facts.pop("version")
-        facts.pop("provenance")
         return facts
 
     def to_json(self) -> dict[str, Any]:
         """What `plan.json` holds."""
-        facts = self.facts()
+        facts = self._source_facts()
         if self.reading.renamed:
             facts["reading"]["renamed"] = self.reading.renamed
         return {
@@ -211,6 +215,7 @@ class Plan:
             "version": self.version,
             "hash": self.content_hash,
             "provenance": self.provenance,
+            "task": self.task.to_json(),
             **facts,
         }
 
@@ -237,9 +242,13 @@ class Plan:
         if not isinstance(values, dict):
             raise RunError(f"it must be an object, not {in_json(values)}.")
         version = values.get("format")
-        if version != FORMAT or isinstance(version, bool):
+        if version not in (1, FORMAT) or isinstance(version, bool):
             what = f"it is of format {in_json(version)}" if "format" in values else "it has no 'format'"
-            raise RunError(f"{what}; this version reads {FORMAT}.")
+            raise RunError(f"{what}; this version reads 1 to {FORMAT}.")
+        if version == 1:
+            values = {name: value for name, value in values.items() if name not in _EDIT_FACTS_1} | {
+                "task": {"kind": "edit", **{name: values[name] for name in _EDIT_FACTS_1 if name in values}}
+            }
         if "hash" not in values:
             raise RunError("it has no 'hash'.")
         try:
@@ -282,17 +291,26 @@ class Plan:
         Args:
             other: The plan that is asked for here.
         """
+        if self.task.kind != other.task.kind:
+            return [f"its rows are {self.task.done}, and would be {other.task.done} here"]
         mine, theirs = _flat(self.facts()), _flat(other.facts())
         names = [
             name
             for name in dict.fromkeys([*mine, *theirs])
-            if name not in ("prior.device", "reading.root") and mine.get(name) != theirs.get(name)
+            if not name.endswith((".device", "reading.root")) and mine.get(name) != theirs.get(name)
         ]
-        said = [_told(name, mine.get(name), theirs.get(name)) for name in names if name.startswith(_SETTINGS)]
+        settings = ("source.", *(f"{name}." for name in self.task.facts()))
+        pins = tuple(part for parts, _, _ in self.task.consequences for part in parts)
+        said = [
+            _told(self._option(name), mine.get(name), theirs.get(name))
+            for name in names
+            if name.startswith(settings) and not name.startswith(pins)
+        ]
         said += [
             phrase
-            for parts, causes, phrase in _CONSEQUENCES
-            if any(name.startswith(parts) for name in names) and not any(name.startswith(causes) for name in names)
+            for parts, causes, phrase in (*self.task.consequences, *_CONSEQUENCES)
+            if any(name.startswith(parts) for name in names)
+            and not any(name.startswith(causes) and not name.startswith(parts) for name in names)
         ]
         counts = len(self.shards), len(other.shards)
         return [
@@ -302,28 +320,26 @@ class Plan:
             for phrase in said
         ]
 
+    def _option(self, name: str) -> str:
+        """The word on the command line for a setting."""
+        known = _OPTIONS.get(name) or self.task.option(name)
+        return known or "--" + name.partition(".")[2].replace("_", "-")
 
-_SETTINGS = ("source.", "prior.", "edit.", "run.")
-_OPTIONS = {
-    "source.source": "SOURCE",
-    "source.text_columns": "--text-column",
-    "prior.revision": "--prior-revision",
-}
+
+_OPTIONS = {"source.source": "SOURCE", "source.text_columns": "--text-column"}
 """Settings that are not named as their option on the command line."""
 
 _CHOICE = ("source.source", "source.config_name", "source.split", "source.revision")
 _CUT = "--shard-size or --num-shards cut other shards"
-_CONSEQUENCES: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
+_CONSEQUENCES: tuple[Consequence, ...] = (
     (("source_revision", "files"), _CHOICE, "the files of the source differ"),
     (("reading.",), (*_CHOICE, "source.columns", "source_revision", "files"), "the columns of the source differ"),
-    (("prior_revision",), ("prior.prior", "prior.revision"), "the files of the prior differ"),
     (("shards",), ("source.", "source_revision", "files", "reading."), _CUT),
 )
 """What is no setting: its parts in a plan, the parts that it follows from, and how its difference is reported."""
 
 
-def _told(name: str, mine: Any, theirs: Any) -> str:
-    option = _OPTIONS.get(name) or "--" + name.partition(".")[2].replace("_", "-")
+def _told(option: str, mine: Any, theirs: Any) -> str:
     if isinstance(mine, bool):
         return f"{option} is {_given(mine)} in the run and {_given(theirs)} here"
     return f"{option} is {_short(mine)} in the run and {_short(theirs)} here"

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
+from hf_toedit.config import SourceConfig
 from hf_toedit.errors import UsageError
 from hf_toedit.runs.plan import MAX_SHARDS, Plan, RowRange, Shard
+from hf_toedit.runs.task import Task
 from hf_toedit.sources.model import SHARD_BYTES, FileExtent, Reading, SourceFile
 
 _SNAP = 0.1
@@ -23,10 +24,7 @@ def make_plan(
     source_revision: str,
     reading: Reading,
     extents: Mapping[str, Sequence[FileExtent]],
-    prior_config: PriorConfig,
-    prior_revision: str,
-    edit: EditConfig,
-    run: RunConfig,
+    task: Task,
     version: str,
     shard_bytes: int | None = SHARD_BYTES,
     num_shards: int | None = None,
@@ -38,10 +36,7 @@ def make_plan(
         source_revision: pins it.
         reading: how its files are read.
         extents: files by split, in order.
-        prior_config: settings of the prior.
-        prior_revision: pins it.
-        edit: how tokens are edited.
-        run: generations and log column.
+        task: what is done to the rows.
         version: of hf-toedit.
         shard_bytes: text that a shard aims at; None makes each file one shard.
         num_shards: of each split, instead; fewer where there are fewer rows.
@@ -65,8 +60,7 @@ def make_plan(
         shards += [replace(shard, split=split) for shard in cut]
         files += [extent.file for extent in measured]
     reading = replace(reading, features=json.loads(json.dumps(reading.features)))
-    return Plan(source_config, source_revision, reading, prior_config, prior_revision, edit, run, tuple(files),
-                tuple(shards), version)  # fmt: skip
+    return Plan(source_config, source_revision, reading, task, tuple(files), tuple(shards), version)
 
 
 def _even_places(extents: Sequence[FileExtent], count: int) -> set[tuple[int, int]]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from hf_toedit import sample
-from hf_toedit.config import PriorConfig, SourceConfig
+from hf_toedit.config import SourceConfig
 from hf_toedit.hub import card_metadata, metadata_of
 from hf_toedit.priors import embedded
+from hf_toedit.priors.names import ModelName
 from hf_toedit.sources.resolve import hub_dataset
 
 _LIBRARIES = ("hf-toedit", "torch", "transformers", "tokenizers", "datasets", "huggingface-hub", "pyarrow")
@@ -25,25 +26,25 @@ _SECRETS = (
 
 
 def provenance(
-    source: SourceConfig, source_revision: str, prior: PriorConfig, command: str | None = None
+    source: SourceConfig, source_revision: str, model: ModelName | None, command: str | None = None
 ) -> dict[str, Any]:
     """Gather what is known of the origin of a run.
 
     Args:
         source: settings of the source.
         source_revision: pins it.
-        prior: settings of the prior, its commit resolved.
+        model: that the task needs, its commit resolved; None for none.
         command: that was typed; passwords and tokens are taken out of it.
 
     Returns:
         JSON values: `command` where there is one, `python` and `versions` of libraries, and `source_card` and
-        `prior_card`: what the cards of source and prior say of licence, language, name and tasks.
+        `prior_card`: what the cards of source and model say of licence, language, name and tasks.
     """
     facts: dict[str, Any] = {"command": _without_secrets(command)} if command else {}
     facts["python"] = platform.python_version()
     facts["versions"] = {name: found for name in _LIBRARIES if (found := _version(name))}
     facts["source_card"] = _inherited(_source_card(source.source, source_revision))
-    facts["prior_card"] = _inherited(_prior_card(prior))
+    facts["prior_card"] = _inherited(_model_card(model)) if model else {}
     return facts
 
 
@@ -57,11 +58,11 @@ def _source_card(name: str, revision: str) -> dict[str, Any]:
     return card_metadata("dataset", repo_id, revision) if repo_id else {}
 
 
-def _prior_card(prior: PriorConfig) -> dict[str, Any]:
-    path = embedded.path() if prior.prior == "embedded" else Path(os.path.expanduser(prior.prior))
-    if path.is_dir() or prior.revision is None:
+def _model_card(model: ModelName) -> dict[str, Any]:
+    path = embedded.path() if model.name == "embedded" else Path(os.path.expanduser(model.name))
+    if path.is_dir() or model.commit is None:
         return metadata_of(path / "README.md")
-    return card_metadata("model", prior.prior, prior.revision)
+    return card_metadata("model", model.name, model.commit)
 
 
 def _inherited(metadata: dict[str, Any]) -> dict[str, Any]:

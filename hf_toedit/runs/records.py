@@ -13,16 +13,14 @@ import pyarrow.parquet as pq
 from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.stats import EditStats
+from hf_toedit.runs.task import Pass
+from hf_toedit.stats import Statistics
 from hf_toedit.storage.files import each, names_below, parquet_file, sha256, sizes_in
 from hf_toedit.storage.remote import AnyPath
 from hf_toedit.version import __version__
 
 WORK = PurePosixPath("toedit/work")
 """Where the journals of unfinished shards are."""
-
-RESULT = "result"
-"""The name of the pass that reads the last generation once more."""
 
 
 class Record(NamedTuple):
@@ -55,13 +53,13 @@ class Records:
         """The path of a file of the run, from the folder."""
         return path.as_posix().removeprefix(f"{self.root.as_posix()}/")
 
-    def data_path(self, generation: int, shard: Shard) -> AnyPath:
+    def data_path(self, pass_: Pass, shard: Shard) -> AnyPath:
         """Where a shard's rows lie."""
-        return self.root / "data" / f"gen{generation}" / f"{shard.name}.parquet"
+        return self.root / "data" / pass_.name / f"{shard.name}.parquet"
 
     def data_names(self, plan: Plan) -> set[str]:
         """The paths, from the folder, of all files that hold rows of a run, done or not."""
-        paths = (self.data_path(generation, shard) for generation in plan.generations for shard in plan.shards)
+        paths = (self.data_path(pass_, shard) for pass_ in plan.data_passes for shard in plan.shards)
         return set(map(self.relative, paths))
 
     def strays(self, plan: Plan) -> list[str]:
@@ -76,110 +74,96 @@ class Records:
         """The paths of all files among the data."""
         return (f"data/{name}" for name in names_below(self.root / "data"))
 
-    def data_sizes(self, generation: int) -> dict[str, int]:
+    def data_sizes(self, pass_: Pass) -> dict[str, int]:
         """Bytes of the data of all shards, by the names of their files, in one listing."""
-        return sizes_in(self.root / "data" / f"gen{generation}")
+        return sizes_in(self.root / "data" / pass_.name)
 
-    def data_size(self, generation: int, shard: Shard) -> int | None:
+    def data_size(self, pass_: Pass, shard: Shard) -> int | None:
         """Bytes of a shard's data; None where there are none."""
         try:
-            return self.data_path(generation, shard).stat().st_size
+            return self.data_path(pass_, shard).stat().st_size
         except OSError:
             return None
 
-    def parquet(self, generation: int, shard: Shard) -> AbstractContextManager[pq.ParquetFile]:
+    def parquet(self, pass_: Pass, shard: Shard) -> AbstractContextManager[pq.ParquetFile]:
         """A shard's data, opened.
 
         Raises:
             OSError, ArrowException: they cannot be read.
         """
-        return parquet_file(self.data_path(generation, shard))
+        return parquet_file(self.data_path(pass_, shard))
 
-    def stats_path(self, generation: int, shard: Shard) -> AnyPath:
+    def stats_path(self, pass_: Pass, shard: Shard) -> AnyPath:
         """Where its statistics lie."""
-        return self.root / "toedit" / "stats" / f"gen{generation}" / f"{shard.name}.json"
+        return self.root / "toedit" / "stats" / pass_.name / f"{shard.name}.json"
 
-    def result_stats_path(self, shard: Shard) -> AnyPath:
-        """Where the statistics of its last generation, read once more, lie."""
-        return self.root / "toedit" / "stats" / RESULT / f"{shard.name}.json"
+    def journal_path(self, pass_: Pass, shard: Shard) -> AnyPath:
+        """Where the journal of a shard is while a pass is under way."""
+        return self.root / WORK / pass_.name / shard.name
 
-    def journal_path(self, plan: Plan, generation: int, shard: Shard) -> AnyPath:
-        """Where the journal of a shard is while a generation is edited, or the last one read once more."""
-        name = f"gen{generation}" if generation in plan.generations else RESULT
-        return self.root / WORK / name / shard.name
-
-    def stats(self, plan: Plan, generation: int, shard: Shard) -> EditStats | None:
+    def stats(self, plan: Plan, pass_: Pass, shard: Shard) -> Statistics | None:
         """Statistics of a shard; None unless data, statistics and plan hash agree, that is, unless it is done."""
-        return self.all_stats(plan, generation, [shard]).get(shard.name)
+        return self.all_stats(plan, pass_, [shard]).get(shard.name)
 
-    def is_sound(self, generation: int, shard: Shard) -> bool:
+    def is_sound(self, pass_: Pass, shard: Shard) -> bool:
         """Whether the data of a shard are, to the last byte, those that were written."""
-        return self.sound_sha256(generation, shard) is not None
+        return self.sound_sha256(pass_, shard) is not None
 
-    def sound_sha256(self, generation: int, shard: Shard) -> str | None:
+    def sound_sha256(self, pass_: Pass, shard: Shard) -> str | None:
         """SHA-256 of the data of a shard; None unless they are, to the last byte, those that were written."""
-        record = self.record(generation, shard)
-        if record is None or record["sha256"] != sha256(self.data_path(generation, shard)):
+        record = self.record(pass_, shard)
+        if record is None or record["sha256"] != sha256(self.data_path(pass_, shard)):
             return None
         return str(record["sha256"])
 
-    def record(self, generation: int, shard: Shard) -> dict[str, Any] | None:
+    def record(self, pass_: Pass, shard: Shard) -> dict[str, Any] | None:
         """What was written of a shard's data; None where it is missing, damaged, or of other data."""
-        return next((record.values for record in self.records(generation, [shard])), None)
+        return next((record.values for record in self.records(pass_, [shard])), None)
 
-    def records(self, generation: int, shards: Sequence[Shard]) -> Iterator[Record]:
-        """What was written of the data of some shards, in order, leaving out those of which `record` knows nothing.
+    def records(self, pass_: Pass, shards: Sequence[Shard]) -> Iterator[Record]:
+        """What was written of some shards, in order, leaving out those of which `record` knows nothing.
 
-        The folder of the data is listed once, however many they are.
+        Of a pass that writes no rows it is of the data that were read. The folder of the data is listed once, however
+        many shards there are.
         """
-        sizes = self.data_sizes(generation) if len(shards) > 1 else None
+        if pass_.writes_rows:
+            yield from self._records_of_data(pass_, shards)
+            return
+        assert pass_.before is not None  # whatever writes no rows reads those that were written
+        read = {record.shard.name: _identity(record.values) for record in self.records(pass_.before, shards)}
+        there = [shard for shard in shards if shard.name in read]
+        for shard, content in self._contents(there, lambda shard: self.stats_path(pass_, shard)):
+            values = _whole(content)
+            if "stats" in values and _identity(values) == read[shard.name]:
+                yield Record(shard, values, content)
+
+    def _records_of_data(self, pass_: Pass, shards: Sequence[Shard]) -> Iterator[Record]:
+        sizes = self.data_sizes(pass_) if len(shards) > 1 else None
         there = [shard for shard in shards if sizes is None or f"{shard.name}.parquet" in sizes]
-        for shard, content in self._contents(there, lambda shard: self.stats_path(generation, shard)):
+        for shard, content in self._contents(there, lambda shard: self.stats_path(pass_, shard)):
             values = _whole(content)
             if {"plan", "num_bytes", "sha256", "stats"} <= values.keys():
-                size = self.data_size(generation, shard) if sizes is None else sizes[f"{shard.name}.parquet"]
+                size = self.data_size(pass_, shard) if sizes is None else sizes[f"{shard.name}.parquet"]
                 if values["num_bytes"] == size:
                     yield Record(shard, values, content)
 
-    def result_records(self, plan: Plan, shards: Sequence[Shard]) -> Iterator[Record]:
-        """What was written when the last generation of some shards was read once more, of the data that are there."""
-        last = {record.shard.name: _identity(record.values) for record in self.records(plan.generations[-1], shards)}
-        there = [shard for shard in shards if shard.name in last]
-        for shard, content in self._contents(there, self.result_stats_path):
-            values = _whole(content)
-            if _identity(values) == last[shard.name]:
-                yield Record(shard, values, content)
-
-    def result_stats(self, plan: Plan, shard: Shard) -> EditStats | None:
-        """Statistics of the last generation read once more; None unless they are of the data that are there."""
-        return self.all_result_stats(plan, [shard]).get(shard.name)
-
-    def all_stats(self, plan: Plan, generation: int, shards: Sequence[Shard]) -> dict[str, EditStats]:
-        """Statistics of those of some shards that are done in a generation, by name."""
+    def all_stats(self, plan: Plan, pass_: Pass, shards: Sequence[Shard]) -> dict[str, Statistics]:
+        """Statistics of those of some shards that are done in a pass, by name."""
         return {
-            record.shard.name: _read_stats(record.values, self.stats_path(generation, record.shard))
-            for record in self.records(generation, shards)
+            record.shard.name: _read_stats(plan, record.values, self.stats_path(pass_, record.shard))
+            for record in self.records(pass_, shards)
             if record.values["plan"] == plan.content_hash
         }
 
-    def all_result_stats(self, plan: Plan, shards: Sequence[Shard]) -> dict[str, EditStats]:
-        """Statistics of those of some shards whose last generation was read once more, by name."""
-        return {
-            record.shard.name: _read_stats(record.values, self.result_stats_path(record.shard))
-            for record in self.result_records(plan, shards)
-        }
-
     def unfinished(self, plan: Plan, shards: Sequence[Shard]) -> list[Shard]:
-        """Those of some shards that are not done in every generation, and in the reading of the result if any."""
+        """Those of some shards that are not done in every pass."""
         done = {shard.name for shard in shards}
-        for generation in plan.generations:
+        for pass_ in plan.passes:
             done &= {
                 record.shard.name
-                for record in self.records(generation, shards)
+                for record in self.records(pass_, shards)
                 if record.values["plan"] == plan.content_hash
             }
-        if plan.run.score_result:
-            done &= {record.shard.name for record in self.result_records(plan, shards)}
         return [shard for shard in shards if shard.name not in done]
 
     def _contents(self, shards: Sequence[Shard], path: Callable[[Shard], AnyPath]) -> Iterator[tuple[Shard, bytes]]:
@@ -193,29 +177,24 @@ class Records:
         return each(content, shards, self.root)
 
     def is_done(self, plan: Plan, shard: Shard) -> bool:
-        """Whether a shard is done in every generation, and in the reading of the result where there is one."""
+        """Whether a shard is done in every pass."""
         return not self.unfinished(plan, [shard])
 
-    def merged_stats(self, plan: Plan, generation: int, split: str | None = None) -> EditStats:
-        """Statistics of a generation over all its shards, or those of one split.
+    def merged_stats(self, plan: Plan, pass_: Pass, split: str | None = None) -> Statistics:
+        """Statistics of a pass over all its shards, or those of one split.
 
         Raises:
             RunError: a shard is not done.
         """
         shards = [shard for shard in plan.shards if split in (None, shard.split)]
-        parts = self.all_stats(plan, generation, shards)
+        parts = self.all_stats(plan, pass_, shards)
         missing = [shard.name for shard in shards if shard.name not in parts]
         if missing:
             raise RunError(
-                f"generation {generation} of {self.root} is not finished: {missing[0]} is missing. "
+                f"{pass_.title} of {self.root} is not finished: {missing[0]} is missing. "
                 f"Finish it: hf-toedit run {self.root}"
             )
-        return EditStats.merged(parts.values())
-
-    def merged_result_stats(self, plan: Plan) -> EditStats | None:
-        """Statistics of the result, read once more, over all shards; None where one was not."""
-        parts = self.all_result_stats(plan, plan.shards) if plan.run.score_result else {}
-        return EditStats.merged(parts.values()) if len(parts) == len(plan.shards) else None
+        return plan.task.statistics.merged(parts.values())
 
 
 def _whole(content: bytes) -> dict[str, Any]:
@@ -232,9 +211,9 @@ def _identity(record: dict[str, Any]) -> tuple[Any, Any]:
     return record.get("plan"), record.get("sha256")
 
 
-def _read_stats(record: dict[str, Any], path: AnyPath) -> EditStats:
+def _read_stats(plan: Plan, record: dict[str, Any], path: AnyPath) -> Statistics:
     try:
-        return EditStats.from_json(record.get("stats"))
+        return plan.task.statistics.from_json(record.get("stats"))
     except UsageError as error:
         raise RunError(
             f"{path} holds statistics of another version than this one ({__version__}), or none: {error} "

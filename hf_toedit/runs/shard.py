@@ -1,4 +1,4 @@
-"""`run_shard`: the one idempotent function that edits a shard, through all its generations."""
+"""`run_shard`: the one idempotent function that does a shard, through all passes of its task."""
 
 from __future__ import annotations
 
@@ -6,46 +6,41 @@ from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
-from hf_toedit.editing.editor import Editor
 from hf_toedit.errors import SourceError
-from hf_toedit.rows.rows import ROW_GROUP, Edited, grouped
-from hf_toedit.rows.texts import Texts
+from hf_toedit.rows.rows import ROW_GROUP, grouped
 from hf_toedit.runs.journal import Journal
-from hf_toedit.runs.pipeline import Batch, edited_batches
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.store import RunFolder
+from hf_toedit.runs.task import Batch, LoadedTask, Pass
 from hf_toedit.runs.writer import Writer
-from hf_toedit.stats import EditStats
+from hf_toedit.stats import Statistics
 
-Progress = Callable[[int, EditStats, bool], None]
-"""Called with the generation and the statistics of each batch of rows that is done, and whether it was known before."""
+Progress = Callable[[Pass, Statistics, bool], None]
+"""Called with the pass and the statistics of each batch of rows that is done, and whether it was known before."""
 
 
 def run_shard(
-    plan: Plan, index: int, editor: Editor, folder: RunFolder, progress: Progress | None = None
-) -> list[EditStats]:
-    """Edit one shard, generation by generation; what is done already, or is in its journal, is not done again.
+    plan: Plan, index: int, loaded: LoadedTask, folder: RunFolder, progress: Progress | None = None
+) -> list[Statistics]:
+    """Do one shard, pass by pass; what is done already, or is in its journal, is not done again.
 
     Args:
         plan: of the run.
         index: of the shard in the plan.
-        editor: made from the plan's prior and settings.
+        loaded: the plan's task, with its model.
         folder: of the run.
         progress: told of each batch of rows.
 
     Returns:
-        Statistics of each generation.
+        Statistics of each pass.
 
     Raises:
         RunError: the run folder cannot be written.
         SourceError: the shard's rows cannot be read, or are not those that were planned.
-        PriorError: the prior fails on every text.
+        PriorError: the model fails on every text.
     """
-    shard = plan.shards[index]
-    stats = [_run_generation(plan, shard, generation, editor, folder, progress) for generation in plan.generations]
-    if plan.run.score_result and folder.result_stats(plan, shard) is None:
-        _score_result(plan, shard, editor, folder, progress)
-    return stats
+    work = _ShardWork(plan, plan.shards[index], loaded, folder, progress)
+    return [work.statistics(pass_) for pass_ in plan.passes]
 
 
 def source_rows(plan: Plan, shard: Shard) -> Iterator[pa.Table]:
@@ -62,70 +57,66 @@ def source_rows(plan: Plan, shard: Shard) -> Iterator[pa.Table]:
         yield from plan.reader.tables(plan.files[piece.file], piece.start, piece.stop)
 
 
-def _run_generation(
-    plan: Plan, shard: Shard, generation: int, editor: Editor, folder: RunFolder, progress: Progress | None
-) -> EditStats:
-    done = folder.stats(plan, generation, shard)
-    if done is not None:
-        return done
+class _ShardWork:
+    """What is done of a shard, and what is not yet."""
 
-    def fill(writer: Writer) -> EditStats:
-        total = EditStats()
-        texts = Texts(plan.source)
+    def __init__(
+        self, plan: Plan, shard: Shard, loaded: LoadedTask, folder: RunFolder, progress: Progress | None
+    ) -> None:
+        self._plan = plan
+        self._shard = shard
+        self._loaded = loaded
+        self._folder = folder
+        self._progress = progress
+
+    def statistics(self, pass_: Pass) -> Statistics:
+        """Of a pass, which is done first where it is not done yet."""
+        plan, shard, folder = self._plan, self._shard, self._folder
+        done = folder.stats(plan, pass_, shard)
+        if done is not None:
+            return done
+        rows, journal = self._begun(pass_)
+        batches = self._batches(pass_, rows, journal)
+        if pass_.writes_rows:
+            stats = folder.write_shard(plan, pass_, shard, lambda writer: self._fill(writer, batches))
+        else:
+            stats = plan.task.statistics.merged(batch.kept.statistics for batch in batches)
+            folder.write_stats(plan, pass_, shard, stats)
+        journal.remove()
+        return stats
+
+    def _fill(self, writer: Writer, batches: Iterator[Batch]) -> Statistics:
+        """Write the rows of all batches, and count them."""
+        total = self._plan.task.statistics()
 
         def tables() -> Iterator[pa.Table]:
             nonlocal total
-            for batch in _edited(plan, shard, generation, editor, rows, journal, progress):
-                total = total.merge(batch.edited.stats)
-                yield batch.table(texts, plan.run.edit_log_column)
+            for batch in batches:
+                total = total.merge(batch.kept.statistics)
+                yield batch.table()
 
-        for group in grouped(tables(), texts, ROW_GROUP):
+        for group in grouped(tables(), self._plan.texts, ROW_GROUP):
             writer.write(group)
         return total
 
-    rows, journal = _begun(plan, shard, generation, folder)
-    stats = folder.write_shard(plan, generation, shard, fill)
-    journal.remove()
-    return stats
+    def _begun(self, pass_: Pass) -> tuple[Iterator[pa.Table], Journal]:
+        """The rows that a pass reads, and what is known of it already."""
+        plan, shard, folder = self._plan, self._shard, self._folder
+        if pass_.before is None:
+            return source_rows(plan, shard), folder.journal(plan, pass_, shard, None)
+        before = folder.sound_sha256(pass_.before, shard)
+        if before is None:
+            raise SourceError(
+                f"{folder.data_path(pass_.before, shard)} is damaged: its bytes are not those that were written. "
+                f"Delete it, and run again."
+            )
+        return folder.tables(plan, pass_.before, shard), folder.journal(plan, pass_, shard, before)
 
-
-def _score_result(plan: Plan, shard: Shard, editor: Editor, folder: RunFolder, progress: Progress | None) -> None:
-    """Count what one more generation would see, and keep nothing else of it."""
-    generation = plan.generations[-1] + 1
-    rows, journal = _begun(plan, shard, generation, folder)
-    read = _edited(plan, shard, generation, editor, rows, journal, progress)
-    folder.write_result_stats(plan, shard, EditStats.merged(batch.edited.stats for batch in read))
-    journal.remove()
-
-
-def _begun(plan: Plan, shard: Shard, generation: int, folder: RunFolder) -> tuple[Iterator[pa.Table], Journal]:
-    """The rows that a generation edits, and what is known of it already."""
-    if generation == 1:
-        return source_rows(plan, shard), folder.journal(plan, generation, shard, None)
-    before = folder.sound_sha256(generation - 1, shard)
-    if before is None:
-        raise SourceError(
-            f"{folder.data_path(generation - 1, shard)} is damaged: its bytes are not those that were written. "
-            f"Delete it, and run again."
-        )
-    return folder.tables(plan, generation - 1, shard), folder.journal(plan, generation, shard, before)
-
-
-def _edited(
-    plan: Plan,
-    shard: Shard,
-    generation: int,
-    editor: Editor,
-    rows: Iterator[pa.Table],
-    journal: Journal,
-    progress: Progress | None,
-) -> Iterator[Batch]:
-    """The rows of a generation, batch by batch, each kept in the journal."""
-    is_result = generation not in plan.generations
-    log_column = plan.run.edit_log_column
-    for batch in edited_batches(editor, rows, Texts(plan.source), log_column, generation, journal.take):
-        if not batch.is_known:
-            journal.add(batch.rows, Edited([], None, batch.edited.stats) if is_result else batch.edited)
-        if progress:
-            progress(generation, batch.edited.stats, batch.is_known)
-        yield batch
+    def _batches(self, pass_: Pass, rows: Iterator[pa.Table], journal: Journal) -> Iterator[Batch]:
+        """The rows of a pass, batch by batch, each kept in the journal."""
+        for batch in self._loaded.process(self._plan.texts, rows, pass_, journal.take):
+            if not batch.is_known:
+                journal.add(batch.rows, batch.kept)
+            if self._progress:
+                self._progress(pass_, batch.kept.statistics, batch.is_known)
+            yield batch

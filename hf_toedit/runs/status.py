@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hf_toedit.runs.monitor import Failure, Running, failures, processes
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.stats import EditStats, generation_figures
+from hf_toedit.runs.task import Pass, Task
+from hf_toedit.stats import Statistics
+
+
+class PassStatus(NamedTuple):
+    """A pass that writes rows, as far as it is done.
+
+    Attributes:
+        pass_: which pass.
+        num_shards: shards that are done in it.
+        statistics: of these.
+    """
+
+    pass_: Pass
+    num_shards: int
+    statistics: Statistics
 
 
 @dataclass(frozen=True)
@@ -16,24 +31,24 @@ class Status:
     """The state of a run at one moment.
 
     Attributes:
+        task: what is done to the rows.
         num_shards: of the plan.
-        num_done: shards done in every generation.
+        num_done: shards done in every pass.
         running: shards that some process is at.
         failed: shards that were given up, and why.
-        generations: statistics of each generation over the shards that are done in it.
-        shards_by_generation: how many that are.
+        passes: those that write rows, in order.
         num_bytes: of text, planned, over all passes.
         num_bytes_done: of these, what is through, also of running shards where planning counted their rows.
         num_tokens_done: tokens in them.
         tokens_per_second: of all processes together, now; None where nothing runs.
     """
 
+    task: Task
     num_shards: int
     num_done: int
     running: tuple[Running, ...]
     failed: tuple[Failure, ...]
-    generations: tuple[EditStats, ...]
-    shards_by_generation: tuple[int, ...]
+    passes: tuple[PassStatus, ...]
     num_bytes: int
     num_bytes_done: float
     num_tokens_done: int
@@ -41,8 +56,13 @@ class Status:
 
     @property
     def is_finished(self) -> bool:
-        """Whether every shard is done in every generation."""
+        """Whether every shard is done in every pass."""
         return self.num_done == self.num_shards
+
+    @property
+    def statistics(self) -> list[Statistics]:
+        """Of each pass that writes rows, over the shards that are done in it."""
+        return [entry.statistics for entry in self.passes]
 
     @property
     def seconds_left(self) -> float | None:
@@ -55,20 +75,24 @@ class Status:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
+            "task": self.task.kind,
             "num_shards": self.num_shards,
             "num_done": self.num_done,
             "num_waiting": self.num_shards - self.num_done - len(self.running) - len(self.failed),
             "finished": self.is_finished,
-            "running": [asdict(running) for running in self.running],
+            "running": [
+                {
+                    "shard": entry.shard,
+                    "pass": entry.pass_name,
+                    "num_rows": entry.num_rows,
+                    "num_tokens": entry.num_tokens,
+                }
+                for entry in self.running
+            ],
             "failed": [asdict(failure) for failure in self.failed],
             "tokens_per_second": self.tokens_per_second,
             "seconds_left": self.seconds_left,
-            "generations": [
-                {"num_shards": count, **stats.summary(), **figures.to_json()}
-                for count, stats, figures in zip(
-                    self.shards_by_generation, self.generations, generation_figures(self.generations), strict=True
-                )
-            ],
+            **self.task.report({entry.pass_: (entry.num_shards, entry.statistics) for entry in self.passes}),
         }
 
 
@@ -79,31 +103,30 @@ def run_status(plan: Plan, folder: RunFolder) -> Status:
         plan: of the run.
         folder: of the run.
     """
-    done = [folder.all_stats(plan, generation, plan.shards) for generation in plan.generations]
-    by_generation = tuple(done)
-    if plan.run.score_result:
-        done.append(folder.all_result_stats(plan, plan.shards))
+    done = {pass_: folder.all_stats(plan, pass_, plan.shards) for pass_ in plan.passes}
+    by_name = {pass_.name: parts for pass_, parts in done.items()}
     shards = {shard.name: shard for shard in plan.shards}
-    finished = set(shards).intersection(*done)
+    finished = set(shards).intersection(*done.values())
     states = processes(folder)
     # Two processes may be at one shard, and what they say of themselves may be older than what lies in the folder.
     running = {entry.shard: entry for state in states for entry in state.running if entry.shard not in finished}
     through = [
         (shards[name], entry)
         for name, entry in running.items()
-        if shards[name].num_rows and name not in done[entry.generation - 1]
+        if name in shards and shards[name].num_rows and name not in by_name.get(entry.pass_name, {})
     ]
+    merged = plan.task.statistics.merged
     return Status(
+        task=plan.task,
         num_shards=len(shards),
         num_done=len(finished),
         running=tuple(running.values()),
         failed=tuple(failure for failure in failures(folder) if failure.shard not in {*running, *finished}),
-        generations=tuple(EditStats.merged(parts.values()) for parts in by_generation),
-        shards_by_generation=tuple(len(parts) for parts in by_generation),
-        num_bytes=plan.num_bytes * plan.num_passes,
-        num_bytes_done=sum(shards[name].num_bytes for parts in done for name in parts)
+        passes=tuple(PassStatus(pass_, len(done[pass_]), merged(done[pass_].values())) for pass_ in plan.data_passes),
+        num_bytes=plan.num_bytes * len(plan.passes),
+        num_bytes_done=sum(shards[name].num_bytes for parts in done.values() for name in parts)
         + sum(shard.num_bytes * entry.num_rows / (shard.num_rows or 1) for shard, entry in through),
-        num_tokens_done=sum(stats.num_tokens for parts in done for stats in parts.values())
+        num_tokens_done=sum(stats.num_tokens for parts in done.values() for stats in parts.values())
         + sum(entry.num_tokens for _, entry in through),
         tokens_per_second=sum(state.tokens_per_second for state in states) if states else None,
     )

@@ -17,9 +17,10 @@ from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.runs.journal import Journal, remove_journal
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.runs.records import RESULT, WORK, Records
+from hf_toedit.runs.records import WORK, Records
+from hf_toedit.runs.task import Pass
 from hf_toedit.runs.writer import Writer
-from hf_toedit.stats import EditStats
+from hf_toedit.stats import Statistics
 from hf_toedit.storage.files import (
     names_in,
     put,
@@ -148,31 +149,26 @@ class RunFolder(Records):
             if passes := names_in(self.root / WORK):
                 self._sweep_journals(self.plan(), passes)
 
-    def journal(self, plan: Plan, generation: int, shard: Shard, before: str | None) -> Journal:
+    def journal(self, plan: Plan, pass_: Pass, shard: Shard, before: str | None) -> Journal:
         """The journal of a shard that is not done.
 
         Args:
             plan: The run's plan.
-            generation: The generation that is edited, or the one after the last, if that is read once more.
+            pass_: The pass that is under way.
             shard: The shard.
             before: SHA-256 of the data that it reads; None for the source.
         """
-        about = {"plan": plan.content_hash, "shard": shard.name, "generation": generation, "before": before}
-        return Journal(self.journal_path(plan, generation, shard), about)
+        about = {"plan": plan.content_hash, "shard": shard.name, "pass": pass_.name, "before": before}
+        return Journal(self.journal_path(pass_, shard), about, plan.task.statistics)
 
-    def _sweep_journals(self, plan: Plan, passes: list[str]) -> None:
+    def _sweep_journals(self, plan: Plan, names: list[str]) -> None:
         """Remove the journals that outlived their work, as their process was killed; others may be in use elsewhere."""
         shards = {shard.name: shard for shard in plan.shards}
-        for name in passes:
-            generation = next((number for number in plan.generations if name == f"gen{number}"), None)
-            journals = [shards[shard] for shard in names_in(self.root / WORK / name) if shard in shards]
-            if name == RESULT:
-                done = set(self.all_result_stats(plan, journals))
-            else:
-                done = set(self.all_stats(plan, generation, journals)) if generation else set()
-            for shard in sorted(done):
-                remove_journal(self.root / WORK / name / shard)
-            remove_empty(self.root / WORK / name)
+        for pass_ in (pass_ for pass_ in plan.passes if pass_.name in names):
+            journals = [shards[shard] for shard in names_in(self.root / WORK / pass_.name) if shard in shards]
+            for shard in sorted(self.all_stats(plan, pass_, journals)):
+                remove_journal(self.root / WORK / pass_.name / shard)
+            remove_empty(self.root / WORK / pass_.name)
         remove_empty(self.root / WORK)
 
     def plan(self) -> Plan:
@@ -190,12 +186,12 @@ class RunFolder(Records):
         except RunError as error:
             raise RunError(f"cannot read {self.root / PLAN}: {error} Plan the run again, in another folder.") from error
 
-    def tables(self, plan: Plan, generation: int, shard: Shard, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    def tables(self, plan: Plan, pass_: Pass, shard: Shard, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """The rows of a finished shard as `load_dataset` gives them, in order, as Arrow tables of bounded size.
 
         Args:
             plan: of the run, whose features they have.
-            generation: of the shard.
+            pass_: which pass.
             shard: which one.
             columns: only these; None is all.
         """
@@ -203,16 +199,16 @@ class RunFolder(Records):
         from hf_toedit.sources.row_groups import row_group_tables
 
         schema = plan.schema_of(columns)
-        with self.parquet(generation, shard) as file:
+        with self.parquet(pass_, shard) as file:
             for table in row_group_tables(file, range(file.num_row_groups), schema.names):
                 yield as_loaded(table, schema)
 
-    def write_shard(self, plan: Plan, generation: int, shard: Shard, fill: Callable[[Writer], EditStats]) -> EditStats:
+    def write_shard(self, plan: Plan, pass_: Pass, shard: Shard, fill: Callable[[Writer], Statistics]) -> Statistics:
         """Write a shard whole or not at all; the order is said of the class.
 
         Args:
             plan: of the run.
-            generation: of the shard.
+            pass_: which pass.
             shard: which one.
             fill: writes the rows and returns their statistics.
 
@@ -222,7 +218,7 @@ class RunFolder(Records):
         Raises:
             RunError: the folder cannot be written.
         """
-        path = self.data_path(generation, shard)
+        path = self.data_path(pass_, shard)
         with temporary_file(path) as temporary:
             with Writer(temporary, plan.output_schema) as writer:
                 stats = fill(writer)
@@ -234,24 +230,24 @@ class RunFolder(Records):
             }
             if isinstance(path, Path):
                 sync(temporary)  # before the statistics say that it is there
-                self._write_record(self.stats_path(generation, shard), record)
+                self._write_record(self.stats_path(pass_, shard), record)
                 put(temporary, path)
                 return stats
-            done = self.stats(plan, generation, shard)
+            done = self.stats(plan, pass_, shard)
             if done is None:
-                self.stats_path(generation, shard).unlink(missing_ok=True)
+                self.stats_path(pass_, shard).unlink(missing_ok=True)
                 put(temporary, path)
-                self._write_record(self.stats_path(generation, shard), record)
+                self._write_record(self.stats_path(pass_, shard), record)
         return done or stats
 
-    def write_result_stats(self, plan: Plan, shard: Shard, stats: EditStats) -> None:
-        """Note what was counted when the last generation of a shard was read once more.
+    def write_stats(self, plan: Plan, pass_: Pass, shard: Shard, stats: Statistics) -> None:
+        """Note what was counted of a shard in a pass that writes no rows.
 
         Raises:
             RunError: it cannot be written.
         """
-        last = self.record(plan.generations[-1], shard) or {}
-        self._write_record(self.result_stats_path(shard), {**last, "stats": stats.to_json()})
+        read = self.record(pass_.before, shard) if pass_.before else None
+        self._write_record(self.stats_path(pass_, shard), {**(read or {}), "stats": stats.to_json()})
 
     def _write_record(self, path: AnyPath, record: dict[str, Any]) -> None:
         text = json.dumps({"hash": content_hash(record), **record}, indent=2) + "\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from hf_toedit.errors import UsageError
 from hf_toedit.runs.plan import Plan
@@ -13,40 +12,24 @@ from hf_toedit.runs.store import RunFolder
 
 
 def check_trust(plan: Plan, trust_remote_code: bool) -> None:
-    """Refuse to run the code that a plan names unasked: of its prior, or a selection rule or sampler.
+    """Refuse to run the code that a plan names unasked: of its model, or a class of the user's own.
 
     Raises:
         UsageError: it names some, and nobody here said that it may run.
     """
-    if plan.edit.own and not trust_remote_code:
-        names = ", ".join(f"{setting} {name!r}" for setting, name in plan.edit.own.items())
+    task = plan.task
+    if task.own_code and not trust_remote_code:
+        names = ", ".join(f"{setting} {name!r}" for setting, name in task.own_code.items())
         raise UsageError(
             f"the plan names Python code ({names}). A plan may come from anyone: if you trust that code, use "
             f"--trust-remote-code."
         )
-    if plan.prior.trust_remote_code and not trust_remote_code:
+    if task.trust_remote_code and not trust_remote_code:
+        name = task.model.name if task.model else ""
         raise UsageError(
-            f"the plan's prior {plan.prior.prior!r} brings its own Python code. A plan may come from anyone: if you "
+            f"the plan's prior {name!r} brings its own Python code. A plan may come from anyone: if you "
             f"trust that code, say --trust-remote-code here as well."
         )
-
-
-def further(plan: Plan, generations: int | None, score_result: bool) -> Plan:
-    """The plan of a run, with further passes.
-
-    Args:
-        plan: of the run.
-        generations: how many there are to be; None leaves them as they are.
-        score_result: read the last generation once more.
-
-    Raises:
-        UsageError: it has more generations already.
-    """
-    generations = plan.run.generations if generations is None else generations
-    if generations < plan.run.generations:
-        raise UsageError(f"the run has {plan.run.generations} generations already; --generations adds to them.")
-    score_result = score_result or plan.run.score_result
-    return replace(plan, run=replace(plan.run, generations=generations, score_result=score_result))
 
 
 @contextmanager
@@ -60,7 +43,7 @@ def swept(folder: RunFolder) -> Iterator[None]:
 
 
 def waiting(plan: Plan, folder: RunFolder, shard_group: str | None = None) -> list[int]:
-    """The shards of a group, or of all, that are not done in every generation.
+    """The shards of a group, or of all, that are not done in every pass.
 
     Raises:
         UsageError: there is no such group.

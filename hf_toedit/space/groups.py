@@ -23,6 +23,7 @@ from hf_toedit.runs.plan import Shard
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.sources.reading import one_line
 from hf_toedit.sources.row_groups import column_bytes
+from hf_toedit.tasks.edit import generation_pass
 
 _GROUP_BYTES, _GROUP_ROWS = 128 * 2**20, 10**6
 """Of a row group that is looked into, at most; this tool writes smaller ones."""
@@ -75,7 +76,7 @@ class GroupReader:
         """Read of a file, and again where the Hub did not answer; two who ask at once may both do so."""
 
         def attempt() -> Any:
-            with self._folder.parquet(generation, shard) as file:
+            with self._folder.parquet(generation_pass(generation), shard) as file:
                 return read(file)
 
         def guarded_attempt() -> Any:  # whatever is a ValueError would be taken for an answer of the Hub
@@ -107,7 +108,7 @@ def damaged(generation: int, shard: Shard, why: str) -> RunError:
 
 
 def _path(generation: int, shard: Shard) -> str:
-    return f"data/gen{generation}/{shard.name}.parquet"
+    return f"data/{generation_pass(generation).name}/{shard.name}.parquet"
 
 
 def _sizes(file: pq.ParquetFile) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import quote
 
 from cachetools import LRUCache
@@ -20,6 +20,7 @@ from hf_toedit.space.rows import RunRows
 from hf_toedit.space.settings import SpaceSettings
 from hf_toedit.stats import EditStats
 from hf_toedit.storage.layout import PLAN
+from hf_toedit.tasks.edit import edit_of
 
 MAX_RECORDS = 256
 """Records of shards that are fetched for a visitor, of a run that does not lie on this machine."""
@@ -142,8 +143,9 @@ class Runs:
 def _of_folder(name: str) -> OpenRun:
     folder = RunFolder(name)
     plan = folder.plan()
+    edit_of(plan)
     is_here = isinstance(folder.root, Path)
-    is_told = is_here or len(plan.shards) * len(plan.generations) <= MAX_RECORDS
+    is_told = is_here or len(plan.shards) * len(plan.data_passes) <= MAX_RECORDS
     stats = _stats(plan, folder) if is_told else None
     return OpenRun(name, None, plan, stats, RunRows(plan, folder, stats, is_here=is_here))
 
@@ -152,7 +154,8 @@ def _of_hub(on_hub: HubRun, address: Address) -> OpenRun:
     if (on_hub.size(PLAN.as_posix()) or 0) > _MAX_PLAN_BYTES:
         raise RunError(f"the plan of {address} is too large to be opened here. Fetch the run with `hf-toedit pull`.")
     with on_hub.records(MAX_RECORDS) as (plan, folder):
-        is_told = any(folder.stats_path(1, shard).exists() for shard in plan.shards)
+        edit_of(plan)
+        is_told = any(folder.stats_path(plan.passes[0], shard).exists() for shard in plan.shards)
         stats = _stats(plan, folder) if is_told else None
     return OpenRun(str(address), address, plan, stats, RunRows(plan, folder, stats, is_here=False))
 
@@ -164,7 +167,7 @@ def _stats(plan: Plan, folder: RunFolder) -> list[dict[str, EditStats]]:
         RunError: they are not what this tool writes; what lies on the Hub may come from anyone.
     """
     try:
-        stats = [folder.all_stats(plan, generation, plan.shards) for generation in plan.generations]
+        stats = [cast("dict[str, EditStats]", folder.all_stats(plan, pass_, plan.shards)) for pass_ in plan.data_passes]
         for parts in stats:
             EditStats.merged(parts.values()).summary()
     except (RunError, ValueError, ArithmeticError) as error:

@@ -21,6 +21,7 @@ from hf_toedit.runs.store import RunFolder
 from hf_toedit.sources.parquet import as_loaded
 from hf_toedit.space.groups import GroupReader, damaged, guarded
 from hf_toedit.stats import EditStats
+from hf_toedit.tasks.edit import edit_of
 from hf_toedit.threads import in_threads
 
 GROUPS_SEARCHED = 32
@@ -125,16 +126,17 @@ class RunRows:
         self._plan = plan
         self._groups_searched = _GROUPS_SEARCHED_HERE if is_here else GROUPS_SEARCHED
         self._texts = Texts(replace(plan.source, context_columns=()))
-        self._log = plan.run.edit_log_column or ""
+        task = edit_of(plan)
+        self._log = task.run.edit_log_column or ""
         self._files = GroupReader(folder)
         self.has_log = bool(self._log)
         self._columns = [*self._texts.columns(plan.reading.features), *([self._log] if self._log else [])]
         if stats is None:
-            found = [folder.data_sizes(generation) for generation in plan.generations]
+            found = [folder.data_sizes(pass_) for pass_ in plan.data_passes]
             self._done = [{shard.name for shard in plan.shards if f"{shard.name}.parquet" in sizes} for sizes in found]
         else:
             self._done = [set(parts) for parts in stats]
-        self.generations = [number for number, done in zip(plan.generations, self._done, strict=True) if done]
+        self.generations = [number for number, done in zip(task.generations, self._done, strict=True) if done]
         if not self.generations:
             raise RunError("no shard of this run is done yet, so there are no rows to show. Come back later.")
         counts = {name: entry.num_rows for parts in stats or () for name, entry in parts.items()}

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from hf_toedit.cards.card import card_kind
 from hf_toedit.cards.curves import PAPER_SELECTED, selected_curve, standing_curve
 from hf_toedit.cards.data import CardData
-from hf_toedit.cards.origin import command, method_words, title
+from hf_toedit.cards.method import method_words
+from hf_toedit.cards.origin import command, title
 from hf_toedit.picture.html import escaped, generations_html, histogram_html, notice_html
 from hf_toedit.space.line_chart import line_chart
 from hf_toedit.space.opening import OpenRun
 from hf_toedit.stats import EditStats, generation_figures
+from hf_toedit.tasks.edit import edit_of
 
 
 def run_html(run: OpenRun) -> str:
@@ -26,7 +29,7 @@ def run_html(run: OpenRun) -> str:
         parts.append(notice_html(note))
     if stats:
         parts.append(generations_html(stats))
-        charts = [histogram_html(stats[0], run.plan.edit), *_curves(stats)]
+        charts = [histogram_html(stats[0], edit_of(run.plan).edit), *_curves(stats)]
         parts.append(f'<div class="te-charts">{"".join(charts)}</div>')
     return f'<div class="te te-run">{"".join(parts)}</div>'
 
@@ -57,13 +60,12 @@ def _generations(run: OpenRun) -> tuple[list[EditStats], str]:
 
 def _about(run: OpenRun) -> str:
     plan = run.plan
-    data = CardData(
-        plan, run.name, stats=(), result=None, features={}, infos=(), examples=(), repo_id=run.address and run.name
-    )
-    prior = data.prior_repo or ("The embedded prior" if plan.prior.prior == "embedded" else _last(plan.prior.prior))
+    task = edit_of(plan)
+    data = CardData(plan, run.name, stats=(), features={}, infos=(), repo_id=run.address and run.name, prefix="")
+    prior = data.model_repo or ("The embedded prior" if task.prior.prior == "embedded" else _last(task.prior.prior))
     counts = ", ".join(f"{run.rows.num_rows(split):,} rows in {split}" for split in run.rows.splits)
-    said = f"{prior} read every text; {method_words(plan)}. {len(plan.generations):,} " + (
-        "generation" if len(plan.generations) == 1 else "generations"
+    said = f"{prior} read every text; {method_words(plan)}. {len(task.generations):,} " + (
+        "generation" if len(task.generations) == 1 else "generations"
     )
     place = escaped(run.name)
     if run.link:
@@ -72,7 +74,7 @@ def _about(run: OpenRun) -> str:
     folded = f"<details><summary>Command</summary><pre>{escaped(typed)}</pre></details>" if typed else ""
     cut = " at least" if run.rows.is_cut else ""
     return (
-        f'<h2>{escaped(title(data))}</h2><p class="te-place">{place}</p>'
+        f'<h2>{escaped(title(data, card_kind(plan).words))}</h2><p class="te-place">{place}</p>'
         f"<p>{escaped(said)},{cut} {escaped(counts)}.</p>{folded}"
     )
 

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 import hf_toedit
-from hf_toedit import EditConfig, HubError, Run, RunError, UsageError
-from hf_toedit.api.begin import DEFAULTS, RunSettings
+from hf_toedit import HubError, Run, RunError, UsageError
+from hf_toedit.api.edits import RunSettings
 from hf_toedit.cli.plan import plan as plan_command
-from hf_toedit.config import EditSettings
 from hf_toedit.engines.inline import InlineEngine
 from tests.cli.command import HfToEdit
 from tests.cli.fixtures import load, parquet, same
@@ -26,14 +25,14 @@ def _eager() -> dict[str, Any]:
 def test_a_run_from_python_has_the_bytes_of_the_command(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
     by_command = hf_toedit.edit(source, tmp_path / "command", "--generations", 2, "--num-shards", 3)
     run = hf_toedit_plan(source, tmp_path / "python", generations=2, num_shards=3)
-    assert run.status().num_done == 0 and run.plan.run.generations == 2
+    assert run.status().num_done == 0 and len(run.plan.passes) == 2
     with pytest.raises(RunError, match="3 of 3 shards"):
         run.push("org/name")
     assert run.execute(workers=0, shard_group="0/3", progress=False).num_done == 1
     status = run.execute(workers=1, progress=False)
     assert status.is_finished and parquet(tmp_path / "python") == parquet(by_command)
     assert (tmp_path / "python/README.md").is_file()
-    assert run.stats().num_tokens == run.status().generations[1].num_tokens
+    assert run.stats().num_tokens == run.status().statistics[1].num_tokens
     assert run.stats(1).num_changed > 0
     assert same(run.dataset(1)["train"], load(by_command, "gen1")["train"])
     streamed = run.dataset(streaming=True)["train"].select_columns("text")
@@ -51,9 +50,9 @@ def test_an_edited_run_is_opened_gone_on_with_verified_and_pushed(
     made = hf_toedit.edit(source, tmp_path / "run", workers=0, progress=False, **_eager())
     assert hf_toedit.edit(source, tmp_path / "run", workers=0, progress=False, **_eager()).plan == made.plan
     run = Run.open(tmp_path / "run")
-    engine = InlineEngine(run.plan.prior, run.plan.edit, hf_toedit.Resources())
-    assert len(run.execute(engine=engine, generations=2, progress=False).generations) == 2
-    assert Run.open(tmp_path / "run").plan.run.generations == 2
+    engine = InlineEngine(run.plan.task, hf_toedit.Resources())
+    assert len(run.execute(engine=engine, generations=2, progress=False).passes) == 2
+    assert len(Run.open(tmp_path / "run").plan.passes) == 2
     with pytest.raises(RunError, match="was not verified"):
         run.push("owner/from-python")
     found = run.verify(progress=False)
@@ -90,9 +89,7 @@ def test_a_run_shows_itself(source: Path, tmp_path: Path) -> None:
 
 
 def test_settings_have_the_names_of_the_command_line() -> None:
-    assert set(RunSettings.__annotations__) == {*DEFAULTS, *EditSettings.__annotations__}
     options = {option.name for option in plan_command.params}
     elsewhere = {"no_edit_log", "output", "dry_run", "price_per_hour", "config", "as_json", "quiet", "source"}
     resources = {"token_budget", "memory_fraction", "tensor_parallel"}
-    assert {*DEFAULTS, *EditSettings.__annotations__} == options - elsewhere - resources
-    assert EditConfig() == EditConfig.from_preset(DEFAULTS["preset"])
+    assert set(RunSettings.__annotations__) == options - elsewhere - resources

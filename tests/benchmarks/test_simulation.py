@@ -20,6 +20,7 @@ from hf_toedit.runs.monitor import Monitor, failures
 from hf_toedit.runs.planning import make_plan
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.sources.model import FileExtent, Reading, SourceFile
+from hf_toedit.tasks.edit import EditTask, generation_pass
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 NUM_ROWS = 60
@@ -44,10 +45,7 @@ def folder(tmp_path: Path) -> RunFolder:
         source_revision="none",
         reading=Reading("parquet", {}, str(tmp_path), {"text": {"dtype": "string", "_type": "Value"}}),
         extents={"train": [FileExtent(file, NUM_ROWS, 10 * NUM_ROWS)]},
-        prior_config=PriorConfig("embedded"),
-        prior_revision="none",
-        edit=EditConfig(),
-        run=RunConfig(edit_log_column=None),
+        task=EditTask(PriorConfig("embedded"), EditConfig(), RunConfig(edit_log_column=None), "none"),
         version="0.1.0",
         num_shards=30,
     )
@@ -116,6 +114,6 @@ def test_it_looks_at_what_was_written(folder: RunFolder) -> None:
     workers.write(29)
     assert workers.problems(NUM_ROWS) == []
     assert workers.problems(NUM_ROWS + 1) == ["there are 60 rows instead of 61"]
-    first, second = (folder.data_path(1, shard) for shard in shards[4:6])
+    first, second = (folder.data_path(generation_pass(1), shard) for shard in shards[4:6])
     first.write_bytes(second.read_bytes())
     assert workers.problems(NUM_ROWS) == [f"{shards[4].name} holds other rows than the source"]

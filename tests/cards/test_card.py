@@ -16,17 +16,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from hf_toedit.cards.card import render_card
-from hf_toedit.cards.data import CardData, Example
+from hf_toedit.cards.card import card_kind, render_card
+from hf_toedit.cards.edit_data import EditCardData, Example
+from hf_toedit.cards.edit_plots import draw_edit_plots
 from hf_toedit.cards.escape import markdown, printable
 from hf_toedit.cards.metadata import metadata, size_category
-from hf_toedit.cards.plots import draw_plots
+from hf_toedit.cards.origin import title
 from hf_toedit.config import EditConfig, PriorConfig, RunConfig, SourceConfig
 from hf_toedit.editing.piece_table import PieceTable, Replacement
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.planning import make_plan
 from hf_toedit.sources.model import FileExtent, Reading, SourceFile
 from hf_toedit.stats import EditStats
+from hf_toedit.tasks.edit import EditTask, edit_of
 from tests.hub.cards import card_problems
 
 EXAMPLES = int(os.environ.get("HF_TOEDIT_EXAMPLES", 25))
@@ -59,7 +61,7 @@ def make_data(
     provenance: dict[str, Any] | None = None,
     prior: PriorConfig | None = None,
     **others: Any,
-) -> CardData:
+) -> EditCardData:
     """Of a run that nobody made."""
     features = Features({column: Value("string")})
     local = "://" not in files[0]
@@ -68,13 +70,11 @@ def make_data(
         source_revision="0" * 40,
         reading=Reading("parquet", {}, "/data/private" if local else None, features.to_dict()),
         extents={"train": [FileExtent(SourceFile(name, 1, None), 3, 10) for name in files]},
-        prior_config=prior or PriorConfig(),
-        prior_revision="1" * 40,
-        edit=edit or EditConfig(),
-        run=RunConfig(generations, None),
+        task=EditTask(prior or PriorConfig(), edit or EditConfig(), RunConfig(generations, None), "1" * 40),
         version="0.1.0",
     )
-    plan = replace(plan, provenance=provenance or {}, run=RunConfig(generations, "toedit"))
+    task = replace(edit_of(plan), run=RunConfig(generations, "toedit"))
+    plan = replace(plan, provenance=provenance or {}, task=task)
     figures = stats or EditStats(
         num_rows=3,
         num_documents=3,
@@ -94,16 +94,17 @@ def make_data(
     given_data: dict[str, Any] = {
         "plan": plan,
         "name": "run",
-        "stats": tuple({"train": figures} for _ in plan.generations),
+        "stats": tuple({"train": figures} for _ in plan.data_passes),
         "result": None,
         "features": dict(plan.output_features),
         "infos": tuple(
-            {"config_name": f"gen{number}", "features": plan.output_features._to_yaml_list()}
-            for number in plan.generations
+            {"config_name": pass_.name, "features": plan.output_features._to_yaml_list()} for pass_ in plan.data_passes
         ),
+        "repo_id": None,
+        "prefix": "",
         "examples": (Example("train", 0, None, table), Example("train", 1, None, PieceTable(text))),
     }
-    return CardData(**{**given_data, **others})
+    return EditCardData(**{**given_data, **others})
 
 
 def parts(card: str) -> tuple[dict[str, Any], str]:
@@ -157,7 +158,8 @@ def test_whatever_a_dataset_holds_is_shown_and_does_nothing(
     )
     written = render_card(data)
     front_matter, body = parts(written)
-    assert front_matter == {**metadata(data), "dataset_info": list(data.infos)}
+    kind = card_kind(data.plan)
+    assert front_matter == {**metadata(data, title(data, kind.words), kind.tags), "dataset_info": list(data.infos)}
     assert license_name in (front_matter["license"], front_matter.get("license_name"))
     assert front_matter["pretty_name"] == f"{name}, edited with ToEdit"
     assert card_problems(written) == ([], [])
@@ -339,7 +341,7 @@ def test_every_way_of_selecting_is_worded_rightly(kind: str) -> None:
     drawn = edit.select != "none"
     for words in ("*Selected* tokens", "whose tokens were drawn", "temperature", "were selected", "The mark"):
         assert (words in card) == (drawn and words != "The mark"), words
-    assert ("eta" in re.findall(r"\w+", card), set(draw_plots(data))) == (
+    assert ("eta" in re.findall(r"\w+", card), set(draw_edit_plots(data))) == (
         False,
         {"probabilities.png", "perplexity.png"},
     )
@@ -352,7 +354,7 @@ def test_what_is_not_known_is_left_out() -> None:
     card = render_card(data)
     headings = re.findall(r"(?m)^## (.*)$", card)
     assert headings == ["Loading", "Origin", "What was edited", "Fields", "Limits", "Licence", "Citation"]
-    assert "img" not in card and "revert" not in card and draw_plots(data) == {}
+    assert "img" not in card and "revert" not in card and draw_edit_plots(data) == {}
     assert not re.search(r"N/A|\bNone\b|\bnan\b|versions|The command", card)
     assert "cannot be rebuilt" in card and "| generation | empty |" in card
 

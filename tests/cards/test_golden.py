@@ -16,12 +16,12 @@ import yaml
 from datasets import load_dataset, load_dataset_builder
 from PIL import Image
 
-from hf_toedit.cards.data import CardData
+from hf_toedit.cards.edit_data import EditCardData
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.rows.rows import piece_tables
-from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.store import RunFolder
+from hf_toedit.tasks.edit import edit_of
 from tests.cards.golden import CARDS, GOLDEN
 from tests.cli.command import HfToEdit
 from tests.snippets import run_snippet
@@ -82,7 +82,7 @@ def test_nothing_of_this_machine_and_nothing_absent_is_named(made: Path) -> None
     card = (CARDS / made.name / "README.md").read_text()
     assert not re.search(r"/tmp|/home|/work|/root|N/A|\bNone\b|\bnan\b", card)
     for word in (r"\beta\b", "paper's figures", "decay"):
-        assert bool(re.search(word, card)) == (len(RunFolder(made).plan().generations) > 1), word
+        assert bool(re.search(word, card)) == (len(RunFolder(made).plan().passes) > 1), word
 
 
 def test_every_picture_is_there_and_small(made: Path) -> None:
@@ -100,7 +100,7 @@ def test_every_picture_is_there_and_small(made: Path) -> None:
 def test_datasets_loads_what_the_card_declares(made: Path, tmp_path: Path) -> None:
     plan = RunFolder(made).plan()
     metadata, _ = parts((made / "README.md").read_text())
-    names = [f"gen{generation}" for generation in plan.generations]
+    names = [pass_.name for pass_ in plan.data_passes]
     assert [config["config_name"] for config in metadata["configs"]] == names
     infos = metadata["dataset_info"] if len(names) > 1 else [metadata["dataset_info"]]
     last = load_dataset(str(made), cache_dir=str(tmp_path))
@@ -132,7 +132,7 @@ def test_the_snippets_of_the_card_run(made: Path, tmp_path: Path, hf_toedit: HfT
         f"assert list(rows) == list(dataset[{split!r}])",
         f"assert source[{split!r}].features.keys() == {set(plan.reading.features)!r}",
         f"source[{split!r}].to_parquet({str(tmp_path / 'reverted.parquet')!r})",
-        "assert 'first' in globals()" if len(plan.generations) > 1 else "",
+        "assert 'first' in globals()" if len(plan.data_passes) > 1 else "",
     ]
     environment = {**os.environ, "HF_DATASETS_CACHE": str(tmp_path)}
     run_snippet("\n".join(python), "\n".join(checks), made.parent, environment)
@@ -162,7 +162,7 @@ def test_the_same_run_gives_the_same_files(made: Path, hf_toedit: HfToEdit) -> N
 def test_examples_are_of_the_rows_that_they_name(made: Path, tmp_path: Path) -> None:
     folder = RunFolder(made)
     plan = folder.plan()
-    data = CardData.from_run(plan, folder)
+    data = EditCardData.from_run(plan, folder)
     loaded = load_dataset(str(made), cache_dir=str(tmp_path))
     texts = [text for shard in plan.shards for text in _tables(plan, folder, shard) if text.text.strip()]
     edited = sum(bool(text.edits) for text in texts)
@@ -176,8 +176,8 @@ def test_examples_are_of_the_rows_that_they_name(made: Path, tmp_path: Path) -> 
 
 
 def _tables(plan: Plan, folder: RunFolder, shard: Shard) -> list[PieceTable]:
-    rows = pa.concat_tables(folder.tables(plan, plan.generations[-1], shard))
-    return [table for table in piece_tables(rows, Texts(plan.source), plan.run.edit_log_column) if table]
+    rows = pa.concat_tables(folder.tables(plan, plan.data_passes[-1], shard))
+    return [table for table in piece_tables(rows, plan.texts, edit_of(plan).run.edit_log_column) if table]
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -15,6 +15,7 @@ import pytest
 
 from hf_toedit.publish.pull import GUARD
 from hf_toedit.runs.store import RunFolder
+from hf_toedit.tasks.edit import generation_pass
 from tests.cli.command import Finished, HfToEdit
 from tests.cli.fixtures import rows, stories
 from tests.hub.repos import Commit, Repo
@@ -155,7 +156,7 @@ def texts(run: Path, generation: int) -> dict[str, list[str | None]]:
     plan = folder.plan()
     found: dict[str, list[str | None]] = {split: [] for split in plan.splits}
     for shard in plan.shards:
-        for table in folder.tables(plan, generation, shard, ["text"]):
+        for table in folder.tables(plan, generation_pass(generation), shard, ["text"]):
             found[shard.split] += table.column("text").to_pylist()
     return found
 

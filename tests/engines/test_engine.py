@@ -303,7 +303,7 @@ def test_status_counts_each_shard_once(hf_toedit: HfToEdit, source: Path, tmp_pa
         path.write_text(json.dumps({"shard": shard, "reason": "it was told to"}))
     (run / "toedit/progress").mkdir()
     for number in range(2):
-        running = [{"shard": shard, "generation": 1, "num_rows": 2, "num_tokens": 50} for shard in (done, waiting)]
+        running = [{"shard": shard, "pass_name": "gen1", "num_rows": 2, "num_tokens": 50} for shard in (done, waiting)]
         state = {"host": platform.node(), "pid": os.getpid(), "updated": 0, "tokens_per_second": 5, "running": running}
         (run / "toedit/progress" / f"{number}.json").write_text(json.dumps(state))
     after = _state(hf_toedit, run)
@@ -318,7 +318,7 @@ def test_a_worker_refuses_a_plan_that_its_engine_does_not_know(
 ) -> None:
     run = _plan(hf_toedit, source, tmp_path / "run")
     plan = RunFolder(run).plan()
-    orders = [Setup(plan.prior, plan.edit, Resources()), Work(str(run), plan.content_hash, 0)]
+    orders = [Setup(plan.task.to_json(), Resources()), Work(str(run), plan.content_hash, 0)]
     with subprocess.Popen([sys.executable, "-m", "hf_toedit.engines.worker"], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as worker:  # fmt: skip
         assert worker.stdin and worker.stdout
@@ -328,7 +328,7 @@ def test_a_worker_refuses_a_plan_that_its_engine_does_not_know(
         while not isinstance(answers[-1], Done):
             answers.append(read_answer(worker.stdout.readline()))
         ready, *rows, done = answers
-        assert ready == Ready(plan.prior, plan.prior_revision) and done == Done(0)
+        assert ready == Ready(plan.task.to_json()) and done == Done(0)
         assert sum(answer.counts["num_rows"] for answer in rows if isinstance(answer, Rows)) == 42
         other = shutil.copytree(run, tmp_path / "other")
         worker.stdin.write(to_line(Work(str(other), "another", 0)))

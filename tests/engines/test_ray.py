@@ -198,7 +198,7 @@ def test_an_actor_that_comes_back_while_the_driver_is_busy_begins_anew(
     plan = folder.plan()
     killed: list[int] = []
 
-    def be_busy(generation: int, counts: dict[str, int]) -> None:
+    def be_busy(pass_name: str, counts: dict[str, int]) -> None:
         if not killed:
             num_loads = _num_loads(cluster)
             killed.extend(cluster.workers())
@@ -206,7 +206,7 @@ def test_an_actor_that_comes_back_while_the_driver_is_busy_begins_anew(
             _until(lambda: _num_loads(cluster) > num_loads)
 
     with (
-        RayEngine(plan.prior, plan.edit, Resources(), cluster.address, num_workers=1) as engine,
+        RayEngine(plan.task, Resources(), cluster.address, num_workers=1) as engine,
         WatchedMonitor(plan, folder, be_busy) as monitor,
     ):
         engine.run(plan, folder, [0], monitor)

@@ -154,8 +154,8 @@ def _stats(run: Path) -> list[EditStats]:
     """Of each pass, but for the time it took."""
     folder = RunFolder(run)
     plan = folder.plan()
-    merged = [folder.merged_stats(plan, generation) for generation in plan.generations]
-    result = folder.merged_result_stats(plan)
+    merged = [folder.merged_stats(plan, pass_) for pass_ in plan.data_passes]
+    result = folder.merged_stats(plan, plan.passes[-1])
     merged += [result] if result else []
     for stats in merged:
         stats.seconds = {}

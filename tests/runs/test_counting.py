@@ -29,6 +29,7 @@ from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.planning import make_plan
 from hf_toedit.runs.sampling import spread
 from hf_toedit.sources.source import open_source
+from hf_toedit.tasks.edit import EditTask
 from tests.editing.tokenizers import tokenizer
 from tests.shared import texts
 
@@ -51,10 +52,7 @@ def plan_of(source: Path | str, **settings: object) -> Plan:
         source_revision=opened.revision,
         reading=opened.reading,
         extents={split: opened.extents(split, columns, limit=config.limit) for split in opened.splits},
-        prior_config=PriorConfig(),
-        prior_revision="0" * 40,
-        edit=EditConfig(),
-        run=RunConfig(),
+        task=EditTask(PriorConfig(), EditConfig(), RunConfig(), "0" * 40),
         version="0",
     )
 

@@ -5,13 +5,25 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from shutil import copytree
+from typing import cast
 
 from hf_toedit.runs.store import RunFolder
+from hf_toedit.stats import EditStats
+from hf_toedit.tasks.edit import RESULT, generation_pass
 from tests.cli.command import HfToEdit
 
 
 def _data(run: Path) -> dict[str, bytes]:
     return {str(path.relative_to(run)): path.read_bytes() for path in sorted(run.glob("data/*/*.parquet"))}
+
+
+def _result(folder: RunFolder) -> EditStats | None:
+    """Statistics of the last generation, read once more; None where it was not."""
+    plan = folder.plan()
+    if plan.passes[-1].name != RESULT:
+        return None
+    [shard] = plan.shards
+    return cast("EditStats | None", folder.stats(plan, plan.passes[-1], shard))
 
 
 def test_one_more_generation_is_as_if_planned_from_the_start(hf_toedit: HfToEdit, source: Path, run: Path) -> None:
@@ -30,8 +42,8 @@ def test_the_result_is_read_as_a_further_generation_would_read_it(
 ) -> None:
     scored = hf_toedit.edit(source, tmp_path / "run", "--generations", 2, "--score-result")
     folder, whole = RunFolder(scored), RunFolder(run)
-    result = folder.merged_result_stats(folder.plan())
-    third = whole.merged_stats(whole.plan(), 3)
+    result = _result(folder)
+    third = whole.merged_stats(whole.plan(), generation_pass(3))
     assert result is not None
     assert {**result.to_json(), "seconds": 0} == {**third.to_json(), "seconds": 0}
     assert set(_data(scored)) == {path for path in _data(run) if "gen3" not in path}
@@ -39,25 +51,25 @@ def test_the_result_is_read_as_a_further_generation_would_read_it(
     [data] = scored.glob("data/gen2/*.parquet")
     whole_data, notes = data.read_bytes(), scored / "toedit/stats/result"
     data.unlink()
-    assert folder.merged_result_stats(folder.plan()) is None
+    assert _result(folder) is None
     [kept] = notes.iterdir()
     kept.unlink()
     assert hf_toedit("status", scored, "--json").json["finished"] is False
     assert hf_toedit("run", scored, "--quiet").code == 0
     assert data.read_bytes() == whole_data
-    assert folder.merged_result_stats(folder.plan()) is not None
+    assert _result(folder) is not None
 
     hf_toedit("run", scored, "--generations", 3, "--quiet")
-    fourth = folder.merged_result_stats(folder.plan())
+    fourth = _result(folder)
     assert fourth is not None and fourth.nll_nano != result.nll_nano
 
 
 def test_asking_for_the_reading_later(hf_toedit: HfToEdit, run: Path, tmp_path: Path) -> None:
     later = Path(copytree(run, tmp_path / "run"))
     folder = RunFolder(later)
-    assert folder.merged_result_stats(folder.plan()) is None
+    assert _result(folder) is None
     assert hf_toedit("run", later, "--score-result", "--quiet").code == 0
-    assert folder.merged_result_stats(folder.plan()) is not None
+    assert _result(folder) is not None
     assert _data(later) == _data(run)
 
 

@@ -16,14 +16,16 @@ from datasets import Dataset
 from hf_toedit import ToEditor
 from hf_toedit.editing.prior import BATCH_BYTES
 from hf_toedit.priors.batch_size import batch_bytes_on_cpu
-from hf_toedit.rows.rows import Edited
 from hf_toedit.runs import journal
 from hf_toedit.runs.journal import Journal
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.shard import run_shard
 from hf_toedit.runs.store import RunFolder
+from hf_toedit.runs.task import Kept, Pass
 from hf_toedit.stats import EditStats
+from hf_toedit.tasks.edit import edit_of
+from hf_toedit.tasks.edit_rows import LoadedEdit
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import ODD, parquet, rows, stories
 from tests.editing.test_properties import HashPrior
@@ -90,7 +92,9 @@ def live(monkeypatch: pytest.MonkeyPatch) -> Live:
         folder, prior = RunFolder(run), ShortLived(reads, calls, **how)
         plan = folder.plan()
         with suppress(Killed):
-            run_shard(plan, 0, ToEditor(prior, plan.edit), folder, progress)
+            task = edit_of(plan)
+            loaded = LoadedEdit(ToEditor(prior, task.edit), task.run.edit_log_column)
+            run_shard(plan, 0, loaded, folder, progress)
         return prior
 
     return live
@@ -133,8 +137,8 @@ def _figures(run: str | Path) -> list[dict[str, Any]]:
     """The statistics of all passes, but for the time they took."""
     folder = RunFolder(run)
     plan = folder.plan()
-    passes = [folder.merged_stats(plan, generation) for generation in plan.generations]
-    result = folder.merged_result_stats(plan)
+    passes = [folder.merged_stats(plan, pass_) for pass_ in plan.data_passes]
+    result = folder.merged_stats(plan, plan.passes[-1])
     assert result is not None
     return [{**stats.to_json(), "seconds": None} for stats in (*passes, result)]
 
@@ -220,15 +224,15 @@ def test_a_journal_of_another_plan_or_of_other_data_is_not_used(
     folder = RunFolder(whole)
     plan = folder.plan()
     [shard] = plan.shards
-    first = list(folder.tables(plan, 1, shard))
+    first = list(folder.tables(plan, plan.passes[0], shard))
 
     def fill(writer: Any) -> EditStats:
         for table in first:
             for half in (table[: len(table) // 2], table[len(table) // 2 :]):
                 writer.write(half)
-        return folder.merged_stats(plan, 1)
+        return folder.merged_stats(plan, plan.passes[0])
 
-    folder.write_shard(plan, 1, shard, fill)
+    folder.write_shard(plan, plan.passes[0], shard, fill)
     num_calls = live(whole).num_calls
     shutil.rmtree(whole / "toedit/stats/result")
     shutil.rmtree(whole / "data/gen2")
@@ -299,9 +303,9 @@ def test_what_is_known_counts_as_done_and_not_as_speed(planned: Path, live: Live
     live(planned, 8)
 
     def told(run: Path) -> tuple[list[tuple[int, int]], int]:
-        seen: list[tuple[int, EditStats, bool]] = []
+        seen: list[tuple[Pass, EditStats, bool]] = []
         live(run, progress=lambda *told: seen.append(told))
-        return [(generation, stats.num_rows) for generation, stats, _ in seen], sum(known for _, _, known in seen)
+        return [(pass_.number, stats.num_rows) for pass_, stats, _ in seen], sum(known for _, _, known in seen)
 
     every, num_known = told(planned)
     assert num_known >= 8 - AHEAD
@@ -311,7 +315,7 @@ def test_what_is_known_counts_as_done_and_not_as_speed(planned: Path, live: Live
     with Monitor(plan, folder, lambda _, counts: shown.append(counts)) as monitor:
         monitor.began(0, 0)
         for read in (0, 0, 7, 7):
-            monitor.rows(0, 1, {"num_rows": 2, "num_tokens": 7, "num_tokens_read": read})
+            monitor.rows(0, "gen1", {"num_rows": 2, "num_tokens": 7, "num_tokens_read": read})
         assert (monitor._running[0].num_rows, monitor._running[0].num_tokens) == (8, 28)
         assert monitor._speed._num_tokens == 7  # the first that were read only say when
     assert len(shown) == 4
@@ -350,14 +354,14 @@ def test_numbers_and_texts_come_back_as_they_were(tmp_path: Path, monkeypatch: p
     stats = EditStats(num_rows=2, num_tokens=3, nll_nano=2**70, seconds={"score": 0.1})
     stats.num_skipped["empty"] = 1
     log = {"num_tokens": 3, "nll": 1e-45, "edits": [{"start": 0, "end": 1, "source": "\u2028\n\x00", "generation": 1}]}
-    edited = Edited(["\u2028\u0085\r\n\x00 👩‍👩‍👧", None, ""], [log, {**log, "nll": None}], stats)
+    kept = Kept([["\u2028\u0085\r\n\x00 👩‍👩‍👧", None, ""], [log, {**log, "nll": None}]], stats)
     about = {"plan": "x", "before": None}
-    Journal(tmp_path, about).add((0, 2), edited)
-    again = Journal(tmp_path, about).take((0, 2))
-    assert again is not None and again == edited
-    assert json.dumps(again.logs) == json.dumps(edited.logs)
-    assert Journal(tmp_path, {**about, "plan": "y"}).take((0, 2)) is None
-    other = Journal(tmp_path, about)
+    Journal(tmp_path, about, EditStats).add((0, 2), kept)
+    again = Journal(tmp_path, about, EditStats).take((0, 2))
+    assert again is not None and again == kept
+    assert json.dumps(again.value) == json.dumps(kept.value)
+    assert Journal(tmp_path, {**about, "plan": "y"}, EditStats).take((0, 2)) is None
+    other = Journal(tmp_path, about, EditStats)
     assert other.take((0, 1)) is None
     assert other.take((2, 2)) is None
 

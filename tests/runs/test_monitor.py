@@ -16,7 +16,7 @@ from hf_toedit.runs.store import RunFolder
 
 ALIVE = {
     "host": platform.node(), "pid": os.getpid(), "updated": time.time(), "tokens_per_second": 1.5,
-    "running": [{"shard": "train-00000-of-00001", "generation": 1, "num_rows": 3, "num_tokens": 30}],
+    "running": [{"shard": "train-00000-of-00001", "pass_name": "gen1", "num_rows": 3, "num_tokens": 30}],
 }  # fmt: skip
 
 

@@ -13,8 +13,9 @@ from hf_toedit import ToEditor
 from hf_toedit.config import TextConfig
 from hf_toedit.rows.rows import EDIT_BATCH, edit_table, grouped
 from hf_toedit.rows.texts import Texts
-from hf_toedit.runs.pipeline import ahead, edited_batches
+from hf_toedit.runs.pipeline import ahead
 from hf_toedit.stats import EditStats
+from hf_toedit.tasks.edit_rows import edited_batches
 
 TEXTS = Texts(TextConfig())
 
@@ -83,7 +84,7 @@ def test_tables_are_edited_as_one_by_one() -> None:
     rows = pa.table({"text": [*(f"{number} cats sat on the mat." for number in range(2300)), None, ""]})
     apart = [edit_table(editor, table, TEXTS, "toedit", 1) for table in grouped([rows], TEXTS, EDIT_BATCH)]
     batches = list(edited_batches(editor, [rows], TEXTS, "toedit", 1))
-    together = [(batch.table(TEXTS, "toedit"), batch.edited.stats) for batch in batches]
+    together = [(batch.table(), batch.kept.statistics) for batch in batches]
     assert len(apart) == 3
     for (table, stats), (expected, counted) in zip(together, apart, strict=True):
         assert table.equals(expected)

@@ -16,6 +16,7 @@ from hf_toedit.runs.planning import make_plan
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.sources.model import FileExtent, Reading, SourceFile
 from hf_toedit.storage.layout import PLAN
+from hf_toedit.tasks.edit import EditTask, edit_of
 
 
 def _extents(*rows: int | None, row_groups: tuple[int, ...] = ()) -> list[FileExtent]:
@@ -40,10 +41,7 @@ def _plan(extents: dict[str, list[FileExtent]], **options: int) -> Plan:
         source_revision="0" * 40,
         reading=Reading("parquet", {}, "here", TEXT),
         extents=extents,
-        prior_config=PriorConfig("org/tiny", device="cpu"),
-        prior_revision="1" * 40,
-        edit=EditConfig(protect=("numbers",)),
-        run=RunConfig(2),
+        task=EditTask(PriorConfig("org/tiny", device="cpu"), EditConfig(protect=("numbers",)), RunConfig(2), "1" * 40),
         version="0.1.0",
         **options,
     )
@@ -59,12 +57,12 @@ def test_json_round_trip(plan: Plan) -> None:
     )
     assert (plan.num_rows, plan.num_bytes) == (5, 50)
     assert [shard.name for shard in plan.shards] == ["train-00000-of-00001", "test-00000-of-00001"]
-    assert list(plan.generations) == [1, 2]
+    assert [pass_.name for pass_ in plan.passes] == ["gen1", "gen2"]
 
 
 def test_device_version_and_root_do_not_decide_the_result(plan: Plan) -> None:
     reading = replace(plan.reading, root="elsewhere")
-    other = replace(plan, prior=replace(plan.prior, device="cuda:1"), version="9", reading=reading)
+    other = replace(plan, task=plan.task.on("cuda:1"), version="9", reading=reading)
     assert other.content_hash == plan.content_hash
     assert plan.differences(other) == []
 
@@ -89,7 +87,9 @@ def test_device_version_and_root_do_not_decide_the_result(plan: Plan) -> None:
     ],
 )
 def test_everything_else_does_and_is_named(changed: dict, named: str, plan: Plan) -> None:
-    other = replace(plan, **changed)
+    task = {name: changed[name] for name in changed if name in ("prior", "prior_revision", "edit", "run")}
+    rest = {name: value for name, value in changed.items() if name not in task}
+    other = replace(plan, task=replace(edit_of(plan), **task), **rest)
     assert other.content_hash != plan.content_hash
     [said] = plan.differences(other)
     assert said == named
@@ -101,7 +101,7 @@ def test_everything_else_does_and_is_named(changed: dict, named: str, plan: Plan
         ("{", "cannot read"),
         ("{}", "cannot read"),
         ("[]", "cannot read"),
-        ('{"format": 99}', "is of format 99; this version reads 1"),
+        ('{"format": 99}', "is of format 99; this version reads 1 to 2"),
     ],
 )
 def test_a_plan_that_cannot_be_read(content: str, expected: str, tmp_path, plan: Plan) -> None:

@@ -19,6 +19,7 @@ from hf_toedit.runs.plan import Plan, RowRange, Shard
 from hf_toedit.runs.planning import make_plan
 from hf_toedit.runs.store import PLAN, RunFolder, plan_text
 from hf_toedit.sources.model import FileExtent, Reading, SourceFile
+from hf_toedit.tasks.edit import EditTask
 
 EXAMPLES = int(os.environ.get("HF_TOEDIT_EXAMPLES", "120"))
 
@@ -30,10 +31,12 @@ def _values() -> dict[str, Any]:
         source_revision="0" * 40,
         reading=Reading("parquet", {"columns": ["text"]}, "here", {"text": {"dtype": "string", "_type": "Value"}}),
         extents={"train": files, "test": files[:1]},
-        prior_config=PriorConfig("org/tiny", "1" * 40, device="cuda:1"),
-        prior_revision="1" * 40,
-        edit=EditConfig(protect=("numbers",), drop_below=0.5),
-        run=RunConfig(2, score_result=True),
+        task=EditTask(
+            PriorConfig("org/tiny", "1" * 40, device="cuda:1"),
+            EditConfig(protect=("numbers",), drop_below=0.5),
+            RunConfig(2, score_result=True),
+            "1" * 40,
+        ),
         version="0.1.0",
         num_shards=2,
     )
@@ -50,6 +53,8 @@ VALUES = _values()
 def _signed(values: dict[str, Any]) -> dict[str, Any]:
     """With the hash that somebody else would write."""
     facts = {name: value for name, value in values.items() if name not in ("format", "version", "hash", "provenance")}
+    task = facts.pop("task", None)
+    facts |= {name: value for name, value in task.items() if name != "kind"} if isinstance(task, dict) else {}
     for group, names in (("prior", ["device"]), ("reading", ["root"]), ("run", ["generations", "score_result"])):
         if isinstance(facts.get(group), dict):
             facts[group] = {name: value for name, value in facts[group].items() if name not in names}
@@ -134,29 +139,29 @@ def _with(*path: Any) -> Callable[[], Any]:
     ("make", "expected"),
     [
         (_without("hash"), "it has no 'hash'."),
-        (_without("format"), "it has no 'format'; this version reads 1."),
-        (_set("format", to=2), "it is of format 2; this version reads 1."),
-        (_set("format", to=True), "it is of format true; this version reads 1."),
+        (_without("format"), "it has no 'format'; this version reads 1 to 2."),
+        (_set("format", to=3), "it is of format 3; this version reads 1 to 2."),
+        (_set("format", to=True), "it is of format true; this version reads 1 to 2."),
         (lambda: [VALUES], "it must be an object, not ["),
         (_without("files"), "it has no 'files'."),
-        (_without("edit", "seed"), "edit has no 'seed'."),
-        (_without("run", "generations"), "run has no 'generations'."),
+        (_without("task", "edit", "seed"), "task.edit has no 'seed'."),
+        (_without("task", "run", "generations"), "task.run has no 'generations'."),
         (_without("shards", 0, "pieces"), "shards[0] has no 'pieces'."),
         (_with(), "it cannot have 'new'."),
-        (_with("edit"), "edit cannot have 'new'. Known: select, "),
+        (_with("task", "edit"), "task.edit cannot have 'new'. Known: select, "),
         (_with("shards", 1), "shards[1] cannot have 'new'."),
-        (_set("edit", to=[]), "edit must be an object, not []."),
-        (_set("edit", "top_k", to="8"), "edit.top_k must be a whole number, not '8'."),
-        (_set("edit", "top_k", to=None), "edit.top_k must be a whole number, not null."),
-        (_set("edit", "seed", to=True), "edit.seed must be a whole number, not true."),
-        (_set("edit", "top_k", to=0), "edit.top_k 0 is out of range: it must be between 1 and 1,000,000."),
-        (_set("edit", "select", to="abov"), "edit.select 'abov' is not known. Did you mean 'above'?"),
-        (_set("edit", "protect", to="numbers"), "edit.protect must be a list of strings, not 'numbers'."),
+        (_set("task", "edit", to=[]), "task.edit must be an object, not []."),
+        (_set("task", "edit", "top_k", to="8"), "task.edit.top_k must be a whole number, not '8'."),
+        (_set("task", "edit", "top_k", to=None), "task.edit.top_k must be a whole number, not null."),
+        (_set("task", "edit", "seed", to=True), "task.edit.seed must be a whole number, not true."),
+        (_set("task", "edit", "top_k", to=0), "task.edit.top_k 0 is out of range: it must be between 1 and 1,000,000."),
+        (_set("task", "edit", "select", to="abov"), "task.edit.select 'abov' is not known. Did you mean 'above'?"),
+        (_set("task", "edit", "protect", to="numbers"), "task.edit.protect must be a list of strings, not 'numbers'."),
         (_set("source", "roles", to=None), "source.roles must be a list of strings, not null."),
-        (_set("edit", "protect", 0, to=3), "edit.protect[0] must be a string, not 3."),
-        (_set("edit", "protect", 0, to="nope"), "edit: unknown protect pattern 'nope'."),
-        (_set("prior", "device", to="gpu"), "prior.device 'gpu' is not one of auto, cpu, "),
-        (_set("run", "generations", to=10**30), "run.generations 1000000000000000000000000000000 is out of range"),
+        (_set("task", "edit", "protect", 0, to=3), "task.edit.protect[0] must be a string, not 3."),
+        (_set("task", "edit", "protect", 0, to="nope"), "task.edit: unknown protect pattern 'nope'."),
+        (_set("task", "prior", "device", to="gpu"), "task.prior.device 'gpu' is not one of auto, cpu, "),
+        (_set("task", "run", "generations", to=10**30), "task.run.generations 1000000000000000000000000000000 is out"),
         (_set("reading", "features", to=[]), "reading.features must be an object, not []."),
         (_set("files", 0, to=["a", 1]), "files[0] must be a list of length 3, not ['a', 1]."),
         (_set("files", 0, 1, to=-1), "files[0][1] must be a whole number >= 0, not -1."),
@@ -176,7 +181,7 @@ def _with(*path: Any) -> Callable[[], Any]:
         (_set("provenance", "command", to=1), "provenance.command must be a string, not 1."),
         (_set("provenance", "source_card", to=[]), "provenance.source_card must be an object, not []."),
         (_set("provenance", "prior_card", to={"license": 3}), "provenance.prior_card"),
-        (_set("edit", "seed", to=5), "its hash does not fit: it was changed by hand"),
+        (_set("task", "edit", "seed", to=5), "its hash does not fit: it was changed by hand"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_by_its_path(make: Callable[[], Any], expected: str) -> None:

@@ -18,13 +18,16 @@ import pytest
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.store import RunFolder
+from hf_toedit.runs.task import Pass
 from hf_toedit.runs.verify import is_verified, mark_verified
 from hf_toedit.runs.writer import Writer
-from hf_toedit.stats import EditStats
+from hf_toedit.stats import Statistics
 from hf_toedit.storage.remote import RemotePath
+from hf_toedit.tasks.edit import edit_of, generation_pass
 from tests.s3_server import BUCKET, S3Server
 
 NAME = "my run#1 [a]"
+GEN1 = generation_pass(1)
 
 
 @pytest.fixture
@@ -39,14 +42,14 @@ def stored(plan: Plan, tmp_path: Path) -> RunFolder:
     return folder
 
 
-def _filling(run: Path, shard: Shard, generation: int = 1) -> Callable[[Writer], EditStats]:
+def _filling(run: Path, shard: Shard, pass_: Pass = GEN1) -> Callable[[Writer], Statistics]:
     """What fills a shard with the rows that are in a local run."""
 
-    def fill(writer: Writer) -> EditStats:
+    def fill(writer: Writer) -> Statistics:
         plan = RunFolder(run).plan()
-        for table in RunFolder(run).tables(plan, generation, shard):
+        for table in RunFolder(run).tables(plan, pass_, shard):
             writer.write(table)
-        stats = RunFolder(run).stats(plan, generation, shard)
+        stats = RunFolder(run).stats(plan, pass_, shard)
         assert stats is not None
         return stats
 
@@ -63,61 +66,61 @@ class TestDone:
     def test_once_its_data_and_their_record_are_there(self, run: Path, plan: Plan, stored: RunFolder) -> None:
         shard = plan.shards[0]
         assert stored.unfinished(plan, plan.shards) == [shard]
-        written = stored.write_shard(plan, 1, shard, _filling(run, shard))
-        assert stored.stats(plan, 1, shard) == written == RunFolder(run).stats(plan, 1, shard)
-        assert stored.is_sound(1, shard)
+        written = stored.write_shard(plan, GEN1, shard, _filling(run, shard))
+        assert stored.stats(plan, GEN1, shard) == written == RunFolder(run).stats(plan, GEN1, shard)
+        assert stored.is_sound(GEN1, shard)
         name = f"data/gen1/{shard.name}.parquet"
         assert (_place(stored) / name).read_bytes() == (run / name).read_bytes()
-        assert list(stored.tables(plan, 1, shard)) == list(RunFolder(run).tables(plan, 1, shard))
+        assert list(stored.tables(plan, GEN1, shard)) == list(RunFolder(run).tables(plan, GEN1, shard))
         assert stored.unfinished(plan, plan.shards) == [shard]  # in the first of three generations only
 
     @pytest.mark.parametrize("lost", ["data", "record"])
     def test_not_where_one_of_them_is_missing(self, lost: str, run: Path, plan: Plan, stored: RunFolder) -> None:
         shard = plan.shards[0]
-        stored.write_shard(plan, 1, shard, _filling(run, shard))
-        (stored.data_path(1, shard) if lost == "data" else stored.stats_path(1, shard)).unlink()
-        assert stored.stats(plan, 1, shard) is None
-        assert stored.all_stats(plan, 1, plan.shards) == {}
-        stored.write_shard(plan, 1, shard, _filling(run, shard))
-        assert stored.is_sound(1, shard)
+        stored.write_shard(plan, GEN1, shard, _filling(run, shard))
+        (stored.data_path(GEN1, shard) if lost == "data" else stored.stats_path(GEN1, shard)).unlink()
+        assert stored.stats(plan, GEN1, shard) is None
+        assert stored.all_stats(plan, GEN1, plan.shards) == {}
+        stored.write_shard(plan, GEN1, shard, _filling(run, shard))
+        assert stored.is_sound(GEN1, shard)
 
     @pytest.mark.parametrize("changed", [lambda data: data[:-1], lambda data: data + b"x", lambda data: b""])
     def test_not_with_a_record_of_data_of_another_size(
         self, changed: Callable[[bytes], bytes], run: Path, plan: Plan, stored: RunFolder
     ) -> None:
         shard = plan.shards[0]
-        stored.write_shard(plan, 1, shard, _filling(run, shard))
+        stored.write_shard(plan, GEN1, shard, _filling(run, shard))
         data = _place(stored) / f"data/gen1/{shard.name}.parquet"
         data.write_bytes(changed(data.read_bytes()))
-        assert stored.stats(plan, 1, shard) is None
+        assert stored.stats(plan, GEN1, shard) is None
 
     def test_other_data_of_the_same_size_are_found_out_by_whoever_reads_them(
         self, run: Path, plan: Plan, stored: RunFolder
     ) -> None:
         shard = plan.shards[0]
-        stored.write_shard(plan, 1, shard, _filling(run, shard))
+        stored.write_shard(plan, GEN1, shard, _filling(run, shard))
         data = _place(stored) / f"data/gen1/{shard.name}.parquet"
         data.write_bytes(bytes(len(data.read_bytes())))
-        assert not stored.is_sound(1, shard)
+        assert not stored.is_sound(GEN1, shard)
 
     @pytest.mark.parametrize("half", [b"", b"{", b"null", b"[]", b'{"hash": "x"}'])
     def test_not_with_half_a_record(self, half: bytes, run: Path, plan: Plan, stored: RunFolder) -> None:
         shard = plan.shards[0]
-        stored.write_shard(plan, 1, shard, _filling(run, shard))
+        stored.write_shard(plan, GEN1, shard, _filling(run, shard))
         (_place(stored) / f"toedit/stats/gen1/{shard.name}.json").write_bytes(half)
-        assert stored.stats(plan, 1, shard) is None
+        assert stored.stats(plan, GEN1, shard) is None
 
     def test_the_record_of_other_data_is_gone_before_they_are_replaced(
         self, run: Path, plan: Plan, stored: RunFolder
     ) -> None:
         """Whoever dies between data and record leaves no older record that would vouch for them."""
         shard = plan.shards[0]
-        stored.write_shard(plan, 1, shard, _filling(run, shard))
-        data, record = (stored.data_path(1, shard), stored.stats_path(1, shard))
+        stored.write_shard(plan, GEN1, shard, _filling(run, shard))
+        data, record = (stored.data_path(GEN1, shard), stored.stats_path(GEN1, shard))
         data.unlink()
         (_place(stored) / f"data/gen1/{shard.name}.parquet").mkdir()  # so that the data cannot be put
         with pytest.raises(RunError, match="cannot write"):
-            stored.write_shard(plan, 1, shard, _filling(run, shard))
+            stored.write_shard(plan, GEN1, shard, _filling(run, shard))
         assert not record.exists()
 
     def test_what_another_process_finished_in_the_meantime_stays(
@@ -127,42 +130,43 @@ class TestDone:
         data = _place(stored) / f"data/gen1/{shard.name}.parquet"
         first: list[object] = []
 
-        def slow(writer: Writer) -> EditStats:
-            first.append(other.write_shard(plan, 1, shard, _filling(run, shard)))
+        def slow(writer: Writer) -> Statistics:
+            first.append(other.write_shard(plan, GEN1, shard, _filling(run, shard)))
             first.append(data.stat())
             stats = _filling(run, shard)(writer)
             stats.seconds = {"score": 1e6}
             return stats
 
-        assert stored.write_shard(plan, 1, shard, slow) == first[0]
+        assert stored.write_shard(plan, GEN1, shard, slow) == first[0]
         assert data.stat() == first[1]
 
     def test_the_reading_of_the_result_counts_for_the_data_that_it_is_of(
         self, run: Path, plan: Plan, stored: RunFolder
     ) -> None:
-        shard, last = plan.shards[0], plan.generations[-1]
+        shard, last = plan.shards[0], plan.data_passes[-1]
         stats = stored.write_shard(plan, last, shard, _filling(run, shard, last))
-        assert stored.result_stats(plan, shard) is None
-        stored.write_result_stats(plan, shard, stats)
-        assert stored.result_stats(plan, shard) == stats
-        record = _place(stored) / f"toedit/stats/gen{last}/{shard.name}.json"
+        result = edit_of(plan).further(None, score_result=True).passes[-1]
+        assert stored.stats(plan, result, shard) is None
+        stored.write_stats(plan, result, shard, stats)
+        assert stored.stats(plan, result, shard) == stats
+        record = _place(stored) / f"toedit/stats/{last.name}/{shard.name}.json"
         record.unlink()
-        assert stored.result_stats(plan, shard) is None
+        assert stored.stats(plan, result, shard) is None
 
     def test_a_run_written_anew_is_not_verified_any_more(self, run: Path, plan: Plan, stored: RunFolder) -> None:
         shard = plan.shards[0]
-        for generation in plan.generations:
-            stored.write_shard(plan, generation, shard, _filling(run, shard, generation))
+        for pass_ in plan.data_passes:
+            stored.write_shard(plan, pass_, shard, _filling(run, shard, pass_))
         mark_verified(plan, stored, with_source=True)
         assert is_verified(plan, stored)
-        stored.stats_path(1, shard).unlink()
+        stored.stats_path(GEN1, shard).unlink()
         assert not is_verified(plan, stored)
 
 
 @pytest.mark.parametrize(
     "work",
     [
-        "folder.write_shard(plan, 1, plan.shards[0], lambda writer: die())",
+        "folder.write_shard(plan, plan.passes[0], plan.shards[0], lambda writer: die())",
         "upload = Upload('plan.json', folder.root / 'toedit/plan.json'); upload.operation; die()",
     ],
     ids=["write", "push"],
@@ -171,6 +175,8 @@ def test_no_temporary_files_stay(work: str, plan: Plan, stored: RunFolder, tmp_p
     code = f"""
 from hf_toedit.hub import Upload
 from hf_toedit.runs.store import RunFolder
+from hf_toedit.runs.task import Pass
+from hf_toedit.tasks.edit import edit_of, generation_pass
 import os, signal
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)
 folder = RunFolder({str(stored.root)!r})
@@ -227,10 +233,10 @@ class TestS3:
     ) -> None:
         folder, shard = RunFolder(f"s3://{BUCKET}/order"), plan.shards[0]
         folder.open(plan)
-        folder.write_shard(plan, 1, shard, _filling(run, shard))
+        folder.write_shard(plan, GEN1, shard, _filling(run, shard))
         s3.put("order", f"data/gen1/{shard.name}.parquet", b"other")
         before = len(s3.requests())
-        folder.write_shard(plan, 1, shard, _filling(run, shard))
+        folder.write_shard(plan, GEN1, shard, _filling(run, shard))
         done = [(method, path) for method, path in s3.requests()[before:] if method in ("PUT", "DELETE")]
         data, record = f"data/gen1/{shard.name}.parquet", f"toedit/stats/gen1/{shard.name}.json"
         assert done == [(method, f"/{BUCKET}/order/{name}")
@@ -270,9 +276,9 @@ class TestS3:
     def test_a_listing_serves_however_many_shards_there_are(self, s3: S3Server, run: Path, plan: Plan) -> None:
         folder, shard = RunFolder(f"s3://{BUCKET}/many"), plan.shards[0]
         folder.open(plan)
-        folder.write_shard(plan, 1, shard, _filling(run, shard))
+        folder.write_shard(plan, GEN1, shard, _filling(run, shard))
         before = len(s3.requests())
-        found = folder.all_stats(plan, 1, [shard] * 20)
+        found = folder.all_stats(plan, GEN1, [shard] * 20)
         assert list(found) == [shard.name]
         heads = [path for method, path in s3.requests()[before:] if method == "HEAD" and path.endswith(".parquet")]
         assert heads == []

@@ -1,0 +1,160 @@
+"""The figures of a card about edits, as Markdown tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import accumulate
+
+from hf_toedit.cards.edit_data import EditCardData, ReadStats
+from hf_toedit.cards.escape import Markdown, code, percent
+from hf_toedit.cards.method import edit_rows, rule_in
+from hf_toedit.cards.origin import source_rows, version_rows
+from hf_toedit.cards.tables import field_table, table, type_name
+from hf_toedit.stats import NANO, PERPLEXITY_EDGES, PROBABILITY_BINS, SAMPLE, EditStats, generation_figures
+
+PAPER = ((4_671_834, 584_103), (4_671_834, 549_519), (4_671_834, 517_433))
+"""Tokens and selected tokens of Natural-Instructions over three generations (paper, Table 9)."""
+
+
+def origin(data: EditCardData) -> Markdown:
+    """Everything that decides the result."""
+    return table(("what", "value"), [*source_rows(data), *edit_rows(data), *version_rows(data)], left=2)
+
+
+def fields(data: EditCardData) -> Markdown:
+    """All columns, and what was done with them."""
+    return field_table(data, {data.task.run.edit_log_column: "edit log"})
+
+
+def statistics(data: EditCardData) -> Markdown:
+    """Counts by generation and split."""
+    columns = {
+        "rows": lambda stats: f"{stats.num_rows:,}",
+        "rows changed": lambda stats: f"{stats.num_rows_changed:,}",
+        "texts": lambda stats: f"{stats.num_documents:,}",
+        "tokens": lambda stats: f"{stats.num_tokens:,}",
+    }
+    if rule_in(data.plan).selects:
+        columns |= {
+            "selected": lambda stats: f"{stats.num_selected:,}",
+            "selected %": lambda stats: f"{stats.selected_rate:.2%}",
+            "changed": lambda stats: f"{stats.num_changed:,}",
+            "changed %": lambda stats: f"{stats.changed_rate:.2%}",
+        }
+    if any(stats.num_dropped for stats in data.generations):
+        columns["deleted"] = lambda stats: f"{stats.num_dropped:,}"
+    rows = [[*head, *(write(stats) for write in columns.values())] for head, stats in _by_split(data)]
+    return table((*_heads(data), *columns), rows, left=len(_heads(data)))
+
+
+def causes(data: EditCardData, name: str) -> Markdown | None:
+    """Counts of `num_ineligible` or `num_skipped` by cause; None where there are none."""
+    found = sorted({cause for stats in data.generations for cause in getattr(stats, name)})
+    if not found:
+        return None
+    rows = [[*head, *(f"{getattr(stats, name)[cause]:,}" for cause in found)] for head, stats in _by_split(data)]
+    return table((*_heads(data), *(cause.replace("_", " ") for cause in found)), rows, left=len(_heads(data)))
+
+
+def decay(data: EditCardData) -> Markdown:
+    """Generation by generation, beside the paper's Table 9."""
+    figures = generation_figures(data.generations)
+    columns: dict[str, list[str]] = {
+        "generation": [str(entry.generation) for entry in figures],
+        "tokens": [f"{stats.num_tokens:,}" for stats in data.generations],
+        "selected": [f"{stats.num_selected:,} ({stats.selected_rate:.2%})" for stats in data.generations],
+        "eta": ["" if entry.eta is None else f"{entry.eta:.3f}" for entry in figures],
+        "changed": [f"{stats.num_changed:,} ({stats.changed_rate:.2%})" for stats in data.generations],
+        "characters standing": [percent(entry.characters_standing) for entry in figures],
+        "tokens standing": [percent(entry.tokens_standing) for entry in figures],
+        "paper: selected": [f"{selected:,} ({selected / tokens:.2%})" for tokens, selected in PAPER],
+        "paper: eta": ["", *(f"{now / before:.3f}" for (_, before), (_, now) in zip(PAPER, PAPER[1:], strict=False))],
+    }
+    told = {heading: [*cells, *[""] * len(figures)][: len(figures)] for heading, cells in columns.items() if any(cells)}
+    return table(list(told), zip(*told.values(), strict=True), left=0)
+
+
+def draws(data: EditCardData) -> Markdown:
+    """Mean probability of the selected tokens before and after the draw."""
+    rows = [
+        (
+            number,
+            f"{stats.probability_before_nano * NANO / stats.num_selected:.4f}",
+            f"{stats.probability_after_nano * NANO / stats.num_selected:.4f}",
+        )
+        for number, stats in enumerate(data.generations, start=1)
+        if stats.num_selected
+    ]
+    return table(("generation", "before the draw", "after the draw"), rows, left=0)
+
+
+def probabilities(data: EditCardData) -> Markdown:
+    """Scored tokens by probability (paper, Table 8)."""
+    headings = ["probability"]
+    columns: list[list[str]] = [[f"{n / 10:.1f} to {(n + 1) / 10:.1f}" for n in range(PROBABILITY_BINS)]]
+    for reading in data.readings:
+        headings += [f"{label(reading)}: tokens", f"{label(reading)}: share"]
+        counts = reading.stats.probability_histogram
+        columns += [[f"{count:,}" for count in counts], [f"{count / reading.stats.num_scored:.2%}" for count in counts]]
+    return table(headings, zip(*columns, strict=True))
+
+
+def perplexities(data: EditCardData) -> Markdown:
+    """Perplexity over all tokens, and where the middle text stands."""
+    rows = [
+        (label(reading), f"{reading.stats.perplexity:,.2f}", median_perplexity(reading.stats))
+        for reading in data.readings
+    ]
+    return table(("text", "over all tokens", "of the median text"), rows)
+
+
+def edit_log(data: EditCardData) -> Markdown:
+    """What each field of the edit log means."""
+    sampled = any(stats.is_sample for stats in data.generations)
+    read = f"1 token in {SAMPLE} of the text that was read" if sampled else "the text that was read"
+    meanings = {
+        "num_tokens": "tokens of the text that was read",
+        "num_selected": "of these, drawn again",
+        "num_changed": "of these, replaced by other text",
+        "num_dropped": "tokens deleted",
+        "nll": f"mean negative log-likelihood of {read}, in nats a token",
+        "edits": "differences from the source",
+        "edits[].path": "which text of the row",
+        "edits[].start": "first character of the place, in the edited text",
+        "edits[].end": "one past its last",
+        "edits[].source": "the characters that stood there in the source",
+        "edits[].generation": "the generation that changed this place last",
+    }
+    feature = data.features[data.task.run.edit_log_column or ""]
+    types = {**feature, **{f"edits[].{name}": inner for name, inner in feature["edits"].feature.items()}}
+    types["edits"] = "list"
+    rows = [(code(name), code(type_name(types[name])), meaning) for name, meaning in meanings.items() if name in types]
+    return table(("field", "type", "meaning"), rows, left=3)
+
+
+def label(reading: ReadStats) -> str:
+    """Which texts a reading is of."""
+    return f"after generation {reading.after}" if reading.after else "source"
+
+
+def median_perplexity(stats: EditStats) -> str:
+    """The bin that the median text lies in."""
+    half = sum(stats.perplexity_histogram) / 2
+    index = next(index for index, count in enumerate(accumulate(stats.perplexity_histogram)) if count >= half)
+    edges = [f"{10**edge:,.3g}" if edge < 3 else f"{10**edge:,.0f}" for edge in PERPLEXITY_EDGES]
+    return f"{edges[index]} to {edges[index + 1]}" if index + 1 < len(edges) else f"over {edges[index]}"
+
+
+def _heads(data: EditCardData) -> tuple[str, ...]:
+    return ("generation", "split") if len(data.plan.splits) > 1 else ("generation",)
+
+
+def _by_split(data: EditCardData) -> Iterator[tuple[list[object], EditStats]]:
+    """Generation and split, and their statistics; with several splits, those of all behind them."""
+    for number, (by_split, together) in enumerate(zip(data.by_split, data.generations, strict=True), start=1):
+        if len(by_split) == 1:
+            yield [number], together
+            continue
+        for split, stats in by_split.items():
+            yield [number, code(split)], stats
+        yield [number, Markdown("**all**")], together

@@ -1,0 +1,65 @@
+"""What the sections of all cards share: the template, pictures, and how a run is loaded."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from hf_toedit.cards.data import CardData
+from hf_toedit.cards.escape import Markdown, html, literal, markdown
+
+ASSETS = "assets"
+
+WIDTH = 800
+"""Pixels that a picture takes on a page; it has twice as many."""
+
+
+@cache
+def template(name: str) -> Template:
+    """One of the templates in `templates/`."""
+    environment = Environment(
+        loader=PackageLoader("hf_toedit.cards"),
+        autoescape=False,  # `finalize` does it, for Markdown
+        finalize=markdown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    return environment.get_template(f"{name}.md.jinja")
+
+
+def image(data: CardData, name: str, words: str) -> Markdown:
+    """A picture of the card.
+
+    Args:
+        data: of the card.
+        name: of the file.
+        words: what it shows, for those who cannot see it.
+    """
+    source = data.link(f"{ASSETS}/{name}")
+    return Markdown(f'<p><img src="{source}" width="{WIDTH}" alt="{html(words)}"></p>')
+
+
+def load_snippet(data: CardData) -> str:
+    """Python that loads the last pass of a run, and the first one where there are several."""
+    passes = data.plan.data_passes
+    place, configs = literal(data.place), [data.config_name(pass_) for pass_ in passes]
+    named = f", {literal(configs[-1])}" if data.prefix else ""
+    split = literal(data.plan.splits[0])
+    several = len(passes) > 1
+    lines = [
+        "from datasets import load_dataset",
+        "",
+        f"dataset = load_dataset({place}{named})" + (f"  # {passes[-1].title}" if several else ""),
+        f"rows = load_dataset({place}{named}, split={split}, streaming=True)  # row by row",
+    ]
+    if several:
+        lines.append(f"first = load_dataset({place}, {literal(configs[0])})  # {passes[0].title}")
+    return "\n".join(lines)
+
+
+def sentence(parts: list[str]) -> str:
+    """Parts as one sentence."""
+    told = "; ".join(parts)
+    return f"{told[:1].upper()}{told[1:]}."

@@ -1,0 +1,103 @@
+"""`hf-toedit score`: a dataset in, the same rows with scores beside them out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from hf_toedit.cli.engines import work_options
+from hf_toedit.cli.options import (
+    Command,
+    config_option,
+    json_option,
+    prior_config,
+    prior_options,
+    quiet_option,
+    resource_options,
+    source_config,
+    source_options,
+    together,
+)
+from hf_toedit.cli.plan import Asked, cut_options, estimate_options, output_option, plan_and_run, plan_only
+from hf_toedit.cli.push import push_to_options
+from hf_toedit.errors import UsageError
+
+
+def scorer_options(command: Command) -> Command:
+    """Which scorer, and its model."""
+    return together(
+        click.option("--scorer", default="perplexity", show_default=True, metavar="NAME",
+                     help="perplexity (of --prior), classifier (that of --model), or MODULE:CLASS, with "
+                     "--trust-remote-code."),
+        click.option("--scores-column", default="scores", show_default=True, metavar="NAME",
+                     help="Struct column of the scores; those of other scorers in it stay."),
+        prior_options,
+        click.option("--model", metavar="NAME",
+                     help="Of the classifier: a local folder, or a Hub id such as "
+                     "HuggingFaceFW/fineweb-edu-classifier."),
+        click.option("--model-revision", metavar="REV", help="Branch, tag or commit of a Hub classifier."),
+        click.option("--labels", multiple=True, metavar="NAME",
+                     help="Labels of the classifier whose logits are kept. May be repeated.  [default: all]"),
+        click.option("--truncate", is_flag=True,
+                     help="Have the classifier read the first part of a long text only; otherwise it reads all of it, "
+                     "in parts, and the logits are averaged."),
+        resource_options,
+    )(command)  # fmt: skip
+
+
+@click.command(short_help="Score the rows of a dataset.")
+@click.argument("source")
+@output_option
+@cut_options
+@click.option("--plan-only", is_flag=True, help="Write the plan only; `hf-toedit run` then does it, here or elsewhere.")
+@estimate_options
+@source_options
+@scorer_options
+@work_options
+@push_to_options
+@config_option
+@json_option
+@quiet_option
+def score(source: str, **options: Any) -> None:
+    """Give each row of SOURCE numbers, in a struct column; every other column stays as it was.
+
+    What can be done with a run of edits can be done with RUN as well: it goes on where it was stopped, several machines
+    may share it, and it is verified, pushed and loaded in the same way.
+
+    \b
+    Examples:
+      hf-toedit score sample -o scores
+      hf-toedit score org/web -o scores --scorer classifier --model HuggingFaceFW/fineweb-edu-classifier
+    """  # noqa: D301
+    asked = score_asked(source, options)
+    if options["plan_only"]:
+        plan_only(asked, options)
+    else:
+        plan_and_run(asked, options)
+
+
+def score_asked(source: str, options: Mapping[str, Any]) -> Asked:
+    """A run of scores that was asked for on the command line.
+
+    Raises:
+        UsageError: a setting is out of range, or some do not go together.
+    """
+    if options["plan_only"] and (options["dry_run"] or options["push_to"]):
+        raise UsageError("--plan-only does nothing but plan. Leave --dry-run and --push-to out.")
+    from hf_toedit.api.request import RunRequest
+    from hf_toedit.scorers.registry import asked_scorer
+    from hf_toedit.tasks.score import ScoreTask
+
+    scorer = asked_scorer(
+        options["scorer"],
+        prior_config(options),
+        model=options["model"],
+        model_revision=options["model_revision"],
+        labels=options["labels"],
+        truncate=options["truncate"],
+    )
+    task = ScoreTask(scorer, options["scores_column"])
+    request = RunRequest(source_config(source, dict(options)), task, options["shard_size"], options["num_shards"])
+    return Asked(request, options)

@@ -1,0 +1,47 @@
+"""Models by name, and whether one that was loaded is the one that was planned. Nothing is loaded here."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hf_toedit.config import PriorConfig
+from hf_toedit.errors import PriorError
+from hf_toedit.priors.pinning import is_same_prior
+
+
+class ModelName(NamedTuple):
+    """A model by name.
+
+    Attributes:
+        name: `embedded`, a folder, or a Hub id.
+        commit: of a Hub model; None of any other.
+        is_local: whether it lies on this machine only.
+    """
+
+    name: str
+    commit: str | None
+    is_local: bool
+
+
+def prior_name(prior: PriorConfig) -> ModelName:
+    """The model that a prior is."""
+    return ModelName(prior.prior, prior.revision, prior.revision is None and prior.prior != "embedded")
+
+
+def check_prior(prior: PriorConfig, revision: str, planned: PriorConfig, planned_revision: str) -> None:
+    """Refuse another prior than was planned.
+
+    Args:
+        prior: as it was loaded here.
+        revision: pins it.
+        planned: of the plan.
+        planned_revision: pins that.
+
+    Raises:
+        PriorError: they differ.
+    """
+    if not is_same_prior(prior, revision, planned_revision) or prior.dtype != planned.dtype:
+        raise PriorError(
+            f"prior {planned.prior!r} is not the one that was planned: {prior.dtype} at {revision}, not "
+            f"{planned.dtype} at {planned_revision}. Put the old one back, or plan a new run."
+        )

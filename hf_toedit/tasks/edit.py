@@ -1,0 +1,210 @@
+"""The task of editing: each generation is a pass that edits the rows of the one before it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from hf_toedit.checked import checked, from_json
+from hf_toedit.config import Dtype, EditConfig, PriorConfig, Resources, RunConfig
+from hf_toedit.errors import RunError, UsageError
+from hf_toedit.priors.names import ModelName, check_prior, prior_name
+from hf_toedit.priors.pinning import is_same_prior
+from hf_toedit.priors.registry import load_prior, pinned, resolved
+from hf_toedit.runs.plan import Plan
+from hf_toedit.runs.task import Consequence, LoadedTask, Pass, RowCheck, Task
+from hf_toedit.stats import EditStats, Statistics, generation_figures
+
+if TYPE_CHECKING:
+    from datasets import Features
+    from typing_extensions import Self
+
+    from hf_toedit.rows.texts import Texts
+
+RESULT = "result"
+"""The name of the pass that reads the last generation once more."""
+
+
+@dataclass(frozen=True)
+class EditTask(Task):
+    """Texts are edited by a prior, generation by generation.
+
+    Attributes:
+        prior: settings of the prior.
+        edit: how tokens are edited.
+        run: generations and log column.
+        prior_revision: pins the prior; empty as long as it is not looked for.
+    """
+
+    kind = "edit"
+    done = "edited"
+    statistics = EditStats
+
+    prior: PriorConfig
+    edit: EditConfig
+    run: RunConfig
+    prior_revision: str = ""
+
+    @property
+    def generations(self) -> range:
+        """1 to the last."""
+        return range(1, self.run.generations + 1)
+
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """Generations, and the reading of the result where that is asked for; see `Task.passes`."""
+        found = [generation_pass(number) for number in self.generations]
+        if self.run.score_result:
+            found.append(Pass(RESULT, len(found) + 1, "the reading of the result", found[-1], writes_rows=False))
+        return tuple(found)
+
+    def facts(self) -> dict[str, Any]:
+        """See `Task.facts`."""
+        facts: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return {name: facts[name] for name in ("prior", "prior_revision", "edit", "run")}
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any], path: str = "") -> Self:
+        """See `Task.from_facts`."""
+        return from_json(dict(facts), cls, path, complete=True)
+
+    def hashed(self) -> dict[str, Any]:
+        """As it was in plans of format 1, whose runs go on; see `Task.hashed`."""
+        facts = self.facts()
+        facts["prior"].pop("device")
+        facts["run"] = {"edit_log_column": self.run.edit_log_column}
+        return facts
+
+    def check(self, features: Features, texts: Texts) -> None:
+        """See `Task.check`."""
+        texts.check(features, self.run.edit_log_column)
+
+    def output_features(self, features: Features, texts: Texts) -> Features:
+        """The source's, and the edit log's last; see `Task.output_features`."""
+        from hf_toedit.rows.rows import output_features
+
+        return output_features(features, texts, self.run.edit_log_column)
+
+    def resolved(self, machine: Literal["cpu", "cuda"] | None = None) -> Self:
+        """See `Task.resolved`."""
+        prior, revision = resolved(self.prior, machine)
+        return replace(self, prior=prior, prior_revision=revision)
+
+    def load(self, resources: Resources) -> tuple[Self, LoadedTask]:
+        """See `Task.load`."""
+        from hf_toedit.editing.editor import Editor
+        from hf_toedit.tasks.edit_rows import LoadedEdit
+
+        config, revision = pinned(self.prior)
+        prior = load_prior(config, resources)
+        config = replace(config, dtype=checked(prior.dtype, Dtype, "dtype"))
+        editor = Editor(prior, self.edit)
+        return replace(self, prior=config, prior_revision=revision), LoadedEdit(editor, self.run.edit_log_column)
+
+    def check_loaded(self, planned: Task, own: Mapping[str, Mapping[str, str]]) -> None:
+        """See `Task.check_loaded`."""
+        from hf_toedit.editing.selection import own_revisions
+
+        assert isinstance(planned, EditTask)
+        for setting, revision in own_revisions(planned.edit).items():
+            if setting in own and own[setting].get("revision") != revision:
+                raise RunError(
+                    f"--{setting} {planned.edit.own[setting]!r} is not the one that was planned: its code has changed. "
+                    f"Put the old code back, or plan a new run."
+                )
+        check_prior(self.prior, self.prior_revision, planned.prior, planned.prior_revision)
+
+    def as_planned(self, planned: Task) -> Self:
+        """See `Task.as_planned`."""
+        if isinstance(planned, EditTask) and is_same_prior(self.prior, self.prior_revision, planned.prior_revision):
+            prior = replace(self.prior, prior=planned.prior.prior)
+            return replace(self, prior=prior, prior_revision=planned.prior_revision)
+        return self
+
+    def row_check(self, texts: Texts, features: Features) -> RowCheck:
+        """See `Task.row_check`."""
+        from hf_toedit.tasks.edit_check import EditCheck
+
+        return EditCheck(texts, self.run.edit_log_column)
+
+    def further(self, generations: int | None, score_result: bool) -> Self:
+        """See `Task.further`."""
+        generations = self.run.generations if generations is None else generations
+        if generations < self.run.generations:
+            raise UsageError(f"the run has {self.run.generations} generations already; --generations adds to them.")
+        score_result = score_result or self.run.score_result
+        return replace(self, run=replace(self.run, generations=generations, score_result=score_result))
+
+    def report(self, passes: Mapping[Pass, tuple[int, Statistics]]) -> dict[str, Any]:
+        """With decay and distance from the source, generation by generation; see `Task.report`."""
+        generations = [stats for _, stats in passes.values() if isinstance(stats, EditStats)]
+        counts = [count for count, _ in passes.values()]
+        return {
+            "generations": [
+                {"num_shards": count, **stats.summary(), **figures.to_json()}
+                for count, stats, figures in zip(counts, generations, generation_figures(generations), strict=True)
+            ]
+        }
+
+    @property
+    def device(self) -> str:
+        """See `Task.device`."""
+        return self.prior.device
+
+    def on(self, device: str) -> Self:
+        """See `Task.on`."""
+        return replace(self, prior=replace(self.prior, device=device))
+
+    @property
+    def model(self) -> ModelName:
+        """See `Task.model`."""
+        return prior_name(self.prior)
+
+    @property
+    def model_words(self) -> str:
+        """See `Task.model_words`."""
+        return f"prior {self.prior.prior} in {self.prior.dtype}"
+
+    @property
+    def own_code(self) -> dict[str, str]:
+        """See `Task.own_code`."""
+        return self.edit.own
+
+    @property
+    def trust_remote_code(self) -> bool:
+        """See `Task.trust_remote_code`."""
+        return self.prior.trust_remote_code
+
+    def own_facts(self) -> dict[str, dict[str, str]]:
+        """See `Task.own_facts`."""
+        from hf_toedit.editing.selection import own_facts
+
+        return own_facts(self.edit) if self.edit.own else {}
+
+    @property
+    def consequences(self) -> tuple[Consequence, ...]:
+        """See `Task.consequences`."""
+        return ((("prior_revision",), ("prior.prior", "prior.revision"), "the files of the prior differ"),)
+
+    def option(self, name: str) -> str | None:
+        """See `Task.option`."""
+        return "--prior-revision" if name == "prior.revision" else None
+
+
+def generation_pass(number: int) -> Pass:
+    """The pass that makes a generation."""
+    before = Pass(f"gen{number - 1}", number - 1, f"generation {number - 1}") if number > 1 else None
+    return Pass(f"gen{number}", number, f"generation {number}", before)
+
+
+def edit_of(plan: Plan) -> EditTask:
+    """The task of a run whose rows are edited.
+
+    Raises:
+        UsageError: something else is done to its rows.
+    """
+    if not isinstance(plan.task, EditTask):
+        raise UsageError(f"this needs a run whose rows are edited, and those of this run are {plan.task.done}.")
+    return plan.task

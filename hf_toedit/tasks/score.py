@@ -1,0 +1,175 @@
+"""The task of scoring: one pass gives each row numbers, in a struct column beside everything else as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from hf_toedit.errors import SourceError, UsageError
+from hf_toedit.priors.names import ModelName
+from hf_toedit.runs.task import Consequence, LoadedTask, Pass, RowCheck, Task
+from hf_toedit.scorers.registry import scorer_config
+from hf_toedit.scorers.scorer import ScorerConfig
+from hf_toedit.scorers.statistics import ScoreStats
+
+if TYPE_CHECKING:
+    from datasets import Features
+    from typing_extensions import Self
+
+    from hf_toedit.config import Resources
+    from hf_toedit.rows.texts import Texts
+
+SCORES = Pass("scores", 1, "the scoring")
+
+
+@dataclass(frozen=True)
+class ScoreTask(Task):
+    """Rows are given numbers by a scorer, `scores: {perplexity: {nll, num_tokens}}` for one.
+
+    A source that has a column of scores already keeps them; those of another scorer come beside them.
+
+    Attributes:
+        scorer: settings of the scorer.
+        scores_column: the struct column, new or of earlier scores.
+    """
+
+    kind = "score"
+    done = "scored"
+    statistics = ScoreStats
+
+    scorer: ScorerConfig
+    scores_column: str = "scores"
+
+    def __post_init__(self) -> None:
+        """Check the name.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if not self.scores_column.strip():
+            raise UsageError("scores_column must have a name.")
+
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """See `Task.passes`."""
+        return (SCORES,)
+
+    def facts(self) -> dict[str, Any]:
+        """See `Task.facts`."""
+        return {
+            "score": {"scorer": self.scorer.kind, "scores_column": self.scores_column},
+            self.scorer.kind: self.scorer.to_json(),
+        }
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any], path: str = "") -> Self:
+        """See `Task.from_facts`."""
+        score = facts.get("score")
+        if not isinstance(score, dict) or score.keys() != {"scorer", "scores_column"}:
+            raise UsageError(f"{path}.score must be an object with 'scorer' and 'scores_column'.")
+        kind, column = score["scorer"], score["scores_column"]
+        if not (isinstance(kind, str) and isinstance(column, str)):
+            raise UsageError(f"{path}.score: 'scorer' and 'scores_column' must be strings.")
+        if facts.keys() != {"score", kind}:
+            raise UsageError(f"{path} must hold 'score' and the settings of {kind!r}, and nothing else.")
+        return cls(scorer_config(kind, facts[kind], f"{path}.{kind}"), column)
+
+    def hashed(self) -> dict[str, Any]:
+        """All but the device; see `Task.hashed`."""
+        return {"task": _without_device(self.to_json())}
+
+    def check(self, features: Features, texts: Texts) -> None:
+        """See `Task.check`."""
+        texts.check(features)
+        there = features.get(self.scores_column, {})
+        if not isinstance(there, dict) or not all(isinstance(fields, dict) for fields in there.values()):
+            raise SourceError(
+                f"the source already has a column {self.scores_column!r}, which does not hold scores. Choose another "
+                f"name with --scores-column."
+            )
+        if self.scorer.kind in there:
+            raise SourceError(
+                f"the source already has scores of {self.scorer.kind!r} in column {self.scores_column!r}. Choose "
+                f"another column with --scores-column."
+            )
+
+    def output_features(self, features: Features, texts: Texts) -> Features:
+        """See `Task.output_features`."""
+        from datasets import Features, Value
+
+        fields = {name: Value(dtype) for name, dtype in self.scorer.fields.items()}
+        return Features(
+            {**features, self.scores_column: {**features.get(self.scores_column, {}), self.scorer.kind: fields}}
+        )
+
+    def resolved(self, machine: Literal["cpu", "cuda"] | None = None) -> Self:
+        """See `Task.resolved`."""
+        return replace(self, scorer=self.scorer.resolved(machine))
+
+    def load(self, resources: Resources) -> tuple[Self, LoadedTask]:
+        """See `Task.load`."""
+        from hf_toedit.tasks.score_rows import LoadedScore
+
+        config, scorer = self.scorer.load(resources)
+        return replace(self, scorer=config), LoadedScore(scorer, config.kind, config.fields, self.scores_column)
+
+    def check_loaded(self, planned: Task, own: Mapping[str, Mapping[str, str]]) -> None:
+        """See `Task.check_loaded`."""
+        assert isinstance(planned, ScoreTask)
+        self.scorer.check_planned(planned.scorer)
+
+    def as_planned(self, planned: Task) -> Self:
+        """See `Task.as_planned`."""
+        if isinstance(planned, ScoreTask) and planned.scorer.kind == self.scorer.kind:
+            return replace(self, scorer=self.scorer.as_planned(planned.scorer))
+        return self
+
+    def row_check(self, texts: Texts, features: Features) -> RowCheck:
+        """See `Task.row_check`."""
+        from hf_toedit.tasks.score_check import ScoreCheck
+
+        return ScoreCheck(self.scorer.kind, self.scorer.fields, self.scores_column)
+
+    @property
+    def device(self) -> str:
+        """See `Task.device`."""
+        return self.scorer.device
+
+    def on(self, device: str) -> Self:
+        """See `Task.on`."""
+        return replace(self, scorer=self.scorer.on(device))
+
+    @property
+    def model(self) -> ModelName | None:
+        """See `Task.model`."""
+        return self.scorer.model
+
+    @property
+    def own_code(self) -> dict[str, str]:
+        """See `Task.own_code`."""
+        return self.scorer.own_code
+
+    @property
+    def trust_remote_code(self) -> bool:
+        """See `Task.trust_remote_code`."""
+        return self.scorer.trust_remote_code
+
+    def option(self, name: str) -> str | None:
+        """See `Task.option`."""
+        last = name.rpartition(".")[2].replace("_", "-")
+        if last == "revision":
+            return "--prior-revision" if ".prior." in name else "--model-revision"
+        return f"--{last}"
+
+    @property
+    def consequences(self) -> tuple[Consequence, ...]:
+        """See `Task.consequences`."""
+        kind = self.scorer.kind
+        return ((tuple(f"{kind}.{name}" for name in self.scorer.pins), (f"{kind}.",), "the files of the model differ"),)
+
+
+def _without_device(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_device(inner) for name, inner in value.items() if name != "device"}
+    return value
