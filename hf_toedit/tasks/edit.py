@@ -206,5 +206,7 @@ def edit_of(plan: Plan) -> EditTask:
         UsageError: something else is done to its rows.
     """
     if not isinstance(plan.task, EditTask):
-        raise UsageError(f"this needs a run whose rows are edited, and those of this run are {plan.task.done}.")
+        raise UsageError(
+            f"this needs a run whose rows are edited, and those of this run are {plan.task.done}. Name another run."
+        )
     return plan.task

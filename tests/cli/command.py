@@ -65,7 +65,7 @@ class HfToEdit:
 
         Without workers, unless some are asked for.
         """
-        if (script or args[0] in ("edit", "run")) and "--workers" not in args:
+        if (script or args[0] in ("edit", "run", "score")) and "--workers" not in args:
             args = (*args, "--workers", 0)
         job = {"args": [str(arg) for arg in args], "cwd": str(cwd or self.home), "files": str(self.home / "stream")}
         job["script"] = str(script or "")
