@@ -119,7 +119,8 @@ def run(own: HfToEdit, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_examples_are_short() -> None:
-    assert [name for _, name in EXAMPLES] == ["my_sampler.py", "my_rule.py", "my_prior.py", "my_engine.py"]
+    names = ["my_sampler.py", "my_rule.py", "my_prior.py", "my_scorer.py", "my_engine.py"]
+    assert [name for _, name in EXAMPLES] == names
     assert all(len(code.splitlines()) <= 30 for code, _ in EXAMPLES)
 
 
