@@ -27,6 +27,7 @@ LONG = {
     "runs/test_store.py": "let writes be broken off at every step",
     "runs/test_types.py": "take every type from source to source",
     "space/test_app.py": "serve the app",
+    "tasks/test_kills.py": "kill runs of scores",
     "test_extending.py": "run the examples of docs/extending.md with workers",
 }
 """Folders and files, and what their tests do."""

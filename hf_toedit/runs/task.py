@@ -350,7 +350,9 @@ def task_class(kind: str) -> type[Task]:
     Raises:
         UsageError: There is none of that name here.
     """
-    found = {entry.name: entry.value for entry in entry_points(group=GROUP)} | TASKS
+    found = TASKS
+    if kind not in found:
+        found = {entry.name: entry.value for entry in entry_points(group=GROUP)} | TASKS
     if kind not in found:
         raise UsageError(
             f"task {kind!r} is not known here.{did_you_mean(kind, found)} Install the package that brings it."

@@ -32,6 +32,7 @@ from tests.cli.command import HfToEdit
 from tests.cli.fixtures import parquet
 from tests.processes import is_alive
 from tests.ray_cluster import RayCluster, ray_cluster
+from tests.shared import shared
 
 KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "3"))
 SHARDS = 40
@@ -212,6 +213,19 @@ def test_an_actor_that_comes_back_while_the_driver_is_busy_begins_anew(
         engine.run(plan, folder, [0], monitor)
     assert (len(killed), monitor.failures) == (1, [])
     assert folder.is_done(plan, plan.shards[0])
+
+
+def test_scores_have_the_bytes_of_this_machine(cluster: RayCluster, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    prior, source = shared("models/stories260K"), shared("data/biomed_pubmedqa_l.jsonl")
+    planned = "--prior", prior, "--limit", 40, "--num-shards", 4, "--plan-only", "--quiet"
+    here, there = tmp_path / "here", tmp_path / "there"
+    for run in (here, there):
+        assert hf_toedit("score", source, "-o", run, *planned).code == 0
+    assert hf_toedit("run", here, "--quiet").code == 0
+    with _popen(cluster, there, "--num-workers", 1, "--quiet") as driver:
+        said = driver.communicate(timeout=PATIENCE_S)
+    assert (driver.returncode, *said) == (0, "", "")
+    assert len(parquet(there)) == 4 and parquet(there) == parquet(here)
 
 
 def test_a_lost_machine_is_no_fault_of_a_shard_until_it_always_is(hf_toedit: HfToEdit, tmp_path: Path) -> None:
