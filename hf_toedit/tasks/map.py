@@ -17,7 +17,8 @@ from hf_toedit.checked import from_json
 from hf_toedit.config import Resources
 from hf_toedit.rows.rows import EDIT_BATCH, grouped
 from hf_toedit.rows.texts import Texts
-from hf_toedit.runs.task import Batch, Kept, LoadedTask, Pass, RowCheck, Rows, Task
+from hf_toedit.runs.passes import Batch, Kept, Pass, Rows
+from hf_toedit.runs.task import LoadedTask, RowCheck, Task
 from hf_toedit.runs.verify import differing_columns
 from hf_toedit.sources.parquet import as_loaded
 from hf_toedit.stats import Count, Statistics
