@@ -5,8 +5,11 @@ Run as a module of its own: nothing here imports the tests, whose settings are n
 
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import sys
@@ -23,10 +26,13 @@ def _serve() -> None:
     import torch  # noqa: F401
     import transformers
 
-    import hf_toedit.editing.editor  # noqa: F401
-    import hf_toedit.priors.transformers  # noqa: F401
+    import hf_toedit.cli
 
+    commands = [module.name for module in pkgutil.iter_modules(hf_toedit.cli.__path__)]
+    for name in (*(f"cli.{name}" for name in commands), "api.run", "cards.card", "priors.transformers"):
+        importlib.import_module(f"hf_toedit.{name}")
     _ = transformers.AutoModelForCausalLM, transformers.AutoTokenizer, transformers.LlamaForCausalLM  # lazy otherwise
+    gc.freeze()  # or each command would search all of the above for garbage, and so copy it
     pid = 0
     for line in sys.stdin:
         job = json.loads(line)
