@@ -8,6 +8,7 @@ import pytest
 
 # Results must not depend on the number of threads, and one thread keeps small tests from waiting on each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where a test has several, they leave the cores to other tests
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 

@@ -22,7 +22,7 @@ from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import parquet, stories
 from tests.processes import children
 
-KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "30"))
+KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "10"))
 SHARDS = 24
 LINES = 1000 + 10 * KILLS
 
