@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from tests.shared import shared
 
@@ -38,52 +38,52 @@ class Finished:
 
 
 class Forker:
-    """A process that has libraries loaded, `all` of a command or the `foreign` ones below them, and forks itself."""
+    """A process that has libraries loaded, and forks itself for each job."""
 
-    def __init__(self, loaded: str, folder: Path, env: Mapping[str, str]) -> None:
-        self._folder = folder
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.cli.forker", loaded],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=env,
-        )
+    def __init__(self, folder: Path, questions: TextIO, answers: TextIO) -> None:
+        self._folder, self._questions, self._answers = folder, questions, answers
 
-    def begin(self, args: Sequence[str], cwd: Path | None, **job: object) -> int:
+    def begin(self, args: Sequence[str] = (), cwd: Path | None = None, **job: object) -> int:
         """Begin one process; its id."""
         return self._ask({"args": args, "cwd": str(cwd or self._folder), "files": str(self._folder / "stream"), **job})
 
-    def end(self) -> Finished:
+    def end(self, pid: int) -> Finished:
         """Wait for it."""
-        code = self._ask("wait")
+        code = self._ask(pid)
         streams = [(self._folder / f"stream.{name}").read_text(encoding="utf-8") for name in ("out", "err")]
         return Finished(code, *streams)
 
     def close(self) -> None:
-        self._process.communicate()
+        self._questions.close()
+        self._answers.close()
 
     def _ask(self, question: Any) -> int:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(json.dumps(question) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        self._questions.write(json.dumps(question) + "\n")
+        self._questions.flush()
+        return json.loads(self._answers.readline())
 
 
 @cache
 def _foreign() -> Forker:
+    """With the libraries that do not look at the environment when they are loaded."""
     folder = tempfile.TemporaryDirectory()
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    forker = Forker("foreign", Path(folder.name), env)
-    atexit.register(folder.cleanup)
-    atexit.register(forker.close)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.cli.forker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdin and process.stdout
+    forker = Forker(Path(folder.name), process.stdin, process.stdout)
+    for tidy in (folder.cleanup, process.wait, forker.close):  # the last one first
+        atexit.register(tidy)
     return forker
 
 
 def python(code: str, *args: str, env: Mapping[str, str], cwd: Path | None = None) -> Finished:
     """What `python -c` does, without paying for the imports of the libraries that `datasets` and torch load."""
-    _foreign().begin(args, cwd or Path.cwd(), code=code, env=dict(env))
-    return _foreign().end()
+    return _foreign().end(_foreign().begin(args, cwd or Path.cwd(), code=code, env=dict(env)))
 
 
 class HfToEdit:
@@ -94,7 +94,11 @@ class HfToEdit:
         self.env = {**env, "HF_HOME": str(home / "hf_home"), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
     def __enter__(self) -> HfToEdit:
-        self._forker = Forker("all", self.home, self.env)
+        pipes = self.home / "questions", self.home / "answers"
+        for pipe in pipes:
+            os.mkfifo(pipe)
+        _foreign().begin(pipes=[str(pipe) for pipe in pipes], env=self.env)
+        self._forker = Forker(self.home, *(pipe.open(mode) for pipe, mode in zip(pipes, "wr", strict=True)))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -119,7 +123,7 @@ class HfToEdit:
             while not kill_when() and time.monotonic() < until:
                 time.sleep(0.002)
             os.kill(pid, signal.SIGKILL)  # waited for only when asked below, so the id cannot be another's
-        return self._forker.end()
+        return self._forker.end(pid)
 
     def edit(self, source: object, run: Path, *options: object, **how: Any) -> Path:
         """Edit with the small prior, eagerly enough that short texts change."""

@@ -16,26 +16,26 @@ import sys
 import traceback
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
 PATIENCE_S = 300
 
 
-def _serve(load: Callable[[], object]) -> None:
+def serve(load: Callable[[], object], questions: TextIO, answers: TextIO) -> None:
+    """Load, and fork for each job until the questions end."""
     load()
     gc.freeze()  # or each process would search all of that for garbage, and so copy it
-    pid = 0
-    for line in sys.stdin:
+    for line in questions:
         job = json.loads(line)
-        if job == "wait":
-            answer = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if isinstance(job, int):
+            answer = os.waitstatus_to_exitcode(os.waitpid(job, 0)[1])
         else:
-            answer = pid = os.fork() or _do(job)
-        sys.stdout.write(f"{answer}\n")
-        sys.stdout.flush()
+            answer = os.fork() or _do(job)
+        answers.write(f"{answer}\n")
+        answers.flush()
 
 
-def _all() -> None:
+def everything() -> None:
     """What commands load."""
     import datasets  # noqa: F401
     import matplotlib.backends.backend_agg  # noqa: F401
@@ -51,7 +51,7 @@ def _all() -> None:
     _ = transformers.AutoModelForCausalLM, transformers.AutoTokenizer, transformers.LlamaForCausalLM  # lazy otherwise
 
 
-def _foreign() -> None:
+def foreign() -> None:
     """What `datasets` and `transformers` load; those read the environment when they are loaded, and so come later."""
     torch = "torch", "torch._dynamo", "torch.distributed.tensor", "torch.export", "sympy"
     others = "aiohttp", "dill", "fsspec", "httpx", "multiprocess", "pandas", "requests", "xxhash", "yaml"
@@ -62,13 +62,17 @@ def _foreign() -> None:
 def _do(job: dict[str, Any]) -> int:
     code = 1
     try:
+        if job.get("env") is not None:
+            os.environ.clear()
+            os.environ.update(job["env"])
+        if job.get("pipes"):
+            questions, answers = job["pipes"]
+            serve(everything, open(questions, encoding="utf-8"), open(answers, "w", encoding="utf-8"))
+            os._exit(0)
         os.chdir(job["cwd"])
         for number, path in enumerate((os.devnull, f"{job['files']}.out", f"{job['files']}.err")):
             os.dup2(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_RDWR), number)
         signal.alarm(PATIENCE_S)
-        if job.get("env") is not None:
-            os.environ.clear()
-            os.environ.update(job["env"])
         if job.get("script"):
             sys.argv = [job["script"], *job["args"]]
             runpy.run_path(job["script"], run_name="__main__")
@@ -99,4 +103,4 @@ def _run(code: str, args: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _serve(_all if sys.argv[1] == "all" else _foreign)
+    serve(foreign, sys.stdin, sys.stdout)
