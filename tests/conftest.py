@@ -17,14 +17,15 @@ from tests.cli.pushing import command, few, hub, many, other, short  # noqa: E40
 from tests.hub_server import hub_server  # noqa: E402, F401
 from tests.s3_server import s3  # noqa: E402, F401
 from tests.shared import shared  # noqa: E402
-from tests.tiers import is_long  # noqa: E402
+from tests.tiers import is_long, order  # noqa: E402
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that take long."""
+    """Mark the tests that take long, and begin with the files that do."""
     for item in items:
-        if is_long(item.path):
+        if is_long(item.path, item.nodeid.partition("::")[2].partition("[")[0]):
             item.add_marker(pytest.mark.long)
+    items.sort(key=lambda item: order(item.path))
 
 
 @pytest.fixture(scope="session")
