@@ -17,6 +17,7 @@ LONG = {
     "cli/test_jobs.py": "run jobs that die, on a Hub of this machine",
     "cli/test_lean.py": "make a virtual environment",
     "cli/test_output.py::test_progress_is_shown_on_a_terminal_alone": "start processes on a terminal",
+    "cli/test_plan.py::test_a_dry_run_of_a_large_source_says_an_interval": "estimate a large source",
     "cli/test_prune.py": "edit with a large vocabulary",
     "cli/test_push.py": "push to a Hub of this machine, and load what is there",
     "cli/test_push_along.py": "push while a run is killed",
