@@ -247,7 +247,7 @@ def test_a_run_that_is_told_to_stop_does_so_at_once(
     ending: int, is_editing: bool, cluster: RayCluster, hf_toedit: HfToEdit, tmp_path: Path
 ) -> None:
     run = _plan(hf_toedit, tmp_path / "run", "--num-shards", 4, "--generations", 400)
-    with _popen(cluster, run) as driver:
+    with _popen(cluster, run, *(("--num-workers", 1) if is_editing else ())) as driver:
         _until(lambda: parquet(run) if is_editing else cluster.workers(), driver)
         state = _state(hf_toedit, run)
         workers = cluster.workers()
@@ -271,7 +271,7 @@ def test_why_a_shard_failed_reaches_the_user(cluster: RayCluster, hf_toedit: HfT
     broken.write_bytes(b"PAR1" + bytes(times.st_size - 4))
     os.utime(broken, ns=(times.st_atime_ns, times.st_mtime_ns))
     # Named relative to a folder that a node has to find by itself.
-    with _popen(cluster, "run", "--quiet", cwd=tmp_path) as driver:
+    with _popen(cluster, "run", "--quiet", "--num-workers", 1, cwd=tmp_path) as driver:
         stdout, stderr = driver.communicate(timeout=PATIENCE_S)
     assert (driver.returncode, stdout) == (1, "")
     assert stderr.startswith("Error: 1 of 2 shards failed. train-00001-of-00002: ")
@@ -284,7 +284,7 @@ def test_a_folder_that_nodes_do_not_see_is_told_of(cluster: RayCluster, hf_toedi
     _plan(hf_toedit, tmp_path / "run", "--num-shards", 2)
     opened = os.open(tmp_path, os.O_RDONLY)  # which only the driver has
     try:
-        with _popen(cluster, f"/proc/self/fd/{opened}/run", pass_fds=[opened]) as driver:
+        with _popen(cluster, f"/proc/self/fd/{opened}/run", "--num-workers", 1, pass_fds=[opened]) as driver:
             stdout, stderr = driver.communicate(timeout=PATIENCE_S)
     finally:
         os.close(opened)
