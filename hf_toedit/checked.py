@@ -75,7 +75,7 @@ def checked(
     try:
         if isinstance(value, set | frozenset):
             raise msgspec.ValidationError("Expected `array`, got `set`")  # it has no order: msgspec would choose one
-        result = msgspec.convert(value, kind)
+        result = msgspec.convert(value, kind, str_keys=True)
         if isinstance(result, float) and not math.isfinite(result):
             raise msgspec.ValidationError("Expected `float` other than NaN and infinity, got `float`")
         if isinstance(result, str) and not _is_known(result, kind):
@@ -125,7 +125,7 @@ def from_json(value: Any, kind: type[T], path: str = "", *, complete: bool = Fal
     if not isinstance(value, dict):
         raise UsageError(f"{path or 'it'} must be an object, not {in_json(value)}.")
     _check_names(value, kind, path, complete)
-    found = {}
+    found: dict[str, Any] = {}
     for name, wanted in kinds(kind).items():
         inner = f"{path}.{name}" if path else name
         if name not in value:
@@ -138,6 +138,12 @@ def from_json(value: Any, kind: type[T], path: str = "", *, complete: bool = Fal
             continue
         if wanted == Names and not isinstance(value[name], list):  # a file has one way to say it
             raise UsageError(f"{inner} must be a list of strings, not {in_json(value[name])}.")
+        if _is_dict_of_objects(wanted, value[name]):
+            one = get_args(wanted)[1]
+            found[name] = {
+                key: from_json(entry, one, f"{inner}.{key}", complete=complete) for key, entry in value[name].items()
+            }
+            continue
         for index, entry in enumerate(value[name] if _is_list_of_objects(wanted, value[name]) else ()):
             _check_names(entry, get_args(wanted)[0], f"{inner}[{index}]", complete)
         found[name] = checked(value[name], wanted, inner, show=in_json)
@@ -209,6 +215,10 @@ def _is_known(name: str, kind: Any) -> bool:
 
 def _is_list_of_objects(kind: Any, value: Any) -> bool:
     return get_origin(kind) is tuple and is_dataclass(get_args(kind)[0]) and isinstance(value, list)
+
+
+def _is_dict_of_objects(kind: Any, value: Any) -> bool:
+    return get_origin(kind) is dict and is_dataclass(get_args(kind)[1]) and isinstance(value, dict)
 
 
 def _problem(said: str, value: Any, kind: Any, name: str, written: str | None, show: Callable[[Any], str]) -> str:

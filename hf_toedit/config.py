@@ -64,7 +64,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Settings by name: this tool's default, the paper's formula as printed, and the authors' script's strategies."""
 
-Config = TypeVar("Config", bound="_Config")
+Config = TypeVar("Config", bound="BaseConfig")
 
 
 class EditSettings(TypedDict, total=False):
@@ -83,7 +83,7 @@ class EditSettings(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class _Config:
+class BaseConfig:
     """Shared by all settings: checked by their types, from a mapping or a YAML file, to JSON, by content hash."""
 
     def __post_init__(self) -> None:
@@ -126,7 +126,7 @@ class _Config:
         """All settings as plain JSON values."""
         return json.loads(json.dumps(asdict(self)))
 
-    def differing(self, other: _Config) -> dict[str, Any]:
+    def differing(self, other: BaseConfig) -> dict[str, Any]:
         """The settings that are not those of another."""
         return {name: value for name, value in vars(self).items() if value != getattr(other, name)}
 
@@ -137,7 +137,7 @@ class _Config:
 
 
 @dataclass(frozen=True)
-class EditConfig(_Config):
+class EditConfig(BaseConfig):
     """How tokens are selected and drawn again (arXiv 2412.14689, section 4, and its Tables 5 to 7).
 
     Attributes:
@@ -195,7 +195,7 @@ class EditConfig(_Config):
 
 
 @dataclass(frozen=True)
-class PriorConfig(_Config):
+class PriorConfig(BaseConfig):
     """Which language model reads the documents, and how it is run.
 
     Attributes:
@@ -252,7 +252,7 @@ class PriorConfig(_Config):
 
 
 @dataclass(frozen=True)
-class Resources(_Config):
+class Resources(BaseConfig):
     """What a prior may use of a machine; no part of a plan, since results do not depend on it.
 
     Attributes:
@@ -267,7 +267,7 @@ class Resources(_Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextConfig(_Config):
+class TextConfig(BaseConfig):
     """Which texts of a row are edited, and what the prior reads with them.
 
     Attributes:
@@ -328,7 +328,7 @@ class SourceConfig(TextConfig):
 
 
 @dataclass(frozen=True)
-class RunConfig(_Config):
+class RunConfig(BaseConfig):
     """What a run makes of a source.
 
     Attributes:

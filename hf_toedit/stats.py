@@ -41,7 +41,7 @@ TailBins = Annotated[list[Count], Meta(min_length=len(TAIL_EDGES), max_length=le
 PerplexityBins = Annotated[list[Count], Meta(min_length=len(PERPLEXITY_EDGES), max_length=len(PERPLEXITY_EDGES))]
 
 
-UNREADABLE = ("prior_failed", "template_failed")
+UNREADABLE = ("prior_failed", "scorer_failed", "template_failed")
 """Causes for which texts that hold something are passed through unread."""
 
 
@@ -77,6 +77,14 @@ class Statistics(Shown):
     def headline(self) -> str:
         """The most important figures in a few words."""
         raise NotImplementedError
+
+    @property
+    def amount(self) -> str:
+        """How many documents and tokens, in words."""
+        documents = f"{self.num_documents:,} document{'' if self.num_documents == 1 else 's'}"
+        if skipped := sum(self.num_skipped.values()):
+            documents += f" ({skipped:,} skipped)"
+        return f"{documents}, {self.num_tokens:,} token{'' if self.num_tokens == 1 else 's'}"
 
     @property
     def tokens_per_second(self) -> float:
@@ -204,13 +212,9 @@ class EditStats(Statistics):
     @property
     def headline(self) -> str:
         """The most important figures in a few words."""
-        documents = f"{self.num_documents:,} document{'' if self.num_documents == 1 else 's'}"
-        if skipped := sum(self.num_skipped.values()):
-            documents += f" ({skipped:,} skipped)"
-        tokens = f"{self.num_tokens:,} token{'' if self.num_tokens == 1 else 's'}"
         selected, changed = 100 * self.selected_rate, 100 * self.changed_rate
         dropped = f", {100 * self.num_dropped / self.num_tokens:.3g} % dropped" if self.num_dropped else ""
-        return f"{documents}, {tokens}, {selected:.3g} % selected, {changed:.3g} % changed{dropped}"
+        return f"{self.amount}, {selected:.3g} % selected, {changed:.3g} % changed{dropped}"
 
     @property
     def selected_rate(self) -> float:

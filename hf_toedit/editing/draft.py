@@ -43,7 +43,7 @@ class Draft:
     def of(cls, texts: Sequence[Any], generation: int, tables: Sequence[PieceTable | None] | None) -> Draft:
         """Begin; nothing is tokenized yet."""
         texts = [Passage.of(text) if isinstance(text, str) else text for text in texts]
-        causes = [_why_unread(text) for text in texts]
+        causes = [why_unread(text) for text in texts]
         read = [index for index, entries in enumerate(causes) if None in entries]
         return cls(texts, generation, tables, causes, read, EditStats(num_rows=len(texts)))
 
@@ -58,7 +58,7 @@ class Draft:
         return [int(count) for entries in counts for count in entries]
 
 
-def _why_unread(passage: Any) -> list[str | None]:
+def why_unread(passage: Any) -> list[str | None]:
     """Why each text of a passage cannot be edited; None for one that can."""
     if not isinstance(passage, Passage):
         return ["null" if passage is None else "not_text"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -16,6 +15,7 @@ import numpy as np
 from hf_toedit.config import EditConfig
 from hf_toedit.display import called
 from hf_toedit.editing.alignment import CAUSES, Aligner, Document
+from hf_toedit.editing.apart import EXAMPLE, read_apart
 from hf_toedit.editing.draft import Draft
 from hf_toedit.editing.excerpt import excerpts
 from hf_toedit.editing.passage import Passage
@@ -24,10 +24,8 @@ from hf_toedit.editing.prior import DocumentScores, Prior
 from hf_toedit.editing.result import EditedDocument, EditResult, ScoredDocument
 from hf_toedit.editing.sampling import KeyedUniforms, draw
 from hf_toedit.editing.selection import SelectionRule
-from hf_toedit.errors import PriorError, UsageError, in_one_line
+from hf_toedit.errors import PriorError, UsageError
 from hf_toedit.stats import EditStats
-
-logger = logging.getLogger(__name__)
 
 
 class Editor:
@@ -188,14 +186,7 @@ class Editor:
 
     def _score(self, documents: list[Document], reasons: list[str]) -> list[DocumentScores | None]:
         """Scores of all documents; None for one that the prior fails on even alone, with the reason in `reasons`."""
-        try:
-            scored = self.prior.score(documents, self._rule)
-            scores = [_finite(document, entry, reasons) for document, entry in zip(documents, scored, strict=True)]
-        except (PriorError, UsageError):
-            raise
-        except Exception as error:
-            logger.warning("prior failed on a batch (%s); scoring its documents one at a time.", in_one_line(error))
-            scores = [self._score_alone(document, reasons) for document in documents]
+        scores = read_apart(self._read, documents, reasons, "prior")
         if documents and all(entry is None for entry in scores) and not self._prior_works():
             raise PriorError(
                 f"prior {self.prior.name!r} fails on every text: {min(reasons)} Try another --dtype or --device, or "
@@ -203,19 +194,13 @@ class Editor:
             )
         return scores
 
-    def _score_alone(self, document: Document, reasons: list[str]) -> DocumentScores | None:
-        try:
-            return _finite(document, self.prior.score([document], self._rule)[0], reasons)
-        except (PriorError, UsageError):
-            raise
-        except Exception as error:
-            reasons.append(in_one_line(error))
-            logger.warning("prior failed on a document of %d tokens: %s", len(document), reasons[-1])
-            return None
+    def _read(self, documents: Sequence[Document], reasons: list[str]) -> list[DocumentScores | None]:
+        scored = self.prior.score(documents, self._rule)
+        return [_finite(document, entry, reasons) for document, entry in zip(documents, scored, strict=True)]
 
     def _prior_works(self) -> bool:
         """Whether the prior can score anything at all: if so, a failure is the document's, and the run goes on."""
-        return self._score_alone(self._aligner.align(["Once upon a time."])[0], []) is not None
+        return read_apart(self._read, self._aligner.align([EXAMPLE]), [], "prior") != [None]
 
 
 def _in_contexts(texts: Sequence[Any], contexts: Sequence[str | None]) -> list[Any]:

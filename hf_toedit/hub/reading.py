@@ -41,7 +41,9 @@ _LOOK_S = 10.0
 _WORDS = {"model": "prior", "dataset": "dataset"}
 
 
-def pinned_sha(repo_type: str, repo_id: str, revision: str | None, error_type: type[ToEditError]) -> str:
+def pinned_sha(
+    repo_type: str, repo_id: str, revision: str | None, error_type: type[ToEditError], what: str | None = None
+) -> str:
     """The commit that a branch or tag of a repository stands at; without a Hub, the one in the local cache.
 
     Args:
@@ -49,11 +51,12 @@ def pinned_sha(repo_type: str, repo_id: str, revision: str | None, error_type: t
         repo_id: `org/name`.
         revision: branch, tag or commit; None is the default branch.
         error_type: raised where there is none.
+        what: it is called in messages.
 
     Raises:
         ToEditError: of `error_type`: no such repository or revision, no access, or no connection.
     """
-    named = f"{_WORDS[repo_type]} {repo_id!r}" + (f" at revision {revision!r}" if revision else "")
+    named = f"{what or _WORDS[repo_type]} {repo_id!r}" + (f" at revision {revision!r}" if revision else "")
 
     def look() -> str:
         try:

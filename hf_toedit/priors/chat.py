@@ -10,13 +10,14 @@ _ANY_DAY = "{% macro strftime_now(format) %}01 January 2025{% endmacro %}"
 """Put before a chat template: one that asks for the date is told the same on any day, and writes the same text."""
 
 
-def render(tokenizer: Any, prior: str, messages: list[dict[str, Any]]) -> str | None:
+def render(tokenizer: Any, name: str, messages: list[dict[str, Any]], what: str = "prior") -> str | None:
     """Write a conversation by a tokenizer's chat template; see `Prior.render`.
 
     Args:
         tokenizer: of `transformers`.
-        prior: whose it is, for messages.
+        name: of its model, for messages.
         messages: each with `role` and `content`, and whatever else the template reads.
+        what: the model is called in messages.
 
     Raises:
         PriorError: the template refuses the conversation.
@@ -28,6 +29,6 @@ def render(tokenizer: Any, prior: str, messages: list[dict[str, Any]]) -> str | 
         rendered = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False)
     except Exception as error:  # a template may raise anything
         raise PriorError(
-            f"the chat template of prior {prior!r} refuses a conversation: {in_one_line(error)}"
+            f"the chat template of {what} {name!r} refuses a conversation: {in_one_line(error)}"
         ) from error
     return rendered if tokenizer.bos_token_id is None else rendered.removeprefix(tokenizer.bos_token)

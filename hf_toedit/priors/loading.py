@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -23,6 +23,33 @@ DEFAULT_CONTEXT = 2048
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "context_length")
 _NEAR = 0.75
 """How near to `embedded` a name is that is taken for a slip of the pen."""
+
+
+class Kind(NamedTuple):
+    """What a model is for, in messages.
+
+    Attributes:
+        what: It is called: `prior`.
+        names: How one may be named.
+        auto: The class of `transformers` that loads it.
+        advice: Where it is of another kind.
+        whole: What it has to be.
+    """
+
+    what: str
+    names: str
+    auto: str
+    advice: str
+    whole: str
+
+
+PRIOR = Kind(
+    "prior",
+    "a folder, a Hub id (org/name), or 'embedded'",
+    "AutoModelForCausalLM",
+    "It is not a causal language model; name a decoder-only one.",
+    "a complete causal language model",
+)
 
 
 @dataclass(frozen=True)
@@ -46,12 +73,7 @@ class FoundModel:
     @property
     def context(self) -> int:
         """Positions that the model reads at once."""
-        text_config = self.config.get_text_config()
-        for key in _CONTEXT_KEYS:
-            value = getattr(text_config, key, None)
-            if isinstance(value, int) and value > 1:
-                return value
-        return DEFAULT_CONTEXT
+        return context_of(self.config) or DEFAULT_CONTEXT
 
 
 @dataclass(frozen=True)
@@ -74,18 +96,14 @@ def find(config: PriorConfig) -> FoundModel:
     location, revision = locate(config)
     commit = None if Path(location).is_dir() else revision
     options = {"revision": commit, "trust_remote_code": config.trust_remote_code}
-    model_config = _loaded(config.prior, "configuration", AutoConfig.from_pretrained, location, **options)
+    model_config = loaded(PRIOR, config.prior, "configuration", AutoConfig.from_pretrained, location, **options)
     if getattr(model_config, "is_encoder_decoder", False):
         raise PriorError(
             f"prior {config.prior!r} is an encoder-decoder model ({model_config.model_type}); "
             f"name a causal (decoder-only) language model instead."
         )
-    tokenizer = _loaded(config.prior, "tokenizer", AutoTokenizer.from_pretrained, location, **options)
-    if not getattr(tokenizer, "is_fast", False):
-        raise PriorError(
-            f"prior {config.prior!r} has no fast tokenizer, and only a fast one tells which characters each token "
-            f"stands for. Name a prior whose repository holds a tokenizer.json."
-        )
+    tokenizer = loaded(PRIOR, config.prior, "tokenizer", AutoTokenizer.from_pretrained, location, **options)
+    check_fast(PRIOR, config.prior, tokenizer)
     return FoundModel(location, revision, commit, model_config, tokenizer)
 
 
@@ -95,9 +113,10 @@ def load(config: PriorConfig) -> LoadedModel:
     Raises:
         PriorError: not found, not loadable, no fast tokenizer, not a causal language model.
     """
-    device = _device(config.device)
+    device = device_of(config.device)
     found = find(config)
-    model = _loaded(
+    model = loaded(
+        PRIOR,
         config.prior,
         "model",
         AutoModelForCausalLM.from_pretrained,
@@ -118,18 +137,35 @@ def locate(config: PriorConfig) -> tuple[str, str]:
         PriorError: there is none of that name.
     """
     folder = prior_folder(config)
-    if folder.is_dir():
-        if config.revision:
-            raise UsageError(f"prior {config.prior!r} is local and has no revisions. Leave the revision out.")
-        if not (folder / "config.json").is_file():
-            raise PriorError(f"{folder} is not a model folder: it holds no config.json.")
-        return str(folder), folder_revision(config)
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", config.prior) or config.prior.startswith("."):
-        raise PriorError(f"no prior folder {config.prior!r}. Name a folder, a Hub id (org/name), or 'embedded'.")
-    if "/" not in config.prior and get_close_matches(config.prior, ["embedded"], cutoff=_NEAR):
+    if not folder.is_dir() and "/" not in config.prior and get_close_matches(config.prior, ["embedded"], cutoff=_NEAR):
         # The Hub has models without an owner, of its early days; none of them is called nearly so.
         raise PriorError(f"no prior folder {config.prior!r}. Did you mean 'embedded'?")
-    return config.prior, pinned_sha("model", config.prior, config.revision, PriorError)
+    return locate_model(PRIOR, config.prior, folder, config.revision, config.trust_remote_code)
+
+
+def locate_model(kind: Kind, name: str, folder: Path, commit: str | None, with_code: bool) -> tuple[str, str]:
+    """Where a model lies and what pins it; see `locate`.
+
+    Args:
+        kind: What it is for.
+        name: As it was asked for.
+        folder: That it would be, which need not exist.
+        commit: Branch, tag or commit of a Hub model.
+        with_code: Whether its Python code counts, since it may run.
+
+    Raises:
+        PriorError: there is none of that name.
+        UsageError: a folder has no commits.
+    """
+    if folder.is_dir():
+        if commit:
+            raise UsageError(f"{kind.what} {name!r} is local and has no revisions. Leave the revision out.")
+        if not (folder / "config.json").is_file():
+            raise PriorError(f"{folder} is not a model folder: it holds no config.json.")
+        return str(folder), folder_revision(folder, with_code)
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
+        raise PriorError(f"no {kind.what} folder {name!r}. Name {kind.names}.")
+    return name, pinned_sha("model", name, commit, PriorError, kind.what)
 
 
 def pinned(config: PriorConfig) -> tuple[PriorConfig, str]:
@@ -152,12 +188,16 @@ def resolved(config: PriorConfig) -> tuple[PriorConfig, str]:
         PriorError: there is no such prior, or no such device.
     """
     config, revision = pinned(config)
-    dtype = dtype_on(config.dtype, _device(config.device).type)
+    dtype = dtype_on(config.dtype, device_of(config.device).type)
     return replace(config, dtype=dtype), revision
 
 
-def _loaded(prior: str, what: str, loader: Any, location: str, **options: Any) -> Any:
-    """Call a loader of `transformers`; its many kinds of failure become one."""
+def loaded(kind: Kind, name: str, part: str, loader: Any, location: str, **options: Any) -> Any:
+    """Call a loader of `transformers`; its many kinds of failure become one.
+
+    Raises:
+        PriorError: it fails.
+    """
     try:
         return loader(location, **options)
     except Exception as error:
@@ -166,14 +206,42 @@ def _loaded(prior: str, what: str, loader: Any, location: str, **options: Any) -
             advice = "Its repository brings its own Python code; if you trust it, say --trust-remote-code."
         elif "safetensors" in said:
             advice = "Only safetensors weights are loaded; convert the model, or name another."
-        elif "AutoModelForCausalLM" in said:
-            advice = "It is not a causal language model; name a decoder-only one."
+        elif kind.auto in said:
+            advice = kind.advice
         else:
-            advice = "Check that it is a complete causal language model."
-        raise PriorError(f"cannot load the {what} of prior {prior!r}: {in_one_line(error)} {advice}") from error
+            advice = f"Check that it is {kind.whole}."
+        raise PriorError(f"cannot load the {part} of {kind.what} {name!r}: {in_one_line(error)} {advice}") from error
 
 
-def _device(name: str) -> torch.device:
+def check_fast(kind: Kind, name: str, tokenizer: Any) -> None:
+    """Refuse a tokenizer that is not a fast one.
+
+    Raises:
+        PriorError: it is not.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise PriorError(
+            f"{kind.what} {name!r} has no fast tokenizer, and only a fast one tells which characters each token "
+            f"stands for. Name a {kind.what} whose repository holds a tokenizer.json."
+        )
+
+
+def context_of(model_config: Any) -> int | None:
+    """Positions that a model reads at once, as its configuration of `transformers` says; None where it does not."""
+    text_config = model_config.get_text_config()
+    values = (getattr(text_config, key, None) for key in _CONTEXT_KEYS)
+    return next((value for value in values if isinstance(value, int) and value > 1), None)
+
+
+def device_of(name: str) -> torch.device:
+    """A device of this machine.
+
+    Args:
+        name: See `PriorConfig`.
+
+    Raises:
+        PriorError: there is no such device.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -20,14 +20,14 @@ def prior_folder(config: PriorConfig) -> Path:
     return embedded.path() if config.prior == "embedded" else Path(os.path.expanduser(config.prior))
 
 
-def folder_revision(config: PriorConfig) -> str:
-    """The fingerprint of a prior's folder, wherever it is.
+def folder_revision(folder: Path, with_code: bool) -> str:
+    """The fingerprint of a model's folder, wherever it is.
 
     SHA-256, its first 40 digits, of the names, sizes and fingerprints (see `hf_toedit.fingerprint`) of its
     configuration, tokenizer, chat templates and weights; and of its Python code where that may run.
     """
-    kinds = (*_KINDS, "*.py") if config.trust_remote_code else _KINDS
-    files = _files(prior_folder(config), kinds)
+    kinds = (*_KINDS, "*.py") if with_code else _KINDS
+    files = _files(folder, kinds)
     facts = zip(files, file_fingerprints([str(file) for file in files]), strict=True)
     return content_hash([(file.name, size, stamp) for file, (size, stamp) in facts])[:40]
 

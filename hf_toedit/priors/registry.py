@@ -27,7 +27,7 @@ def load_prior(config: PriorConfig, resources: Resources | None = None) -> Prior
         UsageError: the backend cannot use such resources; or there is no such class.
     """
     resources = resources or Resources()
-    with _libraries():
+    with libraries():
         if config.is_own:
             from hf_toedit.priors.own import load_own
 
@@ -49,7 +49,7 @@ def pinned(config: PriorConfig) -> tuple[PriorConfig, str]:
     Raises:
         PriorError: it cannot be found.
     """
-    with _libraries():
+    with libraries():
         from hf_toedit.priors import loading
 
         return loading.pinned(config)
@@ -65,7 +65,7 @@ def resolved(config: PriorConfig, machine: Literal["cpu", "cuda"] | None = None)
     Raises:
         PriorError: it cannot be found.
     """
-    with _libraries():
+    with libraries():
         from hf_toedit.priors import loading
 
         if machine is None:
@@ -76,7 +76,7 @@ def resolved(config: PriorConfig, machine: Literal["cpu", "cuda"] | None = None)
 
 
 @contextmanager
-def _libraries() -> Iterator[None]:
+def libraries() -> Iterator[None]:
     """Say in one line which library is missing, where none of those that run models is installed.
 
     Raises:

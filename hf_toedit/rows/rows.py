@@ -56,7 +56,7 @@ class Edited(NamedTuple):
 
     Attributes:
         texts: What each text is now, in the order of `Texts.read`; empty where only the counts were kept.
-        logs: The edit log of each row; None if no log is kept.
+        logs: The edit log of each row; None if no log is wanted.
         stats: The counts.
     """
 
@@ -160,8 +160,12 @@ class TableDraft:
         self._editor.score(self._draft)
         return self
 
-    def finish(self) -> Edited:
-        """Draw, splice and count."""
+    def finish(self, logs: bool = False) -> Edited:
+        """Draw, splice and count.
+
+        Args:
+            logs: Make the log of each row also where no column holds it.
+        """
         result = self._editor.finish(self._draft)
         edited, stats, found = iter(result.documents), result.stats, self._found
         documents = [
@@ -177,8 +181,10 @@ class TableDraft:
                 stats.add_skipped("template_failed")
         if self._refusal:
             stats.add_skip_reason("template_failed", self._refusal)
-        logs = _row_logs(len(self._table), found, documents, self._texts) if self._log_column else None
-        return Edited([document.text for document in documents], logs, stats)
+        logged = None
+        if self._log_column or logs:
+            logged = _row_logs(len(self._table), found, documents, self._texts)
+        return Edited([document.text for document in documents], logged, stats)
 
 
 def edit_table(

@@ -197,10 +197,17 @@ class Texts:
         """
         if self.config.messages_column is not None:
             return _conversations(table, texts, render, self.config.messages_column)
-        places = [_context_texts(table.schema, path) for path in self.config.context_columns]
-        contexts = list(zip(*(values_at(table, place).array.to_pylist() for place in places), strict=True))
-        passages = [Passage.of(text.text, contexts[text.row]) if text.text and places else text.text for text in texts]
+        contexts = self.contexts(table)
+        passages: list[str | Passage | None] = [
+            Passage.of(text.text, contexts[text.row]) if text.text else text.text for text in texts
+        ]
         return Passages(passages, [(0, len(text.text or "")) for text in texts])
+
+    def contexts(self, table: pa.Table) -> list[tuple[str | None, ...]]:
+        """The context of each row: the values of the context columns, in order."""
+        places = [_context_texts(table.schema, path) for path in self.config.context_columns]
+        columns = [values_at(table, place).array.to_pylist() for place in places]
+        return list(zip(*columns, strict=True)) if columns else [()] * len(table)
 
     def _places(self, schema: pa.Schema) -> list[ValuePath]:
         """Where the texts to edit lie."""

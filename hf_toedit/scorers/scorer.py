@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +41,8 @@ class RowScores:
     """What a scorer says of the rows of a table.
 
     Attributes:
-        rows: for each row, a value for each of the scorer's fields; None where there is nothing to read.
+        rows: for each row, a value for each of the scorer's fields, rounded to the type of its column; None where
+            there is nothing to read, or the model's answer is not a finite number.
         num_documents: texts in them.
         num_tokens: tokens of the texts that were read.
         num_skipped: texts that were not read, by cause, as of `Statistics`.
@@ -86,13 +87,12 @@ class Scorer(Protocol):
 
 
 class ScorerConfig(Protocol):
-    """The settings of a scorer: a frozen dataclass of `config`, which a plan holds.
+    """The settings of a scorer: a frozen dataclass that is a `BaseConfig`, which a plan holds."""
 
-    Attributes:
-        kind: the name of the scorer, of its field in the struct of scores, and in plans.
-    """
-
-    kind: ClassVar[str]
+    @property
+    def kind(self) -> str:
+        """The scorer's name in plans, on the command line, and of its field in the struct of scores."""
+        ...
 
     @property
     def fields(self) -> Mapping[str, str]:
@@ -102,6 +102,20 @@ class ScorerConfig(Protocol):
     @property
     def revision(self) -> str:
         """What pins the model: a commit sha, or a fingerprint of local files; empty until the settings are pinned."""
+        ...
+
+    @property
+    def own_code(self) -> dict[str, str]:
+        """The settings that name a class of the user's own, with its name: code that a plan may bring along."""
+        ...
+
+    @property
+    def trust_remote_code(self) -> bool:
+        """Whether the model's repository may run its Python code here."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """All settings as plain JSON values."""
         ...
 
     def pinned(self) -> Self:

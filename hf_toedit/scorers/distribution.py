@@ -1,0 +1,174 @@
+"""Distributions of scores: exact sums, and quantiles within 1 %, from counts that merge in any order.
+
+The bins are those of DDSketch with a linear interpolation between powers of two (Masson, Rim and Lee, "DDSketch: A Fast
+and Fully-Mergeable Quantile Sketch with Relative-Error Guarantees", PVLDB 12(12), 2019): no logarithm is computed, so
+that a value is in the same bin on every machine, and no bins are joined, so that counts stay exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from hf_toedit.errors import UsageError
+from hf_toedit.stats import NANO, Count
+
+PER_OCTAVE = 64
+"""Bins between a power of two and the next."""
+
+_LOWEST = -1074
+"""Exponent of the smallest positive float64; the first bin of positive values begins there and has number 1."""
+
+_WHOLE = 2.0**53
+"""Floats from here on are whole numbers."""
+
+
+@dataclass
+class Distribution:
+    """The values of one field over any number of rows.
+
+    Attributes:
+        num_values: finite values.
+        num_null: rows without one.
+        sum_nano: the sum of the values, each rounded to 1e-9, in 1e-9.
+        minimum: the smallest value; None where there is none.
+        maximum: the largest one.
+        bins: values by number of their bin, ascending; 0 is that of zero, -i that of the negatives of bin i.
+    """
+
+    num_values: Count = 0
+    num_null: Count = 0
+    sum_nano: int = 0
+    minimum: float | None = None
+    maximum: float | None = None
+    bins: dict[int, Count] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check what was read from JSON.
+
+        Raises:
+            UsageError: The parts do not fit together.
+        """
+        if sum(self.bins.values()) != self.num_values:
+            raise UsageError(f"the bins hold {sum(self.bins.values())} values, not {self.num_values}.")
+        if (self.minimum is None, self.maximum is None) != (not self.num_values, not self.num_values):
+            raise UsageError("minimum and maximum must be numbers where there are values, and null elsewhere.")
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Distribution:
+        """The distribution of values; see `add`."""
+        distribution = cls()
+        distribution.add(values)
+        return distribution
+
+    def add(self, values: np.ndarray) -> None:
+        """Count values.
+
+        Args:
+            values: real `[n]`; NaN for null, as which infinity counts, too.
+        """
+        numbers = np.asarray(values, np.float64) + 0.0  # -0.0 becomes 0.0
+        finite = numbers[np.isfinite(numbers)]
+        self.num_null += len(numbers) - len(finite)
+        if not len(finite):
+            return
+        self.num_values += len(finite)
+        self.sum_nano += sum(map(_nano, finite.tolist()))
+        self.minimum = min([float(finite.min()), *self._extremes])
+        self.maximum = max([float(finite.max()), *self._extremes])
+        for number, count in zip(*np.unique(_bins(finite), return_counts=True), strict=True):
+            self.bins[int(number)] = self.bins.get(int(number), 0) + int(count)
+
+    def __add__(self, other: Distribution) -> Distribution:
+        """The values of both."""
+        extremes = [*self._extremes, *other._extremes]
+        return Distribution(
+            self.num_values + other.num_values,
+            self.num_null + other.num_null,
+            self.sum_nano + other.sum_nano,
+            min(extremes, default=None),
+            max(extremes, default=None),
+            dict(Counter(self.bins) + Counter(other.bins)),
+        )
+
+    @property
+    def num_bins(self) -> int:
+        """Bins that hold a value."""
+        return len(self.bins)
+
+    @property
+    def mean(self) -> float:
+        """The mean of the values; NaN where there are none."""
+        return self.sum_nano / (self.num_values * 10**9) if self.num_values else math.nan
+
+    def quantile(self, q: float) -> float:
+        """The value of rank ⌈q · n⌉ among the sorted values, with a relative error of 1 % at most.
+
+        Args:
+            q: From 0, the minimum, to 1, the maximum, which are exact.
+
+        Returns:
+            NaN where there are no values.
+        """
+        if self.minimum is None or self.maximum is None:
+            return math.nan
+        rank = max(math.ceil(q * self.num_values), 1)
+        if rank == 1 or rank >= self.num_values:
+            return self.minimum if rank == 1 else self.maximum
+        seen = 0
+        for number in sorted(self.bins):
+            seen += self.bins[number]
+            if seen >= rank:
+                return min(max(_middle(number), self.minimum), self.maximum)
+        return self.maximum
+
+    def histogram(self, edges: np.ndarray) -> np.ndarray:
+        """Values between edges, for plots; each bin counts where its middle is.
+
+        Args:
+            edges: float `[n + 1]`, ascending; the first at most the minimum, the last at least the maximum.
+
+        Returns:
+            int64 `[n]`.
+        """
+        if self.minimum is None:
+            return np.zeros(len(edges) - 1, np.int64)
+        middles = np.clip([_middle(number) for number in self.bins], self.minimum, self.maximum)
+        return np.histogram(middles, edges, weights=np.array(list(self.bins.values())))[0].astype(np.int64)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, equal for equal distributions."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {**values, "bins": {str(number): self.bins[number] for number in sorted(self.bins)}}
+
+    @property
+    def _extremes(self) -> list[float]:
+        return [value for value in (self.minimum, self.maximum) if value is not None]
+
+
+def _nano(value: float) -> int:
+    return int(value) * 10**9 if abs(value) >= _WHOLE else round(value / NANO)
+
+
+def _bins(values: np.ndarray) -> np.ndarray:
+    """The bin of each value; int64 `[n]`. Every step is exact."""
+    mantissas, exponents = np.frexp(np.abs(values))  # mantissa in [0.5, 1)
+    steps = ((2 * mantissas - 1) * PER_OCTAVE).astype(np.int64)
+    numbers = (exponents.astype(np.int64) - 1 - _LOWEST) * PER_OCTAVE + steps + 1
+    return np.sign(values).astype(np.int64) * numbers
+
+
+def _middle(number: int) -> float:
+    """What stands for the values of a bin: the harmonic mean of its ends, which is nearest to both by relative error.
+
+    That is at most 1 / (2 · `PER_OCTAVE` + 1), 0.78 %.
+    """
+    if number == 0:
+        return 0.0
+    octave, step = divmod(abs(number) - 1, PER_OCTAVE)
+    low, high = 1 + step / PER_OCTAVE, 1 + (step + 1) / PER_OCTAVE
+    return math.copysign(math.ldexp(2 * low * high / (low + high), octave + _LOWEST), number)

@@ -1,0 +1,179 @@
+"""Scorers of the user's own: a class that is named as `module:Class`, and what runs it."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+import numpy as np
+
+from hf_toedit.checked import names_class
+from hf_toedit.config import BaseConfig, Resources
+from hf_toedit.editing.alignment import ELIGIBLE, Document
+from hf_toedit.errors import PriorError, UsageError
+from hf_toedit.extensions import made, own_class, revision_of
+from hf_toedit.scorers.scorer import Score
+from hf_toedit.scorers.whole_rows import Tokenized, WholeRowScorer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+FieldType = Literal["float32", "float64", "int32", "int64"]
+
+_WORD = re.compile(r"\S+")
+
+
+class OwnScorer(ABC):
+    """What a scorer of the user's own is derived from.
+
+    It is made without arguments, once per worker. A run pins it by the attribute `revision` of its class; where the
+    class has none, by a fingerprint of its module's source file.
+
+    Attributes:
+        fields: Its fields and their types: `float32`, `float64`, `int32` or `int64`.
+        kind: The name of its field in the struct of scores; the class's name in lower case where it has none.
+    """
+
+    fields: ClassVar[Mapping[str, str]]
+    kind: ClassVar[str] = ""
+
+    @abstractmethod
+    def score_texts(self, texts: list[str]) -> list[dict[str, float]]:
+        """Score texts, any number of them; the answer for one must not depend on the others.
+
+        Args:
+            texts: Of one row each: its context, then its texts in order, with a blank line between them.
+
+        Returns:
+            A number for each field of each text; None, NaN and infinity become null.
+        """
+
+
+@dataclass(frozen=True)
+class OwnScorerConfig(BaseConfig):
+    """A scorer of the user's own. Tokens are words here: what is between whitespace.
+
+    Attributes:
+        name: `module:Class`, derived from `OwnScorer`.
+        kind: See `OwnScorer`; empty until the settings are pinned, like what follows.
+        pinned_fields: The names of its fields and their types. A run can so be read where the class is not installed.
+        revision: What pins the class.
+    """
+
+    name: str
+    kind: str = ""
+    pinned_fields: tuple[tuple[str, FieldType], ...] = ()
+    revision: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        super().__post_init__()
+        if not names_class(self.name):
+            raise UsageError(f"scorer {self.name!r} is not known. A class of your own is named as module:Class.")
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """See `ScorerConfig`."""
+        return dict(self.pinned_fields)
+
+    @property
+    def own_code(self) -> dict[str, str]:
+        """See `ScorerConfig`."""
+        return {"scorer": self.name}
+
+    @property
+    def trust_remote_code(self) -> bool:
+        """See `ScorerConfig`."""
+        return False
+
+    def pinned(self) -> Self:
+        """See `ScorerConfig`; the class is imported, and not made.
+
+        Raises:
+            UsageError: There is no such class, or it is not a scorer.
+        """
+        cls = own_class(self.name, "scorer")
+        if not issubclass(cls, OwnScorer):
+            raise UsageError(f"scorer {self.name!r} must be derived from {OwnScorer.__module__}.OwnScorer.")
+        fields = getattr(cls, "fields", None)
+        if not (isinstance(fields, Mapping) and fields and all(_is_field(*entry) for entry in fields.items())):
+            raise UsageError(
+                f"the fields of scorer {self.name!r} must be names with one of {', '.join(get_args(FieldType))} each. "
+                f"Fix its class."
+            )
+        kind = cls.kind or cls.__name__.lower()
+        return replace(self, kind=kind, pinned_fields=tuple(fields.items()), revision=revision_of(cls))
+
+    def load(self, resources: Resources) -> tuple[Self, OwnScorerRunner]:
+        """See `ScorerConfig`."""
+        config = self.pinned()
+        return config, OwnScorerRunner(made(self.name, {}, OwnScorer, "scorer"), self.name, config.fields)  # type: ignore[type-abstract]
+
+
+class OwnScorerRunner(WholeRowScorer):
+    """Runs a scorer of the user's own; see `Scorer`."""
+
+    def __init__(self, scorer: OwnScorer, name: str, fields: Mapping[str, str]) -> None:
+        """Take a scorer.
+
+        Args:
+            scorer: Scores texts.
+            name: `module:Class`.
+            fields: Its fields, and their types.
+        """
+        self._scorer = scorer
+        self.name = name
+        self.fields = fields
+
+    def _tokenize(self, texts: Sequence[str]) -> list[Tokenized]:
+        return [Tokenized(text, [_words(text)]) for text in texts]
+
+    def _answers(self, read: Sequence[Tokenized], reasons: list[str]) -> list[dict[str, Score] | None]:
+        answers: Any = self._scorer.score_texts([entry.text for entry in read])
+        if not isinstance(answers, Sequence) or len(answers) != len(read):
+            count = f"{len(answers)}" if isinstance(answers, Sequence) else f"a {type(answers).__name__}"
+            raise self._wrong(f"a list of {len(read)} answers, one per text, not {count}")
+        return [self._values(answer) for answer in answers]
+
+    def _values(self, answer: Any) -> dict[str, Score]:
+        if not isinstance(answer, Mapping) or answer.keys() != self.fields.keys():
+            has = ", ".join(map(str, answer)) if isinstance(answer, Mapping) else f"a {type(answer).__name__}"
+            raise self._wrong(f"{', '.join(self.fields)} for each text, not {has}")
+        return {name: self._value(name, answer[name], kind) for name, kind in self.fields.items()}
+
+    def _value(self, name: str, value: Any, kind: str) -> Score:
+        """A value as it is in the column."""
+        if value is None:
+            return None
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if not is_number:
+            raise self._wrong(f"a number as {name!r}, not {value!r:.80}")
+        dtype = np.dtype(kind)
+        if not np.isfinite(float(value)):
+            return None
+        if dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                number = float(dtype.type(value))
+            return number if np.isfinite(number) else None
+        limits = np.iinfo(dtype)
+        if int(value) != value or not limits.min <= int(value) <= limits.max:
+            raise self._wrong(f"a whole number of {kind} as {name!r}, not {value!r:.80}")
+        return int(value)
+
+    def _wrong(self, wanted: str) -> PriorError:
+        return PriorError(f"score_texts of scorer {self.name!r} must return {wanted}. Fix its class.")
+
+
+def _is_field(name: Any, kind: Any) -> bool:
+    return isinstance(name, str) and bool(name) and kind in get_args(FieldType)
+
+
+def _words(text: str) -> Document:
+    """The words of a text, as tokens without ids."""
+    spans = np.array([word.span() for word in _WORD.finditer(text)], np.int32).reshape(-1, 2)
+    count = len(spans)
+    return Document(text, np.zeros(count, np.int32), spans[:, 0], spans[:, 1], np.full(count, ELIGIBLE, np.uint8))
