@@ -211,8 +211,8 @@ def test_a_prior_works_in_runs(own: HfToEdit, hf_toedit: HfToEdit, folder: Path,
     rows = parquet(tmp_path / "inline")
     assert len(rows) == 2 and parquet(tmp_path / "local") == rows
     plan = json.loads((tmp_path / "inline" / "toedit" / "plan.json").read_text(encoding="utf-8"))
-    assert plan["prior"] == {**PriorConfig("my_prior:Zipf", dtype="float32", trust_remote_code=True).to_json()}
-    assert re.fullmatch(r"[0-9a-f]{40}", plan["prior_revision"])
+    assert plan["task"]["prior"] == {**PriorConfig("my_prior:Zipf", dtype="float32", trust_remote_code=True).to_json()}
+    assert re.fullmatch(r"[0-9a-f]{40}", plan["task"]["prior_revision"])
     edited = load(tmp_path / "inline")["train"]
     assert sum(log["num_changed"] for log in edited["toedit"]) > 20
     assert hf_toedit("verify", tmp_path / "inline").code == 0

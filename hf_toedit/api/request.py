@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hf_toedit.config import SourceConfig
+from hf_toedit.config import Resources, SourceConfig
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.task import Task
 from hf_toedit.version import __version__
+
+if TYPE_CHECKING:
+    from hf_toedit.runs.estimate import Estimate
 
 SHARD_SIZE = "256MB"
 """Text that a shard aims at."""
@@ -81,6 +85,22 @@ class RunRequest:
         if license is not None:
             facts["source_card"].setdefault("license", license)
         return replace(plan, provenance=facts)
+
+    def estimate(self, resources: Resources, price_per_hour: float | None = None) -> tuple[Plan, Estimate]:
+        """Say what the run would be: rows, tokens, time and cost; nothing is written.
+
+        Args:
+            resources: what the model may use of this machine, on which it is timed.
+            price_per_hour: of a device.
+
+        Raises:
+            SourceError, PriorError: as of `plan`; or rows cannot be read.
+        """
+        from hf_toedit.runs.estimate import estimate_run
+
+        task, loaded = self.task.load(resources)
+        plan = self.plan(lambda: task)
+        return plan, estimate_run(plan, loaded, price_per_hour)
 
 
 def new_folder(output: str | Path, source: SourceConfig) -> RunFolder:

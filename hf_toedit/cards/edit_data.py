@@ -67,11 +67,12 @@ class EditCardData(CardData):
     @classmethod
     def from_run(cls, plan: Plan, folder: RunFolder, *, repo_id: str | None = None, prefix: str = "") -> Self:
         """Read a finished run; a few row groups of its rows at most, however large it is; see `CardData.from_run`."""
+        facts = cls.facts(plan, folder, repo_id, prefix)
         last = plan.passes[-1]
         result = cast("EditStats", folder.merged_stats(plan, last)) if last.name == RESULT else None
         files = data_files(plan, folder, plan.data_passes[-1])
         return cls(
-            **cls.facts(plan, folder, repo_id, prefix),
+            **facts,
             result=result,
             examples=tuple(_examples(plan, folder, files)),
         )

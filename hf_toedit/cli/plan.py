@@ -207,11 +207,7 @@ def estimate(asked: Asked, options: Mapping[str, Any]) -> None:
     """Say what a run would be: rows, tokens, time and cost."""
     quiet_libraries(show_progress=False, quiet=asked.is_silent)
     quiet_transformers()
-    from hf_toedit.runs.estimate import estimate_run
-
-    task, loaded = asked.task.load(resources(options))
-    planned = asked.plan(lambda: task)
-    figures = estimate_run(planned, loaded, options["price_per_hour"])
+    planned, figures = asked.request.estimate(resources(options), options["price_per_hour"])
     if options["as_json"]:
         click.echo(json.dumps({**_facts(planned), **asdict(figures)}, indent=2))
     elif not options["quiet"]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from hf_toedit.checked import Names
 from hf_toedit.config import BaseConfig, Device, Dtype, Resources
-from hf_toedit.errors import UsageError, did_you_mean
+from hf_toedit.errors import PriorError, UsageError, did_you_mean
+from hf_toedit.priors.names import ModelName
 from hf_toedit.priors.registry import libraries
 
 if TYPE_CHECKING:
@@ -74,6 +75,42 @@ class ClassifierConfig(BaseConfig):
             UsageError: The model has no such label.
         """
         return self._found()[0]
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """See `ScorerConfig`."""
+        return ("revision",)
+
+    @property
+    def model_name(self) -> ModelName:
+        """See `ScorerConfig`."""
+        return ModelName(self.model, self.model_revision, self.model_revision is None)
+
+    def on(self, device: str) -> Self:
+        """See `ScorerConfig`."""
+        return replace(self, device=device)
+
+    def resolved(self, machine: Literal["cpu", "cuda"] | None = None) -> Self:
+        """See `ScorerConfig`."""
+        config = self.pinned()
+        with libraries():
+            from hf_toedit.priors.loading import device_of, dtype_on
+
+            kind = "cpu" if self.device == "cpu" else machine or device_of(self.device).type
+            return replace(config, dtype=dtype_on(self.dtype, kind))
+
+    def as_planned(self, planned: Self) -> Self:
+        """See `ScorerConfig`."""
+        is_same = self.revision == planned.revision and self.model_revision is planned.model_revision is None
+        return replace(self, model=planned.model) if is_same else self
+
+    def check_planned(self, planned: Self) -> None:
+        """See `ScorerConfig`."""
+        if (self.revision, self.dtype) != (planned.revision, planned.dtype):
+            raise PriorError(
+                f"classifier {planned.model!r} is not the one that was planned: {self.dtype} at {self.revision}, not "
+                f"{planned.dtype} at {planned.revision}. Put the old one back, or plan a new run."
+            )
 
     def load(self, resources: Resources) -> tuple[Self, ClassifierScorer]:
         """See `ScorerConfig`."""

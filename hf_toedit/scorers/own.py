@@ -14,7 +14,7 @@ import numpy as np
 from hf_toedit.checked import names_class
 from hf_toedit.config import BaseConfig, Resources
 from hf_toedit.editing.alignment import ELIGIBLE, Document
-from hf_toedit.errors import PriorError, UsageError
+from hf_toedit.errors import PriorError, RunError, UsageError
 from hf_toedit.extensions import made, own_class, revision_of
 from hf_toedit.scorers.scorer import Score
 from hf_toedit.scorers.whole_rows import Tokenized, WholeRowScorer
@@ -107,6 +107,41 @@ class OwnScorerConfig(BaseConfig):
             )
         kind = cls.kind or cls.__name__.lower()
         return replace(self, kind=kind, pinned_fields=tuple(fields.items()), revision=revision_of(cls))
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """See `ScorerConfig`."""
+        return ("kind", "pinned_fields", "revision")
+
+    @property
+    def device(self) -> str:
+        """See `ScorerConfig`."""
+        return "auto"
+
+    @property
+    def model_name(self) -> None:
+        """See `ScorerConfig`."""
+        return None
+
+    def on(self, device: str) -> Self:
+        """See `ScorerConfig`."""
+        return self
+
+    def resolved(self, machine: Literal["cpu", "cuda"] | None = None) -> Self:
+        """See `ScorerConfig`."""
+        return self.pinned()
+
+    def as_planned(self, planned: Self) -> Self:
+        """See `ScorerConfig`."""
+        return self
+
+    def check_planned(self, planned: Self) -> None:
+        """See `ScorerConfig`."""
+        if self.revision != planned.revision:
+            raise RunError(
+                f"scorer {self.name!r} is not the one that was planned: its code has changed. Put the old code back, "
+                f"or plan a new run."
+            )
 
     def load(self, resources: Resources) -> tuple[Self, OwnScorerRunner]:
         """See `ScorerConfig`."""

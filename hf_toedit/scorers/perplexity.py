@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,9 @@ from hf_toedit.editing.editor import Editor
 from hf_toedit.editing.prior import Prior
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import UsageError
-from hf_toedit.priors.registry import load_prior, pinned
+from hf_toedit.priors.names import ModelName, check_prior, prior_name
+from hf_toedit.priors.pinning import is_same_prior
+from hf_toedit.priors.registry import load_prior, pinned, resolved
 from hf_toedit.rows.rows import TableDraft
 from hf_toedit.rows.texts import Texts
 from hf_toedit.scorers.scorer import Prepared, RowScores
@@ -74,6 +76,42 @@ class PerplexityConfig(BaseConfig):
         """See `ScorerConfig`."""
         prior, revision = pinned(self.prior)
         return replace(self, prior=prior, prior_revision=revision)
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """See `ScorerConfig`."""
+        return ("prior_revision",)
+
+    @property
+    def device(self) -> str:
+        """See `ScorerConfig`."""
+        return self.prior.device
+
+    @property
+    def model_name(self) -> ModelName:
+        """See `ScorerConfig`."""
+        return prior_name(self.prior)
+
+    def on(self, device: str) -> Self:
+        """See `ScorerConfig`."""
+        return replace(self, prior=replace(self.prior, device=device))
+
+    def resolved(self, machine: Literal["cpu", "cuda"] | None = None) -> Self:
+        """See `ScorerConfig`."""
+        prior, revision = resolved(self.prior, machine)
+        return replace(self, prior=prior, prior_revision=revision)
+
+    def as_planned(self, planned: Self) -> Self:
+        """See `ScorerConfig`."""
+        if not is_same_prior(self.prior, self.prior_revision, planned.prior_revision):
+            return self
+        return replace(
+            self, prior=replace(self.prior, prior=planned.prior.prior), prior_revision=planned.prior_revision
+        )
+
+    def check_planned(self, planned: Self) -> None:
+        """See `ScorerConfig`."""
+        check_prior(self.prior, self.prior_revision, planned.prior, planned.prior_revision)
 
     def load(self, resources: Resources) -> tuple[Self, PerplexityScorer]:
         """See `ScorerConfig`."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
 from typing import Any
 
 from hf_toedit.checked import from_json, in_json, names_class
+from hf_toedit.config import PriorConfig
 from hf_toedit.errors import UsageError, did_you_mean
 from hf_toedit.scorers.classifier import ClassifierConfig
 from hf_toedit.scorers.own import OwnScorerConfig
@@ -60,6 +63,46 @@ def scorer_from_json(value: Any, path: str = "") -> ScorerConfig:
     if names_class(name):
         return from_json({"name": name, **settings}, OwnScorerConfig, path)
     return from_json(settings, _class(name), path)
+
+
+def asked_scorer(
+    name: str,
+    prior: PriorConfig,
+    *,
+    model: str | PathLike[str] | None = None,
+    model_revision: str | None = None,
+    labels: str | Sequence[str] = (),
+    truncate: bool = False,
+) -> ScorerConfig:
+    """The settings of a scorer, from those that a command and a function take for any of them.
+
+    Args:
+        name: A key of `SCORERS`, or `module:Class`.
+        prior: For perplexity; a classifier takes its dtype, device and trust.
+        model: Of a classifier, as are the next ones.
+        model_revision: Branch, tag or commit.
+        labels: Whose logits are kept.
+        truncate: Read the first part of a long text only.
+
+    Raises:
+        UsageError: There is no such scorer, a setting is that of another one, or a value is not of its type.
+    """
+    of_classifier = {"model": model, "model_revision": model_revision, "labels": labels, "truncate": truncate}
+    given = {setting: value for setting, value in of_classifier.items() if value}
+    if name != ClassifierConfig.kind and given:
+        option = next(iter(given)).replace("_", "-")
+        raise UsageError(f"--{option} is for --scorer {ClassifierConfig.kind}. Say that, or leave it out.")
+    if name == PerplexityConfig.kind:
+        return PerplexityConfig(prior)
+    shared = ("dtype", "device", "trust_remote_code")
+    if asked := prior.differing(replace(PriorConfig(), **{setting: getattr(prior, setting) for setting in shared})):
+        option = next(iter(asked)).replace("_", "-")
+        raise UsageError(f"--{option} is for --scorer {PerplexityConfig.kind}. Say that, or leave it out.")
+    if name != ClassifierConfig.kind:
+        return scorer_config(name)
+    if not model:
+        raise UsageError("which classifier? Name a folder or a Hub id with --model.")
+    return ClassifierConfig.from_mapping({**given, **{setting: getattr(prior, setting) for setting in shared}})
 
 
 def _class(name: str) -> type[PerplexityConfig] | type[ClassifierConfig]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from hf_toedit.config import Resources
+from hf_toedit.priors.names import ModelName
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -123,6 +124,49 @@ class ScorerConfig(Protocol):
 
         Raises:
             PriorError: the model cannot be found.
+        """
+        ...
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """Names of the settings that are found and not given: they follow from the others."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where the model runs, as `PriorConfig` has it."""
+        ...
+
+    @property
+    def model_name(self) -> ModelName | None:
+        """The model; None for none."""
+        ...
+
+    def on(self, device: str) -> Self:
+        """The same on another device."""
+        ...
+
+    def resolved(self, machine: Literal["cpu", "cuda"] | None = None) -> Self:
+        """The same settings, pinned, with the dtype of the model.
+
+        Args:
+            machine: the kind of machine that it runs on, where its device does not say so; None is this one.
+
+        Raises:
+            PriorError: the model cannot be found.
+        """
+        ...
+
+    def as_planned(self, planned: Self) -> Self:
+        """The same, the model named as in a plan where it is the same model: a copy elsewhere, for one."""
+        ...
+
+    def check_planned(self, planned: Self) -> None:
+        """Refuse to go on with another model, or code, than was planned.
+
+        Raises:
+            PriorError: the model has changed since.
+            RunError: the code of the user's own has.
         """
         ...
 

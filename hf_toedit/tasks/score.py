@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from hf_toedit.checked import in_json
 from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.priors.names import ModelName
 from hf_toedit.runs.task import Consequence, LoadedTask, Pass, RowCheck, Task
-from hf_toedit.scorers.registry import scorer_config
+from hf_toedit.scorers.registry import scorer_from_json, scorer_to_json
 from hf_toedit.scorers.scorer import ScorerConfig
 from hf_toedit.scorers.statistics import ScoreStats
 
@@ -57,23 +58,20 @@ class ScoreTask(Task):
 
     def facts(self) -> dict[str, Any]:
         """See `Task.facts`."""
-        return {
-            "score": {"scorer": self.scorer.kind, "scores_column": self.scores_column},
-            self.scorer.kind: self.scorer.to_json(),
-        }
+        return {"scorer": scorer_to_json(self.scorer), "run": {"scores_column": self.scores_column}}
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any], path: str = "") -> Self:
         """See `Task.from_facts`."""
-        score = facts.get("score")
-        if not isinstance(score, dict) or score.keys() != {"scorer", "scores_column"}:
-            raise UsageError(f"{path}.score must be an object with 'scorer' and 'scores_column'.")
-        kind, column = score["scorer"], score["scores_column"]
-        if not (isinstance(kind, str) and isinstance(column, str)):
-            raise UsageError(f"{path}.score: 'scorer' and 'scores_column' must be strings.")
-        if facts.keys() != {"score", kind}:
-            raise UsageError(f"{path} must hold 'score' and the settings of {kind!r}, and nothing else.")
-        return cls(scorer_config(kind, facts[kind], f"{path}.{kind}"), column)
+        for name in ("scorer", "run"):
+            if name not in facts:
+                raise UsageError(f"{path} has no {name!r}.")
+        if unknown := facts.keys() - {"scorer", "run"}:
+            raise UsageError(f"{path} cannot have {min(unknown)!r}.")
+        run = facts["run"]
+        if not (isinstance(run, dict) and run.keys() == {"scores_column"} and isinstance(run["scores_column"], str)):
+            raise UsageError(f"{path}.run must be an object with the string 'scores_column', not {in_json(run)}.")
+        return cls(scorer_from_json(facts["scorer"], f"{path}.scorer"), run["scores_column"])
 
     def hashed(self) -> dict[str, Any]:
         """All but the device; see `Task.hashed`."""
@@ -117,11 +115,11 @@ class ScoreTask(Task):
     def check_loaded(self, planned: Task, own: Mapping[str, Mapping[str, str]]) -> None:
         """See `Task.check_loaded`."""
         assert isinstance(planned, ScoreTask)
-        self.scorer.check_planned(planned.scorer)
+        self.scorer.check_planned(planned.scorer)  # of the same kind, as their hashes say
 
     def as_planned(self, planned: Task) -> Self:
         """See `Task.as_planned`."""
-        if isinstance(planned, ScoreTask) and planned.scorer.kind == self.scorer.kind:
+        if isinstance(planned, ScoreTask) and type(planned.scorer) is type(self.scorer):
             return replace(self, scorer=self.scorer.as_planned(planned.scorer))
         return self
 
@@ -143,7 +141,7 @@ class ScoreTask(Task):
     @property
     def model(self) -> ModelName | None:
         """See `Task.model`."""
-        return self.scorer.model
+        return self.scorer.model_name
 
     @property
     def own_code(self) -> dict[str, str]:
@@ -158,15 +156,12 @@ class ScoreTask(Task):
     def option(self, name: str) -> str | None:
         """See `Task.option`."""
         last = name.rpartition(".")[2].replace("_", "-")
-        if last == "revision":
-            return "--prior-revision" if ".prior." in name else "--model-revision"
-        return f"--{last}"
+        return "--prior-revision" if name == "scorer.prior.revision" else f"--{last}"
 
     @property
     def consequences(self) -> tuple[Consequence, ...]:
         """See `Task.consequences`."""
-        kind = self.scorer.kind
-        return ((tuple(f"{kind}.{name}" for name in self.scorer.pins), (f"{kind}.",), "the files of the model differ"),)
+        return ((tuple(f"scorer.{name}" for name in self.scorer.pins), ("scorer.",), "the files of the model differ"),)
 
 
 def _without_device(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -93,7 +93,7 @@ class ScoreColumn:
         return table.set_column(index, self.name, struct)
 
     def distributions(self, scores: pa.StructArray) -> dict[str, Distribution]:
-        """How the values of each field are distributed: of what stands in the column, for rows and checks alike."""
+        """How the values of each field are distributed, by what stands in the column."""
         values = zip(self.fields, scores.flatten(), strict=True)
         return {
             name: Distribution.of(array.to_numpy(zero_copy_only=False).astype(np.float64)) for name, array in values
@@ -133,7 +133,7 @@ class _Stages:
     def end(self, draft: _Draft) -> tuple[Kept, Callable[[], pa.Table]]:
         assert draft.scored is not None  # it was read
         scores = self.column.array(draft.scored.rows)
-        stats = ScoreStats.of(draft.scored, self.column.distributions(scores), draft.seconds)
+        stats = replace(ScoreStats.of(draft.scored, self.column.fields), seconds=draft.seconds)
         return Kept(draft.scored.rows, stats), partial(self.column.with_scores, draft.table, scores)
 
     def again(self, table: pa.Table, kept: Kept) -> Callable[[], pa.Table] | None:

@@ -74,7 +74,7 @@ def test_what_is_wrong_is_an_error_of_one_line(source: Path, tmp_path: Path) -> 
     run = hf_toedit_plan(source, tmp_path / "run")
     with pytest.raises(RunError, match="holds another run: --seed is 0 in the run and 3 here"):
         hf_toedit_plan(source, tmp_path / "run", seed=3)
-    with pytest.raises(UsageError, match="has generations 1 to 1, not 2"):
+    with pytest.raises(UsageError, match="has no 'gen2', only gen1"):
         run.stats(2)
     with pytest.raises(RunError, match="generation 1 of .* is not finished"):
         run.dataset()
@@ -83,7 +83,7 @@ def test_what_is_wrong_is_an_error_of_one_line(source: Path, tmp_path: Path) -> 
 
 def test_a_run_shows_itself(source: Path, tmp_path: Path) -> None:
     run = hf_toedit.edit(source, tmp_path / "run", workers=0, progress=False, generations=2, **_eager())
-    assert repr(run) == f"Run({str(tmp_path / 'run')!r}, {str(source)!r} in 1 shard, 2 generations)"
+    assert repr(run) == f"Run({str(tmp_path / 'run')!r}, {str(source)!r} edited in 1 shard, gen1 to gen2)"
     html = run._repr_html_()
     assert html is not None and "1 of 1 shards done" in html and html.count("<tr>") >= 3
 

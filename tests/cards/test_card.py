@@ -28,7 +28,7 @@ from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.planning import make_plan
 from hf_toedit.sources.model import FileExtent, Reading, SourceFile
 from hf_toedit.stats import EditStats
-from hf_toedit.tasks.edit import EditTask, edit_of
+from hf_toedit.tasks.edit import EditTask, edit_of, generation_pass
 from tests.hub.cards import card_problems
 
 EXAMPLES = int(os.environ.get("HF_TOEDIT_EXAMPLES", 25))
@@ -187,13 +187,16 @@ def test_an_address_in_a_name_is_no_link_on_github_either() -> None:
 def test_sections_of_several_runs_share_a_readme(prefix: str) -> None:
     root, inner = make_data(), make_data(repo_id="org/name", prefix=prefix.strip("/"))
     inner = replace(
-        inner, infos=tuple({**info, "config_name": inner.config_name(n)} for n, info in enumerate(inner.infos, 1))
+        inner,
+        infos=tuple(
+            {**info, "config_name": inner.config_name(generation_pass(n))} for n, info in enumerate(inner.infos, 1)
+        ),
     )
     both = render_card(inner, render_card(root))
     assert render_card(root, both) == both == render_card(inner, both)
     front_matter, body = parts(both)
     names = [config["config_name"] for config in front_matter["configs"]]
-    assert names == ["gen1", "gen2", inner.config_name(1), inner.config_name(2)]
+    assert names == ["gen1", "gen2", inner.config_name(generation_pass(1)), inner.config_name(generation_pass(2))]
     assert [config["config_name"] for config in front_matter["configs"] if config.get("default")] == ["gen2"]
     assert len(re.findall(r"(?m)^<!-- hf-toedit:begin", body)) == len(re.findall(r"(?m)^<!-- hf-toedit:end", body)) == 2
     assert f'src="{inner.link("assets/decay.png")}"' in body
@@ -349,7 +352,7 @@ def test_every_way_of_selecting_is_worded_rightly(kind: str) -> None:
 
 def test_what_is_not_known_is_left_out() -> None:
     data = make_data(stats=EditStats(num_rows=3, num_documents=3, num_skipped=Counter(empty=3)), examples=())
-    plan = replace(data.plan, run=RunConfig(2, None))
+    plan = replace(data.plan, task=replace(data.task, run=RunConfig(2, None)))
     data = replace(data, plan=plan, features={"text": Value("string")})
     card = render_card(data)
     headings = re.findall(r"(?m)^## (.*)$", card)

@@ -131,4 +131,4 @@ def test_a_run_goes_on_with_a_copy_of_its_prior(hf_toedit: HfToEdit, tmp_path: P
     (copy / "config.json").touch()
     done = hf_toedit("edit", source, "-o", run, *OPTIONS, "--prior", copy, "--quiet")
     assert (done.code, done.stderr) == (0, ""), done
-    assert _plan(run)["prior"]["prior"] == "embedded"
+    assert _plan(run)["task"]["prior"]["prior"] == "embedded"

@@ -39,7 +39,7 @@ def test_a_plan_is_written_once_and_says_what_it_holds(hf_toedit: HfToEdit, file
     assert facts["hash"] == plan["hash"]
     assert (facts["num_files"], facts["num_shards"]) == (6, len(plan["shards"])) == (6, 3)
     assert facts["num_bytes"] == pytest.approx(sum(len(text) for text in stories(60, 1000)), rel=0.1)
-    assert (plan["prior"]["dtype"], len(plan["prior_revision"])) == ("float32", 40)
+    assert (plan["task"]["prior"]["dtype"], len(plan["task"]["prior_revision"])) == ("float32", 40)
     before = (run / "toedit/plan.json").read_bytes()
     assert hf_toedit(*asked).stdout.endswith(f"Next: hf-toedit run {run}\n")
     assert (run / "toedit/plan.json").read_bytes() == before
@@ -91,7 +91,7 @@ def test_a_dry_run_tells_rows_tokens_hours_and_cost(
     shown = hf_toedit(*asked, cwd=tmp_path).stdout
     assert f"60 rows and {first['num_tokens']:,} tokens, all counted\n" in shown
     assert "tokens/s on one device" in shown
-    assert "2 generations: about 0:00:" in shown
+    assert "2 passes: about 0:00:" in shown
     assert [path.name for path in tmp_path.iterdir() if "cache" not in path.name] == ["run"]
 
 
