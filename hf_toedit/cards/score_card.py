@@ -39,11 +39,9 @@ def score_section(data: ScoreCardData) -> str:
 
 def _headline(data: ScoreCardData) -> Markdown:
     """The most important figures, as sentences."""
-    fields = data.score_fields
-    of = f"Of {data.scores.num_tokens:,} tokens in {data.scores.num_rows:,} rows"
-    known = [field for field in fields if field.values.num_values]
+    known, num_rows = data.known_fields, data.scores.num_rows
     if not known:
-        return Markdown(f"{of}, none has a score." if data.scores.num_rows else "There are no rows.")
+        return Markdown(f"There is no score for any of the {num_rows:,} rows." if num_rows else "There are no rows.")
     first = known[0]
     if first.is_nll:
         told = f"the median perplexity is about {number(perplexity(first.values.quantile(0.5)))}"
@@ -51,21 +49,21 @@ def _headline(data: ScoreCardData) -> Markdown:
         means = [f"{number(field.values.mean)} for {code(short(field.name))}" for field in known[:_NAMED]]
         more = f" (the first {_NAMED} of {len(known):,} fields)" if len(known) > _NAMED else ""
         told = f"the mean is {', '.join(means)}{more}"
-    return Markdown(f"{of}, {told}.{_without(fields)}")
+    return Markdown(f"Of {data.scores.num_tokens:,} tokens in {num_rows:,} rows, {told}.{_without(known)}")
 
 
 def _without(fields: list[ScoreField]) -> str:
     """Rows without a score, where that is one number."""
-    counts = {field.values.num_null for field in fields if not field.is_count}
+    counts = {field.values.num_null for field in fields}
     count = counts.pop() if len(counts) == 1 else 0
     return "" if not count else " One row has no score." if count == 1 else f" {count:,} rows have no score."
 
 
 def _select_snippet(data: ScoreCardData) -> str | None:
     """Python that selects rows by their scores; None where there are none."""
-    field = next((field for field in data.score_fields if field.values.num_values), None)
-    if field is None:
+    if not data.known_fields:
         return None
+    field = data.known_fields[0]
     path = "".join(f"[{literal(name)}]" for name in (data.task.scores_column, data.task.scorer.kind, field.name))
     sign, median = "<=" if field.is_nll else ">=", field.values.quantile(0.5)
     return "\n".join(
@@ -87,7 +85,9 @@ def _alternative(picture: Picture) -> str:
         value = values.quantile(q)
         return number(perplexity(value) if picture.field.is_nll else value, picture.field.is_whole)
 
-    left_out = f" {picture.bars.num_left_out:,} rows without tokens are not shown." if picture.bars.num_left_out else ""
+    count = picture.bars.num_left_out
+    are = "One row without tokens is" if count == 1 else f"{count:,} rows without tokens are"
+    left_out = f" {are} not shown." if count else ""
     return (
         f"Bars: rows by {what}, from {told(0.0)} to {told(1.0)}. Of {values.num_values:,} rows, half are at "
         f"{told(0.5)} or below, and 90% between {told(0.05)} and {told(0.95)}.{left_out}"

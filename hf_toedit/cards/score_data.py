@@ -58,7 +58,7 @@ class ScoreCardData(CardData):
 
     @cached_property
     def score_fields(self) -> list[ScoreField]:
-        """The fields of the scores; the first one is the most important."""
+        """All fields of the scores."""
         scorer = self.task.scorer
         is_perplexity = isinstance(scorer, PerplexityConfig)
         return [
@@ -73,6 +73,11 @@ class ScoreCardData(CardData):
             )
             for number, (name, dtype) in enumerate(scorer.fields.items(), start=1)
         ]
+
+    @property
+    def known_fields(self) -> list[ScoreField]:
+        """Those that are more than counts and have values; the first one is the most important."""
+        return [field for field in self.score_fields if field.values.num_values and not field.is_count]
 
 
 def score_of(plan: Plan) -> ScoreTask:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from hf_toedit.cards.data import CardData
 from hf_toedit.cards.escape import Markdown, code
 from hf_toedit.cards.origin import given, model_name, model_words, pinned_model, prior_rows
+from hf_toedit.cards.tables import short
 from hf_toedit.scorers.classifier import ClassifierConfig
 from hf_toedit.scorers.own import OwnScorerConfig
 from hf_toedit.scorers.perplexity import PerplexityConfig
@@ -117,7 +118,7 @@ class _ClassifierWords(ScorerWords[ClassifierConfig]):
         yield from given({"scorer": self.scorer.kind})
         yield "classifier", pinned_model(data, self.scorer.revision, self.scorer.dtype)
         long_texts = "first window only" if self.scorer.truncate else "all windows, logits averaged by their tokens"
-        yield from given({"labels": self.scorer.labels})
+        yield from given({"labels": tuple(map(short, self.scorer.labels))})
         yield "long texts", Markdown(long_texts)
         if self.scorer.trust_remote_code:
             yield "code of the classifier's repository", Markdown("was run")
