@@ -76,6 +76,8 @@ def _histogram(figure: Figure, picture: Picture) -> None:
         axes.axvline(at, color=INK, linewidth=1.5, linestyle=(0, (4, 3)), label=label)
     if bars.axis != "linear":
         ticks = dict(_ticks(float(places[0]), float(places[-1])))
+        if picture.field.is_whole:
+            ticks = {place: words for place, words in ticks.items() if "." not in words}
         axes.set_xticks(list(ticks), list(ticks.values()))
     axes.set_title(f"Rows by {picture.what}", parse_math=False)
     axes.set_xlabel(picture.what, parse_math=False)
