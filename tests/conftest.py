@@ -8,6 +8,7 @@ import pytest
 
 # Results must not depend on the number of threads, and one thread keeps small tests from waiting on each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where a test has several, they leave the cores to other tests
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
@@ -16,14 +17,15 @@ from tests.cli.pushing import command, few, hub, many, other, short  # noqa: E40
 from tests.hub_server import hub_server  # noqa: E402, F401
 from tests.s3_server import s3  # noqa: E402, F401
 from tests.shared import shared  # noqa: E402
-from tests.tiers import is_long  # noqa: E402
+from tests.tiers import is_long, order  # noqa: E402
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that take long."""
+    """Mark the tests that take long, and begin with the files that do."""
     for item in items:
-        if is_long(item.path):
+        if is_long(item.path, item.nodeid.partition("::")[2].partition("[")[0]):
             item.add_marker(pytest.mark.long)
+    items.sort(key=lambda item: order(item.path))
 
 
 @pytest.fixture(scope="session")

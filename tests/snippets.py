@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.cli.command import python
 from tests.processes import LEAVE
 
 
 def run_snippet(code: str, checks: str, folder: Path, environment: Mapping[str, str]) -> None:
     """Run code, and then what checks the outcome, in a folder."""
-    subprocess.run([sys.executable, "-c", f"{code}\n{checks}\n{LEAVE}"], check=True, cwd=folder, env=environment)
+    done = python(f"{code}\n{checks}\n{LEAVE}", cwd=folder, env=environment)
+    assert done.code == 0, done.stderr

@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for code, name in EXAMPLES:
         (path / name).write_text(code, encoding="utf-8")
     (path / "mistakes.py").write_text(MISTAKES, encoding="utf-8")
+    installed = path / "my_task-1.0.dist-info"  # as an installed package has it
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: my_task\nVersion: 1.0\n", encoding="utf-8")
+    (installed / "entry_points.txt").write_text("[hf_toedit.tasks]\nlengths = my_task:Lengths\n", encoding="utf-8")
     return path
 
 
@@ -119,7 +124,8 @@ def run(own: HfToEdit, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_examples_are_short() -> None:
-    assert [name for _, name in EXAMPLES] == ["my_sampler.py", "my_rule.py", "my_prior.py", "my_engine.py"]
+    names = ["my_sampler.py", "my_rule.py", "my_prior.py", "my_scorer.py", "my_task.py", "my_engine.py"]
+    assert [name for _, name in EXAMPLES] == names
     assert all(len(code.splitlines()) <= 30 for code, _ in EXAMPLES)
 
 
@@ -254,6 +260,32 @@ def test_an_engine_edits_a_planned_run(own: HfToEdit, folder: Path, tmp_path: Pa
     assert parquet(tmp_path / "run") == parquet(tmp_path / "other")
     assert "# " in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
     assert json.loads(own("status", tmp_path / "run", "--json").stdout)["finished"]
+
+
+def test_a_task_works_in_runs(own: HfToEdit, hf_toedit: HfToEdit, tmp_path: Path) -> None:  # noqa: F811
+    run = tmp_path / "run"
+    check = f"""
+        import hf_toedit
+        from my_task import Lengths
+
+        done = hf_toedit.run_task("sample", {str(run)!r}, Lengths("length"), limit=6, num_shards=3, workers=2)
+        assert done.verify().problems == [] and done.stats().num_rows == 6
+        """
+    run_snippet(dedent(check), "", tmp_path, {**os.environ, **own.env})
+    rows = load(run)["train"]
+    assert rows["length"] == [len(text) for text in rows["text"]]
+    status = own("status", run, "--json").json
+    assert (status["task"], status["passes"]) == ("lengths", [{"name": "lengths", "num_shards": 3, "num_rows": 6}])
+    assert "measured by hf-toedit" in (run / "README.md").read_text(encoding="utf-8")
+
+    next(run.rglob("train-00001*.parquet")).unlink()
+    assert own("run", run, "--workers", 1, "--quiet").code == 0 and load(run)["train"].num_rows == 6
+    plan = run / "toedit" / "plan.json"
+    before = plan.read_text(encoding="utf-8")
+    plan.write_text(before.replace('"column": "length"', '"column": 3'), encoding="utf-8")
+    assert "task.column must be a string, not 3." in own.fails("status", run)
+    plan.write_text(before, encoding="utf-8")
+    assert "task 'lengths' is not known here" in hf_toedit.fails("status", run), "it is not installed there"
 
 
 def test_preview_draws_with_them(own: HfToEdit, tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import http.client
 import io
 import json
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.cli.command import python
 from tests.hub_server import Account, HubServer
 from tests.processes import LEAVE
 
@@ -51,9 +50,8 @@ def client(server: HubServer, code: str, *args: str, **env: str) -> Any:
                 return [type(exc).__name__, getattr(getattr(exc, "response", None), "status_code", None)]
     """
     program = f"{textwrap.dedent(prelude)}{textwrap.dedent(code)}\nprint('\\n' + json.dumps(out))\n{LEAVE}"
-    command = [sys.executable, "-c", program, *args]
-    done = subprocess.run(command, env={**server.env, **env}, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    done = python(program, *args, env={**server.env, **env})
+    assert done.code == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -9,8 +9,17 @@ TESTS = Path(__file__).parent
 LONG = {
     "benchmarks": "simulate clusters and visitors",
     "browser": "open the demo in Chromium",
+    "cards/test_golden.py": "make five runs and their cards, and run what these show",
+    "cli/test_bad_input.py::TestOutput::test_a_full_disk": "fill a disk, with and without workers",
+    "cli/test_encodings.py::test_a_preview_where_python_knows_ascii_only": "start processes in another locale",
+    "cli/test_encodings.py::test_an_edit_where_the_locale_is_c": "start processes in another locale",
+    "cli/test_extension.py": "install the package from a GitHub of this machine",
     "cli/test_jobs.py": "run jobs that die, on a Hub of this machine",
     "cli/test_lean.py": "make a virtual environment",
+    "cli/test_output.py::test_progress_is_shown_on_a_terminal_alone": "start processes on a terminal",
+    "cli/test_plan.py::test_a_dry_run_of_a_large_source_says_an_interval": "estimate a large source",
+    "cli/test_prune.py": "edit with a large vocabulary",
+    "cli/test_push.py": "push to a Hub of this machine, and load what is there",
     "cli/test_push_along.py": "push while a run is killed",
     "cli/test_quiet.py": "start every command with fresh caches",
     "cli/test_remote.py": "kill runs in storage",
@@ -20,19 +29,55 @@ LONG = {
     "cli/test_waiting.py": "wait for a Hub and a store that do not answer",
     "engines/test_engine.py": "kill workers and whole runs",
     "engines/test_ray.py": "kill actors and nodes of a Ray cluster",
+    "hub/test_writing.py": "try the Hub of this machine with the real clients, killed ones among them",
     "launch/test_slurm.py": "kill tasks of a Slurm cluster",
     "priors/test_memory.py": "measure memory in processes of their own",
+    "publish/test_push.py": "kill pushes, and let a Hub fail in every way",
     "runs/test_chaos.py": "kill runs at many moments",
     "runs/test_remote.py": "let storage fail at every request",
     "runs/test_store.py": "let writes be broken off at every step",
     "runs/test_types.py": "take every type from source to source",
+    "scripts": "run the scripts of dataset_scripts/",
     "space/test_app.py": "serve the app",
+    "space/test_dataset_tab.py": "load Gradio",
+    "space/test_opening.py": "open runs on a Hub of this machine",
+    "space/test_priors.py": "load priors from a Hub of this machine",
+    "tasks/test_kills.py": "kill runs of scores",
     "test_extending.py": "run the examples of docs/extending.md with workers",
+    "test_readme.py::test_python_examples_run": "run the examples of the README",
+    "test_types.py": "check programs with mypy",
+    "test_wheel.py": "build the wheel",
 }
-"""Folders and files, and what their tests do."""
+"""Folders, files and single tests, and what they do."""
 
 
-def is_long(file: Path) -> bool:
-    """Whether the tests of a file take long."""
+FIRST = (
+    "engines/test_ray.py",
+    "engines/test_engine.py",
+    "runs/test_chaos.py",
+    "cli/test_remote.py",
+    "launch/test_slurm.py",
+    "cli/test_jobs.py",
+    "test_readme.py",
+    "cli/test_push.py",
+    "browser/test_demo.py",
+    "cards/test_golden.py",
+    "priors/test_packing.py",
+    "cli/test_plan.py",
+    "datasets_api/test_builder.py",
+    "editing/test_properties.py",
+    "cli/test_bad_input.py",
+)
+"""Files that take longest, longest first: begun last, one of them would keep a core waiting for the other."""
+
+
+def is_long(file: Path, test: str) -> bool:
+    """Whether a test of a file takes long, or all of them do."""
     name = file.relative_to(TESTS)
-    return any(part.as_posix() in LONG for part in (name, *name.parents))
+    return f"{name.as_posix()}::{test}" in LONG or any(part.as_posix() in LONG for part in (name, *name.parents))
+
+
+def order(file: Path) -> int:
+    """When the tests of a file are begun, against those of others."""
+    name = file.relative_to(TESTS).as_posix()
+    return FIRST.index(name) if name in FIRST else len(FIRST)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from datasets import Features
 
     from hf_toedit.rows.texts import Texts
+    from hf_toedit.runs.passes import Pass
     from hf_toedit.runs.plan import Plan, Shard
-    from hf_toedit.runs.task import Pass
     from hf_toedit.storage.remote import AnyPath
 
 logger = logging.getLogger(__name__)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Generic, cast
 
 from hf_toedit.api.engine import Workers, local_engine
+from hf_toedit.api.outcome import Outcome, closed
+from hf_toedit.api.pushing import PushSettings, sending_of
 from hf_toedit.config import Resources
 from hf_toedit.display import Shown
-from hf_toedit.errors import RunError, ToEditError, UsageError, kept
-from hf_toedit.runs.monitor import Failure, Monitor, check_read
+from hf_toedit.errors import RunError, UsageError, kept
+from hf_toedit.runs.monitor import Failure, Monitor
+from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.status import Status, run_status
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.runs.task import Pass
 from hf_toedit.runs.work import check_trust, swept, waiting
 from hf_toedit.stats import Statistics
 from hf_toedit.storage.remote import AnyPath
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from hf_toedit.editing.piece_table import PieceTable
     from hf_toedit.engines.base import Engine
     from hf_toedit.publish.outcome import Outlook, Pushed
-    from hf_toedit.publish.push import Push
     from hf_toedit.runs.verify import Verification
 else:
     from typing import TypeVar
@@ -39,32 +40,6 @@ if TYPE_CHECKING:
     AnyStatistics = TypeVar("AnyStatistics", bound=Statistics, default=Any)
 else:
     AnyStatistics = TypeVar("AnyStatistics")  # Python has no defaults for these before 3.13
-
-
-class PushSettings(TypedDict, total=False):
-    """How a run is pushed, see `Run.push`."""
-
-    revision: str | None
-    prefix: str
-    public: bool
-    create_pr: bool
-    replace: bool
-    unverified: bool
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of the work on a run.
-
-    Attributes:
-        status: how far the run is.
-        error: shards failed, or the card did, or no text could be read; None where all is well.
-        is_unread: the run is finished, and no text could be read.
-    """
-
-    status: Status
-    error: RunError | None = None
-    is_unread: bool = False
 
 
 class Run(Shown, Generic[AnyStatistics]):
@@ -218,17 +193,7 @@ class Run(Shown, Generic[AnyStatistics]):
         Args:
             failures: of `work`.
         """
-        status = self.status()
-        card_error = self._card_error() if status.is_finished else None
-        unread = self._unread(status)
-        error: RunError | None = card_error or unread
-        if failures:
-            more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-            error = RunError(
-                f"{len(failures)} of {len(self.plan.shards)} shards failed. {failures[0].shard}: "
-                f"{failures[0].reason}{more} The others are kept. Mend the cause, then: hf-toedit run {self.path}"
-            )
-        return Outcome(status, error, unread is not None)
+        return closed(self.plan, self.folder, self.status(), failures)
 
     def status(self) -> Status:
         """How far the run is: what is done, running and failed, the speed, and figures so far."""
@@ -294,7 +259,7 @@ class Run(Shown, Generic[AnyStatistics]):
             RunError: the run is not finished, not verified, or something else lies there.
             HubError: the Hub does not answer, or refuses.
         """
-        with self._push(repo, progress, how) as sending, kept():
+        with sending_of(self.plan, self.folder, repo, progress, how) as sending, kept():
             sending.check()
             return sending()
 
@@ -304,48 +269,8 @@ class Run(Shown, Generic[AnyStatistics]):
         Raises:
             RunError, HubError: as of `push`.
         """
-        with self._push(repo, progress, how) as sending:
+        with sending_of(self.plan, self.folder, repo, progress, how) as sending:
             return sending.outlook()
-
-    @contextmanager
-    def _push(self, repo: str, progress: bool, how: PushSettings) -> Iterator[Push]:
-        from hf_toedit.progress import push_progress
-        from hf_toedit.publish.push import Push
-
-        if not isinstance(self.path, Path):
-            self.folder.sweep()  # what a push that was stopped has brought here
-        self.check_finished(how.get("unverified", False))
-        with push_progress(not progress) as bar:
-            yield Push(
-                self.plan,
-                self.folder,
-                repo,
-                revision=how.get("revision"),
-                prefix=how.get("prefix", ""),
-                public=how.get("public", False),
-                create_pr=how.get("create_pr", False),
-                overwrite=how.get("replace", False),
-                progress=bar,
-            )
-
-    def check_finished(self, unverified: bool = False) -> None:
-        """Refuse to push a run that is not finished, or not known to be sound.
-
-        Raises:
-            RunError: it is not.
-        """
-        from hf_toedit.runs.verify import is_verified
-
-        if missing := len(self.folder.unfinished(self.plan, self.plan.shards)):
-            raise RunError(
-                f"{missing} of {len(self.plan.shards)} shards of {self.path} are missing. Finish the run, then push "
-                f"it: hf-toedit run {self.path}"
-            )
-        if not (unverified or is_verified(self.plan, self.folder)):
-            raise RunError(
-                f"{self.path} was not verified, or was changed since. Verify it, then push it: hf-toedit verify "
-                f"{self.path}. Or say --unverified."
-            )
 
     def stats(self, pass_: int | str | None = None) -> AnyStatistics:
         """Statistics of a pass over all shards: `EditStats` of a generation, `ScoreStats` of scores.
@@ -418,25 +343,3 @@ class Run(Shown, Generic[AnyStatistics]):
         task = self.plan.task if device == "auto" else self.plan.task.on(device)
         with local_engine(workers, task, resources, progress=progress) as chosen:
             yield chosen
-
-    def _unread(self, status: Status) -> RunError | None:
-        """The error of a finished run of which no text could be read."""
-        try:
-            if status.is_finished:
-                check_read(status.statistics[0], self.plan.task.done)
-        except RunError as error:
-            return error
-        return None
-
-    def _card_error(self) -> RunError | None:
-        """What went wrong with the card, which is no reason to lose the report on the data."""
-        try:
-            self.card()
-        except Exception as error:
-            said = str(error) if isinstance(error, ToEditError) else f"{type(error).__name__}: {error}."
-            failed = RunError(
-                f"the rows are all there, but their card could not be written: {said} Then: hf-toedit card {self.path}"
-            )
-            failed.__cause__ = error
-            return failed
-        return None

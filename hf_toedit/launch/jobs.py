@@ -202,7 +202,7 @@ def edit_there(
     along = PushAlong(sending, plan, folder, min(EVERY_S * num_jobs, _LONGEST_S), check)
 
     def done(name: str) -> None:
-        say(f"{name} is edited")
+        say(f"{name} is {plan.task.done}")
         along.add(name)
         if along.error:  # what is edited after it would be lost
             raise along.error

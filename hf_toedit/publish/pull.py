@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from hf_toedit.errors import RunError, SourceError
 from hf_toedit.hub import download, file_sizes, patiently, pinned_sha
+from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.runs.task import Pass
 from hf_toedit.runs.verify import Verification, verify_run
 from hf_toedit.storage.files import sizes_in
 from hf_toedit.storage.layout import PLAN

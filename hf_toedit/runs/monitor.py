@@ -172,7 +172,7 @@ class Monitor:
         first, statistics = self._plan.passes[0], self._plan.task.statistics
         stats = self._folder.stats(self._plan, first, self._shards[name]) or statistics()
         self._has_read = stats.num_read > 0
-        self._num_failed += stats.num_skipped.get("prior_failed", 0)
+        self._num_failed += sum(stats.num_skipped.get(cause, 0) for cause in ("prior_failed", "scorer_failed"))
         if self._has_read or self._num_failed < _MANY_FAILED:
             return
         parts = self._folder.all_stats(self._plan, first, self._plan.shards)
@@ -239,6 +239,7 @@ def check_read(stats: Statistics, done: str = "edited") -> None:
         "prior_failed": "Use another --prior, --dtype or --device, in a new run folder.",
         "template_failed": "Use a --prior whose chat template takes these conversations, or --text-column instead of "
         "--messages-column, in a new run folder.",
+        "scorer_failed": "Use another --model, --dtype or --device, or mend the scorer, in a new run folder.",
     }[cause]
     reason = stats.skip_reasons.get(cause, "no reason was given").rstrip(".")
     raise RunError(

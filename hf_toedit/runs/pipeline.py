@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from hf_toedit.rows.rows import GroupSize, grouped
 from hf_toedit.rows.texts import Texts
-from hf_toedit.runs.task import Batch, Kept, Rows
+from hf_toedit.runs.passes import Batch, Kept, Rows
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

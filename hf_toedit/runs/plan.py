@@ -18,7 +18,9 @@ from msgspec import Meta
 from hf_toedit.checked import checked, from_json, in_json, shown
 from hf_toedit.config import SourceConfig, content_hash
 from hf_toedit.errors import RunError, UsageError
-from hf_toedit.runs.task import Consequence, Pass, Task
+from hf_toedit.runs.differences import told_differences
+from hf_toedit.runs.passes import Pass
+from hf_toedit.runs.task import Task
 from hf_toedit.sources.model import Count, Reading, SourceFile
 from hf_toedit.version import __version__
 
@@ -31,9 +33,6 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 """Version of `plan.json`. Format 1, of hf-toedit 0.1.0, had the settings of an edit where a task is now."""
-
-_SHOWN = 100
-"""Characters of a value that a message shows."""
 
 MAX_SHARDS = 100_000
 """Of a split: as many as keep their order when their names are sorted."""
@@ -293,73 +292,4 @@ class Plan:
         """
         if self.task.kind != other.task.kind:
             return [f"its rows are {self.task.done}, and would be {other.task.done} here"]
-        mine, theirs = _flat(self.facts()), _flat(other.facts())
-        names = [
-            name
-            for name in dict.fromkeys([*mine, *theirs])
-            if not name.endswith((".device", "reading.root")) and mine.get(name) != theirs.get(name)
-        ]
-        settings = ("source.", *(f"{name}." for name in self.task.facts()))
-        pins = tuple(part for parts, _, _ in self.task.consequences for part in parts)
-        said = [
-            _told(self._option(name), mine.get(name), theirs.get(name))
-            for name in names
-            if name.startswith(settings) and not name.startswith(pins)
-        ]
-        said += [
-            phrase
-            for parts, causes, phrase in (*self.task.consequences, *_CONSEQUENCES)
-            if any(name.startswith(parts) for name in names)
-            and not any(name.startswith(causes) and not name.startswith(parts) for name in names)
-        ]
-        counts = len(self.shards), len(other.shards)
-        return [
-            f"{phrase}: {counts[0]:,} in the run and {counts[1]:,} here"
-            if phrase == _CUT and counts[0] != counts[1]
-            else phrase
-            for phrase in said
-        ]
-
-    def _option(self, name: str) -> str:
-        """The word on the command line for a setting."""
-        known = _OPTIONS.get(name) or self.task.option(name)
-        return known or "--" + name.partition(".")[2].replace("_", "-")
-
-
-_OPTIONS = {"source.source": "SOURCE", "source.text_columns": "--text-column"}
-"""Settings that are not named as their option on the command line."""
-
-_CHOICE = ("source.source", "source.config_name", "source.split", "source.revision")
-_CUT = "--shard-size or --num-shards cut other shards"
-_CONSEQUENCES: tuple[Consequence, ...] = (
-    (("source_revision", "files"), _CHOICE, "the files of the source differ"),
-    (("reading.",), (*_CHOICE, "source.columns", "source_revision", "files"), "the columns of the source differ"),
-    (("shards",), ("source.", "source_revision", "files", "reading."), _CUT),
-)
-"""What is no setting: its parts in a plan, the parts that it follows from, and how its difference is reported."""
-
-
-def _told(option: str, mine: Any, theirs: Any) -> str:
-    if isinstance(mine, bool):
-        return f"{option} is {_given(mine)} in the run and {_given(theirs)} here"
-    return f"{option} is {_short(mine)} in the run and {_short(theirs)} here"
-
-
-def _given(flag: Any) -> str:
-    return "given" if flag else "not given"
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        nested = isinstance(value, dict) and name not in ("features", "options")
-        flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
-    return flat
-
-
-def _short(value: Any) -> str:
-    """A value as the command line has it; of one too long to read, its start."""
-    if value is None or value == []:
-        return "not given"
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        return told_differences(self.facts(), other.facts(), self.task)

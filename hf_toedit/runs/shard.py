@@ -9,9 +9,10 @@ import pyarrow as pa
 from hf_toedit.errors import SourceError
 from hf_toedit.rows.rows import ROW_GROUP, grouped
 from hf_toedit.runs.journal import Journal
+from hf_toedit.runs.passes import Batch, Pass
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.runs.task import Batch, LoadedTask, Pass
+from hf_toedit.runs.task import LoadedTask
 from hf_toedit.runs.writer import Writer
 from hf_toedit.stats import Statistics
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from hf_toedit.checked import in_json
 from hf_toedit.config import Resources
 from hf_toedit.errors import UsageError, did_you_mean
 from hf_toedit.priors.names import ModelName
+from hf_toedit.runs.passes import Batch, Kept, Pass, Rows
 from hf_toedit.stats import Statistics
 
 if TYPE_CHECKING:
@@ -42,57 +42,6 @@ GROUP = "hf_toedit.tasks"
 
 Consequence = tuple[tuple[str, ...], tuple[str, ...], str]
 """Facts that follow from others: how their names begin, how the names of the others begin, and what is said of them."""
-
-Rows = tuple[int, int]
-"""The first row of a batch, counted from the start of the shard, and the number of rows."""
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One reading of all rows of a run.
-
-    Attributes:
-        name: of its folders, such as `gen1`.
-        number: 1 for the first one.
-        title: for messages, such as `generation 1`.
-        before: the pass whose rows it reads; None where these are the source's.
-        writes_rows: whether it writes rows, or statistics alone.
-    """
-
-    name: str
-    number: int
-    title: str
-    before: Pass | None = field(default=None, compare=False, repr=False)
-    writes_rows: bool = True
-
-
-class Kept(NamedTuple):
-    """What was made of a batch of rows, as a journal keeps it.
-
-    Attributes:
-        value: as JSON values, whatever the task makes output rows of.
-        statistics: of the batch.
-    """
-
-    value: Any
-    statistics: Statistics
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A batch of rows that is through.
-
-    Attributes:
-        rows: which rows.
-        kept: what was made of them.
-        is_known: nothing was read for that: it was known before.
-        table: makes the output rows; not called in a pass that writes none.
-    """
-
-    rows: Rows
-    kept: Kept
-    is_known: bool
-    table: Callable[[], pa.Table]
 
 
 class LoadedTask(ABC):
@@ -350,7 +299,9 @@ def task_class(kind: str) -> type[Task]:
     Raises:
         UsageError: There is none of that name here.
     """
-    found = {entry.name: entry.value for entry in entry_points(group=GROUP)} | TASKS
+    found = TASKS
+    if kind not in found:
+        found = {entry.name: entry.value for entry in entry_points(group=GROUP)} | TASKS
     if kind not in found:
         raise UsageError(
             f"task {kind!r} is not known here.{did_you_mean(kind, found)} Install the package that brings it."

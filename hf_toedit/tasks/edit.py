@@ -13,8 +13,9 @@ from hf_toedit.errors import RunError, UsageError
 from hf_toedit.priors.names import ModelName, check_prior, prior_name
 from hf_toedit.priors.pinning import is_same_prior
 from hf_toedit.priors.registry import load_prior, pinned, resolved
+from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan
-from hf_toedit.runs.task import Consequence, LoadedTask, Pass, RowCheck, Task
+from hf_toedit.runs.task import Consequence, LoadedTask, RowCheck, Task
 from hf_toedit.stats import EditStats, Statistics, generation_figures
 
 if TYPE_CHECKING:
@@ -206,5 +207,7 @@ def edit_of(plan: Plan) -> EditTask:
         UsageError: something else is done to its rows.
     """
     if not isinstance(plan.task, EditTask):
-        raise UsageError(f"this needs a run whose rows are edited, and those of this run are {plan.task.done}.")
+        raise UsageError(
+            f"this needs a run whose rows are edited, and those of this run are {plan.task.done}. Name another run."
+        )
     return plan.task

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from hf_toedit.rows.logs import UnrevertibleRows
 from hf_toedit.rows.rows import piece_tables, reverted_table
 from hf_toedit.rows.texts import COUNTS, Texts
-from hf_toedit.runs.task import Pass, RowCheck
+from hf_toedit.runs.passes import Pass
+from hf_toedit.runs.task import RowCheck
 from hf_toedit.runs.verify import differing_columns
 from hf_toedit.stats import NANO, EditStats, Statistics
 

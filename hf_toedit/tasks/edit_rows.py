@@ -14,8 +14,9 @@ from hf_toedit.editing.draft import Draft
 from hf_toedit.editing.editor import Editor
 from hf_toedit.rows.rows import Edited, TableDraft, edit_batch, with_edits
 from hf_toedit.rows.texts import Texts
+from hf_toedit.runs.passes import Batch, Kept, Pass, Rows
 from hf_toedit.runs.pipeline import Threads, staged_batches
-from hf_toedit.runs.task import Batch, Kept, LoadedTask, Pass, Rows
+from hf_toedit.runs.task import LoadedTask
 from hf_toedit.stats import EditStats
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from hf_toedit.checked import in_json
 from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.priors.names import ModelName
-from hf_toedit.runs.task import Consequence, LoadedTask, Pass, RowCheck, Task
+from hf_toedit.runs.passes import Pass
+from hf_toedit.runs.task import Consequence, LoadedTask, RowCheck, Task
 from hf_toedit.scorers.registry import scorer_from_json, scorer_to_json
 from hf_toedit.scorers.scorer import ScorerConfig
 from hf_toedit.scorers.statistics import ScoreStats

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hf_toedit.runs.task import Pass, RowCheck
+from hf_toedit.runs.passes import Pass
+from hf_toedit.runs.task import RowCheck
 from hf_toedit.runs.verify import differing_columns
 from hf_toedit.scorers.distribution import Distribution
 from hf_toedit.scorers.statistics import ScoreStats

@@ -15,8 +15,9 @@ import pyarrow as pa
 from hf_toedit.editing.alignment import Document
 from hf_toedit.rows.rows import EDIT_BATCH
 from hf_toedit.rows.texts import Texts
+from hf_toedit.runs.passes import Batch, Kept, Pass, Rows
 from hf_toedit.runs.pipeline import Threads, staged_batches
-from hf_toedit.runs.task import Batch, Kept, LoadedTask, Pass, Rows
+from hf_toedit.runs.task import LoadedTask
 from hf_toedit.scorers.distribution import Distribution
 from hf_toedit.scorers.scorer import Prepared, RowScores, Scorer
 from hf_toedit.scorers.statistics import ScoreStats

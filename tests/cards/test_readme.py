@@ -194,7 +194,7 @@ def test_no_card_of_a_run_that_is_not_finished(hf_toedit: HfToEdit, tmp_path: Pa
     assert hf_toedit("run", run, "--quiet").code == 0
     assert hf_toedit("run", run, "--score-result", "--quiet").code == 0
     shutil.rmtree(run / "toedit" / "stats" / "result")
-    assert "is not read once more in every shard" in hf_toedit.fails("card", run)
+    assert "the reading of the result of" in hf_toedit.fails("card", run)
     assert hf_toedit("run", run, "--quiet").code == 0
     [data] = run.glob("data/gen1/*")
     data.write_bytes(b"x" * data.stat().st_size)

@@ -1,4 +1,4 @@
-"""Runs `hf-toedit` as the processes that people start, without paying for the imports each time.
+"""Runs `hf-toedit`, and Python code, as the processes that people start, without paying for the imports each time.
 
 One process loads the libraries and forks itself for each command: exit code, streams, working folder and death by
 signal are those of a process of its own.
@@ -6,17 +6,20 @@ signal are those of a process of its own.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from tests.shared import shared
 
@@ -34,6 +37,55 @@ class Finished:
         return json.loads(self.stdout)
 
 
+class Forker:
+    """A process that has libraries loaded, and forks itself for each job."""
+
+    def __init__(self, folder: Path, questions: TextIO, answers: TextIO) -> None:
+        self._folder, self._questions, self._answers = folder, questions, answers
+
+    def begin(self, args: Sequence[str] = (), cwd: Path | None = None, **job: object) -> int:
+        """Begin one process; its id."""
+        return self._ask({"args": args, "cwd": str(cwd or self._folder), "files": str(self._folder / "stream"), **job})
+
+    def end(self, pid: int) -> Finished:
+        """Wait for it."""
+        code = self._ask(pid)
+        streams = [(self._folder / f"stream.{name}").read_text(encoding="utf-8") for name in ("out", "err")]
+        return Finished(code, *streams)
+
+    def close(self) -> None:
+        self._questions.close()
+        self._answers.close()
+
+    def _ask(self, question: Any) -> int:
+        self._questions.write(json.dumps(question) + "\n")
+        self._questions.flush()
+        return json.loads(self._answers.readline())
+
+
+@cache
+def _foreign() -> Forker:
+    """With the libraries that do not look at the environment when they are loaded."""
+    folder = tempfile.TemporaryDirectory()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.cli.forker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdin and process.stdout
+    forker = Forker(Path(folder.name), process.stdin, process.stdout)
+    for tidy in (folder.cleanup, process.wait, forker.close):  # the last one first
+        atexit.register(tidy)
+    return forker
+
+
+def python(code: str, *args: str, env: Mapping[str, str], cwd: Path | None = None) -> Finished:
+    """What `python -c` does, without paying for the imports of the libraries that `datasets` and torch load."""
+    return _foreign().end(_foreign().begin(args, cwd or Path.cwd(), code=code, env=dict(env)))
+
+
 class HfToEdit:
     """The `hf-toedit` command; calling it runs it with some arguments."""
 
@@ -42,17 +94,15 @@ class HfToEdit:
         self.env = {**env, "HF_HOME": str(home / "hf_home"), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
     def __enter__(self) -> HfToEdit:
-        self._forker = subprocess.Popen(
-            [sys.executable, "-m", "tests.cli.forker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=self.env,
-        )
+        pipes = self.home / "questions", self.home / "answers"
+        for pipe in pipes:
+            os.mkfifo(pipe)
+        _foreign().begin(pipes=[str(pipe) for pipe in pipes], env=self.env)
+        self._forker = Forker(self.home, *(pipe.open(mode) for pipe, mode in zip(pipes, "wr", strict=True)))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._forker.communicate()
+        self._forker.close()
 
     def __call__(
         self,
@@ -65,19 +115,15 @@ class HfToEdit:
 
         Without workers, unless some are asked for.
         """
-        if (script or args[0] in ("edit", "run")) and "--workers" not in args:
+        if (script or args[0] in ("edit", "run", "score")) and "--workers" not in args:
             args = (*args, "--workers", 0)
-        job = {"args": [str(arg) for arg in args], "cwd": str(cwd or self.home), "files": str(self.home / "stream")}
-        job["script"] = str(script or "")
-        pid = self._ask(job)
+        pid = self._forker.begin([str(arg) for arg in args], cwd, script=str(script or ""))
         if kill_when is not None:
             until = time.monotonic() + 60
             while not kill_when() and time.monotonic() < until:
                 time.sleep(0.002)
             os.kill(pid, signal.SIGKILL)  # waited for only when asked below, so the id cannot be another's
-        code = self._ask("wait")
-        streams = [Path(f"{job['files']}.{name}").read_text(encoding="utf-8") for name in ("out", "err")]
-        return Finished(code, *streams)
+        return self._forker.end(pid)
 
     def edit(self, source: object, run: Path, *options: object, **how: Any) -> Path:
         """Edit with the small prior, eagerly enough that short texts change."""
@@ -93,12 +139,6 @@ class HfToEdit:
         assert usage == [] or (code == 2 and usage[0].startswith("Usage: ")), done
         assert (done.code, done.stdout) == (code, ""), done
         return line.removeprefix("Error: ")
-
-    def _ask(self, question: Any) -> int:
-        assert self._forker.stdin and self._forker.stdout
-        self._forker.stdin.write(json.dumps(question) + "\n")
-        self._forker.stdin.flush()
-        return json.loads(self._forker.stdout.readline())
 
 
 def prior() -> tuple[str, str]:

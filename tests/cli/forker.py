@@ -1,56 +1,88 @@
-"""A process that has the libraries loaded and forks itself for each command or script; see `HfToEdit`.
+"""A process that has libraries loaded and forks itself for each command, script or piece of code; see `Forker`.
 
 Run as a module of its own: nothing here imports the tests, whose settings are not those of the command.
 """
 
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import sys
 import traceback
-from typing import Any
+import types
+from collections.abc import Callable
+from typing import Any, TextIO
 
 PATIENCE_S = 300
 
 
-def _serve() -> None:
+def serve(load: Callable[[], object], questions: TextIO, answers: TextIO) -> None:
+    """Load, and fork for each job until the questions end."""
+    load()
+    gc.freeze()  # or each process would search all of that for garbage, and so copy it
+    for line in questions:
+        job = json.loads(line)
+        if isinstance(job, int):
+            answer = os.waitstatus_to_exitcode(os.waitpid(job, 0)[1])
+        else:
+            answer = os.fork() or _do(job)
+        answers.write(f"{answer}\n")
+        answers.flush()
+
+
+def everything() -> None:
+    """What commands load."""
     import datasets  # noqa: F401
     import matplotlib.backends.backend_agg  # noqa: F401
     import matplotlib.figure  # noqa: F401
     import torch  # noqa: F401
     import transformers
 
-    import hf_toedit.editing.editor  # noqa: F401
-    import hf_toedit.priors.transformers  # noqa: F401
+    import hf_toedit.cli
 
+    commands = [module.name for module in pkgutil.iter_modules(hf_toedit.cli.__path__)]
+    for name in (*(f"cli.{name}" for name in commands), "api.run", "cards.card", "priors.transformers"):
+        importlib.import_module(f"hf_toedit.{name}")
     _ = transformers.AutoModelForCausalLM, transformers.AutoTokenizer, transformers.LlamaForCausalLM  # lazy otherwise
-    pid = 0
-    for line in sys.stdin:
-        job = json.loads(line)
-        if job == "wait":
-            answer = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        else:
-            answer = pid = os.fork() or _command(job)
-        sys.stdout.write(f"{answer}\n")
-        sys.stdout.flush()
 
 
-def _command(job: dict[str, Any]) -> int:
-    from hf_toedit.cli.main import cli
+def foreign() -> None:
+    """What `datasets` and `transformers` load; those read the environment when they are loaded, and so come later."""
+    torch = "torch", "torch._dynamo", "torch.distributed.tensor", "torch.export", "sympy"
+    others = "aiohttp", "dill", "fsspec", "httpx", "multiprocess", "pandas", "requests", "xxhash", "yaml"
+    for name in (*torch, *others, "pyarrow.dataset", "pyarrow.parquet"):
+        importlib.import_module(name)
 
+
+def _do(job: dict[str, Any]) -> int:
     code = 1
     try:
+        if job.get("env") is not None:
+            os.environ.clear()
+            os.environ.update(job["env"])
+        if job.get("pipes"):
+            questions, answers = job["pipes"]
+            serve(everything, open(questions, encoding="utf-8"), open(answers, "w", encoding="utf-8"))
+            os._exit(0)
         os.chdir(job["cwd"])
         for number, path in enumerate((os.devnull, f"{job['files']}.out", f"{job['files']}.err")):
             os.dup2(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_RDWR), number)
         signal.alarm(PATIENCE_S)
-        if job["script"]:
+        if job.get("script"):
             sys.argv = [job["script"], *job["args"]]
             runpy.run_path(job["script"], run_name="__main__")
-        cli(job["args"], prog_name="hf-toedit")
+        elif job.get("code"):
+            _run(job["code"], job["args"])
+        else:
+            from hf_toedit.cli.main import cli
+
+            cli(job["args"], prog_name="hf-toedit")
+        code = 0
     except SystemExit as end:
         code = int(end.code or 0)
     except BaseException:
@@ -61,5 +93,14 @@ def _command(job: dict[str, Any]) -> int:
         os._exit(code)
 
 
+def _run(code: str, args: list[str]) -> None:
+    """As `python -c` does."""
+    sys.argv = ["-c", *args]
+    paths = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[:1] = ["", *paths]
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    exec(compile(code, "<string>", "exec"), main.__dict__)
+
+
 if __name__ == "__main__":
-    _serve()
+    serve(foreign, sys.stdin, sys.stdout)

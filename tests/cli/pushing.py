@@ -16,7 +16,7 @@ import pytest
 from hf_toedit.publish.pull import GUARD
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.tasks.edit import generation_pass
-from tests.cli.command import Finished, HfToEdit
+from tests.cli.command import Finished, HfToEdit, python
 from tests.cli.fixtures import rows, stories
 from tests.hub.repos import Commit, Repo
 from tests.hub.wire import Dropped, Request
@@ -105,10 +105,7 @@ def verified(command: HfToEdit, source: Path, run: Path, *options: object) -> Pa
 def alone(server: HubServer, *args: object, **env: str) -> Finished:
     """The command in a process of its own, with an environment of its own."""
     full = {**server.env, **FAST, "PYTHONPATH": str(Path(__file__).parents[2]), **env}
-    done = subprocess.run(
-        [sys.executable, "-m", "hf_toedit", *map(str, args)], env=full, capture_output=True, text=True, timeout=120
-    )
-    return Finished(done.returncode, done.stdout, done.stderr)
+    return python("import runpy; runpy.run_module('hf_toedit', run_name='__main__')", *map(str, args), env=full)
 
 
 def interrupted(server: HubServer, path: str, *args: object) -> Finished:

@@ -47,8 +47,8 @@ def test_values_apply(planned: Any, tmp_path: Path) -> None:
     plan = planned(yaml, with_prior=False)
     assert plan["source"]["text_columns"] == ["story"]
     assert plan["source"]["limit"] == 1
-    assert plan["run"] == {"generations": 2, "edit_log_column": "log", "score_result": False}
-    assert plan["edit"] == {
+    assert plan["task"]["run"] == {"generations": 2, "edit_log_column": "log", "score_result": False}
+    assert plan["task"]["edit"] == {
         "select": "above", "threshold": 0.5, "sampler": "top-p", "top_k": 8, "top_p": 0.9, "temperature": 1.5,
         "exclude_original": True, "drop_below": 0.00001, "protect": ["numbers", "re:Lily"], "seed": -3,
     }  # fmt: skip
@@ -57,22 +57,22 @@ def test_values_apply(planned: Any, tmp_path: Path) -> None:
 
 def test_a_preset_gives_way_to_the_file_and_the_file_to_the_command_line(planned: Any) -> None:
     yaml = "preset: low_drop_up_revise\ntop_k: 9\nthreshold: 0.8\nprotect: urls\n"
-    edit = planned(yaml, "--threshold", 0.7)["edit"]
+    edit = planned(yaml, "--threshold", 0.7)["task"]["edit"]
     chosen = {"temperature": 1.0, "drop_below": 0.001, "top_k": 9, "threshold": 0.7, "protect": ["urls"]}
     assert edit.items() >= chosen.items()
 
 
 def test_lists_of_the_command_line_replace_those_of_the_file(planned: Any) -> None:
     plan = planned("protect:\n- numbers\n- code\n", "--protect", "emails", "--protect", "urls")
-    assert plan["edit"]["protect"] == ["emails", "urls"]
+    assert plan["task"]["edit"]["protect"] == ["emails", "urls"]
 
 
 def test_an_empty_file_changes_nothing(planned: Any) -> None:
-    assert planned("# nothing\n")["edit"]["temperature"] == 1.5
+    assert planned("# nothing\n")["task"]["edit"]["temperature"] == 1.5
 
 
 def test_a_file_may_serve_several_commands(planned: Any) -> None:
-    assert planned("rows: 3\ntemperature: 2e0\n")["edit"]["temperature"] == 2.0
+    assert planned("rows: 3\ntemperature: 2e0\n")["task"]["edit"]["temperature"] == 2.0
 
 
 @pytest.mark.parametrize(

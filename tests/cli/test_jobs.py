@@ -103,8 +103,8 @@ def test_a_killed_job_is_taken_up_again_and_the_last_one_writes_the_card(
     assert ended(jobs) == ["COMPLETED", "ERROR"]
     killer.over()
     assert [job.attempts for job in jobs] == [1, 2]
-    assert "group 1/2: 2 of 2 shards to edit" in jobs[1].log.read_text()
-    assert "group 1/2: 1 of 2 shards to edit" in jobs[1].log.read_text()
+    assert "group 1/2: 2 of 2 shards to do" in jobs[1].log.read_text()
+    assert "group 1/2: 1 of 2 shards to do" in jobs[1].log.read_text()
     told = command("jobs", "status", "org/two", "--json").json
     assert (told["num_done"], told["num_shards"], told["finished"]) == (3, 4, False)
     [told_there, *_] = command("jobs", "status", "org/two").stdout.splitlines()
@@ -116,7 +116,7 @@ def test_a_killed_job_is_taken_up_again_and_the_last_one_writes_the_card(
     assert [job["group"] for job in again["jobs"]] == ["1/2"]
     [*_, last] = jobs_of(hub, "org/two")
     assert ended([last]) == ["COMPLETED"]
-    assert "group 1/2: 1 of 2 shards to edit" in last.log.read_text()
+    assert "group 1/2: 1 of 2 shards to do" in last.log.read_text()
     assert "all shards and their card are there" in last.log.read_text()
 
     run = tmp_path / "run"

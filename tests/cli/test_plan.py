@@ -30,6 +30,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def whole(hf_toedit: HfToEdit, files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two generations of them, in four shards; not to be written to."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    return hf_toedit.edit(files, folder, "--generations", 2, "--num-shards", 4)
+
+
 def test_a_plan_is_written_once_and_says_what_it_holds(hf_toedit: HfToEdit, files: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     asked = "plan", files / "*.jsonl", "-o", run, *eager(), "--shard-size", "20kB"
@@ -48,9 +55,8 @@ def test_a_plan_is_written_once_and_says_what_it_holds(hf_toedit: HfToEdit, file
     assert f"hf-toedit run {run}" in said
 
 
-def test_plan_and_run_make_what_edit_makes(hf_toedit: HfToEdit, files: Path, tmp_path: Path) -> None:
+def test_plan_and_run_make_what_edit_makes(hf_toedit: HfToEdit, files: Path, whole: Path, tmp_path: Path) -> None:
     options = "--generations", 2, "--num-shards", 4
-    whole = hf_toedit.edit(files, tmp_path / "whole", *options)
     assert hf_toedit("plan", files, "-o", tmp_path / "run", *eager(), *options).code == 0
     done = hf_toedit("run", tmp_path / "run", "--json")
     assert (done.code, done.json["finished"], done.json["num_done"]) == (0, True, 4)
@@ -72,12 +78,11 @@ def test_a_run_goes_on_from_another_folder_and_moves(hf_toedit: HfToEdit, files:
 
 @pytest.mark.parametrize("command", ["plan", "edit"])
 def test_a_dry_run_tells_rows_tokens_hours_and_cost(
-    command: str, hf_toedit: HfToEdit, files: Path, tmp_path: Path
+    command: str, hf_toedit: HfToEdit, files: Path, whole: Path, tmp_path: Path
 ) -> None:
     asked = command, files, *eager(), "--num-shards", 3, "--generations", 2, "--dry-run"
     told = hf_toedit(*asked, "--price-per-hour", 36, "--json", cwd=tmp_path).json
-    run = hf_toedit.edit(files, tmp_path / "run", "--generations", 2)
-    [first, _] = hf_toedit("status", run, "--json").json["generations"]
+    [first, _] = hf_toedit("status", whole, "--json").json["generations"]
     assert told["num_rows"] == pytest.approx(60, rel=0.2)
     assert told["num_tokens"] == pytest.approx(first["num_tokens"], rel=0.1)
     assert 0 < told["sampled_tokens"] <= first["num_tokens"]
@@ -92,7 +97,7 @@ def test_a_dry_run_tells_rows_tokens_hours_and_cost(
     assert f"60 rows and {first['num_tokens']:,} tokens, all counted\n" in shown
     assert "tokens/s on one device" in shown
     assert "2 passes: about 0:00:" in shown
-    assert [path.name for path in tmp_path.iterdir() if "cache" not in path.name] == ["run"]
+    assert [path.name for path in tmp_path.iterdir() if "cache" not in path.name] == []
 
 
 def test_a_dry_run_of_the_sample_counts_all_its_tokens(hf_toedit: HfToEdit) -> None:
@@ -188,7 +193,8 @@ def test_an_empty_split_beside_a_good_one_has_no_shards(hf_toedit: HfToEdit, tmp
 
 
 def test_a_plan_does_not_bring_trust_in_code_with_it(hf_toedit: HfToEdit, files: Path, tmp_path: Path) -> None:
-    assert hf_toedit("plan", files, "-o", tmp_path / "run", *eager(), "--trust-remote-code").code == 0
+    asked = "plan", files / "0.jsonl", "-o", tmp_path / "run", *eager(), "--trust-remote-code"
+    assert hf_toedit(*asked).code == 0
     for command in (["run"], ["slurm", "--array", 1]):
         assert "say --trust-remote-code here as well" in hf_toedit.fails(*command, tmp_path / "run", code=2)
     assert parquet(tmp_path / "run") == {}

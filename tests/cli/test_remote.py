@@ -81,7 +81,7 @@ def test_every_command_works_on_a_run_in_s3(
 ) -> None:
     _plan(cloud, told, URL)
     assert cloud("status", URL, "--json").json["num_done"] == 0
-    done = cloud("run", URL, "--workers", 2, "--json").json
+    done = cloud("run", URL, "--workers", 1, "--json").json
     assert (done["run"], done["finished"]) == (URL, True)
     files = s3.files(RUN)
     assert _data(files) == parquet(local)
@@ -150,7 +150,7 @@ def test_two_engines_that_are_killed_again_and_again_end_as_an_undisturbed_run(
                     s3.delete(name, path)
         for engine in engines:
             engine.kill()
-    assert cloud("run", run, "--workers", 2, "--quiet").code == 0
+    assert cloud("run", run, "--quiet").code == 0
     files = s3.files(name)
     assert _data(files) == parquet(local)
     assert {path for path in files if not path.startswith(("toedit/progress/", "toedit/failures/"))} == {

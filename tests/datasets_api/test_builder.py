@@ -7,8 +7,6 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable
 from functools import partial
@@ -26,6 +24,7 @@ import hf_toedit
 from hf_toedit import ToEditor, ToEditProcessor
 from hf_toedit.datasets_api.builder import LoadError, ToEdit
 from hf_toedit.errors import PriorError, SourceError, ToEditError, UsageError
+from tests.cli.command import Finished, python
 from tests.cli.fixtures import load, rows, same, stories
 from tests.hub_server import HubServer
 from tests.shared import shared
@@ -296,12 +295,10 @@ def test_files_that_a_list_names_may_change_though_the_list_does_not(hub_server:
     assert ask() == {"rows": 3}
 
 
-def python(code: str, cwd: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+def run_code(code: str, cwd: Path, *args: str, **env: str) -> Finished:
     """Run a program of its own, in another folder."""
-    environment = {**os.environ, "PYTHONPATH": os.getcwd(), **env}
-    command = [sys.executable, "-c", textwrap.dedent(code), *args]
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    done = python(textwrap.dedent(code), *args, env={**os.environ, "PYTHONPATH": os.getcwd(), **env}, cwd=cwd)
+    assert done.code == 0, done.stderr
     return done
 
 
@@ -332,7 +329,7 @@ def test_either_import_may_come_first(edit: Callable[..., Any], folder: Path, tm
         print(json.dumps([again._fingerprint, once["title"][:], len(once.cache_files)]))
     """
     settings = {**edit.keywords, "source": source}  # type: ignore[attr-defined]
-    done = python(code, decoys, json.dumps(settings))
+    done = run_code(code, decoys, json.dumps(settings))
     assert json.loads(done.stdout.splitlines()[-1]) == [cached._fingerprint, cached["title"][:], 2]
 
 
@@ -345,7 +342,7 @@ def test_a_datasets_that_cannot_be_told_is_left_as_it_is(tmp_path: Path) -> None
         code = (
             f"{imports}; print(datasets.load_dataset('toedit'), datasets.load.__loader__.get_source('datasets.load'))"
         )
-        done = python(code, tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}", PYTHONIOENCODING="utf-8")
+        done = run_code(code, tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}", PYTHONIOENCODING="utf-8")
         assert done.stdout.startswith("toedit def load_dataset")
         assert done.stderr.count(told) == 1, done.stderr
 
@@ -429,7 +426,7 @@ def test_importing_leaves_datasets_alone_where_that_is_asked_for(folder: Path, t
         assert again.to_list() == one.to_list()
     """
     settings = {"source": str(folder), "split": "train", "limit": 2, "cache_dir": str(tmp_path)}
-    python(code, tmp_path, json.dumps(settings), HF_TOEDIT_NO_REGISTER="1")
+    run_code(code, tmp_path, json.dumps(settings), HF_TOEDIT_NO_REGISTER="1")
 
 
 @pytest.mark.parametrize("value", ["", "0"])
@@ -440,7 +437,7 @@ def test_importing_registers_where_that_is_not_refused(tmp_path: Path, value: st
         import hf_toedit
         assert datasets.load.dataset_module_factory is not before
     """
-    python(code, tmp_path, HF_TOEDIT_NO_REGISTER=value)
+    run_code(code, tmp_path, HF_TOEDIT_NO_REGISTER=value)
 
 
 def test_what_a_prior_may_use_and_which_columns_are_kept(

@@ -8,8 +8,6 @@ import multiprocessing
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from datasets.fingerprint import Hasher
 from hf_toedit import EditConfig, PieceTable, ToEditor, ToEditProcessor
 from hf_toedit.errors import PriorError, SourceError, UsageError
 from hf_toedit.rows.rows import reverted_table
+from tests.cli.command import python
 from tests.cli.fixtures import ODD, load, rows, same, stories
 from tests.shared import shared
 
@@ -120,7 +119,8 @@ def test_a_second_map_is_a_cache_hit_in_any_process(path: Path, dataset: Dataset
         print(dataset.map(processor, batched=True)._fingerprint)
     """
     others = set(tmp_path.rglob("*.arrow"))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=True)
+    done = python(code, env=os.environ)
+    assert done.code == 0, done.stderr
     assert done.stdout.strip() == first._fingerprint
     assert set(tmp_path.rglob("*.arrow")) == others > set(files)
 

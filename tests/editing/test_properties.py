@@ -29,8 +29,8 @@ from hf_toedit.errors import PriorError, ToEditError, UsageError
 from tests.editing.tokenizers import ALL_TOKENIZERS, tokenizer
 from tests.shared import texts
 
-EXAMPLES = int(os.environ.get("HF_TOEDIT_EXAMPLES", "120"))
-NUM_CONFIGS = max(EXAMPLES // 20, 4)
+EXAMPLES = int(os.environ.get("HF_TOEDIT_EXAMPLES", "40"))
+NUM_CONFIGS = max(EXAMPLES // 20, 6)
 CANDIDATES = 12
 
 

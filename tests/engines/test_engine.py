@@ -65,7 +65,7 @@ def _state(hf_toedit: HfToEdit, run: Path) -> dict[str, Any]:
 def test_rows_are_the_same_however_the_work_is_cut(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
     ways = [
         ("--num-shards", 1),
-        ("--num-shards", 3, "--workers", 1, "--token-budget", 64),
+        ("--num-shards", 3, "--token-budget", 64),
         ("--num-shards", 16, "--workers", 2, "--token-budget", 100_000),
         ("--shard-size", "2kB", "--token-budget", 1000),
     ]

@@ -32,6 +32,7 @@ from tests.cli.command import HfToEdit
 from tests.cli.fixtures import parquet
 from tests.processes import is_alive
 from tests.ray_cluster import RayCluster, ray_cluster
+from tests.shared import shared
 
 KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "3"))
 SHARDS = 40
@@ -214,6 +215,19 @@ def test_an_actor_that_comes_back_while_the_driver_is_busy_begins_anew(
     assert folder.is_done(plan, plan.shards[0])
 
 
+def test_scores_have_the_bytes_of_this_machine(cluster: RayCluster, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    prior, source = shared("models/stories260K"), shared("data/biomed_pubmedqa_l.jsonl")
+    planned = "--prior", prior, "--limit", 40, "--num-shards", 4, "--plan-only", "--quiet"
+    here, there = tmp_path / "here", tmp_path / "there"
+    for run in (here, there):
+        assert hf_toedit("score", source, "-o", run, *planned).code == 0
+    assert hf_toedit("run", here, "--quiet").code == 0
+    with _popen(cluster, there, "--num-workers", 1, "--quiet") as driver:
+        said = driver.communicate(timeout=PATIENCE_S)
+    assert (driver.returncode, *said) == (0, "", "")
+    assert len(parquet(there)) == 4 and parquet(there) == parquet(here)
+
+
 def test_a_lost_machine_is_no_fault_of_a_shard_until_it_always_is(hf_toedit: HfToEdit, tmp_path: Path) -> None:
     folder = RunFolder(_plan(hf_toedit, tmp_path / "run", "--num-shards", 1))
     plan = folder.plan()
@@ -233,7 +247,7 @@ def test_a_run_that_is_told_to_stop_does_so_at_once(
     ending: int, is_editing: bool, cluster: RayCluster, hf_toedit: HfToEdit, tmp_path: Path
 ) -> None:
     run = _plan(hf_toedit, tmp_path / "run", "--num-shards", 4, "--generations", 400)
-    with _popen(cluster, run) as driver:
+    with _popen(cluster, run, *(("--num-workers", 1) if is_editing else ())) as driver:
         _until(lambda: parquet(run) if is_editing else cluster.workers(), driver)
         state = _state(hf_toedit, run)
         workers = cluster.workers()
@@ -257,7 +271,7 @@ def test_why_a_shard_failed_reaches_the_user(cluster: RayCluster, hf_toedit: HfT
     broken.write_bytes(b"PAR1" + bytes(times.st_size - 4))
     os.utime(broken, ns=(times.st_atime_ns, times.st_mtime_ns))
     # Named relative to a folder that a node has to find by itself.
-    with _popen(cluster, "run", "--quiet", cwd=tmp_path) as driver:
+    with _popen(cluster, "run", "--quiet", "--num-workers", 1, cwd=tmp_path) as driver:
         stdout, stderr = driver.communicate(timeout=PATIENCE_S)
     assert (driver.returncode, stdout) == (1, "")
     assert stderr.startswith("Error: 1 of 2 shards failed. train-00001-of-00002: ")
@@ -270,7 +284,7 @@ def test_a_folder_that_nodes_do_not_see_is_told_of(cluster: RayCluster, hf_toedi
     _plan(hf_toedit, tmp_path / "run", "--num-shards", 2)
     opened = os.open(tmp_path, os.O_RDONLY)  # which only the driver has
     try:
-        with _popen(cluster, f"/proc/self/fd/{opened}/run", pass_fds=[opened]) as driver:
+        with _popen(cluster, f"/proc/self/fd/{opened}/run", "--num-workers", 1, pass_fds=[opened]) as driver:
             stdout, stderr = driver.communicate(timeout=PATIENCE_S)
     finally:
         os.close(opened)

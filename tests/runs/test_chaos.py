@@ -22,7 +22,7 @@ from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import parquet, stories
 from tests.processes import children
 
-KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "30"))
+KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "8"))
 SHARDS = 24
 LINES = 1000 + 10 * KILLS
 
@@ -66,7 +66,7 @@ def _disturb(run: Path, kills: int, chance: random.Random) -> tuple[int, int]:
             while process.poll() is None and sum(killed) < kills:
                 _wait(run, process, chance)
                 workers = children(process.pid)
-                if workers and chance.random() < 0.6:
+                if workers and killed[0] <= 1.5 * killed[1]:
                     killed[0] += _kill(chance.choice(workers))
                 elif process.poll() is None:
                     killed[1] += _kill(process.pid)

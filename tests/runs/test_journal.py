@@ -19,10 +19,10 @@ from hf_toedit.priors.batch_size import batch_bytes_on_cpu
 from hf_toedit.runs import journal
 from hf_toedit.runs.journal import Journal
 from hf_toedit.runs.monitor import Monitor
+from hf_toedit.runs.passes import Kept, Pass
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.shard import run_shard
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.runs.task import Kept, Pass
 from hf_toedit.stats import EditStats
 from hf_toedit.tasks.edit import edit_of
 from hf_toedit.tasks.edit_rows import LoadedEdit

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from hf_toedit.errors import RunError, UsageError
+from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.runs.task import Pass
 from hf_toedit.runs.verify import is_verified, mark_verified
 from hf_toedit.runs.writer import Writer
 from hf_toedit.stats import Statistics
@@ -175,7 +175,7 @@ def test_no_temporary_files_stay(work: str, plan: Plan, stored: RunFolder, tmp_p
     code = f"""
 from hf_toedit.hub import Upload
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.runs.task import Pass
+from hf_toedit.runs.passes import Pass
 from hf_toedit.tasks.edit import edit_of, generation_pass
 import os, signal
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)

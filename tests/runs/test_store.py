@@ -58,11 +58,11 @@ def test_layout_and_plan(two_splits: Path, hf_toedit: HfToEdit, tmp_path: Path) 
         "source": str(two_splits), "config_name": None, "split": None, "revision": None, "text_columns": ["text"],
         "context_columns": [], "messages_column": None, "roles": ["assistant"], "limit": None, "columns": [],
     }  # fmt: skip
-    assert plan["prior"]["prior"] == str(shared("models/stories260K"))
-    assert len(plan["source_revision"]) == len(plan["prior_revision"]) == 40
+    assert plan["task"]["prior"]["prior"] == str(shared("models/stories260K"))
+    assert len(plan["source_revision"]) == len(plan["task"]["prior_revision"]) == 40
     chosen = {"threshold": 0.9, "temperature": 4.0, "top_k": 8, "seed": 7, "protect": ["numbers"]}
-    assert plan["edit"].items() >= chosen.items()
-    assert plan["run"] == {"generations": 2, "edit_log_column": "toedit", "score_result": False}
+    assert plan["task"]["edit"].items() >= chosen.items()
+    assert plan["task"]["run"] == {"generations": 2, "edit_log_column": "toedit", "score_result": False}
     reading = plan["reading"]
     assert reading["features"] == json.loads(json.dumps(FEATURES.to_dict()))
     assert (reading["format"], reading["root"]) == ("arrow", str(two_splits))
@@ -72,7 +72,8 @@ def test_layout_and_plan(two_splits: Path, hf_toedit: HfToEdit, tmp_path: Path) 
         ("train", 1, [[0, 0, None]]),
         ("test", 1, [[1, 0, None]]),
     ]
-    facts = {name: plan[name] for name in plan.keys() - {"format", "version", "hash", "provenance"}}
+    facts = {name: plan[name] for name in plan.keys() - {"format", "version", "hash", "provenance", "task"}}
+    facts |= {name: value for name, value in plan["task"].items() if name != "kind"}
     del facts["prior"]["device"], facts["reading"]["root"], facts["run"]["generations"], facts["run"]["score_result"]
     assert plan["hash"] == content_hash(facts)
 

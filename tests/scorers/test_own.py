@@ -21,6 +21,7 @@ from hf_toedit.scorers.own import OwnScorerConfig
 from hf_toedit.scorers.perplexity import PerplexityConfig
 from hf_toedit.scorers.registry import scorer_config, scorer_from_json, scorer_to_json
 from hf_toedit.scorers.scorer import RowScores, Scorer
+from tests.test_extending import EXAMPLES
 
 MODULE = '''
 import math
@@ -106,6 +107,13 @@ def test_rows_are_scored_and_words_counted(module: Path) -> None:
     assert prepared.num_tokens.tolist() == [2, 0, 0, 0, 2]
     assert [document.text for document in prepared.documents] == ["A DOG.", "Two  words"]
     scorer.read(prepared.documents)
+
+
+def test_the_example_of_the_documentation(module: Path) -> None:
+    module.write_text(dict((name, code) for code, name in EXAMPLES)["my_scorer.py"], encoding="utf-8")
+    scored = _score(_load("Richness"), ["A dog and a cat.", " ", None])
+    assert scored.rows[0] == {"types": 4, "share": float(np.float32(0.8))}
+    assert scored.rows[1:] == [{"types": 0, "share": None}, {"types": None, "share": None}]
 
 
 def test_settings_are_pinned_without_making_the_scorer_and_read_without_it(module: Path) -> None:

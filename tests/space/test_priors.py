@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.priors import embedded
 from hf_toedit.space.priors import Priors, SharedPrior
 from hf_toedit.space.settings import SpaceSettings
+from tests.cli.command import python
 from tests.hub_server import HubServer
 
 _BEGIN = """
@@ -29,7 +28,8 @@ def refused(priors, name):
 
 
 def _run(server: HubServer, code: str, **env: str) -> None:
-    subprocess.run([sys.executable, "-c", _BEGIN + code], check=True, env={**server.env, **env}, timeout=600)
+    done = python(_BEGIN + code, env={**server.env, **env})
+    assert done.code == 0, done.stderr
 
 
 def _model(**changed: bytes | None) -> dict[str, bytes]:

@@ -39,7 +39,7 @@ def test_a_run_is_as_with_transformers(run: Path, tmp_path: Path) -> None:
         assert abs(log["num_selected"] - told["num_selected"]) <= 1
         assert log["nll"] == pytest.approx(told["nll"], abs=1e-4)
     plan = json.loads((run / "toedit/plan.json").read_text())
-    assert (plan["prior"]["backend"], plan["prior"]["dtype"]) == ("vllm", "float32")
+    assert (plan["task"]["prior"]["backend"], plan["task"]["prior"]["dtype"]) == ("vllm", "float32")
     assert "vLLM" in (run / "README.md").read_text()
     assert hf_toedit("verify", run).stdout.startswith("Sound: ")
 

@@ -1,0 +1,139 @@
+"""The simplest task, to derive one's own from: tables in, tables out, without a model."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from hf_toedit.checked import from_json
+from hf_toedit.config import Resources
+from hf_toedit.rows.rows import EDIT_BATCH, grouped
+from hf_toedit.rows.texts import Texts
+from hf_toedit.runs.passes import Batch, Kept, Pass, Rows
+from hf_toedit.runs.task import LoadedTask, RowCheck, Task
+from hf_toedit.runs.verify import differing_columns
+from hf_toedit.sources.parquet import as_loaded
+from hf_toedit.stats import Count, Statistics
+
+if TYPE_CHECKING:
+    from datasets import Features
+    from typing_extensions import Self
+
+    from hf_toedit.editing.alignment import Document
+
+
+@dataclass
+class MapStats(Statistics):
+    """Counts of rows that a `MapTask` has made; see `Statistics`."""
+
+    num_rows: Count = 0
+    num_documents: Count = 0
+    num_skipped: dict[str, Count] = field(default_factory=Counter)
+    skip_reasons: dict[str, str] = field(default_factory=dict)
+    num_tokens: Count = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def headline(self) -> str:
+        """See `Statistics`."""
+        return f"{self.num_rows:,} row{'' if self.num_rows == 1 else 's'}"
+
+    def summary(self) -> dict[str, Any]:
+        """See `Statistics`."""
+        return {"num_rows": self.num_rows}
+
+
+@dataclass(frozen=True)
+class MapTask(Task):
+    """Rows are made from rows by a function, table by table.
+
+    A subclass is a frozen dataclass of settings that JSON has, names itself by `kind` and `done`, and is an entry point
+    of the group `hf_toedit.tasks` (docs/extending.md).
+    """
+
+    statistics = MapStats
+
+    @abstractmethod
+    def features(self, features: Features) -> Mapping[str, Any]:
+        """Of the rows that are made, from those of the source's."""
+
+    @abstractmethod
+    def map(self, table: pa.Table) -> pa.Table:
+        """Make rows, as many as there are in the table; a row must not depend on others."""
+
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """One, which has the name of the task."""
+        return (Pass(self.kind, 1, self.kind),)
+
+    def facts(self) -> dict[str, Any]:
+        """The fields of the dataclass; see `Task.facts`."""
+        facts: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return facts
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any], path: str = "") -> Self:
+        """See `Task.from_facts`."""
+        return from_json(dict(facts), cls, path, complete=True)
+
+    def output_features(self, features: Features, texts: Texts) -> Features:
+        """See `Task.output_features`."""
+        return type(features)(self.features(features))
+
+    def load(self, resources: Resources) -> tuple[Self, LoadedTask]:
+        """See `Task.load`; there is no model."""
+        return self, _LoadedMap(self)
+
+    def row_check(self, texts: Texts, features: Features) -> RowCheck:
+        """Rows are made again, and compared; see `Task.row_check`."""
+        return _MapCheck(self, self.output_features(features, texts).arrow_schema)
+
+
+class _LoadedMap(LoadedTask):
+    """Makes the rows; what is known of a batch is that it was done, and its rows are made again."""
+
+    def __init__(self, task: MapTask) -> None:
+        self._task = task
+
+    def process(
+        self, texts: Texts, tables: Iterable[pa.Table], pass_: Pass, known: Callable[[Rows], Kept | None]
+    ) -> Iterator[Batch]:
+        first = 0
+        for table in grouped(tables, texts, EDIT_BATCH):
+            rows = first, len(table)
+            kept = known(rows)
+            made = kept or Kept(None, MapStats(num_rows=len(table), num_documents=len(table)))
+            yield Batch(rows, made, kept is not None, partial(self._task.map, table))
+            first += len(table)
+
+    def sample(self, texts: Texts, table: pa.Table) -> tuple[np.ndarray, list[Document]]:
+        return np.zeros(len(table), np.int64), []
+
+    def read(self, batches: Sequence[Sequence[Document]]) -> None:
+        """There is no model."""
+
+
+class _MapCheck(RowCheck):
+    def __init__(self, task: MapTask, schema: pa.Schema) -> None:
+        self._task = task
+        self._schema = schema
+        self._num_rows = 0
+
+    def rows(
+        self, pass_: Pass, table: pa.Table, before: pa.Table | None, source: pa.Table | None, first: int
+    ) -> Iterator[str]:
+        self._num_rows += len(table)
+        if source is not None:
+            yield from differing_columns(pass_, table, as_loaded(self._task.map(source), self._schema), first)
+
+    def statistics(self, pass_: Pass, recorded: Statistics) -> Iterator[str]:
+        if recorded.num_rows != self._num_rows:
+            yield f"{pass_.title}: num_rows is {self._num_rows:,} by the rows, {recorded.num_rows:,} by the statistics."
