@@ -18,10 +18,6 @@ from hf_toedit.cards.metadata import metadata
 from hf_toedit.cards.origin import title
 from hf_toedit.cards.plain_card import plain_section
 from hf_toedit.cards.readme import merged
-from hf_toedit.cards.score_card import score_section
-from hf_toedit.cards.score_data import ScoreCardData, score_of
-from hf_toedit.cards.score_plots import draw_score_plots
-from hf_toedit.cards.scorer_words import scorer_words
 from hf_toedit.cards.section import ASSETS
 from hf_toedit.errors import RunError
 from hf_toedit.runs.plan import Plan
@@ -57,6 +53,12 @@ def _edit_kind(plan: Plan) -> CardKind:
 
 
 def _score_kind(plan: Plan) -> CardKind:
+    # Imported here, since what scores needs `datasets`: cards of edits do not wait for it.
+    from hf_toedit.cards.score_card import score_section
+    from hf_toedit.cards.score_data import ScoreCardData, score_of
+    from hf_toedit.cards.score_plots import draw_score_plots
+    from hf_toedit.cards.scorer_words import scorer_words
+
     words = scorer_words(score_of(plan).scorer)
     return CardKind(ScoreCardData, score_section, draw_score_plots, words.title, ("hf-toedit", "scores", *words.tags))
 
