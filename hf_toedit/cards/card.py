@@ -47,17 +47,33 @@ class CardKind(NamedTuple):
     tags: tuple[str, ...] = ("hf-toedit",)
 
 
-_EDIT_TAGS = ("toedit", "hf-toedit", "synthetic", "token-editing")
+def _edit_kind(plan: Plan) -> CardKind:
+    tags = ("toedit", "hf-toedit", "synthetic", "token-editing")
+    return CardKind(EditCardData, edit_section, draw_edit_plots, "edited with ToEdit", tags)
 
-KINDS = {
-    "edit": CardKind(EditCardData, edit_section, draw_edit_plots, "edited with ToEdit", _EDIT_TAGS),
-}
+
+def _score_kind(plan: Plan) -> CardKind:
+    # Imported here, since what scores needs `datasets`: cards of edits do not wait for it.
+    from hf_toedit.cards.score_card import score_section
+    from hf_toedit.cards.score_data import ScoreCardData, score_of
+    from hf_toedit.cards.score_plots import draw_score_plots
+    from hf_toedit.cards.scorer_words import scorer_words
+
+    words = scorer_words(score_of(plan).scorer)
+    return CardKind(ScoreCardData, score_section, draw_score_plots, words.title, ("hf-toedit", "scores", *words.tags))
+
+
+def _plain_kind(plan: Plan) -> CardKind:
+    return CardKind(CardData, plain_section, lambda data: {}, plan.task.done)
+
+
+KINDS: dict[str, Callable[[Plan], CardKind]] = {"edit": _edit_kind, "score": _score_kind}
 """By the kind of the task."""
 
 
 def card_kind(plan: Plan) -> CardKind:
     """How the card of a run is made; plainly, where its task is not known here."""
-    return KINDS.get(plan.task.kind) or CardKind(CardData, plain_section, lambda data: {}, plan.task.done)
+    return KINDS.get(plan.task.kind, _plain_kind)(plan)
 
 
 def card_data(plan: Plan, folder: RunFolder, *, repo_id: str | None = None, prefix: str = "") -> CardData:
@@ -77,7 +93,9 @@ def render_card(data: CardData, existing: str | None = None) -> str:
     """
     kind = card_kind(data.plan)
     name = title(data, kind.words)
-    heading = f"## {markdown(data.prefix)}" if data.prefix else f"## {kind.words[:1].upper()}{kind.words[1:]}"
+    heading = (
+        f"## {markdown(data.prefix)}" if data.prefix else f"## {markdown(kind.words[:1].upper() + kind.words[1:])}"
+    )
     if not (existing or "").strip():
         heading = f"# {markdown(name)}\n\n{heading}" if data.prefix else f"# {markdown(name)}"
     return merged(existing, metadata(data, name, kind.tags), kind.section(data), data.prefix, heading)

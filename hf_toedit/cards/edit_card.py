@@ -8,8 +8,8 @@ from hf_toedit.cards import edit_tables as tables
 from hf_toedit.cards.edit_data import EditCardData, Example
 from hf_toedit.cards.escape import Markdown, code, fenced, html, literal, shell
 from hf_toedit.cards.method import method_words, rule_in
-from hf_toedit.cards.origin import command, license_link, license_words, model_words, prints_fingerprints, source_name
-from hf_toedit.cards.section import image, load_snippet, sentence, template
+from hf_toedit.cards.origin import model_words
+from hf_toedit.cards.section import sentence, shared, template
 from hf_toedit.config import RunConfig, TextConfig
 from hf_toedit.editing.diff import ADDED, REMOVED, segments
 from hf_toedit.editing.rules import Rule
@@ -20,27 +20,20 @@ _PLACES, _CONTEXT, _UNEDITED_LENGTH = 4, 60, 200
 
 def edit_section(data: EditCardData) -> str:
     """Markdown about a run of edits."""
-    task = data.task
-    plan, last, rule = data.plan, data.generations[-1], rule_in(data.plan)
+    task, last, rule = data.task, data.generations[-1], rule_in(data.plan)
     figures = generation_figures(data.generations)
-    source_card, prior_card = (plan.provenance.get(name, {}) for name in ("source_card", "prior_card"))
-    typed = command(data)
     return template("edit").render(
-        data=data,
-        plan=plan,
+        shared(data),
         task=task,
-        h=Markdown("###" if data.prefix else "##"),
         tables=tables,
-        source=source_name(data),
         prior=model_words(data),
-        method=method_words(plan),
-        prints_fingerprints=prints_fingerprints(data),
+        method=method_words(data.plan),
         headline=_headline(data),
         standing=figures[-1].characters_standing,
         is_edited=any(stats.num_changed or stats.num_dropped for stats in data.generations),
         is_drawn=rule.selects,
         rarely_changes=_rarely_changes(rule),
-        drawn_words=", whose tokens were drawn," if rule.selects else "",
+        model_role="prior, whose tokens were drawn," if rule.selects else "prior",
         any_selected=any(stats.num_selected for stats in data.generations),
         is_logged=task.run.edit_log_column is not None,
         last=last,
@@ -48,19 +41,10 @@ def edit_section(data: EditCardData) -> str:
         first_rate=figures[0].selected_rate,
         last_rate=figures[-1].selected_rate,
         last_reading=data.readings[-1] if data.readings else None,
-        config_names=[code(data.config_name(pass_)) for pass_ in plan.data_passes],
-        splits=[code(split) for split in plan.splits],
-        load=fenced(load_snippet(data), "python"),
-        command=typed and fenced(typed, "bash"),
         revert_command=fenced(shell(["hf-toedit", "revert", data.place, "-o", "source"]), "bash"),
         revert=fenced(_revert_snippet(data), "python"),
         examples=[(_example_name(example, data), _diff(example)) for example in data.examples],
-        source_license=license_words(source_card, license_link(data)),
-        prior_license=license_words(prior_card, prior_card.get("license_link")),
-        image=lambda name, words: image(data, name, words),
         alt=_alternatives(data),
-        code=code,
-        decimal=decimal,
     )
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from hf_toedit.cards.edit_data import EditCardData
-from hf_toedit.cards.escape import Markdown, code, markdown
-from hf_toedit.cards.origin import given, model_words
+from hf_toedit.cards.escape import Markdown, markdown
+from hf_toedit.cards.origin import given, prior_rows
 from hf_toedit.editing.rules import Rule, rule_of
 from hf_toedit.editing.samplers import Candidates, Sampler, Uniforms, sampler_of
 from hf_toedit.runs.plan import Plan
@@ -41,14 +41,7 @@ def method_words(plan: Plan) -> str:
 def edit_rows(data: EditCardData) -> Iterator[tuple[str, Markdown]]:
     """How the texts were edited, each setting with its name."""
     plan, task, edit = data.plan, data.task, data.task.edit
-    pinned = " @" if data.model_repo else ", fingerprint"
-    yield "prior", Markdown(f"{model_words(data)}{pinned} {code(task.prior_revision)}, in {markdown(task.prior.dtype)}")
-    yield from given(
-        {
-            "run by": "vLLM" if task.prior.backend == "vllm" else None,
-            "code of the prior's repository": "was run" if task.prior.trust_remote_code else None,
-        }
-    )
+    yield from prior_rows(data, task.prior, task.prior_revision)
     rule, sampler = rule_in(plan), sampler_in(plan)
     if not rule.selects:
         yield "selected", markdown("no token")

@@ -9,7 +9,8 @@ from typing import Any
 
 from hf_toedit.cards.data import CardData
 from hf_toedit.cards.escape import Markdown, code, markdown, shell, url
-from hf_toedit.config import URL_LIST
+from hf_toedit.config import URL_LIST, PriorConfig
+from hf_toedit.priors.names import ModelName
 from hf_toedit.stats import decimal
 
 _HUB = "https://huggingface.co"
@@ -42,7 +43,29 @@ def model_words(data: CardData) -> Markdown:
         return Markdown("no model")
     if model.name == "embedded":
         return Markdown("the embedded prior of hf-toedit")
-    return code(_last_part(model.name))
+    return code(model_name(model))
+
+
+def model_name(model: ModelName) -> str:
+    """A model's Hub id; of a path on this machine the last part."""
+    return model.name if model.commit else _last_part(model.name)
+
+
+def pinned_model(data: CardData, revision: str, dtype: str) -> Markdown:
+    """The model that the task needs, with what pins it and the dtype of its weights."""
+    pinned = " @" if data.model_repo else ", fingerprint"
+    return Markdown(f"{model_words(data)}{pinned} {code(revision)}, in {markdown(dtype)}")
+
+
+def prior_rows(data: CardData, prior: PriorConfig, revision: str) -> Iterator[tuple[str, Markdown]]:
+    """The prior, each setting with its name."""
+    yield "prior", pinned_model(data, revision, prior.dtype)
+    yield from given(
+        {
+            "run by": "vLLM" if prior.backend == "vllm" else None,
+            "code of the prior's repository": "was run" if prior.trust_remote_code else None,
+        }
+    )
 
 
 def source_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from hf_toedit.cards.data import CardData
-from hf_toedit.cards.escape import Markdown, html, literal, markdown
+from hf_toedit.cards.escape import Markdown, code, fenced, html, literal, markdown
+from hf_toedit.cards.origin import command, license_link, license_words, prints_fingerprints, source_name
+from hf_toedit.stats import decimal
 
 ASSETS = "assets"
 
@@ -27,6 +30,32 @@ def template(name: str) -> Template:
         undefined=StrictUndefined,
     )
     return environment.get_template(f"{name}.md.jinja")
+
+
+def shared(data: CardData) -> dict[str, Any]:
+    """The variables that the templates of all sections have in common, those for the ones that they include among them.
+
+    Beside these `licence.md.jinja` needs `model_role`: what the model was used as, in words; empty for no model.
+    """
+    plan, typed = data.plan, command(data)
+    source_card, model_card = (plan.provenance.get(name, {}) for name in ("source_card", "prior_card"))
+    return {
+        "data": data,
+        "plan": plan,
+        "h": Markdown("###" if data.prefix else "##"),
+        "source": source_name(data),
+        "load": fenced(load_snippet(data), "python"),
+        "config_names": [code(data.config_name(pass_)) for pass_ in plan.data_passes],
+        "splits": [code(split) for split in plan.splits],
+        "command": typed and fenced(typed, "bash"),
+        "prints_fingerprints": prints_fingerprints(data),
+        "prints_prior": "prior_revision" in plan.task.facts(),
+        "source_license": license_words(source_card, license_link(data)),
+        "model_license": license_words(model_card, model_card.get("license_link")),
+        "image": lambda name, words: image(data, name, words),
+        "code": code,
+        "decimal": decimal,
+    }
 
 
 def image(data: CardData, name: str, words: str) -> Markdown:

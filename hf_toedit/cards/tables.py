@@ -28,7 +28,7 @@ def field_table(data: CardData, columns: Mapping[str | None, str]) -> Markdown:
     notes = {path: "context" for path in source.context_columns}
     notes |= {path: done for path in (source.messages_column or "", *source.text_columns)}
     rows = [
-        (code(name), code(_short(type_name(feature))), columns.get(name) or _note(name, notes))
+        (code(name), code(short(type_name(feature))), columns.get(name) or _note(name, notes))
         for name, feature in data.features.items()
     ]
     return table(("column", "type", ""), rows, left=3)
@@ -51,7 +51,8 @@ def type_name(feature: Any) -> str:
     return f"{kind.lower()} {'×'.join(map(str, shape))} of {feature.dtype}" if shape else kind.lower()
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """A name or a type that may be of any length."""
     return text if len(text) <= _TYPE_LENGTH else text[: _TYPE_LENGTH - 1] + "…"
 
 
