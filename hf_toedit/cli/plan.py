@@ -222,7 +222,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "num_rows": plan.num_rows,
         "num_bytes": plan.num_bytes,
         "source_revision": plan.source_revision,
-        **{name: fact for name, fact in plan.task.facts().items() if name.endswith("_revision")},
+        **plan.task.revisions,
         "hash": plan.content_hash,
     }
 

@@ -244,6 +244,11 @@ class Task(ABC):
         return None
 
     @property
+    def revisions(self) -> dict[str, str]:
+        """What pins its model, by name."""
+        return {}
+
+    @property
     def model_words(self) -> str:
         """Its model in a few words, for the report on a plan."""
         return f"model {self.model.name}" if self.model else "no model"

@@ -164,6 +164,11 @@ class EditTask(Task):
         return prior_name(self.prior)
 
     @property
+    def revisions(self) -> dict[str, str]:
+        """See `Task.revisions`."""
+        return {"prior_revision": self.prior_revision}
+
+    @property
     def model_words(self) -> str:
         """See `Task.model_words`."""
         return f"prior {self.prior.prior} in {self.prior.dtype}"

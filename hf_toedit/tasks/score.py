@@ -11,6 +11,7 @@ from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.priors.names import ModelName
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.task import Consequence, LoadedTask, RowCheck, Task
+from hf_toedit.scorers.perplexity import PerplexityConfig
 from hf_toedit.scorers.registry import scorer_from_json, scorer_to_json
 from hf_toedit.scorers.scorer import ScorerConfig
 from hf_toedit.scorers.statistics import ScoreStats
@@ -143,6 +144,12 @@ class ScoreTask(Task):
     def model(self) -> ModelName | None:
         """See `Task.model`."""
         return self.scorer.model_name
+
+    @property
+    def revisions(self) -> dict[str, str]:
+        """See `Task.revisions`."""
+        kind = "prior" if self.scorer.kind == PerplexityConfig.kind else "scorer"
+        return {f"{kind}_revision": self.scorer.revision}
 
     @property
     def own_code(self) -> dict[str, str]:

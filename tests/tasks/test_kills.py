@@ -17,7 +17,7 @@ from tests.cli.fixtures import parquet
 from tests.shared import shared
 
 KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "20"))
-ROWS, SHARDS = 80, 2
+ROWS, SHARDS = 140, 2
 
 
 @pytest.fixture(scope="module")
