@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from datasets import DatasetDict, IterableDatasetDict
     from typing_extensions import TypeVar, Unpack
 
+    from hf_toedit.api.revert import Reverted
     from hf_toedit.editing.piece_table import PieceTable
     from hf_toedit.engines.base import Engine
     from hf_toedit.publish.outcome import Outlook, Pushed
@@ -271,6 +272,25 @@ class Run(Shown, Generic[AnyStatistics]):
         """
         with sending_of(self.plan, self.folder, repo, progress, how) as sending:
             return sending.outlook()
+
+    def revert(
+        self, folder: str | PathLike[str], generation: int | None = None, *, skip_unrevertible: bool = False
+    ) -> Reverted:
+        """Write the source rows again, from one generation alone, as `hf-toedit revert` does.
+
+        Args:
+            folder: new, for the source rows.
+            generation: to start from; None is the last.
+            skip_unrevertible: leave out rows whose edit log is missing or wrong, instead of failing.
+
+        Raises:
+            SourceError: some rows cannot be rebuilt; nothing is written.
+            RunError: the folder is not empty, or there is no such generation.
+            UsageError: the rows are not edited.
+        """
+        from hf_toedit.api.revert import revert_rows
+
+        return revert_rows(str(self.path), folder, generation=generation, skip_unrevertible=skip_unrevertible)
 
     def stats(self, pass_: int | str | None = None) -> AnyStatistics:
         """Statistics of a pass over all shards: `EditStats` of a generation, `ScoreStats` of scores.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from datasets import load_dataset
 
 import hf_toedit
 from hf_toedit import HubError, Run, RunError, UsageError
@@ -79,6 +80,12 @@ def test_what_is_wrong_is_an_error_of_one_line(source: Path, tmp_path: Path) -> 
     with pytest.raises(RunError, match="generation 1 of .* is not finished"):
         run.dataset()
     assert issubclass(HubError, hf_toedit.ToEditError)
+
+
+def test_a_run_is_reverted(source: Path, run: Path, tmp_path: Path) -> None:
+    done = Run.open(run).revert(tmp_path / "source", 2)
+    assert done.num_rows.total() == load(tmp_path / "source")["train"].num_rows
+    assert same(load(tmp_path / "source")["train"], load_dataset("parquet", data_files=str(source), split="train"))
 
 
 def test_a_run_shows_itself(source: Path, tmp_path: Path) -> None:
