@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from hf_toedit.config import SourceConfig as SourceConfig
     from hf_toedit.config import TextConfig as TextConfig
     from hf_toedit.datasets_api.builder import LoadError as LoadError
-    from hf_toedit.datasets_api.builder import load_dataset as load_dataset
+    from hf_toedit.datasets_api.loading import load_dataset as load_dataset
     from hf_toedit.datasets_api.processor import ToEditProcessor as ToEditProcessor
     from hf_toedit.datasets_api.revert import revert as revert
     from hf_toedit.editing.passage import Passage as Passage
@@ -67,7 +67,7 @@ _EXPORTS = {
     "SourceConfig": "hf_toedit.config",
     "TextConfig": "hf_toedit.config",
     "LoadError": "hf_toedit.datasets_api.builder",
-    "load_dataset": "hf_toedit.datasets_api.builder",
+    "load_dataset": "hf_toedit.datasets_api.loading",
     "ToEditProcessor": "hf_toedit.datasets_api.processor",
     "revert": "hf_toedit.datasets_api.revert",
     "Passage": "hf_toedit.editing.passage",

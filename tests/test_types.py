@@ -20,7 +20,8 @@ from hf_toedit.checked import Names, kinds
 from hf_toedit.cli.edit import edit
 from hf_toedit.cli.plan import plan
 from hf_toedit.config import EditSettings
-from hf_toedit.datasets_api.builder import LoadSettings, ToEditConfig
+from hf_toedit.datasets_api.config import ToEditConfig
+from hf_toedit.datasets_api.loading import LoadSettings
 
 ROOT = Path(hf_toedit.__file__).parents[1]
 
