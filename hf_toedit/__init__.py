@@ -46,12 +46,12 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from hf_toedit.errors import SourceError as SourceError
     from hf_toedit.errors import ToEditError as ToEditError
     from hf_toedit.errors import UsageError as UsageError
+    from hf_toedit.mergeable import Statistics as Statistics
     from hf_toedit.priors.registry import load_prior as load_prior
     from hf_toedit.runs.task import LoadedTask as LoadedTask
     from hf_toedit.runs.task import Task as Task
     from hf_toedit.scorers.statistics import ScoreStats as ScoreStats
     from hf_toedit.stats import EditStats as EditStats
-    from hf_toedit.stats import Statistics as Statistics
 
 _EXPORTS = {
     "edit": "hf_toedit.api.edits",
@@ -89,7 +89,7 @@ _EXPORTS = {
     "Task": "hf_toedit.runs.task",
     "ScoreStats": "hf_toedit.scorers.statistics",
     "EditStats": "hf_toedit.stats",
-    "Statistics": "hf_toedit.stats",
+    "Statistics": "hf_toedit.mergeable",
 }
 
 __all__ = [

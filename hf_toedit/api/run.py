@@ -15,13 +15,13 @@ from hf_toedit.api.pushing import PushSettings, sending_of
 from hf_toedit.config import Resources
 from hf_toedit.display import Shown
 from hf_toedit.errors import RunError, UsageError, kept
+from hf_toedit.mergeable import Statistics
 from hf_toedit.runs.monitor import Failure, Monitor
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.status import Status, run_status
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.work import check_trust, swept, waiting
-from hf_toedit.stats import Statistics
 from hf_toedit.storage.remote import AnyPath
 
 if TYPE_CHECKING:

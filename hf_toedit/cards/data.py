@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hf_toedit.cards.escape import url
 from hf_toedit.config import URL_LIST
 from hf_toedit.errors import RunError
+from hf_toedit.mergeable import Statistics
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.stats import Statistics
 
 if TYPE_CHECKING:
     from datasets import DatasetInfo, Features

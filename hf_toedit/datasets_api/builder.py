@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from os import PathLike, getpid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import datasets.config
 import pyarrow as pa
@@ -32,9 +32,6 @@ from hf_toedit.runs.planning import make_plan
 from hf_toedit.sources.model import SourceFile
 from hf_toedit.tasks.edit import EditTask
 from hf_toedit.version import __version__
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from hf_toedit.errors import OutOfMemory, PriorError, RunError
+from hf_toedit.mergeable import Statistics
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.task import Task
-from hf_toedit.stats import Statistics
 
 MAX_TRIES = 3
 """How often a shard is begun before the run goes on without it."""

@@ -9,12 +9,12 @@ from types import TracebackType
 from hf_toedit.config import Resources
 from hf_toedit.engines.base import Queue, check_planned, ends_the_run, told
 from hf_toedit.errors import reason
+from hf_toedit.mergeable import Statistics
 from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.task import LoadedTask, Task
-from hf_toedit.stats import Statistics
 
 
 class InlineEngine:

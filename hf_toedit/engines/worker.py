@@ -39,10 +39,10 @@ from hf_toedit.engines.messages import (
 from hf_toedit.errors import RunError, ToEditError
 
 if TYPE_CHECKING:
+    from hf_toedit.mergeable import Statistics
     from hf_toedit.runs.passes import Pass
     from hf_toedit.runs.plan import Plan
     from hf_toedit.runs.store import RunFolder
-    from hf_toedit.stats import Statistics
 
 
 logger = logging.getLogger(__name__)

@@ -27,8 +27,8 @@ from typing import Any
 import zstandard
 
 from hf_toedit.errors import RunError
+from hf_toedit.mergeable import Statistics
 from hf_toedit.runs.passes import Kept, Rows
-from hf_toedit.stats import Statistics
 from hf_toedit.storage.files import remove_empty, sizes_in, whole_file
 from hf_toedit.storage.remote import AnyPath
 

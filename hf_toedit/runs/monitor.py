@@ -22,9 +22,9 @@ from msgspec import Meta
 
 from hf_toedit.checked import from_json
 from hf_toedit.errors import RunError, UsageError
+from hf_toedit.mergeable import UNREADABLE, Statistics
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.stats import UNREADABLE, Statistics
 from hf_toedit.storage.files import remove_empty, sizes_in
 from hf_toedit.storage.remote import AnyPath, RemotePath
 from hf_toedit.storage.temporary import is_alive

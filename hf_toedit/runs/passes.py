@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hf_toedit.stats import Statistics
+from hf_toedit.mergeable import Statistics
 
 if TYPE_CHECKING:
     import pyarrow as pa

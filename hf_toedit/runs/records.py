@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError, UsageError
+from hf_toedit.mergeable import Statistics
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.stats import Statistics
 from hf_toedit.storage.files import each, names_below, parquet_file, sha256, sizes_in
 from hf_toedit.storage.remote import AnyPath
 from hf_toedit.version import __version__

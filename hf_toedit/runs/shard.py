@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 
 from hf_toedit.errors import SourceError
+from hf_toedit.mergeable import Statistics
 from hf_toedit.rows.rows import ROW_GROUP, grouped
 from hf_toedit.runs.journal import Journal
 from hf_toedit.runs.passes import Batch, Pass
@@ -14,7 +15,6 @@ from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.task import LoadedTask
 from hf_toedit.runs.writer import Writer
-from hf_toedit.stats import Statistics
 
 Progress = Callable[[Pass, Statistics, bool], None]
 """Called with the pass and the statistics of each batch of rows that is done, and whether it was known before."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from hf_toedit.mergeable import Statistics
 from hf_toedit.runs.monitor import Failure, Running, failures, processes
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.task import Task
-from hf_toedit.stats import Statistics
 
 
 class PassStatus(NamedTuple):

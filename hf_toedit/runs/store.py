@@ -15,12 +15,12 @@ import pyarrow as pa
 from hf_toedit.checked import check_encodable
 from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError, UsageError
+from hf_toedit.mergeable import Statistics
 from hf_toedit.runs.journal import Journal, remove_journal
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.records import WORK, Records
 from hf_toedit.runs.writer import Writer
-from hf_toedit.stats import Statistics
 from hf_toedit.storage.files import (
     names_in,
     put,

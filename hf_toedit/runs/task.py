@@ -19,9 +19,9 @@ import numpy as np
 from hf_toedit.checked import in_json
 from hf_toedit.config import Resources
 from hf_toedit.errors import UsageError, did_you_mean
+from hf_toedit.mergeable import Statistics
 from hf_toedit.priors.names import ModelName
 from hf_toedit.runs.passes import Batch, Kept, Pass, Rows
-from hf_toedit.stats import Statistics
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from hf_toedit.config import content_hash
 from hf_toedit.errors import reason
+from hf_toedit.mergeable import Statistics
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.shard import source_rows
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.sources.parquet import same, stored_schema
-from hf_toedit.stats import Statistics
 from hf_toedit.storage.files import parquet_file
 from hf_toedit.version import __version__
 

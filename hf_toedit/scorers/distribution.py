@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from hf_toedit.errors import UsageError
-from hf_toedit.stats import NANO, Count
+from hf_toedit.mergeable import Count
+from hf_toedit.stats import NANO
 
 PER_OCTAVE = 64
 """Bins between a power of two and the next."""

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from hf_toedit.mergeable import Count, Statistics
 from hf_toedit.scorers.distribution import Distribution
 from hf_toedit.scorers.scorer import RowScores
-from hf_toedit.stats import Count, Statistics
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 """Of each field, in reports."""

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from hf_toedit.checked import checked, from_json
 from hf_toedit.config import Dtype, EditConfig, PriorConfig, Resources, RunConfig
 from hf_toedit.errors import RunError, UsageError
+from hf_toedit.mergeable import Statistics
 from hf_toedit.priors.names import ModelName, check_prior, prior_name
 from hf_toedit.priors.pinning import is_same_prior
 from hf_toedit.priors.registry import load_prior, pinned, resolved
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.task import Consequence, LoadedTask, RowCheck, Task
-from hf_toedit.stats import EditStats, Statistics, generation_figures
+from hf_toedit.stats import EditStats, generation_figures
 
 if TYPE_CHECKING:
     from datasets import Features

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hf_toedit.mergeable import Statistics
 from hf_toedit.rows.logs import UnrevertibleRows
 from hf_toedit.rows.rows import piece_tables, reverted_table
 from hf_toedit.rows.texts import COUNTS, Texts
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.task import RowCheck
 from hf_toedit.runs.verify import differing_columns
-from hf_toedit.stats import NANO, EditStats, Statistics
+from hf_toedit.stats import NANO, EditStats
 
 _NLL_TOLERANCE = 1e-5
 """Relative: rows hold theirs in float32."""

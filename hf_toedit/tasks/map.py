@@ -15,13 +15,13 @@ import pyarrow as pa
 
 from hf_toedit.checked import from_json
 from hf_toedit.config import Resources
+from hf_toedit.mergeable import Count, Statistics
 from hf_toedit.rows.rows import EDIT_BATCH, grouped
 from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.passes import Batch, Kept, Pass, Rows
 from hf_toedit.runs.task import LoadedTask, RowCheck, Task
 from hf_toedit.runs.verify import differing_columns
 from hf_toedit.sources.parquet import as_loaded
-from hf_toedit.stats import Count, Statistics
 
 if TYPE_CHECKING:
     from datasets import Features

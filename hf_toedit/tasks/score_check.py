@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hf_toedit.mergeable import Statistics
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.task import RowCheck
 from hf_toedit.runs.verify import differing_columns
 from hf_toedit.scorers.distribution import Distribution
 from hf_toedit.scorers.statistics import ScoreStats
 from hf_toedit.sources.parquet import same
-from hf_toedit.stats import Statistics
 from hf_toedit.tasks.score_rows import ScoreColumn
 
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from hf_toedit.errors import RunError, UsageError
+from hf_toedit.mergeable import Statistics
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.verify import is_verified, mark_verified
 from hf_toedit.runs.writer import Writer
-from hf_toedit.stats import Statistics
 from hf_toedit.storage.remote import RemotePath
 from hf_toedit.tasks.edit import edit_of, generation_pass
 from tests.s3_server import BUCKET, S3Server

@@ -17,11 +17,11 @@ import hf_toedit
 from hf_toedit.api.scores import ScoreSettings
 from hf_toedit.cli.score import score as score_command
 from hf_toedit.errors import RunError, UsageError
+from hf_toedit.mergeable import Statistics
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.writer import Writer
 from hf_toedit.scorers.statistics import ScoreStats
-from hf_toedit.stats import Statistics
 from hf_toedit.tasks.score import SCORES
 from tests.cli.command import HfToEdit
 from tests.cli.fixtures import load, parquet, same
