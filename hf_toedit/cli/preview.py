@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,37 +60,20 @@ def preview(
       hf-toedit preview stories.parquet --candidates --temperature 2
       hf-toedit preview sample --generations 3 --html preview.html
     """  # noqa: D301
-    RunConfig(generations)
     allowed = resources(options)
+    RunConfig(generations)
     _check_page(html)
+    prior, settings = edit_settings(options)
+    limit = rows if options["limit"] is None else min(rows, options["limit"])
+    asked = source_config(source, {**options, "limit": limit})
     quiet_libraries(show_progress=False)
     quiet_transformers()
-    import pyarrow as pa
-
-    from hf_toedit.editing.editor import Editor
-    from hf_toedit.picture.data import Gallery
+    from hf_toedit.api.preview import preview_rows
     from hf_toedit.picture.html import page
     from hf_toedit.picture.terminal import MAX_PLACES
-    from hf_toedit.priors.registry import load_prior
-    from hf_toedit.rows.texts import Texts
-    from hf_toedit.runs.monitor import check_read
-    from hf_toedit.sources.source import open_source
 
-    prior, settings = edit_settings(options)
-    asked = source_config(
-        source, {**options, "limit": rows if options["limit"] is None else min(rows, options["limit"])}
-    )
-    opened = open_source(asked)
-    texts = Texts(asked)
-    texts.check(opened.features)
-    tables = (table for split in opened.splits for table in opened.tables(split, asked.limit))
-    table = pa.concat_tables(islice(tables, rows)).slice(0, rows)
-    editor = Editor(load_prior(prior, allowed), settings)
-    found = texts.read(table)
-    passages, parts, refusal = texts.passages(table, found, editor.prior.render)
-    names = [f"row {text.row}" + ("" if texts.one_a_row else f" {text.label}")
-             for text, part in zip(found, parts, strict=True) if part is not None]  # fmt: skip
-    gallery = Gallery.take(editor, passages, names, generations)
+    shown = preview_rows(asked, prior, settings, allowed, rows=rows, generations=generations)
+    gallery = shown.gallery
     if html is not None:
         _write(html, page(gallery))
     if as_json:
@@ -100,12 +82,7 @@ def preview(
         _show(gallery, candidates, None if whole else MAX_PLACES)
         if html is not None:
             click.echo(f"Page: {html}")
-    stats = gallery.stats[0]
-    for _ in range(parts.count(None)):
-        stats.add_skipped("template_failed")
-    if refusal:
-        stats.add_skip_reason("template_failed", refusal)
-    check_read(stats)
+    shown.check()
 
 
 def _check_page(path: Path | None) -> None:
