@@ -65,6 +65,7 @@ def _do(job: dict[str, Any]) -> int:
         if job.get("env") is not None:
             os.environ.clear()
             os.environ.update(job["env"])
+            sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
         if job.get("pipes"):
             questions, answers = job["pipes"]
             serve(everything, open(questions, encoding="utf-8"), open(answers, "w", encoding="utf-8"))
@@ -96,8 +97,7 @@ def _do(job: dict[str, Any]) -> int:
 def _run(code: str, args: list[str]) -> None:
     """As `python -c` does."""
     sys.argv = ["-c", *args]
-    paths = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    sys.path[:1] = ["", *paths]
+    sys.path[0] = ""
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     exec(compile(code, "<string>", "exec"), main.__dict__)
 

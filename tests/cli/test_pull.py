@@ -203,7 +203,8 @@ def _by(
     values = json.loads(files["toedit/plan.json"])
     whole = Plan.from_json(values)
     plan(values)
-    facts = {name: values[name] for name in whole.facts()}
+    settings = whole.task.facts()
+    facts = {name: (values["task"] if name in settings else values)[name] for name in whole.facts()}
     for group, name in (("prior", "device"), ("reading", "root"), ("run", "generations"), ("run", "score_result")):
         facts[group] = {key: value for key, value in facts[group].items() if key != name}
     values["hash"] = content_hash(facts)

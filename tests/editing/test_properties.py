@@ -262,7 +262,7 @@ def passages(draw: st.DrawFn) -> Passage:
 def test_context_is_only_read(name):
     num_changed = num_context = 0
 
-    @settings(quick, max_examples=EXAMPLES)
+    @settings(quick, max_examples=2 * EXAMPLES)
     @given(st.sampled_from(editors(name)), st.lists(passages(), min_size=1, max_size=3))
     def run(editor: ToEditor, given: list[Passage]) -> None:
         nonlocal num_changed, num_context

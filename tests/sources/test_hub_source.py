@@ -147,7 +147,7 @@ def test_pinned(command: HfToEdit, commits: tuple[str, str, str], tmp_path: Path
     pins = "--revision", first, "--prior", "org/tiny", "--prior-revision", prior
     run = command.edit("org/stories", tmp_path / "run", *pins)
     plan = json.loads((run / "toedit/plan.json").read_text())
-    assert (plan["source_revision"], plan["prior_revision"]) == (first, prior)
+    assert (plan["source_revision"], plan["task"]["prior_revision"]) == (first, prior)
     check_only_texts_changed(DatasetDict({"train": rows(stories(3))}), run)
 
 
@@ -157,7 +157,7 @@ def test_branches_are_pinned_to_the_commits_they_name(
     _, second, prior = commits
     run = command.edit("org/stories", tmp_path / "run", "--prior", "org/tiny")
     plan = json.loads((run / "toedit/plan.json").read_text())
-    assert (plan["source_revision"], plan["prior_revision"]) == (second, prior)
+    assert (plan["source_revision"], plan["task"]["prior_revision"]) == (second, prior)
     check_only_texts_changed(DatasetDict({"train": rows(stories(5)[3:])}), run)
 
 
@@ -168,7 +168,7 @@ def test_a_prior_that_was_downloaded_serves_without_a_hub(
     with HfToEdit(command.home, {**os.environ, "HF_HUB_OFFLINE": "1"}) as offline:
         for name, pin in (("pinned", ["--prior-revision", commits[2]]), ("unpinned", [])):
             run = offline.edit("sample", tmp_path / name, "--prior", "org/tiny", *pin, "--limit", 1)
-            assert json.loads((run / "toedit/plan.json").read_text())["prior_revision"] == commits[2]
+            assert json.loads((run / "toedit/plan.json").read_text())["task"]["prior_revision"] == commits[2]
 
 
 @pytest.mark.parametrize(
