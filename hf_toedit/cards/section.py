@@ -49,7 +49,7 @@ def shared(data: CardData) -> dict[str, Any]:
         "splits": [code(split) for split in plan.splits],
         "command": typed and fenced(typed, "bash"),
         "prints_fingerprints": prints_fingerprints(data),
-        "prints_prior": "prior_revision" in plan.task.facts(),
+        "prints_prior": "prior_revision" in plan.task.revisions,
         "source_license": license_words(source_card, license_link(data)),
         "model_license": license_words(model_card, model_card.get("license_link")),
         "image": lambda name, words: image(data, name, words),

@@ -203,7 +203,7 @@ def source_options(command: Command) -> Command:
         click.option("--revision", metavar="REV", help="Branch, tag or commit of a Hub dataset."),
         text_column_option,
         click.option("--context-columns", multiple=True, callback=_listed, metavar="PATH",
-                     help="Read by the prior before each text, and not edited."),
+                     help="Read by the model before each text, and not edited."),
         messages_column_option,
         roles_option,
         click.option("--columns", multiple=True, callback=_listed, metavar="NAME[:TYPE]",

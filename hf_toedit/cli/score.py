@@ -29,8 +29,7 @@ def scorer_options(command: Command) -> Command:
     """Which scorer, and its model."""
     return together(
         click.option("--scorer", default="perplexity", show_default=True, metavar="NAME",
-                     help="perplexity (of --prior), classifier (that of --model), or MODULE:CLASS, with "
-                     "--trust-remote-code."),
+                     help="perplexity (of --prior), classifier (that of --model), or MODULE:CLASS."),
         click.option("--scores-column", default="scores", show_default=True, metavar="NAME",
                      help="Struct column of the scores; those of other scorers in it stay."),
         prior_options,
