@@ -132,7 +132,7 @@ def test_status_tells_of_tasks_on_other_machines(hf_toedit: HfToEdit, planned: P
     run = Path(shutil.copytree(planned, tmp_path / "run"))
     (run / "toedit/progress").mkdir()
     for number, silent_s in enumerate((0, 1, 600)):
-        running = [{"shard": f"train-0000{number}-of-00006", "generation": 1, "num_rows": 2, "num_tokens": 50}]
+        running = [{"shard": f"train-0000{number}-of-00006", "pass_name": "gen1", "num_rows": 2, "num_tokens": 50}]
         state = {"host": f"node{number}", "pid": 77, "updated": time.time() - silent_s, "tokens_per_second": 5}
         (run / f"toedit/progress/node{number}-77.json").write_text(json.dumps({**state, "running": running}))
     status = hf_toedit("status", run, "--json").json
