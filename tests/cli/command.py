@@ -94,11 +94,12 @@ class HfToEdit:
         self.env = {**env, "HF_HOME": str(home / "hf_home"), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
     def __enter__(self) -> HfToEdit:
-        pipes = self.home / "questions", self.home / "answers"
-        for pipe in pipes:
-            os.mkfifo(pipe)
-        _foreign().begin(pipes=[str(pipe) for pipe in pipes], env=self.env)
-        self._forker = Forker(self.home, *(pipe.open(mode) for pipe, mode in zip(pipes, "wr", strict=True)))
+        with tempfile.TemporaryDirectory() as folder:
+            questions, answers = (Path(folder, name) for name in ("questions", "answers"))
+            for pipe in (questions, answers):
+                os.mkfifo(pipe)
+            _foreign().begin(pipes=[str(questions), str(answers)], env=self.env)
+            self._forker = Forker(self.home, questions.open("w", encoding="utf-8"), answers.open(encoding="utf-8"))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
