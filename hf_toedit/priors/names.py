@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from hf_toedit.config import PriorConfig
@@ -26,6 +27,22 @@ class ModelName(NamedTuple):
 def prior_name(prior: PriorConfig) -> ModelName:
     """The model that a prior is."""
     return ModelName(prior.prior, prior.revision, prior.revision is None and prior.prior != "embedded")
+
+
+def named_as_planned(
+    prior: PriorConfig, revision: str, planned: PriorConfig, planned_revision: str
+) -> tuple[PriorConfig, str]:
+    """A prior and what pins it, named as in a plan where it is the same model: a copy elsewhere, for one.
+
+    Args:
+        prior: as it is asked for.
+        revision: pins it.
+        planned: of the plan.
+        planned_revision: pins that.
+    """
+    if not is_same_prior(prior, revision, planned_revision):
+        return prior, revision
+    return replace(prior, prior=planned.prior), planned_revision
 
 
 def check_prior(prior: PriorConfig, revision: str, planned: PriorConfig, planned_revision: str) -> None:

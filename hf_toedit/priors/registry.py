@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
 
-from hf_toedit.config import PriorConfig, Resources
+from hf_toedit.checked import checked
+from hf_toedit.config import Dtype, PriorConfig, Resources
 from hf_toedit.editing.prior import Prior
 from hf_toedit.errors import PriorError, UsageError
 
@@ -41,6 +42,24 @@ def load_prior(config: PriorConfig, resources: Resources | None = None) -> Prior
         from hf_toedit.priors.transformers import TransformersPrior
 
         return TransformersPrior.from_config(config, resources)
+
+
+def load_pinned(config: PriorConfig, resources: Resources) -> tuple[PriorConfig, str, Prior]:
+    """Load a prior, and say what it is.
+
+    Args:
+        config: its settings.
+        resources: what it may use of this machine.
+
+    Returns:
+        The settings, commit and dtype resolved; what pins it; and the prior.
+
+    Raises:
+        PriorError, UsageError: as of `load_prior`.
+    """
+    config, revision = pinned(config)
+    prior = load_prior(config, resources)
+    return replace(config, dtype=checked(prior.dtype, Dtype, "dtype")), revision, prior
 
 
 def pinned(config: PriorConfig) -> tuple[PriorConfig, str]:

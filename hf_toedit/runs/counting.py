@@ -86,7 +86,7 @@ def count_tokens(plan: Plan, count: Count, effort: Effort | None = None, seed: i
 
 def _count_all(plan: Plan, count: Count, effort: Effort) -> Counted | None:
     """Tokens of all rows; None where there are far more than planning took them for."""
-    texts = Texts(plan.source)
+    texts = plan.texts
     columns = texts.columns(plan.reader.features)
     num_rows = num_tokens = num_bytes = 0
     pieces = [piece for shard in plan.shards for piece in shard.pieces]
@@ -120,7 +120,7 @@ def _count_some(plan: Plan, count: Count, effort: Effort, seed: int) -> Counted:
     files = set()
     is_measured = True
     sampled_tokens = 0
-    texts, rng = Texts(plan.source), np.random.default_rng(seed)
+    texts, rng = plan.texts, np.random.default_rng(seed)
     for number, (place, file, cluster) in enumerate(sampler):
         table, times = _shortened(cluster.table, texts, rng)
         if id(table) in known:

@@ -23,7 +23,6 @@ import pyarrow as pa
 from pyarrow.parquet import FileMetaData
 
 from hf_toedit.rows.rows import GroupSize, grouped
-from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.plan import Plan
 from hf_toedit.sources.lines import LineReader, NotLines
 from hf_toedit.sources.row_groups import column_bytes
@@ -95,7 +94,7 @@ class Sampler:
     def __init__(self, plan: Plan, num_places: int, seconds: float, seed: int) -> None:
         self._plan = plan
         self._rng = np.random.default_rng(seed)
-        self._texts = Texts(plan.source)
+        self._texts = plan.texts
         self._columns = self._texts.columns(plan.reader.features)
         self._none = plan.reader.empty_table(self._columns)
         self._rows = _planned_rows(plan)

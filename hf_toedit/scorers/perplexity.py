@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from hf_toedit.checked import checked
-from hf_toedit.config import BaseConfig, Dtype, EditConfig, PriorConfig, Resources
+from hf_toedit.config import BaseConfig, EditConfig, PriorConfig, Resources
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.editor import Editor
 from hf_toedit.editing.prior import Prior
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import UsageError
-from hf_toedit.priors.names import ModelName, check_prior, prior_name
-from hf_toedit.priors.pinning import is_same_prior
-from hf_toedit.priors.registry import load_prior, pinned, resolved
+from hf_toedit.priors.names import ModelName, check_prior, named_as_planned, prior_name
+from hf_toedit.priors.registry import load_pinned, pinned, resolved
 from hf_toedit.rows.rows import TableDraft
 from hf_toedit.rows.texts import Texts
 from hf_toedit.scorers.scorer import Prepared, RowScores
@@ -103,11 +101,8 @@ class PerplexityConfig(BaseConfig):
 
     def as_planned(self, planned: Self) -> Self:
         """See `ScorerConfig`."""
-        if not is_same_prior(self.prior, self.prior_revision, planned.prior_revision):
-            return self
-        return replace(
-            self, prior=replace(self.prior, prior=planned.prior.prior), prior_revision=planned.prior_revision
-        )
+        prior, revision = named_as_planned(self.prior, self.prior_revision, planned.prior, planned.prior_revision)
+        return replace(self, prior=prior, prior_revision=revision)
 
     def check_planned(self, planned: Self) -> None:
         """See `ScorerConfig`."""
@@ -115,10 +110,8 @@ class PerplexityConfig(BaseConfig):
 
     def load(self, resources: Resources) -> tuple[Self, PerplexityScorer]:
         """See `ScorerConfig`."""
-        config = self.pinned()
-        prior = load_prior(config.prior, resources)
-        dtype = checked(prior.dtype, Dtype, "dtype")
-        return replace(config, prior=replace(config.prior, dtype=dtype)), PerplexityScorer(prior)
+        config, revision, prior = load_pinned(self.prior, resources)
+        return replace(self, prior=config, prior_revision=revision), PerplexityScorer(prior)
 
 
 class PerplexityScorer:

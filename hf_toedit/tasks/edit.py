@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from hf_toedit.checked import checked, from_json
-from hf_toedit.config import Dtype, EditConfig, PriorConfig, Resources, RunConfig
+from hf_toedit.checked import from_json
+from hf_toedit.config import EditConfig, PriorConfig, Resources, RunConfig
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.mergeable import Statistics
-from hf_toedit.priors.names import ModelName, check_prior, prior_name
-from hf_toedit.priors.pinning import is_same_prior
-from hf_toedit.priors.registry import load_prior, pinned, resolved
+from hf_toedit.priors.names import ModelName, check_prior, named_as_planned, prior_name
+from hf_toedit.priors.registry import load_pinned, resolved
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.task import Consequence, LoadedTask, RowCheck, Task
@@ -99,11 +98,9 @@ class EditTask(Task):
         from hf_toedit.editing.editor import Editor
         from hf_toedit.tasks.edit_rows import LoadedEdit
 
-        config, revision = pinned(self.prior)
-        prior = load_prior(config, resources)
-        config = replace(config, dtype=checked(prior.dtype, Dtype, "dtype"))
-        editor = Editor(prior, self.edit)
-        return replace(self, prior=config, prior_revision=revision), LoadedEdit(editor, self.run.edit_log_column)
+        config, revision, prior = load_pinned(self.prior, resources)
+        loaded = LoadedEdit(Editor(prior, self.edit), self.run.edit_log_column)
+        return replace(self, prior=config, prior_revision=revision), loaded
 
     def check_loaded(self, planned: Task, own: Mapping[str, Mapping[str, str]]) -> None:
         """See `Task.check_loaded`."""
@@ -120,10 +117,10 @@ class EditTask(Task):
 
     def as_planned(self, planned: Task) -> Self:
         """See `Task.as_planned`."""
-        if isinstance(planned, EditTask) and is_same_prior(self.prior, self.prior_revision, planned.prior_revision):
-            prior = replace(self.prior, prior=planned.prior.prior)
-            return replace(self, prior=prior, prior_revision=planned.prior_revision)
-        return self
+        if not isinstance(planned, EditTask):
+            return self
+        prior, revision = named_as_planned(self.prior, self.prior_revision, planned.prior, planned.prior_revision)
+        return replace(self, prior=prior, prior_revision=revision)
 
     def row_check(self, texts: Texts, features: Features) -> RowCheck:
         """See `Task.row_check`."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -74,13 +74,17 @@ class ScoreColumn:
     kind: str
     fields: Mapping[str, str]
 
-    def array(self, rows: Sequence[Mapping[str, Any]]) -> pa.StructArray:
-        """The scores of rows, as the column has them."""
+    @cached_property
+    def _schema(self) -> pa.Schema:
+        """Of the fields; made once, as batches may be many and small."""
         from datasets import Features, Value
 
-        schema = Features({name: Value(dtype) for name, dtype in self.fields.items()}).arrow_schema
-        columns = [pa.array([row[name] for row in rows], type=schema.field(name).type) for name in self.fields]
-        return pa.StructArray.from_arrays(columns, fields=list(schema))
+        return Features({name: Value(dtype) for name, dtype in self.fields.items()}).arrow_schema
+
+    def array(self, rows: Sequence[Mapping[str, Any]]) -> pa.StructArray:
+        """The scores of rows, as the column has them."""
+        columns = [pa.array([row[field.name] for row in rows], type=field.type) for field in self._schema]
+        return pa.StructArray.from_arrays(columns, fields=list(self._schema))
 
     def with_scores(self, table: pa.Table, scores: pa.StructArray) -> pa.Table:
         """Rows with their scores, beside those of other scorers where there are some."""
