@@ -99,7 +99,7 @@ def asked_scorer(
         option = next(iter(asked)).replace("_", "-")
         raise UsageError(f"--{option} is for --scorer {PerplexityConfig.kind}. Say that, or leave it out.")
     if name != ClassifierConfig.kind:
-        return scorer_config(name)
+        return scorer_config(name).pinned()  # names its scores, which the source must not have yet
     if not model:
         raise UsageError("which classifier? Name a folder or a Hub id with --model.")
     return ClassifierConfig.from_mapping({**given, **{setting: getattr(prior, setting) for setting in shared}})

@@ -269,6 +269,8 @@ def test_a_scorer_of_ones_own_runs_where_it_is_trusted(hf_toedit: HfToEdit, sour
         assert (done.code, done.stderr) == (0, ""), done
         assert "the plan names Python code (scorer 'my_scorer:Length')" in own.fails("run", run, code=2)
         assert own("run", run, "--trust-remote-code", "--workers", 1, "--quiet").code == 0
+        again = own.fails("score", run, "-o", tmp_path / "again", "--scorer", "my_scorer:Length")
+        assert "already has scores of 'length' in column 'scores'" in again
     found = [row["length"]["characters"] if row["length"] else None for row in load(run)["train"]["scores"]]
     assert found == [len(text) if text else None for text in load(run)["train"]["text"]]
     assert hf_toedit("verify", run).code == 0, "without the code"
