@@ -15,6 +15,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 from tests.cli.fixtures import hf_toedit, run, source  # noqa: E402, F401
 from tests.cli.pushing import command, few, hub, many, other, short  # noqa: E402, F401
 from tests.hub_server import hub_server  # noqa: E402, F401
+from tests.killing import keeping  # noqa: E402, F401
 from tests.s3_server import s3  # noqa: E402, F401
 from tests.shared import shared  # noqa: E402
 from tests.tiers import is_long, order  # noqa: E402

@@ -8,18 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import copytree
 
-import pytest
 from datasets import Dataset
 
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.stats import EditStats
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import parquet, stories
+from tests.killing import kept, some_time_after_a_batch
 from tests.processes import children
 
 KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "8"))
@@ -103,24 +103,6 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_undisturbed(hf_toedit: 
     assert (verified["ok"], verified["num_rows"]) == (True, 2 * len(told))
 
 
-@pytest.fixture(scope="module")
-def keeping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HfToEdit]:
-    """The command, which writes to the journal after each batch."""
-    with HfToEdit(tmp_path_factory.mktemp("keeping"), {**os.environ, "HF_TOEDIT_JOURNAL_S": "0"}) as command:
-        yield command
-
-
-def _kept(run: Path) -> set[str]:
-    """What a kill does not take: parts of the journal, and the passes that are done."""
-    files = (*run.glob("toedit/work/*/*/[!.]*"), *run.glob("data/*/[!.]*"), *run.glob("toedit/stats/result/[!.]*"))
-    return {str(path.relative_to(run)) for path in files}
-
-
-def _some_time_after_a_batch(run: Path, chance: random.Random) -> Callable[[], bool]:
-    before, then = _kept(run), chance.uniform(0, 0.3)
-    return lambda: bool(_kept(run) - before) and not time.sleep(then)
-
-
 def test_a_large_shard_loses_a_batch_to_each_kill(keeping: HfToEdit, tmp_path: Path) -> None:
     """No process lives longer than it takes to get one batch further, or to end a pass."""
     source = tmp_path / "lines.parquet"
@@ -136,9 +118,9 @@ def test_a_large_shard_loses_a_batch_to_each_kill(keeping: HfToEdit, tmp_path: P
     chance = random.Random(7)
     num_further, code = 0, -signal.SIGKILL
     while code == -signal.SIGKILL:
-        before = _kept(run)
-        code = keeping("run", run, kill_when=_some_time_after_a_batch(run, chance)).code
-        num_further += bool(_kept(run) - before)  # not where a busy machine had it killed before its first batch
+        before = kept(run)
+        code = keeping("run", run, kill_when=some_time_after_a_batch(run, chance)).code
+        num_further += bool(kept(run) - before)  # not where a busy machine had it killed before its first batch
         assert num_further <= num_batches + 3
     assert code == 0
     assert num_further > 3
