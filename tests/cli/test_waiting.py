@@ -57,8 +57,9 @@ def test_a_line_comes_at_once(hub: HubServer, few: Path) -> None:
         assert time.monotonic() - asked < 5  # 1 s on a machine that does nothing else
         lines += process.stderr.readlines()
         assert "Would make: repository" in process.stdout.read()
-    assert re.fullmatch(r"Hub does not answer \(503\); retrying [23] of 8 in [12] s\n", lines[0])
-    assert lines[-1] == "Hub does not answer (503); retrying 4 of 8 in 4 s\n" or " 4 of 8 in 3 s" in lines[-1]
+    # Pauses are random: where the first two are short, the line about the third is the first one.
+    assert all(re.fullmatch(r"Hub does not answer \(503\); retrying [2-4] of 8 in [1-4] s\n", line) for line in lines)
+    assert re.search(r" 4 of 8 in [34] s", lines[-1])
 
 
 def test_nothing_is_kept_where_nothing_is_written(hub: HubServer, command: HfToEdit, few: Path) -> None:
