@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from msgspec import Meta
 
 from hf_toedit.checked import NameOrClass, Names, checked, kinds, names_class
 from hf_toedit.errors import UsageError, did_you_mean
+from hf_toedit.protect import check_protect
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -40,18 +40,6 @@ Share = Annotated[float, Meta(gt=0, le=1)]
 
 _VLLM_DEVICES = ("auto", "cpu", "cuda", "xpu")
 
-PROTECT_PATTERNS: dict[str, str] = {
-    "numbers": r"[+-]?\d+(?:[.,:/]\d+)*(?:[eE][+-]?\d+)?%?",
-    "urls": r"(?:https?|ftp)://[^\s<>\"']+|www\.[^\s<>\"']+",
-    "emails": r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
-    "code": r"(?ms:^[ \t]*(`{3,}(?=[^`\n]*$)|~{3,}).*?(?:^[ \t]*\1|\Z))"
-    r"|(?s:(?<!`)(`+)(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)\2(?!`))",
-    "math": r"(?s:\$\$.+?\$\$|\\\[.+?\\\]|\\\(.+?\\\)|(?P<env>\\begin\{(?P<name>\w+\*?)\}.*?\\end\{(?P=name)\}))"
-    r"|(?<![\\$])\$(?![\s$])(?:\\.|[^$\\\n])+?(?<!\s)\$(?!\d)",
-    "handles": r"(?<![\w@])@\w[\w.-]*(?:@[\w-]+(?:\.[\w-]+)+)?",
-}
-"""Spans that `protect` can name. Any other pattern is given as `re:PATTERN`."""
-
 URL_LIST = "urls:"
 """How a source begins that is a list of addresses."""
 
@@ -61,8 +49,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "up_revise": {"temperature": 1.5, "top_k": 64},
     "low_drop_up_revise": {"temperature": 1.0, "top_k": 64, "drop_below": 0.001},
     "filtering": {"select": "none", "drop_below": 0.001},
+    "careful": {
+        "protect": ("words", "numbers", "dates", "names", "urls", "emails", "handles", "code", "math"),
+    },
 }
-"""Settings by name: this tool's default, the paper's formula as printed, and the authors' script's strategies."""
+"""Settings by name: this tool's default, the paper's formula as printed, the authors' script's strategies, and one for
+data that people read and learn facts from."""
 
 Config = TypeVar("Config", bound="BaseConfig")
 
@@ -152,8 +144,8 @@ class EditConfig(BaseConfig):
         temperature: divides the log-probabilities of the candidates.
         exclude_original: never draw the token that was there.
         drop_below: tokens with p below it are deleted; None deletes none.
-        protect: names of `PROTECT_PATTERNS`, or `re:PATTERN`; tokens that touch a match, or the
-            character on either side of it, are never edited.
+        protect: what is not edited: names of `GUARDS` (see `protect`), or `re:PATTERN`. No edit changes, makes or ends
+            a match; tokens that touch one, or the character on either side of it, are not edited.
         seed: any integer; draws depend on (seed, generation, document text, token position) only.
     """
 
@@ -172,7 +164,7 @@ class EditConfig(BaseConfig):
         """Check the values and what they name."""
         super().__post_init__()
         for pattern in self.protect:
-            protect_regex(pattern)
+            check_protect(pattern)
 
     @property
     def own(self) -> dict[str, str]:
@@ -181,7 +173,7 @@ class EditConfig(BaseConfig):
 
     @classmethod
     def from_preset(cls, preset: str = "toedit", **settings: Unpack[EditSettings]) -> EditConfig:
-        """Start from a preset; settings given here win over it.
+        """Start from a preset; settings given here win over it, and `protect` adds to what it protects.
 
         Args:
             preset: One of `PRESETS`.
@@ -191,7 +183,9 @@ class EditConfig(BaseConfig):
             UsageError: unknown preset or setting, or a value out of range.
         """
         checked(preset, Literal[tuple(PRESETS)], "preset")
-        return cls.from_mapping({**PRESETS[preset], **settings})
+        protect = checked(settings.get("protect", ()), Names, "protect")
+        together = tuple(dict.fromkeys([*PRESETS[preset].get("protect", ()), *protect]))
+        return cls.from_mapping({**PRESETS[preset], **settings, "protect": together})
 
 
 @dataclass(frozen=True)
@@ -352,22 +346,3 @@ def content_hash(value: Any) -> str:
     """SHA-256, in hexadecimal, of a JSON value written in one canonical way."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def protect_regex(pattern: str) -> re.Pattern[str]:
-    """Compile one entry of `protect`.
-
-    Raises:
-        UsageError: neither a known name nor a valid `re:PATTERN`.
-    """
-    if pattern in PROTECT_PATTERNS:
-        return re.compile(PROTECT_PATTERNS[pattern])
-    if not pattern.startswith("re:"):
-        raise UsageError(
-            f"unknown protect pattern {pattern!r}.{did_you_mean(pattern, PROTECT_PATTERNS)} "
-            f"A regular expression is written 're:PATTERN'."
-        )
-    try:
-        return re.compile(pattern[3:])
-    except re.error as error:
-        raise UsageError(f"protect pattern {pattern!r} is not a valid regular expression: {error}.") from error

@@ -61,6 +61,9 @@ class EditStats(Statistics):
         num_selected: eligible tokens that the rule selected.
         num_changed: selected tokens for which other text was drawn.
         num_dropped: tokens deleted.
+        num_selected_by_kind: selected tokens by kind (see `KINDS`); of none, in statistics of before there were kinds.
+        num_changed_by_kind: changed tokens by kind.
+        num_dropped_by_kind: deleted tokens by kind.
         num_ineligible: tokens that may not be edited, by cause.
         num_characters: characters of the source texts, of those texts whose earlier edits are known.
         num_characters_standing: of these, what no edit up to this generation touches.
@@ -84,6 +87,9 @@ class EditStats(Statistics):
     num_selected: Count = 0
     num_changed: Count = 0
     num_dropped: Count = 0
+    num_selected_by_kind: dict[str, Count] = field(default_factory=Counter)
+    num_changed_by_kind: dict[str, Count] = field(default_factory=Counter)
+    num_dropped_by_kind: dict[str, Count] = field(default_factory=Counter)
     num_ineligible: dict[str, Count] = field(default_factory=Counter)
     num_characters: Count = 0
     num_characters_standing: Count = 0

@@ -21,7 +21,6 @@ from hf_toedit import ToEditor
 from hf_toedit.checked import kinds
 from hf_toedit.config import (
     PRESETS,
-    PROTECT_PATTERNS,
     EditConfig,
     PriorConfig,
     Resources,
@@ -29,9 +28,9 @@ from hf_toedit.config import (
     SourceConfig,
     TextConfig,
     content_hash,
-    protect_regex,
 )
 from hf_toedit.errors import UsageError, did_you_mean
+from hf_toedit.protect import PROTECT_PATTERNS, protect_regex
 from hf_toedit.yaml_file import load_yaml
 
 EXAMPLES = int(os.environ.get("HF_TOEDIT_EXAMPLES", "120"))

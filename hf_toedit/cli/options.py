@@ -16,7 +16,6 @@ from hf_toedit.config import (
     BACKENDS,
     DTYPES,
     PRESETS,
-    PROTECT_PATTERNS,
     SAMPLERS,
     SELECT_MODES,
     EditConfig,
@@ -26,6 +25,7 @@ from hf_toedit.config import (
     SourceConfig,
 )
 from hf_toedit.errors import UsageError, did_you_mean
+from hf_toedit.protect import GUARDS
 
 Command = Callable[..., Any]
 
@@ -246,7 +246,7 @@ def edit_options(command: Command) -> Command:
         click.option("--exclude-original", is_flag=True, default=None, help="Never draw the token that was there."),
         click.option("--drop-below", type=float, metavar="P", help="Delete tokens with a probability below."),
         click.option("--protect", multiple=True, metavar="NAME",
-                     help=f"Never edit these: {', '.join(PROTECT_PATTERNS)}, or re:PATTERN. May be repeated."),
+                     help=f"Never edit these: {', '.join(GUARDS)}, or re:PATTERN. May be repeated."),
         click.option("--seed", type=int, metavar="N", help="Of the draws.  [default: 0]"),
         click.option("--prune", is_flag=True,
                      help="Same edits, faster with a small prior of a large vocabulary on a CPU; the card's "

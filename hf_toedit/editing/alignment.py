@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from hf_toedit.editing.guards import Guards
 from hf_toedit.editing.passage import Passage
-from hf_toedit.editing.selection import Protector
+from hf_toedit.editing.words import Shape, shape_of
 
 ELIGIBLE, SPECIAL, PARTIAL, MISMATCH, OVERLAP, PROTECTED, CONTEXT = range(7)
 CAUSES = {
@@ -95,7 +96,8 @@ class Aligner:
         self._added = set(self._tokenizer.get_added_tokens_decoder())
         self._unknown = _unknown_token(spec["model"])
         self._surfaces = _Surfaces(self._spell)
-        self._protector = Protector(protect)
+        self.guards = Guards(protect)
+        self._shape_numbers: dict[Shape, int] = {}
 
     def align(self, texts: Sequence[str | Passage]) -> list[Document]:
         """Tokenize texts, without special tokens, and find out which tokens may be edited.
@@ -125,7 +127,8 @@ class Aligner:
             exclude_original: leave out candidates that spell what the original spells.
 
         Returns:
-            bool `[m, k]`: whole, valid UTF-8, not empty, not special or added, and joining like the original.
+            bool `[m, k]`: whole, valid UTF-8, not empty, not special or added, and joining like the original; where
+            words are protected, a word for a word and punctuation for punctuation, with the same spaces.
         """
         used, columns = np.unique(candidate_ids, return_inverse=True)
         surfaces = [self.surface(int(token_id)) for token_id in used]
@@ -134,11 +137,20 @@ class Aligner:
         original_joins = np.array([self.surface(int(token_id)).joins for token_id in original_ids], dtype=bool)
         columns = columns.reshape(candidate_ids.shape)
         allowed = whole[columns] & (joins[columns] == original_joins[:, None])
+        if self.guards.keep_words:
+            shapes = self._shapes(used)[columns]
+            allowed &= (shapes >= 0) & (shapes == self._shapes(original_ids)[:, None])
         if exclude_original:
             texts = np.array([surface.text for surface in surfaces], dtype=object)
             originals = np.array([self.surface(int(token_id)).text for token_id in original_ids], dtype=object)
             allowed &= texts[columns] != originals[:, None]
         return allowed
+
+    def _shapes(self, token_ids: np.ndarray) -> np.ndarray:
+        """A number for each shape of a token, equal for equal ones; -1 for a token that has none."""
+        numbers = self._shape_numbers
+        shapes = [shape_of(self.surface(int(token_id)).text or "") for token_id in token_ids]
+        return np.array([-1 if shape is None else numbers.setdefault(shape, len(numbers)) for shape in shapes], int)
 
     def _document(self, passage: Passage, encoding: Any) -> Document:
         text = passage.text
@@ -150,7 +162,7 @@ class Aligner:
         owners = passage.owners(starts, ends)
         for index, (first, stop) in enumerate(passage.spans):
             tokens = np.flatnonzero((causes == ELIGIBLE) & (owners == index))
-            protected = self._protector.protected(text[first:stop], starts[tokens] - first, ends[tokens] - first)
+            protected = self.guards.protected(text[first:stop], starts[tokens] - first, ends[tokens] - first)
             causes[tokens[protected]] = PROTECTED
         causes[owners < 0] = CONTEXT
         return Document(text, ids, starts, ends, causes)

@@ -182,7 +182,8 @@ class Editor:
             if surface is not None and surface != self._aligner.surface(before).text:
                 changed[position] = surface
         dropped = np.flatnonzero(self._rule.dropped(scores.logprobs) & document.eligible)
-        return ScoredDocument(document, scores, drawn, changed, dropped)
+        reading = ScoredDocument(document, scores, drawn, changed, dropped)
+        return reading.without(self._aligner.guards.to_put_back(document.text, reading.replacements()))
 
     def _score(self, documents: list[Document], reasons: list[str]) -> list[DocumentScores | None]:
         """Scores of all documents; None for one that the prior fails on even alone, with the reason in `reasons`."""
@@ -230,9 +231,22 @@ def _count(stats: EditStats, reading: ScoredDocument) -> None:
     stats.add_draws(scores.logprobs[scores.positions], reading.drawn_logprobs)
     stats.num_changed += len(reading.changed)
     stats.num_dropped += len(reading.dropped)
+    _count_kinds(stats, reading)
     for cause, count in zip(*np.unique(document.causes, return_counts=True), strict=True):
         if int(cause) in CAUSES:
             stats.num_ineligible[CAUSES[int(cause)]] += int(count)
+
+
+def _count_kinds(stats: EditStats, reading: ScoredDocument) -> None:
+    counted = (
+        (stats.num_selected_by_kind, reading.scores.positions.tolist()),
+        (stats.num_changed_by_kind, reading.changed),
+        (stats.num_dropped_by_kind, reading.dropped.tolist()),
+    )
+    for counts, positions in counted:
+        for position in positions:
+            kind = reading.kinds[position]
+            counts[kind] = counts.get(kind, 0) + 1
 
 
 def _count_standing(stats: EditStats, before: PieceTable | None, edited: EditedDocument) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from hf_toedit.config import EditConfig
 from hf_toedit.display import Shown
 from hf_toedit.editing.alignment import CAUSES, Aligner, Document
+from hf_toedit.editing.kinds import kinds_of
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import Edit, PieceTable, Replacement
 from hf_toedit.editing.prior import DocumentScores
@@ -34,6 +35,7 @@ class TokenView:
         candidates: (text, probability) of the prior's likeliest tokens where selected; None for a token that cannot
             stand alone in a text.
         ineligible: why the token may not be edited; None where it may.
+        kind: one of `KINDS`; None where the token is neither selected nor dropped.
     """
 
     text: str
@@ -45,6 +47,7 @@ class TokenView:
     replacement: str | None
     candidates: tuple[tuple[str | None, float], ...]
     ineligible: str | None
+    kind: str | None
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class ScoredDocument:
     Attributes:
         document: tokens and their characters.
         scores: from the prior.
-        drawn: int64 `[m]`, the token drawn at each of `scores.positions`; -1 where none could be.
+        drawn: int64 `[m]`, the token drawn at each of `scores.positions`; -1 where none could be, or it was put back.
         changed: token position to the text that replaced it.
         dropped: int64, positions of deleted tokens, ascending.
     """
@@ -120,14 +123,41 @@ class ScoredDocument:
         drawn = np.where(hit, self.scores.candidate_logprobs, -np.inf).max(axis=1, initial=-np.inf)
         return np.where(self.drawn < 0, self.scores.logprobs[self.scores.positions], drawn)
 
+    @cached_property
+    def edited(self) -> list[int]:
+        """Positions of the tokens that are changed or dropped, ascending."""
+        return sorted([*self.changed, *self.dropped.tolist()])
+
+    @cached_property
+    def kinds(self) -> dict[int, str]:
+        """The kind of each token that is selected or dropped, by its position; see `kinds_of`."""
+        positions = sorted({*self.scores.positions.tolist(), *self.dropped.tolist()})
+        starts, ends = self.document.starts[positions], self.document.ends[positions]
+        return dict(zip(positions, kinds_of(self.document.text, starts, ends), strict=True))
+
     def replacements(self) -> list[Replacement]:
-        """The splices into the text that was read, ascending."""
+        """The splices into the text that was read, ascending: one for each of `edited`."""
         document = self.document
-        texts = {**self.changed, **dict.fromkeys(self.dropped.tolist(), "")}
         return [
-            Replacement(int(document.starts[position]), int(document.ends[position]), texts[position])
-            for position in sorted(texts)
+            Replacement(int(document.starts[position]), int(document.ends[position]), self.changed.get(position, ""))
+            for position in self.edited
         ]
+
+    def without(self, replacements: Collection[int]) -> ScoredDocument:
+        """The same, with some tokens left as they were.
+
+        Args:
+            replacements: indices of theirs in `replacements`.
+        """
+        if not replacements:
+            return self
+        kept = {self.edited[index] for index in replacements}
+        return replace(
+            self,
+            drawn=np.where(np.isin(self.scores.positions, list(kept)), -1, self.drawn),
+            changed={position: text for position, text in self.changed.items() if position not in kept},
+            dropped=self.dropped[~np.isin(self.dropped, list(kept))],
+        )
 
 
 @dataclass(frozen=True)
@@ -201,6 +231,7 @@ class EditResult(Shown):
                 replacement="" if position in dropped else reading.changed.get(position),
                 candidates=() if row is None else self._candidates(scores, row),
                 ineligible=CAUSES.get(int(document.causes[position])),
+                kind=reading.kinds.get(position),
             )
 
     def _candidates(self, scores: DocumentScores, row: int) -> tuple[tuple[str | None, float], ...]:

@@ -1,14 +1,13 @@
-"""Which tokens are selected and which dropped, from their log-probabilities; which spans are protected."""
+"""Which tokens are selected and which dropped, from their log-probabilities."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from hf_toedit.config import EditConfig, protect_regex
+from hf_toedit.config import EditConfig
 from hf_toedit.editing.rules import Rule, log32, rule_of
 from hf_toedit.editing.samplers import Candidates, Sampler, sampler_of
 from hf_toedit.errors import UsageError
@@ -88,39 +87,6 @@ class SelectionRule:
     def num_candidates(self) -> int:
         """Most candidates the prior returns for a selected token."""
         return self.candidates.count
-
-
-class Protector:
-    """Finds the spans of a text that must not be edited."""
-
-    def __init__(self, patterns: tuple[str, ...]) -> None:
-        """Compile the patterns; see `EditConfig.protect`."""
-        self._patterns: list[re.Pattern[str]] = [protect_regex(pattern) for pattern in patterns]
-
-    def protected(self, text: str, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Which character spans touch a protected one, or stand right beside it.
-
-        Args:
-            text: the document.
-            starts: int `[n]`, first character of each span.
-            ends: int `[n]`, one past its last character.
-
-        Returns:
-            bool `[n]`.
-        """
-        touched = np.zeros(len(starts), dtype=bool)
-        if not self._patterns:
-            return touched
-        # A prefix count of protected characters answers "any inside this span?" for all spans at once.
-        inside = np.zeros(len(text) + 1, dtype=np.int64)
-        for pattern in self._patterns:
-            for match in pattern.finditer(text):
-                if match.start() == match.end():
-                    continue
-                # One character more on either side: a new token must not grow what it stands beside ("5" to "50").
-                inside[max(match.start(), 1) : match.end() + 2] = 1
-        counts = np.cumsum(inside)
-        return counts[ends] > counts[starts]
 
 
 def own_revisions(config: EditConfig) -> dict[str, str]:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from hf_toedit.config import protect_regex
 from hf_toedit.editing.alignment import CAUSES, ELIGIBLE, SPECIAL, Aligner, Surface
+from hf_toedit.protect import protect_regex
 from tests.editing.tokenizers import ALL_TOKENIZERS, tokenizer
 from tests.shared import texts
 

@@ -1,0 +1,193 @@
+"""What `protect` keeps as it is: which tokens may not be edited, and which edits are put back.
+
+A guard finds spans of a text. Tokens in them are not edited. That alone would not keep them: an edit may make a number
+beside one, end a sentence before a name, or open a quotation. So the edited text is searched as well: an edit by which
+it has other such spans than the text had is put back.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from hf_toedit.editing.names import names
+from hf_toedit.editing.piece_table import Replacement
+from hf_toedit.editing.words import WordBoundaries, segments, shape_of
+from hf_toedit.protect import protect_regex
+
+Span = tuple[int, int]
+
+
+class Guards:
+    """All that a setting of `protect` names."""
+
+    def __init__(self, protect: Sequence[str]) -> None:
+        """Compile patterns.
+
+        Args:
+            protect: see `EditConfig.protect`.
+        """
+        self.keep_words = "words" in protect
+        self._guards = [_guard(name) for name in protect]
+
+    def protected(self, text: str, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Which tokens of a text may not be edited.
+
+        Args:
+            text: the document.
+            starts: int `[n]`, first character of each token.
+            ends: int `[n]`, one past its last character.
+
+        Returns:
+            bool `[n]`.
+        """
+        protected = np.zeros(len(starts), dtype=bool)
+        for guard in self._guards:
+            protected |= guard.protected(text, starts, ends)
+        return protected
+
+    def to_put_back(self, text: str, replacements: Sequence[Replacement]) -> set[int]:
+        """Which replacements must not be made, so that every guard finds in the edited text what it finds in the text.
+
+        Those that touch a span which would come, go or change are left out, and the rest is looked at again; all of
+        them, where none touches it.
+
+        Args:
+            text: the document.
+            replacements: of tokens that are not protected; ascending, not overlapping.
+
+        Returns:
+            Their indices.
+        """
+        if not self._guards:
+            return set()
+        before = [guard.spans(text) for guard in self._guards]
+        kept = list(range(len(replacements)))
+        while kept:
+            edited = _Edited(text, [replacements[index] for index in kept])
+            wrong = [
+                span
+                for guard, spans in zip(self._guards, before, strict=True)
+                for span in set(guard.spans(edited.text)) ^ guard.expected(spans, edited)
+            ]
+            if not wrong:
+                break
+            touching = edited.touching(wrong)
+            kept = [index for place, index in enumerate(kept) if place not in touching] if touching else []
+        return set(range(len(replacements))) - set(kept)
+
+
+class _Edited:
+    """A text with replacements made, and where its characters are now."""
+
+    def __init__(self, text: str, replacements: Sequence[Replacement]) -> None:
+        pieces, at = [], 0
+        for replacement in replacements:
+            pieces += [text[at : replacement.start], replacement.text]
+            at = replacement.end
+        self.text = "".join([*pieces, text[at:]])
+        self.replacements = replacements
+        self._starts = np.array([replacement.start for replacement in replacements])
+        self._ends = np.array([replacement.end for replacement in replacements])
+        grown = [len(replacement.text) - (replacement.end - replacement.start) for replacement in replacements]
+        self._shifts = np.concatenate([[0], np.cumsum(grown)])
+        self.places = self._starts + self._shifts[:-1]
+        """int `[m]`: where the new text of each replacement begins."""
+
+    def moved(self, spans: Sequence[Span]) -> set[Span]:
+        """Where spans of the text are now; those are left out that a replacement is in."""
+        if not spans:
+            return set()
+        starts, ends = np.array(spans).T
+        before = np.searchsorted(self._ends, starts, side="right")
+        apart = before == np.searchsorted(self._starts, ends)
+        shifts = self._shifts[before]
+        moved = np.stack([starts + shifts, ends + shifts], axis=1)[apart]
+        return set(map(tuple, moved.tolist()))
+
+    def touching(self, spans: Sequence[Span]) -> set[int]:
+        """Indices of the replacements whose new text overlaps or adjoins a span of the edited text."""
+        lengths = np.array([len(replacement.text) for replacement in self.replacements])
+        first = np.searchsorted(self.places + lengths, [start for start, _ in spans])
+        stop = np.searchsorted(self.places, [end for _, end in spans], side="right")
+        return {index for begin, end in zip(first.tolist(), stop.tolist(), strict=True) for index in range(begin, end)}
+
+
+class _Guard(ABC):
+    """Keeps spans of one kind."""
+
+    @abstractmethod
+    def spans(self, text: str) -> list[Span]:
+        """First character of each span, and one past its last; ascending, not overlapping."""
+
+    @abstractmethod
+    def protected(self, text: str, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """See `Guards.protected`."""
+
+    def expected(self, spans: list[Span], edited: _Edited) -> set[Span]:
+        """Which spans an edited text should have, from those of the text before."""
+        return edited.moved(spans)
+
+
+class _Pattern(_Guard):
+    """What a pattern finds, and one character more on either side, so that no token grows what it stands beside."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self._pattern = pattern
+
+    def spans(self, text: str) -> list[Span]:
+        return [match.span() for match in self._pattern.finditer(text) if match.start() < match.end()]
+
+    def protected(self, text: str, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        return overlapping([(max(first - 1, 0), stop + 1) for first, stop in self.spans(text)], starts, ends)
+
+
+class _Names(_Guard):
+    """Names."""
+
+    def spans(self, text: str) -> list[Span]:
+        return names(text)
+
+    def protected(self, text: str, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        return overlapping(names(text), starts, ends)
+
+
+class _Words(_Guard):
+    """Words and marks of punctuation: one that is a token may become another one, and all that are not stay."""
+
+    def spans(self, text: str) -> list[Span]:
+        return segments(text)
+
+    def protected(self, text: str, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        boundaries = WordBoundaries(text)
+        spans = zip(starts.tolist(), ends.tolist(), strict=True)
+        return np.array([not self._is_whole(text, start, end, boundaries) for start, end in spans], dtype=bool)
+
+    def _is_whole(self, text: str, start: int, end: int, boundaries: WordBoundaries) -> bool:
+        shape = shape_of(text[start:end])
+        return shape is not None and boundaries.are_around(start + len(shape.before), end - len(shape.after))
+
+    def expected(self, spans: list[Span], edited: _Edited) -> set[Span]:
+        made = {
+            (place + start, place + end)
+            for place, replacement in zip(edited.places.tolist(), edited.replacements, strict=True)
+            for start, end in segments(replacement.text)
+        }
+        return edited.moved(spans) | made
+
+
+def overlapping(spans: Sequence[Span], starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Which tokens have a character in one of some spans; bool `[n]`."""
+    inside = np.zeros(int(ends.max(initial=0)) + 1, dtype=np.int64)
+    for first, stop in spans:
+        inside[first + 1 : stop + 1] = 1
+    counts = np.cumsum(inside)  # of such characters before each position
+    return counts[ends] > counts[starts]
+
+
+def _guard(name: str) -> _Guard:
+    own = {"words": _Words, "names": _Names}
+    return own[name]() if name in own else _Pattern(protect_regex(name))

@@ -1,0 +1,83 @@
+"""What kind of place a token is: a number, a whole word, a part of one, ….
+
+A curator reads a change of a digit otherwise than one of a word, so that statistics, cards and previews tell the kinds
+apart. The kind is that of the source token in its text, whatever is drawn for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from hf_toedit.editing.guards import overlapping
+from hf_toedit.editing.words import WordBoundaries
+from hf_toedit.protect import protect_regex
+
+KINDS = {
+    "number": "number",
+    "inside_word": "inside a word",
+    "capitalised_word": "capitalised word",
+    "whole_word": "whole word",
+    "punctuation": "punctuation",
+    "whitespace": "whitespace",
+    "code": "code or markup",
+}
+"""Kinds of places, as statistics name them, and in words."""
+
+_CODE = [
+    *map(protect_regex, ("code", "math", "urls", "emails")),
+    re.compile(r"</?[A-Za-z][^<>\n]{0,1000}>|&(?:#\d+|#x[0-9A-Fa-f]+|[A-Za-z]\w{1,31});"),
+]
+_NUMBER = [protect_regex("numbers")]
+
+
+def kinds_of(text: str, starts: np.ndarray, ends: np.ndarray) -> list[str]:
+    """The kind of each token: the first of these that holds.
+
+    1. `code`: it overlaps code in backticks, math, an address (URL, e-mail), an HTML tag or entity.
+    2. `number`: it overlaps a number, or has a numeral in it.
+    3. `whitespace`: it has nothing else.
+    4. `inside_word`: without the spaces around it, it does not begin and end at word boundaries (see `words`).
+    5. `punctuation`: it has no letter. Symbols and emoji count as punctuation.
+    6. `capitalised_word`: its first letter is a capital.
+    7. `whole_word`: all others.
+
+    Args:
+        text: the text that the tokens are of.
+        starts: int `[m]`, first character of each token.
+        ends: int `[m]`, one past its last.
+
+    Returns:
+        `m` keys of `KINDS`.
+    """
+    if len(starts) == 0:
+        return []
+    boundaries = WordBoundaries(text)
+    in_code, in_number = (_overlapping(patterns, text, starts, ends) for patterns in (_CODE, _NUMBER))
+    return [
+        "code" if code else "number" if number else _kind(text, int(start), int(end), boundaries)
+        for start, end, code, number in zip(starts, ends, in_code, in_number, strict=True)
+    ]
+
+
+def _kind(text: str, start: int, end: int, boundaries: WordBoundaries) -> str:
+    token = text[start:end]
+    core = token.strip()
+    if not core:
+        return "whitespace"
+    if any(character.isnumeric() and not character.isalpha() for character in core):
+        return "number"
+    first = start + token.index(core)
+    if not boundaries.are_around(first, first + len(core)):
+        return "inside_word"
+    letter = next(filter(str.isalpha, core), None)
+    if letter is None:
+        return "punctuation"
+    return "capitalised_word" if letter.isupper() or letter.istitle() else "whole_word"
+
+
+def _overlapping(patterns: Sequence[re.Pattern[str]], text: str, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Which tokens have a character in a match of a pattern; bool `[m]`."""
+    return overlapping([match.span() for pattern in patterns for match in pattern.finditer(text)], starts, ends)

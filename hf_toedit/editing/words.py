@@ -1,0 +1,81 @@
+"""Where words begin and end: Unicode's default word boundaries (UAX #29).
+
+Thai, Lao, Khmer, Burmese and their relatives (Line_Break=SA) have no spaces between words, and only a dictionary tells
+the words apart: a run of their letters is one word here. A Chinese or Japanese character has boundaries on both sides,
+so that every token of whole characters is a word.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import regex
+
+_BOUNDARY = regex.compile(r"(?w)\b")
+_WITHIN_RUN = regex.compile(r"(?<=\p{Line_Break=SA}\p{Mark}*)(?=\p{Line_Break=SA})")
+_UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}ー々〆]+")
+_CHUNK = re.compile(r"\s?\S+")
+"""A boundary depends on nothing beyond the spaces around it, but for a mark that a space carries."""
+
+
+class WordBoundaries:
+    """Tells where the words of a text begin and end; looks only around the places that it is asked about."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._chunks = [match.span() for match in _CHUNK.finditer(text)]
+        self._boundaries: dict[int, frozenset[int]] = {}
+
+    def are_around(self, start: int, end: int) -> bool:
+        """Whether a span has a boundary on both sides; neither its first nor its last character may be a space."""
+        return self._is_at(start, start) and self._is_at(end, end - 1)
+
+    def _is_at(self, position: int, neighbour: int) -> bool:
+        number = bisect_right(self._chunks, (neighbour, len(self._text))) - 1
+        first, stop = self._chunks[number]
+        if number not in self._boundaries:
+            self._boundaries[number] = frozenset(_boundaries(self._text[first:stop]))
+        return position - first in self._boundaries[number]
+
+
+def segments(text: str) -> list[tuple[int, int]]:
+    """First character of each word or mark of punctuation, and one past its last; spaces are in none."""
+    found = _boundaries(text)
+    return [(start, end) for start, end in zip(found, found[1:], strict=False) if not text[start:end].isspace()]
+
+
+class Shape(NamedTuple):
+    """What a token looks like in a text; one word may stand only for another of the same shape.
+
+    Attributes:
+        before: spaces that it begins with.
+        kind: what is between the spaces.
+        after: spaces that it ends with.
+    """
+
+    before: str
+    kind: Literal["word", "punctuation"]
+    after: str
+
+
+@lru_cache(maxsize=1 << 18)
+def shape_of(surface: str) -> Shape | None:
+    """The shape of a token that is one word, or punctuation alone; None for any other, such as one with a digit."""
+    core = surface.strip()
+    if not core or any(character.isnumeric() and not character.isalpha() for character in core):
+        return None
+    first = surface.index(core)
+    before, after = surface[:first], surface[first + len(core) :]
+    if not any(map(str.isalpha, core)):
+        return Shape(before, "punctuation", after)
+    is_word = len(_boundaries(core)) == 2 or _UNSPACED.fullmatch(core) is not None
+    return Shape(before, "word", after) if is_word else None
+
+
+def _boundaries(text: str) -> list[int]:
+    found = {match.start() for match in _BOUNDARY.finditer(text)}
+    found -= {match.start() for match in _WITHIN_RUN.finditer(text)}
+    return sorted(found | {0, len(text)})
