@@ -52,12 +52,12 @@ class Shape(NamedTuple):
 
     Attributes:
         before: spaces that it begins with.
-        kind: what is between the spaces.
+        kind: what is between the spaces; an unspaced word is one in Chinese or Japanese characters.
         after: spaces that it ends with.
     """
 
     before: str
-    kind: Literal["word", "punctuation"]
+    kind: Literal["word", "unspaced word", "punctuation"]
     after: str
 
 
@@ -71,8 +71,9 @@ def shape_of(surface: str) -> Shape | None:
     before, after = surface[:first], surface[first + len(core) :]
     if not any(map(str.isalpha, core)):
         return Shape(before, "punctuation", after)
-    is_word = len(_boundaries(core)) == 2 or _UNSPACED.fullmatch(core) is not None
-    return Shape(before, "word", after) if is_word else None
+    if _UNSPACED.fullmatch(core):
+        return Shape(before, "unspaced word", after)
+    return Shape(before, "word", after) if len(_boundaries(core)) == 2 else None
 
 
 def _boundaries(text: str) -> list[int]:
