@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hf_toedit.config import Resources, SourceConfig
 from hf_toedit.errors import RunError, UsageError
+from hf_toedit.priors.names import EMBEDDED, TOY
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.task import Task
@@ -16,6 +18,8 @@ from hf_toedit.version import __version__
 
 if TYPE_CHECKING:
     from hf_toedit.runs.estimate import Estimate
+
+logger = logging.getLogger(__name__)
 
 SHARD_SIZE = "256MB"
 """Text that a shard aims at."""
@@ -58,6 +62,8 @@ class RunRequest:
 
         shard_bytes = None if self.shard_size == "file" else _num_bytes(self.shard_size)
         found = open_source(self.source)
+        if self.task.model is not None and self.task.model.name == EMBEDDED and self.source.source != "sample":
+            logger.warning("%s.", TOY)
         texts = Texts(self.source)
         self.task.check(found.features, texts)
         check_storable(found.features)

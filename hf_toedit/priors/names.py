@@ -10,6 +10,16 @@ from hf_toedit.errors import PriorError
 from hf_toedit.priors.pinning import is_same_prior
 
 
+EMBEDDED = "embedded"
+"""The prior that comes with this package."""
+
+TOY = (
+    "the embedded prior is a toy for a first try: its edits say little about a real run. Use --prior "
+    "HuggingFaceTB/SmolLM2-135M, which is fast on a CPU, or meta-llama/Meta-Llama-3-8B, the paper's, on a GPU"
+)
+"""What to know where it reads anything but the sample."""
+
+
 class ModelName(NamedTuple):
     """A model by name.
 
@@ -26,7 +36,7 @@ class ModelName(NamedTuple):
 
 def prior_name(prior: PriorConfig) -> ModelName:
     """The model that a prior is."""
-    return ModelName(prior.prior, prior.revision, prior.revision is None and prior.prior != "embedded")
+    return ModelName(prior.prior, prior.revision, prior.revision is None and prior.prior != EMBEDDED)
 
 
 def named_as_planned(

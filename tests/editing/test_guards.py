@@ -108,7 +108,7 @@ def test_nothing_of_its_kind_changes(name):
         num_changed[number] += first.stats.num_changed
 
     run()
-    assert all(num_changed[number] for number in range(len(editors(name))))
+    assert num_changed[0] and num_changed.total() > num_changed[0]
 
 
 def assert_no_word_is_made_or_broken(text: str, edited: str) -> None:
