@@ -11,11 +11,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypedDict, TypeVar, get_args
 
 from msgspec import Meta
 
-from hf_toedit.checked import NameOrClass, Names, checked, kinds, names_class
+from hf_toedit.checked import NameOrClass, Names, checked, from_json, kinds, names_class, shown
 from hf_toedit.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -67,6 +67,51 @@ PRESETS: dict[str, dict[str, Any]] = {
 Config = TypeVar("Config", bound="BaseConfig")
 
 
+_LATER: dict[str, Any] = {"accept": None}
+"""Settings of `EditConfig` that earlier plans do not have, with the values that do what was done then."""
+
+_ACCEPTANCE = re.compile(r"likelihood(?::(?P<tau>[0-9.]+(?:e[+-]?[0-9]+)?|inf)(?::(?P<window>[0-9]+))?)?")
+
+
+class Acceptance(NamedTuple):
+    """Which edits are kept once they have been read, see `EditConfig.accept`.
+
+    Attributes:
+        tau: nats by which the log-likelihood of what follows an edit may fall, at least 0; infinity keeps every edit.
+        window: tokens after an edit that are looked at, at least 1.
+    """
+
+    tau: float = 0.0
+    window: int = 16
+
+    @classmethod
+    def of(cls, rule: str) -> Acceptance:
+        """Read a rule as `EditConfig.accept` has it.
+
+        Raises:
+            UsageError: it is none.
+        """
+        found = _ACCEPTANCE.fullmatch(rule)
+        try:
+            given = {name: text for name, text in (found.groupdict() if found else {}).items() if text is not None}
+            made = cls(float(given.get("tau", cls().tau)), int(given.get("window", cls().window)))
+        except ValueError:  # of several points in a number; of thousands of digits
+            found = None
+        if found is None or not 1 <= made.window <= 1_000_000:
+            raise UsageError(
+                f"accept {shown(rule)} is not likelihood, likelihood:TAU or likelihood:TAU:M, where TAU is a number "
+                f"of nats (0 or more) and M a number of tokens (1 to 1000000)."
+            )
+        return made
+
+    def __str__(self) -> str:
+        """The shortest rule that is read as this, so that equal ones hash alike."""
+        tau = repr(self.tau).removesuffix(".0")
+        if self.window != Acceptance().window:
+            return f"likelihood:{tau}:{self.window}"
+        return "likelihood" if self.tau == Acceptance().tau else f"likelihood:{tau}"
+
+
 class EditSettings(TypedDict, total=False):
     """How tokens are selected and drawn: the fields of `EditConfig`."""
 
@@ -79,6 +124,7 @@ class EditSettings(TypedDict, total=False):
     exclude_original: bool
     drop_below: float | None
     protect: str | Sequence[str]
+    accept: str | None
     seed: int
 
 
@@ -154,6 +200,9 @@ class EditConfig(BaseConfig):
         drop_below: tokens with p below it are deleted; None deletes none.
         protect: names of `PROTECT_PATTERNS`, or `re:PATTERN`; tokens that touch a match, or the
             character on either side of it, are never edited.
+        accept: `likelihood`, `likelihood:TAU` or `likelihood:TAU:M` reads each edited text once more, with all of its
+            edits in place, and puts an edit back if the log-likelihood of the unchanged tokens among the next M
+            (16) falls by more than TAU (0) nats; see `editing/acceptance.py`. None keeps every edit.
         seed: any integer; draws depend on (seed, generation, document text, token position) only.
     """
 
@@ -166,6 +215,7 @@ class EditConfig(BaseConfig):
     exclude_original: bool = False
     drop_below: Probability | None = None
     protect: Names = ()
+    accept: str | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] = 0
 
     def __post_init__(self) -> None:
@@ -173,6 +223,23 @@ class EditConfig(BaseConfig):
         super().__post_init__()
         for pattern in self.protect:
             protect_regex(pattern)
+        if self.accept is not None:
+            object.__setattr__(self, "accept", str(Acceptance.of(self.accept)))
+
+    def to_json(self) -> dict[str, Any]:
+        """See `BaseConfig`; settings that came later are left out where they do nothing, so that hashes stay."""
+        values = super().to_json()
+        return {name: value for name, value in values.items() if name not in _LATER or value != _LATER[name]}
+
+    @classmethod
+    def from_json_value(cls, value: Any, path: str) -> EditConfig:
+        """Read what `to_json` wrote; see `checked.from_json`."""
+        return from_json({**_LATER, **value} if isinstance(value, dict) else value, cls, path, complete=True)
+
+    @property
+    def acceptance(self) -> Acceptance | None:
+        """What `accept` says; None where every edit is kept."""
+        return None if self.accept is None else Acceptance.of(self.accept)
 
     @property
     def own(self) -> dict[str, str]:
