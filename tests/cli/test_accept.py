@@ -17,7 +17,7 @@ def test_a_run_of_verified_edits(hf_toedit: HfToEdit, tmp_path: Path) -> None:
     before = rows([*stories(6), "", None])
     before.to_parquet(tmp_path / "a.parquet")
     options = (tmp_path / "a.parquet", *prior(), *OPTIONS)
-    verified = hf_toedit.edit(options[0], tmp_path / "verified", *options[1:], "--accept", "likelihood:0.5")
+    verified = hf_toedit.edit(options[0], tmp_path / "verified", *options[1:], "--accept", "likelihood:8")
     plain = hf_toedit.edit(options[0], tmp_path / "plain", *options[1:])
     free = hf_toedit.edit(options[0], tmp_path / "free", *options[1:], "--accept", "likelihood:inf")
 
@@ -45,13 +45,13 @@ def test_a_run_of_verified_edits(hf_toedit: HfToEdit, tmp_path: Path) -> None:
     assert same(_reverted(verified), before)
 
     card = (verified / "README.md").read_text()
-    put_back = "unless that made the next 16 tokens less likely by more than 0.5 nats"
-    assert put_back in card and "| rejected |" in card and "| `num_rejected` |" in card
+    put_back = "unless that made the next 16 tokens less likely by more than 8 nats"
+    assert put_back in card and "| rejected |" in card and r"| <code>num\_rejected</code> |" in card
     assert "rejected" not in (plain / "README.md").read_text()
-    again = hf_toedit("edit", *options[:1], "-o", verified, *options[1:], "--accept", "likelihood:0.50:16", "--quiet")
+    again = hf_toedit("edit", *options[:1], "-o", verified, *options[1:], "--accept", "likelihood:8.0:16", "--quiet")
     assert again.code == 0, again
     said = hf_toedit.fails("edit", *options[:1], "-o", verified, *options[1:])
-    assert "--accept is likelihood:0.5 in the run and not given here" in said
+    assert "--accept is likelihood:8 in the run and not given here" in said
 
 
 def _reverted(run: Path) -> object:
