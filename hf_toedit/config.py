@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar, g
 
 from msgspec import Meta
 
-from hf_toedit.checked import NameOrClass, Names, checked, kinds, names_class
+from hf_toedit.acceptance import Acceptance
+from hf_toedit.checked import NameOrClass, Names, checked, from_json, kinds, names_class
 from hf_toedit.errors import UsageError, did_you_mean
 from hf_toedit.protect import check_protect
 
@@ -59,6 +60,10 @@ data that people read and learn facts from."""
 Config = TypeVar("Config", bound="BaseConfig")
 
 
+_LATER: dict[str, Any] = {"accept": None}
+"""Settings of `EditConfig` that earlier plans do not have, with the values that do what was done then."""
+
+
 class EditSettings(TypedDict, total=False):
     """How tokens are selected and drawn: the fields of `EditConfig`."""
 
@@ -71,6 +76,7 @@ class EditSettings(TypedDict, total=False):
     exclude_original: bool
     drop_below: float | None
     protect: str | Sequence[str]
+    accept: str | None
     seed: int
 
 
@@ -146,6 +152,9 @@ class EditConfig(BaseConfig):
         drop_below: tokens with p below it are deleted; None deletes none.
         protect: what is not edited: names of `GUARDS` (see `protect`), or `re:PATTERN`. No edit changes, makes or ends
             a match; tokens that touch one, or the character on either side of it, are not edited.
+        accept: `likelihood`, `likelihood:TAU` or `likelihood:TAU:M` reads each edited text once more, with all of its
+            edits in place, and puts an edit back if the log-likelihood of the unchanged tokens among the next M
+            (16) falls by more than TAU (0) nats; see `editing/acceptance.py`. None keeps every edit.
         seed: any integer; draws depend on (seed, generation, document text, token position) only.
     """
 
@@ -158,6 +167,7 @@ class EditConfig(BaseConfig):
     exclude_original: bool = False
     drop_below: Probability | None = None
     protect: Names = ()
+    accept: str | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] = 0
 
     def __post_init__(self) -> None:
@@ -165,6 +175,23 @@ class EditConfig(BaseConfig):
         super().__post_init__()
         for pattern in self.protect:
             check_protect(pattern)
+        if self.accept is not None:
+            object.__setattr__(self, "accept", str(Acceptance.of(self.accept)))
+
+    def to_json(self) -> dict[str, Any]:
+        """See `BaseConfig`; settings that came later are left out where they do nothing, so that hashes stay."""
+        values = super().to_json()
+        return {name: value for name, value in values.items() if name not in _LATER or value != _LATER[name]}
+
+    @classmethod
+    def from_json_value(cls, value: Any, path: str) -> EditConfig:
+        """Read what `to_json` wrote; see `checked.from_json`."""
+        return from_json({**_LATER, **value} if isinstance(value, dict) else value, cls, path, complete=True)
+
+    @property
+    def acceptance(self) -> Acceptance | None:
+        """What `accept` says; None where every edit is kept."""
+        return None if self.accept is None else Acceptance.of(self.accept)
 
     @property
     def own(self) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import Field, fields
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from msgspec import Meta
 
@@ -35,6 +35,9 @@ class Statistics(Shown):
         num_tokens: tokens of the texts read.
         seconds: wall-clock time by stage; the only figures that differ from run to run.
     """
+
+    _written_if_any: ClassVar[tuple[str, ...]] = ("skip_reasons",)
+    """Fields that are written only where they hold something."""
 
     num_rows: int
     num_documents: int
@@ -98,8 +101,7 @@ class Statistics(Shown):
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, from which `from_json` makes an equal object."""
         values = {entry.name: getattr(self, entry.name) for entry in _fields(self)}
-        if not self.skip_reasons:
-            values.pop("skip_reasons")
+        values = {name: value for name, value in values.items() if value or name not in self._written_if_any}
         return {name: dict(sorted(v.items())) if isinstance(v, dict) else v for name, v in values.items()}
 
     @classmethod

@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from msgspec import Meta
@@ -61,9 +61,11 @@ class EditStats(Statistics):
         num_selected: eligible tokens that the rule selected.
         num_changed: selected tokens for which other text was drawn.
         num_dropped: tokens deleted.
+        num_rejected: selected tokens for which other text was drawn and put back; see `EditConfig.accept`.
         num_selected_by_kind: selected tokens by kind (see `KINDS`); of none, in statistics of before there were kinds.
         num_changed_by_kind: changed tokens by kind.
         num_dropped_by_kind: deleted tokens by kind.
+        num_rejected_by_kind: tokens by kind for which other text was drawn and put back.
         num_ineligible: tokens that may not be edited, by cause.
         num_characters: characters of the source texts, of those texts whose earlier edits are known.
         num_characters_standing: of these, what no edit up to this generation touches.
@@ -77,6 +79,8 @@ class EditStats(Statistics):
         seconds: wall-clock time by stage; the only figures that differ from run to run.
     """
 
+    _written_if_any: ClassVar[tuple[str, ...]] = (*Statistics._written_if_any, "num_rejected", "num_rejected_by_kind")
+
     num_rows: Count = 0
     num_rows_changed: Count = 0
     num_documents: Count = 0
@@ -87,9 +91,11 @@ class EditStats(Statistics):
     num_selected: Count = 0
     num_changed: Count = 0
     num_dropped: Count = 0
+    num_rejected: Count = 0
     num_selected_by_kind: dict[str, Count] = field(default_factory=Counter)
     num_changed_by_kind: dict[str, Count] = field(default_factory=Counter)
     num_dropped_by_kind: dict[str, Count] = field(default_factory=Counter)
+    num_rejected_by_kind: dict[str, Count] = field(default_factory=Counter)
     num_ineligible: dict[str, Count] = field(default_factory=Counter)
     num_characters: Count = 0
     num_characters_standing: Count = 0
@@ -113,8 +119,12 @@ class EditStats(Statistics):
     def headline(self) -> str:
         """The most important figures in a few words."""
         selected, changed = 100 * self.selected_rate, 100 * self.changed_rate
-        dropped = f", {100 * self.num_dropped / self.num_tokens:.3g} % dropped" if self.num_dropped else ""
-        return f"{self.amount}, {selected:.3g} % selected, {changed:.3g} % changed{dropped}"
+        more = [
+            f", {100 * ratio(count, self.num_tokens):.3g} % {what}"
+            for what, count in (("dropped", self.num_dropped), ("rejected", self.num_rejected))
+            if count
+        ]
+        return f"{self.amount}, {selected:.3g} % selected, {changed:.3g} % changed{''.join(more)}"
 
     @property
     def selected_rate(self) -> float:
@@ -186,6 +196,7 @@ class EditStats(Statistics):
             "num_selected": self.num_selected,
             "num_changed": self.num_changed,
             "num_dropped": self.num_dropped,
+            **({"num_rejected": self.num_rejected} if self.num_rejected else {}),
             "num_characters": self.num_characters,
             "num_characters_standing": self.num_characters_standing,
             "num_tokens_standing": self.num_tokens_standing,

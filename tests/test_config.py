@@ -46,6 +46,26 @@ EXAMPLES = int(os.environ.get("HF_TOEDIT_EXAMPLES", "120"))
         ("top_p", [1e-9, 1], [0, 1.01, math.nan]),
         ("temperature", [1e-3, 1000], [0, -1, math.nan, math.inf]),
         ("drop_below", [None, 0, 1], [-0.1, 2, "x"]),
+        (
+            "accept",
+            [None, "likelihood", "likelihood:2", "likelihood:.5:1", "likelihood:inf:1000000"],
+            [
+                "",
+                "likely",
+                "likelihood:",
+                "likelihood:-1",
+                "likelihood:nan",
+                "likelihood:1.2.3",
+                "likelihood::16",
+                "likelihood:1:0",
+                "likelihood:1:1000001",
+                "likelihood:1:x",
+                "likelihood:1:" + "9" * 5000,
+                "m:C",
+                1,
+                True,
+            ],
+        ),
         ("seed", [0, -1, 2**63 - 1], [1.5, 2**63, None]),
         ("protect", [(), None, ["numbers"], ("re:a+",), "urls"], [["nope"], "re:("]),
     ],
@@ -137,6 +157,7 @@ class TestContentHash:
             {}, {"select": "below"}, {"threshold": 0.98}, {"sampler": "top-p"}, {"top_k": 9}, {"top_p": 0.9},
             {"temperature": 1.0}, {"exclude_original": True}, {"drop_below": 0.0}, {"protect": ("urls",)},
             {"protect": ("urls", "code")}, {"protect": ("code", "urls")}, {"seed": 1},
+            {"accept": "likelihood"}, {"accept": "likelihood:1"}, {"accept": "likelihood:0:8"},
         ]  # fmt: skip
         assert len({EditConfig(**change).content_hash for change in changes}) == len(changes)
 

@@ -10,6 +10,7 @@ LONG = {
     "benchmarks": "simulate clusters and visitors",
     "browser": "open the demo in Chromium",
     "cards/test_golden.py": "make five runs and their cards, and run what these show",
+    "cli/test_accept.py": "make runs of verified edits, verify and revert them",
     "cli/test_bad_input.py::TestOutput::test_a_full_disk": "fill a disk, with and without workers",
     "cli/test_encodings.py::test_a_preview_where_python_knows_ascii_only": "start processes in another locale",
     "cli/test_encodings.py::test_an_edit_where_the_locale_is_c": "start processes in another locale",

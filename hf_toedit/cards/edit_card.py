@@ -65,6 +65,8 @@ def _headline(data: EditCardData) -> str:
         if rule.selects:
             figures.append(f"{stats.num_selected:,} ({stats.selected_rate:.2%}) were selected")
             figures.append(f"{stats.num_changed:,} ({stats.changed_rate:.2%}) changed")
+        if rule.selects and edit.accept is not None:
+            figures.append(f"{stats.num_rejected:,} edits were rejected")
         if edit.drop_below is not None:
             figures.append(f"{stats.num_dropped:,} were deleted")
         done = " and ".join([", ".join(figures[:-1]), figures[-1]] if figures[1:] else figures or ["none was selected"])

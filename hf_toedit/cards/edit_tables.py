@@ -41,6 +41,8 @@ def statistics(data: EditCardData) -> Markdown:
             "changed": lambda stats: f"{stats.num_changed:,}",
             "changed %": lambda stats: f"{stats.changed_rate:.2%}",
         }
+        if data.task.edit.accept is not None:
+            columns["rejected"] = lambda stats: f"{stats.num_rejected:,}"
     if any(stats.num_dropped for stats in data.generations):
         columns["deleted"] = lambda stats: f"{stats.num_dropped:,}"
     rows = [[*head, *(write(stats) for write in columns.values())] for head, stats in _by_split(data)]
@@ -117,6 +119,7 @@ def edit_log(data: EditCardData) -> Markdown:
         "num_selected": "of these, drawn again",
         "num_changed": "of these, replaced by other text",
         "num_dropped": "tokens deleted",
+        "num_rejected": "selected tokens for which other text was drawn and put back",
         "nll": f"mean negative log-likelihood of {read}, in nats a token",
         "edits": "differences from the source",
         "edits[].path": "which text of the row",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from hf_toedit.acceptance import Acceptance
 from hf_toedit.cards.edit_data import EditCardData
 from hf_toedit.cards.escape import Markdown, markdown
 from hf_toedit.cards.origin import given, prior_rows
@@ -33,9 +34,17 @@ def method_words(plan: Plan) -> str:
     done = []
     if rule.selects:
         done.append(f"tokens {rule.describe_in_sentence()} were drawn again from {sampler.describe()}{excluded}")
+        if edit.acceptance is not None:
+            done[-1] += f", unless that made {acceptance_words(edit.acceptance)}"
     if edit.drop_below is not None:
         done.append(f"tokens with a probability below {decimal(edit.drop_below)} were deleted")
     return ", and ".join(done) or "no token was selected"
+
+
+def acceptance_words(rule: Acceptance) -> str:
+    """What makes that an edit is put back, as the end of a sentence."""
+    following = "the next token" if rule.window == 1 else f"the next {rule.window:,} tokens"
+    return f"{following} less likely" + (f" by more than {decimal(rule.tau)} nats" if rule.tau else "")
 
 
 def edit_rows(data: EditCardData) -> Iterator[tuple[str, Markdown]]:
@@ -50,6 +59,8 @@ def edit_rows(data: EditCardData) -> Iterator[tuple[str, Markdown]]:
         yield from given({"selection rule": edit.own.get("select"), "sampler": edit.sampler})
         yield from given({name.replace("_", " "): getattr(edit, name) for name in sampler.settings})
         yield "the token that was there", markdown("never drawn" if edit.exclude_original else "may be drawn")
+        if edit.acceptance is not None:
+            yield "put back", markdown(f"edits that make {acceptance_words(edit.acceptance)}")
     yield from given({"deleted below p": edit.drop_below, "protected": edit.protect})
     yield "seed", markdown(edit.seed)
     yield "generations", markdown(task.run.generations)

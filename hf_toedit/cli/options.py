@@ -44,7 +44,7 @@ _VERBOSITY = {
 
 _EDIT_OPTIONS = (
     "select", "threshold", "sampler", "top_k", "top_p", "temperature", "exclude_original", "drop_below", "protect",
-    "seed",
+    "accept", "seed",
 )  # fmt: skip
 
 
@@ -247,6 +247,9 @@ def edit_options(command: Command) -> Command:
         click.option("--drop-below", type=float, metavar="P", help="Delete tokens with a probability below."),
         click.option("--protect", multiple=True, metavar="NAME",
                      help=f"Never edit these: {', '.join(GUARDS)}, or re:PATTERN. May be repeated."),
+        click.option("--accept", metavar="likelihood[:TAU[:M]]",
+                     help="Read each edited text once more, and put an edit back if the log-likelihood of the M tokens "
+                     "after it falls by more than TAU nats.  [default: keep all; TAU 0, M 16]"),
         click.option("--seed", type=int, metavar="N", help="Of the draws.  [default: 0]"),
         click.option("--prune", is_flag=True,
                      help="Same edits, faster with a small prior of a large vocabulary on a CPU; the card's "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,24 +120,25 @@ def _write(path: Path, text: str) -> None:
 
 
 def _to_json(gallery: Gallery, candidates: bool) -> dict[str, Any]:
+    from hf_toedit.editing.result import log_counts
     from hf_toedit.stats import generation_figures
 
-    figures = generation_figures(gallery.stats)
+    figures, counts = generation_figures(gallery.stats), log_counts(gallery.config)
     return {
-        "texts": [_text_to_json(picture, candidates) for picture in gallery.pictures],
+        "texts": [_text_to_json(picture, counts, candidates) for picture in gallery.pictures],
         "generations": [
             {**entry.to_json(), **stats.summary()} for entry, stats in zip(figures, gallery.stats, strict=True)
         ],
     }
 
 
-def _text_to_json(picture: Picture, candidates: bool) -> dict[str, Any]:
+def _text_to_json(picture: Picture, counts: Sequence[str], candidates: bool) -> dict[str, Any]:
     row = {
         "name": picture.name,
         "before": picture.source,
         "after": picture.edited,
         "skipped": picture.skipped,
-        **picture.frames[-1].document.to_log(),
+        **picture.frames[-1].document.to_log(counts),
     }
     if candidates:
         row["selected"] = [
@@ -147,6 +149,7 @@ def _text_to_json(picture: Picture, candidates: bool) -> dict[str, Any]:
                 "probability": token.probability,
                 "rank": token.rank,
                 "replacement": token.replacement,
+                **({} if token.rejected is None else {"rejected": token.rejected}),
                 "candidates": token.candidates,
             }
             for frame in picture.frames
@@ -196,6 +199,8 @@ def _candidates_table(selected: list[Token]) -> Table:
         p = "" if token.probability is None else probability(token.probability)
         rank = "" if token.rank is None else str(token.rank)
         drawn = "" if token.replacement is None else repr(token.replacement)
+        if token.rejected is not None:
+            drawn = f"{token.rejected!r}, rejected"
         others = " ".join("-" if text is None else f"{text!r} {probability(share)}" for text, share in token.candidates)
         cells = [str(token.start), repr(token.text), p, rank, drawn, others]
         table.add_row(*(Text(printable(cell)) for cell in cells))

@@ -25,6 +25,7 @@ from datasets.exceptions import DatasetGenerationError
 from hf_toedit.datasets_api.config import ToEditConfig
 from hf_toedit.datasets_api.workers import for_rank, rank, turn
 from hf_toedit.editing.editor import Editor
+from hf_toedit.editing.result import log_counts
 from hf_toedit.errors import SourceError, ToEditError, UsageError
 from hf_toedit.priors.registry import load_prior
 from hf_toedit.rows.rows import edit_batch, edit_table, grouped, output_features
@@ -89,7 +90,8 @@ class ToEdit(ArrowBasedBuilder):
         if config.unreachable is not None:
             self.config_id = self._last_time(config.unreachable)
             return DatasetInfo()  # the cache knows more
-        return DatasetInfo(features=output_features(config.opened.features, config.texts, config.run.edit_log_column))
+        log_column, counts = config.run.edit_log_column, log_counts(config.edit)
+        return DatasetInfo(features=output_features(config.opened.features, config.texts, log_column, counts))
 
     def _last_time(self, unreachable: SourceError) -> str:
         """Where the result of the same call lies in the cache, from the last time that the Hub answered.

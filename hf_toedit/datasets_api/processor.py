@@ -14,6 +14,7 @@ from hf_toedit.config import Backend, Dtype, EditConfig, EditSettings, PriorConf
 from hf_toedit.datasets_api.workers import for_rank, turn
 from hf_toedit.display import called
 from hf_toedit.editing.editor import Editor
+from hf_toedit.editing.result import log_counts
 from hf_toedit.editing.selection import own_revisions
 from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.priors.fit import check_draw
@@ -155,7 +156,7 @@ class ToEditProcessor:
         Args:
             features: of the dataset to edit.
         """
-        return output_features(features, self.texts, self.edit_log_column)
+        return output_features(features, self.texts, self.edit_log_column, log_counts(self.edit_config))
 
     def _edit(self, table: pa.Table, rank: int | None) -> pa.Table:
         self.texts.read_places(table.schema)
@@ -182,7 +183,7 @@ class ToEditProcessor:
     def _to_arrow(self, name: str, values: list) -> pa.Array:
         kind = None
         if name == self.edit_log_column:
-            kind = self.texts.log_field(name).type
+            kind = self.texts.log_field(name, log_counts(self.edit_config)).type
         elif name in self.texts.config.text_columns:
             kind = pa.string()
             values = [value if _is_text(value) else None for value in values]

@@ -12,6 +12,7 @@ from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.editing.prior import DocumentScores
+from hf_toedit.editing.result import ScoredDocument
 from hf_toedit.stats import EditStats
 
 
@@ -27,6 +28,7 @@ class Draft:
         read: indices of the passages that the prior reads.
         documents: these, tokenized.
         scores: what the prior says of each document; None where it failed on it.
+        drawn: what was drawn for each text of the passages that could be read, by index; None before the draw.
         stats: what was counted and timed so far.
     """
 
@@ -38,6 +40,7 @@ class Draft:
     stats: EditStats
     documents: list[Document] = field(default_factory=list)
     scores: list[DocumentScores | None] = field(default_factory=list)
+    drawn: dict[int, list[ScoredDocument]] | None = None
 
     @classmethod
     def of(cls, texts: Sequence[Any], generation: int, tables: Sequence[PieceTable | None] | None) -> Draft:

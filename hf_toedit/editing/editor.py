@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from hf_toedit.config import EditConfig
 from hf_toedit.display import called
+from hf_toedit.editing.acceptance import PRUNED, Trial
 from hf_toedit.editing.alignment import CAUSES, Aligner, Document
 from hf_toedit.editing.apart import EXAMPLE, read_apart
 from hf_toedit.editing.draft import Draft
@@ -26,6 +27,9 @@ from hf_toedit.editing.sampling import KeyedUniforms, draw
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import PriorError, UsageError
 from hf_toedit.stats import EditStats
+
+_NO_DRAWS = SelectionRule(EditConfig(select="none"))
+"""For a reading that is asked for probabilities alone."""
 
 
 class Editor:
@@ -95,10 +99,11 @@ class Editor:
             passages = texts if contexts is None else _in_contexts(texts, contexts)
         draft = self.draft(passages, generation or 1, tables)
         self.score(draft)
+        self.verify(draft)
         return self.finish(draft)
 
     def draft(self, texts: Sequence[Any], generation: int, tables: Sequence[PieceTable | None] | None = None) -> Draft:
-        """The first of three steps of `edit`, which may run in threads of their own: tokenize.
+        """The first of the steps of `edit`, which may run in threads of their own: tokenize.
 
         Args:
             texts: strings and passages; whatever else there is passes through.
@@ -118,27 +123,47 @@ class Editor:
         """
         with _timed(draft.stats, "score"):
             reasons: list[str] = []
-            draft.scores = self._score(draft.documents, reasons)
+            draft.scores = self._score(draft.documents, self._rule, reasons)
         for reason in reasons:
             draft.stats.add_skip_reason("prior_failed", reason)
 
+    def verify(self, draft: Draft) -> None:
+        """The third step, where edits are verified: draw, have the prior read the edited texts, and put edits back.
+
+        Raises:
+            PriorError: the prior fails on every text, or runs out of memory.
+            UsageError: the prior is pruned, so that the probabilities before the edits are not known.
+        """
+        rule = self.config.acceptance
+        if rule is None:
+            return
+        if any(entry is not None and entry.sampled is not None for entry in draft.scores):
+            raise UsageError(PRUNED)
+        with _timed(draft.stats, "score"):
+            draft.drawn = self._draws(draft)
+            trials = {
+                index: Trial(rule, draft.texts[index], document, entry, draft.drawn[index])
+                for index, document, entry in zip(draft.read, draft.documents, draft.scores, strict=True)
+                if entry is not None
+            }
+            read = {index: trial.document for index, trial in trials.items() if trial.document is not None}
+            for index, scores in zip(read, self._score(list(read.values()), _NO_DRAWS, []), strict=True):
+                # An edit may have kept what is protected only beside another one, which is put back.
+                draft.drawn[index] = [self._guarded(reading) for reading in trials[index].settled(scores)]
+
     def finish(self, draft: Draft) -> EditResult:
-        """The third step: draw, splice and count."""
-        scored = {
-            index: list(excerpts(draft.texts[index], document, entry))
-            for index, document, entry in zip(draft.read, draft.documents, draft.scores, strict=True)
-            if entry is not None
-        }
+        """The last step: draw, where that is not done yet, splice and count."""
         known = iter(draft.tables or [None] * sum(map(len, draft.causes)))
         documents: list[EditedDocument] = []
         with _timed(draft.stats, "edit"):
+            drawn = self._draws(draft) if draft.drawn is None else draft.drawn
             for index, passage in enumerate(draft.texts):
                 texts = passage.texts if isinstance(passage, Passage) else [None]
-                parts: Sequence[tuple[Document, DocumentScores] | None] = scored.get(index, [None] * len(texts))
+                readings: Sequence[ScoredDocument | None] = drawn.get(index, [None] * len(texts))
                 earlier = islice(known, len(texts))
                 edited = [
-                    self._document(text, cause, part, table, draft.generation, draft.stats)
-                    for text, cause, part, table in zip(texts, draft.causes[index], parts, earlier, strict=True)
+                    self._document(text, cause, reading, table, draft.generation, draft.stats)
+                    for text, cause, reading, table in zip(texts, draft.causes[index], readings, earlier, strict=True)
                 ]
                 draft.stats.num_rows_changed += any(document.changed for document in edited)
                 documents += edited
@@ -149,23 +174,30 @@ class Editor:
         self,
         text: str | None,
         cause: str | None,
-        part: tuple[Document, DocumentScores] | None,
+        reading: ScoredDocument | None,
         earlier: PieceTable | None,
         generation: int,
         stats: EditStats,
     ) -> EditedDocument:
         table = PieceTable(text) if earlier is None and text is not None else earlier
-        if table is None or cause is not None or part is None:
+        if table is None or cause is not None or reading is None:
             cause = cause or "prior_failed"
             stats.add_skipped(cause)
             edited = EditedDocument(table, cause)
         else:
-            reading = self._draw(*part, generation)
             _count(stats, reading)
             edited = EditedDocument(table.apply(reading.replacements(), generation), None, reading)
         if generation == 1 or earlier is not None:
             _count_standing(stats, table, edited)
         return edited
+
+    def _draws(self, draft: Draft) -> dict[int, list[ScoredDocument]]:
+        """What is drawn for each text of the passages that could be read, by index."""
+        return {
+            index: [self._draw(*part, draft.generation) for part in excerpts(draft.texts[index], document, entry)]
+            for index, document, entry in zip(draft.read, draft.documents, draft.scores, strict=True)
+            if entry is not None
+        }
 
     def _draw(self, document: Document, scores: DocumentScores, generation: int) -> ScoredDocument:
         config = self.config
@@ -182,12 +214,17 @@ class Editor:
             if surface is not None and surface != self._aligner.surface(before).text:
                 changed[position] = surface
         dropped = np.flatnonzero(self._rule.dropped(scores.logprobs) & document.eligible)
-        reading = ScoredDocument(document, scores, drawn, changed, dropped)
-        return reading.without(self._aligner.guards.to_put_back(document.text, reading.replacements()))
+        return self._guarded(ScoredDocument(document, scores, drawn, changed, dropped))
 
-    def _score(self, documents: list[Document], reasons: list[str]) -> list[DocumentScores | None]:
+    def _guarded(self, reading: ScoredDocument) -> ScoredDocument:
+        """The same without the edits that would change what is protected."""
+        edits = reading.edits()
+        wrong = self._aligner.guards.to_put_back(reading.document.text, reading.replacements())
+        return reading.without([edits[index].position for index in wrong]) if wrong else reading
+
+    def _score(self, documents: list[Document], rule: SelectionRule, reasons: list[str]) -> list[DocumentScores | None]:
         """Scores of all documents; None for one that the prior fails on even alone, with the reason in `reasons`."""
-        scores = read_apart(self._read, documents, reasons, "prior")
+        scores = read_apart(partial(self._read, rule), documents, reasons, "prior")
         if documents and all(entry is None for entry in scores) and not self._prior_works():
             raise PriorError(
                 f"prior {self.prior.name!r} fails on every text: {min(reasons)} Try another --dtype or --device, or "
@@ -195,13 +232,15 @@ class Editor:
             )
         return scores
 
-    def _read(self, documents: Sequence[Document], reasons: list[str]) -> list[DocumentScores | None]:
-        scored = self.prior.score(documents, self._rule)
+    def _read(
+        self, rule: SelectionRule, documents: Sequence[Document], reasons: list[str]
+    ) -> list[DocumentScores | None]:
+        scored = self.prior.score(documents, rule)
         return [_finite(document, entry, reasons) for document, entry in zip(documents, scored, strict=True)]
 
     def _prior_works(self) -> bool:
         """Whether the prior can score anything at all: if so, a failure is the document's, and the run goes on."""
-        return read_apart(self._read, self._aligner.align([EXAMPLE]), [], "prior") != [None]
+        return read_apart(partial(self._read, self._rule), self._aligner.align([EXAMPLE]), [], "prior") != [None]
 
 
 def _in_contexts(texts: Sequence[Any], contexts: Sequence[str | None]) -> list[Any]:
@@ -232,6 +271,7 @@ def _count(stats: EditStats, reading: ScoredDocument) -> None:
     stats.num_changed += len(reading.changed)
     stats.num_dropped += len(reading.dropped)
     _count_kinds(stats, reading)
+    stats.num_rejected += len(reading.rejected)
     for cause, count in zip(*np.unique(document.causes, return_counts=True), strict=True):
         if int(cause) in CAUSES:
             stats.num_ineligible[CAUSES[int(cause)]] += int(count)
@@ -242,6 +282,7 @@ def _count_kinds(stats: EditStats, reading: ScoredDocument) -> None:
         (stats.num_selected_by_kind, reading.scores.positions.tolist()),
         (stats.num_changed_by_kind, reading.changed),
         (stats.num_dropped_by_kind, reading.dropped.tolist()),
+        (stats.num_rejected_by_kind, reading.rejected),
     )
     for counts, positions in counted:
         for position in positions:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,18 @@ from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import Edit, PieceTable, Replacement
 from hf_toedit.editing.prior import DocumentScores
 from hf_toedit.stats import EditStats
+
+COUNTS = ("num_tokens", "num_selected", "num_changed", "num_dropped")
+"""Fields of the edit log that are sums over the texts of a row."""
+
+
+VERIFIED_COUNTS = (*COUNTS, "num_rejected")
+"""The same where edits are verified."""
+
+
+def log_counts(config: EditConfig) -> tuple[str, ...]:
+    """The same of edits that are made so."""
+    return COUNTS if config.accept is None else VERIFIED_COUNTS
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,7 @@ class TokenView:
         candidates: (text, probability) of the prior's likeliest tokens where selected; None for a token that cannot
             stand alone in a text.
         ineligible: why the token may not be edited; None where it may.
+        rejected: the text that was drawn, and put back by `EditConfig.accept`; None where nothing was.
         kind: one of `KINDS`; None where the token is neither selected nor dropped.
     """
 
@@ -47,7 +60,8 @@ class TokenView:
     replacement: str | None
     candidates: tuple[tuple[str | None, float], ...]
     ineligible: str | None
-    kind: str | None
+    rejected: str | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,17 +88,32 @@ class EditedDocument:
         """Whether this generation changed the text."""
         return self.reading is not None and bool(self.reading.changed or len(self.reading.dropped))
 
-    def to_log(self) -> dict[str, Any]:
-        """The struct that an output row carries, `toedit` by default."""
+    def to_log(self, counts: Sequence[str] = COUNTS) -> dict[str, Any]:
+        """The struct that an output row carries, `toedit` by default.
+
+        Args:
+            counts: see `log_counts`.
+        """
         reading = self.reading
         return {
-            "num_tokens": len(reading.document) if reading else 0,
-            "num_selected": len(reading.scores.positions) if reading else 0,
-            "num_changed": len(reading.changed) if reading else 0,
-            "num_dropped": len(reading.dropped) if reading else 0,
+            **{name: getattr(reading, name) if reading else 0 for name in counts},
             "nll": reading.nll if reading else None,
             "edits": self.table.to_log() if self.table else [],
         }
+
+
+class TokenEdit(NamedTuple):
+    """What became of one token.
+
+    Attributes:
+        position: of the token.
+        token: the one that is there now; None where it was deleted.
+        text: what that spells.
+    """
+
+    position: int
+    token: int | None
+    text: str
 
 
 @dataclass(frozen=True)
@@ -97,6 +126,7 @@ class ScoredDocument:
         drawn: int64 `[m]`, the token drawn at each of `scores.positions`; -1 where none could be, or it was put back.
         changed: token position to the text that replaced it.
         dropped: int64, positions of deleted tokens, ascending.
+        rejected: token position to the text that was drawn there and put back, see `editing/acceptance.py`.
     """
 
     document: Document
@@ -104,6 +134,32 @@ class ScoredDocument:
     drawn: np.ndarray
     changed: dict[int, str]
     dropped: np.ndarray
+    rejected: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the text that was read."""
+        return len(self.document)
+
+    @property
+    def num_selected(self) -> int:
+        """Of these, drawn again."""
+        return len(self.scores.positions)
+
+    @property
+    def num_changed(self) -> int:
+        """Of these, replaced by other text."""
+        return len(self.changed)
+
+    @property
+    def num_dropped(self) -> int:
+        """Tokens deleted."""
+        return len(self.dropped)
+
+    @property
+    def num_rejected(self) -> int:
+        """Of the selected ones, those for which other text was drawn and put back."""
+        return len(self.rejected)
 
     @property
     def num_scored(self) -> int:
@@ -123,10 +179,11 @@ class ScoredDocument:
         drawn = np.where(hit, self.scores.candidate_logprobs, -np.inf).max(axis=1, initial=-np.inf)
         return np.where(self.drawn < 0, self.scores.logprobs[self.scores.positions], drawn)
 
-    @cached_property
-    def edited(self) -> list[int]:
-        """Positions of the tokens that are changed or dropped, ascending."""
-        return sorted([*self.changed, *self.dropped.tolist()])
+    def edits(self) -> list[TokenEdit]:
+        """What was done to tokens, ascending."""
+        drawn = dict(zip(self.scores.positions.tolist(), self.drawn.tolist(), strict=True))
+        changed = [TokenEdit(position, drawn[position], text) for position, text in self.changed.items()]
+        return sorted([*changed, *(TokenEdit(position, None, "") for position in self.dropped.tolist())])
 
     @cached_property
     def kinds(self) -> dict[int, str]:
@@ -136,27 +193,23 @@ class ScoredDocument:
         return dict(zip(positions, kinds_of(self.document.text, starts, ends), strict=True))
 
     def replacements(self) -> list[Replacement]:
-        """The splices into the text that was read, ascending: one for each of `edited`."""
-        document = self.document
-        return [
-            Replacement(int(document.starts[position]), int(document.ends[position]), self.changed.get(position, ""))
-            for position in self.edited
-        ]
+        """The splices into the text that was read, ascending: one for each of `edits`."""
+        starts, ends = self.document.starts, self.document.ends
+        return [Replacement(int(starts[at]), int(ends[at]), text) for at, _, text in self.edits()]
 
-    def without(self, replacements: Collection[int]) -> ScoredDocument:
-        """The same, with some tokens left as they were.
+    def rejecting(self, positions: Collection[int]) -> ScoredDocument:
+        """The same with some of the changed tokens put back, and counted as rejected."""
+        rejected = {position: self.changed[position] for position in positions}
+        return replace(self.without(positions), rejected=self.rejected | rejected)
 
-        Args:
-            replacements: indices of theirs in `replacements`.
-        """
-        if not replacements:
-            return self
-        kept = {self.edited[index] for index in replacements}
+    def without(self, positions: Collection[int]) -> ScoredDocument:
+        """The same with some of the edited tokens left as they were."""
+        kept = list(positions)
         return replace(
             self,
-            drawn=np.where(np.isin(self.scores.positions, list(kept)), -1, self.drawn),
-            changed={position: text for position, text in self.changed.items() if position not in kept},
-            dropped=self.dropped[~np.isin(self.dropped, list(kept))],
+            drawn=np.where(np.isin(self.scores.positions, kept), -1, self.drawn),
+            changed={position: text for position, text in self.changed.items() if position not in positions},
+            dropped=self.dropped[~np.isin(self.dropped, kept)],
         )
 
 
@@ -229,6 +282,7 @@ class EditResult(Shown):
                 selected=row is not None,
                 dropped=position in dropped,
                 replacement="" if position in dropped else reading.changed.get(position),
+                rejected=reading.rejected.get(position),
                 candidates=() if row is None else self._candidates(scores, row),
                 ineligible=CAUSES.get(int(document.causes[position])),
                 kind=reading.kinds.get(position),

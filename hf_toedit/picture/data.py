@@ -42,6 +42,7 @@ class Token:
         replacement: the text drawn instead, empty where dropped; None where the old one stands.
         dropped: deleted.
         ineligible: why the token may not be edited; None where it may.
+        rejected: the text that was drawn and put back, see `EditConfig.accept`; None where nothing was.
     """
 
     text: str
@@ -53,6 +54,7 @@ class Token:
     replacement: str | None
     dropped: bool
     ineligible: str | None
+    rejected: str | None = None
 
     @property
     def end(self) -> int:
@@ -189,6 +191,7 @@ class Gallery:
             temperature=1.0,
             exclude_original=False,
             drop_below=None,
+            accept=None,
         )
         reader = Editor(editor.prior, every_token)
         told = progress or (lambda done, total: None)
@@ -235,6 +238,7 @@ def _frames(result: EditResult, seen: EditResult, num_listed: int) -> list[Frame
                 candidates=other.candidates[:num_listed],
                 selected=view.selected,
                 replacement=view.replacement,
+                rejected=view.rejected,
                 dropped=view.dropped,
                 ineligible=view.ineligible,
             )

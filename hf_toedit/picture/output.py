@@ -77,6 +77,8 @@ def _figures(stats: EditStats) -> Iterator[tuple[str, str]]:
     yield "changed", f"{stats.num_changed:,} ({stats.changed_rate:.2%})"
     if stats.num_dropped:
         yield "dropped", f"{stats.num_dropped:,} ({stats.num_dropped / stats.num_tokens:.2%})"
+    if stats.num_rejected:
+        yield "rejected", f"{stats.num_rejected:,} ({stats.num_rejected / stats.num_tokens:.2%})"
     if stats.num_characters:
         yield "characters unchanged", percent(stats.num_characters_standing / stats.num_characters)
     if stats.num_scored:
@@ -98,6 +100,7 @@ def _token(view: TokenView) -> Token:
         candidates=view.candidates,
         selected=view.selected,
         replacement=view.replacement,
+        rejected=view.rejected,
         dropped=view.dropped,
         ineligible=view.ineligible,
     )

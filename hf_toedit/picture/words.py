@@ -8,6 +8,7 @@ from itertools import groupby
 
 from hf_toedit.cards.escape import percent, printable
 from hf_toedit.config import EditConfig
+from hf_toedit.editing.result import VERIFIED_COUNTS
 from hf_toedit.editing.rules import rule_of
 from hf_toedit.picture.data import Frame, TextSpan, Token
 from hf_toedit.stats import PROBABILITY_BINS, SAMPLE, EditStats, generation_figures
@@ -37,6 +38,8 @@ def fate(piece: TextSpan) -> str:
         return "dropped"
     if token.replacement is not None:
         return "selected and changed"
+    if token.rejected is not None:
+        return f"selected; “{printable(token.rejected)}” was drawn and rejected"
     if token.selected:
         return "selected; the draw left it as it was"
     return f"not edited: {named(token.ineligible)}" if token.ineligible else ""
@@ -52,10 +55,11 @@ def facts(frame: Frame) -> str:
     skipped = frame.document.skipped
     if skipped:
         return f"passed through unread: {named(skipped)}"
-    log = frame.document.to_log()
+    log = frame.document.to_log(VERIFIED_COUNTS)
     parts = [f"{log['num_tokens']:,} token" + ("" if log["num_tokens"] == 1 else "s")]
     parts += [f"{log['num_selected']:,} selected", f"{log['num_changed']:,} changed"]
-    return ", ".join(parts + ([f"{log['num_dropped']:,} dropped"] if log["num_dropped"] else []))
+    parts += [f"{log[f'num_{what}']:,} {what}" for what in ("dropped", "rejected") if log[f"num_{what}"]]
+    return ", ".join(parts)
 
 
 def is_marked(token: Token) -> bool:
@@ -91,6 +95,8 @@ def generation_columns(generations: Sequence[EditStats]) -> dict[str, list[str]]
     }
     if any(stats.num_dropped for stats in generations):
         columns["dropped"] = [f"{stats.num_dropped:,}" for stats in generations]
+    if any(stats.num_rejected for stats in generations):
+        columns["rejected"] = [f"{stats.num_rejected:,}" for stats in generations]
     if len(generations) > 1:
         columns["eta"] = ["" if entry.eta is None else f"{entry.eta:.3f}" for entry in figures]
         columns["chars\nstanding"] = [percent(entry.characters_standing) for entry in figures]

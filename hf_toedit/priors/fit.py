@@ -11,11 +11,12 @@ def check_draw(prior: PriorConfig, edit: EditConfig) -> None:
 
     Raises:
         UsageError: a nucleus is asked of vLLM at another temperature than 1, while it tells the likeliest tokens only;
-            or unlikely tokens are asked for, while pruning leaves them out; or a rule or sampler of the user's own
-            cannot be imported.
+            or unlikely tokens are asked for, or edits are verified, while pruning leaves probabilities out; or a rule
+            or sampler of the user's own cannot be imported.
     """
     if not (edit.own or prior.prune or prior.backend == "vllm"):
         return  # all is well, and numpy is not imported before workers start
+    from hf_toedit.editing.acceptance import PRUNED
     from hf_toedit.editing.selection import SelectionRule
 
     rule = SelectionRule.of(edit)
@@ -24,6 +25,8 @@ def check_draw(prior: PriorConfig, edit: EditConfig) -> None:
             "--prune drops tokens that are too unlikely to be selected, so it goes with --select above and without "
             "--drop-below. Leave --prune out, or those."
         )
+    if prior.prune and edit.accept is not None:
+        raise UsageError(PRUNED)
     asked = rule.candidates
     if prior.backend == "vllm" and asked.mass is not None and asked.temperature != 1:
         raise UsageError(

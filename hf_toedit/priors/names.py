@@ -9,7 +9,6 @@ from hf_toedit.config import PriorConfig
 from hf_toedit.errors import PriorError
 from hf_toedit.priors.pinning import is_same_prior
 
-
 EMBEDDED = "embedded"
 """The prior that comes with this package."""
 

@@ -18,10 +18,10 @@ from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.editor import Editor
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.editing.prior import BATCH_BYTES, Prior
-from hf_toedit.editing.result import EditedDocument
+from hf_toedit.editing.result import COUNTS, EditedDocument, log_counts
 from hf_toedit.errors import SourceError, did_you_mean
 from hf_toedit.rows.logs import UnrevertibleRows, earlier_edits
-from hf_toedit.rows.texts import COUNTS, Text, Texts
+from hf_toedit.rows.texts import Text, Texts
 from hf_toedit.stats import EditStats
 
 
@@ -58,11 +58,13 @@ class Edited(NamedTuple):
         texts: What each text is now, in the order of `Texts.read`; empty where only the counts were kept.
         logs: The edit log of each row; None if no log is wanted.
         stats: The counts.
+        counts: Those of each log; see `log_counts`.
     """
 
     texts: list[str | None]
     logs: list[dict[str, Any]] | None
     stats: EditStats
+    counts: tuple[str, ...] = COUNTS
 
     def fits(self, found: Sequence[Text]) -> bool:
         """Whether it can be of these texts."""
@@ -80,10 +82,10 @@ def check_log_column(features: Features, texts: Texts, log_column: str) -> None:
             f"there is no column {log_column!r}.{did_you_mean(log_column, features)} Name the column of the edit log "
             f"with --edit-log-column; rows without one cannot be reverted."
         )
-    if features[log_column] == texts.log_feature:
+    if texts.is_log_feature(features[log_column]):
         return
     others = (Texts(TextConfig()), Texts(TextConfig(messages_column="messages")))
-    if any(features[log_column] == other.log_feature for other in others):
+    if any(other.is_log_feature(features[log_column]) for other in others):
         raise SourceError(
             f"column {log_column!r} is the edit log of other texts. Name those that were edited, with --text-column or "
             f"--messages-column."
@@ -91,9 +93,18 @@ def check_log_column(features: Features, texts: Texts, log_column: str) -> None:
     raise SourceError(f"column {log_column!r} is not an edit log of hf-toedit, so nothing can be reverted by it.")
 
 
-def output_features(features: Features, texts: Texts, log_column: str | None) -> Features:
-    """Features of the output: the source's, and the edit log's last."""
-    return Features({**features, log_column: texts.log_feature} if log_column else features)
+def output_features(
+    features: Features, texts: Texts, log_column: str | None, counts: Sequence[str] = COUNTS
+) -> Features:
+    """Features of the output: the source's, and the edit log's last.
+
+    Args:
+        features: of the source.
+        texts: which texts are edited.
+        log_column: where edits are logged; None for nowhere.
+        counts: of a log; see `log_counts`.
+    """
+    return Features({**features, log_column: texts.log_feature(counts)} if log_column else features)
 
 
 def source_features(features: Features, log_column: str | None) -> Features:
@@ -156,8 +167,9 @@ class TableDraft:
         return self._table
 
     def score(self) -> TableDraft:
-        """Have the prior score the texts; see `Editor.score`."""
+        """Have the prior score the texts, and what was drawn where edits are verified; see `Editor.score`."""
         self._editor.score(self._draft)
+        self._editor.verify(self._draft)
         return self
 
     def finish(self, logs: bool = False) -> Edited:
@@ -181,10 +193,10 @@ class TableDraft:
                 stats.add_skipped("template_failed")
         if self._refusal:
             stats.add_skip_reason("template_failed", self._refusal)
-        logged = None
+        logged, counts = None, log_counts(self._editor.config)
         if self._log_column or logs:
-            logged = _row_logs(len(self._table), found, documents, self._texts)
-        return Edited([document.text for document in documents], logged, stats)
+            logged = _row_logs(len(self._table), found, documents, self._texts, counts)
+        return Edited([document.text for document in documents], logged, stats, counts)
 
 
 def edit_table(
@@ -211,7 +223,7 @@ def with_edits(
     table = texts.write(table, found, edited.texts)
     if log_column is None:
         return table
-    field = texts.log_field(log_column)
+    field = texts.log_field(log_column, edited.counts)
     log = pa.array(edited.logs, type=field.type)
     if log_column in table.column_names:
         return table.set_column(table.column_names.index(log_column), field, log)
@@ -312,23 +324,23 @@ class _Cut:
 
 
 def _row_logs(
-    num_rows: int, found: Sequence[Text], documents: Sequence[EditedDocument], texts: Texts
+    num_rows: int, found: Sequence[Text], documents: Sequence[EditedDocument], texts: Texts, counts: Sequence[str]
 ) -> list[dict[str, Any]]:
     if texts.one_a_row:
-        return [document.to_log() for document in documents]
+        return [document.to_log(counts) for document in documents]
     by_row: list[list[tuple[str, EditedDocument]]] = [[] for _ in range(num_rows)]
     for text, document in zip(found, documents, strict=True):
         by_row[text.row].append((text.label, document))
-    return [_row_log(row) for row in by_row]
+    return [_row_log(row, counts) for row in by_row]
 
 
-def _row_log(documents: Sequence[tuple[str, EditedDocument]]) -> dict[str, Any]:
+def _row_log(documents: Sequence[tuple[str, EditedDocument]], counts: Sequence[str]) -> dict[str, Any]:
     """The log of a row of several texts: sums, the mean over all scored tokens, edits with the path of their text."""
-    logs = [document.to_log() for _, document in documents]
+    logs = [document.to_log(counts) for _, document in documents]
     scored = [document.reading.num_scored if document.reading else 0 for _, document in documents]
     total = sum(log["nll"] * count for log, count in zip(logs, scored, strict=True) if count)
     return {
-        **{name: sum(log[name] for log in logs) for name in COUNTS},
+        **{name: sum(log[name] for log in logs) for name in counts},
         "nll": total / sum(scored) if sum(scored) else None,
         "edits": [
             {"path": path, **edit} for (path, _), log in zip(documents, logs, strict=True) for edit in log["edits"]

@@ -17,6 +17,7 @@ from datasets import Features, List, Value
 from hf_toedit.config import TextConfig
 from hf_toedit.editing.conversation import Render, conversation_passage
 from hf_toedit.editing.passage import Passage
+from hf_toedit.editing.result import COUNTS, VERIFIED_COUNTS
 from hf_toedit.errors import PriorError, SourceError
 from hf_toedit.rows.conversations import Conversations, suggestion
 from hf_toedit.rows.nested import (
@@ -34,9 +35,6 @@ from hf_toedit.rows.nested import (
 )
 
 logger = logging.getLogger(__name__)
-
-COUNTS = ("num_tokens", "num_selected", "num_changed", "num_dropped")
-"""Fields of the edit log that are sums over the texts of a row."""
 
 _EDIT = {"start": Value("int32"), "end": Value("int32"), "source": Value("string"), "generation": Value("int16")}
 
@@ -91,15 +89,22 @@ class Texts:
         paths = self.config.text_columns
         return len(paths) == 1 and ITEMS not in paths[0]
 
-    @property
-    def log_feature(self) -> dict[str, Any]:
-        """Feature of the edit log column; edits name their text where a row may hold several."""
-        edit = _EDIT if self.one_a_row else {"path": Value("string"), **_EDIT}
-        return {**dict.fromkeys(COUNTS, Value("int32")), "nll": Value("float32"), "edits": List(edit)}
+    def log_feature(self, counts: Sequence[str] = COUNTS) -> dict[str, Any]:
+        """Feature of the edit log column; edits name their text where a row may hold several.
 
-    def log_field(self, log_column: str) -> pa.Field:
+        Args:
+            counts: see `log_counts`.
+        """
+        edit = _EDIT if self.one_a_row else {"path": Value("string"), **_EDIT}
+        return {**dict.fromkeys(counts, Value("int32")), "nll": Value("float32"), "edits": List(edit)}
+
+    def is_log_feature(self, feature: Any) -> bool:
+        """Whether a feature is that of an edit log of these texts, of verified edits or others."""
+        return feature in (self.log_feature(), self.log_feature(VERIFIED_COUNTS))
+
+    def log_field(self, log_column: str, counts: tuple[str, ...] = COUNTS) -> pa.Field:
         """The edit log column as Arrow has it."""
-        return _log_field(self, log_column)
+        return _log_field(self, log_column, counts)
 
     def check(self, features: Features, log_column: str | None = None) -> None:
         """Refuse a source whose rows cannot be edited as asked.
@@ -218,9 +223,9 @@ class Texts:
 
 
 @lru_cache
-def _log_field(texts: Texts, log_column: str) -> pa.Field:
+def _log_field(texts: Texts, log_column: str, counts: tuple[str, ...]) -> pa.Field:
     """Made once: shards may be many and small."""
-    return Features({log_column: texts.log_feature}).arrow_schema.field(log_column)
+    return Features({log_column: texts.log_feature(counts)}).arrow_schema.field(log_column)
 
 
 def _check(find_texts: Callable[[pa.Schema, str], ValuePath], schema: pa.Schema, path: str, option: str) -> None:

@@ -76,6 +76,8 @@ def _facts(row: Row, rows: RunRows, reverted: bool) -> str:
         told.append(f"{counts.get('num_changed', 0):,} changed ({share:.2%}) in this generation")
         if counts.get("num_dropped"):
             told.append(f"{counts['num_dropped']:,} dropped")
+        if counts.get("num_rejected"):
+            told.append(f"{counts['num_rejected']:,} rejected")
         return f"{', '.join(told)}; {edits} against the source."
     undone = f"{edits} undone, by the edit log of this generation alone."
     looked, differing = rows.differing(row)

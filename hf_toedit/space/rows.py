@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from hf_toedit.editing.piece_table import PieceTable
+from hf_toedit.editing.result import VERIFIED_COUNTS
 from hf_toedit.errors import RunError
 from hf_toedit.rows.logs import UnrevertibleRows, named_rows, unrevertible
 from hf_toedit.rows.rows import piece_tables
-from hf_toedit.rows.texts import COUNTS, Texts
+from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.sources.parquet import as_loaded
@@ -297,5 +298,5 @@ class RunRows:
             number=number,
             texts=tuple(map(RowText, labels, tables)),
             sources=tuple(None if entry is None else entry.revert() for entry in tables),
-            counts={name: log[name] or 0 for name in COUNTS} if log else {},
+            counts={name: log[name] or 0 for name in VERIFIED_COUNTS if name in log} if log else {},
         )

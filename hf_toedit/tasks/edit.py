@@ -64,6 +64,7 @@ class EditTask(Task):
     def facts(self) -> dict[str, Any]:
         """See `Task.facts`."""
         facts: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        facts["edit"] = self.edit.to_json()
         return {name: facts[name] for name in ("prior", "prior_revision", "edit", "run")}
 
     @classmethod
@@ -84,9 +85,10 @@ class EditTask(Task):
 
     def output_features(self, features: Features, texts: Texts) -> Features:
         """The source's, and the edit log's last; see `Task.output_features`."""
+        from hf_toedit.editing.result import log_counts
         from hf_toedit.rows.rows import output_features
 
-        return output_features(features, texts, self.run.edit_log_column)
+        return output_features(features, texts, self.run.edit_log_column, log_counts(self.edit))
 
     def resolved(self, machine: Literal["cpu", "cuda"] | None = None) -> Self:
         """See `Task.resolved`."""
@@ -124,9 +126,10 @@ class EditTask(Task):
 
     def row_check(self, texts: Texts, features: Features) -> RowCheck:
         """See `Task.row_check`."""
+        from hf_toedit.editing.result import log_counts
         from hf_toedit.tasks.edit_check import EditCheck
 
-        return EditCheck(texts, self.run.edit_log_column)
+        return EditCheck(texts, self.run.edit_log_column, log_counts(self.edit))
 
     def further(self, generations: int | None, score_result: bool) -> Self:
         """See `Task.further`."""

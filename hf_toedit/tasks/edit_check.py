@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hf_toedit.editing.result import COUNTS
 from hf_toedit.mergeable import Statistics
 from hf_toedit.rows.logs import UnrevertibleRows
 from hf_toedit.rows.rows import piece_tables, reverted_table
-from hf_toedit.rows.texts import COUNTS, Texts
+from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.task import RowCheck
 from hf_toedit.runs.verify import differing_columns
@@ -25,15 +26,17 @@ _NLL_TOLERANCE = 1e-5
 class EditCheck(RowCheck):
     """Checks the edited rows of a shard; see `RowCheck`."""
 
-    def __init__(self, texts: Texts, log_column: str | None) -> None:
+    def __init__(self, texts: Texts, log_column: str | None, counts: Sequence[str] = COUNTS) -> None:
         """Nothing is counted yet.
 
         Args:
             texts: which texts of a row are edited.
             log_column: of the edit log; None where there is none.
+            counts: of a log; see `log_counts`.
         """
         self._texts = texts
         self._log_column = log_column
+        self._counts = counts
         self._counted: defaultdict[str, EditStats] = defaultdict(EditStats)
         self._knows_changes: dict[str, bool] = {}
 
@@ -58,7 +61,7 @@ class EditCheck(RowCheck):
                 row, why = next(iter(error.reasons.items()))
                 yield f"{pass_.title}: row {first + row:,} cannot be reverted: {why}."
                 return
-            for name in COUNTS:
+            for name in self._counts:
                 counts = pc.struct_field(logs, name)
                 if counts.null_count:
                     row = pc.index(pc.is_null(counts), True).as_py()
@@ -76,7 +79,7 @@ class EditCheck(RowCheck):
         if self._knows_changes.get(pass_.name, pass_.before is not None):
             names.append("num_rows_changed")
         if self._log_column is not None:
-            names += [*COUNTS, "num_characters", "num_characters_standing"]
+            names += [*self._counts, "num_characters", "num_characters_standing"]
             # Rows do not tell how many of their tokens have a probability: all of them, where the prior has a BOS.
             if recorded.num_scored == recorded.num_tokens and not math.isclose(
                 recorded.nll_nano, counted.nll_nano, rel_tol=_NLL_TOLERANCE
@@ -98,7 +101,7 @@ class EditCheck(RowCheck):
         if self._log_column is None:
             return
         for log in table.column(self._log_column).to_pylist():
-            for name in COUNTS:
+            for name in self._counts:
                 setattr(stats, name, getattr(stats, name) + log[name])
             stats.nll_nano += round((log["nll"] or 0) * log["num_tokens"] / NANO)
         for entry in piece_tables(table, self._texts, self._log_column):

@@ -12,6 +12,7 @@ import pyarrow as pa
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.draft import Draft
 from hf_toedit.editing.editor import Editor
+from hf_toedit.editing.result import log_counts
 from hf_toedit.rows.rows import Edited, TableDraft, edit_batch, with_edits
 from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.passes import Batch, Kept, Pass, Rows
@@ -107,7 +108,8 @@ class _Stages:
         stats = kept.statistics
         assert isinstance(stats, EditStats)
         rows_texts, logs = kept.value
-        edited, found = Edited(rows_texts, logs, stats), self.texts.read(table)
+        edited = Edited(rows_texts, logs, stats, log_counts(self.editor.config))
+        found = self.texts.read(table)
         if not edited.fits(found):
             return None
         return partial(with_edits, table, self.texts, self.log_column, found, edited)

@@ -322,6 +322,16 @@ WORDINGS = {
         EditConfig(sampler="top-p", exclude_original=True),
         ("likeliest tokens that hold 0.99 of", "the token that was there excluded", "| top p | 0.99 |", "never drawn"),
     ),
+    "verified": (
+        EditConfig(accept="likelihood:0:1"),
+        (
+            "unless that made the next token less likely.",
+            "| put back | edits that make the next token less likely |",
+            "9 (9.00%) changed and 0 edits were rejected.",
+            "| rejected |",
+        ),
+    ),
+    "tolerant": (EditConfig(accept="likelihood:1.5"), ("the next 16 tokens less likely by more than 1.5 nats.",)),
     "rejection": (EditConfig(sampler="rejection", top_k=1), ("likeliest token by rejection sampling",)),
     "deleting": (
         EditConfig(select="none", drop_below=0.001),

@@ -135,6 +135,8 @@ WRONG_USE: dict[str, tuple[list[str], list[str]]] = {
     "protect": (["--protect", "number"], ["unknown protect pattern 'number'. Did you mean 'numbers'?"]),
     "regex": (["--protect", "re:("], ["not a valid regular expression"]),
     "prune": (["--prune", "--preset", "low_drop_up_revise"], ["--select above", "Leave --prune out"]),
+    "prune and accept": (["--prune", "--accept", "likelihood"], ["--accept compares", "Leave --prune or --accept out"]),
+    "accept": (["--accept", "likelihood:-1"], ["accept 'likelihood:-1' is not", "a number of nats (0 or more)"]),
     "option": (["--treshold", "1"], ["--treshold", "--threshold"]),
     "columns without a name": (["--columns", ":string"], ["column ':string' of --columns has no name"]),
     "config missing": (["--config", "nope.yaml"], ["cannot read settings from nope.yaml"]),

@@ -17,7 +17,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import Dataset, DatasetDict, IterableDataset
+from datasets import Dataset, DatasetDict, IterableDataset, Value
 from torch.utils.data import DataLoader
 
 import hf_toedit
@@ -62,6 +62,14 @@ def table(dataset: Dataset | IterableDataset) -> pa.Table:
 def written(dataset: Dataset) -> list[tuple[str, int]]:
     """The cache files, and when they were written."""
     return [(file["filename"], os.stat(file["filename"]).st_mtime_ns) for file in dataset.cache_files]
+
+
+def test_verified_edits(edit: Callable[..., Any], source: Path) -> None:
+    loaded = edit(str(source), split="train", threshold=0.5, accept="likelihood")
+    assert loaded.features["toedit"]["num_rejected"] == Value("int32")
+    assert sum(log["num_rejected"] for log in loaded["toedit"]) > 5
+    stream = edit(str(source), split="train", threshold=0.5, accept="likelihood", streaming=True)
+    assert stream.features == loaded.features and table(stream).equals(table(loaded))
 
 
 @pytest.mark.parametrize("generations", [1, 3])

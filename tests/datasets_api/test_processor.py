@@ -17,7 +17,7 @@ import pytest
 from datasets import Dataset, Value, load_dataset
 from datasets.fingerprint import Hasher
 
-from hf_toedit import EditConfig, PieceTable, ToEditor, ToEditProcessor
+from hf_toedit import EditConfig, PieceTable, ToEditor, ToEditProcessor, revert
 from hf_toedit.errors import PriorError, SourceError, UsageError
 from hf_toedit.rows.rows import reverted_table
 from tests.cli.command import python
@@ -74,6 +74,28 @@ def test_map_gives_the_rows_of_the_editor(
     assert same(mapped.remove_columns(["text", "toedit"]), dataset.remove_columns("text"))
     assert mapped.features == processor().features(dataset.features)
     assert mapped.features["text"] == Value("string")
+
+
+@pytest.mark.parametrize("column", ["text", "events[].name"])
+def test_verified_edits(column: str, dataset: Dataset) -> None:
+    """Over two generations, by columns as lists, as tables, and while loading; several texts in a row as well."""
+    eager = {"threshold": 0.5, "temperature": 9.0, "text_column": column, "accept": "likelihood"}
+    edited = dataset = dataset.remove_columns("picture")  # plain rows are decoded, and this is no picture
+    for generation in (1, 2):
+        before, edit = edited, processor(**eager, generation=generation)
+        edited = before.map(edit, batched=True)
+        assert edited.features == edit.features(dataset.features)
+        assert edited["toedit"] == edit(before[:])["toedit"]
+    assert edited.features["toedit"]["num_rejected"] == Value("int32")
+    if column == "text":
+        assert sum(log["num_rejected"] for log in edited["toedit"]) > 3
+    assert same(revert(edited, text_column=column), dataset)
+    stream = (
+        dataset.to_iterable_dataset()
+        .with_format("arrow")
+        .map(edit, batched=True, features=edit.features(dataset.features))
+    )
+    assert stream.features == edited.features
 
 
 @pytest.mark.parametrize("arrow", [False, True])

@@ -1,0 +1,130 @@
+"""Verified edits: the prior reads the edited text once more, and edits that make what follows less likely are put back.
+
+Let x be the tokens of a passage as a generation reads them, and x' the same tokens with all edits in place: the drawn
+token at each changed position, deleted tokens left out. x' is not a new tokenization of the edited text, so each token
+that is not edited is in both, and its two probabilities can be compared. The edit at position i changes the
+log-likelihood of what follows by
+
+    d(i) = sum over j of ln p(x_j | x'_<j) - ln p(x_j | x_<j)
+
+where j is each of the m positions i + 1 to i + m that is part of a text to edit (context is not scored) and is not
+edited itself. The edit is kept if d(i) >= -tau, and put back otherwise. Where there is no such j, as at the end of a
+text, d(i) is 0 and the edit is kept.
+
+All edits are in place in the second reading, so edits with fewer than m tokens between them share their evidence. What
+is kept is not read again. Deletions are part of x'; they are not verified themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hf_toedit.acceptance import Acceptance
+from hf_toedit.editing.alignment import CONTEXT, Document
+from hf_toedit.editing.passage import Passage
+from hf_toedit.editing.piece_table import PieceTable, Replacement
+from hf_toedit.editing.prior import DocumentScores
+from hf_toedit.editing.result import ScoredDocument, TokenEdit
+
+PRUNED = (
+    "--accept compares the probabilities of the tokens after an edit, and --prune does not compute most of them. "
+    "Leave --prune or --accept out."
+)
+"""The message that refuses both together."""
+
+
+class Trial:
+    """The edits of a passage, and which of them are kept once it is read with all of them in place.
+
+    Attributes:
+        document: What the prior is to read; only the tokens that edits are judged by are its own, and so are scored.
+            None where there are none, so that every edit is kept.
+    """
+
+    def __init__(
+        self,
+        rule: Acceptance,
+        passage: Passage,
+        document: Document,
+        scores: DocumentScores,
+        readings: Sequence[ScoredDocument],
+    ) -> None:
+        """Put the edits in place.
+
+        Args:
+            rule: Which edits are kept.
+            passage: What was read.
+            document: Its `n` tokens.
+            scores: Of these; none of them pruned.
+            readings: Of its texts, in the order of the spans: what was drawn.
+        """
+        self._rule = rule
+        self._readings = readings
+        owners = passage.owners(document.starts, document.ends)
+        self._tokens = [np.flatnonzero(owners == index) for index in range(len(readings))]
+        edits = [
+            edit._replace(position=int(tokens[edit.position]))
+            for reading, tokens in zip(readings, self._tokens, strict=True)
+            for edit in reading.edits()
+        ]
+        self._changed = np.array([edit.position for edit in edits if edit.token is not None], dtype=np.int64)
+        is_judge = _follows(self._changed, rule.window, len(document)) & document.own
+        is_judge[[edit.position for edit in edits]] = False
+        self._judges = np.flatnonzero(is_judge)
+        self._before = scores.logprobs[self._judges]
+        self.document = _edited(document, edits, is_judge) if len(self._judges) else None
+
+    def settled(self, scores: DocumentScores | None) -> list[ScoredDocument]:
+        """The readings again, less the edits that are put back.
+
+        Args:
+            scores: Of `document`; None where the prior fails on it. No edit can be verified then, and none is kept.
+        """
+        assert self.document is not None
+        rejected = self._changed
+        if scores is not None:
+            rejected = rejected[self._differences(scores.logprobs[self.document.own]) < -self._rule.tau]
+        return [
+            reading.rejecting(np.flatnonzero(np.isin(tokens, rejected)).tolist())
+            for reading, tokens in zip(self._readings, self._tokens, strict=True)
+        ]
+
+    def _differences(self, after: np.ndarray) -> np.ndarray:
+        """float64 `[c]`: d(i) of each changed token, from the log-probabilities of the judges; float32 `[j]`."""
+        total = np.concatenate([[0.0], np.cumsum(after.astype(np.float64) - self._before)])
+        first = np.searchsorted(self._judges, self._changed + 1)
+        stop = np.searchsorted(self._judges, self._changed + 1 + self._rule.window)
+        return total[stop] - total[first]
+
+
+def _follows(positions: np.ndarray, window: int, length: int) -> np.ndarray:
+    """Bool `[length]`: which tokens have one of some positions among the `window` tokens before them."""
+    steps = np.zeros(length + 1, dtype=np.int64)
+    np.add.at(steps, np.minimum(positions + 1, length), 1)
+    np.add.at(steps, np.minimum(positions + 1 + window, length), -1)
+    return np.cumsum(steps[:length]) > 0
+
+
+def _edited(document: Document, edits: Sequence[TokenEdit], is_judge: np.ndarray) -> Document:
+    """A document with edits in place, of which only some tokens are scored; bool `[n]`, in the document as it was."""
+    positions = [edit.position for edit in edits]
+    starts, ends = document.starts[positions], document.ends[positions]
+    ids = document.ids.copy()
+    ids[positions] = [-1 if edit.token is None else edit.token for edit in edits]
+    replacements = [
+        Replacement(start, end, edit.text)
+        for start, end, edit in zip(starts.tolist(), ends.tolist(), edits, strict=True)
+    ]
+    # By how many characters the text has grown after each number of edits.
+    grown = np.array([len(edit.text) for edit in edits]) - (ends - starts)
+    moved = np.concatenate([[0], np.cumsum(grown)]).astype(np.int32)
+    kept = ids >= 0
+    return Document(
+        text=PieceTable(document.text).apply(replacements, 1).text,
+        ids=ids[kept],
+        starts=(document.starts + moved[np.searchsorted(ends, document.starts, side="right")])[kept],
+        ends=(document.ends + moved[np.searchsorted(ends, document.ends, side="right")])[kept],
+        causes=np.where(is_judge, document.causes, CONTEXT).astype(np.uint8)[kept],
+    )
