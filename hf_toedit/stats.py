@@ -10,15 +10,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta
 
 from hf_toedit.mergeable import Count, Statistics, ratio
-
-if TYPE_CHECKING:
-    pass
+from hf_toedit.place_kinds import KindCounts, counts_by_kind
 
 NANO = 1e-9
 
@@ -127,6 +125,20 @@ class EditStats(Statistics):
         return ratio(self.num_changed, self.num_tokens)
 
     @property
+    def kinds(self) -> dict[str, KindCounts]:
+        """Tokens by kind, those that have any; empty where the kinds of some of them are not known.
+
+        None are in statistics of before there were kinds, and only some of them in those of a run that was begun then.
+        """
+        return counts_by_kind(
+            [
+                (self.num_selected_by_kind, self.num_selected),
+                (self.num_changed_by_kind, self.num_changed),
+                (self.num_dropped_by_kind, self.num_dropped),
+            ]
+        )
+
+    @property
     def nll(self) -> float:
         """Mean negative log-likelihood in nats a token; NaN where nothing was scored."""
         return self.nll_nano * NANO / self.num_scored if self.num_scored else math.nan
@@ -186,6 +198,7 @@ class EditStats(Statistics):
             "num_selected": self.num_selected,
             "num_changed": self.num_changed,
             "num_dropped": self.num_dropped,
+            **self._summary_of_kinds(),
             "num_characters": self.num_characters,
             "num_characters_standing": self.num_characters_standing,
             "num_tokens_standing": self.num_tokens_standing,
@@ -195,6 +208,11 @@ class EditStats(Statistics):
             "tokens_per_second": self.tokens_per_second,
         }
         return {name: value for name, value in figures.items() if not (isinstance(value, float) and math.isnan(value))}
+
+    def _summary_of_kinds(self) -> dict[str, dict[str, int]]:
+        kinds = self.kinds
+        names = KindCounts._fields if kinds else ()
+        return {f"{name}_by_kind": {kind: getattr(counts, name) for kind, counts in kinds.items()} for name in names}
 
 
 @dataclass(frozen=True)

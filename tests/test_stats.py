@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hf_toedit.errors import UsageError
+from hf_toedit.place_kinds import KINDS
 from hf_toedit.stats import PERPLEXITY_EDGES, TAIL_EDGES, EditStats, decay, generation_figures
 
 
@@ -20,8 +21,13 @@ def some_stats(seed: int) -> EditStats:
         stats.add_scores(logprobs)
         before = logprobs[logprobs > np.log(0.9)]
         stats.add_draws(before, before - rng.random(len(before)).astype(np.float32))
+        for kind in rng.choice(list(KINDS), size=len(before)):
+            stats.num_selected_by_kind[str(kind)] += 1
+        for kind in rng.choice(list(KINDS), size=len(before) // 3):
+            stats.num_changed_by_kind[str(kind)] += 1
         stats.num_changed += len(before) // 3
-        stats.num_dropped += int(rng.integers(5))
+        stats.num_dropped_by_kind["number"] += (dropped := int(rng.integers(5)))
+        stats.num_dropped += dropped
         stats.num_rows_changed += len(before) > 2
         stats.num_characters += 40
         stats.num_characters_standing += int(rng.integers(40))
@@ -88,6 +94,23 @@ def test_merging_is_exact_in_any_order():
     assert a.merge(b) == b.merge(a)
     assert a.merge(b).merge(c) == a.merge(b.merge(c))
     assert a.merge(EditStats()) == a
+
+
+def test_kinds_are_known_only_where_all_are() -> None:
+    parts = [some_stats(seed) for seed in range(9)]
+    kinds = EditStats.merged(parts).kinds
+    assert list(kinds) == [kind for kind in KINDS if kind in kinds] and len(kinds) > 3
+    for name in ("num_selected", "num_changed", "num_dropped"):
+        assert sum(getattr(counts, name) for counts in kinds.values()) == sum(getattr(part, name) for part in parts) > 0
+    assert EditStats.merged(parts).summary()["num_changed_by_kind"] == {
+        kind: counts.num_changed for kind, counts in kinds.items()
+    }
+    # Shards that were edited before there were kinds.
+    old = {name: value for name, value in parts[0].to_json().items() if not name.endswith("_by_kind")}
+    before = EditStats.from_json(old)
+    for stats in (before, EditStats.merged([before, *parts[1:]]), EditStats()):
+        assert stats.kinds == {}
+        assert not [name for name in stats.summary() if name.endswith("_by_kind")]
 
 
 def test_merging_leaves_its_parts():

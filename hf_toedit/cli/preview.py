@@ -137,6 +137,17 @@ def _text_to_json(picture: Picture, candidates: bool) -> dict[str, Any]:
         "after": picture.edited,
         "skipped": picture.skipped,
         **picture.frames[-1].document.to_log(),
+        "changed": [
+            {
+                "generation": frame.generation,
+                "start": token.start,
+                "text": token.text,
+                "replacement": token.replacement,
+                "kind": token.kind,
+            }
+            for frame in picture.frames
+            for token in frame.changed
+        ],
     }
     if candidates:
         row["selected"] = [
@@ -147,6 +158,7 @@ def _text_to_json(picture: Picture, candidates: bool) -> dict[str, Any]:
                 "probability": token.probability,
                 "rank": token.rank,
                 "replacement": token.replacement,
+                "kind": token.kind,
                 "candidates": token.candidates,
             }
             for frame in picture.frames
@@ -159,7 +171,7 @@ def _text_to_json(picture: Picture, candidates: bool) -> dict[str, Any]:
 def _show(gallery: Gallery, candidates: bool, max_places: int | None) -> None:
     from rich.text import Text
 
-    from hf_toedit.cli.output import console, generations_table, has_colours, printable
+    from hf_toedit.cli.output import console, generation_tables, has_colours, printable
     from hf_toedit.picture.terminal import frame_text, histogram, legend
     from hf_toedit.picture.words import facts
 
@@ -179,7 +191,7 @@ def _show(gallery: Gallery, candidates: bool, max_places: int | None) -> None:
         if part:
             screen.print(part)
             screen.print()
-    screen.print(generations_table(gallery.stats))
+    screen.print(generation_tables(gallery.stats))
 
 
 def _candidates_table(selected: list[Token]) -> Table:
@@ -188,15 +200,16 @@ def _candidates_table(selected: list[Token]) -> Table:
 
     from hf_toedit.cli.output import printable
     from hf_toedit.picture.words import probability
+    from hf_toedit.place_kinds import KINDS
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("character", "token", "p", "rank", "drawn", "candidates"):
+    for heading in ("character", "token", "p", "rank", "drawn", "kind", "candidates"):
         table.add_column(heading, justify="right" if heading in ("character", "p", "rank") else "left")
     for token in selected:
         p = "" if token.probability is None else probability(token.probability)
         rank = "" if token.rank is None else str(token.rank)
         drawn = "" if token.replacement is None else repr(token.replacement)
         others = " ".join("-" if text is None else f"{text!r} {probability(share)}" for text, share in token.candidates)
-        cells = [str(token.start), repr(token.text), p, rank, drawn, others]
+        cells = [str(token.start), repr(token.text), p, rank, drawn, KINDS.get(token.kind or "", ""), others]
         table.add_row(*(Text(printable(cell)) for cell in cells))
     return table

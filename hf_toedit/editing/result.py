@@ -35,7 +35,7 @@ class TokenView:
         candidates: (text, probability) of the prior's likeliest tokens where selected; None for a token that cannot
             stand alone in a text.
         ineligible: why the token may not be edited; None where it may.
-        kind: one of `KINDS`; None where the token is neither selected nor dropped.
+        kind: one of `place_kinds.KINDS`; None where the token is neither selected nor dropped.
     """
 
     text: str

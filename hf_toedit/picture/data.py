@@ -42,6 +42,7 @@ class Token:
         replacement: the text drawn instead, empty where dropped; None where the old one stands.
         dropped: deleted.
         ineligible: why the token may not be edited; None where it may.
+        kind: see `TokenView`.
     """
 
     text: str
@@ -53,6 +54,7 @@ class Token:
     replacement: str | None
     dropped: bool
     ineligible: str | None
+    kind: str | None = None
 
     @property
     def end(self) -> int:
@@ -97,6 +99,11 @@ class Frame:
         """The text as this generation read it; empty where there was none."""
         reading = self.document.reading
         return reading.document.text if reading else self.document.text or ""
+
+    @property
+    def changed(self) -> list[Token]:
+        """Tokens that became other text, or none."""
+        return [token for token in self.tokens if token.replacement is not None]
 
     def pieces(self) -> Iterator[TextSpan]:
         """The text that was read, from its first character to its last; tokens without characters are left out."""
@@ -237,6 +244,7 @@ def _frames(result: EditResult, seen: EditResult, num_listed: int) -> list[Frame
                 replacement=view.replacement,
                 dropped=view.dropped,
                 ineligible=view.ineligible,
+                kind=view.kind,
             )
             for position, (view, other) in enumerate(zip(views, others if views else (), strict=True))
         )
