@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import Meta
 
+from hf_toedit import sketch
 from hf_toedit.mergeable import Count, Statistics, ratio
 from hf_toedit.place_kinds import KindCounts, counts_by_kind
 
@@ -31,6 +32,9 @@ TAIL_EDGES = tuple(np.arange(1.0, 6.5, 0.5))
 
 PERPLEXITY_EDGES = tuple(np.arange(0.0, 5.25, 0.25))
 """Lower edges of the bins of log10(document perplexity); the last is open."""
+
+_MOST_NLL = 700.0
+"""Of a document, in nats a token; the exponential of more is no float."""
 
 ProbabilityBins = Annotated[list[Count], Meta(min_length=PROBABILITY_BINS, max_length=PROBABILITY_BINS)]
 TailBins = Annotated[list[Count], Meta(min_length=len(TAIL_EDGES), max_length=len(TAIL_EDGES))]
@@ -69,6 +73,7 @@ class EditStats(Statistics):
         probability_histogram: scored tokens by p, see `PROBABILITY_BINS`.
         tail_histogram: scored tokens with p >= 0.9, see `TAIL_EDGES`.
         perplexity_histogram: documents by perplexity, see `PERPLEXITY_EDGES`.
+        perplexity_bins: the same in the narrow bins of `sketch`; of none, in statistics of before there were any.
         nll_nano: summed negative log-likelihood of the scored tokens, in 1e-9 nats.
         probability_before_nano: summed p of the selected tokens before the draw, in 1e-9.
         probability_after_nano: the same of what stands there after it.
@@ -95,6 +100,7 @@ class EditStats(Statistics):
     probability_histogram: ProbabilityBins = field(default_factory=lambda: [0] * PROBABILITY_BINS)
     tail_histogram: TailBins = field(default_factory=lambda: [0] * len(TAIL_EDGES))
     perplexity_histogram: PerplexityBins = field(default_factory=lambda: [0] * len(PERPLEXITY_EDGES))
+    perplexity_bins: dict[int, Count] = field(default_factory=dict)
     nll_nano: int = 0
     probability_before_nano: int = 0
     probability_after_nano: int = 0
@@ -149,6 +155,13 @@ class EditStats(Statistics):
         return math.exp(self.nll)
 
     @property
+    def median_perplexity(self) -> float | None:
+        """Perplexity of the median document, within 1 %; None where that of some is not known, or of none."""
+        num_known = sum(self.perplexity_bins.values())
+        is_known = num_known and num_known == sum(self.perplexity_histogram)
+        return sketch.quantile(self.perplexity_bins, 0.5) if is_known else None
+
+    @property
     def is_sample(self) -> bool:
         """Whether probabilities are of a sample (`SAMPLE`); otherwise no document lacks those of two tokens."""
         return self.num_scored < self.num_tokens - self.num_documents
@@ -177,6 +190,7 @@ class EditStats(Statistics):
         _count(self.tail_histogram, _bin(tail[tail >= TAIL_EDGES[0]], TAIL_EDGES))
         nll = -float(scored.sum())
         self.nll_nano += _nano(nll)
+        sketch.count(self.perplexity_bins, np.array([math.exp(min(nll / len(scored), _MOST_NLL))]))
         log10_perplexity = nll / len(scored) / math.log(10)
         _count(self.perplexity_histogram, _bin(np.array([max(log10_perplexity, 0.0)]), PERPLEXITY_EDGES))
 
@@ -205,6 +219,7 @@ class EditStats(Statistics):
             "selected_rate": self.selected_rate,
             "changed_rate": self.changed_rate,
             "nll": self.nll,
+            **({} if self.median_perplexity is None else {"median_perplexity": self.median_perplexity}),
             "tokens_per_second": self.tokens_per_second,
         }
         return {name: value for name, value in figures.items() if not (isinstance(value, float) and math.isnan(value))}

@@ -63,6 +63,27 @@ def test_histogram_of_perplexity_is_by_document():
     assert stats.perplexity_histogram == expected.tolist()
 
 
+def test_the_median_perplexity_is_within_one_per_cent() -> None:
+    rng = np.random.default_rng(5)
+    perplexities = np.exp(rng.gamma(3, size=301))
+    parts = [EditStats() for _ in range(7)]
+    for number, perplexity in enumerate(perplexities):
+        parts[number % 7].add_scores(np.full(3, -math.log(perplexity)))
+    whole = EditStats.merged(parts)
+    assert whole.median_perplexity == pytest.approx(np.median(perplexities), rel=0.01)
+    assert whole.summary()["median_perplexity"] == whole.median_perplexity
+    read = EditStats.from_json(json.loads(json.dumps(whole.to_json())))
+    assert read == whole and read.merge(parts[0]) == whole.merge(parts[0])
+    unlikely = EditStats()
+    unlikely.add_scores(np.array([-1e6]))
+    assert unlikely.median_perplexity == pytest.approx(math.exp(700), rel=0.01)
+
+    # Statistics of before there were narrow bins, alone or among others.
+    old = EditStats.from_json({name: value for name, value in whole.to_json().items() if name != "perplexity_bins"})
+    for stats in (old, old.merge(parts[0]), EditStats()):
+        assert stats.median_perplexity is None and "median_perplexity" not in stats.summary()
+
+
 def test_likelihood_and_rates():
     stats = EditStats()
     stats.add_scores(np.array([np.nan, -1.0, -2.0, -3.0], dtype=np.float32))

@@ -138,7 +138,9 @@ def label(reading: ReadStats) -> str:
 
 
 def median_perplexity(stats: EditStats) -> str:
-    """The bin that the median text lies in."""
+    """That of the median text; the bin that it lies in, where no more is known."""
+    if stats.median_perplexity is not None:
+        return f"{stats.median_perplexity:,.4g}"
     half = sum(stats.perplexity_histogram) / 2
     index = next(index for index, count in enumerate(accumulate(stats.perplexity_histogram)) if count >= half)
     edges = [f"{10**edge:,.3g}" if edge < 3 else f"{10**edge:,.0f}" for edge in PERPLEXITY_EDGES]

@@ -151,7 +151,7 @@ def test_a_row_tells_the_kinds_of_its_edits(sharded: Path) -> None:
     html = row_html(row, rows, 1000, False)
     assert "2 edits against the source (1 number, 1 inside a word)." in html
     assert '<del title="number">2006</del><ins title="number">1006</ins>' in html
-    assert '<ins title="inside a word">Kitt</ins>es' in row_html(row, rows, 20, False)
+    assert '<ins title="inside a word">Kitt</ins></div>' in row_html(row, rows, 20, False)
     assert "title" not in row_html(row, rows, 1000, True)
 
 
