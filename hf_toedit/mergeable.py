@@ -102,7 +102,7 @@ class Statistics(Shown):
         """Plain JSON values, from which `from_json` makes an equal object."""
         values = {entry.name: getattr(self, entry.name) for entry in _fields(self)}
         values = {name: value for name, value in values.items() if value or name not in self._written_if_any}
-        return {name: dict(sorted(v.items())) if isinstance(v, dict) else v for name, v in values.items()}
+        return {name: _json_object(value) if isinstance(value, dict) else value for name, value in values.items()}
 
     @classmethod
     def from_json(cls, values: Any) -> Self:
@@ -130,6 +130,11 @@ def ratio(part: float, whole: float) -> float:
 def _fields(statistics: Any) -> tuple[Field[Any], ...]:
     """Of the dataclass that a subclass is."""
     return fields(statistics)
+
+
+def _json_object(value: dict[Any, Any]) -> dict[str, Any]:
+    """In ascending order of the keys, which JSON has as strings."""
+    return {str(key): value[key] for key in sorted(value)}
 
 
 def _sum(mine: Any, theirs: Any) -> Any:

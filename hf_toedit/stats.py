@@ -10,15 +10,14 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from msgspec import Meta
 
+from hf_toedit import sketch
 from hf_toedit.mergeable import Count, Statistics, ratio
-
-if TYPE_CHECKING:
-    pass
+from hf_toedit.place_kinds import KindCounts, counts_by_kind
 
 NANO = 1e-9
 
@@ -33,6 +32,9 @@ TAIL_EDGES = tuple(np.arange(1.0, 6.5, 0.5))
 
 PERPLEXITY_EDGES = tuple(np.arange(0.0, 5.25, 0.25))
 """Lower edges of the bins of log10(document perplexity); the last is open."""
+
+_MOST_NLL = 700.0
+"""Of a document, in nats a token; the exponential of more is no float."""
 
 ProbabilityBins = Annotated[list[Count], Meta(min_length=PROBABILITY_BINS, max_length=PROBABILITY_BINS)]
 TailBins = Annotated[list[Count], Meta(min_length=len(TAIL_EDGES), max_length=len(TAIL_EDGES))]
@@ -73,6 +75,7 @@ class EditStats(Statistics):
         probability_histogram: scored tokens by p, see `PROBABILITY_BINS`.
         tail_histogram: scored tokens with p >= 0.9, see `TAIL_EDGES`.
         perplexity_histogram: documents by perplexity, see `PERPLEXITY_EDGES`.
+        perplexity_bins: the same in the narrow bins of `sketch`; of none, in statistics of before there were any.
         nll_nano: summed negative log-likelihood of the scored tokens, in 1e-9 nats.
         probability_before_nano: summed p of the selected tokens before the draw, in 1e-9.
         probability_after_nano: the same of what stands there after it.
@@ -103,6 +106,7 @@ class EditStats(Statistics):
     probability_histogram: ProbabilityBins = field(default_factory=lambda: [0] * PROBABILITY_BINS)
     tail_histogram: TailBins = field(default_factory=lambda: [0] * len(TAIL_EDGES))
     perplexity_histogram: PerplexityBins = field(default_factory=lambda: [0] * len(PERPLEXITY_EDGES))
+    perplexity_bins: dict[int, Count] = field(default_factory=dict)
     nll_nano: int = 0
     probability_before_nano: int = 0
     probability_after_nano: int = 0
@@ -137,6 +141,20 @@ class EditStats(Statistics):
         return ratio(self.num_changed, self.num_tokens)
 
     @property
+    def kinds(self) -> dict[str, KindCounts]:
+        """Tokens by kind, those that have any; empty where the kinds of some of them are not known.
+
+        None are in statistics of before there were kinds, and only some of them in those of a run that was begun then.
+        """
+        return counts_by_kind(
+            [
+                (self.num_selected_by_kind, self.num_selected),
+                (self.num_changed_by_kind, self.num_changed),
+                (self.num_dropped_by_kind, self.num_dropped),
+            ]
+        )
+
+    @property
     def nll(self) -> float:
         """Mean negative log-likelihood in nats a token; NaN where nothing was scored."""
         return self.nll_nano * NANO / self.num_scored if self.num_scored else math.nan
@@ -145,6 +163,13 @@ class EditStats(Statistics):
     def perplexity(self) -> float:
         """The exponential of `nll`, over all tokens."""
         return math.exp(self.nll)
+
+    @property
+    def median_perplexity(self) -> float | None:
+        """Perplexity of the median document, within 1 %; None where that of some is not known, or of none."""
+        num_known = sum(self.perplexity_bins.values())
+        is_known = num_known and num_known == sum(self.perplexity_histogram)
+        return sketch.quantile(self.perplexity_bins, 0.5) if is_known else None
 
     @property
     def is_sample(self) -> bool:
@@ -175,6 +200,7 @@ class EditStats(Statistics):
         _count(self.tail_histogram, _bin(tail[tail >= TAIL_EDGES[0]], TAIL_EDGES))
         nll = -float(scored.sum())
         self.nll_nano += _nano(nll)
+        sketch.count(self.perplexity_bins, np.array([math.exp(min(nll / len(scored), _MOST_NLL))]))
         log10_perplexity = nll / len(scored) / math.log(10)
         _count(self.perplexity_histogram, _bin(np.array([max(log10_perplexity, 0.0)]), PERPLEXITY_EDGES))
 
@@ -197,15 +223,22 @@ class EditStats(Statistics):
             "num_changed": self.num_changed,
             "num_dropped": self.num_dropped,
             **({"num_rejected": self.num_rejected} if self.num_rejected else {}),
+            **self._summary_of_kinds(),
             "num_characters": self.num_characters,
             "num_characters_standing": self.num_characters_standing,
             "num_tokens_standing": self.num_tokens_standing,
             "selected_rate": self.selected_rate,
             "changed_rate": self.changed_rate,
             "nll": self.nll,
+            **({} if self.median_perplexity is None else {"median_perplexity": self.median_perplexity}),
             "tokens_per_second": self.tokens_per_second,
         }
         return {name: value for name, value in figures.items() if not (isinstance(value, float) and math.isnan(value))}
+
+    def _summary_of_kinds(self) -> dict[str, dict[str, int]]:
+        kinds = self.kinds
+        names = KindCounts._fields if kinds else ()
+        return {f"{name}_by_kind": {kind: getattr(counts, name) for kind, counts in kinds.items()} for name in names}
 
 
 @dataclass(frozen=True)

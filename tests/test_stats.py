@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hf_toedit.errors import UsageError
+from hf_toedit.place_kinds import KINDS
 from hf_toedit.stats import PERPLEXITY_EDGES, TAIL_EDGES, EditStats, decay, generation_figures
 
 
@@ -20,8 +21,13 @@ def some_stats(seed: int) -> EditStats:
         stats.add_scores(logprobs)
         before = logprobs[logprobs > np.log(0.9)]
         stats.add_draws(before, before - rng.random(len(before)).astype(np.float32))
+        for kind in rng.choice(list(KINDS), size=len(before)):
+            stats.num_selected_by_kind[str(kind)] += 1
+        for kind in rng.choice(list(KINDS), size=len(before) // 3):
+            stats.num_changed_by_kind[str(kind)] += 1
         stats.num_changed += len(before) // 3
-        stats.num_dropped += int(rng.integers(5))
+        stats.num_dropped_by_kind["number"] += (dropped := int(rng.integers(5)))
+        stats.num_dropped += dropped
         stats.num_rows_changed += len(before) > 2
         stats.num_characters += 40
         stats.num_characters_standing += int(rng.integers(40))
@@ -57,6 +63,27 @@ def test_histogram_of_perplexity_is_by_document():
     assert stats.perplexity_histogram == expected.tolist()
 
 
+def test_the_median_perplexity_is_within_one_per_cent() -> None:
+    rng = np.random.default_rng(5)
+    perplexities = np.exp(rng.gamma(3, size=301))
+    parts = [EditStats() for _ in range(7)]
+    for number, perplexity in enumerate(perplexities):
+        parts[number % 7].add_scores(np.full(3, -math.log(perplexity)))
+    whole = EditStats.merged(parts)
+    assert whole.median_perplexity == pytest.approx(np.median(perplexities), rel=0.01)
+    assert whole.summary()["median_perplexity"] == whole.median_perplexity
+    read = EditStats.from_json(json.loads(json.dumps(whole.to_json())))
+    assert read == whole and read.merge(parts[0]) == whole.merge(parts[0])
+    unlikely = EditStats()
+    unlikely.add_scores(np.array([-1e6]))
+    assert unlikely.median_perplexity == pytest.approx(math.exp(700), rel=0.01)
+
+    # Statistics of before there were narrow bins, alone or among others.
+    old = EditStats.from_json({name: value for name, value in whole.to_json().items() if name != "perplexity_bins"})
+    for stats in (old, old.merge(parts[0]), EditStats()):
+        assert stats.median_perplexity is None and "median_perplexity" not in stats.summary()
+
+
 def test_likelihood_and_rates():
     stats = EditStats()
     stats.add_scores(np.array([np.nan, -1.0, -2.0, -3.0], dtype=np.float32))
@@ -88,6 +115,23 @@ def test_merging_is_exact_in_any_order():
     assert a.merge(b) == b.merge(a)
     assert a.merge(b).merge(c) == a.merge(b.merge(c))
     assert a.merge(EditStats()) == a
+
+
+def test_kinds_are_known_only_where_all_are() -> None:
+    parts = [some_stats(seed) for seed in range(9)]
+    kinds = EditStats.merged(parts).kinds
+    assert list(kinds) == [kind for kind in KINDS if kind in kinds] and len(kinds) > 3
+    for name in ("num_selected", "num_changed", "num_dropped"):
+        assert sum(getattr(counts, name) for counts in kinds.values()) == sum(getattr(part, name) for part in parts) > 0
+    assert EditStats.merged(parts).summary()["num_changed_by_kind"] == {
+        kind: counts.num_changed for kind, counts in kinds.items()
+    }
+    # Shards that were edited before there were kinds.
+    old = {name: value for name, value in parts[0].to_json().items() if not name.endswith("_by_kind")}
+    before = EditStats.from_json(old)
+    for stats in (before, EditStats.merged([before, *parts[1:]]), EditStats()):
+        assert stats.kinds == {}
+        assert not [name for name in stats.summary() if name.endswith("_by_kind")]
 
 
 def test_merging_leaves_its_parts():

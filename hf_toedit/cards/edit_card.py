@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from hf_toedit.cards import edit_tables as tables
-from hf_toedit.cards.edit_data import EditCardData, Example
+from hf_toedit.cards.edit_data import EditCardData
+from hf_toedit.cards.edit_examples import WHOLE, Example, Place
+from hf_toedit.cards.edit_uses import citations, not_for, uses
 from hf_toedit.cards.escape import Markdown, code, fenced, html, literal, shell
 from hf_toedit.cards.method import method_words, rule_in
 from hf_toedit.cards.origin import model_words
@@ -13,6 +16,7 @@ from hf_toedit.cards.section import sentence, shared, template
 from hf_toedit.config import RunConfig, TextConfig
 from hf_toedit.editing.diff import ADDED, REMOVED, segments
 from hf_toedit.editing.rules import Rule
+from hf_toedit.place_kinds import KINDS
 from hf_toedit.stats import SAMPLE, decimal, generation_figures
 
 _PLACES, _CONTEXT, _UNEDITED_LENGTH = 4, 60, 200
@@ -43,6 +47,13 @@ def edit_section(data: EditCardData) -> str:
         last_reading=data.readings[-1] if data.readings else None,
         revert_command=fenced(shell(["hf-toedit", "revert", data.place, "-o", "source"]), "bash"),
         revert=fenced(_revert_snippet(data), "python"),
+        opening=[
+            (words, [(_place_name(place, data), _place(place)) for place in places]) for words, places in _opening(data)
+        ],
+        uses=uses(data),
+        not_for=not_for(data),
+        citations=fenced(citations(data), "bibtex"),
+        note=tables.note(data),
         examples=[(_example_name(example, data), _diff(example)) for example in data.examples],
         alt=_alternatives(data),
     )
@@ -93,12 +104,50 @@ def _literals(words: tuple[str, ...]) -> str:
     return literal(words[0]) if len(words) == 1 else f"[{', '.join(map(literal, words))}]"
 
 
-def _example_name(example: Example, data: EditCardData) -> Markdown:
+def _row_name(example: Example, data: EditCardData) -> Markdown:
     split = f" of {code(example.split)}" if len(data.plan.splits) > 1 else ""
     path = f", {code(example.path)}" if example.path is not None else ""
+    return Markdown(f"row {example.row:,}{split}{path}")
+
+
+def _example_name(example: Example, data: EditCardData) -> Markdown:
     count = len(example.table.edits)
     state = "not edited" if count == 0 else "edited in one place" if count == 1 else f"edited in {count:,} places"
-    return Markdown(f"Row {example.row:,}{split}{path}, {state}")
+    return Markdown(f"R{_row_name(example, data)[1:]}, {state}")
+
+
+def _opening(data: EditCardData) -> Iterator[tuple[str, list[Place]]]:
+    """Two edits under which the text reads on, and two under which it does not, of different kinds where there are."""
+    whole = _of_different_kinds([place for place in data.places if place.is_whole], ("whole_word", "capitalised_word"))
+    broken = [place for place in data.places if not place.is_whole and place.kind not in WHOLE]
+    for words, places in (
+        ("Edits that leave words whole, so that a text mostly reads on", whole),
+        (
+            "Edits that break a word, or change what the text says",
+            _of_different_kinds(broken, ("number", "inside_word", "code")),
+        ),
+    ):
+        if places:
+            yield words, places
+
+
+def _of_different_kinds(places: Sequence[Place], first: Sequence[str]) -> list[Place]:
+    """Two places, of these kinds first; of one kind only where there is no other."""
+    order = {kind: number for number, kind in enumerate([*first, *(kind for kind in KINDS if kind not in first)])}
+    met: Counter[str] = Counter()
+    ranked: list[tuple[int, int, int, Place]] = []
+    for place in places:
+        ranked.append((met[place.kind], order[place.kind], len(ranked), place))
+        met[place.kind] += 1
+    return [place for *_, place in sorted(ranked, key=lambda entry: entry[:3])[:2]]
+
+
+def _place_name(place: Place, data: EditCardData) -> Markdown:
+    return Markdown(f"{KINDS[place.kind]} ({_row_name(place.example, data)})")
+
+
+def _place(place: Place) -> Markdown:
+    return _diff(place.example._replace(table=place.alone))
 
 
 def _diff(example: Example) -> Markdown:
@@ -135,7 +184,12 @@ def _alternatives(data: EditCardData) -> Mapping[str, str]:
         if last.characters_standing is None
         else f" {last.characters_standing:.2%} of the source's characters still stand in the end."
     )
+    kinds = [
+        f"{name}: {', '.join(f'{share:.1%} {KINDS[kind]}' for kind, share in shares.items() if share)}"
+        for name, shares in tables.kind_bars(data)
+    ]
     return {
+        "kinds": f"Stacked bars: tokens by kind. {sentence(kinds)}" if kinds else "",
         "probabilities": f"Bars: tokens by probability. {sentence(shares)}{bound}",
         "perplexity": f"Bars: texts by perplexity. {sentence(middles)}",
         "decay": f"Lines: the share of selected tokens by generation is {rates}; in the paper {paper}.{standing}",

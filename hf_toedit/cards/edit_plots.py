@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 
 from hf_toedit.cards.curves import PAPER_SELECTED, selected_curve, standing_curve
 from hf_toedit.cards.edit_data import EditCardData
-from hf_toedit.cards.edit_tables import label
+from hf_toedit.cards.edit_tables import kind_bars, label
 from hf_toedit.cards.method import rule_in
-from hf_toedit.cards.plots import COLOURS, INK, PALE, legend, png
+from hf_toedit.cards.plots import COLOURS, GROUND, INK, KIND_COLOURS, PALE, legend, png
+from hf_toedit.place_kinds import KINDS
 from hf_toedit.stats import PERPLEXITY_EDGES, PROBABILITY_BINS, TAIL_EDGES, EditStats, generation_figures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_LABELLED = 9
+"""A part of a bar has its figure in it from so many per cent on."""
 
 _TAIL_TICKS = ("0.1", "0.01", "0.001", "10⁻⁴", "10⁻⁵", "10⁻⁶")
 
@@ -27,11 +31,45 @@ def draw_edit_plots(data: EditCardData) -> dict[str, bytes]:
         PNG files by name; the same run gives the same bytes, with the same version of matplotlib.
     """
     drawn: dict[str, Callable[[Figure, EditCardData], None]] = {}
+    if data.has_kinds:
+        drawn["kinds.png"] = _kinds
     if data.is_scored:
-        drawn = {"probabilities.png": _probabilities, "perplexity.png": _perplexity}
+        drawn |= {"probabilities.png": _probabilities, "perplexity.png": _perplexity}
     if data.has_decay:
         drawn["decay.png"] = _decay
     return {name: png(draw, data) for name, draw in drawn.items()}
+
+
+def _kinds(figure: Figure, data: EditCardData) -> None:
+    """Stacked bars of kinds; beside them, with several generations, the shares of all tokens."""
+    shown = kind_bars(data)
+    if data.has_decay:
+        axes, decay = figure.subplots(1, 2, width_ratios=(3, 2))
+        numbers = range(1, len(data.generations) + 1)
+        for name, colour, marker in (("selected", COLOURS[0], "o"), ("changed", COLOURS[1], "s")):
+            rates = [100 * getattr(stats, f"{name}_rate") for stats in data.generations]
+            decay.plot(numbers, rates, color=colour, marker=marker, linewidth=2, label=name)
+        decay.set(title="Share of all tokens", xlabel="generation", ylabel="%", ylim=(0, None))
+        decay.xaxis.get_major_locator().set_params(integer=True)
+        decay.legend()
+    else:
+        axes = figure.subplots()
+    places = range(len(shown))
+    left = [0.0] * len(shown)
+    for kind, colour in KIND_COLOURS.items():
+        widths = [100 * shares.get(kind, 0) for _, shares in shown]
+        if not any(widths):
+            continue
+        axes.barh(places, widths, 0.7, left, color=colour, edgecolor=GROUND, linewidth=0.8, label=KINDS[kind])
+        for place, width in enumerate(widths):
+            if width >= _LABELLED:
+                axes.text(left[place] + width / 2, place, f"{width:.0f}%", ha="center", va="center", color=INK)
+            left[place] += width
+    axes.set_yticks(places, [name.replace(" in ", "\nin ") for name, _ in shown])
+    axes.set(title="Tokens by kind", xlabel="% of them", xlim=(0, 100), ylim=(len(shown) - 0.4, -0.6))
+    axes.grid(False)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
 
 
 def _probabilities(figure: Figure, data: EditCardData) -> None:

@@ -10,7 +10,11 @@ from hf_toedit.cards.escape import Markdown, code, percent
 from hf_toedit.cards.method import edit_rows, rule_in
 from hf_toedit.cards.origin import source_rows, version_rows
 from hf_toedit.cards.tables import field_table, table, type_name
+from hf_toedit.place_kinds import KINDS
 from hf_toedit.stats import NANO, PERPLEXITY_EDGES, PROBABILITY_BINS, SAMPLE, EditStats, generation_figures
+
+_MOST_BARS = 8
+"""Of the picture of kinds; of more generations the first ones and the last are shown."""
 
 PAPER = ((4_671_834, 584_103), (4_671_834, 549_519), (4_671_834, 517_433))
 """Tokens and selected tokens of Natural-Instructions over three generations (paper, Table 9)."""
@@ -47,6 +51,47 @@ def statistics(data: EditCardData) -> Markdown:
         columns["deleted"] = lambda stats: f"{stats.num_dropped:,}"
     rows = [[*head, *(write(stats) for write in columns.values())] for head, stats in _by_split(data)]
     return table((*_heads(data), *columns), rows, left=len(_heads(data)))
+
+
+def kinds(data: EditCardData) -> Markdown:
+    """Selected, changed and deleted tokens by kind and generation, over all splits."""
+    told = [kind for kind in KINDS if any(kind in stats.kinds for stats in data.generations)]
+    rows = []
+    for number, stats in enumerate(data.generations, start=1):
+        for what in ("selected", "changed", "dropped"):
+            counts = [getattr(stats.kinds[kind], f"num_{what}") if kind in stats.kinds else 0 for kind in told]
+            if whole := sum(counts):
+                shown = [f"{count:,} ({count / whole:.1%})" for count in counts]
+                rows.append([number, "deleted" if what == "dropped" else what, *shown])
+    return table(("generation", "tokens", *(KINDS[kind] for kind in told)), rows, left=2)
+
+
+def kind_bars(data: EditCardData) -> list[tuple[str, dict[str, float]]]:
+    """The bars of the picture of kinds: a name, and the share of each kind."""
+    if not data.has_kinds:
+        return []
+    several = len(data.generations) > 1
+    bars = []
+    for number, stats in enumerate(data.generations, start=1):
+        for what in ("changed", "dropped") if several else ("selected", "changed", "dropped"):
+            counts = {kind: getattr(entry, f"num_{what}") for kind, entry in stats.kinds.items()}
+            if whole := sum(counts.values()):
+                name = "deleted" if what == "dropped" else what
+                bars.append(
+                    (
+                        f"{name} in generation {number}" if several else name,
+                        {kind: count / whole for kind, count in counts.items()},
+                    )
+                )
+    return bars if len(bars) <= _MOST_BARS else [*bars[: _MOST_BARS - 1], bars[-1]]
+
+
+def note(data: EditCardData) -> str | None:
+    """What a reading marked with an asterisk is; None where none is."""
+    last = len(data.generations)
+    if not any(_is_of_before(reading, data) for reading in data.readings):
+        return None
+    return f"The result of generation {last} was not read again; this is how generation {last} found the texts."
 
 
 def causes(data: EditCardData, name: str) -> Markdown | None:
@@ -95,7 +140,8 @@ def probabilities(data: EditCardData) -> Markdown:
     headings = ["probability"]
     columns: list[list[str]] = [[f"{n / 10:.1f} to {(n + 1) / 10:.1f}" for n in range(PROBABILITY_BINS)]]
     for reading in data.readings:
-        headings += [f"{label(reading)}: tokens", f"{label(reading)}: share"]
+        name = _marked(reading, data)
+        headings += [f"{name}: tokens", f"{name}: share"]
         counts = reading.stats.probability_histogram
         columns += [[f"{count:,}" for count in counts], [f"{count / reading.stats.num_scored:.2%}" for count in counts]]
     return table(headings, zip(*columns, strict=True))
@@ -104,7 +150,7 @@ def probabilities(data: EditCardData) -> Markdown:
 def perplexities(data: EditCardData) -> Markdown:
     """Perplexity over all tokens, and where the middle text stands."""
     rows = [
-        (label(reading), f"{reading.stats.perplexity:,.2f}", median_perplexity(reading.stats))
+        (_marked(reading, data), f"{reading.stats.perplexity:,.2f}", median_perplexity(reading.stats))
         for reading in data.readings
     ]
     return table(("text", "over all tokens", "of the median text"), rows)
@@ -141,11 +187,21 @@ def label(reading: ReadStats) -> str:
 
 
 def median_perplexity(stats: EditStats) -> str:
-    """The bin that the median text lies in."""
+    """That of the median text; the bin that it lies in, where no more is known."""
+    if stats.median_perplexity is not None:
+        return f"{stats.median_perplexity:,.4g}"
     half = sum(stats.perplexity_histogram) / 2
     index = next(index for index, count in enumerate(accumulate(stats.perplexity_histogram)) if count >= half)
     edges = [f"{10**edge:,.3g}" if edge < 3 else f"{10**edge:,.0f}" for edge in PERPLEXITY_EDGES]
     return f"{edges[index]} to {edges[index + 1]}" if index + 1 < len(edges) else f"over {edges[index]}"
+
+
+def _is_of_before(reading: ReadStats, data: EditCardData) -> bool:
+    return 0 < reading.after < len(data.generations)
+
+
+def _marked(reading: ReadStats, data: EditCardData) -> str:
+    return label(reading) + ("*" if _is_of_before(reading, data) else "")
 
 
 def _heads(data: EditCardData) -> tuple[str, ...]:

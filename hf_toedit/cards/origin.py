@@ -13,7 +13,11 @@ from hf_toedit.config import URL_LIST, PriorConfig
 from hf_toedit.priors.names import ModelName
 from hf_toedit.stats import decimal
 
-_HUB = "https://huggingface.co"
+HUB = "https://huggingface.co"
+
+_OF_THE_MACHINE = {"--quiet": 0, "-q": 0, "--json": 0, "--workers": 1, "--token-budget": 1, "--memory-fraction": 1}
+"""Options that do not decide what comes out, with the number of words that follow each."""
+
 _LOCAL_PATH = re.compile(r"(?:^|(?<==)|(?<=^urls:))(?:file://|~|\.{0,2}/)")
 _SEPARATOR = re.compile(r"[/\\]")
 
@@ -38,7 +42,7 @@ def model_words(data: CardData) -> Markdown:
     """The model that the task needs, with a link where it is on the Hub."""
     model = data.plan.task.model
     if data.model_repo:
-        return _link(data.model_repo, f"{_HUB}/{url(data.model_repo)}")
+        return _link(data.model_repo, f"{HUB}/{url(data.model_repo)}")
     if model is None:
         return Markdown("no model")
     if model.name == "embedded":
@@ -72,7 +76,7 @@ def source_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:
     """Which rows and texts, each setting with its name."""
     plan, source, done = data.plan, data.plan.source, data.plan.task.done
     if data.source_repo:
-        place = _link(data.source_repo, f"{_HUB}/datasets/{url(data.source_repo)}/tree/{url(plan.source_revision)}")
+        place = _link(data.source_repo, f"{HUB}/datasets/{url(data.source_repo)}/tree/{url(plan.source_revision)}")
         yield "source", Markdown(f"{place} @ {code(plan.source_revision)}")
         if "://" in source.source:
             yield "list of its files" if source.source.startswith(URL_LIST) else "path in it", code(source.source)
@@ -104,7 +108,7 @@ def version_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:
 
 
 def command(data: CardData) -> str | None:
-    """What was typed, with the folders of local paths left out; None where it is not known."""
+    """What was typed, without the folders of local paths and what concerns this machine; None where it is not known."""
     typed = data.plan.provenance.get("command")
     if not typed:
         return None
@@ -115,7 +119,19 @@ def command(data: CardData) -> str | None:
     model = data.plan.task.model
     local = {model.name} if model and not data.model_repo else set()
     local |= set() if data.source_repo else {data.plan.source.source}
-    return shell(_place(word) if word in local else _shortened(word) for word in words)
+    return shell(_place(word) if word in local else _shortened(word) for word in _deciding(words))
+
+
+def _deciding(words: list[str]) -> Iterator[str]:
+    """The words of a command without `_OF_THE_MACHINE`."""
+    rest = iter(words)
+    for word in rest:
+        name, is_given, _ = word.partition("=")
+        if name not in _OF_THE_MACHINE:
+            yield word
+        elif not is_given:
+            for _ in range(_OF_THE_MACHINE[name]):
+                next(rest, None)
 
 
 def prints_fingerprints(data: CardData) -> bool:
@@ -129,7 +145,7 @@ def license_link(data: CardData) -> Any:
     """Where the licence of the source can be read; a file that lies beside it is named by its address."""
     link = data.plan.provenance.get("source_card", {}).get("license_link")
     if isinstance(link, str) and data.source_repo and "://" not in link:
-        return f"{_HUB}/datasets/{url(data.source_repo)}/blob/{url(data.plan.source_revision)}/{url(link)}"
+        return f"{HUB}/datasets/{url(data.source_repo)}/blob/{url(data.plan.source_revision)}/{url(link)}"
     return link
 
 

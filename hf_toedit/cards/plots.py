@@ -22,7 +22,18 @@ if TYPE_CHECKING:
 Data = TypeVar("Data")
 
 COLOURS = ("#0072b2", "#e5833b")
-INK, PALE, _GROUND = "#24292f", "#6e7781", "#f6f8fa"
+INK, PALE, GROUND = "#24292f", "#6e7781", "#f6f8fa"
+KIND_COLOURS = {
+    "number": "#d55e00",
+    "inside_word": "#e69f00",
+    "capitalised_word": "#56b4e9",
+    "whole_word": "#2f8fd0",
+    "punctuation": "#4fb59a",
+    "whitespace": "#aab2bb",
+    "code": "#cc79a7",
+}
+"""Of `place_kinds.KINDS`: warm where a change is read as wrong, cool where it may be read over."""
+
 _DPI = 100
 _COLOURS_OF_A_FILE = 64
 """Few make a small file, and are enough for lines, bars and the edges of letters."""
@@ -40,8 +51,8 @@ _STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.grid": True,
     "axes.grid.axis": "y",
-    "axes.facecolor": _GROUND,
-    "figure.facecolor": _GROUND,
+    "axes.facecolor": GROUND,
+    "figure.facecolor": GROUND,
     "grid.color": "#d0d7de",
     "xtick.color": INK,
     "ytick.color": INK,

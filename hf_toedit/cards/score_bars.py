@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from hf_toedit.cards.score_data import ScoreField
-from hf_toedit.scorers.distribution import PER_OCTAVE, Distribution
+from hf_toedit.scorers.distribution import Distribution
+from hf_toedit.sketch import PER_OCTAVE
 
 Axis = Literal["linear", "log", "exp"]
 """What is drawn along the axis: values, their logarithms to base 10, or such logarithms of their exponentials."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from hf_toedit.cards.escape import printable
 from hf_toedit.editing.diff import ADDED, GAP, REMOVED, segments
 from hf_toedit.editing.piece_table import PieceTable
-from hf_toedit.picture.words import generation_columns
+from hf_toedit.picture.words import generation_columns, kind_columns
 from hf_toedit.runs.status import Status
 from hf_toedit.stats import SAMPLE, EditStats
 
@@ -28,25 +28,30 @@ def has_colours(screen: Console) -> bool:
     return screen.color_system is not None and not screen.no_color
 
 
-def statistics_table(status: Status) -> Table:
+def statistics_tables(status: Status) -> Group:
     """What was counted in each pass that writes rows."""
     generations = [stats for stats in status.statistics if isinstance(stats, EditStats)]
     if generations:
-        return generations_table(generations)
+        return generation_tables(generations)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("pass", "figures"):
         table.add_column(heading)
     for entry in status.passes:
         table.add_row(entry.pass_.name, Text(printable(entry.statistics.headline)))
-    return table
+    return Group(table)
 
 
-def generations_table(generations: Sequence[EditStats]) -> Table:
-    """The paper's Table 9 for a run and, with several generations, their decay and distance from the source."""
-    columns = generation_columns(generations)
-    table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
+def generation_tables(generations: Sequence[EditStats]) -> Group:
+    """The paper's Table 9 for a run, with several generations their decay and distance from the source; and kinds."""
+    table = _table(generation_columns(generations))
     if any(stats.is_sample for stats in generations):
         table.caption = f"probabilities, perplexity: from a sample of 1 token in {SAMPLE}"
+    kinds = kind_columns(generations)
+    return Group(table, Text(""), _table(kinds)) if kinds else Group(table)
+
+
+def _table(columns: Mapping[str, Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
     for heading in columns:
         table.add_column(heading, justify="right")
     for row in zip(*columns.values(), strict=True):

@@ -139,6 +139,17 @@ def _text_to_json(picture: Picture, counts: Sequence[str], candidates: bool) -> 
         "after": picture.edited,
         "skipped": picture.skipped,
         **picture.frames[-1].document.to_log(counts),
+        "changed": [
+            {
+                "generation": frame.generation,
+                "start": token.start,
+                "text": token.text,
+                "replacement": token.replacement,
+                "kind": token.kind,
+            }
+            for frame in picture.frames
+            for token in frame.changed
+        ],
     }
     if candidates:
         row["selected"] = [
@@ -149,6 +160,7 @@ def _text_to_json(picture: Picture, counts: Sequence[str], candidates: bool) -> 
                 "probability": token.probability,
                 "rank": token.rank,
                 "replacement": token.replacement,
+                "kind": token.kind,
                 **({} if token.rejected is None else {"rejected": token.rejected}),
                 "candidates": token.candidates,
             }
@@ -162,7 +174,7 @@ def _text_to_json(picture: Picture, counts: Sequence[str], candidates: bool) -> 
 def _show(gallery: Gallery, candidates: bool, max_places: int | None) -> None:
     from rich.text import Text
 
-    from hf_toedit.cli.output import console, generations_table, has_colours, printable
+    from hf_toedit.cli.output import console, generation_tables, has_colours, printable
     from hf_toedit.picture.terminal import frame_text, histogram, legend
     from hf_toedit.picture.words import facts
 
@@ -182,7 +194,7 @@ def _show(gallery: Gallery, candidates: bool, max_places: int | None) -> None:
         if part:
             screen.print(part)
             screen.print()
-    screen.print(generations_table(gallery.stats))
+    screen.print(generation_tables(gallery.stats))
 
 
 def _candidates_table(selected: list[Token]) -> Table:
@@ -191,9 +203,10 @@ def _candidates_table(selected: list[Token]) -> Table:
 
     from hf_toedit.cli.output import printable
     from hf_toedit.picture.words import probability
+    from hf_toedit.place_kinds import KINDS
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("character", "token", "p", "rank", "drawn", "candidates"):
+    for heading in ("character", "token", "p", "rank", "drawn", "kind", "candidates"):
         table.add_column(heading, justify="right" if heading in ("character", "p", "rank") else "left")
     for token in selected:
         p = "" if token.probability is None else probability(token.probability)
@@ -202,6 +215,6 @@ def _candidates_table(selected: list[Token]) -> Table:
         if token.rejected is not None:
             drawn = f"{token.rejected!r}, rejected"
         others = " ".join("-" if text is None else f"{text!r} {probability(share)}" for text, share in token.candidates)
-        cells = [str(token.start), repr(token.text), p, rank, drawn, others]
+        cells = [str(token.start), repr(token.text), p, rank, drawn, KINDS.get(token.kind or "", ""), others]
         table.add_row(*(Text(printable(cell)) for cell in cells))
     return table

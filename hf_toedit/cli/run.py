@@ -125,14 +125,14 @@ def _finish_push(along: PushAlong | None, options: Mapping[str, Any]) -> tuple[P
 def _report(run: Run[Any], status: Status) -> None:
     from rich.text import Text
 
-    from hf_toedit.cli.output import console, statistics_table
+    from hf_toedit.cli.output import console, statistics_tables
 
     screen = console()
     if not status.is_finished:
         screen.print(f"{status.num_done} of {status.num_shards} shards are done. `hf-toedit status` tells of all.")
         return
     first = status.statistics[0]
-    screen.print(statistics_table(status))
+    screen.print(statistics_tables(status))
     if run.plan.task.kind == "edit":
         _show_edits(run, screen)
     if not first.num_documents:

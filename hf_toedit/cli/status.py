@@ -61,7 +61,7 @@ def _shown(state: Status) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    from hf_toedit.cli.output import printable, statistics_table
+    from hf_toedit.cli.output import printable, statistics_tables
 
     figures = state.to_json()
     lines = [
@@ -79,4 +79,4 @@ def _shown(state: Status) -> Group:
     if state.statistics[0].is_unreadable:
         reasons = state.statistics[0].skip_reasons.values()
         lines += ["no text could be read so far", *(f"of one text: {printable(reason)}" for reason in reasons)]
-    return Group(*(Text(line) for line in lines), Text(""), statistics_table(state))
+    return Group(*(Text(line) for line in lines), Text(""), statistics_tables(state))

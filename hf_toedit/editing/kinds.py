@@ -12,19 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from hf_toedit.editing.guards import overlapping
+from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.editing.words import WordBoundaries
 from hf_toedit.protect import protect_regex
-
-KINDS = {
-    "number": "number",
-    "inside_word": "inside a word",
-    "capitalised_word": "capitalised word",
-    "whole_word": "whole word",
-    "punctuation": "punctuation",
-    "whitespace": "whitespace",
-    "code": "code or markup",
-}
-"""Kinds of places, as statistics name them, and in words."""
 
 _CODE = [
     *map(protect_regex, ("code", "math", "urls", "emails")),
@@ -50,7 +40,7 @@ def kinds_of(text: str, starts: np.ndarray, ends: np.ndarray) -> list[str]:
         ends: int `[m]`, one past its last.
 
     Returns:
-        `m` keys of `KINDS`.
+        `m` keys of `place_kinds.KINDS`.
     """
     if len(starts) == 0:
         return []
@@ -60,6 +50,16 @@ def kinds_of(text: str, starts: np.ndarray, ends: np.ndarray) -> list[str]:
         "code" if code else "number" if number else _kind(text, int(start), int(end), boundaries)
         for start, end, code, number in zip(starts, ends, in_code, in_number, strict=True)
     ]
+
+
+def kinds_of_edits(table: PieceTable) -> list[str]:
+    """The kind of each place in which a text differs from its source, as it was there."""
+    starts, shift = [], 0
+    for edit in table.edits:
+        starts.append(edit.start + shift)
+        shift += len(edit.source) - (edit.end - edit.start)
+    ends = [start + len(edit.source) for start, edit in zip(starts, table.edits, strict=True)]
+    return kinds_of(table.revert(), np.array(starts, int), np.array(ends, int))
 
 
 def _kind(text: str, start: int, end: int, boundaries: WordBoundaries) -> str:

@@ -48,7 +48,7 @@ class TokenView:
             stand alone in a text.
         ineligible: why the token may not be edited; None where it may.
         rejected: the text that was drawn, and put back by `EditConfig.accept`; None where nothing was.
-        kind: one of `KINDS`; None where the token is neither selected nor dropped.
+        kind: one of `place_kinds.KINDS`; None where the token is neither selected nor dropped.
     """
 
     text: str

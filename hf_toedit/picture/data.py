@@ -43,6 +43,7 @@ class Token:
         dropped: deleted.
         ineligible: why the token may not be edited; None where it may.
         rejected: the text that was drawn and put back, see `EditConfig.accept`; None where nothing was.
+        kind: see `TokenView`.
     """
 
     text: str
@@ -55,6 +56,7 @@ class Token:
     dropped: bool
     ineligible: str | None
     rejected: str | None = None
+    kind: str | None = None
 
     @property
     def end(self) -> int:
@@ -99,6 +101,11 @@ class Frame:
         """The text as this generation read it; empty where there was none."""
         reading = self.document.reading
         return reading.document.text if reading else self.document.text or ""
+
+    @property
+    def changed(self) -> list[Token]:
+        """Tokens that became other text, or none."""
+        return [token for token in self.tokens if token.replacement is not None]
 
     def pieces(self) -> Iterator[TextSpan]:
         """The text that was read, from its first character to its last; tokens without characters are left out."""
@@ -241,6 +248,7 @@ def _frames(result: EditResult, seen: EditResult, num_listed: int) -> list[Frame
                 rejected=view.rejected,
                 dropped=view.dropped,
                 ineligible=view.ineligible,
+                kind=view.kind,
             )
             for position, (view, other) in enumerate(zip(views, others if views else (), strict=True))
         )

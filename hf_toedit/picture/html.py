@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 
@@ -29,10 +29,12 @@ from hf_toedit.picture.words import (
     generation_columns,
     histogram_caption,
     is_invisible,
+    kind_columns,
     probability_shares,
     selection,
     spelled,
 )
+from hf_toedit.place_kinds import KINDS
 from hf_toedit.stats import PROBABILITY_BINS, EditStats, decimal
 
 MAX_LISTED = 10
@@ -103,21 +105,30 @@ def legend_html(config: EditConfig) -> str:
 
 
 def generations_html(stats: Sequence[EditStats]) -> str:
-    """What was selected and changed, generation by generation.
+    """What was selected and changed, generation by generation, and of which kinds it is.
 
     Args:
         stats: of generations 1, 2, ….
     """
-    columns = generation_columns(stats)
+    parts = [_table("Selected and changed tokens", generation_columns(stats)), _note(stats)]
+    if kinds := kind_columns(stats):
+        parts.append(_table("Changed tokens by kind", kinds))
+    return (
+        '<div class="te te-generations" role="region" aria-label="Generations" tabindex="0">'
+        + "".join(parts)
+        + "</div>"
+    )
+
+
+def _table(caption: str, columns: Mapping[str, Sequence[str]]) -> str:
+    """Columns by their headings; the first is the heading of the rows."""
     headings = "".join(f'<th scope="col">{escaped(name.replace(chr(10), " "))}</th>' for name in columns)
     rows = "".join(
         f'<tr><th scope="row">{escaped(first)}</th>{"".join(f"<td>{escaped(cell)}</td>" for cell in cells)}</tr>'
         for first, *cells in zip(*columns.values(), strict=True)
     )
     return (
-        '<div class="te te-generations" role="region" aria-label="Generations" tabindex="0"><table>'
-        f"<caption>Selected and changed tokens</caption><thead><tr>{headings}</tr></thead>"
-        f"<tbody>{rows}</tbody></table>{_note(stats)}</div>"
+        f"<table><caption>{escaped(caption)}</caption><thead><tr>{headings}</tr></thead><tbody>{rows}</tbody></table>"
     )
 
 
@@ -151,13 +162,20 @@ def histogram_html(stats: EditStats, config: EditConfig, generation: int | None 
     )
 
 
-def diff_html(table: PieceTable) -> str:
-    """A whole text, with what its edits took out of the source and what they put there."""
+def diff_html(table: PieceTable, kinds: Sequence[str] = ()) -> str:
+    """A whole text, with what its edits took out of the source and what they put there.
+
+    Args:
+        table: the text and its edits.
+        kinds: of the edits, one each, for the tooltips that browsers have; none where they are not known.
+    """
     marks = {REMOVED: "del", ADDED: "ins"}
-    parts = []
+    titles = (f' title="{escaped(KINDS[kind])}"' for kind in kinds)
+    parts, title = [], ""
     for kind, text in segments(table, len(table.edits), len(table.text)) if table.edits else [("kept", table.text)]:
         mark = marks.get(kind)
-        parts.append(f"<{mark}>{escaped(text)}</{mark}>" if mark and text else escaped(text))
+        title = next(titles, "") if kind == REMOVED else title
+        parts.append(f"<{mark}{title}>{escaped(text)}</{mark}>" if mark and text else escaped(text))
     return f'<div class="te te-diff">{"".join(parts)}</div>'
 
 

@@ -14,6 +14,7 @@ from hf_toedit.editing.result import EditResult, TokenView
 from hf_toedit.picture.data import Frame, TextSpan, Token
 from hf_toedit.picture.html import asset, escaped, generations_html, legend_html, piece_html, style
 from hf_toedit.picture.words import facts, fate, named, probability
+from hf_toedit.place_kinds import KINDS, counted_kinds
 from hf_toedit.stats import EditStats
 
 MAX_DOCUMENTS = 3
@@ -29,7 +30,9 @@ _BREAK = "&#10;"
 def result_html(result: EditResult) -> str:
     """The first texts of a result, every token coloured by p, selected ones outlined, changed ones before and after."""
     frames = [_frame(result, index) for index in range(min(len(result.documents), MAX_DOCUMENTS))]
-    parts = [_facts(f"Generation {result.generation}: {result.stats.headline}")]
+    changed = counted_kinds({kind: counts.num_changed for kind, counts in result.stats.kinds.items()})
+    told = f"Generation {result.generation}: {result.stats.headline}"
+    parts = [_facts(f"{told}; changed by kind: {changed}" if changed else told)]
     if any(frame.tokens for frame in frames):
         parts.append(legend_html(result.config))
     parts += [_frame_html(frame, index) for index, frame in enumerate(frames)]
@@ -75,6 +78,9 @@ def _figures(stats: EditStats) -> Iterator[tuple[str, str]]:
         return
     yield "selected", f"{stats.num_selected:,} ({stats.selected_rate:.2%})"
     yield "changed", f"{stats.num_changed:,} ({stats.changed_rate:.2%})"
+    for kind, counts in stats.kinds.items():
+        if counts.num_changed:
+            yield f"changed: {KINDS[kind]}", f"{counts.num_changed:,} ({counts.num_changed / stats.num_changed:.1%})"
     if stats.num_dropped:
         yield "dropped", f"{stats.num_dropped:,} ({stats.num_dropped / stats.num_tokens:.2%})"
     if stats.num_rejected:
@@ -103,6 +109,7 @@ def _token(view: TokenView) -> Token:
         rejected=view.rejected,
         dropped=view.dropped,
         ineligible=view.ineligible,
+        kind=view.kind,
     )
 
 

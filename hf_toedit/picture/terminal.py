@@ -11,6 +11,7 @@ from hf_toedit.config import EditConfig
 from hf_toedit.editing.rules import rule_of
 from hf_toedit.picture.data import Frame, TextSpan
 from hf_toedit.picture.words import histogram_caption, is_marked, probability_shares, selection
+from hf_toedit.place_kinds import KINDS
 from hf_toedit.stats import EditStats, decimal
 
 MAX_PLACES = 12
@@ -64,7 +65,7 @@ def legend(config: EditConfig, colour: bool) -> Text:
         token = ("token", "underline") if colour else ("‹token›", "")
         line.append(*token).append(f" selected: {selection(config)}  ")
         _append_change(line, "before", "after", colour)
-        line.append(" changed  ")
+        line.append("(kind)", style="dim" if colour else "").append(" changed  ")
     if config.drop_below is not None:
         _append_change(line, "token", "", colour)
         line.append(f" dropped: p < {decimal(config.drop_below)}")
@@ -137,6 +138,8 @@ def _append(line: Text, piece: TextSpan, colour: bool) -> None:
     token = piece.tokens[0] if piece.tokens else None
     if token and token.replacement is not None:
         _append_change(line, text, printable(token.replacement), colour)
+        if token.kind:
+            line.append(f"({KINDS[token.kind]})", style="dim" if colour else "")
     elif not colour:
         line.append(f"‹{text}›" if token and token.selected else text)
     else:

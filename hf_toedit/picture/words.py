@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -11,6 +12,7 @@ from hf_toedit.config import EditConfig
 from hf_toedit.editing.result import VERIFIED_COUNTS
 from hf_toedit.editing.rules import rule_of
 from hf_toedit.picture.data import Frame, TextSpan, Token
+from hf_toedit.place_kinds import KINDS, counted_kinds
 from hf_toedit.stats import PROBABILITY_BINS, SAMPLE, EditStats, generation_figures
 
 
@@ -30,18 +32,19 @@ def selection(config: EditConfig) -> str:
 
 
 def fate(piece: TextSpan) -> str:
-    """What became of a piece, and why nothing did where nothing could; empty where it was just read."""
+    """What became of a piece, of which kind, and why nothing did where nothing could; empty where it was just read."""
     if len(piece.tokens) > 1:
         return f"{len(piece.tokens)} tokens that share characters: not edited"
     (token,) = piece.tokens
+    kind = f", {KINDS[token.kind]}" if token.kind else ""
     if token.dropped:
-        return "dropped"
+        return f"dropped{kind}"
     if token.replacement is not None:
-        return "selected and changed"
+        return f"selected and changed{kind}"
     if token.rejected is not None:
         return f"selected; “{printable(token.rejected)}” was drawn and rejected"
     if token.selected:
-        return "selected; the draw left it as it was"
+        return f"selected; the draw left it as it was{kind}"
     return f"not edited: {named(token.ineligible)}" if token.ineligible else ""
 
 
@@ -57,9 +60,20 @@ def facts(frame: Frame) -> str:
         return f"passed through unread: {named(skipped)}"
     log = frame.document.to_log(VERIFIED_COUNTS)
     parts = [f"{log['num_tokens']:,} token" + ("" if log["num_tokens"] == 1 else "s")]
-    parts += [f"{log['num_selected']:,} selected", f"{log['num_changed']:,} changed"]
-    parts += [f"{log[f'num_{what}']:,} {what}" for what in ("dropped", "rejected") if log[f"num_{what}"]]
+    parts.append(f"{log['num_selected']:,} selected")
+    for what in ("changed", "dropped") if log["num_dropped"] else ("changed",):
+        kinds = counted_kinds(changed_kinds(frame, what == "dropped"))
+        parts.append(f"{log[f'num_{what}']:,} {what}" + (f" ({kinds})" if kinds else ""))
+    parts += [f"{log['num_rejected']:,} rejected"] if log["num_rejected"] else []
     return ", ".join(parts)
+
+
+def changed_kinds(frame: Frame, dropped: bool = False) -> Counter[str]:
+    """How many changed tokens are of each kind, or how many dropped ones."""
+    reading = frame.document.reading
+    if reading is None:
+        return Counter()
+    return Counter(reading.kinds[position] for position in (reading.dropped.tolist() if dropped else reading.changed))
 
 
 def is_marked(token: Token) -> bool:
@@ -102,6 +116,28 @@ def generation_columns(generations: Sequence[EditStats]) -> dict[str, list[str]]
         columns["chars\nstanding"] = [percent(entry.characters_standing) for entry in figures]
         columns["tokens\nstanding"] = [percent(entry.tokens_standing) for entry in figures]
     return columns
+
+
+def kind_columns(generations: Sequence[EditStats]) -> dict[str, list[str]]:
+    """Shares of the kinds among the changed and the dropped tokens, generation by generation.
+
+    Returns:
+        Headings, of one or two lines, to one cell a row; empty where no kind is known, or nothing was changed.
+    """
+    rows = []
+    for number, stats in enumerate(generations, start=1):
+        for what in ("changed", "dropped"):
+            counts = {kind: getattr(entry, f"num_{what}") for kind, entry in stats.kinds.items()}
+            if any(counts.values()):
+                rows.append((f"{what}, gen {number}" if len(generations) > 1 else what, counts))
+    if not rows:
+        return {}
+    told = [kind for kind in KINDS if any(counts.get(kind) for _, counts in rows)]
+    shares = {
+        KINDS[kind].replace(" ", "\n", 1): [f"{counts.get(kind, 0) / sum(counts.values()):.1%}" for _, counts in rows]
+        for kind in told
+    }
+    return {"by kind": [name for name, _ in rows], **shares}
 
 
 def probability_shares(stats: EditStats) -> list[float]:

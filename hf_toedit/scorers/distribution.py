@@ -1,9 +1,4 @@
-"""Distributions of scores: exact sums, and quantiles within 1 %, from counts that merge in any order.
-
-The bins are those of DDSketch with a linear interpolation between powers of two (Masson, Rim and Lee, "DDSketch: A Fast
-and Fully-Mergeable Quantile Sketch with Relative-Error Guarantees", PVLDB 12(12), 2019): no logarithm is computed, so
-that a value is in the same bin on every machine, and no bins are joined, so that counts stay exact.
-"""
+"""Distributions of scores: exact sums, and quantiles within 1 %, from counts that merge in any order (see `sketch`)."""
 
 from __future__ import annotations
 
@@ -14,15 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from hf_toedit import sketch
 from hf_toedit.errors import UsageError
 from hf_toedit.mergeable import Count
 from hf_toedit.stats import NANO
-
-PER_OCTAVE = 64
-"""Bins between a power of two and the next."""
-
-_LOWEST = -1074
-"""Exponent of the smallest positive float64; the first bin of positive values begins there and has number 1."""
 
 _WHOLE = 2.0**53
 """Floats from here on are whole numbers."""
@@ -81,8 +71,7 @@ class Distribution:
         self.sum_nano += sum(map(_nano, finite.tolist()))
         self.minimum = min([float(finite.min()), *self._extremes])
         self.maximum = max([float(finite.max()), *self._extremes])
-        for number, count in zip(*np.unique(_bins(finite), return_counts=True), strict=True):
-            self.bins[int(number)] = self.bins.get(int(number), 0) + int(count)
+        sketch.count(self.bins, finite)
 
     def __add__(self, other: Distribution) -> Distribution:
         """The values of both."""
@@ -120,12 +109,7 @@ class Distribution:
         rank = max(math.ceil(q * self.num_values), 1)
         if rank == 1 or rank >= self.num_values:
             return self.minimum if rank == 1 else self.maximum
-        seen = 0
-        for number in sorted(self.bins):
-            seen += self.bins[number]
-            if seen >= rank:
-                return min(max(_middle(number), self.minimum), self.maximum)
-        return self.maximum
+        return min(max(sketch.quantile(self.bins, q), self.minimum), self.maximum)
 
     def histogram(self, edges: np.ndarray) -> np.ndarray:
         """Values between edges, for plots; each bin counts where its middle is.
@@ -138,7 +122,7 @@ class Distribution:
         """
         if self.minimum is None:
             return np.zeros(len(edges) - 1, np.int64)
-        middles = np.clip([_middle(number) for number in self.bins], self.minimum, self.maximum)
+        middles = np.clip([sketch.middle(number) for number in self.bins], self.minimum, self.maximum)
         return np.histogram(middles, edges, weights=np.array(list(self.bins.values())))[0].astype(np.int64)
 
     def to_json(self) -> dict[str, Any]:
@@ -153,23 +137,3 @@ class Distribution:
 
 def _nano(value: float) -> int:
     return int(value) * 10**9 if abs(value) >= _WHOLE else round(value / NANO)
-
-
-def _bins(values: np.ndarray) -> np.ndarray:
-    """The bin of each value; int64 `[n]`. Every step is exact."""
-    mantissas, exponents = np.frexp(np.abs(values))  # mantissa in [0.5, 1)
-    steps = ((2 * mantissas - 1) * PER_OCTAVE).astype(np.int64)
-    numbers = (exponents.astype(np.int64) - 1 - _LOWEST) * PER_OCTAVE + steps + 1
-    return np.sign(values).astype(np.int64) * numbers
-
-
-def _middle(number: int) -> float:
-    """What stands for the values of a bin: the harmonic mean of its ends, which is nearest to both by relative error.
-
-    That is at most 1 / (2 · `PER_OCTAVE` + 1), 0.78 %.
-    """
-    if number == 0:
-        return 0.0
-    octave, step = divmod(abs(number) - 1, PER_OCTAVE)
-    low, high = 1 + step / PER_OCTAVE, 1 + (step + 1) / PER_OCTAVE
-    return math.copysign(math.ldexp(2 * low * high / (low + high), octave + _LOWEST), number)

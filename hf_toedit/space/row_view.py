@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+from hf_toedit.editing.kinds import kinds_of_edits
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.picture.html import diff_html, escaped, notice_html
+from hf_toedit.place_kinds import counted_kinds
 from hf_toedit.space.rows import Row, RunRows
 
 _MOST_TEXTS = 200
@@ -40,7 +44,10 @@ def row_html(row: Row, rows: RunRows, limit: int, reverted: bool) -> str:
             continue
         shown = shortened(PieceTable(source) if reverted else table, left)
         left -= _length(shown)
-        parts.append(diff_html(shown) if shown.text or shown.edits else '<p class="te-facts">This text is empty.</p>')
+        kinds = () if reverted else kinds_of_edits(table)[: len(shown.edits)]
+        parts.append(
+            diff_html(shown, kinds) if shown.text or shown.edits else '<p class="te-facts">This text is empty.</p>'
+        )
         if shown.text != (source if reverted else table.text):
             left = 0
     if left <= 0 or len(row.texts) > _MOST_TEXTS:
@@ -78,7 +85,9 @@ def _facts(row: Row, rows: RunRows, reverted: bool) -> str:
             told.append(f"{counts['num_dropped']:,} dropped")
         if counts.get("num_rejected"):
             told.append(f"{counts['num_rejected']:,} rejected")
-        return f"{', '.join(told)}; {edits} against the source."
+        kinds = Counter(kind for text in row.texts if text.table for kind in kinds_of_edits(text.table))
+        by_kind = f" ({counted_kinds(kinds)})" if kinds else ""
+        return f"{', '.join(told)}; {edits} against the source{by_kind}."
     undone = f"{edits} undone, by the edit log of this generation alone."
     looked, differing = rows.differing(row)
     if differing:

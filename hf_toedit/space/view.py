@@ -11,6 +11,8 @@ from hf_toedit.editing.editor import Editor
 from hf_toedit.errors import UsageError
 from hf_toedit.picture.data import Frame, Gallery
 from hf_toedit.picture.html import HOW_TO_LOOK, MAX_LISTED, escaped, frame_html, generations_html, histogram_html
+from hf_toedit.picture.words import changed_kinds
+from hf_toedit.place_kinds import counted_kinds
 from hf_toedit.space.permalink import EditRequest
 from hf_toedit.space.priors import Priors
 from hf_toedit.stats import EditStats
@@ -129,7 +131,8 @@ def _told(frame: Frame) -> str:
         told = f"None of its {tokens:,} tokens reached the threshold, so none was selected. Try a lower threshold."
     else:
         told = f"Of {tokens:,} tokens, {selected:,} {_were(selected)} easy enough to be selected and drawn again. "
-        told += f"{changed:,} of them came out different." if changed else "None of them came out different."
+        kinds = counted_kinds(changed_kinds(frame))
+        told += f"{changed:,} of them came out different: {kinds}." if changed else "None of them came out different."
         if 10 * changed < selected:
             told += " Try a higher temperature."
     return (

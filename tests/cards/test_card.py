@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from hf_toedit.cards.card import card_kind, render_card
-from hf_toedit.cards.edit_data import EditCardData, Example
+from hf_toedit.cards.edit_data import EditCardData
+from hf_toedit.cards.edit_examples import Example, Place
 from hf_toedit.cards.edit_plots import draw_edit_plots
+from hf_toedit.cards.edit_tables import kind_bars
 from hf_toedit.cards.escape import markdown, printable
 from hf_toedit.cards.metadata import metadata, size_category
 from hf_toedit.cards.origin import title
@@ -82,6 +84,8 @@ def make_data(
         num_scored=100,
         num_selected=12,
         num_changed=4,
+        num_selected_by_kind={"number": 5, "inside_word": 4, "whole_word": 3},
+        num_changed_by_kind={"number": 1, "inside_word": 3},
         num_characters=400,
         num_characters_standing=390,
         num_tokens_standing=96,
@@ -91,6 +95,7 @@ def make_data(
     if figures.num_scored:
         figures.perplexity_histogram[5] = 3
     table = PieceTable(text).apply([Replacement(0, 1, "X")], 1)
+    shown = Example("train", 0, None, table)
     given_data: dict[str, Any] = {
         "plan": plan,
         "name": "run",
@@ -102,7 +107,8 @@ def make_data(
         ),
         "repo_id": None,
         "prefix": "",
-        "examples": (Example("train", 0, None, table), Example("train", 1, None, PieceTable(text))),
+        "examples": (shown, Example("train", 1, None, PieceTable(text))),
+        "places": (Place(shown, table, "whole_word", True), Place(shown, table, "number", False)),
     }
     return EditCardData(**{**given_data, **others})
 
@@ -360,13 +366,75 @@ def test_every_way_of_selecting_is_worded_rightly(kind: str) -> None:
     )
 
 
+def test_kinds_are_told_in_a_picture_a_table_and_in_what_the_rows_are_not_for() -> None:
+    data = make_data(edit=EditConfig(protect=("urls",)))
+    card = render_card(data)
+    assert "| 1 | selected | 5 (41.7%) | 4 (33.3%) | 3 (25.0%) |" in card
+    assert "| 2 | changed | 1 (25.0%) | 3 (75.0%) | 0 (0.0%) |" in card
+    assert "Changed in generation 1: 25.0% number, 75.0% inside a word; changed in generation 2" in card
+    assert "Of 8 edits 2 (25.0%) are of numbers. Protected, and as they were: <code>urls</code>." in card
+    assert "6 (75.0%) of the edits lie inside a word" in card and "run or parsed" not in card
+    whole, broken = card.index("leave words whole"), card.index("break a word")
+    assert (
+        card.index("kinds.png") < whole < card.index("- whole word (row 0):") < broken < card.index("- number (row 0)")
+    )
+    assert set(draw_edit_plots(data)) == {"kinds.png", "probabilities.png", "perplexity.png", "decay.png"}
+
+    # Of a generation that knows the kinds of some only, none are told.
+    unknown = replace(data.generations[0], num_selected_by_kind={"number": 5})
+    data = make_data(stats=unknown)
+    card = render_card(data)
+    assert "kinds.png" not in draw_edit_plots(data) and not re.search(r"by kind|edits \d|leave words whole", card)
+    assert "To look up or learn facts: nothing was held against what is true." in card
+
+
+def test_of_many_generations_the_first_and_the_last_have_bars() -> None:
+    data = make_data(generations=20)
+    names = [name for name, _ in kind_bars(data)]
+    assert names == [f"changed in generation {number}" for number in (1, 2, 3, 4, 5, 6, 7, 20)]
+
+
+def test_a_figure_of_another_generation_is_marked() -> None:
+    card = render_card(make_data())
+    assert card.count("| after generation 1\\*: tokens |") == card.count("| after generation 1\\* |") == 1
+    note = "\\* The result of generation 2 was not read again; this is how generation 2 found the texts."
+    assert card.count(note) == 2
+    once = make_data()
+    assert "not read again; this" not in render_card(replace(once, result=once.generations[-1]))
+
+
+def test_the_command_is_told_without_what_does_not_decide_the_result() -> None:
+    typed = "hf-toedit edit org/name -o run --workers 0 --limit 3 --quiet --token-budget=9 --seed 1 -q --workers"
+    card = render_card(make_data(provenance={"command": typed}))
+    assert "\nhf-toedit edit org/name -o run --limit 3 --seed 1\n" in card
+
+
+def test_sources_and_priors_on_the_hub_are_cited_with_their_commits() -> None:
+    local = render_card(make_data())
+    assert "The source, stories.parquet, has no address that is known here" in local
+    assert "@misc{source" not in local and "@misc{prior" not in local
+    data = make_data(
+        source="org/my_stories",
+        files=(f"hf://datasets/org/my_stories@{'0' * 40}/a.parquet",),
+        prior=PriorConfig("org/model", revision="2" * 40),
+    )
+    card = render_card(data)
+    entries = re.findall(r"(?m)^@(\w+)\{(\w+),$", card)
+    assert entries == [("misc", "source"), ("misc", "prior"), ("misc", "zhu2024synthesize"), ("software", "hftoedit")]
+    assert "title = {org/my\\_stories}" in card and f"note = {{commit {'0' * 40}}}" in card
+    assert "url = {https://huggingface.co/datasets/org/my_stories}" in card
+    assert "url = {https://huggingface.co/org/model}" in card and "no address" not in card
+
+
 def test_what_is_not_known_is_left_out() -> None:
     data = make_data(stats=EditStats(num_rows=3, num_documents=3, num_skipped=Counter(empty=3)), examples=())
     plan = replace(data.plan, task=replace(data.task, run=RunConfig(2, None)))
     data = replace(data, plan=plan, features={"text": Value("string")})
     card = render_card(data)
     headings = re.findall(r"(?m)^## (.*)$", card)
-    assert headings == ["Loading", "Origin", "What was edited", "Fields", "Limits", "Licence", "Citation"]
+    assert headings == [
+        "Loading", "Origin", "What was edited", "Fields", "Intended use", "Limits", "Licence", "Citation"
+    ]  # fmt: skip
     assert "img" not in card and "revert" not in card and draw_edit_plots(data) == {}
     assert not re.search(r"N/A|\bNone\b|\bnan\b|versions|The command", card)
     assert "cannot be rebuilt" in card and "| generation | empty |" in card

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
@@ -17,6 +18,7 @@ from datasets import load_dataset, load_dataset_builder
 from PIL import Image
 
 from hf_toedit.cards.edit_data import EditCardData
+from hf_toedit.editing.kinds import kinds_of, kinds_of_edits
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.rows.rows import piece_tables
 from hf_toedit.runs.plan import Plan, Shard
@@ -173,6 +175,25 @@ def test_examples_are_of_the_rows_that_they_name(made: Path, tmp_path: Path) -> 
         assert example.table.text in _strings(row)
         if example.path is None:
             assert row["text"] == example.table.text
+
+
+def test_the_edits_that_open_a_card_are_single_ones_of_the_rows(made: Path) -> None:
+    folder = RunFolder(made)
+    plan = folder.plan()
+    data = EditCardData.from_run(plan, folder)
+    assert bool(data.places) == any(stats.num_changed for stats in data.generations)
+    for place in data.places:
+        [edit] = place.alone.edits
+        [kind] = kinds_of_edits(place.alone)
+        assert (kind, place.alone.revert()) == (place.kind, place.example.table.revert())
+        now = place.alone.text[edit.start : edit.end]
+        assert (edit.source, now, edit.generation) in {
+            (other.source, place.example.table.text[other.start : other.end], other.generation)
+            for other in place.example.table.edits
+        }
+        if place.is_whole:
+            [kind_now] = kinds_of(place.alone.text, np.array([edit.start]), np.array([edit.end]))
+            assert {kind, kind_now} <= {"whole_word", "capitalised_word", "punctuation"}
 
 
 def _tables(plan: Plan, folder: RunFolder, shard: Shard) -> list[PieceTable]:

@@ -54,6 +54,8 @@ class TestEdit:
             assert figures["selected_rate"] == figures["num_selected"] / figures["num_tokens"]
             assert figures["changed_rate"] == figures["num_changed"] / figures["num_tokens"]
             assert figures["tokens_per_second"] > 0
+            for figure in ("num_selected", "num_changed", "num_dropped"):
+                assert sum(figures[f"{figure}_by_kind"].values()) == figures[figure]
 
     def test_text(self, hf_toedit: HfToEdit, hostile: Path, tmp_path: Path) -> None:
         done = hf_toedit("edit", hostile, "-o", tmp_path / "run", *eager(), "--generations", 2)
@@ -62,6 +64,10 @@ class TestEdit:
         assert lines[1][:3] == ["gen", "tokens", "selected"]
         assert [line[0] for line in lines[2:4]] == ["1", "2"]
         assert (lines[0], len(lines[3])) == (["selected", "changed", "chars", "tokens"], 9)
+        assert lines[6][:2] == ["by", "kind"] and [line[:3] for line in lines[7:9]] == [
+            ["changed,", "gen", "1"], ["changed,", "gen", "2"]
+        ]  # fmt: skip
+        assert sum(float(cell.rstrip("%")) for cell in lines[7][3:]) == pytest.approx(100, abs=0.5)
         assert re.search(r"\[-.*?-\]\{\+.*?\+\}", done.stdout)
         assert "Texts passed through unread: 2 (1 empty, 1 null)" in done.stdout
         assert done.stdout.endswith(f"Run folder: {tmp_path / 'run'}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from datasets import Dataset
 
 from hf_toedit.cards.escape import printable
+from hf_toedit.place_kinds import KINDS
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import ODD, load, stories
 
@@ -52,18 +54,26 @@ def test_generations_are_those_of_edit(hf_toedit: HfToEdit, source: Path, run: P
         selected = [token for text in done.json["texts"] for token in text["selected"]]
         count = sum(token["generation"] == figures["generation"] for token in selected)
         assert count == figures["num_selected"] > 0
+        changed = [token for text in done.json["texts"] for token in text["changed"]]
+        kinds = Counter(token["kind"] for token in changed if token["generation"] == figures["generation"])
+        assert kinds == Counter(figures["num_changed_by_kind"]) and kinds.total() == figures["num_changed"] > 0
+        assert all(token["kind"] in KINDS for token in [*selected, *changed])
 
 
 def test_text(hf_toedit: HfToEdit, source: Path) -> None:
     done = hf_toedit("preview", source, "-n", 3, "--generations", 2, *eager())
     lines = done.stdout.splitlines()
-    assert re.fullmatch(r"row 0 · generation 1 · \d+ tokens, \d+ selected, \d+ changed", lines[0])
+    assert re.fullmatch(r"row 0 · generation 1 · \d+ tokens, \d+ selected, \d+ changed \([\d a-z,]+\)", lines[0])
     assert lines[3].startswith("row 0 · generation 2 · ")
     assert [line for line in lines if line.startswith("row 1")] == ["row 1 · passed through unread: null"]
-    assert "‹token› selected: p ≥ 0.9  [-before-]{+after+} changed" in lines
+    assert "‹token› selected: p ≥ 0.9  [-before-]{+after+}(kind) changed" in lines
     assert "Tokens by probability p in generation 1:" in lines
     assert sum(line.endswith("← selected: p ≥ 0.9") for line in lines) == 1
-    assert lines[-1].split()[0] == "2"
+    told = re.findall(r"-\]\{\+.*?\+\}\((.*?)\)", lines[1])
+    assert told and set(told) <= set(KINDS.values())
+    assert lines[-1].startswith("changed, gen 2")
+    [table] = [number for number, line in enumerate(lines) if line.startswith("gen ")]
+    assert [line.split()[0] for line in lines[table + 1 : table + 3]] == ["1", "2"]
     once = hf_toedit("preview", source, "-n", 1, *eager()).stdout
     assert "generation" not in once
     whole = hf_toedit("preview", source, "-n", 1, "--whole", *eager()).stdout.splitlines()[1]

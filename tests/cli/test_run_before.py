@@ -57,6 +57,18 @@ def test_it_is_read(hf_toedit: HfToEdit, before: Path) -> None:
     assert RunFolder(before / "run").plan().content_hash == _plan(before)["hash"] == HASH
 
 
+def test_kinds_are_not_told_of_a_generation_that_knows_only_some(hf_toedit: HfToEdit, before: Path) -> None:
+    """The shards that were done before there were kinds have none."""
+    run = _again(hf_toedit, before)
+    records = [json.loads(path.read_text()) for path in sorted((run / "toedit/stats/gen2").iterdir())]
+    assert [bool(record["stats"].get("num_selected_by_kind")) for record in records] == [False, True]
+    assert "by kind" not in hf_toedit("status", run).stdout
+    assert "by_kind" not in hf_toedit("status", run, "--json").stdout
+    made_now = before.parent / "now"
+    shutil.copytree(before / "rows", made_now / "rows")
+    assert "by kind" in hf_toedit("status", _again(hf_toedit, made_now)).stdout
+
+
 def test_the_same_command_goes_on_with_it(hf_toedit: HfToEdit, before: Path) -> None:
     done, plan = parquet(before / "run"), _plan(before)
     run = _again(hf_toedit, before)

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from hf_toedit import EditConfig, ToEditor
 from hf_toedit.cards.escape import printable
+from hf_toedit.editing.kinds import kinds_of_edits
 from hf_toedit.editing.piece_table import Edit, PieceTable
 from hf_toedit.picture import html
 from hf_toedit.picture.data import Gallery
 from hf_toedit.picture.words import is_invisible, spelled
+from hf_toedit.place_kinds import KINDS
 from hf_toedit.stats import EditStats
 from tests.picture.conftest import HOSTILE
 
@@ -139,7 +141,8 @@ def test_a_frame_tells_of_every_token(gallery: Gallery) -> None:
                 )  # fmt: skip
                 assert option.get("aria-selected") == ("true" if token.selected else None)
                 if token.replacement:
-                    assert words[1] == "selected and changed"
+                    assert token.kind is not None
+                    assert words[1] == f"selected and changed, {KINDS[token.kind]}"
                 assert option.get("aria-label") == (None if piece.text.strip(" \u200d") else spelled(piece.text))
                 if len(piece.tokens) > 1:
                     assert words[1] == f"{len(piece.tokens)} tokens that share characters: not edited"
@@ -173,6 +176,16 @@ def test_a_diff_is_both_texts() -> None:
     assert Parsed(markup).texts == [shown(table.revert())]
     assert html.diff_html(PieceTable("as it was")) == '<div class="te te-diff">as it was</div>'
     assert html.diff_html(PieceTable("", (Edit(0, 0, "all", 1),))) == '<div class="te te-diff"><del>all</del></div>'
+
+
+def test_a_diff_tells_the_kind_of_each_edit() -> None:
+    table = PieceTable("in 1006 Kittes", (Edit(3, 7, "2006", 1), Edit(8, 8, "very ", 1), Edit(12, 14, "ties", 1)))
+    assert kinds_of_edits(table) == ["number", "whole_word", "inside_word"]
+    assert html.diff_html(table, kinds_of_edits(table)) == (
+        '<div class="te te-diff">in <del title="number">2006</del><ins title="number">1006</ins> '
+        '<del title="whole word">very </del>Kitt<del title="inside a word">ties</del>'
+        '<ins title="inside a word">es</ins></div>'
+    )
 
 
 def test_a_histogram_says_its_figures() -> None:

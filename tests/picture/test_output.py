@@ -12,6 +12,7 @@ import pytest
 from hf_toedit import EditConfig, EditResult, EditStats, ToEditor, ToEditProcessor
 from hf_toedit.cards.escape import printable
 from hf_toedit.picture.output import MAX_CHARACTERS, MAX_DOCUMENTS, stats_html
+from hf_toedit.place_kinds import KINDS, counted_kinds
 from tests.picture.conftest import HOSTILE
 from tests.picture.test_html import Parsed, shown
 from tests.shared import texts
@@ -115,9 +116,17 @@ def test_statistics_are_a_table(editor: ToEditor) -> None:
         ("tokens", f"{first.stats.num_tokens:,}"),
         ("selected", f"{first.stats.num_selected:,} ({first.stats.selected_rate:.2%})"),
         ("perplexity", f"{first.stats.perplexity:,.2f}"),
+        *(
+            (f"changed: {KINDS[kind]}", f"{counts.num_changed:,} ({counts.num_changed / first.stats.num_changed:.1%})")
+            for kind, counts in first.stats.kinds.items()
+            if counts.num_changed
+        ),
     ]:
         assert f'<th scope="row">{name}</th><td>{value}</td>' in markup
+    assert markup.count("changed: ") >= 2
+    assert f"changed by kind: {counted_kinds(first.stats.num_changed_by_kind)}" in output(first)
     both = stats_html([first.stats, second.stats])
+    assert '<th scope="row">changed, gen 2</th>' in both and '<th scope="col">inside a word</th>' in both
     assert f"<td>{second.stats.selected_rate / first.stats.selected_rate:.3f}</td>" in both
     assert set(tag for tag, _ in Parsed(both).tags) <= TAGS
 

@@ -15,7 +15,8 @@ def frame(*tokens: tuple[str, float | None, str]) -> Frame:
     made, at = [], 0
     for text, p, fate in tokens:
         drawn = {"kept": None, "selected": None, "dropped": ""}.get(fate, fate.removeprefix("= "))
-        made.append(Token(text, at, p, 1, (), fate not in ("kept", "dropped"), drawn, fate == "dropped", None))
+        kind = None if drawn is None else "punctuation" if text == "." else "whole_word"
+        made.append(Token(text, at, p, 1, (), fate not in ("kept", "dropped"), drawn, fate == "dropped", None, kind))
         at += len(text)
     return Frame(1, EditedDocument(PieceTable("".join(text for text, _, _ in tokens))), tuple(made))
 
@@ -25,16 +26,20 @@ SHORT = frame(("One", None, "kept"), (" day\n", 0.05, "kept"), (" he", 0.3, "kep
 
 
 def test_without_colours() -> None:
-    assert frame_text(SHORT, colour=False).plain == "One day⏎ he‹ had›‹ a›[- \\x1bdog-]{+cat+}[-.-]"
+    assert (
+        frame_text(SHORT, colour=False).plain
+        == "One day⏎ he‹ had›‹ a›[- \\x1bdog-]{+cat+}(whole word)[-.-](punctuation)"
+    )
     assert frame_text(SHORT, colour=False).spans == []
 
 
 def test_with_colours() -> None:
     line = frame_text(SHORT, colour=True)
-    assert line.plain == "One day⏎ he had a \\x1bdogcat."
+    assert line.plain == "One day⏎ he had a \\x1bdogcat(whole word).(punctuation)"
     assert [(line.plain[span.start : span.end], span.style) for span in line.spans] == [
         ("One", "dim"), (" he", "yellow"), (" had", "green underline"), (" a", "cyan underline"),
-        (" \\x1bdog", "red strike"), ("cat", "green bold"), (".", "red strike"),
+        (" \\x1bdog", "red strike"), ("cat", "green bold"), ("(whole word)", "dim"), (".", "red strike"),
+        ("(punctuation)", "dim"),
     ]  # fmt: skip
 
 
@@ -52,7 +57,7 @@ def test_a_long_text_is_cut_to_what_changed() -> None:
     shown = frame_text(frame(*words), colour=False, max_places=1).plain
     assert shown.endswith(" … (and 1 more changed)")
     shown = frame_text(frame(*words), colour=False, max_places=None).plain
-    assert shown.count(" w") == 100
+    assert shown.count(" w0") == 100
     assert "‹ w010›" in shown
 
 
@@ -75,9 +80,10 @@ def test_an_unread_text_is_cut_as_well() -> None:
 
 
 def test_legend() -> None:
-    assert legend(EditConfig(), colour=False).plain == "‹token› selected: p ≥ 0.99  [-before-]{+after+} changed"
+    assert legend(EditConfig(), colour=False).plain == "‹token› selected: p ≥ 0.99  [-before-]{+after+}(kind) changed"
     assert legend(EditConfig(select="below", threshold=0.1, drop_below=0.01), colour=True).plain == (
-        "p 0–0.1  p 0.1–0.5  p 0.5–0.9  p 0.9–1  token selected: p ≤ 0.1  beforeafter changed  token dropped: p < 0.01"
+        "p 0–0.1  p 0.1–0.5  p 0.5–0.9  p 0.9–1  token selected: p ≤ 0.1  beforeafter(kind) changed  "
+        "token dropped: p < 0.01"
     )
     assert legend(EditConfig(select="none"), colour=False).plain == ""
 

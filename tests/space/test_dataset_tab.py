@@ -143,6 +143,18 @@ def test_a_text_is_no_more_than_text(sharded: Path) -> None:
     assert not any(mark in html for mark in ("<script", "<b>", "<i>", "<u>", "${", "{{"))
 
 
+def test_a_row_tells_the_kinds_of_its_edits(sharded: Path) -> None:
+    """Also where only its beginning is shown, in which the kinds are those in the whole text."""
+    table = PieceTable("In 1006 Kittes", (Edit(3, 7, "2006", 1), Edit(8, 12, "Kutt", 1)))
+    row = Row(1, "train", 0, (RowText(None, table),), (table.revert(),), {})
+    rows = opened(sharded).rows
+    html = row_html(row, rows, 1000, False)
+    assert "2 edits against the source (1 number, 1 inside a word)." in html
+    assert '<del title="number">2006</del><ins title="number">1006</ins>' in html
+    assert '<ins title="inside a word">Kitt</ins></div>' in row_html(row, rows, 20, False)
+    assert "title" not in row_html(row, rows, 1000, True)
+
+
 def test_the_beginning_of_a_text() -> None:
     table = PieceTable("0123456789", (Edit(2, 4, "ab", 1), Edit(6, 6, "x" * 50, 1)))
     assert shortened(table, 1) == PieceTable("0")

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from hf_toedit import EditConfig, ToEditError, ToEditor
+from hf_toedit.place_kinds import counted_kinds
 from hf_toedit.space.permalink import EditRequest
 from hf_toedit.space.priors import Priors
 from hf_toedit.space.settings import SpaceSettings
@@ -31,6 +32,8 @@ def test_edits_are_those_of_the_editor(priors: Priors) -> None:
     assert [scene.edited for scene in view.scenes] == expected
     assert len({TEXT, *expected}) > 1
     assert view.request == request
+    assert f"came out different: {counted_kinds(result.stats.num_changed_by_kind)}." in view.scenes[2].picture
+    assert ">changed, gen 3<" in view.table
 
 
 def test_a_long_text_is_refused_by_the_server(priors: Priors) -> None:
