@@ -55,8 +55,8 @@ class Token:
     replacement: str | None
     dropped: bool
     ineligible: str | None
-    rejected: str | None = None
     kind: str | None = None
+    rejected: str | None = None
 
     @property
     def end(self) -> int:
