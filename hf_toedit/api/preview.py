@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -15,20 +16,38 @@ from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.monitor import check_read
 from hf_toedit.sources.source import open_source
 
+MAX_LOOKS = 8
+"""Times as many rows as are shown that are looked at for a change."""
+
+SHARE = 0.05
+"""Of the tokens, to be selected, where a threshold is suggested."""
+
 
 @dataclass(frozen=True)
 class Preview:
-    """The first rows, edited.
+    """Rows of a source, edited.
 
     Attributes:
         gallery: pictures of their texts, generation by generation.
+        num_rows: rows that were looked at, from the first.
         num_refused: texts that the prior's chat template refused.
         refusal: what it said of one of them; None where it refused none.
     """
 
     gallery: Gallery
+    num_rows: int
     num_refused: int
     refusal: str | None
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether anything that is shown changed."""
+        return any(stats.num_changed or stats.num_dropped for stats in self.gallery.stats)
+
+    @property
+    def threshold(self) -> float | None:
+        """At which about `SHARE` of the tokens shown would be selected; None where fewer are selected by design."""
+        return self.gallery.threshold_selecting(SHARE)
 
     def check(self) -> None:
         """Refuse to take it for a success where no text could be read.
@@ -45,17 +64,26 @@ class Preview:
 
 
 def preview_rows(
-    source: SourceConfig, prior: PriorConfig, edit: EditConfig, resources: Resources, *, rows: int, generations: int
+    source: SourceConfig,
+    prior: PriorConfig,
+    edit: EditConfig,
+    resources: Resources,
+    *,
+    rows: int,
+    generations: int,
+    first: bool = False,
 ) -> Preview:
-    """Edit the first rows of a source.
+    """Edit the first rows of a source in which something changes.
 
     Args:
         source: settings of the source.
         prior: settings of the prior.
         edit: how tokens are edited.
         resources: what the prior may use of this machine.
-        rows: how many, of all splits together.
+        rows: how many are shown, of all splits together; up to `MAX_LOOKS` times as many are looked at for a change in
+            the first generation. Where none changes, the first ones are shown.
         generations: how often.
+        first: show the first rows, whether or not anything changes in them.
 
     Raises:
         SourceError: the source cannot be found, read, or edited as asked.
@@ -65,13 +93,41 @@ def preview_rows(
     texts = Texts(source)
     texts.check(opened.features)
     tables = (table for split in opened.splits for table in opened.tables(split, source.limit))
-    table = pa.concat_tables(islice(tables, rows)).slice(0, rows)
     editor = Editor(load_prior(prior, resources), edit)
+    looked: list[pa.Table] = []
+    changed: list[int] = []
+    for table in islice(_parts(tables, rows), 1 if first else MAX_LOOKS):
+        if not first:
+            before = sum(map(len, looked))
+            changed += [before + row for row in _changed_rows(editor, texts, table)]
+        looked.append(table)
+        if len(changed) >= rows:
+            break
+    everything = pa.concat_tables(looked)
+    numbers = changed[:rows] or list(range(min(rows, len(everything))))
+    table = everything.take(numbers)
     found = texts.read(table)
     passages, parts, refusal = texts.passages(table, found, editor.prior.render)
     names = [
-        f"row {text.row}" + ("" if texts.one_a_row else f" {text.label}")
+        f"row {numbers[text.row]}" + ("" if texts.one_a_row else f" {text.label}")
         for text, part in zip(found, parts, strict=True)
         if part is not None
     ]
-    return Preview(Gallery.take(editor, passages, names, generations), parts.count(None), refusal)
+    gallery = Gallery.take(editor, passages, names, generations)
+    return Preview(gallery, len(everything), parts.count(None), refusal)
+
+
+def _parts(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """Tables of so many rows, or fewer where a table ends."""
+    for table in tables:
+        for begin in range(0, len(table), rows):
+            yield table.slice(begin, rows)
+
+
+def _changed_rows(editor: Editor, texts: Texts, table: pa.Table) -> list[int]:
+    """The rows of a table that the first generation changes."""
+    found = texts.read(table)
+    passages, parts, _ = texts.passages(table, found, editor.prior.render)
+    documents = iter(editor.edit(passages).documents)
+    edited = [(text.row, next(documents)) for text, part in zip(found, parts, strict=True) if part is not None]
+    return sorted({row for row, document in edited if document.changed})

@@ -25,12 +25,14 @@ from hf_toedit.errors import UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from hf_toedit.api.preview import Preview
     from hf_toedit.picture.data import Gallery, Picture, Token
 
 
 @click.command(short_help="Show what would change; write nothing.")
 @click.argument("source")
 @click.option("-n", "--rows", type=click.IntRange(min=1), default=5, show_default=True, help="Rows to show.")
+@click.option("--first", is_flag=True, help="Show the first rows, and not the first ones in which something changes.")
 @click.option("--candidates", is_flag=True, help="List the selected tokens with probability and candidates.")
 @click.option("--generations", type=int, default=1, show_default=True, metavar="G", help="Edit the result again.")
 @click.option("--whole", is_flag=True, help="Show texts whole, not the first 12 places where something changed or, "
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 def preview(
     source: str,
     rows: int,
+    first: bool,
     candidates: bool,
     generations: int,
     whole: bool,
@@ -51,7 +54,9 @@ def preview(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Show what edits do to the first rows of SOURCE; nothing is written but a page, where one is asked for.
+    """Show what edits do to rows of SOURCE; nothing is written but a page, where one is asked for.
+
+    The rows are the first ones in which something changes; eight times as many are looked at.
 
     Tokens are coloured by their probability p, where the terminal has colours; a legend tells the marks.
 
@@ -65,15 +70,14 @@ def preview(
     RunConfig(generations)
     _check_page(html)
     prior, settings = edit_settings(options)
-    limit = rows if options["limit"] is None else min(rows, options["limit"])
-    asked = source_config(source, {**options, "limit": limit})
+    asked = source_config(source, options)
     quiet_libraries(show_progress=False)
     quiet_transformers()
     from hf_toedit.api.preview import preview_rows
     from hf_toedit.picture.html import page
     from hf_toedit.picture.terminal import MAX_PLACES
 
-    shown = preview_rows(asked, prior, settings, allowed, rows=rows, generations=generations)
+    shown = preview_rows(asked, prior, settings, allowed, rows=rows, generations=generations, first=first)
     gallery = shown.gallery
     if html is not None:
         _write(html, page(gallery))
@@ -83,7 +87,20 @@ def preview(
         _show(gallery, candidates, None if whole else MAX_PLACES)
         if html is not None:
             click.echo(f"Page: {html}")
+    if not shown.is_changed and not as_json:
+        click.echo(_advice(shown))
     shown.check()
+
+
+def _advice(shown: Preview) -> str:
+    """What to do where nothing changed."""
+    from hf_toedit.api.preview import SHARE
+
+    config, threshold = shown.gallery.config, shown.threshold
+    told = f"Nothing changed in the first {shown.num_rows:,} rows."
+    if config.select == "above" and threshold is not None and threshold < config.threshold:
+        return f"{told} --threshold {threshold:g} would select {SHARE:.0%} of the tokens shown."
+    return f"{told} A higher --temperature draws rarer tokens."
 
 
 def _check_page(path: Path | None) -> None:

@@ -5,6 +5,7 @@ Nothing is edited here in another way than `Editor` does, and nothing is printed
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -215,6 +216,25 @@ class Gallery:
         by_text = zip(names, zip(*frames, strict=True), strict=True)
         pictures = tuple(Picture(name, shown) for name, shown in by_text)
         return cls(pictures, tuple(stats), editor.config, editor.prior.name)
+
+    def threshold_selecting(self, share: float) -> float | None:
+        """A round threshold at which at least a share of all tokens would be selected from above.
+
+        Args:
+            share: of the tokens of all texts, as the first generation read them; in (0, 1].
+
+        Returns:
+            None where not so many tokens may be edited.
+        """
+        tokens = [token for picture in self.pictures for token in picture.frames[0].tokens]
+        known = [token.probability for token in tokens if token.probability is not None and not token.ineligible]
+        place = math.ceil(share * len(tokens))
+        if not 0 < place <= len(known):
+            return None
+        probability = sorted(known, reverse=True)[place - 1]
+        # A digit more than tells it from 1, so that 0.98765 is 0.98, and 0.99987 is 0.9998.
+        digits = max(2, math.ceil(-math.log10(max(1 - probability, 1e-6))) + 1)
+        return math.floor(probability * 10**digits) / 10**digits
 
 
 def _num_listed(config: EditConfig) -> int:
