@@ -66,7 +66,7 @@ def _kinds(figure: Figure, data: EditCardData) -> None:
                 axes.text(left[place] + width / 2, place, f"{width:.0f}%", ha="center", va="center", color=INK)
             left[place] += width
     axes.set_yticks(places, [name.replace(" in ", "\nin ") for name, _ in shown])
-    axes.set(title="Tokens by kind", xlabel="% of them", xlim=(0, 100), ylim=(len(shown) - 0.4, -0.6))
+    axes.set(title="Tokens by kind", xlabel="% of these tokens", xlim=(0, 100), ylim=(len(shown) - 0.4, -0.6))
     axes.grid(False)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)

@@ -72,9 +72,9 @@ def _not_for(data: EditCardData) -> Iterator[Markdown]:
     told = {"number": "numbers", "capitalised_word": "capitalised words, names among them"}
     named = [f"{of(kind)} are of {words}" for kind, words in told.items() if counts[kind]]
     if named:
-        facts += f" Of {total:,} edits {' and '.join(named)}."
+        facts += f" Of {total:,} edits, {' and '.join(named)}."
     elif counts["whole_word"]:
-        facts += f" Of {total:,} edits {of('whole_word')} are of whole words."
+        facts += f" Of {total:,} edits, {of('whole_word')} are of whole words."
     if edit.protect:
         facts += f" Protected, and as they were: {', '.join(map(code, edit.protect))}."
     yield Markdown(facts)

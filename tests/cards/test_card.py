@@ -372,7 +372,7 @@ def test_kinds_are_told_in_a_picture_a_table_and_in_what_the_rows_are_not_for() 
     assert "| 1 | selected | 5 (41.7%) | 4 (33.3%) | 3 (25.0%) |" in card
     assert "| 2 | changed | 1 (25.0%) | 3 (75.0%) | 0 (0.0%) |" in card
     assert "Changed in generation 1: 25.0% number, 75.0% inside a word; changed in generation 2" in card
-    assert "Of 8 edits 2 (25.0%) are of numbers. Protected, and as they were: <code>urls</code>." in card
+    assert "Of 8 edits, 2 (25.0%) are of numbers. Protected, and as they were: <code>urls</code>." in card
     assert "6 (75.0%) of the edits lie inside a word" in card and "run or parsed" not in card
     whole, broken = card.index("leave words whole"), card.index("break a word")
     assert (
