@@ -100,7 +100,7 @@ def _advice(shown: Preview) -> str:
     told = f"Nothing changed in the first {shown.num_rows:,} rows."
     if config.select == "above" and threshold is not None and threshold < config.threshold:
         return f"{told} --threshold {threshold:g} would select {SHARE:.0%} of the tokens shown."
-    return f"{told} A higher --temperature draws rarer tokens."
+    return told if config.select == "none" else f"{told} A higher --temperature draws rarer tokens."
 
 
 def _check_page(path: Path | None) -> None:

@@ -84,7 +84,7 @@ class TestPreview:
     """`hf-toedit preview`."""
 
     def test_text(self, hf_toedit: HfToEdit, hostile: Path) -> None:
-        done = hf_toedit("preview", hostile, "-n", 9, "--candidates", *eager())
+        done = hf_toedit("preview", hostile, "--first", "-n", 9, "--candidates", *eager())
         _assert_tame(done)
         assert re.search(r"\[-.*?-\]\{\+.*?\+\}", done.stdout)
         assert r"\x1b]0;owned\x07" in done.stdout
@@ -93,7 +93,7 @@ class TestPreview:
         assert done.stderr == ""
 
     def test_json(self, hf_toedit: HfToEdit, hostile: Path, tmp_path: Path) -> None:
-        done = hf_toedit("preview", hostile, "-n", 6, "--candidates", "--json", *eager())
+        done = hf_toedit("preview", hostile, "--first", "-n", 6, "--candidates", "--json", *eager())
         rows = done.json["texts"]
         texts = Dataset.from_parquet(str(hostile), cache_dir=str(tmp_path))["text"][:6]
         assert [row["before"] for row in rows] == texts
@@ -115,14 +115,14 @@ class TestPreview:
     ) -> None:
         edited = load(run, "gen1")["train"]["text"]
         before = {path: path.stat().st_mtime_ns for path in source.parent.rglob("*")}
-        done = hf_toedit("preview", source, "-n", 14, "--json", *eager(), cwd=tmp_path)
+        done = hf_toedit("preview", source, "--first", "-n", 14, "--json", *eager(), cwd=tmp_path)
         assert [row["after"] for row in done.json["texts"]] == edited
         assert list(tmp_path.iterdir()) == []
         assert {path: path.stat().st_mtime_ns for path in before} == before
 
     def test_rows_are_limited(self, hf_toedit: HfToEdit, source: Path) -> None:
         for options, count in ((("-n", 1), 1), (("-n", 4, "--limit", 2), 2), ((), 5)):
-            done = hf_toedit("preview", source, "--json", *options, *eager())
+            done = hf_toedit("preview", source, "--first", "--json", *options, *eager())
             assert len(done.json["texts"]) == count
 
 

@@ -44,7 +44,7 @@ class Frames(HTMLParser):
 
 
 def test_generations_are_those_of_edit(hf_toedit: HfToEdit, source: Path, run: Path) -> None:
-    done = hf_toedit("preview", source, "-n", 14, "--generations", 3, "--json", "--candidates", *eager())
+    done = hf_toedit("preview", source, "--first", "-n", 14, "--generations", 3, "--json", "--candidates", *eager())
     rows = load(run, "gen3")["train"]
     assert [text["after"] for text in done.json["texts"]] == rows["text"]
     assert [text["edits"] for text in done.json["texts"]] == [log["edits"] for log in rows["toedit"]]
@@ -61,7 +61,7 @@ def test_generations_are_those_of_edit(hf_toedit: HfToEdit, source: Path, run: P
 
 
 def test_text(hf_toedit: HfToEdit, source: Path) -> None:
-    done = hf_toedit("preview", source, "-n", 3, "--generations", 2, *eager())
+    done = hf_toedit("preview", source, "--first", "-n", 3, "--generations", 2, *eager())
     lines = done.stdout.splitlines()
     assert re.fullmatch(r"row 0 · generation 1 · \d+ tokens, \d+ selected, \d+ changed \([\d a-z,]+\)", lines[0])
     assert lines[3].startswith("row 0 · generation 2 · ")
@@ -74,9 +74,9 @@ def test_text(hf_toedit: HfToEdit, source: Path) -> None:
     assert lines[-1].startswith("changed, gen 2")
     [table] = [number for number, line in enumerate(lines) if line.startswith("gen ")]
     assert [line.split()[0] for line in lines[table + 1 : table + 3]] == ["1", "2"]
-    once = hf_toedit("preview", source, "-n", 1, *eager()).stdout
+    once = hf_toedit("preview", source, "--first", "-n", 1, *eager()).stdout
     assert "generation" not in once
-    whole = hf_toedit("preview", source, "-n", 1, "--whole", *eager()).stdout.splitlines()[1]
+    whole = hf_toedit("preview", source, "--first", "-n", 1, "--whole", *eager()).stdout.splitlines()[1]
     assert "…" not in whole
     assert len(whole) >= 240
 
@@ -84,7 +84,7 @@ def test_text(hf_toedit: HfToEdit, source: Path) -> None:
 @pytest.mark.parametrize("options", [(), ("--json", "--candidates"), ("--generations", 2, "--candidates")])
 def test_a_page(hf_toedit: HfToEdit, source: Path, tmp_path: Path, options: tuple[object, ...]) -> None:
     target = tmp_path / "page & <more>.html"
-    done = hf_toedit("preview", source, "-n", 7, "--html", target, *options, *eager())
+    done = hf_toedit("preview", source, "--first", "-n", 7, "--html", target, *options, *eager())
     assert (done.code, done.stderr) == (0, "")
     assert ("Page: " in done.stdout) == ("--json" not in options)
     page = target.read_text(encoding="utf-8")
@@ -94,7 +94,7 @@ def test_a_page(hf_toedit: HfToEdit, source: Path, tmp_path: Path, options: tupl
     generations = 2 if "--generations" in options else 1
     assert [text.replace("⏎\n", "⏎") for text in read[::generations]] == list(map(printable, texts))
     assert list(tmp_path.iterdir()) == [target]
-    again = hf_toedit("preview", source, "-n", 1, "--html", target, *eager())  # a page of ours is written anew
+    again = hf_toedit("preview", source, "--first", "-n", 1, "--html", target, *eager())  # a page of ours is written anew
     assert again.code == 0
     assert len(target.read_text(encoding="utf-8")) < len(page)
 
@@ -126,3 +126,25 @@ def test_conversations(hf_toedit: HfToEdit, tmp_path: Path) -> None:
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert Frames(page).texts == [printable(stories(1)[0]).replace("⏎", "⏎\n")]
     assert "<h2>row 0 messages[1].content</h2>" in page
+
+
+def test_rows_that_change_come_first(hf_toedit: HfToEdit, source: Path) -> None:
+    everything = hf_toedit("preview", source, "--first", "-n", 14, "--json", *eager()).json["texts"]
+    changed = [text["name"] for text in everything if text["changed"]]
+    assert len(changed) > 3 and changed[:3] != [text["name"] for text in everything[:3]]
+    shown = hf_toedit("preview", source, "-n", 3, "--json", *eager()).json["texts"]
+    assert [text["name"] for text in shown] == changed[:3]
+    assert shown == [text for text in everything if text["name"] in changed[:3]]
+
+
+def test_where_nothing_changes_a_threshold_is_suggested(hf_toedit: HfToEdit, source: Path) -> None:
+    asked = "preview", source, "-n", 2, "--threshold", 1, "--limit", 8
+    told = hf_toedit(*asked).stdout.splitlines()[-1]
+    found = re.fullmatch(
+        r"Nothing changed in the first 8 rows\. --threshold (0\.\d+) would select 5% of the tokens shown\.", told
+    )
+    assert found
+    figures = hf_toedit(*asked[:-4], "--threshold", found[1], "--first", "--json").json["generations"][0]
+    assert 0.05 <= figures["selected_rate"] < 0.08
+    told = hf_toedit("preview", source, "-n", 1, "--select", "none", "--drop-below", 0).stdout.splitlines()[-1]
+    assert told == "Nothing changed in the first 8 rows."

@@ -40,4 +40,4 @@ def test_a_pruned_run(hf_toedit: HfToEdit, tmp_path: Path) -> None:
     assert hf_toedit("edit", source, "-o", tmp_path / "pruned", *options, "--prune").code == 0
     said = hf_toedit.fails("edit", source, "-o", tmp_path / "pruned", *options)
     assert "--prune is given in the run and not given here" in said
-    assert STATED in hf_toedit("preview", source, "--candidates", "-n", 3, *options[:4], "--prune").stdout
+    assert STATED in hf_toedit("preview", source, "--first", "--candidates", "-n", 3, *options[:4], "--prune").stdout
