@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +10,13 @@ from tests.cli.command import python
 from tests.processes import LEAVE
 
 
+PRINTED = re.compile(r"^print\(.*\)\n((?:# .*\n)+)", re.MULTILINE)
+"""A call of print, and what it prints, in comments below it."""
+
+
 def run_snippet(code: str, checks: str, folder: Path, environment: Mapping[str, str]) -> None:
-    """Run code, and then what checks the outcome, in a folder."""
+    """Run code, and then what checks the outcome, in a folder; it prints what it says that it prints."""
     done = python(f"{code}\n{checks}\n{LEAVE}", cwd=folder, env=environment)
     assert done.code == 0, done.stderr
+    shown = "".join(re.sub("^# ", "", lines, flags=re.MULTILINE) for lines in PRINTED.findall(code))
+    assert shown in done.stdout
