@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import hf_toedit
-from hf_toedit.editing.kinds import KINDS
+from hf_toedit.place_kinds import KINDS
 
 GENERATIONS = 3
 
