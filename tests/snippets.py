@@ -9,7 +9,6 @@ from pathlib import Path
 from tests.cli.command import python
 from tests.processes import LEAVE
 
-
 PRINTED = re.compile(r"^print\(.*\)\n((?:# .*\n)+)", re.MULTILINE)
 """A call of print, and what it prints, in comments below it."""
 

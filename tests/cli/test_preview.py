@@ -94,7 +94,8 @@ def test_a_page(hf_toedit: HfToEdit, source: Path, tmp_path: Path, options: tupl
     generations = 2 if "--generations" in options else 1
     assert [text.replace("⏎\n", "⏎") for text in read[::generations]] == list(map(printable, texts))
     assert list(tmp_path.iterdir()) == [target]
-    again = hf_toedit("preview", source, "--first", "-n", 1, "--html", target, *eager())  # a page of ours is written anew
+    # A page of ours is written anew.
+    again = hf_toedit("preview", source, "--first", "-n", 1, "--html", target, *eager())
     assert again.code == 0
     assert len(target.read_text(encoding="utf-8")) < len(page)
 
