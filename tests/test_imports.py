@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -105,3 +106,17 @@ def test_a_first_result_loads_what_it_needs(
     count, *loaded = done.stdout.splitlines()[-1].split()
     assert int(count) == num_processes
     assert unwanted & set(loaded) == set()
+
+
+def test_what_draws_the_card_is_loaded_while_workers_load_the_model() -> None:
+    code = """
+        import sys
+        from hf_toedit.api.engine import ready
+
+        class Engine:
+            def ready(self):
+                return {"matplotlib.backends.backend_agg", "matplotlib.figure", "PIL.Image"} <= sys.modules.keys()
+
+        assert ready(Engine())
+    """
+    assert not _loaded_by(dedent(code).strip()) & {"torch", "transformers", "datasets"}

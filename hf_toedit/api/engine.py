@@ -39,6 +39,17 @@ def local_engine(workers: Workers, task: Task, resources: Resources, *, progress
             yield local
 
 
+def ready(engine: Engine) -> Task:
+    """Wait for the model, see `Engine.ready`; what draws the pictures of the card is imported while workers load it."""
+    from hf_toedit.engines.inline import InlineEngine
+
+    if not isinstance(engine, InlineEngine):
+        from hf_toedit.cards.plots import load_matplotlib
+
+        load_matplotlib()
+    return engine.ready()
+
+
 @contextmanager
 def _bars_of_transformers(shown: bool) -> Iterator[None]:
     """Its progress bars as they were, or hidden for a while."""
