@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -74,3 +76,47 @@ def test_every_public_name_is_there() -> None:
     assert dir(hf_toedit) == sorted(hf_toedit.__all__)
     with pytest.raises(AttributeError, match="no attribute 'ToEdit'"):
         _ = hf_toedit.ToEdit
+
+
+NEEDLESS = {"transformers", "sympy", "gradio", "vllm", "torch._dynamo", "torch._inductor", "torch.distributed.tensor"}
+"""What the embedded prior does without: together they take longer to import than all that it needs."""
+WATCHED = """
+import sys
+started = []
+sys.addaudithook(lambda event, args: event == "subprocess.Popen" and args[0] == sys.executable and started.append(1))
+from hf_toedit.cli.main import cli
+cli({args}, standalone_mode=False)
+print(len(started), *sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    "args, num_processes, unwanted",
+    [
+        (["preview", "sample", "-n", "1"], 0, NEEDLESS | {"matplotlib"}),
+        (["edit", "sample", "--limit", "2", "-o", "run", "--workers", "0"], 0, NEEDLESS),
+        (["edit", "sample", "--limit", "2", "-o", "run"], 1, NEEDLESS | {"torch"}),
+    ],
+)
+def test_a_first_result_loads_what_it_needs(
+    args: list[str], num_processes: int, unwanted: set[str], tmp_path: Path
+) -> None:
+    code = WATCHED.format(args=args)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    count, *loaded = done.stdout.splitlines()[-1].split()
+    assert int(count) == num_processes
+    assert unwanted & set(loaded) == set()
+
+
+def test_what_draws_the_card_is_loaded_while_workers_load_the_model() -> None:
+    code = """
+        import sys
+        from hf_toedit.api.engine import ready
+
+        class Engine:
+            def ready(self):
+                return {"matplotlib.backends.backend_agg", "matplotlib.figure", "PIL.Image"} <= sys.modules.keys()
+
+        assert ready(Engine())
+    """
+    assert not _loaded_by(dedent(code).strip()) & {"torch", "transformers", "datasets"}

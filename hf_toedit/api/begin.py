@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from hf_toedit.api.engine import Workers, local_engine
+from hf_toedit.api.engine import Workers, local_engine, ready
 from hf_toedit.api.request import RunRequest, new_folder
 from hf_toedit.api.run import Run
 from hf_toedit.checked import kinds
@@ -25,7 +26,7 @@ def do_run(asked: RunRequest, folder: str, workers: Workers, resources: Resource
     """Plan a run and do it, or go on with it; see `edit`."""
     there = new_folder(folder, asked.source)
     with swept(there), local_engine(workers, asked.task, resources, progress=progress) as engine:
-        there.open(asked.plan(engine.ready))
+        there.open(asked.plan(partial(ready, engine)))
         run: Run[Any] = Run(there, there.plan())
         indices = waiting(run.plan, there)
         failures = run.work(engine, indices, progress=progress) if indices else []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hf_toedit.config import Resources
 
@@ -38,21 +39,46 @@ def local_engine(workers: Workers, task: Task, resources: Resources, *, progress
             yield local
 
 
+def ready(engine: Engine) -> Task:
+    """Wait for the model, see `Engine.ready`; what draws the pictures of the card is imported while workers load it."""
+    from hf_toedit.engines.inline import InlineEngine
+
+    if not isinstance(engine, InlineEngine):
+        from hf_toedit.cards.plots import load_matplotlib
+
+        load_matplotlib()
+    return engine.ready()
+
+
 @contextmanager
 def _bars_of_transformers(shown: bool) -> Iterator[None]:
     """Its progress bars as they were, or hidden for a while."""
     if shown:
         yield
         return
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars
-    from transformers.utils import logging
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
-    were_shown, of_hub = logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
-    logging.disable_progress_bar()
+    of_hub = not are_progress_bars_disabled()
+    logging = _logging_of_transformers()
+    were_shown = of_hub if logging is None else logging.is_progress_bar_enabled()  # as it does when it is imported
+    disable_progress_bars()
+    if logging is not None:
+        logging.disable_progress_bar()
     try:
         yield
     finally:
-        if were_shown:
+        if were_shown and (logging := _logging_of_transformers()) is not None:
             logging.enable_progress_bar()  # and those of `huggingface_hub`
-        if not of_hub:
+        if of_hub:
+            enable_progress_bars()
+        else:
             disable_progress_bars()
+
+
+def _logging_of_transformers() -> Any:
+    """Its module that says whether there are bars; None as long as it is not imported, which takes long."""
+    if "transformers" not in sys.modules:
+        return None
+    from transformers.utils import logging
+
+    return logging

@@ -10,6 +10,7 @@ import io
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -62,6 +63,13 @@ _STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 10.5,
 }
+
+
+def load_matplotlib() -> None:
+    """Import what `png` imports, ahead of the first picture."""
+    with _style():  # which silences what is logged on the way
+        for module in ("matplotlib.backends.backend_agg", "matplotlib.figure", "PIL.Image"):
+            import_module(module)
 
 
 def png(draw: Callable[[Figure, Data], None], data: Data) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 _VERBOSITY = {
     "datasets": "DATASETS_VERBOSITY",
@@ -77,8 +77,14 @@ def quiet_hub() -> None:
 
 
 def quiet_transformers() -> None:
-    """The same for `transformers`, where a prior is loaded in this process."""
-    with suppress(ModuleNotFoundError):  # whoever loads the prior says so
-        import transformers
+    """The same for `transformers`, where a prior is loaded in this process.
 
-        transformers.utils.logging.disable_progress_bar()
+    It is not imported for that: when it is, later on, it asks `huggingface_hub` whether bars are wanted.
+    """
+    import sys
+
+    quiet_hub()
+    if "transformers" in sys.modules:
+        from transformers.utils import logging as of_transformers
+
+        of_transformers.disable_progress_bar()

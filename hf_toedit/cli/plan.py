@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -186,6 +187,7 @@ def plan_and_run(asked: Asked, options: Mapping[str, Any]) -> None:
     if options["dry_run"]:
         estimate(asked, options)
         return
+    from hf_toedit.api.engine import ready
     from hf_toedit.api.run import Run
     from hf_toedit.cli.run import finish
     from hf_toedit.runs.work import swept, waiting
@@ -194,7 +196,7 @@ def plan_and_run(asked: Asked, options: Mapping[str, Any]) -> None:
     with swept(folder), engine(asked.task, options) as workers:
         # It loads `datasets`, while a worker loads the model.
         quiet_libraries(show_progress=not asked.is_silent, quiet=asked.is_silent)
-        folder.open(asked.plan(workers.ready))
+        folder.open(asked.plan(partial(ready, workers)))
         run: Run[Any] = Run(folder, folder.plan())  # as it was written at first, with the command that was typed then
         indices = waiting(run.plan, folder)
         along = push_along(run, options, set(range(len(run.plan.shards))) - set(indices))

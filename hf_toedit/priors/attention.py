@@ -1,6 +1,6 @@
 """Attention over a pack: each document attends to itself only, and long ones continue on kept keys and values.
 
-Registered with `transformers` as an attention implementation, so that any architecture that calls attention through
+`register` makes it an attention implementation of `transformers`, so that any architecture that calls attention through
 that interface runs in packs, without padding and without a dense block mask.
 """
 
@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
-from transformers import AttentionInterface, AttentionMaskInterface
 
 from hf_toedit.priors.blocked import blocked_attention
 from hf_toedit.priors.packing import Piece, Window, joined
@@ -182,7 +182,7 @@ class PackedAttention:
         return self._masks[shape]
 
 
-def _packed_attention_forward(
+def packed_attention(
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -207,5 +207,10 @@ def _packed_mask(*args: Any, local_size: int | None = None, **kwargs: Any) -> No
         attention.note_mask(local_size)
 
 
-AttentionInterface.register(IMPLEMENTATION, _packed_attention_forward)
-AttentionMaskInterface.register(IMPLEMENTATION, _packed_mask)
+@cache
+def register() -> None:
+    """Make packed attention known to `transformers`, which is not imported for a model that is not one of its own."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(IMPLEMENTATION, packed_attention)
+    AttentionMaskInterface.register(IMPLEMENTATION, _packed_mask)

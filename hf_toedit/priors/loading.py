@@ -1,7 +1,11 @@
-"""From the name of a prior to a model and a tokenizer; safetensors only, remote code only if asked for."""
+"""From the name of a prior to a model and a tokenizer; safetensors only, remote code only if asked for.
+
+`transformers` is imported where a model is loaded by it, and not for the embedded prior.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -9,11 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from tokenizers import Tokenizer
 
 from hf_toedit.config import Dtype, PriorConfig
 from hf_toedit.errors import PriorError, UsageError, in_one_line
 from hf_toedit.hub import pinned_sha
+from hf_toedit.priors.llama import Llama
 from hf_toedit.priors.own import pinned_own
 from hf_toedit.priors.pinning import folder_revision, prior_folder
 
@@ -77,6 +82,28 @@ class FoundModel:
 
 
 @dataclass(frozen=True)
+class EmbeddedTokenizer:
+    """The embedded prior's tokenizer: what is used of one of `transformers`.
+
+    Attributes:
+        backend_tokenizer: it.
+        bos_token_id: the token before a document.
+        chat_template: none.
+    """
+
+    backend_tokenizer: Tokenizer
+    bos_token_id: int | None
+    chat_template: None = None
+
+    @classmethod
+    def load(cls, folder: Path) -> EmbeddedTokenizer:
+        """Load it from the folder of the prior."""
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        settings = json.loads((folder / "tokenizer_config.json").read_bytes())
+        return cls(tokenizer, tokenizer.token_to_id(settings["bos_token"]))
+
+
+@dataclass(frozen=True)
 class LoadedModel:
     """A model ready to score, and what pins it."""
 
@@ -93,6 +120,8 @@ def find(config: PriorConfig) -> FoundModel:
     Raises:
         PriorError: not found, not loadable, no fast tokenizer, not a causal language model.
     """
+    from transformers import AutoConfig, AutoTokenizer
+
     location, revision = locate(config)
     commit = None if Path(location).is_dir() else revision
     options = {"revision": commit, "trust_remote_code": config.trust_remote_code}
@@ -114,6 +143,10 @@ def load(config: PriorConfig) -> LoadedModel:
         PriorError: not found, not loadable, no fast tokenizer, not a causal language model.
     """
     device = device_of(config.device)
+    if config.prior == "embedded":
+        return _embedded(config, device)
+    from transformers import AutoModelForCausalLM
+
     found = find(config)
     model = loaded(
         PRIOR,
@@ -128,6 +161,14 @@ def load(config: PriorConfig) -> LoadedModel:
         trust_remote_code=config.trust_remote_code,
     )
     return LoadedModel(model.eval().to(device), found.tokenizer, found.revision, found.context, device)
+
+
+def _embedded(config: PriorConfig, device: torch.device) -> LoadedModel:
+    """The embedded prior."""
+    location, revision = locate(config)
+    folder = Path(location)
+    model = Llama.load(folder, getattr(torch, dtype_on(config.dtype, device.type)), device)
+    return LoadedModel(model, EmbeddedTokenizer.load(folder), revision, model.config.max_position_embeddings, device)
 
 
 def locate(config: PriorConfig) -> tuple[str, str]:

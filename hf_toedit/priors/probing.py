@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from hf_toedit.errors import PriorError
-from hf_toedit.priors.attention import IMPLEMENTATION, PackedAttention
+from hf_toedit.priors.attention import IMPLEMENTATION, PackedAttention, register
 from hf_toedit.priors.body import Body
 from hf_toedit.priors.head import Head
+from hf_toedit.priors.llama import Llama
 from hf_toedit.priors.memory import out_of_memory
 from hf_toedit.priors.packing import Piece, Window
 from hf_toedit.priors.varlen import Varlen
@@ -77,6 +78,8 @@ class Probe:
         model = self._body.model
         if self._body.follows_longest or _routes_by_row(model):
             return False
+        if not isinstance(model, Llama):
+            register()
         own = model.config._attn_implementation
         half = _PROBE_TOKENS // 2
         first, second = self._ids[:half], self._ids[half:]
