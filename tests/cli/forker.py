@@ -73,7 +73,7 @@ def _do(job: dict[str, Any]) -> int:
         os.chdir(job["cwd"])
         for number, path in enumerate((os.devnull, f"{job['files']}.out", f"{job['files']}.err")):
             os.dup2(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_RDWR), number)
-        signal.alarm(PATIENCE_S)
+        signal.alarm(job.get("patience_s", PATIENCE_S))
         if job.get("script"):
             sys.argv = [job["script"], *job["args"]]
             runpy.run_path(job["script"], run_name="__main__")

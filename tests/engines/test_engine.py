@@ -23,6 +23,7 @@ from hf_toedit.engines.local import _environments
 from hf_toedit.engines.messages import Done, Fatal, Ready, Rows, Setup, Work, read_answer, to_line
 from hf_toedit.errors import UsageError
 from hf_toedit.fingerprint import WHOLE_BYTES
+from hf_toedit.runs.monitor import Running, processes
 from hf_toedit.runs.store import RunFolder
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import load, parquet, same, stories
@@ -55,7 +56,12 @@ def _until(condition: Any, patience_s: float = 60) -> None:
     until = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < until
-        time.sleep(0.01)
+        time.sleep(0.02)
+
+
+def _running(run: Path) -> list[Running]:
+    """What `status` tells of shards that are under way, for who asks again and again."""
+    return [shard for process in processes(RunFolder(run)) for shard in process.running]
 
 
 def _state(hf_toedit: HfToEdit, run: Path) -> dict[str, Any]:
@@ -101,7 +107,7 @@ def test_a_run_that_is_told_to_stop_does_so_at_once(
 ) -> None:
     run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 12, "--generations", 100)
     with _popen(run, "--workers", "2") as process:
-        _until(lambda: len(_state(hf_toedit, run)["running"]) == 2 and len(parquet(run)) >= 3)
+        _until(lambda: len(_running(run)) == 2 and len(parquet(run)) >= 3)
         workers = children(process.pid)
         state = _state(hf_toedit, run)
         process.send_signal(ending)
@@ -140,10 +146,11 @@ def test_a_run_without_workers_does_not_wait_for_a_long_text(hf_toedit: HfToEdit
 
 def test_workers_end_when_their_parent_is_killed(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
     run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 4, "--generations", 100)
-    with _popen(run, "--workers", "2") as process:
+    with hf_toedit.begin("run", run, "--workers", 2) as process:
         _until(lambda: parquet(run))
         workers = children(process.pid)
         process.kill()
+    assert workers
     _until(lambda: not any(is_alive(pid) for pid in workers), 5)
     assert _state(hf_toedit, run)["running"] == []
 
@@ -152,14 +159,15 @@ def test_a_shard_that_kills_its_workers_is_given_up_after_three_tries(
     hf_toedit: HfToEdit, source: Path, tmp_path: Path
 ) -> None:
     run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 1, "--generations", 1000)
-    with _popen(run) as process:
+    with hf_toedit.begin("run", run, "--workers", 1) as process:
         for _ in range(3):
-            _until(lambda: _state(hf_toedit, run)["running"])
+            _until(lambda: _running(run))
+            assert _state(hf_toedit, run)["running"]
             os.kill(children(process.pid)[0], signal.SIGKILL)
-            _until(lambda: not _state(hf_toedit, run)["running"])
-        _, stderr = process.communicate(timeout=30)
-    assert process.returncode == 1
-    assert stderr.startswith(
+            _until(lambda: not _running(run))
+        done = process.end()
+    assert done.code == 1
+    assert done.stderr.startswith(
         "Error: 1 of 1 shards failed. train-00000-of-00001: was killed by SIGKILL (out of memory?)"
     )
     state = _state(hf_toedit, run)
@@ -169,7 +177,7 @@ def test_a_shard_that_kills_its_workers_is_given_up_after_three_tries(
 def test_a_run_goes_on_without_a_worker_that_cannot_start(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
     run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 4)
 
-    with _popen(run, "--workers", "2") as process:
+    with hf_toedit.begin("run", run, "--workers", 2) as process:
         _until(lambda: len(children(process.pid)) == 2)
         seen = set(children(process.pid)[:1])
         for _ in range(3):
@@ -177,9 +185,9 @@ def test_a_run_goes_on_without_a_worker_that_cannot_start(hf_toedit: HfToEdit, s
             [dying] = set(children(process.pid)) - seen
             os.kill(dying, signal.SIGKILL)
             seen.add(dying)
-        _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert "was killed by SIGKILL (out of memory?). The run goes on with 1 of 2 workers." in stderr
+        done = process.end()
+    assert done.code == 0
+    assert "was killed by SIGKILL (out of memory?). The run goes on with 1 of 2 workers." in done.stderr
     assert _state(hf_toedit, run)["finished"]
 
 

@@ -19,16 +19,17 @@ from tests.processes import children
 from tests.slurm_cluster import SlurmCluster, slurm, until  # noqa: F401
 
 SHARDS = 16
+TASKS = 3
 ROWS = 32
 TOKEN = "hf_nobodyMayReadThis"
 
 
 @pytest.fixture(scope="module")
 def team(hf_toedit: HfToEdit, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A source, of which four shards are long, one for each task of an array; and a run that this machine finished."""
+    """A source, of which three shards are long, one for each task of an array; and a run that this machine finished."""
     folder = tmp_path_factory.mktemp("the team's 100% folder")
     told = stories(ROWS + 20, 2000)
-    long = [" ".join(told[index : index + 20]) for index in range(4 * ROWS // SHARDS)]
+    long = [" ".join(told[index : index + 20]) for index in range(TASKS * ROWS // SHARDS)]
     Dataset.from_dict({"text": [*long, *told[len(long) : ROWS]]}).to_parquet(folder / "stories.parquet")
     _plan(hf_toedit, folder, "local run")
     assert hf_toedit("run", folder / "local run").code == 0
@@ -98,7 +99,7 @@ def test_an_array_whose_tasks_are_killed_ends_as_if_undisturbed(
     team: Path,
 ) -> None:
     run = _plan(hf_toedit, team, "my run")
-    job = _submit(slurm, team, "my run", "--array", 4, "--cpus-per-task", 1)
+    job = _submit(slurm, team, "my run", "--array", TASKS, "--cpus-per-task", 1)
     script = slurm("scontrol", "write", "batch_script", job, "-")
     assert TOKEN not in script
 
@@ -116,8 +117,8 @@ def test_an_array_whose_tasks_are_killed_ends_as_if_undisturbed(
 
     tasks = slurm.wait(job)
     restarted = {int(environment["SLURM_ARRAY_TASK_ID"]) for environment in caught.values()}
-    logs = [(team / "logs" / f"{job}_{number}.log").read_text() for number in range(4)]
-    assert [task["JobState"] for task in tasks] == ["COMPLETED"] * 4, logs
+    logs = [(team / "logs" / f"{job}_{number}.log").read_text() for number in range(TASKS)]
+    assert [task["JobState"] for task in tasks] == ["COMPLETED"] * TASKS, logs
     assert {number for number, task in enumerate(tasks) if task["Restarts"] == "1"} == restarted
     assert f"ended with code {128 + signal.SIGKILL} and" in logs[int(caught[killed]["SLURM_ARRAY_TASK_ID"])]
     assert "ended with code 130 and" in logs[int(caught[told]["SLURM_ARRAY_TASK_ID"])]

@@ -1,15 +1,12 @@
-"""Processes killed with SIGKILL at random moments: what comes out in the end is what an undisturbed run writes."""
+"""Processes killed at random moments, HF_TOEDIT_KILLS of them: what comes out is what an undisturbed run writes."""
 
 from __future__ import annotations
 
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from shutil import copytree
 
@@ -17,13 +14,13 @@ from datasets import Dataset
 
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.stats import EditStats
-from tests.cli.command import HfToEdit, eager
+from tests.cli.command import HfToEdit, Process, eager
 from tests.cli.fixtures import parquet, stories
 from tests.killing import kept, some_time_after_a_batch
 from tests.processes import children
 
-KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "8"))
-SHARDS = 24
+KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "4"))
+SHARDS = 12
 LINES = 1000 + 10 * KILLS
 
 
@@ -35,51 +32,51 @@ def _kill(pid: int) -> bool:
     return True
 
 
-@contextmanager
-def _running(run: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "hf_toedit", "run", str(run), "--workers", "2", "--quiet"]
-    env = {**os.environ, "HF_TOEDIT_JOURNAL_S": "0"}
-    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        yield process
-
-
 def _num_done(run: Path) -> int:
     return len(list((run / "data").rglob("[!.]*.parquet")))
 
 
-def _wait(run: Path, process: subprocess.Popen[bytes], chance: random.Random) -> None:
+def _wait(run: Path, process: Process, victim: str, moment: str, chance: random.Random) -> None:
     """Until some random moment: while workers start, or some time after the next shard is done."""
-    if chance.random() < 0.3:
-        time.sleep(chance.uniform(0, 5))
+    if moment == "starting":
+        while victim == "worker" and process.is_alive and not children(process.pid):
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 4))
         return
     before = _num_done(run)
-    while process.poll() is None and _num_done(run) == before:
-        time.sleep(0.005)
+    while process.is_alive and _num_done(run) == before:
+        time.sleep(0.01)
     time.sleep(chance.uniform(0, 0.4))
 
 
-def _disturb(run: Path, kills: int, chance: random.Random) -> tuple[int, int]:
-    """Kill workers and parents; returns how many of each. Ends early only where nothing is left to do."""
-    killed = [0, 0]
-    while sum(killed) < kills:
-        with _running(run) as process:
-            while process.poll() is None and sum(killed) < kills:
-                _wait(run, process, chance)
-                workers = children(process.pid)
-                if workers and killed[0] <= 1.5 * killed[1]:
-                    killed[0] += _kill(chance.choice(workers))
-                elif process.poll() is None:
-                    killed[1] += _kill(process.pid)
-                    process.wait()
-        if process.returncode == 0:
+def _disturb(command: HfToEdit, run: Path, kills: int, chance: random.Random) -> None:
+    """Kill workers and parents, both while workers start and while they edit, until that was done often enough.
+
+    Where nothing is left to do before that, half of the shards are taken away.
+    """
+    every = list(product(("worker", "parent"), ("starting", "editing")))
+    wanted = [kill for _ in range(0, kills, len(every)) for kill in chance.sample(every, len(every))][:kills]
+    while wanted:
+        with command.begin("run", run, "--workers", 2, "--quiet") as process:
+            while wanted and process.is_alive:
+                victim, moment = wanted[0]
+                _wait(run, process, victim, moment, chance)
+                pids = children(process.pid) if victim == "worker" else [process.pid]
+                if process.is_alive and pids and _kill(chance.choice(pids)):
+                    wanted.pop(0)
+                if victim == "parent":
+                    break
+            code = process.end().code
+        if code == 0 and wanted:
             for path in chance.sample(sorted((run / "data").rglob("*.parquet")), SHARDS // 2):
                 path.unlink()
-    return killed[0], killed[1]
 
 
-def test_a_run_that_is_killed_again_and_again_ends_as_if_undisturbed(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+def test_a_run_that_is_killed_again_and_again_ends_as_if_undisturbed(
+    hf_toedit: HfToEdit, keeping: HfToEdit, tmp_path: Path
+) -> None:
     source = tmp_path / "stories.parquet"
-    told = stories(120, 600)
+    told = stories(60, 600)
     Dataset.from_dict({"id": list(range(len(told))), "text": told}).to_parquet(source)
     runs = [tmp_path / name for name in ("undisturbed", "killed")]
     for run in runs:
@@ -88,10 +85,8 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_undisturbed(hf_toedit: 
     undisturbed, killed = runs
     assert hf_toedit("run", undisturbed).code == 0
 
-    workers, parents = _disturb(killed, KILLS, random.Random(3))
-    assert (workers + parents, min(workers, parents) > 0) == (KILLS, True)
-
-    done = hf_toedit("run", killed, "--workers", 2)
+    _disturb(keeping, killed, KILLS, random.Random(3))
+    done = hf_toedit("run", killed)
     assert done.code == 0, done
     assert parquet(killed) == parquet(undisturbed)
     assert len(parquet(killed)) == 2 * SHARDS

@@ -8,6 +8,7 @@ import re
 import signal
 import time
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -22,6 +23,8 @@ from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import FEATURES, load, parquet, rows, stories
 from tests.shared import shared
 
+TWO = "--generations", 2
+
 
 def _stats(run: Path, generation: int, split: str = "train") -> dict[str, Any]:
     return json.loads((run / f"toedit/stats/gen{generation}/{split}-00000-of-00001.json").read_text())
@@ -33,6 +36,12 @@ def _files(run: Path) -> set[str]:
 
 def _times(run: Path) -> dict[str, int]:
     return {name: (run / name).stat().st_mtime_ns for name in _files(run) if name != "README.md"}
+
+
+@pytest.fixture(scope="module")
+def done(hf_toedit: HfToEdit, source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two generations, done; not to be written to."""
+    return hf_toedit.edit(source, tmp_path_factory.mktemp("done") / "run", *TWO)
 
 
 @pytest.fixture
@@ -127,12 +136,14 @@ def test_examples_for_the_card_may_be_in_several_row_groups(hf_toedit: HfToEdit,
 class TestAgain:
     """The same command given again on a run folder."""
 
-    options = ("--generations", 2)
+    @pytest.fixture
+    def run(self, done: Path, tmp_path: Path) -> Path:
+        """A copy of it, with its times."""
+        return copytree(done, tmp_path / "run")
 
-    def test_does_nothing_where_all_is_done(self, hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
-        run = hf_toedit.edit(source, tmp_path / "run", *self.options)
+    def test_does_nothing_where_all_is_done(self, hf_toedit: HfToEdit, source: Path, run: Path) -> None:
         before, card = _times(run), (run / "README.md").read_bytes()
-        hf_toedit.edit(source, run, *self.options)
+        hf_toedit.edit(source, run, *TWO)
         assert _times(run) == before
         assert (run / "README.md").read_bytes() == card
 
@@ -145,29 +156,23 @@ class TestAgain:
             ["README.md", "assets/decay.png"],
         ],
     )
-    def test_completes_what_is_missing(
-        self, lost: list[str], hf_toedit: HfToEdit, source: Path, tmp_path: Path
-    ) -> None:
-        run = hf_toedit.edit(source, tmp_path / "run", *self.options)
+    def test_completes_what_is_missing(self, lost: list[str], hf_toedit: HfToEdit, source: Path, run: Path) -> None:
         before, files = parquet(run), _files(run)
         kept = {name: at for name, at in _times(run).items() if "plan" in name}
         for name in lost:
             for path in [run / name, *(run / name).glob("*")]:
                 path.unlink() if path.is_file() else None
-        hf_toedit.edit(source, run, *self.options)
+        hf_toedit.edit(source, run, *TWO)
         assert parquet(run) == before
         assert _files(run) == files
         assert kept.items() <= _times(run).items()
 
     @pytest.mark.parametrize("generation", [1, 2])
-    def test_makes_a_truncated_shard_anew(
-        self, generation: int, hf_toedit: HfToEdit, source: Path, tmp_path: Path
-    ) -> None:
-        run = hf_toedit.edit(source, tmp_path / "run", *self.options)
+    def test_makes_a_truncated_shard_anew(self, generation: int, hf_toedit: HfToEdit, source: Path, run: Path) -> None:
         before = parquet(run)
         path = run / f"data/gen{generation}/train-00000-of-00001.parquet"
         path.write_bytes(path.read_bytes()[:-100])
-        hf_toedit.edit(source, run, *self.options)
+        hf_toedit.edit(source, run, *TWO)
         assert parquet(run) == before
 
 

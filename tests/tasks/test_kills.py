@@ -13,7 +13,7 @@ from tests.cli.fixtures import parquet
 from tests.killing import some_time_after_a_batch
 from tests.shared import shared
 
-KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "20"))
+KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "8"))
 ROWS, SHARDS = 140, 2
 
 

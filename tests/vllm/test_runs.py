@@ -10,14 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hf_toedit.priors import embedded
 from tests.cli.fixtures import load, parquet
 from tests.processes import children, is_alive
-
-
-def hf_toedit(*args: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hf_toedit", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, env=env)
+from tests.vllm.command import hf_toedit
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +67,3 @@ def test_a_run_that_is_killed_leaves_no_process_and_goes_on(tmp_path: Path) -> N
     assert 1 <= len(kept) < len(parquet(run)) == 9
     assert {name: parquet(run)[name] for name in kept} == kept
     assert hf_toedit("verify", run).stdout.startswith("Sound: 18 rows in 9 files agree")
-
-
-def test_a_prior_of_the_hub(hub_server) -> None:
-    hub_server.create_repo("model", "org/tiny", embedded.path())
-    prior = ("--prior", "org/tiny", "--backend", "vllm")
-    done = hf_toedit("preview", "sample", "-n", 2, "--json", *prior, env=hub_server.env)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["generations"][0]["num_selected"] > 0
