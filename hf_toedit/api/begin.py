@@ -18,7 +18,7 @@ from hf_toedit.runs.work import swept, waiting
 def plan_run(asked: RunRequest, folder: str) -> Run[Any]:
     """Plan a run, and do nothing of it yet."""
     there = new_folder(folder, asked.source)
-    there.open(asked.plan(asked.task.resolved))
+    asked.begin(there, asked.task.resolved)
     return Run(there, there.plan())
 
 
@@ -26,7 +26,7 @@ def do_run(asked: RunRequest, folder: str, workers: Workers, resources: Resource
     """Plan a run and do it, or go on with it; see `edit`."""
     there = new_folder(folder, asked.source)
     with swept(there), local_engine(workers, asked.task, resources, progress=progress) as engine:
-        there.open(asked.plan(partial(ready, engine)))
+        asked.begin(there, partial(ready, engine))
         run: Run[Any] = Run(there, there.plan())
         indices = waiting(run.plan, there)
         failures = run.work(engine, indices, progress=progress) if indices else []

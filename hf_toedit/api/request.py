@@ -62,8 +62,6 @@ class RunRequest:
 
         shard_bytes = None if self.shard_size == "file" else _num_bytes(self.shard_size)
         found = open_source(self.source)
-        if self.task.model is not None and self.task.model.name == EMBEDDED and self.source.source != "sample":
-            logger.warning("%s.", TOY)
         texts = Texts(self.source)
         self.task.check(found.features, texts)
         check_storable(found.features)
@@ -91,6 +89,25 @@ class RunRequest:
         if license is not None:
             facts["source_card"].setdefault("license", license)
         return replace(plan, provenance=facts)
+
+    def begin(
+        self, folder: RunFolder, resolve: Callable[[], Task], command: str | None = None, license: str | None = None
+    ) -> None:
+        """Plan the run and write the plan into its folder, or find that it is there already.
+
+        Args:
+            folder: of the run.
+            resolve: see `plan`, as are `command` and `license`.
+            command: that was typed.
+            license: of the source.
+
+        Raises:
+            UsageError, SourceError, PriorError: as of `plan`.
+            RunError: the folder holds another run.
+        """
+        folder.open(self.plan(resolve, command, license))
+        if self.task.model is not None and self.task.model.name == EMBEDDED and self.source.source != "sample":
+            logger.warning("%s.", TOY)
 
     def estimate(self, resources: Resources, price_per_hour: float | None = None) -> tuple[Plan, Estimate]:
         """Say what the run would be: rows, tokens, time and cost; nothing is written.

@@ -149,8 +149,17 @@ class Asked:
 
     def plan(self, resolve: Callable[[], Task]) -> Plan:
         """Find the source and plan; see `RunRequest.plan`."""
+        return self.request.plan(resolve, *self._said())
+
+    def begin(self, folder: RunFolder, resolve: Callable[[], Task]) -> None:
+        """Write the plan into a folder; see `RunRequest.begin`."""
+        self.request.begin(folder, resolve, *self._said())
+
+    @staticmethod
+    def _said() -> tuple[str | None, str | None]:
+        """The command as it was typed, and the licence that was named."""
         known = click.get_current_context().meta
-        return self.request.plan(resolve, known.get(COMMAND_LINE), known.get(SOURCE_LICENSE))
+        return known.get(COMMAND_LINE), known.get(SOURCE_LICENSE)
 
 
 def edit_asked(source: str, options: Mapping[str, Any]) -> Asked:
@@ -173,7 +182,7 @@ def plan_only(asked: Asked, options: Mapping[str, Any]) -> None:
     """Write the plan of a run, and do nothing of it yet."""
     folder = asked.folder()
     quiet_libraries(show_progress=not asked.is_silent, quiet=asked.is_silent)
-    folder.open(asked.plan(asked.task.resolved))
+    asked.begin(folder, asked.task.resolved)
     planned = folder.plan()  # as it was written at first, if the run goes on
     if options["as_json"]:
         click.echo(json.dumps({"run": str(folder.root), **_facts(planned)}, indent=2))
@@ -196,7 +205,7 @@ def plan_and_run(asked: Asked, options: Mapping[str, Any]) -> None:
     with swept(folder), engine(asked.task, options) as workers:
         # It loads `datasets`, while a worker loads the model.
         quiet_libraries(show_progress=not asked.is_silent, quiet=asked.is_silent)
-        folder.open(asked.plan(partial(ready, workers)))
+        asked.begin(folder, partial(ready, workers))
         run: Run[Any] = Run(folder, folder.plan())  # as it was written at first, with the command that was typed then
         indices = waiting(run.plan, folder)
         along = push_along(run, options, set(range(len(run.plan.shards))) - set(indices))

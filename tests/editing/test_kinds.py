@@ -9,7 +9,8 @@ import pytest
 
 from hf_toedit import ToEditor
 from hf_toedit.config import EditConfig
-from hf_toedit.editing.kinds import KINDS, kinds_of
+from hf_toedit.editing.kinds import kinds_of
+from hf_toedit.place_kinds import KINDS
 from hf_toedit.stats import EditStats
 from tests.editing.test_properties import HashPrior, real_rows
 from tests.editing.tokenizers import ALL_TOKENIZERS, tokenizer

@@ -133,8 +133,10 @@ def test_it_is_printed_as_a_warning(hf_toedit: HfToEdit, tmp_path: Path) -> None
     make(tmp_path / "in", *MIXED)
     command = "plan", tmp_path / "in", "-o", tmp_path / "run"
     done = hf_toedit(*command)
-    [line] = done.stderr.splitlines()
+    [line, toy] = done.stderr.splitlines()
     assert done.code == 0 and "holds 3 data files that are not read" in line
+    assert toy.startswith("the embedded prior is a toy") and "HuggingFaceTB/SmolLM2-135M" in toy
+    assert "toy" not in hf_toedit("plan", "sample", "-o", tmp_path / "other").stderr
     assert hf_toedit(*command, "-q").stderr == hf_toedit(*command, "--json").stderr == ""
 
 
