@@ -107,7 +107,7 @@ def test_a_run_that_is_told_to_stop_does_so_at_once(
 ) -> None:
     run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 12, "--generations", 100)
     with _popen(run, "--workers", "2") as process:
-        _until(lambda: len(_running(run)) == 2 and len(parquet(run)) >= 3)
+        _until(lambda: len(_state(hf_toedit, run)["running"]) == 2 and len(parquet(run)) >= 3)
         workers = children(process.pid)
         state = _state(hf_toedit, run)
         process.send_signal(ending)

@@ -26,9 +26,9 @@ from ray.exceptions import ActorDiedError, ActorUnschedulableError, RayTaskError
 from hf_toedit.config import Resources
 from hf_toedit.engines.base import MAX_LOSSES, MAX_TRIES, Queue
 from hf_toedit.engines.ray import RayEngine, ended
-from hf_toedit.runs.monitor import Monitor, Running, processes
+from hf_toedit.runs.monitor import Monitor
 from hf_toedit.runs.store import RunFolder
-from tests.cli.command import Finished, HfToEdit, Process
+from tests.cli.command import HfToEdit
 from tests.cli.fixtures import parquet
 from tests.processes import is_alive
 from tests.ray_cluster import RayCluster, ray_cluster
@@ -55,35 +55,18 @@ def _plan(hf_toedit: HfToEdit, run: Path, *options: object, source: object = "sa
     return run
 
 
-@pytest.fixture(scope="module")
-def drivers(cluster: RayCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HfToEdit]:
-    """The command of somebody who uses the cluster."""
-    with HfToEdit(tmp_path_factory.mktemp("drivers"), cluster.env) as command:
-        yield command
-
-
-def _drive(drivers: HfToEdit, cluster: RayCluster, run: object, *options: object, **how: Any) -> Process:
-    where = "--engine", "ray", "--address", cluster.address, "--workers", "auto"
-    return drivers.begin("run", run, *where, *options, patience_s=PATIENCE_S, **how)
-
-
 def _popen(cluster: RayCluster, run: object, *options: object, **how: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "hf_toedit", "run", run, "--engine", "ray", "--address", cluster.address, *options]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": cluster.env}
     return subprocess.Popen([str(word) for word in command], **streams, **how)
 
 
-def _until(condition: Callable[[], Any], is_awaited: Callable[[], bool] = lambda: True) -> None:
-    """Wait for something, as long as what should bring it about runs."""
+def _until(condition: Callable[[], Any], process: subprocess.Popen[str] | None = None) -> None:
+    """Wait for something, or for the end of a process that should bring it about."""
     until = time.monotonic() + PATIENCE_S
-    while not condition() and is_awaited():
+    while not condition() and (process is None or process.poll() is None):
         assert time.monotonic() < until
-        time.sleep(0.05)
-
-
-def _running(run: Path) -> list[Running]:
-    """What `status` tells of shards that are under way, for who asks again and again."""
-    return [shard for process in processes(RunFolder(run)) for shard in process.running]
+        time.sleep(0.01)
 
 
 def _state(hf_toedit: HfToEdit, run: Path) -> dict[str, Any]:
@@ -98,31 +81,29 @@ def _num_loads(cluster: RayCluster) -> int:
 class Disturber:
     """Does harm to a run, and counts it."""
 
-    def __init__(
-        self, drivers: HfToEdit, cluster: RayCluster, run: Path, events: list[str], chance: random.Random
-    ) -> None:
+    def __init__(self, cluster: RayCluster, run: Path, events: list[str], chance: random.Random) -> None:
         self.events = events
         self.happened: Counter[str] = Counter()
         self.workers: set[int] = set()
-        self._drivers = drivers
         self._cluster = cluster
         self._run = run
         self._chance = chance
 
-    def drive(self) -> Finished:
+    def drive(self) -> subprocess.Popen[str]:
         """Run to the end, or until the driver is to be killed."""
         self.happened["start"] += 1
-        with _drive(self._drivers, self._cluster, self._run, "--json") as driver:
-            while self.events and driver.is_alive:
-                _until(partial(self._goes_on, self._num_files()), lambda: driver.is_alive)
+        with _popen(self._cluster, self._run, "--json") as driver:
+            while self.events and driver.poll() is None:
+                _until(partial(self._goes_on, self._num_files()), driver)
                 time.sleep(self._chance.uniform(0, 0.3))
                 workers = self._cluster.workers()
-                if driver.is_alive and workers:
+                if driver.poll() is None and workers:
                     self.workers |= set(workers)
                     self._harm(driver, self.events.pop(0), workers)
-            return driver.end()
+            self.stdout, self.stderr = driver.communicate(timeout=PATIENCE_S)
+        return driver
 
-    def _harm(self, driver: Process, event: str, workers: list[int]) -> None:
+    def _harm(self, driver: subprocess.Popen[str], event: str, workers: list[int]) -> None:
         self.happened[event] += 1
         if event == "driver":
             driver.kill()
@@ -133,7 +114,7 @@ class Disturber:
             os.kill(self._cluster.nodes.pop(self._chance.randrange(2)), signal.SIGKILL)
         if event in ("join", "node"):
             self._cluster.add_node()
-            _until(lambda: self._cluster.workers(self._cluster.nodes[-1]), lambda: driver.is_alive)
+            _until(lambda: self._cluster.workers(self._cluster.nodes[-1]), driver)
 
     def _goes_on(self, num_files: int) -> bool:
         return self._num_files() > num_files and bool(self._cluster.workers())
@@ -143,7 +124,7 @@ class Disturber:
 
 
 def test_a_run_whose_actors_nodes_and_drivers_are_killed_ends_as_a_local_one(
-    cluster: RayCluster, drivers: HfToEdit, hf_toedit: HfToEdit, tmp_path: Path
+    cluster: RayCluster, hf_toedit: HfToEdit, tmp_path: Path
 ) -> None:
     local, killed = (
         _plan(hf_toedit, tmp_path / name, "--num-shards", SHARDS, "--generations", 2) for name in ("local", "killed")
@@ -152,15 +133,15 @@ def test_a_run_whose_actors_nodes_and_drivers_are_killed_ends_as_a_local_one(
 
     chance = random.Random(1)
     kills = (["actor", "driver", "node", "actor"] * KILLS)[:KILLS]
-    disturber = Disturber(drivers, cluster, killed, ["join", *chance.sample(kills, KILLS)], chance)
-    while (driver := disturber.drive()).code != 0 or disturber.events:
-        assert driver.code in (0, -signal.SIGKILL), driver.stderr
-        if driver.code == 0:  # before it was harmed enough
+    disturber = Disturber(cluster, killed, ["join", *chance.sample(kills, KILLS)], chance)
+    while (driver := disturber.drive()).returncode != 0 or disturber.events:
+        assert driver.returncode in (0, -signal.SIGKILL), disturber.stderr
+        if driver.returncode == 0:  # before it was harmed enough
             for path in chance.sample(sorted((killed / "data").rglob("*.parquet")), SHARDS):
                 path.unlink()
         else:
             _until(lambda: not cluster.workers())  # Ray ends the actors of a driver that died
-    assert driver.stderr == ""
+    assert disturber.stderr == ""
     assert parquet(killed) == parquet(local)
     assert len(parquet(killed)) == 2 * SHARDS
     assert {path.relative_to(killed) for path in killed.rglob("*")} == {
@@ -179,19 +160,18 @@ def test_a_run_whose_actors_nodes_and_drivers_are_killed_ends_as_a_local_one(
 
 
 def test_a_shard_that_kills_its_actors_is_given_up_after_three_tries(
-    cluster: RayCluster, drivers: HfToEdit, hf_toedit: HfToEdit, tmp_path: Path
+    cluster: RayCluster, hf_toedit: HfToEdit, tmp_path: Path
 ) -> None:
     run = _plan(hf_toedit, tmp_path / "run", "--num-shards", 1, "--generations", 1000, "--prune")
-    with _drive(drivers, cluster, run, "--num-workers", 1) as driver:
+    with _popen(cluster, run, "--num-workers", 1) as driver:
         for _ in range(MAX_TRIES):
-            _until(lambda: _running(run), lambda: driver.is_alive)
-            assert _state(hf_toedit, run)["running"]
+            _until(lambda: _state(hf_toedit, run)["running"], driver)
             for pid in cluster.workers():
                 os.kill(pid, signal.SIGKILL)
-            _until(lambda: not _running(run), lambda: driver.is_alive)
-        done = driver.end()
-    assert (done.code, done.stdout) == (1, "")
-    *warnings, error = done.stderr.splitlines()
+            _until(lambda: not _state(hf_toedit, run)["running"], driver)
+        stdout, stderr = driver.communicate(timeout=PATIENCE_S)
+    assert (driver.returncode, stdout) == (1, "")
+    *warnings, error = stderr.splitlines()
     assert error.startswith("Error: 1 of 1 shards failed. train-00000-of-00001: died on ")
     assert len(warnings) >= MAX_TRIES
     assert all("nothing is pruned" in warning for warning in warnings)
@@ -235,17 +215,16 @@ def test_an_actor_that_comes_back_while_the_driver_is_busy_begins_anew(
     assert folder.is_done(plan, plan.shards[0])
 
 
-def test_scores_have_the_bytes_of_this_machine(
-    cluster: RayCluster, drivers: HfToEdit, hf_toedit: HfToEdit, tmp_path: Path
-) -> None:
+def test_scores_have_the_bytes_of_this_machine(cluster: RayCluster, hf_toedit: HfToEdit, tmp_path: Path) -> None:
     prior, source = shared("models/stories260K"), shared("data/biomed_pubmedqa_l.jsonl")
     planned = "--prior", prior, "--limit", 40, "--num-shards", 4, "--plan-only", "--quiet"
     here, there = tmp_path / "here", tmp_path / "there"
     for run in (here, there):
         assert hf_toedit("score", source, "-o", run, *planned).code == 0
     assert hf_toedit("run", here, "--quiet").code == 0
-    done = _drive(drivers, cluster, there, "--num-workers", 1, "--quiet").end()
-    assert (done.code, done.stdout, done.stderr) == (0, "", "")
+    with _popen(cluster, there, "--num-workers", 1, "--quiet") as driver:
+        said = driver.communicate(timeout=PATIENCE_S)
+    assert (driver.returncode, *said) == (0, "", "")
     assert len(parquet(there)) == 4 and parquet(there) == parquet(here)
 
 
@@ -269,7 +248,7 @@ def test_a_run_that_is_told_to_stop_does_so_at_once(
 ) -> None:
     run = _plan(hf_toedit, tmp_path / "run", "--num-shards", 4, "--generations", 400)
     with _popen(cluster, run, *(("--num-workers", 1) if is_editing else ())) as driver:
-        _until(lambda: parquet(run) if is_editing else cluster.workers(), lambda: driver.poll() is None)
+        _until(lambda: parquet(run) if is_editing else cluster.workers(), driver)
         state = _state(hf_toedit, run)
         workers = cluster.workers()
         driver.send_signal(ending)
@@ -281,9 +260,7 @@ def test_a_run_that_is_told_to_stop_does_so_at_once(
     assert not [path for path in run.rglob("*") if ".tmp" in path.name or "progress" in path.name]
 
 
-def test_why_a_shard_failed_reaches_the_user(
-    cluster: RayCluster, drivers: HfToEdit, hf_toedit: HfToEdit, tmp_path: Path
-) -> None:
+def test_why_a_shard_failed_reaches_the_user(cluster: RayCluster, hf_toedit: HfToEdit, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     for number in range(2):
@@ -294,10 +271,11 @@ def test_why_a_shard_failed_reaches_the_user(
     broken.write_bytes(b"PAR1" + bytes(times.st_size - 4))
     os.utime(broken, ns=(times.st_atime_ns, times.st_mtime_ns))
     # Named relative to a folder that a node has to find by itself.
-    done = _drive(drivers, cluster, "run", "--quiet", "--num-workers", 1, cwd=tmp_path).end()
-    assert (done.code, done.stdout) == (1, "")
-    assert done.stderr.startswith("Error: 1 of 2 shards failed. train-00001-of-00002: ")
-    assert "1.parquet" in done.stderr
+    with _popen(cluster, "run", "--quiet", "--num-workers", 1, cwd=tmp_path) as driver:
+        stdout, stderr = driver.communicate(timeout=PATIENCE_S)
+    assert (driver.returncode, stdout) == (1, "")
+    assert stderr.startswith("Error: 1 of 2 shards failed. train-00001-of-00002: ")
+    assert "1.parquet" in stderr
     state = _state(hf_toedit, run)
     assert (state["num_done"], "1.parquet" in state["failed"][0]["reason"]) == (1, True)
 
