@@ -11,6 +11,7 @@ from selenium.webdriver.common.keys import Keys
 from hf_toedit import EditConfig, EditStats, PriorConfig, ToEditor, load_prior
 from hf_toedit.editing.result import EditResult
 from hf_toedit.picture.words import probability
+from hf_toedit.place_kinds import KINDS
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.space.permalink import EditRequest, to_fragment
 from hf_toedit.space.rows import Row, RunRows
@@ -80,7 +81,7 @@ def test_a_text_is_edited_as_by_the_editor(demo: Demo) -> None:
 
 
 def check_table(browser: Chromium, stats: list[EditStats]) -> None:
-    rows = [row.text.split() for row in browser.all(".te-generations tbody tr") if row.is_displayed()]
+    rows = [row.text.split() for row in browser.all(".te-generations table:first-child tbody tr") if row.is_displayed()]
     wanted = [[f"{each.num_tokens:,}", f"{each.num_selected:,}", f"{each.selected_rate:.2%}"] for each in stats]
     assert [row[1:4] for row in rows] == wanted
 
@@ -94,7 +95,9 @@ def test_a_token_tells_what_the_prior_said(demo: Demo) -> None:
     demo.browser.until(picture.tip, "the tooltip is shown")
     (token, *_) = [each for each in edited(first_request(demo))[0].tokens(0) if each.replacement is not None]
     said = picture.tip() or ""
-    assert said.startswith(f"“{token.text}”\np {token.probability:.4f}, rank 1\nselected and changed\n")
+    assert said.startswith(
+        f"“{token.text}”\np {token.probability:.4f}, rank 1\nselected and changed, {KINDS[token.kind or '']}\n"
+    )
     listed = [line for line in said.splitlines() if line.startswith("“")][1:]
     assert [line.split("”")[0][1:] for line in listed[:8]] == [text for text, _ in token.candidates]
     assert [line.split()[-1] for line in listed[:8]] == [probability(p) for _, p in token.candidates]

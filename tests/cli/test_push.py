@@ -49,12 +49,12 @@ def test_there_and_back(hub: HubServer, command: HfToEdit, run: Path, tmp_path: 
         ["repository"],
         True,
     )
-    assert (planned["num_files_sent"], planned["num_files_skipped"], planned["deleted"]) == (11, 0, [])
+    assert (planned["num_files_sent"], planned["num_files_skipped"], planned["deleted"]) == (12, 0, [])
     assert ("dataset", "org/stories") not in hub.repos
 
     done = command("push", run, "org/stories")
     url = f"{hub.endpoint}/datasets/org/stories"
-    assert done.stdout.startswith("Sent 11 files (") and done.stdout.endswith(f"0 were there already. {url}\n")
+    assert done.stdout.startswith("Sent 12 files (") and done.stdout.endswith(f"0 were there already. {url}\n")
     assert done.stderr == ""
     repo = pushed(hub, "org/stories")
     assert repo.private
@@ -66,7 +66,7 @@ def test_there_and_back(hub: HubServer, command: HfToEdit, run: Path, tmp_path: 
     asked = len(hub.answers)
     again = command("push", run, "org/stories", "--json").json
     sent = {name: again[name] for name in ("num_files_sent", "num_bytes_sent", "num_files_skipped", "private")}
-    assert sent == {"num_files_sent": 0, "num_bytes_sent": 0, "num_files_skipped": 11, "private": True}
+    assert sent == {"num_files_sent": 0, "num_bytes_sent": 0, "num_files_skipped": 12, "private": True}
     assert (again["url"], again["commit"], again["revision"]) == (url, repo.head("main").sha, None)
     assert {method for method, _, _ in hub.answers[asked:]} <= {"GET", "HEAD"}
 

@@ -92,7 +92,7 @@ def test_every_command_works_on_a_run_in_s3(
     assert cloud("card", URL).stdout.split()[-1] == "run#1/README.md"
 
     done = cloud("push", URL, "org/cloud", "--json").json
-    assert done["num_files_sent"] == 4 * SHARDS + 5
+    assert done["num_files_sent"] == 4 * SHARDS + 6
     assert cloud("push", URL, "org/cloud", "--json").json["num_files_sent"] == 0
     there = pushed(hub, "org/cloud").head("main").files
     assert GUARD not in there

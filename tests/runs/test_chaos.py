@@ -118,7 +118,7 @@ def test_a_large_shard_loses_a_batch_to_each_kill(keeping: HfToEdit, tmp_path: P
         num_further += bool(kept(run) - before)  # not where a busy machine had it killed before its first batch
         assert num_further <= num_batches + 3
     assert code == 0
-    assert num_further > 3
+    assert num_further >= 3  # a life may end a pass as well
     assert parquet(run) == parquet(undisturbed)
     assert _stats(run) == _stats(undisturbed)
     assert {path.relative_to(run) for path in run.rglob("*")} == {
