@@ -31,7 +31,8 @@ def test_a_pruned_run(hf_toedit: HfToEdit, tmp_path: Path) -> None:
         assert {**mine, "nll": None} == {**other, "nll": None}
     assert sum(figures["num_changed"] for figures in plain_figures) > 20
     for mine, other in zip(pruned_figures, plain_figures, strict=True):
-        assert {**mine, "nll": 0, "tokens_per_second": 0} == {**other, "nll": 0, "tokens_per_second": 0}
+        sampled = dict.fromkeys(("nll", "median_perplexity", "tokens_per_second"), 0)
+        assert {**mine, **sampled} == {**other, **sampled}
         assert mine["nll"] != other["nll"]
 
     cards = {name: (tmp_path / name / "README.md").read_text() for name in runs}

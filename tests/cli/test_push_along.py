@@ -131,7 +131,7 @@ def test_groups_push_their_shards_and_the_last_one_the_card(
     assert second.stdout.splitlines()[-1].endswith(f"{hub.endpoint}/datasets/org/groups/tree/made")
     head = repo.head("made")
     there = {path: data for path, data in head.files.items() if path.startswith("runs/1/")}
-    assert len(there) == 4 + 4 + 1 + 2
+    assert len(there) == 4 + 4 + 1 + 3
     assert load(hub, ("org/groups", "runs-1-gen1", "made")) == [texts(run, 1)]
 
 

@@ -56,7 +56,7 @@ def test_layout_and_plan(two_splits: Path, hf_toedit: HfToEdit, tmp_path: Path) 
     shards = [f"gen{generation}/{split}-00000-of-00001" for generation in (1, 2) for split in ("train", "test")]
     assert _files(run) == {
         "README.md",
-        *(f"assets/{name}.png" for name in ("decay", "perplexity", "probabilities")),
+        *(f"assets/{name}.png" for name in ("decay", "kinds", "perplexity", "probabilities")),
         "toedit/plan.json",
         *(f"data/{shard}.parquet" for shard in shards),
         *(f"toedit/stats/{shard}.json" for shard in shards),
