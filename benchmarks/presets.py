@@ -55,8 +55,7 @@ def main() -> None:
 
 def _figures(run: hf_toedit.Run[Any], known: set[str] | None) -> dict[str, Any]:
     generations = [run.stats(f"gen{number}") for number in range(1, GENERATIONS + 1)]
-    last = run.dataset(f"gen{GENERATIONS}")
-    last = next(iter(last.values())) if hasattr(last, "values") else last
+    last = run.dataset(GENERATIONS)["train"]
     source = hf_toedit.revert(last)
     return {
         "generations": [stats.to_json() for stats in generations],

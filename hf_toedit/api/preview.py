@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from hf_toedit.config import EditConfig, PriorConfig, Resources, SourceConfig
 from hf_toedit.editing.editor import Editor
+from hf_toedit.editing.passage import Passage
 from hf_toedit.picture.data import Gallery
 from hf_toedit.priors.registry import load_prior
-from hf_toedit.rows.texts import Texts
+from hf_toedit.rows.texts import Text, Texts
 from hf_toedit.runs.monitor import check_read
 from hf_toedit.sources.source import open_source
 
@@ -106,15 +107,10 @@ def preview_rows(
     everything = pa.concat_tables(looked)
     numbers = changed[:rows] or list(range(min(rows, len(everything))))
     table = everything.take(numbers)
-    found = texts.read(table)
-    passages, parts, refusal = texts.passages(table, found, editor.prior.render)
-    names = [
-        f"row {numbers[text.row]}" + ("" if texts.one_a_row else f" {text.label}")
-        for text, part in zip(found, parts, strict=True)
-        if part is not None
-    ]
+    passages, read, num_refused, refusal = _passages(editor, texts, table)
+    names = [f"row {numbers[text.row]}" + ("" if texts.one_a_row else f" {text.label}") for text in read]
     gallery = Gallery.take(editor, passages, names, generations)
-    return Preview(gallery, len(everything), parts.count(None), refusal)
+    return Preview(gallery, len(everything), num_refused, refusal)
 
 
 def _parts(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
@@ -126,8 +122,16 @@ def _parts(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
 
 def _changed_rows(editor: Editor, texts: Texts, table: pa.Table) -> list[int]:
     """The rows of a table that the first generation changes."""
+    passages, read, _, _ = _passages(editor, texts, table)
+    documents = editor.edit(passages).documents
+    return sorted({text.row for text, document in zip(read, documents, strict=True) if document.changed})
+
+
+def _passages(
+    editor: Editor, texts: Texts, table: pa.Table
+) -> tuple[Sequence[str | Passage | None], list[Text], int, str | None]:
+    """What the prior reads of a table, the texts in it, and how many texts its chat template refuses, and why."""
     found = texts.read(table)
-    passages, parts, _ = texts.passages(table, found, editor.prior.render)
-    documents = iter(editor.edit(passages).documents)
-    edited = [(text.row, next(documents)) for text, part in zip(found, parts, strict=True) if part is not None]
-    return sorted({row for row, document in edited if document.changed})
+    passages, parts, refusal = texts.passages(table, found, editor.prior.render)
+    read = [text for text, part in zip(found, parts, strict=True) if part is not None]
+    return passages, read, parts.count(None), refusal

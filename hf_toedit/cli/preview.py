@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hf_toedit.api.preview import Preview
-    from hf_toedit.picture.data import Gallery, Picture, Token
+    from hf_toedit.picture.data import Frame, Gallery, Picture, Token
 
 
 @click.command(short_help="Show what would change; write nothing.")
@@ -157,35 +157,29 @@ def _text_to_json(picture: Picture, counts: Sequence[str], candidates: bool) -> 
         "skipped": picture.skipped,
         **picture.frames[-1].document.to_log(counts),
         "changed": [
-            {
-                "generation": frame.generation,
-                "start": token.start,
-                "text": token.text,
-                "replacement": token.replacement,
-                "kind": token.kind,
-            }
+            _token_to_json(frame, token, "start", "text", "replacement", "kind")
             for frame in picture.frames
             for token in frame.changed
         ],
     }
     if candidates:
         row["selected"] = [
-            {
-                "generation": frame.generation,
-                "start": token.start,
-                "text": token.text,
-                "probability": token.probability,
-                "rank": token.rank,
-                "replacement": token.replacement,
-                "kind": token.kind,
-                **({} if token.rejected is None else {"rejected": token.rejected}),
-                "candidates": token.candidates,
-            }
+            _token_to_json(
+                frame,
+                token,
+                *("start", "text", "probability", "rank", "replacement"),
+                *(() if token.rejected is None else ("rejected",)),
+                *("kind", "candidates"),
+            )
             for frame in picture.frames
             for token in frame.tokens
             if token.selected
         ]
     return row
+
+
+def _token_to_json(frame: Frame, token: Token, *names: str) -> dict[str, Any]:
+    return {"generation": frame.generation, **{name: getattr(token, name) for name in names}}
 
 
 def _show(gallery: Gallery, candidates: bool, max_places: int | None) -> None:

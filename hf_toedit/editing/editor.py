@@ -218,7 +218,9 @@ class Editor:
 
     def _guarded(self, reading: ScoredDocument) -> ScoredDocument:
         """The same without the edits that would change what is protected."""
-        edits = reading.edits()
+        edits = reading.edits() if self.config.protect else []
+        if not edits:
+            return reading
         wrong = self._aligner.guards.to_put_back(reading.document.text, reading.replacements())
         return reading.without([edits[index].position for index in wrong]) if wrong else reading
 

@@ -62,8 +62,6 @@ class Guards:
         Returns:
             Their indices.
         """
-        if not self._guards:
-            return set()
         before = [guard.spans(text) for guard in self._guards]
         kept = list(range(len(replacements)))
         while kept:
@@ -117,15 +115,22 @@ class _Edited:
 
 
 class _Guard(ABC):
-    """Keeps spans of one kind."""
+    """Keeps spans of one kind.
+
+    Attributes:
+        margin: characters on either side of a span that are not edited either.
+    """
+
+    margin = 0
 
     @abstractmethod
     def spans(self, text: str) -> list[Span]:
         """First character of each span, and one past its last; ascending, not overlapping."""
 
-    @abstractmethod
     def protected(self, text: str, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """See `Guards.protected`."""
+        spans = [(max(first - self.margin, 0), stop + self.margin) for first, stop in self.spans(text)]
+        return overlapping(spans, starts, ends)
 
     def expected(self, spans: list[Span], edited: _Edited) -> set[Span]:
         """Which spans an edited text should have, from those of the text before."""
@@ -135,14 +140,13 @@ class _Guard(ABC):
 class _Pattern(_Guard):
     """What a pattern finds, and one character more on either side, so that no token grows what it stands beside."""
 
+    margin = 1
+
     def __init__(self, pattern: re.Pattern[str]) -> None:
         self._pattern = pattern
 
     def spans(self, text: str) -> list[Span]:
         return [match.span() for match in self._pattern.finditer(text) if match.start() < match.end()]
-
-    def protected(self, text: str, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        return overlapping([(max(first - 1, 0), stop + 1) for first, stop in self.spans(text)], starts, ends)
 
 
 class _Names(_Guard):
@@ -150,9 +154,6 @@ class _Names(_Guard):
 
     def spans(self, text: str) -> list[Span]:
         return names(text)
-
-    def protected(self, text: str, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        return overlapping(names(text), starts, ends)
 
 
 class _Words(_Guard):

@@ -13,7 +13,7 @@ import numpy as np
 
 from hf_toedit.editing.guards import overlapping
 from hf_toedit.editing.piece_table import PieceTable
-from hf_toedit.editing.words import WordBoundaries
+from hf_toedit.editing.words import WordBoundaries, has_numeral
 from hf_toedit.protect import protect_regex
 
 _CODE = [
@@ -67,7 +67,7 @@ def _kind(text: str, start: int, end: int, boundaries: WordBoundaries) -> str:
     core = token.strip()
     if not core:
         return "whitespace"
-    if any(character.isnumeric() and not character.isalpha() for character in core):
+    if has_numeral(core):
         return "number"
     first = start + token.index(core)
     if not boundaries.are_around(first, first + len(core)):

@@ -65,7 +65,7 @@ class Shape(NamedTuple):
 def shape_of(surface: str) -> Shape | None:
     """The shape of a token that is one word, or punctuation alone; None for any other, such as one with a digit."""
     core = surface.strip()
-    if not core or any(character.isnumeric() and not character.isalpha() for character in core):
+    if not core or has_numeral(core):
         return None
     first = surface.index(core)
     before, after = surface[:first], surface[first + len(core) :]
@@ -74,6 +74,11 @@ def shape_of(surface: str) -> Shape | None:
     if _UNSPACED.fullmatch(core):
         return Shape(before, "unspaced word", after)
     return Shape(before, "word", after) if len(_boundaries(core)) == 2 else None
+
+
+def has_numeral(text: str) -> bool:
+    """Whether a text has a digit or another numeral, such as a fraction; Chinese numerals are letters."""
+    return any(character.isnumeric() and not character.isalpha() for character in text)
 
 
 def _boundaries(text: str) -> list[int]:

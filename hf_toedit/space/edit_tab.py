@@ -11,10 +11,11 @@ import gradio as gr
 from hf_toedit.config import EditConfig
 from hf_toedit.errors import ToEditError
 from hf_toedit.picture.html import notice_html
+from hf_toedit.priors.names import EMBEDDED
 from hf_toedit.space import permalink
 from hf_toedit.space.examples import FIRST_TEMPERATURE, example_texts
 from hf_toedit.space.permalink import EditRequest
-from hf_toedit.space.priors import EMBEDDED, Priors
+from hf_toedit.space.priors import Priors
 from hf_toedit.space.settings import SpaceSettings
 from hf_toedit.space.view import Scene, Superseded, Turns, View, take_view
 

@@ -20,11 +20,11 @@ from hf_toedit.editing.prior import DocumentScores, Prior
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import PriorError
 from hf_toedit.hub import is_out_of_reach, public_model
+from hf_toedit.priors.names import EMBEDDED
 from hf_toedit.priors.registry import load_prior
 from hf_toedit.space.permalink import is_hub_id
 from hf_toedit.space.settings import SpaceSettings
 
-EMBEDDED = PriorConfig().prior
 NUM_KEPT = 2
 """Priors of visitors that stay in memory."""
 

@@ -93,7 +93,7 @@ def found(guard: str, text: str) -> list[str]:
 def test_nothing_of_its_kind_changes(name):
     num_changed: Counter[int] = Counter()
 
-    @quick_settings
+    @settings(quick, max_examples=EXAMPLES)
     @given(st.integers(0, len(editors(name)) - 1), st.one_of(excerpts(), excerpts(), documents.filter(bool)))
     def run(number: int, text: str) -> None:
         editor = editors(name)[number]
@@ -125,10 +125,6 @@ def words_of(parts: list[str]) -> list[str]:
     return regex.sub(
         r"(?<=[\p{Han}\p{Hiragana}\p{Katakana}])\n(?=[\p{Han}\p{Hiragana}\p{Katakana}])", "", joined
     ).split("\n")
-
-
-def quick_settings(test):
-    return settings(quick, max_examples=EXAMPLES)(test)
 
 
 @pytest.mark.parametrize(
