@@ -27,6 +27,10 @@ MIN_LISTED = 8
 """Candidates that are listed for each token, where fewer are drawn from."""
 
 
+SHARE = 0.05
+"""Of the tokens, to be selected, where a threshold is suggested."""
+
+
 @dataclass(frozen=True)
 class Token:
     """One token of a text, as the prior read it in one generation, and what became of it.

@@ -10,10 +10,11 @@ import gradio as gr
 
 from hf_toedit.config import EditConfig
 from hf_toedit.errors import ToEditError
+from hf_toedit.picture.data import SHARE
 from hf_toedit.picture.html import notice_html
 from hf_toedit.priors.names import EMBEDDED
 from hf_toedit.space import permalink
-from hf_toedit.space.examples import FIRST_TEMPERATURE, example_texts
+from hf_toedit.space.examples import example_texts
 from hf_toedit.space.permalink import EditRequest
 from hf_toedit.space.priors import Priors
 from hf_toedit.space.settings import SpaceSettings
@@ -45,12 +46,13 @@ class _Editing:
         temperature: float,
         seed: int,
         generations: int,
+        preset: str,
         turns: Turns,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Any:
-        """Answer the button, or a slider; see `_outputs`."""
+        """Answer the button, a slider or a choice; see `_outputs`."""
         try:
-            request = EditRequest(text, prior.strip(), threshold, top_k, temperature, seed, generations)
+            request = EditRequest(text, prior.strip(), threshold, top_k, temperature, seed, generations, preset=preset)
             return _outputs(self._taken(replace(request, shown=generations), turns, progress))
         except Superseded:
             return gr.skip()
@@ -85,6 +87,11 @@ class _Editing:
         return take_view(request, self._priors, self._most, told)
 
     @staticmethod
+    def suggested(view: View | None) -> Any:
+        """Answer the button that selects more: the threshold."""
+        return gr.skip() if view is None or view.suggested is None else view.suggested
+
+    @staticmethod
     def show(view: View | None, generation: int) -> Any:
         """Answer the choice of a generation: picture, histogram, edited text, fragment of the link, view."""
         if view is None or not 1 <= generation <= len(view.scenes):
@@ -95,9 +102,12 @@ class _Editing:
         return scene.picture, scene.histogram, _edited(scene, generation), permalink.to_fragment(shown.request), shown
 
 
-_SETTINGS = ("text", "prior", "threshold", "top_k", "temperature", "seed", "generations")
+_SETTINGS = ("text", "prior", "threshold", "top_k", "temperature", "seed", "generations", "preset")
 _NUM_SETTINGS = len(_SETTINGS)
-_NUM_OUTPUTS = 10
+_NUM_OUTPUTS = 11
+
+_PAPER = [EditConfig.threshold, EditConfig.top_k, EditConfig.temperature, "toedit"]
+_WHAT = [("All tokens, as in the paper", "toedit"), ("Careful: words, numbers, names, links, code stay", "careful")]
 
 
 def _outputs(view: View) -> list[Any]:
@@ -116,12 +126,21 @@ def _outputs(view: View) -> list[Any]:
         view,
         request.text,
         view.table,
+        _suggestion(view),
     ]
 
 
 def _refused(error: ToEditError) -> list[Any]:
     """The same values where there is nothing to show but why; what was shown before stays."""
     return [gr.HTML(notice_html(str(error)), visible=True), *[gr.skip()] * (_NUM_OUTPUTS - 1)]
+
+
+def _suggestion(view: View) -> Any:
+    """The button that selects more, where it would."""
+    threshold = view.suggested
+    if threshold is None or threshold >= view.request.threshold:
+        return gr.Button(visible=False)
+    return gr.Button(f"Select {SHARE:.0%} of the tokens: threshold {threshold:g}", visible=True)
 
 
 def _edited(scene: Scene, generation: int) -> Any:
@@ -141,7 +160,7 @@ def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
     """
     editing = _Editing(settings)
     examples = example_texts()
-    first = EditRequest(next(iter(examples.values())), settings.prior.prior, temperature=FIRST_TEMPERATURE)
+    first = EditRequest(next(iter(examples.values())), settings.prior.prior)
     view = editing.view(first)
     with gr.Row():  # beside each other where there is room, so that whoever moves a slider sees what it does
         with gr.Column(scale=4, min_width=340):
@@ -151,10 +170,13 @@ def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
             )  # fmt: skip
             with gr.Row(elem_classes="te-examples"):
                 buttons = {name: gr.Button(name, size="sm", min_width=150) for name in examples}
-            button = gr.Button("Edit", variant="primary")
+            button = gr.Button("Edit (Ctrl+Enter)", variant="primary", elem_id="te-edit")
+            suggestion = gr.Button(visible=False, size="sm")
             notice = gr.HTML(visible=False, js_on_load=None)
+            preset = gr.Radio(_WHAT, value=first.preset, label="What may be edited")
             with gr.Group():
                 sliders = _sliders(first)
+            defaults = gr.Button("The paper's settings", size="sm")
             prior = gr.Textbox(
                 first.prior, label="Prior", max_lines=1,
                 info=f"The language model that reads the text: {EMBEDDED} (small, and here at once), or org/name of "
@@ -180,17 +202,23 @@ def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
     kept = gr.State(None)
     turns = gr.State(Turns())
 
-    inputs = [text, prior, *sliders]
-    outputs = [notice, several, generation, picture, histogram, edited, fragment, kept, source, table]
+    inputs = [text, prior, *sliders, preset]
+    outputs = [notice, several, generation, picture, histogram, edited, fragment, kept, source, table, suggestion]
     shared: dict[str, Any] = {"show_progress_on": picture, "api_visibility": "private"}
     shared |= {"concurrency_id": "edit", "concurrency_limit": _AT_ONCE, "trigger_mode": "multiple"}
-    edits = [gr.on([button.click, prior.submit], editing.edit, [*inputs, turns], outputs, **shared)]
+    edits = [gr.on([button.click, prior.submit, preset.input], editing.edit, [*inputs, turns], outputs, **shared)]
     # A key that is held moves a slider many times a second: of what waits, only the last is asked for.
     moved = [slider.release for slider in sliders]
     edits.append(gr.on(moved, editing.edit, [*inputs, turns], outputs, **{**shared, "trigger_mode": "always_last"}))
     for name, pressed in buttons.items():
         taken = pressed.click(None, None, text, js=f"() => {json.dumps(examples[name])}")
         edits.append(taken.then(editing.edit, [*inputs, turns], outputs, **shared))
+    threshold, top_k, temperature, *_ = sliders
+    asked = suggestion.click(editing.suggested, kept, threshold, api_visibility="private", show_progress="hidden")
+    asked_paper = defaults.click(
+        None, None, [threshold, top_k, temperature, preset], js=f"() => {json.dumps(_PAPER)}", api_visibility="private"
+    )
+    edits += [event.then(editing.edit, [*inputs, turns], outputs, **shared) for event in (asked, asked_paper)]
     chosen = [picture, histogram, edited, fragment, kept]
     edits.append(
         generation.input(editing.show, [kept, generation], chosen, api_visibility="private", show_progress="hidden")

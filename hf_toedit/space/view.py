@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from hf_toedit.config import EditConfig
 from hf_toedit.editing.editor import Editor
 from hf_toedit.errors import UsageError
-from hf_toedit.picture.data import Frame, Gallery
+from hf_toedit.picture.data import SHARE, Frame, Gallery
 from hf_toedit.picture.html import HOW_TO_LOOK, MAX_LISTED, escaped, frame_html, generations_html, histogram_html
-from hf_toedit.picture.words import changed_kinds
+from hf_toedit.picture.words import changed_kinds, probability
 from hf_toedit.place_kinds import counted_kinds
 from hf_toedit.space.permalink import EditRequest
 from hf_toedit.space.priors import Priors
@@ -77,11 +77,13 @@ class View:
         request: what was asked for.
         scenes: one a generation.
         table: of all generations, as HTML.
+        suggested: a threshold at which about `SHARE` of the tokens would be selected; None where there is none.
     """
 
     request: EditRequest
     scenes: tuple[Scene, ...]
     table: str
+    suggested: float | None
 
     @classmethod
     def of(cls, request: EditRequest, gallery: Gallery) -> View:
@@ -90,7 +92,7 @@ class View:
         scenes = tuple(
             Scene.of(frame, stats, gallery.config) for frame, stats in zip(picture.frames, gallery.stats, strict=True)
         )
-        return cls(request, scenes, generations_html(gallery.stats))
+        return cls(request, scenes, generations_html(gallery.stats), gallery.threshold_selecting(SHARE))
 
 
 def take_view(
@@ -128,17 +130,27 @@ def _told(frame: Frame) -> str:
     if not tokens:
         told = "The prior found nothing to read in this text."
     elif not selected:
-        told = f"None of its {tokens:,} tokens reached the threshold, so none was selected. Try a lower threshold."
+        told = f"None of its {tokens:,} tokens was selected. {_quantiles(frame)} Try a lower threshold."
     else:
         told = f"Of {tokens:,} tokens, {selected:,} {_were(selected)} easy enough to be selected and drawn again. "
         kinds = counted_kinds(changed_kinds(frame))
         told += f"{changed:,} of them came out different: {kinds}." if changed else "None of them came out different."
         if 10 * changed < selected:
             told += " Try a higher temperature."
+        told += f" {_quantiles(frame)}"
     return (
         f'<div class="te te-told"><h2>Before and after</h2><p class="te-said">{escaped(told)}</p>'
         f"<p>{HOW_TO_LOOK}</p></div>"
     )
+
+
+def _quantiles(frame: Frame) -> str:
+    """How easy the prior found the text."""
+    known = sorted(token.probability for token in frame.tokens if token.probability is not None)
+    if not known:
+        return ""
+    half, most, nearly_all = (probability(known[int(share * (len(known) - 1))]) for share in (0.5, 0.9, 0.95))
+    return f"Half of its tokens have p up to {half}, 90 % up to {most}, and 95 % up to {nearly_all}."
 
 
 def _were(count: int) -> str:

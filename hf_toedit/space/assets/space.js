@@ -11,6 +11,11 @@ addEventListener("keyup", (event) => {
   }
 });
 
+// As in every editor of text: Ctrl+Enter, or Cmd+Enter, runs.
+addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) document.getElementById("te-edit")?.click();
+});
+
 // What appears in the page is read out by a region that is always there; one that comes with its words often is not.
 const SAID = ".te-said, .te-notice";
 const live = document.createElement("div");
