@@ -236,8 +236,8 @@ class Gallery:
         if not 0 < place <= len(known):
             return None
         probability = sorted(known, reverse=True)[place - 1]
-        # A digit more than tells it from 1, so that 0.98765 is 0.98, and 0.99987 is 0.9998.
-        digits = max(2, math.ceil(-math.log10(max(1 - probability, 1e-6))) + 1)
+        # A digit more than tells it from 0 and 1, so that 0.98765 is 0.987, 0.99987 is 0.9998, and 0.0045 is 0.0045.
+        digits = max(2, math.ceil(-math.log10(max(min(probability, 1 - probability), 1e-6))) + 1)
         return math.floor(probability * 10**digits) / 10**digits
 
 

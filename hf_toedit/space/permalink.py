@@ -33,8 +33,11 @@ MAX_SEED = 9999
 MAX_GENERATIONS = 10
 """Ends of the sliders, where `EditConfig` would allow more than a visitor can look at, or a server should do."""
 
+THRESHOLD_STEP = 0.001
+"""Of the slider."""
+
 PRESETS_OFFERED = ("toedit", "careful")
-"""Those of `PRESETS` that the page has no slider for."""
+"""The presets that differ in what the sliders cannot set."""
 
 _MAX_FRAGMENT = 2**18
 _MAX_BYTES = 2**20
@@ -54,7 +57,7 @@ class EditRequest:
         seed: 0 to `MAX_SEED`.
         generations: 1 to `MAX_GENERATIONS`.
         shown: which of them is looked at.
-        preset: one of `PRESETS_OFFERED`: what it protects is protected.
+        preset: One of `PRESETS_OFFERED`; it sets what is protected.
 
     Raises:
         UsageError: a value is out of range.
