@@ -206,9 +206,9 @@ def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
                 buttons = {name: gr.Button(name, size="sm", min_width=150) for name in examples}
             with gr.Row():
                 button = gr.Button("Edit (Ctrl+Enter)", variant="primary", elem_id="te-edit", min_width=160)
-                suggestion = gr.Button(_suggestion(view), elem_classes="te-runs", min_width=160)
+                suggestion = gr.Button(_suggestion(view), elem_id="te-share", elem_classes="te-runs", min_width=160)
             notice = gr.HTML(visible=False, elem_id="te-refused", js_on_load=None)
-            preset = gr.Radio(_WHAT, value=first.preset, label="What may be edited")
+            preset = gr.Radio(_WHAT, value=first.preset, label="What may be edited", elem_id="te-preset")
             with gr.Row(elem_classes="te-examples"):
                 starts = {
                     name: gr.Button(name, size="sm", elem_classes="te-runs", min_width=150) for name in _STARTING_POINTS

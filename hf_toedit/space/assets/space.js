@@ -48,7 +48,7 @@ new MutationObserver((changes) => {
       for (const found of [node, ...node.querySelectorAll(SAID)]) if (found.matches(SAID)) said.add(found);
     }
   }
-  for (const node of said) if (node.closest("#te-refused")) bring(node, "nearest");
+  for (const node of said) if (node.closest("#te-refused")) bring(node, "center");
   const words = [...said].filter((node) => node.isConnected).map((node) => node.textContent).join(" ");
   if (!words) return;
   last = words === last ? words + "\u00a0" : words;  // the same words again are no change otherwise
