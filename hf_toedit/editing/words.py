@@ -17,7 +17,9 @@ import regex
 _BOUNDARY = regex.compile(r"(?w)\b")
 _WITHIN_RUN = regex.compile(r"(?<=\p{Line_Break=SA}\p{Mark}*)(?=\p{Line_Break=SA})")
 _UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}ー々〆]+")
-_PUNCTUATION = regex.compile(r"\p{P}+")
+_PUNCTUATION = regex.compile(r"(?:(?![*_#/\\&%@-])\p{P})+")
+"""Of sentences; marks that are more often those of markup, lists and addresses are left out."""
+
 _CHUNK = re.compile(r"\s?\S+")
 """A boundary depends on nothing beyond the spaces around it, but for a mark that a space carries."""
 
