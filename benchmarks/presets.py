@@ -81,8 +81,8 @@ def _unknown(text: str, known: set[str]) -> Counter[str]:
 def table(figures: dict[str, Any]) -> str:
     """Markdown: a row for each text and preset."""
     lines = [
-        "| Text | Preset | Tokens | Selected % | Changed % | " + " | ".join(KINDS.values()) + " | Perplexity |",
-        "|---|---|---:|---:|---:|" + "---:|" * (len(KINDS) + 1),
+        "| Text | Preset | Tokens | Selected % | Changed | Changed places by kind | New non-words | Perplexity |",
+        "|---|---|---:|---:|---:|---|---:|---:|",
     ]
     for name, presets in figures.items():
         for preset, entry in presets.items():
@@ -90,15 +90,14 @@ def table(figures: dict[str, Any]) -> str:
             kinds: Counter[str] = Counter()
             for stats in counts:
                 kinds.update(stats["num_changed_by_kind"])
-            rates = (
-                " · ".join(f"{100 * stats[f'num_{what}'] / stats['num_tokens']:.2f}" for stats in counts)
-                for what in ("selected", "changed")
-            )
-            total = max(kinds.total(), 1)
-            shares = " | ".join(f"{kinds[kind] / total:.0%}" if kinds[kind] else "0" for kind in KINDS)
+            selected = " · ".join(f"{100 * stats['num_selected'] / stats['num_tokens']:.2f}" for stats in counts)
+            changed = " · ".join(f"{stats['num_changed']:,}" for stats in counts)
+            places = ", ".join(f"{KINDS[kind]} {count}" for kind, count in kinds.most_common())
+            words = "" if entry["new_words"] is None else str(sum(entry["new_words"].values()))
             perplexity = f"{entry['perplexity_before']:.2f} → {entry['perplexity_after']:.2f}"
             lines.append(
-                f"| {name} | {preset} | {counts[0]['num_tokens']:,} | {' | '.join(rates)} | {shares} | {perplexity} |"
+                f"| {name} | `{preset}` | {counts[0]['num_tokens']:,} | {selected} | {changed} | {places} | {words} | "
+                f"{perplexity} |"
             )
     return "\n".join(lines)
 

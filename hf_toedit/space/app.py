@@ -18,6 +18,7 @@ from hf_toedit.errors import UsageError
 from hf_toedit.picture import html
 from hf_toedit.space.dataset_tab import TAB_ID, dataset_tab
 from hf_toedit.space.edit_tab import edit_tab
+from hf_toedit.space.recorded import recorded_html
 from hf_toedit.space.settings import SpaceSettings
 
 TITLE = "ToEdit: what it does to a text"
@@ -90,7 +91,9 @@ def build(settings: SpaceSettings) -> gr.Blocks:
         settings: what visitors may do.
     """
     with gr.Blocks(title=TITLE, analytics_enabled=False) as app:
-        gr.HTML(f"<h1>ToEdit</h1><p>{DESCRIPTION}</p>{_ABOUT}", elem_classes="te-head", js_on_load=None)
+        gr.HTML(
+            f"<h1>ToEdit</h1><p>{DESCRIPTION}</p>{_ABOUT}{recorded_html()}", elem_classes="te-head", js_on_load=None
+        )
         with gr.Tab("Edit a text"):
             edit_tab(app, settings)
         with gr.Tab("Look at a dataset", elem_id=TAB_ID):
