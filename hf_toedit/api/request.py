@@ -106,6 +106,10 @@ class RunRequest:
             RunError: the folder holds another run.
         """
         folder.open(self.plan(resolve, command, license))
+        self.warn_of_toy()
+
+    def warn_of_toy(self) -> None:
+        """Say that the embedded prior is a toy, unless it is the bundled sample that it reads."""
         if self.task.model is not None and self.task.model.name == EMBEDDED and self.source.source != "sample":
             logger.warning("%s. Use --prior %s.", TOY, REAL_PRIORS)
 

@@ -107,6 +107,7 @@ def submit(source: str, **options: Any) -> None:
         planned = RunFolder(source).plan()
     else:
         planned = asked.plan(partial(asked.task.resolved, "cuda" if hardware.has_gpu else "cpu"))
+        asked.request.warn_of_toy()
     check_reach(planned)
     count = options["num_jobs"]
     if count > len(planned.shards):

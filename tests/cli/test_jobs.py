@@ -120,7 +120,7 @@ def test_a_killed_job_is_taken_up_again_and_the_last_one_writes_the_card(
     assert "all shards and their card are there" in last.log.read_text()
 
     run = tmp_path / "run"
-    local = command("edit", "org/rows", "-o", run, *EAGER, "--num-shards", 4, *shape, "--quiet")
+    local = command("edit", "org/rows", "-o", run, *EAGER, "--num-shards", 4, *shape, "--flat-columns", "--quiet")
     assert local.code == 0, local
     head = pushed(hub, "org/two").head("main")
     assert {path: data for path, data in head.files.items() if path.endswith(".parquet")} == parquet(run)
