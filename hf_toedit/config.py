@@ -376,6 +376,17 @@ class RunConfig(BaseConfig):
         if self.flat_columns and self.edit_log_column is None:
             raise UsageError("flat columns are figures of the edit log. Leave --flat-columns out, or --no-edit-log.")
 
+    @classmethod
+    def from_json_value(cls, value: Any, path: str) -> RunConfig:
+        """See `BaseConfig`; in JSON it is decided whether the result is read.
+
+        Raises:
+            UsageError: It is not, or these are not settings.
+        """
+        if isinstance(value, dict) and value.get("score_result", False) is None:
+            raise UsageError(f"{path}.score_result must be true or false, not null.")
+        return super().from_json_value(value, path)
+
 
 def content_hash(value: Any) -> str:
     """SHA-256, in hexadecimal, of a JSON value written in one canonical way."""
