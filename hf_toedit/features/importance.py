@@ -20,7 +20,7 @@ SMOOTHING = 1e-8
 
 
 def log_ratios(target: np.ndarray, raw: np.ndarray) -> np.ndarray:
-    """ln p_target - ln p_raw of each bucket.
+    """The log-ratio of each bucket: ln p_target - ln p_raw.
 
     Args:
         target: int `[num_buckets]`, counts of both orders of n-grams in the target.
@@ -39,7 +39,7 @@ def log_ratios(target: np.ndarray, raw: np.ndarray) -> np.ndarray:
 
 
 def log_weights(texts: HashedTexts, ratios: np.ndarray) -> np.ndarray:
-    """ln p_target(x) - ln p_raw(x) of each text.
+    """The log-weight of each text: ln p_target(x) - ln p_raw(x).
 
     It grows with the length of a text, in either direction: the authors' package selects among texts of at least 100
     words for that reason.
