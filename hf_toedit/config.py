@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypedDict, TypeVar, get_args
 
 from msgspec import Meta
 
@@ -60,10 +60,6 @@ data that people read and learn facts from."""
 Config = TypeVar("Config", bound="BaseConfig")
 
 
-_LATER: dict[str, Any] = {"accept": None}
-"""Settings of `EditConfig` that earlier plans do not have, with the values that do what was done then."""
-
-
 class EditSettings(TypedDict, total=False):
     """How tokens are selected and drawn: the fields of `EditConfig`."""
 
@@ -83,6 +79,10 @@ class EditSettings(TypedDict, total=False):
 @dataclass(frozen=True)
 class BaseConfig:
     """Shared by all settings: checked by their types, from a mapping or a YAML file, to JSON, by content hash."""
+
+    later: ClassVar[dict[str, Any]] = {}
+    """Settings that earlier plans do not have, with the values that do what was done then: left out of JSON where they
+    have these, so that hashes stay."""
 
     def __post_init__(self) -> None:
         """Check each value against its type, so that inner code can trust.
@@ -121,8 +121,14 @@ class BaseConfig:
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
-        """All settings as plain JSON values."""
-        return json.loads(json.dumps(asdict(self)))
+        """All settings as plain JSON values, but those of `later` that do nothing."""
+        values = json.loads(json.dumps(asdict(self)))
+        return {name: value for name, value in values.items() if name not in self.later or value != self.later[name]}
+
+    @classmethod
+    def from_json_value(cls: type[Config], value: Any, path: str) -> Config:
+        """Read what `to_json` wrote; see `checked.from_json`."""
+        return from_json({**cls.later, **value} if isinstance(value, dict) else value, cls, path, complete=True)
 
     def differing(self, other: BaseConfig) -> dict[str, Any]:
         """The settings that are not those of another."""
@@ -158,6 +164,8 @@ class EditConfig(BaseConfig):
         seed: any integer; draws depend on (seed, generation, document text, token position) only.
     """
 
+    later: ClassVar[dict[str, Any]] = {"accept": None}
+
     select: Select = "above"
     threshold: Probability = 0.99
     sampler: Sampler = "top-k"
@@ -177,16 +185,6 @@ class EditConfig(BaseConfig):
             check_protect(pattern)
         if self.accept is not None:
             object.__setattr__(self, "accept", str(Acceptance.of(self.accept)))
-
-    def to_json(self) -> dict[str, Any]:
-        """See `BaseConfig`; settings that came later are left out where they do nothing, so that hashes stay."""
-        values = super().to_json()
-        return {name: value for name, value in values.items() if name not in _LATER or value != _LATER[name]}
-
-    @classmethod
-    def from_json_value(cls, value: Any, path: str) -> EditConfig:
-        """Read what `to_json` wrote; see `checked.from_json`."""
-        return from_json({**_LATER, **value} if isinstance(value, dict) else value, cls, path, complete=True)
 
     @property
     def acceptance(self) -> Acceptance | None:
@@ -355,18 +353,28 @@ class RunConfig(BaseConfig):
     Attributes:
         generations: how often the result is edited again; generation 0 is the source.
         edit_log_column: name of the struct column that makes edits reversible; None leaves it out.
-        score_result: read the last generation once more, so that its probabilities are known as well.
+        score_result: read the last generation once more, so that its probabilities are known as well; None is only
+            where that is under a tenth of the work: after more than 10 generations.
+        flat_columns: figures of the edit log as columns of numbers too, which the Hub's viewer plots and filters; None
+            is as the run was planned, and without them where it was not.
     """
+
+    later: ClassVar[dict[str, Any]] = {"flat_columns": None}
 
     generations: Annotated[int, Meta(ge=1, le=32_767)] = 1
     edit_log_column: str | None = "toedit"
-    score_result: bool = False
+    score_result: bool | None = None
+    flat_columns: bool | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
         super().__post_init__()
+        if self.score_result is None:
+            object.__setattr__(self, "score_result", self.generations > 10)
         if self.edit_log_column == "":
             raise UsageError("edit_log_column must have a name; leave the log out with --no-edit-log.")
+        if self.flat_columns and self.edit_log_column is None:
+            raise UsageError("flat columns are figures of the edit log. Leave --flat-columns out, or --no-edit-log.")
 
 
 def content_hash(value: Any) -> str:

@@ -57,7 +57,7 @@ PROTECT_PATTERNS: dict[str, str] = {
 """Spans that `protect` can name. Any other pattern is given as `re:PATTERN`."""
 
 GUARDS = ("words", "names", *PROTECT_PATTERNS)
-"""All that `protect` can name: `words` and `names` look at more than a pattern can."""
+"""All that `protect` can name: `words`, `names` and `code` look at more than a pattern can."""
 
 
 def check_protect(name: str) -> None:

@@ -28,7 +28,8 @@ class RunSettings(EditSettings, PriorSettings, SourceSettings, total=False):
     split: str | None
     generations: int
     edit_log_column: str | None
-    score_result: bool
+    score_result: bool | None
+    flat_columns: bool
     preset: str
     shard_size: str
     num_shards: int | None
@@ -43,7 +44,7 @@ def plan(source: str | PathLike[str], folder: str | PathLike[str], **settings: U
         **settings: of the source (`config_name`, `split`, `revision`, `limit`, `columns`), of its texts (`text_column`,
             `context_columns`, `messages_column`, `roles`), of the prior (`prior`, `prior_revision`, `dtype`, `device`,
             `trust_remote_code`, `backend`, `prune`), of the run (`generations`, `edit_log_column`, `score_result`,
-            `shard_size`, `num_shards`), `preset`, and the fields of `EditConfig`.
+            `flat_columns`, `shard_size`, `num_shards`), `preset`, and the fields of `EditConfig`.
 
     Raises:
         UsageError: a setting is unknown or out of range.

@@ -11,6 +11,7 @@ from hf_toedit.cards.method import edit_rows, rule_in
 from hf_toedit.cards.origin import source_rows, version_rows
 from hf_toedit.cards.tables import field_table, table, type_name
 from hf_toedit.place_kinds import KINDS
+from hf_toedit.rows.flat import FIGURES as FLAT_FIGURES
 from hf_toedit.stats import NANO, PERPLEXITY_EDGES, PROBABILITY_BINS, SAMPLE, EditStats, generation_figures
 
 _MOST_BARS = 8
@@ -27,7 +28,11 @@ def origin(data: EditCardData) -> Markdown:
 
 def fields(data: EditCardData) -> Markdown:
     """All columns, and what was done with them."""
-    return field_table(data, {data.task.run.edit_log_column: "edit log"})
+    log = data.task.run.edit_log_column or ""
+    notes: dict[str | None, str] = {log: "edit log"}
+    if data.task.run.flat_columns:
+        notes |= {f"{log}_{figure}": "figure of the edit log" for figure in FLAT_FIGURES}
+    return field_table(data, notes)
 
 
 def statistics(data: EditCardData) -> Markdown:

@@ -169,10 +169,10 @@ trust_remote_code_option = click.option(
 device_option = click.option(
     "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, …"
 )
-score_result_option = click.option(
-    "--score-result",
-    is_flag=True,
-    help="Read the last generation once more, so that the card tells its probabilities and perplexity as well.",
+_SCORE_RESULT = "Read the last generation once more, so that the card has its probabilities and perplexity as well."
+score_result_option = click.option("--score-result", is_flag=True, help=_SCORE_RESULT)
+score_result_choice = click.option(
+    "--score-result/--no-score-result", default=None, help=f"{_SCORE_RESULT}  [default: after more than 10 generations]"
 )
 json_option = click.option("--json", "as_json", is_flag=True, callback=_hushed, help="Print the result as JSON.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, callback=_hushed, help="Print errors only.")

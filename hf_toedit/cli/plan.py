@@ -24,7 +24,7 @@ from hf_toedit.cli.options import (
     json_option,
     quiet_option,
     resources,
-    score_result_option,
+    score_result_choice,
     source_config,
     source_options,
     together,
@@ -51,7 +51,10 @@ def shape_options(command: Command) -> Command:
                      help="Where edits are logged."),
         click.option("--no-edit-log", is_flag=True,
                      help="Leave the edit log out; the result cannot be reverted then."),
-        score_result_option,
+        score_result_choice,
+        click.option("--flat-columns/--no-flat-columns", default=None,
+                     help="Write figures of the edit log as columns of numbers too, which the Hub's viewer plots and "
+                          "filters.  [default: with --push-to]"),
         cut_options,
     )(command)  # fmt: skip
 
@@ -174,8 +177,20 @@ def edit_asked(source: str, options: Mapping[str, Any]) -> Asked:
     origin = source_config(source, dict(options))
     prior, how = edit_settings(options)
     log_column = None if options["no_edit_log"] else options["edit_log_column"]
-    task = EditTask(prior, how, RunConfig(options["generations"], log_column, options["score_result"]))
+    run = RunConfig(options["generations"], log_column, options["score_result"], _flat_columns(log_column, options))
+    task = EditTask(prior, how, run)
     return Asked(RunRequest(origin, task, options["shard_size"], options["num_shards"]), options)
+
+
+def _flat_columns(log_column: str | None, options: Mapping[str, Any]) -> bool | None:
+    """What is said of flat columns; they come with a push, save that of a run that was planned before."""
+    from hf_toedit.runs.store import is_run
+
+    said: bool | None = options["flat_columns"]
+    if said is not None or log_column is None or not options.get("push_to"):
+        return said
+    output = options.get("output")
+    return None if output is not None and is_run(output) else True
 
 
 def plan_only(asked: Asked, options: Mapping[str, Any]) -> None:

@@ -137,7 +137,7 @@ class ToEditConfig(BuilderConfig):
         self.prior = PriorConfig(prior, prior_revision, dtype, device, trust_remote_code, backend, prune)  # type: ignore[arg-type]
         self.edit = EditConfig.from_preset(preset, **edit)
         check_draw(self.prior, self.edit)
-        self.run = RunConfig(generations, edit_log_column)
+        self.run = RunConfig(generations, edit_log_column, score_result=False)
         self.texts = Texts(self.source)
         self.resources = Resources(token_budget, memory_fraction, tensor_parallel)
         self.unreachable: SourceError | None = None

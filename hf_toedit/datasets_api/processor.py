@@ -90,7 +90,7 @@ class ToEditProcessor:
 
         check_known(edit, ToEditProcessor)
         generation = checked(generation, kinds(RunConfig)["generations"], "generation")
-        run = RunConfig(generation, edit_log_column)
+        run = RunConfig(generation, edit_log_column, score_result=False)
         # Revisions are part of the state, so that `map` does not answer from the cache for code that changed.
         self.prior_config, self.prior_revision = pinned(
             PriorConfig(prior, prior_revision, dtype, device, trust_remote_code, backend, prune)  # type: ignore[arg-type]
@@ -117,7 +117,7 @@ class ToEditProcessor:
         spoken = {"revision": "prior_revision", "text_columns": "text_column", "generations": "generation"}
         settings = {
             **self.texts.config.differing(TextConfig()),
-            **RunConfig(self.generation, self.edit_log_column).differing(RunConfig()),
+            **RunConfig(self.generation, self.edit_log_column, score_result=False).differing(RunConfig()),
             **self.prior_config.differing(PriorConfig(self.prior_config.prior)),
             **self.resources.differing(Resources()),
             **self.edit_config.differing(EditConfig()),

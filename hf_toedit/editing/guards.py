@@ -13,9 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hf_toedit.editing.code import code
 from hf_toedit.editing.names import names
 from hf_toedit.editing.piece_table import Replacement
-from hf_toedit.editing.words import WordBoundaries, segments, shape_of
+from hf_toedit.editing.words import WordBoundaries, segments, shape_of, stands_apart
 from hf_toedit.protect import protect_regex
 
 Span = tuple[int, int]
@@ -156,8 +157,17 @@ class _Names(_Guard):
         return names(text)
 
 
+class _Code(_Guard):
+    """Code and markup."""
+
+    margin = 1
+
+    def spans(self, text: str) -> list[Span]:
+        return code(text)
+
+
 class _Words(_Guard):
-    """Words and marks of punctuation: one that is a token may become another one, and all that are not stay."""
+    """Words and punctuation: what is a token in its place may become another one, and all that is not stays."""
 
     def spans(self, text: str) -> list[Span]:
         return segments(text)
@@ -169,7 +179,12 @@ class _Words(_Guard):
 
     def _is_whole(self, text: str, start: int, end: int, boundaries: WordBoundaries) -> bool:
         shape = shape_of(text[start:end])
-        return shape is not None and boundaries.are_around(start + len(shape.before), end - len(shape.after))
+        if shape is None:
+            return False
+        first, last = start + len(shape.before), end - len(shape.after)
+        if shape.kind == "punctuation" and not stands_apart(text, first, last):
+            return False
+        return boundaries.are_around(first, last)
 
     def expected(self, spans: list[Span], edited: _Edited) -> set[Span]:
         made = {
@@ -190,5 +205,5 @@ def overlapping(spans: Sequence[Span], starts: np.ndarray, ends: np.ndarray) -> 
 
 
 def _guard(name: str) -> _Guard:
-    own = {"words": _Words, "names": _Names}
+    own: dict[str, type[_Words | _Names | _Code]] = {"words": _Words, "names": _Names, "code": _Code}
     return own[name]() if name in own else _Pattern(protect_regex(name))

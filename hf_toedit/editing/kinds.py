@@ -11,13 +11,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hf_toedit.editing.guards import overlapping
+from hf_toedit.editing.code import code
+from hf_toedit.editing.guards import Span, overlapping
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.editing.words import WordBoundaries, has_numeral
 from hf_toedit.protect import protect_regex
 
-_CODE = [
-    *map(protect_regex, ("code", "math", "urls", "emails")),
+_MARKUP = [
+    *map(protect_regex, ("math", "urls", "emails")),
     re.compile(r"</?[A-Za-z][^<>\n]{0,1000}>|&(?:#\d+|#x[0-9A-Fa-f]+|[A-Za-z]\w{1,31});"),
 ]
 _NUMBER = [protect_regex("numbers")]
@@ -26,7 +27,7 @@ _NUMBER = [protect_regex("numbers")]
 def kinds_of(text: str, starts: np.ndarray, ends: np.ndarray) -> list[str]:
     """The kind of each token: the first of these that holds.
 
-    1. `code`: it overlaps code in backticks, math, an address (URL, e-mail), an HTML tag or entity.
+    1. `code`: it overlaps code (see `code.py`), math, an address (URL, e-mail), an HTML tag or entity.
     2. `number`: it overlaps a number, or has a numeral in it.
     3. `whitespace`: it has nothing else.
     4. `inside_word`: without the spaces around it, it does not begin and end at word boundaries (see `words`).
@@ -45,10 +46,11 @@ def kinds_of(text: str, starts: np.ndarray, ends: np.ndarray) -> list[str]:
     if len(starts) == 0:
         return []
     boundaries = WordBoundaries(text)
-    in_code, in_number = (_overlapping(patterns, text, starts, ends) for patterns in (_CODE, _NUMBER))
+    in_code = overlapping([*code(text), *_found(_MARKUP, text)], starts, ends)
+    in_number = overlapping(_found(_NUMBER, text), starts, ends)
     return [
-        "code" if code else "number" if number else _kind(text, int(start), int(end), boundaries)
-        for start, end, code, number in zip(starts, ends, in_code, in_number, strict=True)
+        "code" if is_code else "number" if is_number else _kind(text, int(start), int(end), boundaries)
+        for start, end, is_code, is_number in zip(starts, ends, in_code, in_number, strict=True)
     ]
 
 
@@ -78,6 +80,6 @@ def _kind(text: str, start: int, end: int, boundaries: WordBoundaries) -> str:
     return "capitalised_word" if letter.isupper() or letter.istitle() else "whole_word"
 
 
-def _overlapping(patterns: Sequence[re.Pattern[str]], text: str, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Which tokens have a character in a match of a pattern; bool `[m]`."""
-    return overlapping([match.span() for pattern in patterns for match in pattern.finditer(text)], starts, ends)
+def _found(patterns: Sequence[re.Pattern[str]], text: str) -> list[Span]:
+    """All matches of the patterns."""
+    return [match.span() for pattern in patterns for match in pattern.finditer(text)]

@@ -17,6 +17,7 @@ import regex
 _BOUNDARY = regex.compile(r"(?w)\b")
 _WITHIN_RUN = regex.compile(r"(?<=\p{Line_Break=SA}\p{Mark}*)(?=\p{Line_Break=SA})")
 _UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}ー々〆]+")
+_PUNCTUATION = regex.compile(r"\p{P}+")
 _CHUNK = re.compile(r"\s?\S+")
 """A boundary depends on nothing beyond the spaces around it, but for a mark that a space carries."""
 
@@ -63,17 +64,24 @@ class Shape(NamedTuple):
 
 @lru_cache(maxsize=1 << 18)
 def shape_of(surface: str) -> Shape | None:
-    """The shape of a token that is one word, or punctuation alone; None for any other, such as one with a digit."""
+    """The shape of a token that is one word, or punctuation alone; None for any other: with a digit, or a symbol."""
     core = surface.strip()
     if not core or has_numeral(core):
         return None
     first = surface.index(core)
     before, after = surface[:first], surface[first + len(core) :]
     if not any(map(str.isalpha, core)):
-        return Shape(before, "punctuation", after)
+        return Shape(before, "punctuation", after) if _PUNCTUATION.fullmatch(core) else None
     if _UNSPACED.fullmatch(core):
         return Shape(before, "unspaced word", after)
     return Shape(before, "word", after) if len(_boundaries(core)) == 2 else None
+
+
+def stands_apart(text: str, start: int, end: int) -> bool:
+    """Whether a span of punctuation is all of it in its place, and joins no words: not the hyphen of `well-known`."""
+    before, after = text[start - 1 : start] if start else "", text[end : end + 1]
+    beside = [character for character in (before, after) if character and not character.isspace()]
+    return all(map(str.isalnum, beside)) and len(beside) < 2
 
 
 def has_numeral(text: str) -> bool:

@@ -20,6 +20,7 @@ from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.editing.prior import BATCH_BYTES, Prior
 from hf_toedit.editing.result import COUNTS, EditedDocument, log_counts
 from hf_toedit.errors import SourceError, did_you_mean
+from hf_toedit.rows.flat import flat_features, flat_present, flat_values
 from hf_toedit.rows.logs import UnrevertibleRows, earlier_edits
 from hf_toedit.rows.texts import Text, Texts
 from hf_toedit.stats import EditStats
@@ -94,22 +95,26 @@ def check_log_column(features: Features, texts: Texts, log_column: str) -> None:
 
 
 def output_features(
-    features: Features, texts: Texts, log_column: str | None, counts: Sequence[str] = COUNTS
+    features: Features, texts: Texts, log_column: str | None, counts: Sequence[str] = COUNTS, *, flat: bool = False
 ) -> Features:
-    """Features of the output: the source's, and the edit log's last.
+    """Features of the output: the source's, the edit log's, and its flat columns last.
 
     Args:
         features: of the source.
         texts: which texts are edited.
         log_column: where edits are logged; None for nowhere.
         counts: of a log; see `log_counts`.
+        flat: whether there are flat columns; see `rows/flat.py`.
     """
-    return Features({**features, log_column: texts.log_feature(counts)} if log_column else features)
+    if log_column is None:
+        return Features(features)
+    return Features({**features, log_column: texts.log_feature(counts), **(flat_features(log_column) if flat else {})})
 
 
-def source_features(features: Features, log_column: str | None) -> Features:
+def source_features(features: Features, log_column: str) -> Features:
     """Features of the source again, from the output's."""
-    return Features({name: feature for name, feature in features.items() if name != log_column})
+    ours = (log_column, *flat_present(features, log_column))
+    return Features({name: feature for name, feature in features.items() if name not in ours})
 
 
 class TableDraft:
@@ -209,7 +214,13 @@ def edit_table(
 
 
 def with_edits(
-    table: pa.Table, texts: Texts, log_column: str | None, found: Sequence[Text], edited: Edited
+    table: pa.Table,
+    texts: Texts,
+    log_column: str | None,
+    found: Sequence[Text],
+    edited: Edited,
+    *,
+    flat: bool = False,
 ) -> pa.Table:
     """The output rows.
 
@@ -219,15 +230,26 @@ def with_edits(
         log_column: The column of the edit log; None for no log.
         found: The texts of the rows, as `Texts.read` gave them.
         edited: What was made of them.
+        flat: Add flat columns; where the rows have them already, they are always written anew.
     """
     table = texts.write(table, found, edited.texts)
     if log_column is None:
         return table
     field = texts.log_field(log_column, edited.counts)
     log = pa.array(edited.logs, type=field.type)
-    if log_column in table.column_names:
-        return table.set_column(table.column_names.index(log_column), field, log)
-    return table.append_column(field, log)
+    table = _with_column(table, field, log)
+    names = flat_features(log_column) if flat else flat_present(table.column_names, log_column)
+    for name, values in flat_values(log, log_column).items():
+        if name in names:
+            table = _with_column(table, pa.field(name, values.type), values)
+    return table
+
+
+def _with_column(table: pa.Table, field: pa.Field, values: pa.Array) -> pa.Table:
+    """With a column in its place, or as the last one where it is new."""
+    if field.name in table.column_names:
+        return table.set_column(table.column_names.index(field.name), field, values)
+    return table.append_column(field, values)
 
 
 def piece_tables(table: pa.Table, texts: Texts, log_column: str | None) -> list[PieceTable | None]:
@@ -248,7 +270,8 @@ def reverted_table(table: pa.Table, texts: Texts, log_column: str) -> pa.Table:
     found = texts.read(table)
     earlier = earlier_edits(table, found, texts, log_column)
     reverted = [entry.revert() if entry else None for entry in earlier]
-    return texts.write(table, found, reverted).drop_columns([log_column])
+    ours = [log_column, *flat_present(table.column_names, log_column)]
+    return texts.write(table, found, reverted).drop_columns(ours)
 
 
 def revertible_rows(table: pa.Table, texts: Texts, log_column: str) -> tuple[pa.Table, Mapping[int, str]]:

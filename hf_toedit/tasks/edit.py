@@ -64,7 +64,7 @@ class EditTask(Task):
     def facts(self) -> dict[str, Any]:
         """See `Task.facts`."""
         facts: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        facts["edit"] = self.edit.to_json()
+        facts |= {"edit": self.edit.to_json(), "run": self.run.to_json()}
         return {name: facts[name] for name in ("prior", "prior_revision", "edit", "run")}
 
     @classmethod
@@ -76,19 +76,25 @@ class EditTask(Task):
         """As it was in plans of format 1, whose runs go on; see `Task.hashed`."""
         facts = self.facts()
         facts["prior"].pop("device")
-        facts["run"] = {"edit_log_column": self.run.edit_log_column}
+        for name in ("generations", "score_result"):
+            facts["run"].pop(name)
         return facts
 
     def check(self, features: Features, texts: Texts) -> None:
         """See `Task.check`."""
         texts.check(features, self.run.edit_log_column)
+        if self.run.flat_columns:
+            from hf_toedit.rows.flat import check_flat
+
+            check_flat(features, self.run.edit_log_column or "")
 
     def output_features(self, features: Features, texts: Texts) -> Features:
         """The source's, and the edit log's last; see `Task.output_features`."""
         from hf_toedit.editing.result import log_counts
         from hf_toedit.rows.rows import output_features
 
-        return output_features(features, texts, self.run.edit_log_column, log_counts(self.edit))
+        log_column, flat = self.run.edit_log_column, bool(self.run.flat_columns)
+        return output_features(features, texts, log_column, log_counts(self.edit), flat=flat)
 
     def resolved(self, machine: Literal["cpu", "cuda"] | None = None) -> Self:
         """See `Task.resolved`."""
@@ -101,7 +107,7 @@ class EditTask(Task):
         from hf_toedit.tasks.edit_rows import LoadedEdit
 
         config, revision, prior = load_pinned(self.prior, resources)
-        loaded = LoadedEdit(Editor(prior, self.edit), self.run.edit_log_column)
+        loaded = LoadedEdit(Editor(prior, self.edit), self.run.edit_log_column, flat=bool(self.run.flat_columns))
         return replace(self, prior=config, prior_revision=revision), loaded
 
     def check_loaded(self, planned: Task, own: Mapping[str, Mapping[str, str]]) -> None:
@@ -122,7 +128,10 @@ class EditTask(Task):
         if not isinstance(planned, EditTask):
             return self
         prior, revision = named_as_planned(self.prior, self.prior_revision, planned.prior, planned.prior_revision)
-        return replace(self, prior=prior, prior_revision=revision)
+        run = self.run
+        if run.flat_columns is None:
+            run = replace(run, flat_columns=planned.run.flat_columns)
+        return replace(self, prior=prior, prior_revision=revision, run=run)
 
     def row_check(self, texts: Texts, features: Features) -> RowCheck:
         """See `Task.row_check`."""
@@ -136,8 +145,8 @@ class EditTask(Task):
         generations = self.run.generations if generations is None else generations
         if generations < self.run.generations:
             raise UsageError(f"the run has {self.run.generations} generations already; --generations adds to them.")
-        score_result = score_result or self.run.score_result
-        return replace(self, run=replace(self.run, generations=generations, score_result=score_result))
+        run = replace(self.run, generations=generations, score_result=score_result or self.run.score_result)
+        return replace(self, run=run)
 
     def report(self, passes: Mapping[Pass, tuple[int, Statistics]]) -> dict[str, Any]:
         """With decay and distance from the source, generation by generation; see `Task.report`."""

@@ -11,12 +11,14 @@ import pyarrow.compute as pc
 
 from hf_toedit.editing.result import COUNTS
 from hf_toedit.mergeable import Statistics
+from hf_toedit.rows.flat import flat_present, flat_values
 from hf_toedit.rows.logs import UnrevertibleRows
 from hf_toedit.rows.rows import piece_tables, reverted_table
 from hf_toedit.rows.texts import Texts
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.task import RowCheck
 from hf_toedit.runs.verify import differing_columns
+from hf_toedit.sources.parquet import same
 from hf_toedit.stats import NANO, EditStats
 
 _NLL_TOLERANCE = 1e-5
@@ -55,6 +57,7 @@ class EditCheck(RowCheck):
     def _problems(self, pass_: Pass, table: pa.Table, source: pa.Table | None, first: int) -> Iterator[str]:
         if self._log_column is not None:
             logs = table.column(self._log_column)
+            flat = {name: table.column(name) for name in flat_present(table.column_names, self._log_column)}
             try:
                 table = reverted_table(table, self._texts, self._log_column)
             except UnrevertibleRows as error:
@@ -66,6 +69,9 @@ class EditCheck(RowCheck):
                 if counts.null_count:
                     row = pc.index(pc.is_null(counts), True).as_py()
                     yield f"{pass_.title}: the edit log of row {first + row:,} has no {name}."
+            for name, values in flat_values(logs, self._log_column).items():
+                if name in flat and not same(flat[name], values):
+                    yield f"{pass_.title}: column {name!r} is not what the edit log says."
         if source is None:
             return
         edited = self._texts.columns(source.column_names) if self._log_column is None else []

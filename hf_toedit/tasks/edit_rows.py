@@ -14,7 +14,7 @@ from hf_toedit.editing.draft import Draft
 from hf_toedit.editing.editor import Editor
 from hf_toedit.editing.result import log_counts
 from hf_toedit.rows.rows import Edited, TableDraft, edit_batch, with_edits
-from hf_toedit.rows.texts import Texts
+from hf_toedit.rows.texts import Text, Texts
 from hf_toedit.runs.passes import Batch, Kept, Pass, Rows
 from hf_toedit.runs.pipeline import Threads, staged_batches
 from hf_toedit.runs.task import LoadedTask
@@ -24,23 +24,32 @@ from hf_toedit.stats import EditStats
 class LoadedEdit(LoadedTask):
     """An editor with its prior; see `LoadedTask`."""
 
-    def __init__(self, editor: Editor, log_column: str | None) -> None:
+    def __init__(self, editor: Editor, log_column: str | None, *, flat: bool = False) -> None:
         """Take what edits.
 
         Args:
             editor: edits the texts.
             log_column: where edits are logged; None for nowhere.
+            flat: Add flat columns; see `rows/flat.py`.
         """
         self.editor = editor
         self.concurrency = editor.prior.concurrency
         self._log_column = log_column
+        self._flat = flat
 
     def process(
         self, texts: Texts, tables: Iterable[pa.Table], pass_: Pass, known: Callable[[Rows], Kept | None]
     ) -> Iterator[Batch]:
         """See `LoadedTask.process`."""
         return edited_batches(
-            self.editor, tables, texts, self._log_column, pass_.number, known, with_rows=pass_.writes_rows
+            self.editor,
+            tables,
+            texts,
+            self._log_column,
+            pass_.number,
+            known,
+            with_rows=pass_.writes_rows,
+            flat=self._flat,
         )
 
     def sample(self, texts: Texts, table: pa.Table) -> tuple[np.ndarray, list[Document]]:
@@ -63,6 +72,7 @@ def edited_batches(
     known: Callable[[Rows], Kept | None] = lambda rows: None,
     *,
     with_rows: bool = True,
+    flat: bool = False,
 ) -> Iterator[Batch]:
     """Edit rows once, in order, batch by batch.
 
@@ -74,8 +84,9 @@ def edited_batches(
         generation: keys the draws.
         known: what was made of some rows, if it is known; called in this thread, in order.
         with_rows: output rows are wanted, and not the counts alone.
+        flat: add flat columns.
     """
-    stages = _Stages(editor, texts, log_column, generation, with_rows)
+    stages = _Stages(editor, texts, log_column, generation, with_rows, flat)
     threads = Threads(editor.tokenizing, editor.scoring, editor.prior.concurrency)
     return staged_batches(stages, threads, tables, texts, edit_batch(editor.prior), known)
 
@@ -89,6 +100,7 @@ class _Stages:
     log_column: str | None
     generation: int
     with_rows: bool
+    flat: bool
 
     def begin(self, table: pa.Table) -> TableDraft:
         return TableDraft(self.editor, table, self.texts, self.log_column, self.generation)
@@ -101,8 +113,7 @@ class _Stages:
         # So many share the prior while they are timed.
         edited.stats.seconds["score"] /= self.editor.prior.concurrency
         value = [edited.texts, edited.logs] if self.with_rows else [[], None]
-        make = partial(with_edits, draft.table, self.texts, self.log_column, draft.found, edited)
-        return Kept(value, edited.stats), make
+        return Kept(value, edited.stats), self._made(draft.table, draft.found, edited)
 
     def again(self, table: pa.Table, kept: Kept) -> Callable[[], pa.Table] | None:
         stats = kept.statistics
@@ -112,4 +123,8 @@ class _Stages:
         found = self.texts.read(table)
         if not edited.fits(found):
             return None
-        return partial(with_edits, table, self.texts, self.log_column, found, edited)
+        return self._made(table, found, edited)
+
+    def _made(self, table: pa.Table, found: Sequence[Text], edited: Edited) -> Callable[[], pa.Table]:
+        """What makes the output rows."""
+        return partial(with_edits, table, self.texts, self.log_column, found, edited, flat=self.flat)

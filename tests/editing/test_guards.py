@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from functools import cache
 
+import numpy as np
 import pytest
 import regex
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from hf_toedit import ToEditor
 from hf_toedit.config import PRESETS, EditConfig
+from hf_toedit.editing.code import code
 from hf_toedit.editing.guards import Guards
 from hf_toedit.editing.names import names
 from hf_toedit.editing.piece_table import Replacement
@@ -84,8 +86,8 @@ def found(guard: str, text: str) -> list[str]:
     """What a guard keeps, in the order of the text."""
     if guard == "words":
         return [text[start:end] for start, end in segments(text)]
-    if guard == "names":
-        return [text[start:end] for start, end in names(text)]
+    if guard in ("names", "code"):
+        return [text[start:end] for start, end in (names if guard == "names" else code)(text)]
     return [match.group() for match in protect_regex(guard).finditer(text) if match.group()]
 
 
@@ -116,7 +118,8 @@ def assert_no_word_is_made_or_broken(text: str, edited: str) -> None:
     for word, new in zip(before, after, strict=True):
         assert word == new or (any(map(str.isalpha, word)) and any(map(str.isalpha, new)))
         assert word == new or not any(map(str.isdigit, word + new))
-    assert regex.findall(r"\s+", text) == regex.findall(r"\s+", edited)
+    for stays in (r"\s+", r"\p{S}", r"(?<=[\p{L}\p{N}])[^\p{L}\p{N}\s]+(?=[\p{L}\p{N}])"):
+        assert regex.findall(stays, text) == regex.findall(stays, edited)
 
 
 def words_of(parts: list[str]) -> list[str]:
@@ -191,7 +194,8 @@ def test_words(text, expected):
         ("don't", ("", "word", "")),
         (" 東京", (" ", "unspaced word", "")),
         ("), ", ("", "punctuation", " ")),
-        ("🙂", ("", "punctuation", "")),
+        ("🙂", None),
+        (" |", None),
         (" 5", None),
         ("B2", None),
         ("½", None),
@@ -202,6 +206,26 @@ def test_words(text, expected):
 )
 def test_shapes(surface, expected):
     assert shape_of(surface) == expected
+
+
+@pytest.mark.parametrize(
+    "text, token, expected",
+    [
+        ("so, then", ",", True),
+        ("(so)", "(", True),
+        ('"So," he said', ',"', True),
+        ('"So," he said', ",", False),
+        ("wait - now", "-", True),
+        ("a well-known one", "-", False),
+        ("a!==b", "==", False),
+        ("a !== b", "!", False),
+        ("and/or", "/", False),
+    ],
+)
+def test_punctuation_that_is_whole_in_its_place(text: str, token: str, expected: bool) -> None:
+    start = text.index(token)
+    places = np.array([start]), np.array([start + len(token)])
+    assert Guards(("words",)).protected(text, *places).tolist() == [not expected]
 
 
 def test_boundaries_around_a_place_are_those_of_the_whole_text():

@@ -1,0 +1,63 @@
+"""Figures of the edit log as columns of plain numbers, which the Hub's viewer plots, sorts and filters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Features, Value
+
+from hf_toedit.errors import SourceError
+
+FIGURES = ("selected_rate", "changed_rate", "nll")
+"""What the names of the columns end with, behind the name of the log: shares of the row's tokens in this generation,
+and the mean negative log-likelihood of a token, in nats; null where no token of the row was read."""
+
+
+def flat_features(log_column: str) -> Features:
+    """Names and types of the columns."""
+    return Features({f"{log_column}_{figure}": Value("float32") for figure in FIGURES})
+
+
+def check_flat(features: Features, log_column: str) -> None:
+    """Refuse a source that has a column of these names already.
+
+    Raises:
+        SourceError: it does.
+    """
+    for name in flat_features(log_column):
+        if name in features:
+            raise SourceError(
+                f"the source already has a column {name!r}, which --flat-columns would write. Leave that out, or "
+                f"choose another name for the edit log with --edit-log-column."
+            )
+
+
+def flat_present(columns: Iterable[str], log_column: str) -> list[str]:
+    """Which of the columns rows have: those behind the edit log; a column of the source stands before it.
+
+    Args:
+        columns: of the rows, in their order.
+        log_column: one of them.
+    """
+    names = list(columns)
+    behind = names[names.index(log_column) + 1 :]
+    return [name for name in flat_features(log_column) if name in behind]
+
+
+def flat_values(log: pa.Array | pa.ChunkedArray, log_column: str) -> dict[str, pa.Array]:
+    """The values of the columns, float32 `[rows]`.
+
+    Args:
+        log: the edit log of each row.
+        log_column: its name.
+    """
+    tokens = pc.cast(pc.struct_field(log, "num_tokens"), pa.float64())
+    tokens = pc.if_else(pc.equal(tokens, 0), pa.scalar(None, pa.float64()), tokens)
+    values = (
+        pc.divide(pc.cast(pc.struct_field(log, "num_selected"), pa.float64()), tokens),
+        pc.divide(pc.cast(pc.struct_field(log, "num_changed"), pa.float64()), tokens),
+        pc.struct_field(log, "nll"),
+    )
+    return {name: pc.cast(value, pa.float32()) for name, value in zip(flat_features(log_column), values, strict=True)}
