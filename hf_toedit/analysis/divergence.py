@@ -30,7 +30,8 @@ EPSILON_FLOORS = 2.0
 """The default of epsilon: so many times the noise floor, which depends on the amount of text."""
 
 HIGHEST_FLOOR = 0.5
-"""Bits of KL divergence; above, the default of epsilon is too high to call data semi-synthetic."""
+"""Bits of KL divergence; above, the default of epsilon is too high to call data semi-synthetic. So is any where samples
+have fewer n-grams than there are buckets, and `ALPHA` makes them alike."""
 
 MIN_GROUPS = 20
 """Groups with text that each dataset needs: about 25 documents."""
@@ -142,9 +143,10 @@ def diverge(reference: np.ndarray, data: np.ndarray, *, epsilon: float | None = 
     noise = [_noise(counts, size, rng) for counts, size in zip((reference, data), num_groups, strict=True)]
     figures = {name: _figure(between[name], *(each[name] for each in noise)) for name in between}
     limits = {name: epsilon or EPSILON_FLOORS * figures[name].noise_floor for name in (KL, KL_REVERSE)}
-    verdict, reason = _verdict(figures, limits, epsilon is None)
     means = [float(counts.sum() / len(counts)) for counts in (reference, data)]
     num_ngrams = (num_groups[0] * means[0], num_groups[1] * means[1])
+    is_sparse = min(num_ngrams) < reference.shape[1]
+    verdict, reason = _verdict(figures, limits, HIGHEST_FLOOR if epsilon is None else epsilon, is_sparse)
     return Divergence(verdict, reason, figures, limits, num_groups, num_ngrams)
 
 
@@ -239,19 +241,21 @@ def _too_little(reason: str) -> Divergence:
     return Divergence("not enough data", reason, {}, {}, (0, 0), (0.0, 0.0))
 
 
-def _verdict(figures: dict[str, Figure], limits: dict[str, float], is_default: bool) -> tuple[Verdict, str]:
-    if figures[JS].can_be_noise:
-        js = figures[JS]
-        return "no difference seen", (f"the Jensen-Shannon divergence of {js.value:.3g} bits can be noise, which "
-                                      f"reaches {js.noise_high:.3g}.")  # fmt: skip
+def _verdict(
+    figures: dict[str, Figure], limits: dict[str, float], highest_floor: float, is_sparse: bool
+) -> tuple[Verdict, str]:
+    js = figures[JS]
+    if js.can_be_noise:
+        noise = f"can be noise, which reaches {js.noise_high:.3g}"
+        return "no difference seen", f"the Jensen-Shannon divergence of {js.value:.3g} bits {noise}."
     held = [f"{name} {figures[name].value:.3g} (epsilon {limit:.3g})" for name, limit in limits.items()]
     said = f"in bits, {' and '.join(held)}"
     if any(figures[name].low > limit for name, limit in limits.items()):
         return "pure synthetic", f"a KL divergence is above epsilon: {said}."
     if any(figures[name].high > limit for name, limit in limits.items()):
         return "not enough data", f"they differ, but epsilon is inside an interval: {said}; give more text."
-    floors = [figures[name].noise_floor for name in limits]
-    if max(floors) > (HIGHEST_FLOOR if is_default else min(limits.values())):
-        return "not enough data", (f"they differ, but a noise floor of {max(floors):.3g} bits is too high to say by how "
-                                   "much: give more text.")  # fmt: skip
+    floor = max(figures[name].noise_floor for name in limits)
+    if is_sparse or floor > highest_floor:
+        why = "samples with fewer n-grams than buckets" if is_sparse else f"a noise floor of {floor:.3g} bits"
+        return "not enough data", f"they differ, but {why} cannot say by how much: give more text."
     return "semi-synthetic", f"both KL divergences are at most epsilon: {said}."
