@@ -56,6 +56,7 @@ class Wish:
             edit.temperature,
             edit.seed,
             len(self.expected),
+            "toedit",
             None,
         ]
 
@@ -84,7 +85,7 @@ class Visitor:
                 self._client, self._session = client, secrets.token_hex(8)
                 client.get("/").raise_for_status()
                 config = client.get("/config").raise_for_status().json()
-                edit, show = _event(config, "Edit", "click"), _event(config, "Generation", "input")
+                edit, show = _event(config, "Edit (Ctrl+Enter)", "click"), _event(config, "Generation", "input")
                 number = 0
                 while time.monotonic() < until:
                     wish = self.wishes[number % len(self.wishes)]

@@ -11,7 +11,7 @@ import pyarrow as pa
 from hf_toedit.config import EditConfig, PriorConfig, Resources, SourceConfig
 from hf_toedit.editing.editor import Editor
 from hf_toedit.editing.passage import Passage
-from hf_toedit.picture.data import Gallery
+from hf_toedit.picture.data import SHARE, Gallery
 from hf_toedit.priors.registry import load_prior
 from hf_toedit.rows.texts import Text, Texts
 from hf_toedit.runs.monitor import check_read
@@ -19,9 +19,6 @@ from hf_toedit.sources.source import open_source
 
 MAX_LOOKS = 8
 """Times as many rows as are shown that are looked at for a change."""
-
-SHARE = 0.05
-"""Of the tokens, to be selected, where a threshold is suggested."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hf_toedit.config import Resources, SourceConfig
 from hf_toedit.errors import RunError, UsageError
-from hf_toedit.priors.names import EMBEDDED, TOY
+from hf_toedit.priors.names import EMBEDDED, REAL_PRIORS, TOY
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.task import Task
@@ -107,7 +107,7 @@ class RunRequest:
         """
         folder.open(self.plan(resolve, command, license))
         if self.task.model is not None and self.task.model.name == EMBEDDED and self.source.source != "sample":
-            logger.warning("%s.", TOY)
+            logger.warning("%s. Use --prior %s.", TOY, REAL_PRIORS)
 
     def estimate(self, resources: Resources, price_per_hour: float | None = None) -> tuple[Plan, Estimate]:
         """Say what the run would be: rows, tokens, time and cost; nothing is written.

@@ -94,7 +94,7 @@ def preview(
 
 def _advice(shown: Preview) -> str:
     """What to do where nothing changed."""
-    from hf_toedit.api.preview import SHARE
+    from hf_toedit.picture.data import SHARE
 
     config, threshold = shown.gallery.config, shown.threshold
     told = f"Nothing changed in the first {shown.num_rows:,} rows."

@@ -27,6 +27,10 @@ MIN_LISTED = 8
 """Candidates that are listed for each token, where fewer are drawn from."""
 
 
+SHARE = 0.05
+"""Of the tokens, to be selected, where a threshold is suggested."""
+
+
 @dataclass(frozen=True)
 class Token:
     """One token of a text, as the prior read it in one generation, and what became of it.
@@ -232,8 +236,8 @@ class Gallery:
         if not 0 < place <= len(known):
             return None
         probability = sorted(known, reverse=True)[place - 1]
-        # A digit more than tells it from 1, so that 0.98765 is 0.98, and 0.99987 is 0.9998.
-        digits = max(2, math.ceil(-math.log10(max(1 - probability, 1e-6))) + 1)
+        # A digit more than tells it from 0 and 1, so that 0.98765 is 0.987, 0.99987 is 0.9998, and 0.0045 is 0.0045.
+        digits = max(2, math.ceil(-math.log10(max(min(probability, 1 - probability), 1e-6))) + 1)
         return math.floor(probability * 10**digits) / 10**digits
 
 

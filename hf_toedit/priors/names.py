@@ -12,11 +12,11 @@ from hf_toedit.priors.pinning import is_same_prior
 EMBEDDED = "embedded"
 """The prior that comes with this package."""
 
-TOY = (
-    "the embedded prior is a toy for a first try: its edits say little about a real run. Use --prior "
-    "HuggingFaceTB/SmolLM2-135M, which is fast on a CPU, or meta-llama/Meta-Llama-3-8B, the paper's, on a GPU"
-)
-"""What to know where it reads anything but the sample."""
+TOY = "the embedded prior is a toy for a first try: its edits say little about a real run"
+"""What to know of it."""
+
+REAL_PRIORS = "HuggingFaceTB/SmolLM2-135M, which is fast on a CPU, or meta-llama/Meta-Llama-3-8B, the paper's, on a GPU"
+"""What to use instead."""
 
 
 class ModelName(NamedTuple):

@@ -25,6 +25,15 @@ DESCRIPTION = (
     "A language model, the prior, reads a text and gives each token, a word or a piece of one, a probability p. Tokens "
     "that it finds too easy are drawn again from its likeliest candidates; everything else stays exactly as it was."
 )
+_ABOUT = """<p class="te-links"><a href="https://arxiv.org/abs/2412.14689" target="_blank" rel="noopener">The paper</a>
+<a href="https://huggingface.co/docs/datasets" target="_blank" rel="noopener">The documentation of datasets</a></p>
+<details class="te-own"><summary>Edit your own dataset</summary>
+<p>On your own machine, with a real prior; <code>preview</code> shows what would change and writes nothing. A file or
+folder of Parquet, JSON Lines, CSV or text may stand for <code>org/name</code>.</p>
+<pre tabindex="0">pip install hf-toedit
+hf-toedit preview org/name --prior HuggingFaceTB/SmolLM2-135M
+hf-toedit edit org/name -o run --prior HuggingFaceTB/SmolLM2-135M --preset careful
+hf-toedit push run org/name-toedit</pre></details>"""
 
 _QUEUE_SIZE = 40
 _SESSIONS = 200
@@ -81,7 +90,7 @@ def build(settings: SpaceSettings) -> gr.Blocks:
         settings: what visitors may do.
     """
     with gr.Blocks(title=TITLE, analytics_enabled=False) as app:
-        gr.HTML(f"<h1>ToEdit</h1><p>{DESCRIPTION}</p>", elem_classes="te-head", js_on_load=None)
+        gr.HTML(f"<h1>ToEdit</h1><p>{DESCRIPTION}</p>{_ABOUT}", elem_classes="te-head", js_on_load=None)
         with gr.Tab("Edit a text"):
             edit_tab(app, settings)
         with gr.Tab("Look at a dataset", elem_id=TAB_ID):

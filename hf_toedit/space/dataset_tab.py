@@ -13,6 +13,7 @@ from hf_toedit.space import permalink
 from hf_toedit.space.opening import OpenRun, Runs
 from hf_toedit.space.row_link import PREFIX, RowAddress
 from hf_toedit.space.row_view import row_html
+from hf_toedit.space.rows import RunRows
 from hf_toedit.space.run_figures import run_html
 from hf_toedit.space.settings import SpaceSettings
 
@@ -21,6 +22,12 @@ _AT_ONCE = 8
 
 _MOST_GENERATIONS = 50
 """That can be chosen from."""
+
+_GROUPS_OPENED = 4
+"""Row groups that are searched for a row to begin with."""
+
+_ANY = 1e-12
+"""A share of changed tokens, at most that of any row in which one changed."""
 
 TAB_ID = "te-dataset"
 """Of the `gr.Tab` around; what is in it does not exist before it is chosen."""
@@ -64,12 +71,12 @@ class Browsing:
         self._runs = Runs(settings)
 
     def open(self, name: str) -> list[Any]:
-        """Answer a name: its figures, and the first row of its last generation."""
+        """Answer a name: its figures, and the first row that changed of its last generation."""
         try:
             run = self._runs.open(name)
             generation, split = run.rows.generations[-1], run.rows.splits[0]
-            first = run.rows.beside(generation, split, -1, 1)
-            return self._opened(run, RowAddress(run.name, generation, split, first or 0))
+            first = _first_changed(run.rows, generation, split)
+            return self._opened(run, RowAddress(run.name, generation, split, first))
         except ToEditError as error:
             return [notice_html(str(error)), *[gr.skip()] * (_NUM_OUTPUTS - 1)]
 
@@ -179,6 +186,15 @@ class Browsing:
 
 
 _NUM_OUTPUTS, _NUM_MOVED = 15, 8
+
+
+def _first_changed(rows: RunRows, generation: int, split: str) -> int:
+    """A row to begin with: the first that a generation changed, or else generation 1, or the first that is there."""
+    for looked in dict.fromkeys((generation, rows.generations[0])) if rows.has_log else ():
+        found = rows.search(looked, split, -1, 1, _ANY, 1.0, _GROUPS_OPENED).number
+        if found is not None and rows.is_done(generation, split, found):
+            return found
+    return rows.beside(generation, split, -1, 1) or 0
 
 
 def _refused(place: RowAddress, why: str, search: Search | None = None) -> list[Any]:

@@ -10,10 +10,11 @@ import gradio as gr
 
 from hf_toedit.config import EditConfig
 from hf_toedit.errors import ToEditError
+from hf_toedit.picture.data import SHARE
 from hf_toedit.picture.html import notice_html
 from hf_toedit.priors.names import EMBEDDED
-from hf_toedit.space import permalink
-from hf_toedit.space.examples import FIRST_TEMPERATURE, example_texts
+from hf_toedit.space import parts, permalink
+from hf_toedit.space.examples import example_texts
 from hf_toedit.space.permalink import EditRequest
 from hf_toedit.space.priors import Priors
 from hf_toedit.space.settings import SpaceSettings
@@ -23,6 +24,16 @@ _AT_ONCE = 4
 """Visitors whose texts are worked on; the others wait. More than a prior can read at once, as one may be fetched."""
 
 _READ_ADDRESS = "(fragment, turns) => [location.hash, turns]"
+
+_OUT_OF_DATE = "Out of date: the text or a setting has changed since these results were made. Press Edit."
+
+# The results are compared with what the controls hold now; whoever sets a control back has up-to-date results again.
+_MARK = f"""(asked, source, text, prior, ...settings) => {{
+    const lines = (text) => (text ?? "").replace(/\\r\\n?/g, "\\n");
+    const now = JSON.stringify([(prior ?? "").trim(), ...settings]);
+    const isSame = lines(text) === lines(source) && now === JSON.stringify(JSON.parse(asked));
+    return isSame ? "" : {json.dumps(notice_html(_OUT_OF_DATE).replace("te-notice", "te-notice te-stale"))};
+}}"""
 
 
 class _Editing:
@@ -45,12 +56,13 @@ class _Editing:
         temperature: float,
         seed: int,
         generations: int,
+        preset: str,
         turns: Turns,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Any:
-        """Answer the button, or a slider; see `_outputs`."""
+        """Answer the button, a slider or a choice; see `_outputs`."""
         try:
-            request = EditRequest(text, prior.strip(), threshold, top_k, temperature, seed, generations)
+            request = EditRequest(text, prior.strip(), threshold, top_k, temperature, seed, generations, preset=preset)
             return _outputs(self._taken(replace(request, shown=generations), turns, progress))
         except Superseded:
             return gr.skip()
@@ -84,6 +96,25 @@ class _Editing:
         progress(0, desc="waiting for the prior")
         return take_view(request, self._priors, self._most, told)
 
+    def suggested(
+        self,
+        text: str,
+        prior: str,
+        preset: str,
+        view: View | None,
+        turns: Turns,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> Any:
+        """Answer the button that selects a share of the tokens: the threshold, of the text as it is now."""
+        try:
+            request = EditRequest(text, prior.strip(), preset=preset)
+            asked = view and (view.request.text, view.request.prior, view.request.preset)
+            if view is None or asked != (request.text, request.prior, request.preset):
+                view = self._taken(request, turns, progress)
+        except (Superseded, ToEditError):  # the edit that follows reports an error
+            return gr.skip()
+        return gr.skip() if view.suggested is None else view.suggested
+
     @staticmethod
     def show(view: View | None, generation: int) -> Any:
         """Answer the choice of a generation: picture, histogram, edited text, fragment of the link, view."""
@@ -95,9 +126,19 @@ class _Editing:
         return scene.picture, scene.histogram, _edited(scene, generation), permalink.to_fragment(shown.request), shown
 
 
-_SETTINGS = ("text", "prior", "threshold", "top_k", "temperature", "seed", "generations")
+_SETTINGS = ("text", "prior", "threshold", "top_k", "temperature", "seed", "generations", "preset")
 _NUM_SETTINGS = len(_SETTINGS)
-_NUM_OUTPUTS = 10
+_NUM_OUTPUTS = 12
+
+_COMPARED = ["The generation before", "The source"]
+"""What a picture is compared with; `space.css` shows the one or the other."""
+
+_WHAT = [
+    ("All tokens, as in the paper", "toedit"),
+    ("Careful: whole words only, and no numbers, dates, names, links or code", "careful"),
+]
+_STARTING_POINTS = {"hf-toedit's defaults": "toedit", "The paper's settings": "formula"}
+"""Presets by what the buttons are called that set the sliders."""
 
 
 def _outputs(view: View) -> list[Any]:
@@ -116,12 +157,24 @@ def _outputs(view: View) -> list[Any]:
         view,
         request.text,
         view.table,
+        _suggestion(view),
+        _asked(request),
     ]
 
 
 def _refused(error: ToEditError) -> list[Any]:
     """The same values where there is nothing to show but why; what was shown before stays."""
     return [gr.HTML(notice_html(str(error)), visible=True), *[gr.skip()] * (_NUM_OUTPUTS - 1)]
+
+
+def _suggestion(view: View) -> str:
+    """What the button that selects a share of the tokens says."""
+    return f"Select {SHARE:.0%}" + ("" if view.suggested is None else f" (p ≥ {view.suggested:g})")
+
+
+def _asked(request: EditRequest) -> str:
+    """The settings of results, to be compared with those of the controls."""
+    return json.dumps([getattr(request, name) for name in _SETTINGS[1:]])
 
 
 def _edited(scene: Scene, generation: int) -> Any:
@@ -141,7 +194,7 @@ def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
     """
     editing = _Editing(settings)
     examples = example_texts()
-    first = EditRequest(next(iter(examples.values())), settings.prior.prior, temperature=FIRST_TEMPERATURE)
+    first = EditRequest(next(iter(examples.values())), settings.prior.prior)
     view = editing.view(first)
     with gr.Row():  # beside each other where there is room, so that whoever moves a slider sees what it does
         with gr.Column(scale=4, min_width=340):
@@ -151,90 +204,85 @@ def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
             )  # fmt: skip
             with gr.Row(elem_classes="te-examples"):
                 buttons = {name: gr.Button(name, size="sm", min_width=150) for name in examples}
-            button = gr.Button("Edit", variant="primary")
-            notice = gr.HTML(visible=False, js_on_load=None)
+            with gr.Row():
+                button = gr.Button("Edit (Ctrl+Enter)", variant="primary", elem_id="te-edit", min_width=160)
+                suggestion = gr.Button(_suggestion(view), elem_id="te-share", elem_classes="te-runs", min_width=160)
+            notice = gr.HTML(visible=False, elem_id="te-refused", js_on_load=None)
+            preset = gr.Radio(_WHAT, value=first.preset, label="What may be edited", elem_id="te-preset")
+            with gr.Row(elem_classes="te-examples"):
+                starts = {
+                    name: gr.Button(name, size="sm", elem_classes="te-runs", min_width=150) for name in _STARTING_POINTS
+                }
             with gr.Group():
-                sliders = _sliders(first)
+                sliders = parts.sliders(first)
             prior = gr.Textbox(
                 first.prior, label="Prior", max_lines=1,
                 info=f"The language model that reads the text: {EMBEDDED} (small, and here at once), or org/name of "
                 "one on the Hub.",
             )  # fmt: skip
-        with gr.Column(scale=7, min_width=340):
+        with gr.Column(scale=7, min_width=340, elem_id="te-results"):
+            stale = parts.fragment("")
             with gr.Column(visible=False) as several:  # a radio alone is not shown again, once its form was hidden
                 generation = gr.Radio([1], value=1, label="Generation")
-            picture = _fragment(view.scenes[0].picture)
-    with gr.Row():
-        source = _text(first.text, "Source")
-        edited = _text(view.scenes[0].edited, _after(1))
-    with gr.Row():
+                gr.Radio(_COMPARED, value=_COMPARED[0], label="Compared with", elem_id="te-compared", interactive=True)
+            picture = parts.fragment(view.scenes[0].picture)
+    with gr.Row(elem_classes="te-result"):
+        source = parts.text(first.text, "Source")
+        edited = parts.text(view.scenes[0].edited, _after(1))
+    with gr.Row(elem_classes="te-result"):
         with gr.Column(min_width=320):
-            table = _fragment(view.table)
+            table = parts.fragment(view.table)
         with gr.Column(min_width=320):
-            histogram = _fragment(view.scenes[0].histogram)
+            histogram = parts.fragment(view.scenes[0].histogram)
     link = gr.Textbox(
         label="Link to this page as it is", max_lines=1, interactive=False, buttons=["copy"],
         info="Text and settings are in the link itself, behind the #, which browsers do not send to servers.",
     )  # fmt: skip
     fragment = gr.Textbox(permalink.to_fragment(first), visible=False)
+    asked = gr.Textbox(_asked(first), visible=False)
     kept = gr.State(None)
     turns = gr.State(Turns())
 
-    inputs = [text, prior, *sliders]
-    outputs = [notice, several, generation, picture, histogram, edited, fragment, kept, source, table]
+    inputs = [text, prior, *sliders, preset]
+    outputs = [
+        notice,
+        several,
+        generation,
+        picture,
+        histogram,
+        edited,
+        fragment,
+        kept,
+        source,
+        table,
+        suggestion,
+        asked,
+    ]
     shared: dict[str, Any] = {"show_progress_on": picture, "api_visibility": "private"}
     shared |= {"concurrency_id": "edit", "concurrency_limit": _AT_ONCE, "trigger_mode": "multiple"}
-    edits = [gr.on([button.click, prior.submit], editing.edit, [*inputs, turns], outputs, **shared)]
+    edits = [gr.on([button.click, prior.submit, preset.input], editing.edit, [*inputs, turns], outputs, **shared)]
     # A key that is held moves a slider many times a second: of what waits, only the last is asked for.
     moved = [slider.release for slider in sliders]
     edits.append(gr.on(moved, editing.edit, [*inputs, turns], outputs, **{**shared, "trigger_mode": "always_last"}))
     for name, pressed in buttons.items():
         taken = pressed.click(None, None, text, js=f"() => {json.dumps(examples[name])}")
         edits.append(taken.then(editing.edit, [*inputs, turns], outputs, **shared))
+    threshold, top_k, temperature, *_ = sliders
+    moves = [suggestion.click(editing.suggested, [text, prior, preset, kept, turns], threshold, **shared)]
+    for name, pressed in starts.items():
+        start = EditConfig.from_preset(_STARTING_POINTS[name])
+        values = [start.threshold, start.top_k, start.temperature, "toedit"]
+        moves.append(
+            pressed.click(None, None, [threshold, top_k, temperature, preset], js=f"() => {json.dumps(values)}")
+        )
+    edits += [event.then(editing.edit, [*inputs, turns], outputs, **shared) for event in moves]
     chosen = [picture, histogram, edited, fragment, kept]
     edits.append(
         generation.input(editing.show, [kept, generation], chosen, api_visibility="private", show_progress="hidden")
     )
+    mark: dict[str, Any] = {"inputs": [asked, source, *inputs], "outputs": stale, "js": _MARK}
+    gr.on([each.change for each in inputs], None, **mark)
     for event in edits:
-        event.then(None, fragment, link, js=permalink.SET_ADDRESS)
+        event.then(None, fragment, link, js=permalink.SET_ADDRESS).then(None, **mark)
     opened = app.load(editing.restore, [fragment, turns], [*inputs, *outputs], js=_READ_ADDRESS, **shared)
-    opened.then(None, fragment, link, js=permalink.TELL_LINK)
-
-
-def _fragment(content: str) -> gr.HTML:
-    """HTML that has a style of its own."""
-    return gr.HTML(content, apply_default_css=False, js_on_load=None)
-
-
-def _text(content: str, label: str) -> gr.Textbox:
-    """A text to read and to copy."""
-    return gr.Textbox(
-        content, label=label, lines=6, max_lines=12, min_width=320, interactive=False, buttons=["copy"],
-        autoscroll=False,
-    )  # fmt: skip
-
-
-def _sliders(first: EditRequest) -> list[gr.Slider]:
-    """One a setting, in the order of `_SETTINGS`."""
-    return [
-        gr.Slider(
-            0, 1, first.threshold, step=0.001, label="Threshold",
-            info="Tokens with p from here on are drawn again.",
-        ),
-        gr.Slider(
-            1, permalink.MAX_TOP_K, first.top_k, step=1, precision=0, label="Candidates (k)",
-            info="They are drawn from the k likeliest.",
-        ),
-        gr.Slider(
-            0.1, permalink.MAX_TEMPERATURE, first.temperature, step=0.1, label="Temperature",
-            info=f"Higher draws rarer tokens; hf-toedit's own is {EditConfig.temperature:g}.",
-        ),
-        gr.Slider(
-            0, permalink.MAX_SEED, first.seed, step=1, precision=0, label="Seed",
-            info="Each number gives other draws.",
-        ),
-        gr.Slider(
-            1, permalink.MAX_GENERATIONS, first.generations, step=1, precision=0, label="Generations",
-            info="How often the text is edited, each time the result before.",
-        ),
-    ]  # fmt: skip
+    opened.then(None, fragment, link, js=permalink.TELL_LINK).then(None, **mark)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-FIRST_TEMPERATURE = 4.0
-"""Of the first look: at `EditConfig`'s own, a text of this length shows one change or two, and some show none."""
-
 _ROWS = {"A story": "doc-006", "An article": "doc-047", "A letter": "doc-034", "Some code": "doc-005"}
 
 

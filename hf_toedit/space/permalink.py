@@ -33,6 +33,12 @@ MAX_SEED = 9999
 MAX_GENERATIONS = 10
 """Ends of the sliders, where `EditConfig` would allow more than a visitor can look at, or a server should do."""
 
+THRESHOLD_STEP = 0.001
+"""Of the slider."""
+
+PRESETS_OFFERED = ("toedit", "careful")
+"""The presets that differ in what the sliders cannot set."""
+
 _MAX_FRAGMENT = 2**18
 _MAX_BYTES = 2**20
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
@@ -51,6 +57,7 @@ class EditRequest:
         seed: 0 to `MAX_SEED`.
         generations: 1 to `MAX_GENERATIONS`.
         shown: which of them is looked at.
+        preset: One of `PRESETS_OFFERED`; it sets what is protected.
 
     Raises:
         UsageError: a value is out of range.
@@ -64,11 +71,14 @@ class EditRequest:
     seed: int = EditConfig.seed
     generations: int = 1
     shown: int = 1
+    preset: str = "toedit"
 
     def __post_init__(self) -> None:
         """Validate once, whether typed or from a link."""
         _check_text("text", self.text)
         _check_text("prior", self.prior)
+        if self.preset not in PRESETS_OFFERED:
+            raise UsageError(f"the preset must be one of {', '.join(PRESETS_OFFERED)}.")
         _ = self.config
         _check_most("top_k", self.top_k, 1, MAX_TOP_K)
         _check_most("temperature", self.temperature, 0, MAX_TEMPERATURE)
@@ -79,7 +89,9 @@ class EditRequest:
     @property
     def config(self) -> EditConfig:
         """How to edit."""
-        return EditConfig(threshold=self.threshold, top_k=self.top_k, temperature=self.temperature, seed=self.seed)
+        return EditConfig.from_preset(
+            self.preset, threshold=self.threshold, top_k=self.top_k, temperature=self.temperature, seed=self.seed
+        )
 
 
 def is_hub_id(name: str) -> bool:

@@ -203,7 +203,16 @@ class RunRows:
             return None
         return max(number + 1, extent.first) if step > 0 else min(number - 1, extent.stop - 1)
 
-    def search(self, generation: int, split: str, number: int, step: int, least: float, most: float) -> Match:
+    def search(
+        self,
+        generation: int,
+        split: str,
+        number: int,
+        step: int,
+        least: float,
+        most: float,
+        num_groups: int | None = None,
+    ) -> Match:
         """Find the nearest row of whose tokens a generation changed a share within bounds.
 
         Some row groups are searched at most, and of them two columns of numbers read.
@@ -215,6 +224,7 @@ class RunRows:
             step: 1 for after, -1 for before.
             least: share of the tokens that this generation read.
             most: the same; both bounds are within.
+            num_groups: Row groups searched at most; None for as many as can be searched while somebody waits.
 
         Raises:
             RunError: there is no edit log, or a file is damaged.
@@ -229,7 +239,7 @@ class RunRows:
             if (span[2] - 1 > number if step > 0 else span[1] < number)
         )
         looked, last = 0, number
-        for shard, group, first, stop in islice(groups, self._groups_searched):
+        for shard, group, first, stop in islice(groups, num_groups or self._groups_searched):
             shares = self._files.shares(generation, shard, group, self._log)
             low, high = (max(first, number + 1), stop) if step > 0 else (first, min(stop, number))
             inside = shares[low - first : high - first]

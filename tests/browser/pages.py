@@ -96,6 +96,10 @@ class Demo:
         self.browser.script("arguments[0].scrollIntoView({ block: 'center' })", button)
         button.click()
 
+    def edit(self) -> None:
+        """Press the button that edits the text."""
+        self.button("Edit (Ctrl+Enter)")
+
     def field(self, label: str) -> WebElement:
         """A box to type in, or to read from."""
         return self.browser.until(lambda: self._field(label), f"a box {label!r} is shown")

@@ -59,8 +59,8 @@ def states(demo: Demo, preview: str) -> Iterator[str]:
     browser.until(picture.tip, "the tooltip is shown")
     yield "token"
     demo.type("Text", "")
-    demo.button("Edit")
-    browser.shown(".te-notice")
+    demo.edit()
+    browser.shown("#te-refused .te-notice")
     demo.settle()
     browser.script("scrollTo(0, 0)")
     yield "refused"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -62,7 +62,7 @@ def test_a_text_is_edited_as_by_the_editor(demo: Demo) -> None:
     demo.type("Text", TEXT)
     for label, value in (("Threshold", 0.9), ("Temperature", 4), ("Seed", 4), ("Generations", 3)):
         demo.slide(label, value)
-    demo.button("Edit")
+    demo.edit()
     demo.read(LINK, f"{demo.address}/{to_fragment(ASKED)}")
     demo.settle()
     picture = Picture(demo.browser)
@@ -123,7 +123,125 @@ def test_a_token_tells_what_the_prior_said(demo: Demo) -> None:
 
 def first_request(demo: Demo) -> EditRequest:
     """What is shown to who comes for the first time."""
-    return EditRequest(demo.value("Text"), temperature=demo.stands_at("Temperature"))
+    request = EditRequest(demo.value("Text"))
+    sliders = {"Threshold": request.threshold, "Candidates (k)": request.top_k, "Temperature": request.temperature}
+    assert {label: demo.stands_at(label) for label in sliders} == sliders
+    return request
+
+
+def test_results_that_are_out_of_date_are_marked_until_they_are_made_again(demo: Demo) -> None:
+    """Also for those who hear the page; and Ctrl+Enter makes them again."""
+    browser = demo.browser
+    assert out_of_date(browser) is None
+    text = demo.value("Text")
+    box = demo.field("Text")
+    box.send_keys(Keys.END, " Good day.")
+    browser.until(lambda: out_of_date(browser), "the results are marked")
+    said = "return document.querySelector('.te-live').textContent"
+    browser.until(lambda: browser.script(said).startswith("Out of date: "), "the mark is read out")
+    assert browser.script("return getComputedStyle(document.querySelector('.te-frame')).filter") == "grayscale(1)"
+    assert browser.barriers() == []
+    box.send_keys(Keys.BACKSPACE * len(" Good day."))
+    browser.until(lambda: out_of_date(browser) is None, "the mark is gone, as the results are of this text")
+    assert demo.value("Text") == text
+    demo.type("Text", TEXT)
+    browser.until(lambda: out_of_date(browser), "the results are marked")
+    box.send_keys(Keys.CONTROL, Keys.ENTER)
+    demo.read("Source", TEXT)
+    browser.until(lambda: out_of_date(browser) is None, "the mark is gone")
+    assert demo.value("Text") == TEXT
+    demo.type("Prior", "org/name")
+    browser.until(lambda: out_of_date(browser), "the results are marked")
+    demo.field("Prior").send_keys(Keys.CONTROL, Keys.ENTER)
+    browser.until(lambda: "Hub" in browser.shown("#te-refused .te-notice").text, "the prior is refused")
+    assert out_of_date(browser)
+
+
+def out_of_date(browser: Chromium) -> str | None:
+    """What the page says of results that are not of the text and the settings as they are."""
+    return browser.script("return document.querySelector('.te-stale')?.textContent")
+
+
+def test_one_click_selects_a_share_of_any_text(demo: Demo) -> None:
+    """Of the text as it is in its box, whether or not it was edited before."""
+    demo.type("Text", "Zorp qux! " * 5 + TEXT)
+    demo.browser.shown(".te-stale")
+    demo.browser.shown("#te-share").click()
+    demo.read("Source", "Zorp qux! " * 5 + TEXT)
+    demo.settle()
+    threshold = demo.stands_at("Threshold")
+    result = editor(EditConfig(threshold=threshold)).edit([demo.value("Text")])
+    assert 0.05 <= result.stats.selected_rate < 0.2
+    check_picture(Picture(demo.browser), result)
+    assert demo.browser.shown("#te-share").text == f"Select 5% (p ≥ {threshold:g})"
+    assert out_of_date(demo.browser) is None
+
+
+def test_presets_are_one_click(demo: Demo) -> None:
+    text = demo.value("Text")
+    demo.slide("Threshold", 0.5)
+    for press, config in (
+        (lambda: demo.choose("What may be edited", demo.browser.all("#te-preset label")[1].text.strip()),
+         EditConfig.from_preset("careful", threshold=0.5)),
+        (lambda: demo.button("The paper's settings"), EditConfig.from_preset("formula")),
+        (lambda: demo.button("hf-toedit's defaults"), EditConfig()),
+    ):  # fmt: skip
+        press()
+        result = editor(config).edit([text])
+        selected = f"Of {result.stats.num_tokens:,} tokens, {result.stats.num_selected:,} "
+        until_said(demo, selected)
+        demo.settle()
+        check_picture(Picture(demo.browser), result)
+        assert (demo.stands_at("Threshold"), demo.stands_at("Temperature")) == (config.threshold, config.temperature)
+
+
+def until_said(demo: Demo, words: str) -> None:
+    demo.browser.until(lambda: demo.browser.shown(".te-said").text.startswith(words), f"{words!r} is said")
+
+
+def test_a_phone_shows_the_results_when_they_are_made(browser: Chromium, address: str) -> None:
+    browser.size(390)
+    demo = Demo(browser, address).open()
+    top = "return document.querySelector('#te-results').getBoundingClientRect().top"
+    assert browser.script(top) > WIDTHS[390]
+    demo.edit()
+    browser.until(lambda: abs(browser.script(top)) < 2, "the results are at the top of the window")
+    demo.settle()
+    demo.type("Text", "")
+    demo.edit()
+    browser.shown("#te-refused .te-notice")
+    seen = "return document.querySelector('#te-refused').getBoundingClientRect().bottom"
+    browser.until(lambda: 0 < browser.script(seen) <= WIDTHS[390], "the reason is in the window")
+
+
+def test_a_generation_is_compared_with_the_source(browser: Chromium, address: str) -> None:
+    demo = Demo(browser, address).open(to_fragment(ASKED).removeprefix("#"))
+    results = edited(ASKED)
+    demo.choose("Compared with", "The source")
+    for generation in (3, 2):
+        demo.choose("Generation", str(generation))
+        table = results[generation - 1].documents[0].table
+        assert table
+        heading = f"Source and after generation {generation}"
+        browser.until(partial(lambda text: browser.shown(".te-against h2").text == text, heading), "it is shown")
+        diff = browser.shown(".te-against .te-diff")
+        assert browser.script(MARKED, diff, "del") == [as_shown(edit.source) for edit in table.edits if edit.source]
+        assert "".join(browser.script(KEPT, diff)) == as_shown(table.text)
+        assert not any(each.is_displayed() for each in browser.all(".te-text"))
+    demo.choose("Compared with", "The generation before")
+    assert browser.shown(".te-text") and not browser.all(".te-against")[0].is_displayed()
+
+
+MARKED = "return [...arguments[0].querySelectorAll(arguments[1])].map((each) => each.textContent)"
+KEPT = "return [...arguments[0].childNodes].filter((each) => each.nodeName !== 'DEL').map((each) => each.textContent)"
+
+
+def test_the_page_leads_to_the_paper_and_to_the_command(demo: Demo) -> None:
+    links = {each.text: each.get_attribute("href") for each in demo.browser.all(".te-head a")}
+    assert links["The paper"] == "https://arxiv.org/abs/2412.14689"
+    demo.browser.shown(".te-own summary").click()
+    assert "hf-toedit edit org/name" in demo.browser.shown(".te-own pre").text
+    assert demo.browser.barriers() == []
 
 
 def test_a_link_brings_everything_back(browser: Chromium, address: str) -> None:
@@ -143,14 +261,18 @@ def test_a_link_brings_everything_back(browser: Chromium, address: str) -> None:
 
 def test_what_cannot_be_edited_is_said(demo: Demo) -> None:
     demo.type("Text", "")
-    demo.button("Edit")
-    assert demo.browser.shown(".te-notice").text == "There is no text. Type or paste one, or take an example."
+    demo.edit()
+    assert (
+        demo.browser.shown("#te-refused .te-notice").text == "There is no text. Type or paste one, or take an example."
+    )
     demo.type("Prior", "org/no such model")
     demo.type("Text", "Hello.")
-    demo.button("Edit")
-    demo.browser.until(lambda: "no such model" in demo.browser.shown(".te-notice").text, "the prior is refused")
+    demo.edit()
+    demo.browser.until(
+        lambda: "no such model" in demo.browser.shown("#te-refused .te-notice").text, "the prior is refused"
+    )
     demo.open("te1=broken")
-    assert "This link" in demo.browser.shown(".te-notice").text
+    assert "This link" in demo.browser.shown("#te-refused .te-notice").text
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -193,17 +315,16 @@ def check_row(demo: Demo, row: Row) -> None:
     browser.until(lambda: browser.shown(".te-row h3").text == f"Row {row.number} of train, generation {row.generation}",
                   f"row {row.number} is shown")  # fmt: skip
     diff = browser.shown(".te-row .te-diff")
-    marks = "return [...arguments[0].querySelectorAll(arguments[1])].map((each) => each.textContent)"
-    assert browser.script(marks, diff, "del") == [as_shown(edit.source) for edit in text.table.edits if edit.source]
-    whole = (
-        "return [...arguments[0].childNodes].filter((each) => each.nodeName !== 'DEL').map((each) => each.textContent)"
-    )
-    assert "".join(browser.script(whole, diff)) == as_shown(text.table.text)
+    assert browser.script(MARKED, diff, "del") == [as_shown(edit.source) for edit in text.table.edits if edit.source]
+    assert "".join(browser.script(KEPT, diff)) == as_shown(text.table.text)
 
 
 def test_rows_of_a_run(demo: Demo, rows: RunRows) -> None:
     open_rows(demo)
     browser = demo.browser
+    first = next(number for number in range(8) if rows.row(3, "train", number).counts["num_changed"])
+    check_row(demo, rows.row(3, "train", first))
+    demo.type("Row", f"0{Keys.ENTER}")
     check_row(demo, rows.row(3, "train", 0))
     assert len(browser.all(".te-charts figure")) >= 2
     demo.button("Next row")

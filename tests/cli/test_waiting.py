@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from hf_toedit.errors import KEPT
-from hf_toedit.priors.names import TOY
+from hf_toedit.priors.names import REAL_PRIORS, TOY
 from tests.cli.command import HfToEdit
 from tests.cli.pushing import alone
 from tests.hub_server import HubServer
@@ -84,7 +84,7 @@ def test_a_worker_and_the_thread_that_pushes_are_heard(
     hub.faults.add("GET", "/api/models/org/absent$", 503, retry_after=2)
     options = "--limit", 6, "--num-shards", 2, "--push-to", "org/heard"
     done = command("edit", short, "-o", tmp_path / "run", *options)
-    assert (done.code, done.stderr) == (0, f"{TOY}.\n{BUSY.format(2)}"), done
+    assert (done.code, done.stderr) == (0, f"{TOY}. Use --prior {REAL_PRIORS}.\n{BUSY.format(2)}"), done
     done = command("edit", short, "-o", tmp_path / "other", "--prior", "org/absent", "--workers", 1)
     assert done.stderr.startswith(BUSY.format(2) + "Error: unknown prior 'org/absent'"), done
 

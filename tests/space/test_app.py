@@ -18,7 +18,7 @@ from hf_toedit.space.permalink import EditRequest, from_fragment, to_fragment
 from hf_toedit.space.settings import SpaceSettings
 
 TEXT = "Once upon a time, there was a little girl named Lily. She lived in a small house with her mom and dad."
-SETTINGS = [0.5, 8, 3.0, 0, 2]
+SETTINGS = [0.5, 8, 3.0, 0, 2, "toedit"]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ class Visitor:
 
 def _named(values: list[Any]) -> dict[str, Any]:
     names = ("notice", "several", "generation", "picture", "histogram", "edited", "fragment", "kept", "source", "table")
-    return dict(zip(names, values, strict=True))
+    return dict(zip((*names, "suggestion", "asked"), values, strict=True))
 
 
 def test_edits_are_those_of_the_editor(app: gr.Blocks) -> None:
@@ -88,13 +88,33 @@ def test_a_link_restores_what_was_shown(app: gr.Blocks) -> None:
         link = to_fragment(EditRequest(**{**vars(from_fragment(fragment)), "shown": shown}))
         visitor = Visitor(app)
         answer = visitor.ask("restore", link, None)
-        assert answer is not None and answer[:7] == [TEXT, "embedded", *SETTINGS]
-        restored = _named(answer[7:])
+        assert answer is not None and answer[:8] == [TEXT, "embedded", *SETTINGS]
+        restored = _named(answer[8:])
         assert restored["generation"]["value"] == shown and restored["fragment"] == link
         assert restored["edited"]["label"] == f"After generation {shown}"
     answer = Visitor(app).ask("restore", fragment[:-9], None)
     assert answer is not None and "This link is damaged" in str(answer)
     assert Visitor(app).ask("restore", "", None) is not None
+
+
+def test_a_threshold_is_offered_for_the_text_as_it_is_now(app: gr.Blocks) -> None:
+    visitor = Visitor(app)
+    asked = [0.999, *SETTINGS[1:4], 1, "toedit"]
+    suggestion = visitor.edit(TEXT, asked)["suggestion"]
+    for text in (TEXT, "The wind was cold. The wind was cold. The wind was cold."):  # the second was not edited yet
+        answer = visitor.ask("suggested", text, "embedded", "toedit", None, None)
+        assert answer is not None
+        (threshold,) = answer
+        shown = visitor.edit(text, [threshold, *asked[1:]])
+        assert shown["suggestion"] == f"Select 5% (p ≥ {threshold:g})" and "te-selected" in shown["picture"]
+        assert (shown["suggestion"] == suggestion) == (text == TEXT)
+
+
+def test_careful_edits_protect(app: gr.Blocks) -> None:
+    shown = Visitor(app).edit(TEXT, [*SETTINGS[:-1], "careful"])
+    request = from_fragment(shown["fragment"])
+    assert request.preset == "careful" and "names" in request.config.protect and "Lily" in shown["edited"]["value"]
+    assert json.loads(shown["asked"]) == ["embedded", *SETTINGS[:-1], "careful"]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +135,14 @@ def test_what_cannot_be_done_is_told(app: gr.Blocks, text: str, settings: list[A
 
 
 @pytest.mark.parametrize(
-    "settings", [[2, 8, 1.5, 0, 1], [0.9, 1000, 1.5, 0, 1], [0.9, 8, 1.5, 0, 500], [0.9, 8, 9, 0, 1]]
+    "settings",
+    [
+        [2, 8, 1.5, 0, 1, "toedit"],
+        [0.9, 1000, 1.5, 0, 1, "toedit"],
+        [0.9, 8, 1.5, 0, 500, "toedit"],
+        [0.9, 8, 9, 0, 1, "toedit"],
+        [0.9, 8, 1.5, 0, 1, "filtering"],
+    ],
 )
 def test_a_server_checks_what_sliders_hold(app: gr.Blocks, settings: list[Any]) -> None:
     assert Visitor(app).ask("edit", "A dog.", "embedded", *settings, None) is None
@@ -128,7 +155,7 @@ def test_visitors_do_not_see_each_other(app: gr.Blocks) -> None:
     def visit(name: str) -> None:
         for turn in range(3):
             text = f"{name} wrote letter {turn}. Once upon a time, there was a little girl."
-            shown[name].append(str(visitors[name].edit(text, [1, 8, 1.5, 0, 1])))  # which changes nothing
+            shown[name].append(str(visitors[name].edit(text, [1, 8, 1.5, 0, 1, "toedit"])))  # which changes nothing
             shown[name].append(str(visitors[name].show(1)))
 
     threads = [threading.Thread(target=visit, args=[name]) for name in visitors]

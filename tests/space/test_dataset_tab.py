@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from datasets import Dataset
 
 from hf_toedit.editing.piece_table import Edit, PieceTable
 from hf_toedit.errors import UsageError
@@ -15,7 +16,8 @@ from hf_toedit.space.row_view import row_html, shortened
 from hf_toedit.space.rows import Row, RowText
 from hf_toedit.space.run_figures import run_html
 from hf_toedit.space.settings import SpaceSettings
-from tests.space.test_rows import opened
+from tests.cli.command import HfToEdit
+from tests.space.test_rows import opened, written
 
 
 class Visitor:
@@ -42,8 +44,12 @@ class Visitor:
 
 def test_a_walk_through_a_run(sharded: Path) -> None:
     visitor = Visitor(sharded)
-    assert visitor.place == RowAddress(str(sharded), 2, "train", 0) and "Row 0 of train, generation 2" in visitor.shown
+    rows = opened(sharded).rows
+    changed = [number for number in range(25) if rows.row(2, "train", number).counts["num_changed"]]
+    assert visitor.place == RowAddress(str(sharded), 2, "train", changed[0])
+    assert f"Row {changed[0]} of train, generation 2" in visitor.shown
     assert visitor.fragment == ""  # no link names a folder of this machine
+    visitor.press("row", 0)
     for number in range(1, 25):
         assert visitor.press("following", 0, 100) == ""
         assert visitor.place.row == number
@@ -63,6 +69,7 @@ def test_a_walk_through_a_run(sharded: Path) -> None:
 
 def test_the_filter_stops_at_rows_that_fit(long: Path) -> None:
     visitor = Visitor(long)
+    visitor.press("row", 0)
     rows = opened(long).rows
     assert visitor.press("following", 20, 100) == ""
     assert visitor.place.row == rows.search(1, "train", 0, 1, 0.2, 1.0).number
@@ -71,6 +78,7 @@ def test_the_filter_stops_at_rows_that_fit(long: Path) -> None:
 
 def test_another_filter_begins_another_search(long: Path) -> None:
     visitor = Visitor(long)
+    visitor.press("row", 0)
     visitor.search = Search(1, 99.0, 100.0, 2299)  # as far as one for larger shares has come
     assert visitor.press("following", 20, 100) == ""
     assert visitor.place.row == opened(long).rows.search(1, "train", 0, 1, 0.2, 1.0).number
@@ -106,7 +114,25 @@ def test_links_lead_back(sharded: Path) -> None:
     name, notice, *_ = Browsing(SpaceSettings(source="org/x")).restore(f"{PREFIX}dataset=a")
     assert "link is damaged" in notice
     first = Browsing(SpaceSettings(local=True, source=str(sharded))).restore("")
-    assert first[0] == str(sharded) and "Row 0 of train" in first[12]
+    assert first[0] == str(sharded) and "of train, generation 2" in first[12]
+
+
+def test_a_run_opens_at_a_row_that_changed(
+    long: Path, unlogged: Path, unfinished: Path, hf_toedit: HfToEdit, tmp_path: Path
+) -> None:
+    rows = opened(long).rows
+    first = next(number for number in range(2300) if rows.row(1, "train", number).counts["num_changed"])
+    assert first and Visitor(long).place.row == first
+    assert Visitor(unlogged).place.row == 0
+    assert Visitor(unfinished).place.generation == opened(unfinished).rows.generations[-1]
+    # Where the last generation changed nothing, a row that the first one changed; where none did, the first row.
+    texts = ["A", "Once upon a time there was a little girl who lived in a house.", "B"]
+    Dataset.from_dict({"text": texts}).to_parquet(tmp_path / "rows.parquet")
+    for threshold, row in ((0.9, 1), (1.0, 0)):
+        options = ("--threshold", threshold, "--temperature", 4, "--generations", 4)
+        run = hf_toedit.edit(tmp_path / "rows.parquet", tmp_path / str(threshold), *options)
+        assert not any(entry["toedit"]["num_changed"] for entry in written(run, 4))
+        assert Visitor(run).place == RowAddress(str(run), 4, "train", row)
 
 
 def test_figures_of_runs_of_every_shape(

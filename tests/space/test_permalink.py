@@ -23,6 +23,7 @@ REQUESTS = st.integers(1, permalink.MAX_GENERATIONS).flatmap(
         seed=st.integers(0, permalink.MAX_SEED),
         generations=st.just(generations),
         shown=st.integers(1, generations),
+        preset=st.sampled_from(permalink.PRESETS_OFFERED),
     )
 )
 
@@ -36,6 +37,14 @@ def test_a_link_holds_everything(request: EditRequest) -> None:
     fragment = to_fragment(request)
     assert fragment.startswith("#te1=") and fragment[1:].replace("=", "").replace("-", "").replace("_", "").isalnum()
     assert from_fragment(fragment) == request
+
+
+def test_a_link_that_is_older_than_presets_still_opens() -> None:
+    link = (
+        "#te1=eNoVisEKwjAQBX9F3jmEehDa3PolouyjKdps2EQUpP_e7W2YmT86fx0J80V0iQiotqq54PakCMVVz8aW9S1IQ"
+        "5wmF1rvL6TRiVulPfrHiHSNt4BGnl_AwnKWVUvz5CHrtzjtB1yHJL4"
+    )
+    assert from_fragment(link) == EditRequest("A dog.")
 
 
 @given(REQUESTS, st.data())
@@ -75,6 +84,8 @@ def test_whatever_a_link_holds_there_is_one_clear_error(content: object) -> None
         ({"generations": 11}, "generations must be a whole number between 1 and 10"),
         ({"generations": True}, "whole number"),
         ({"shown": 2}, "the generation shown"),
+        ({"preset": "filtering"}, "the preset must be one of toedit, careful"),
+        ({"preset": None}, "the preset"),
         ({"text": None}, "must be a text"),
         ({"text": "\ud800"}, "character 1 of the text is half of one"),
     ],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import sys
 
 import pytest
@@ -74,3 +75,45 @@ def test_what_is_kept_for_a_visitor_is_small(priors: Priors) -> None:
     shown = [scene.picture for scene in view.scenes]
     assert all(picture.startswith('<div class="te te-told">') and picture.endswith("</div>") for picture in shown)
     assert len(pickle.dumps(view)) < sum(map(sys.getsizeof, shown)) / 16
+
+
+@pytest.mark.parametrize(
+    "text", [TEXT, TEXT[:40], "Zwölf 🦔🦔 in Ψ-Ω, 無限 qxzv!", "x = [i**2 for i in range(10)]\n" * 20]
+)
+@pytest.mark.parametrize("preset", ["toedit", "careful"])
+def test_any_text_teaches_how_to_select_a_share_of_it(priors: Priors, text: str, preset: str) -> None:
+    view = take_view(EditRequest(text, preset=preset), priors, 20_000)
+    picture = view.scenes[0].picture
+    assert re.search(r"Half of the tokens of your text have p up to \S+, 90% up to \S+, and 95% up to ", picture)
+    if view.suggested is None:
+        assert preset == "careful" and "Fewer than 5% of them may be edited." in picture
+        return
+    assert f"A threshold of {view.suggested:g} selects at least 5% of them." in picture
+    assert round(view.suggested, 3) == view.suggested  # where the slider can stand
+    config = EditRequest(text, preset=preset, threshold=view.suggested).config
+    stats = ToEditor(priors.get("embedded"), config).edit([text]).stats
+    assert 0.05 * stats.num_tokens <= stats.num_selected < max(0.5 * stats.num_tokens, 3)
+
+
+def test_the_embedded_prior_is_said_to_be_a_toy(priors: Priors) -> None:
+    picture = take_view(EditRequest(TEXT), priors, 20_000).scenes[0].picture
+    assert "<p>The embedded prior is a toy for a first try" in picture
+    assert "HuggingFaceTB/SmolLM2-135M" in picture and "meta-llama/Meta-Llama-3-8B" in picture
+
+
+def test_of_several_generations_each_is_shown_against_the_source(priors: Priors) -> None:
+    request = EditRequest(TEXT, threshold=0.8, temperature=4.0, generations=2, shown=2)
+    view = take_view(request, priors, 20_000)
+    editor = ToEditor(priors.get("embedded"), request.config)
+    result = None
+    for number, scene in enumerate(view.scenes, 1):
+        result = editor.edit(result or [TEXT])
+        table = result.documents[0].table
+        assert table
+        shown = scene.picture.partition("te-against")[2]
+        assert f"<h2>Source and after generation {number}</h2>" in shown
+        assert f"{len(table.edits)} places differ from the source: " in shown
+        assert shown.count("<ins") == sum(edit.end > edit.start for edit in table.edits)
+    assert "te-against" not in take_view(EditRequest(TEXT), priors, 20_000).scenes[0].picture
+    same = take_view(EditRequest(TEXT, threshold=1.0, generations=2), priors, 20_000).scenes[1].picture
+    assert "Nothing differs from the source." in same and "<ins" not in same.partition("te-against")[2]

@@ -11,6 +11,26 @@ addEventListener("keyup", (event) => {
   }
 });
 
+// Ctrl+Enter, or Cmd+Enter, runs; Gradio is not to take the same key for Enter, which would run twice.
+addEventListener("keydown", (event) => {
+  const button = document.getElementById("te-edit");
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || !button?.offsetParent) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  if (!event.repeat) button.click();
+}, true);
+
+// On a phone the results are below the controls: whoever presses a button that runs is brought to them.
+const bring = (node, block) => {
+  const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+  node.scrollIntoView({ behavior, block });
+};
+addEventListener("click", (event) => {
+  const button = event.target.closest?.("#te-edit, .te-runs");
+  const results = document.getElementById("te-results");
+  if (button && results?.getBoundingClientRect().top > button.getBoundingClientRect().bottom) bring(results, "start");
+});
+
 // What appears in the page is read out by a region that is always there; one that comes with its words often is not.
 const SAID = ".te-said, .te-notice";
 const live = document.createElement("div");
@@ -28,6 +48,7 @@ new MutationObserver((changes) => {
       for (const found of [node, ...node.querySelectorAll(SAID)]) if (found.matches(SAID)) said.add(found);
     }
   }
+  for (const node of said) if (node.closest("#te-refused")) bring(node, "center");
   const words = [...said].filter((node) => node.isConnected).map((node) => node.textContent).join(" ");
   if (!words) return;
   last = words === last ? words + "\u00a0" : words;  // the same words again are no change otherwise
