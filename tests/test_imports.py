@@ -21,6 +21,8 @@ LIGHT = {
     "hf_toedit.cards.edit_plots": HEAVY,
     "hf_toedit.cli.main": HEAVY,
     "hf_toedit.scripts": HEAVY,
+    "hf_toedit.features.text_stats": HEAVY | {"sklearn", "scipy"},
+    "hf_toedit.features.importance": HEAVY | {"sklearn", "scipy"},
     "hf_toedit.editing.editor": HEAVY,
     "hf_toedit.picture.html": HEAVY | {"rich", "gradio"},
     "hf_toedit.picture.terminal": HEAVY | {"gradio"},

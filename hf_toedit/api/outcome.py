@@ -36,7 +36,7 @@ def closed(plan: Plan, folder: RunFolder, status: Status, failures: Sequence[Fai
         status: of the run.
         failures: shards that failed at every try.
     """
-    card_error = _card_error(plan, folder) if status.is_finished else None
+    card_error = _card_error(plan, folder) if status.is_finished and plan.data_passes else None
     unread = _unread(status)
     error: RunError | None = card_error or unread
     if failures:

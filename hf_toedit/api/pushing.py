@@ -65,9 +65,11 @@ def _check_finished(plan: Plan, folder: RunFolder, unverified: bool) -> None:
 
     Raises:
         RunError: it is not.
+        UsageError: it has no rows.
     """
     from hf_toedit.runs.verify import is_verified
 
+    plan.check_rows("pushed")
     if missing := len(folder.unfinished(plan, plan.shards)):
         raise RunError(
             f"{missing} of {len(plan.shards)} shards of {folder.root} are missing. Finish the run, then push "

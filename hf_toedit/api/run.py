@@ -82,7 +82,7 @@ class Run(Shown, Generic[AnyStatistics]):
 
     def __repr__(self) -> str:
         """One line: where it is, and how large."""
-        source, count, passes = self.plan.source.source, len(self.plan.shards), self.plan.data_passes
+        source, count, passes = self.plan.source.source, len(self.plan.shards), self.plan.shown_passes
         names = passes[0].name if len(passes) == 1 else f"{passes[0].name} to {passes[-1].name}"
         return (
             f"Run({str(self.path)!r}, {source!r} {self.plan.task.done} in {count:,} shard{'s' * (count != 1)}, {names})"
@@ -219,11 +219,13 @@ class Run(Shown, Generic[AnyStatistics]):
 
         Raises:
             SourceError: the source is not here, or has changed.
+            UsageError: the run has no rows.
         """
         from hf_toedit.progress import counted_progress
         from hf_toedit.runs.located import located
         from hf_toedit.runs.verify import mark_verified, verify_run
 
+        self.plan.check_rows("verified")
         plan = located(self.plan) if with_source else self.plan
         with counted_progress("shards", len(plan.shards), not progress) as bar:
             found = (read or verify_run)(plan, self.folder, with_source=with_source, progress=bar)
@@ -346,7 +348,7 @@ class Run(Shown, Generic[AnyStatistics]):
     def _pass(self, asked: int | str | None) -> Pass:
         passes = {pass_.name: pass_ for pass_ in self.plan.passes}
         if asked is None:
-            return self.plan.data_passes[-1]
+            return self.plan.shown_passes[-1]
         name = f"gen{asked}" if isinstance(asked, int) else asked
         if name not in passes:
             raise UsageError(f"{self.path} has no {name!r}, only {', '.join(passes)}.")

@@ -113,7 +113,9 @@ def write_card(plan: Plan, folder: RunFolder) -> list[AnyPath]:
 
     Raises:
         RunError: the run is not finished, its card cannot be understood, or the folder cannot be written.
+        UsageError: the run has no rows.
     """
+    plan.check_rows("described by a card")
     path = folder.root / README
     try:
         existing = path.read_bytes().decode() if path.exists() else None

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from hf_toedit.cli.card import card
+from hf_toedit.cli.compare import compare
 from hf_toedit.cli.edit import edit
 from hf_toedit.cli.jobs import jobs
 from hf_toedit.cli.libraries import hushed_libraries
@@ -95,7 +96,7 @@ def cli() -> None:
     """
 
 
-for command in (edit, plan, run, score, slurm, status, verify, preview, revert, card, push, pull, jobs, space):
+for command in (edit, plan, run, score, compare, slurm, status, verify, preview, revert, card, push, pull, jobs, space):
     cli.add_command(command)
 jobs.add_command(submit)
 check_names(cli)

@@ -173,6 +173,26 @@ class Plan:
         return self.task.passes
 
     @property
+    def shown_passes(self) -> tuple[Pass, ...]:
+        """Those whose figures are told of the run: those that write rows, or all where none does."""
+        return self.data_passes or self.passes
+
+    def check_rows(self, done: str) -> None:
+        """Refuse a run of which nothing is written but statistics.
+
+        Args:
+            done: what would be done with its rows: `pushed`.
+
+        Raises:
+            UsageError: it is one.
+        """
+        if not self.data_passes:
+            raise UsageError(
+                f"the rows of this run are {self.task.done}, and none are written, so there is nothing to be {done}. "
+                f"Its figures are in `hf-toedit status --json`."
+            )
+
+    @property
     def data_passes(self) -> tuple[Pass, ...]:
         """Those that write rows."""
         return tuple(pass_ for pass_ in self.passes if pass_.writes_rows)

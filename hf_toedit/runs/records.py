@@ -123,18 +123,20 @@ class Records:
     def records(self, pass_: Pass, shards: Sequence[Shard]) -> Iterator[Record]:
         """What was written of some shards, in order, leaving out those of which `record` knows nothing.
 
-        Of a pass that writes no rows it is of the data that were read. The folder of the data is listed once, however
-        many shards there are.
+        Of a pass that writes no rows it is of the data that were read, or of the plan where these are the source's. The
+        folder of the data is listed once, however many shards there are.
         """
         if pass_.writes_rows:
             yield from self._records_of_data(pass_, shards)
             return
-        assert pass_.before is not None  # whatever writes no rows reads those that were written
-        read = {record.shard.name: _identity(record.values) for record in self.records(pass_.before, shards)}
-        there = [shard for shard in shards if shard.name in read]
+        if pass_.before is None:
+            read, there = None, list(shards)
+        else:
+            read = {record.shard.name: _identity(record.values) for record in self.records(pass_.before, shards)}
+            there = [shard for shard in shards if shard.name in read]
         for shard, content in self._contents(there, lambda shard: self.stats_path(pass_, shard)):
             values = _whole(content)
-            if "stats" in values and _identity(values) == read[shard.name]:
+            if {"plan", "stats"} <= values.keys() and (read is None or _identity(values) == read[shard.name]):
                 yield Record(shard, values, content)
 
     def _records_of_data(self, pass_: Pass, shards: Sequence[Shard]) -> Iterator[Record]:

@@ -123,7 +123,7 @@ def run_status(plan: Plan, folder: RunFolder) -> Status:
         num_done=len(finished),
         running=tuple(running.values()),
         failed=tuple(failure for failure in failures(folder) if failure.shard not in {*running, *finished}),
-        passes=tuple(PassStatus(pass_, len(done[pass_]), merged(done[pass_].values())) for pass_ in plan.data_passes),
+        passes=tuple(PassStatus(pass_, len(done[pass_]), merged(done[pass_].values())) for pass_ in plan.shown_passes),
         num_bytes=plan.num_bytes * len(plan.passes),
         num_bytes_done=sum(shards[name].num_bytes for parts in done.values() for name in parts)
         + sum(shard.num_bytes * entry.num_rows / (shard.num_rows or 1) for shard, entry in through),

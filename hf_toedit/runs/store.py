@@ -246,7 +246,7 @@ class RunFolder(Records):
         Raises:
             RunError: it cannot be written.
         """
-        read = self.record(pass_.before, shard) if pass_.before else None
+        read = self.record(pass_.before, shard) if pass_.before else {"plan": plan.content_hash}
         self._write_record(self.stats_path(pass_, shard), {**(read or {}), "stats": stats.to_json()})
 
     def _write_record(self, path: AnyPath, record: dict[str, Any]) -> None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 TASKS = {
     "edit": "hf_toedit.tasks.edit:EditTask",
+    "measure": "hf_toedit.tasks.measure:MeasureTask",
+    "read": "hf_toedit.tasks.read:ReadTask",
     "score": "hf_toedit.tasks.score:ScoreTask",
 }
 """Names, as plans have them, and classes."""
@@ -119,7 +121,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def passes(self) -> tuple[Pass, ...]:
-        """In the order in which they are done; at least one writes rows."""
+        """In the order in which they are done; where none writes rows, the statistics are all that is made."""
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:

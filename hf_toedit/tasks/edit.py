@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from hf_toedit.checked import from_json
 from hf_toedit.config import EditConfig, PriorConfig, Resources, RunConfig
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.mergeable import Statistics
-from hf_toedit.priors.names import ModelName, check_prior, named_as_planned, prior_name
-from hf_toedit.priors.registry import load_pinned, resolved
+from hf_toedit.priors.names import check_prior
+from hf_toedit.priors.registry import load_pinned
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan
-from hf_toedit.runs.task import Consequence, LoadedTask, RowCheck, Task
+from hf_toedit.runs.task import LoadedTask, RowCheck, Task
 from hf_toedit.stats import EditStats, generation_figures
+from hf_toedit.tasks.with_prior import TaskWithPrior
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -29,7 +30,7 @@ RESULT = "result"
 
 
 @dataclass(frozen=True)
-class EditTask(Task):
+class EditTask(TaskWithPrior):
     """Texts are edited by a prior, generation by generation.
 
     Attributes:
@@ -96,11 +97,6 @@ class EditTask(Task):
         log_column, flat = self.run.edit_log_column, bool(self.run.flat_columns)
         return output_features(features, texts, log_column, log_counts(self.edit), flat=flat)
 
-    def resolved(self, machine: Literal["cpu", "cuda"] | None = None) -> Self:
-        """See `Task.resolved`."""
-        prior, revision = resolved(self.prior, machine)
-        return replace(self, prior=prior, prior_revision=revision)
-
     def load(self, resources: Resources) -> tuple[Self, LoadedTask]:
         """See `Task.load`."""
         from hf_toedit.editing.editor import Editor
@@ -125,13 +121,10 @@ class EditTask(Task):
 
     def as_planned(self, planned: Task) -> Self:
         """See `Task.as_planned`."""
-        if not isinstance(planned, EditTask):
-            return self
-        prior, revision = named_as_planned(self.prior, self.prior_revision, planned.prior, planned.prior_revision)
-        run = self.run
-        if run.flat_columns is None:
-            run = replace(run, flat_columns=planned.run.flat_columns)
-        return replace(self, prior=prior, prior_revision=revision, run=run)
+        same = super().as_planned(planned)
+        if isinstance(planned, EditTask) and self.run.flat_columns is None:
+            same = replace(same, run=replace(self.run, flat_columns=planned.run.flat_columns))
+        return same
 
     def row_check(self, texts: Texts, features: Features) -> RowCheck:
         """See `Task.row_check`."""
@@ -160,53 +153,15 @@ class EditTask(Task):
         }
 
     @property
-    def device(self) -> str:
-        """See `Task.device`."""
-        return self.prior.device
-
-    def on(self, device: str) -> Self:
-        """See `Task.on`."""
-        return replace(self, prior=replace(self.prior, device=device))
-
-    @property
-    def model(self) -> ModelName:
-        """See `Task.model`."""
-        return prior_name(self.prior)
-
-    @property
-    def revisions(self) -> dict[str, str]:
-        """See `Task.revisions`."""
-        return {"prior_revision": self.prior_revision}
-
-    @property
-    def model_words(self) -> str:
-        """See `Task.model_words`."""
-        return f"prior {self.prior.prior} in {self.prior.dtype}"
-
-    @property
     def own_code(self) -> dict[str, str]:
         """See `Task.own_code`."""
         return self.edit.own
-
-    @property
-    def trust_remote_code(self) -> bool:
-        """See `Task.trust_remote_code`."""
-        return self.prior.trust_remote_code
 
     def own_facts(self) -> dict[str, dict[str, str]]:
         """See `Task.own_facts`."""
         from hf_toedit.editing.selection import own_facts
 
         return own_facts(self.edit) if self.edit.own else {}
-
-    @property
-    def consequences(self) -> tuple[Consequence, ...]:
-        """See `Task.consequences`."""
-        return ((("prior_revision",), ("prior.prior", "prior.revision"), "the files of the prior differ"),)
-
-    def option(self, name: str) -> str | None:
-        """See `Task.option`."""
-        return "--prior-revision" if name == "prior.revision" else None
 
 
 def generation_pass(number: int) -> Pass:

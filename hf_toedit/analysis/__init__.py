@@ -1,0 +1,1 @@
+"""How datasets differ: figures of what was counted of them, with their uncertainty."""

@@ -1,0 +1,79 @@
+"""How datasets differ: every figure of a comparison by name, with intervals, noise floors and verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from hf_toedit.analysis.divergence import diverge
+from hf_toedit.analysis.variant import Variant, coverage
+from hf_toedit.errors import UsageError
+from hf_toedit.features.diversity import diversity
+from hf_toedit.features.ngrams import words
+from hf_toedit.version import __version__
+
+
+def compared(variants: Sequence[Variant], *, epsilon: float | None = None, seed: int = 0) -> dict[str, Any]:
+    """Compare each variant with the first one, the reference.
+
+    Args:
+        variants: two or more, with different names, read by the same priors.
+        epsilon: bits of KL divergence up to which data are semi-synthetic; see `analysis.divergence`.
+        seed: of random choices.
+
+    Returns:
+        JSON values: `reference`; `variants`, by name, with what is known of each alone; `comparisons`, by name, with
+        `verdict`, `reason`, `divergence` of unigrams, bigrams and both together (in bits, each with its interval and
+        noise floor), and `coverage` by prior.
+
+    Raises:
+        UsageError: a variant has no text, or epsilon is not above zero.
+    """
+    for variant in variants:
+        if not variant.texts.num_read:
+            raise UsageError(f"variant {variant.name!r} ({variant.source}) has no text. Name the column of its texts.")
+    reference, *others = variants
+    num_words = min(sum(len(words(text)) for text in variant.sample) for variant in variants)
+    return {
+        "version": __version__,
+        "seed": seed,
+        "reference": reference.name,
+        "variants": {
+            variant.name: {**variant.to_json(), "diversity": _diversity(variant, num_words)} for variant in variants
+        },
+        "comparisons": {other.name: _against(reference, other, epsilon, seed) for other in others},
+    }
+
+
+def _against(reference: Variant, other: Variant, epsilon: float | None, seed: int) -> dict[str, Any]:
+    mine, theirs = reference.texts.ngrams, other.texts.ngrams
+    pairs = {
+        "both": (mine.both, theirs.both),
+        "unigrams": (mine.unigrams, theirs.unigrams),
+        "bigrams": (mine.bigrams, theirs.bigrams),
+    }
+    found = {order: diverge(*pair, epsilon=epsilon, seed=seed) for order, pair in pairs.items()}
+    return {
+        "verdict": found["both"].verdict,
+        "reason": found["both"].reason,
+        "divergence": {order: divergence.to_json() for order, divergence in found.items()},
+        "coverage": {
+            prior: coverage(stats, other.readings[prior])
+            for prior, stats in reference.readings.items()
+            if stats.perplexity_bins and other.readings[prior].perplexity_bins
+        },
+    }
+
+
+def _diversity(variant: Variant, num_words: int) -> dict[str, Any]:
+    """Of as many words of each variant, since these figures depend on how many there are."""
+    left, texts = num_words, []
+    for text in variant.sample:
+        if left <= 0:
+            break
+        texts.append(text)
+        left -= len(words(text))
+    found = asdict(diversity(texts))
+    found["distinct"] = {str(order): share for order, share in found["distinct"].items()}
+    return found

@@ -1,0 +1,94 @@
+"""A variant: one of the datasets that are compared, as far as its texts were measured and read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hf_toedit import sketch
+from hf_toedit.analysis.concentration import concentration
+from hf_toedit.features.text_stats import TextStats
+from hf_toedit.stats import EditStats
+
+QUANTILES = (0.005, 0.05, 0.25, 0.5, 0.75, 0.95, 0.995)
+"""Of the perplexities of documents; the outermost are the ends of the central 99 %."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the datasets that are compared.
+
+    Attributes:
+        name: as the user calls it.
+        source: where it is from.
+        revision: pins the source.
+        texts: what was counted of all of its texts.
+        readings: how likely priors find its texts, by name of the prior.
+        sample: some of its texts, drawn from everywhere in it.
+    """
+
+    name: str
+    source: str
+    revision: str
+    texts: TextStats
+    readings: Mapping[str, EditStats]
+    sample: Sequence[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures of this variant alone."""
+        orders = {"unigrams": self.texts.ngrams.unigrams, "bigrams": self.texts.ngrams.bigrams}
+        return {
+            "source": self.source,
+            "revision": self.revision,
+            "texts": self.texts.summary(),
+            "concentration": {order: _concentration(counts.sum(axis=0)) for order, counts in orders.items()},
+            "readings": {prior: _reading(stats) for prior, stats in self.readings.items()},
+        }
+
+
+def coverage(reference: EditStats, other: EditStats) -> dict[str, float]:
+    """How far the perplexities of a dataset cover those of the reference (Zhu et al. 2024, Appendix D.1).
+
+    Returns:
+        `span`: the share of the reference's central 99 %, on a logarithmic scale, that the central 99 % of the other
+        has in common with it; `beyond`: the share of the other's documents above the reference's 95th percentile, which
+        is 0.05 where both are alike.
+    """
+    low, high = (np.log(sketch.quantile(reference.perplexity_bins, q)) for q in (QUANTILES[0], QUANTILES[-1]))
+    first, last = (np.log(sketch.quantile(other.perplexity_bins, q)) for q in (QUANTILES[0], QUANTILES[-1]))
+    span = (min(high, last) - max(low, first)) / (high - low) if high > low else float(first <= low <= last)
+    limit = int(sketch.bins_of(np.array([sketch.quantile(reference.perplexity_bins, 0.95)]))[0])
+    above = sum(count for number, count in other.perplexity_bins.items() if number > limit)
+    return {"span": float(max(span, 0.0)), "beyond": above / sum(other.perplexity_bins.values())}
+
+
+def entropy(counts: Sequence[int]) -> float:
+    """Of a histogram, in bits."""
+    shares = np.array([count for count in counts if count], float) / sum(counts)
+    return float(-(shares * np.log2(shares)).sum())
+
+
+def _concentration(counts: np.ndarray) -> dict[str, float]:
+    found = concentration(counts)
+    return {
+        "top_share": found.top_share,
+        "gini": found.gini,
+        "entropy_bits": found.entropy,
+        "max_entropy_bits": found.max_entropy,
+    }
+
+
+def _reading(stats: EditStats) -> dict[str, Any]:
+    bins = stats.probability_histogram
+    return {
+        "num_documents": sum(stats.perplexity_bins.values()),
+        "num_tokens": stats.num_tokens,
+        "perplexity": stats.perplexity,
+        "perplexity_quantiles": {str(q): sketch.quantile(stats.perplexity_bins, q) for q in QUANTILES},
+        "probability_shares": [count / sum(bins) for count in bins],
+        "probability_entropy_bits": entropy(bins),
+        "max_probability_entropy_bits": float(np.log2(len(bins))),
+    }

@@ -1,0 +1,1 @@
+"""What is counted of texts, to compare and select datasets: hashed n-grams, lengths, compression, diversity."""

@@ -1,0 +1,121 @@
+"""Counts of hashed n-grams by group of documents, which merge by addition and are small in JSON."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from typing import Any
+
+import numpy as np
+
+from hf_toedit.errors import UsageError
+from hf_toedit.features.hashing import key
+from hf_toedit.features.ngrams import NUM_BUCKETS, HashedTexts
+
+NUM_GROUPS = 64
+"""Groups of documents. Intervals and noise floors are those of random choices of groups, without a second reading."""
+
+SHAPE = (2, NUM_GROUPS, NUM_BUCKETS)
+"""Orders (unigrams, bigrams), groups, buckets."""
+
+_SIZE = int(np.prod(SHAPE))
+_GROUP_BITS = NUM_GROUPS.bit_length() - 1
+
+
+def group_of(data: bytes, seed: int = 0) -> int:
+    """The group of a document by a hash of its text, so that equal documents are in the same one.
+
+    Args:
+        data: The text in UTF-8.
+        seed: Another one makes other groups; the same for all that is merged or compared.
+    """
+    return key(data, seed) >> 64 - _GROUP_BITS
+
+
+class NgramGroups:
+    """Counts of hashed unigrams and bigrams by group of documents.
+
+    In JSON, a string: where counts are not zero, as the distance from the place before (the first from -1), then the
+    counts there, both as 64-bit little-endian integers; all their lowest bytes first, then all of the next, …, which is
+    what zlib makes small; and that in base64.
+
+    Attributes:
+        counts: int64 `[2, 64, 10000]`, see `SHAPE`.
+    """
+
+    def __init__(self, counts: np.ndarray | None = None) -> None:
+        self.counts = np.zeros(SHAPE, np.int64) if counts is None else counts
+
+    def add(self, texts: HashedTexts, groups: np.ndarray) -> None:
+        """Count texts.
+
+        Args:
+            texts: n texts.
+            groups: int `[n]`, the group of each.
+        """
+        for counts, ngrams in zip(self.counts, (texts.unigrams, texts.bigrams), strict=True):
+            cells, found = np.unique(ngrams.cells(groups), return_counts=True)
+            counts.reshape(-1)[cells] += found
+
+    def __add__(self, other: NgramGroups) -> NgramGroups:
+        """The counts of both."""
+        return NgramGroups(self.counts + other.counts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NgramGroups) and np.array_equal(self.counts, other.counts)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"NgramGroups({self.counts.sum():,} n-grams)"
+
+    @property
+    def unigrams(self) -> np.ndarray:
+        """Counts of unigrams by group; int64 `[64, 10000]`."""
+        return self.counts[0]
+
+    @property
+    def bigrams(self) -> np.ndarray:
+        """Counts of bigrams by group; int64 `[64, 10000]`."""
+        return self.counts[1]
+
+    @property
+    def both(self) -> np.ndarray:
+        """Counts of both together, the features of DSIR, by group; int64 `[64, 10000]`."""
+        return self.counts.sum(axis=0)
+
+    def to_json(self) -> str:
+        """A string, from which `from_json_value` makes an equal object."""
+        flat = self.counts.reshape(-1)
+        places = np.flatnonzero(flat)
+        numbers = np.concatenate([np.diff(places, prepend=-1), flat[places]]).astype("<i8")
+        planes = numbers.view(np.uint8).reshape(-1, 8).T
+        return base64.b64encode(zlib.compress(planes.tobytes())).decode()
+
+    @classmethod
+    def from_json_value(cls, value: Any, path: str) -> NgramGroups:
+        """Read what `to_json` wrote.
+
+        Raises:
+            UsageError: It did not.
+        """
+        if not isinstance(value, str):
+            raise UsageError(f"{path} must be a string of counts in base64.")
+        try:
+            planes = zlib.decompressobj().decompress(base64.b64decode(value, validate=True), 16 * _SIZE + 1)
+        except (binascii.Error, ValueError, zlib.error):
+            raise _broken(path) from None
+        if len(planes) % 16 or len(planes) > 16 * _SIZE:
+            raise _broken(path)
+        numbers = np.frombuffer(planes, np.uint8).reshape(8, -1).T.copy().view("<i8").astype(np.int64).reshape(2, -1)
+        steps, found = numbers
+        if (numbers < 1).any() or (steps > _SIZE).any() or steps.sum() > _SIZE:
+            raise _broken(path)
+        counts = np.zeros(_SIZE, np.int64)
+        counts[np.cumsum(steps) - 1] = found
+        return cls(counts.reshape(SHAPE))
+
+
+def _broken(path: str) -> UsageError:
+    return UsageError(f"{path} does not hold counts of n-grams: the file is damaged. Delete it and run again.")

@@ -1,0 +1,85 @@
+"""The task of reading: a prior reads texts, and nothing is written but how likely it finds them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from hf_toedit.checked import from_json
+from hf_toedit.config import EditConfig, PriorConfig, Resources
+from hf_toedit.priors.names import check_prior
+from hf_toedit.priors.registry import load_pinned
+from hf_toedit.runs.passes import Pass
+from hf_toedit.runs.task import LoadedTask, RowCheck, Task
+from hf_toedit.stats import EditStats
+from hf_toedit.tasks.with_prior import TaskWithPrior
+
+if TYPE_CHECKING:
+    from datasets import Features
+    from typing_extensions import Self
+
+    from hf_toedit.rows.texts import Texts
+
+READING = Pass("reading", 1, "the reading", writes_rows=False)
+
+
+@dataclass(frozen=True)
+class ReadTask(TaskWithPrior):
+    """Texts are read by a prior, as before they are edited; its statistics are those of an edit that selects nothing.
+
+    Attributes:
+        prior: settings of the prior.
+        prior_revision: pins the prior; empty as long as it is not looked for.
+    """
+
+    kind = "read"
+    done = "read"
+    statistics = EditStats
+
+    prior: PriorConfig
+    prior_revision: str = ""
+
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """One, which writes no rows; see `Task.passes`."""
+        return (READING,)
+
+    def facts(self) -> dict[str, Any]:
+        """See `Task.facts`."""
+        facts: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return facts
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any], path: str = "") -> Self:
+        """See `Task.from_facts`."""
+        return from_json(dict(facts), cls, path, complete=True)
+
+    def hashed(self) -> dict[str, Any]:
+        """All but the device; see `Task.hashed`."""
+        facts = self.to_json()
+        facts["prior"].pop("device")
+        return {"task": facts}
+
+    def output_features(self, features: Features, texts: Texts) -> Features:
+        """Of rows that nobody writes: the source's; see `Task.output_features`."""
+        return features
+
+    def load(self, resources: Resources) -> tuple[Self, LoadedTask]:
+        """See `Task.load`."""
+        from hf_toedit.editing.editor import Editor
+        from hf_toedit.tasks.edit_rows import LoadedEdit
+
+        config, revision, prior = load_pinned(self.prior, resources)
+        loaded = LoadedEdit(Editor(prior, EditConfig(select="none")), None)
+        return replace(self, prior=config, prior_revision=revision), loaded
+
+    def check_loaded(self, planned: Task, own: Mapping[str, Mapping[str, str]]) -> None:
+        """See `Task.check_loaded`."""
+        assert isinstance(planned, ReadTask)
+        check_prior(self.prior, self.prior_revision, planned.prior, planned.prior_revision)
+
+    def row_check(self, texts: Texts, features: Features) -> RowCheck:
+        """See `Task.row_check`; there are no rows."""
+        raise NotImplementedError
