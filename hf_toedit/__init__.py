@@ -16,6 +16,7 @@ from hf_toedit.datasets_api.registration import register as register
 from hf_toedit.version import __version__ as __version__
 
 if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against `_EXPORTS`
+    from hf_toedit.api.compare import compare as compare
     from hf_toedit.api.editor import ToEditor as ToEditor
     from hf_toedit.api.edits import edit as edit
     from hf_toedit.api.edits import plan as plan
@@ -58,6 +59,7 @@ _EXPORTS = {
     "plan": "hf_toedit.api.edits",
     "run_task": "hf_toedit.api.own_task",
     "score": "hf_toedit.api.scores",
+    "compare": "hf_toedit.api.compare",
     "ToEditor": "hf_toedit.api.editor",
     "Run": "hf_toedit.api.run",
     "EditConfig": "hf_toedit.config",
@@ -131,6 +133,7 @@ __all__ = [
     "revert",
     "run_task",
     "score",
+    "compare",
 ]
 
 

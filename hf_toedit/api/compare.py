@@ -82,6 +82,8 @@ def compare(
 
     named = {name: fspath(source) for name, source in variants.items()}
     _check_names(named)
+    if epsilon is not None and not epsilon > 0:
+        raise UsageError(f"epsilon {epsilon} is out of range: it must be above 0.")
     target = Path(folder)
     _check_target(target)
     work = _Work(target / WORK, [fspath(prior) for prior in priors], seed, workers, Resources(token_budget), progress)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hf_toedit.cli.engines import workers_option
+from hf_toedit.cli.engines import workers_of, workers_option
 from hf_toedit.cli.libraries import quiet_libraries
 from hf_toedit.cli.options import json_option, messages_column_option, quiet_option, roles_option, text_column_option
 
@@ -53,7 +53,7 @@ def compare(variants: tuple[str, ...], output: str, **options: Any) -> None:
     from hf_toedit.api.compare import compare as compare_datasets
     from hf_toedit.api.compare import parsed_variants
 
-    workers: Any = options["workers"] if options["workers"] == "auto" else int(options["workers"])
+    workers = workers_of(options)
     names = ("split", "limit", "text_column", "messages_column", "roles")
     report = compare_datasets(
         parsed_variants(variants),

@@ -73,16 +73,25 @@ def _local(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
     for name in _RAY_OPTIONS:
         if options.get(name) is not None:
             raise UsageError(f"--{name.replace('_', '-')} is for --engine ray. Say that, or leave it out.")
-    workers = str(options["workers"])
-    if workers != "auto" and not re.fullmatch(r"0|[1-9][0-9]*", workers):
-        raise UsageError(f"workers {workers!r} is not a number. Name one, or auto.")
+    count = workers_of(options)
     from hf_toedit.api.engine import local_engine
 
-    count: Workers = "auto" if workers == "auto" else int(workers)
     if count == 0:
         quiet_transformers()
     with local_engine(count, task, resources(options)) as chosen:
         yield chosen
+
+
+def workers_of(options: Mapping[str, Any]) -> Workers:
+    """What `--workers` says.
+
+    Raises:
+        UsageError: it is no number.
+    """
+    workers = str(options["workers"])
+    if workers != "auto" and not re.fullmatch(r"0|[1-9][0-9]*", workers):
+        raise UsageError(f"workers {workers!r} is not a number. Name one, or auto.")
+    return "auto" if workers == "auto" else int(workers)
 
 
 @contextmanager
