@@ -185,7 +185,7 @@ def test_load_dataset_has_the_settings_of_the_command_line() -> None:
 def test_keyword_arguments_are_those_of_the_settings() -> None:
     taken = {*named(ToEditConfig), *kinds(EditConfig)} - {"source"}
     assert set(LoadSettings.__annotations__) == taken
-    hints, own = get_type_hints(EditSettings), get_type_hints(EditConfig)
+    hints, own = get_type_hints(EditSettings), {name: get_type_hints(EditConfig)[name] for name in kinds(EditConfig)}
     assert hints == {name: str | Sequence[str] if kind == Names else kind for name, kind in own.items()}
     hints, own = get_type_hints(LoadSettings), get_type_hints(ToEditConfig.__init__, localns={"Unpack": list})
     assert {name: hints[name] for name in own if name in hints} == {name: own[name] for name in own if name in hints}

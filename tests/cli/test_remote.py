@@ -177,7 +177,7 @@ def test_a_run_in_a_bucket_of_the_hub(hub: HubServer, cloud: HfToEdit, told: Pat
     what = *eager(), "--num-shards", 2, "--limit", 4, "--push-to", "org/from-bucket"
     done = cloud("edit", told, "-o", url, *what, "--quiet")
     assert (done.code, done.stdout, done.stderr) == (0, "", ""), done
-    local = cloud.edit(told, tmp_path / "local", "--num-shards", 2, "--limit", 4)
+    local = cloud.edit(told, tmp_path / "local", "--num-shards", 2, "--limit", 4, "--flat-columns")
     files = {path.removeprefix(f"{RUN}/"): content for path, content in hub.buckets["org/bucket"].items()}
     assert _data(files) == parquet(local)
     names = {path.relative_to(local).as_posix() for path in local.rglob("*") if path.is_file()}
