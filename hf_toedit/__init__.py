@@ -16,6 +16,7 @@ from hf_toedit.datasets_api.registration import register as register
 from hf_toedit.version import __version__ as __version__
 
 if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against `_EXPORTS`
+    from hf_toedit.api.compare import compare as compare
     from hf_toedit.api.editor import ToEditor as ToEditor
     from hf_toedit.api.edits import edit as edit
     from hf_toedit.api.edits import plan as plan
@@ -54,6 +55,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from hf_toedit.stats import EditStats as EditStats
 
 _EXPORTS = {
+    "compare": "hf_toedit.api.compare",
     "edit": "hf_toedit.api.edits",
     "plan": "hf_toedit.api.edits",
     "run_task": "hf_toedit.api.own_task",
@@ -123,6 +125,7 @@ __all__ = [
     "ToEditor",
     "UsageError",
     "__version__",
+    "compare",
     "edit",
     "load_dataset",
     "load_prior",
