@@ -37,12 +37,12 @@ def told_differences(mine: Mapping[str, Any], theirs: Mapping[str, Any], task: T
         for name in dict.fromkeys([*flat, *other])
         if not name.endswith((".device", "reading.root")) and flat.get(name) != other.get(name)
     ]
-    settings = ("source.", *(f"{name}." for name in task.facts()))
+    settings = {"source", *task.facts()}
     pins = tuple(part for parts, _, _ in task.consequences for part in parts)
     said = [
         _told(_option(name, task), flat.get(name), other.get(name))
         for name in names
-        if name.startswith(settings) and not name.startswith(pins)
+        if name.partition(".")[0] in settings and not name.startswith(pins)
     ]
     said += [
         phrase
@@ -61,7 +61,7 @@ def told_differences(mine: Mapping[str, Any], theirs: Mapping[str, Any], task: T
 
 def _option(name: str, task: Task) -> str:
     """The word on the command line for a setting."""
-    return _OPTIONS.get(name) or task.option(name) or "--" + name.partition(".")[2].replace("_", "-")
+    return _OPTIONS.get(name) or task.option(name) or "--" + (name.partition(".")[2] or name).replace("_", "-")
 
 
 def _told(option: str, mine: Any, theirs: Any) -> str:

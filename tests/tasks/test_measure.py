@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 from datasets import Dataset
 
 import hf_toedit as package
-from hf_toedit import PriorConfig, Run, SourceConfig, Statistics, UsageError, sketch
+from hf_toedit import EditStats, PriorConfig, Run, RunError, SourceConfig, Statistics, UsageError, sketch
+from hf_toedit.analysis.variant import QUANTILES
 from hf_toedit.api.begin import plan_run
 from hf_toedit.api.request import RunRequest
 from hf_toedit.features.ngrams import HashedNgrams
@@ -22,12 +24,13 @@ from hf_toedit.runs.task import Task
 from hf_toedit.tasks.measure import MeasureTask
 from hf_toedit.tasks.read import ReadTask
 from tests.cli.command import HfToEdit, prior
-from tests.cli.fixtures import load
+from tests.cli.fixtures import load, stories
 from tests.shared import shared, texts
 
 SEED = 3
 GIVEN = [*texts("web_dolma_cc_en_head"), *texts("synthetic_tinystories_500")[:150], "one", " \n "]
 EMPTY = [None, "", None]
+SKIPPED = {"null": 2, "empty": 1}
 
 
 @pytest.fixture(scope="module")
@@ -51,18 +54,19 @@ def untimed(stats: Statistics) -> Statistics:
     return replace(stats, seconds={})  # type: ignore[type-var]
 
 
-def direct(documents: list[str], num_rows: int, num_empty: int = 0) -> TextStats:
+def direct(documents: list[str], num_rows: int, skipped: Mapping[str, int] | None = None) -> TextStats:
     """What is to be found, by one call."""
     stats = TextStats(num_rows=num_rows)
     stats.add(documents, HashedNgrams(), SEED)
-    for _ in range(num_empty):
-        stats.add_skipped("empty")
+    for cause, count in (skipped or {}).items():
+        for _ in range(count):
+            stats.add_skipped(cause)
     return stats
 
 
 @pytest.fixture(scope="module")
 def expected() -> TextStats:
-    return direct(GIVEN, len(GIVEN) + len(EMPTY), len(EMPTY))
+    return direct(GIVEN, len(GIVEN) + len(EMPTY), SKIPPED)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +79,7 @@ def measured(documents: Path, tmp_path_factory: pytest.TempPathFactory) -> Run[T
 def test_statistics_are_those_of_one_call(measured: Run[TextStats], expected: TextStats) -> None:
     stats = measured.stats()
     assert untimed(stats) == expected and set(stats.seconds) == {"count"}
-    assert stats.num_skipped == {"empty": len(EMPTY)} and stats.num_read == len(GIVEN)
+    assert stats.num_skipped == SKIPPED and stats.num_read == len(GIVEN)
     assert measured.stats("texts") == stats
     assert repr(measured).endswith("measured in 3 shards, texts)")
     assert (
@@ -107,12 +111,12 @@ def test_a_run_goes_on_where_it_was_stopped(documents: Path, expected: TextStats
 
 def test_a_run_that_was_killed_goes_on(keeping: HfToEdit, tmp_path: Path) -> None:
     source, run = shared("data/biomed_pubmedqa_l.jsonl"), tmp_path / "run"
-    num_shards = planned(source, run, MeasureTask(SEED), num_shards=40).status().num_shards
+    num_shards = planned(source, run, MeasureTask(SEED), num_shards=16, limit=400).status().num_shards
     done = keeping("run", run, "--quiet", kill_when=lambda: any(run.glob("toedit/stats/texts/[!.]*")))
     assert done.code == -signal.SIGKILL
-    assert 0 < Run.open(run).status().num_done < num_shards == 40
+    assert 0 < Run.open(run).status().num_done < num_shards == 16
     assert keeping("run", run, "--quiet").code == 0
-    given = texts("biomed_pubmedqa_l")
+    given = texts("biomed_pubmedqa_l")[:400]
     assert untimed(Run.open(run).stats()) == direct(given, len(given))
     assert not list(run.glob("toedit/work/*"))
 
@@ -129,7 +133,7 @@ def test_several_texts_of_a_row_are_counted(tmp_path: Path) -> None:
         workers=0,
         progress=False,
     )
-    assert untimed(run.stats()) == direct(["a b c", "d"], num_rows=3, num_empty=1)
+    assert untimed(run.stats()) == direct(["a b c", "d"], num_rows=3, skipped={"empty": 1})
 
 
 def test_status_shows_the_pass(hf_toedit: HfToEdit, measured: Run[TextStats]) -> None:
@@ -148,7 +152,7 @@ def test_status_shows_the_pass(hf_toedit: HfToEdit, measured: Run[TextStats]) ->
         (("card", "{run}"), 2, "are measured, and none are written, so there is nothing to be described by a card."),
         (("push", "{run}", "org/name"), 2, "are measured, and none are written, so there is nothing to be pushed."),
         (("revert", "{run}", "-o", "{run}-out"), 2, "are edited, and those of this run are measured"),
-        (("edit", "{run}", "-o", "{run}-out"), 1, "writes no rows"),
+        (("edit", "{run}", "-o", "{run}-out"), 1, "is a run folder, and not finished, or without rows"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else None,
 )
@@ -167,45 +171,54 @@ def test_there_is_no_dataset(measured: Run[TextStats]) -> None:
 
 
 def test_another_run_is_not_mixed_in(documents: Path, measured: Run[TextStats]) -> None:
-    with pytest.raises(package.RunError, match="seed"):
-        package.run_task(documents, measured.path, MeasureTask(SEED + 1), num_shards=3, workers=0, progress=False)  # type: ignore[arg-type]
+    with pytest.raises(RunError, match="--seed is 3 in the run and 4 here"):
+        package.run_task(documents, str(measured.path), MeasureTask(SEED + 1), num_shards=3, workers=0, progress=False)
 
 
-class TestReading:
-    """A prior reads texts as it does before it edits them."""
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source that a prior has read soon."""
+    path = tmp_path_factory.mktemp("short") / "short.parquet"
+    Dataset.from_dict({"text": [*stories(30, length=100), *EMPTY]}).to_parquet(path)
+    return path
 
-    LIMIT = 40
 
-    @pytest.fixture(scope="class")
-    def read(self, documents: Path, tmp_path_factory: pytest.TempPathFactory) -> Run[Any]:
-        task = ReadTask(PriorConfig(prior()[1]))
-        folder = tmp_path_factory.mktemp("read") / "run"
-        return package.run_task(documents, folder, task, limit=self.LIMIT, num_shards=2, workers=0, progress=False)
+@pytest.fixture(scope="module")
+def read(short: Path, tmp_path_factory: pytest.TempPathFactory) -> Run[EditStats]:
+    """A finished run in which a prior read them."""
+    task = ReadTask(PriorConfig(prior()[1]))
+    return package.run_task(
+        short, tmp_path_factory.mktemp("read") / "run", task, num_shards=2, workers=0, progress=False
+    )
 
-    def test_statistics_are_those_of_an_edit_that_selects_nothing(
-        self, hf_toedit: HfToEdit, documents: Path, read: Run[Any], tmp_path: Path
-    ) -> None:
-        asked = "edit", documents, "-o", tmp_path / "run", *prior(), "--select", "none", "--limit", self.LIMIT, "-q"
-        assert hf_toedit(*asked).code == 0
-        assert untimed(read.stats()) == untimed(Run.open(tmp_path / "run").stats())
-        assert read.stats().num_skipped == {"empty": len(EMPTY)}
 
-    def test_perplexities_are_those_of_scores(
-        self, hf_toedit: HfToEdit, documents: Path, read: Run[Any], tmp_path: Path
-    ) -> None:
-        asked = "score", documents, "-o", tmp_path / "run", "--scorer", "perplexity", *prior(), "--limit", self.LIMIT
-        assert hf_toedit(*asked, "-q").code == 0
-        scores = [row["perplexity"] for row in load(tmp_path / "run")["train"]["scores"]]
-        nll = np.array([score["nll"] for score in scores if score["nll"] is not None])
-        stats = read.stats()
-        assert len(nll) == self.LIMIT - len(EMPTY) == stats.num_read
-        for q in (0.005, 0.05, 0.5, 0.95, 0.995):
-            exact = np.exp(np.sort(nll)[max(int(np.ceil(q * len(nll))), 1) - 1])
-            assert sketch.quantile(stats.perplexity_bins, q) == pytest.approx(exact, rel=0.01)
-        tokens = np.array([score["num_tokens"] for score in scores if score["nll"] is not None])
-        assert stats.nll == pytest.approx((nll * tokens).sum() / tokens.sum(), rel=1e-5)
+def test_what_a_prior_read_is_what_an_edit_that_selects_nothing_counts(
+    hf_toedit: HfToEdit, short: Path, read: Run[EditStats], tmp_path: Path
+) -> None:
+    done = hf_toedit("edit", short, "-o", tmp_path / "run", *prior(), "--select", "none", "-q")
+    assert done.code == 0, done
+    assert untimed(read.stats()) == untimed(Run.open(tmp_path / "run").stats())
+    assert read.stats().num_skipped == SKIPPED and read.stats().num_read == 30
 
-    def test_the_run_tells_of_itself(self, hf_toedit: HfToEdit, read: Run[Any]) -> None:
-        status = hf_toedit("status", read.path, "--json").json
-        assert (status["task"], status["finished"], status["passes"][0]["name"]) == ("read", True, "reading")
-        assert "the rows of this run are read" in hf_toedit.fails("verify", read.path, code=2)
+
+def test_perplexities_are_those_of_scores(
+    hf_toedit: HfToEdit, short: Path, read: Run[EditStats], tmp_path: Path
+) -> None:
+    done = hf_toedit("score", short, "-o", tmp_path / "run", "--scorer", "perplexity", *prior(), "-q")
+    assert done.code == 0, done
+    scores = [row["perplexity"] for row in load(tmp_path / "run")["train"]["scores"]]
+    scored = [score for score in scores if score["nll"] is not None]
+    nll, tokens = (np.array([score[name] for score in scored], float) for name in ("nll", "num_tokens"))
+    stats = read.stats()
+    assert len(nll) == stats.num_read
+    for q in QUANTILES:
+        exact = np.exp(np.sort(nll)[max(int(np.ceil(q * len(nll))), 1) - 1])
+        assert sketch.quantile(stats.perplexity_bins, q) == pytest.approx(exact, rel=0.01)
+    assert stats.num_tokens == tokens.sum()
+    assert stats.nll == pytest.approx((nll * tokens).sum() / tokens.sum(), rel=1e-6)
+
+
+def test_a_run_that_reads_tells_of_itself(hf_toedit: HfToEdit, read: Run[EditStats]) -> None:
+    status = hf_toedit("status", read.path, "--json").json
+    assert (status["task"], status["finished"], status["passes"][0]["name"]) == ("read", True, "reading")
+    assert "the rows of this run are read, and none are written" in hf_toedit.fails("verify", read.path, code=2)
