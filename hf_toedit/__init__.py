@@ -55,6 +55,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from hf_toedit.stats import EditStats as EditStats
 
 _EXPORTS = {
+    "compare": "hf_toedit.api.compare",
     "edit": "hf_toedit.api.edits",
     "plan": "hf_toedit.api.edits",
     "run_task": "hf_toedit.api.own_task",
@@ -125,6 +126,7 @@ __all__ = [
     "ToEditor",
     "UsageError",
     "__version__",
+    "compare",
     "edit",
     "load_dataset",
     "load_prior",

@@ -21,6 +21,8 @@ LIGHT = {
     "hf_toedit.cards.edit_plots": HEAVY,
     "hf_toedit.cli.main": HEAVY,
     "hf_toedit.scripts": HEAVY,
+    "hf_toedit.analysis.report": HEAVY | {"sklearn", "scipy"},
+    "hf_toedit.api.compare": HEAVY,
     "hf_toedit.features.text_stats": HEAVY | {"sklearn", "scipy"},
     "hf_toedit.features.importance": HEAVY | {"sklearn", "scipy"},
     "hf_toedit.editing.editor": HEAVY,
@@ -55,6 +57,7 @@ def test_a_light_module_loads_no_heavy_library(module: str) -> None:
     [
         ["--help"],
         ["--version"],
+        ["compare", "--help"],
         ["edit", "--help"],
         ["revert", "--help"],
         ["run", "--help"],

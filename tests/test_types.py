@@ -37,6 +37,8 @@ def changed(editor: ToEditor, texts: Sequence[str]) -> tuple[list[str | None], f
 prior: Prior = hf_toedit.load_prior(hf_toedit.PriorConfig("embedded"), Resources(token_budget=64))
 editor = ToEditor(prior, EditConfig.from_preset("formula", threshold=0.5, protect="numbers"))
 same = ToEditor.from_pretrained("embedded", prior_revision=None, prune=True, token_budget=64, seed=1, protect=["urls"])
+report = hf_toedit.compare({"human": "sample", "edited": "run:gen1"}, "report", priors=["embedded"], split="train")
+verdict: str = report["comparisons"]["edited"]["verdict"]
 processor = hf_toedit.ToEditProcessor("embedded", text_column="text", prune=True, memory_fraction=0.5, top_k=4)
 edited = hf_toedit.load_dataset("sample", split="train", limit=3, revision=None, prior_revision=None, seed=1)
 source = SourceConfig("sample", text_columns=("text",), revision="v1")
@@ -66,6 +68,8 @@ REFUSED = {
     "load_dataset('sample', threshhold=0.5)": "threshhold",
     "load_dataset('sample', prior_revision=1)": "prior_revision",
     "load_prior('embedded')": "PriorConfig",
+    "hf_toedit.compare({'a': 'b'}, 'report', prior='embedded')": "prior",
+    "hf_toedit.compare({'a': 'b'}, 'report', epsilon='0.1')": "epsilon",
     "EditStats().changed_rat": "changed_rat",
     "hf_toedit.ToEdit": "ToEdit",
 }

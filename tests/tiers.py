@@ -48,6 +48,7 @@ LONG = {
     "space/test_dataset_tab.py": "load Gradio",
     "space/test_opening.py": "open runs on a Hub of this machine",
     "space/test_priors.py": "load priors from a Hub of this machine",
+    "tasks/test_measure.py::test_a_run_that_was_killed_goes_on": "kill a run",
     "tasks/test_score.py::test_jobs_do_a_run_that_was_planned": "run jobs on a Hub of this machine",
     "tasks/test_kills.py": "kill runs of scores",
     "test_extending.py": "run the examples of docs/extending.md with workers",

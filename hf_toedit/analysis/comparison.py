@@ -8,7 +8,6 @@ from typing import Any
 
 from hf_toedit.analysis.divergence import diverge
 from hf_toedit.analysis.variant import Variant, coverage
-from hf_toedit.errors import UsageError
 from hf_toedit.features.diversity import diversity
 from hf_toedit.features.ngrams import words
 from hf_toedit.version import __version__
@@ -18,7 +17,7 @@ def compared(variants: Sequence[Variant], *, epsilon: float | None = None, seed:
     """Compare each variant with the first one, the reference.
 
     Args:
-        variants: two or more, with different names, read by the same priors.
+        variants: two or more, with different names, read by the same priors; see `check_texts` and `check_reading`.
         epsilon: bits of KL divergence up to which data are semi-synthetic; see `analysis.divergence`.
         seed: of random choices.
 
@@ -28,11 +27,8 @@ def compared(variants: Sequence[Variant], *, epsilon: float | None = None, seed:
         noise floor), and `coverage` by prior.
 
     Raises:
-        UsageError: a variant has no text, or epsilon is not above zero.
+        UsageError: epsilon is not above zero.
     """
-    for variant in variants:
-        if not variant.texts.num_read:
-            raise UsageError(f"variant {variant.name!r} ({variant.source}) has no text. Name the column of its texts.")
     reference, *others = variants
     num_words = min(sum(len(words(text)) for text in variant.sample) for variant in variants)
     return {
@@ -58,22 +54,12 @@ def _against(reference: Variant, other: Variant, epsilon: float | None, seed: in
         "verdict": found["both"].verdict,
         "reason": found["both"].reason,
         "divergence": {order: divergence.to_json() for order, divergence in found.items()},
-        "coverage": {
-            prior: coverage(stats, other.readings[prior])
-            for prior, stats in reference.readings.items()
-            if stats.perplexity_bins and other.readings[prior].perplexity_bins
-        },
+        "coverage": {prior: coverage(stats, other.readings[prior]) for prior, stats in reference.readings.items()},
     }
 
 
 def _diversity(variant: Variant, num_words: int) -> dict[str, Any]:
     """Of as many words of each variant, since these figures depend on how many there are."""
-    left, texts = num_words, []
-    for text in variant.sample:
-        if left <= 0:
-            break
-        texts.append(text)
-        left -= len(words(text))
-    found = asdict(diversity(texts))
+    found = asdict(diversity(variant.sample, num_words))
     found["distinct"] = {str(order): share for order, share in found["distinct"].items()}
     return found

@@ -13,6 +13,7 @@ that.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -126,10 +127,9 @@ def diverge(reference: np.ndarray, data: np.ndarray, *, epsilon: float | None = 
         seed: Of the choices of groups.
 
     Raises:
-        UsageError: Epsilon is not above zero.
+        UsageError: As of `check_epsilon`.
     """
-    if epsilon is not None and not epsilon > 0:
-        raise UsageError(f"epsilon {epsilon} is out of range: it must be above 0.")
+    check_epsilon(epsilon)
     reference, data = (counts[counts.any(axis=1)] for counts in (reference, data))
     for name, counts in (("reference", reference), ("data", data)):
         if len(counts) < MIN_GROUPS:
@@ -148,6 +148,16 @@ def diverge(reference: np.ndarray, data: np.ndarray, *, epsilon: float | None = 
     is_sparse = min(num_ngrams) < reference.shape[1]
     verdict, reason = _verdict(figures, limits, HIGHEST_FLOOR if epsilon is None else epsilon, is_sparse)
     return Divergence(verdict, reason, figures, limits, num_groups, num_ngrams)
+
+
+def check_epsilon(epsilon: float | None) -> None:
+    """Refuse an epsilon that no divergence can be held against.
+
+    Raises:
+        UsageError: It is not above zero, or not finite.
+    """
+    if epsilon is not None and not 0 < epsilon < math.inf:
+        raise UsageError(f"epsilon {epsilon} is out of range: it must be above 0. Name it in bits, or leave it out.")
 
 
 def divergences(p: np.ndarray, q: np.ndarray) -> dict[str, np.ndarray]:

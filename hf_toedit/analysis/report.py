@@ -10,7 +10,7 @@ import numpy as np
 from hf_toedit import sketch
 from hf_toedit.analysis.variant import Variant
 from hf_toedit.cards.escape import Markdown, code, markdown, percent
-from hf_toedit.cards.plots import png
+from hf_toedit.cards.plots import legend, png
 from hf_toedit.cards.tables import table
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def markdown_report(report: dict[str, Any]) -> str:
         f"Each dataset is compared with {code(reference)}, the reference.",
         _verdicts(report),
         "The verdicts are those of Zhu et al. 2024 (arXiv 2412.14689, Eq. 9): *semi-synthetic* data stay within "
-        "epsilon of the reference, *pure synthetic* data do not. They say how far texts are from the "
-        "reference, and not who wrote them.",
+        "epsilon of the reference, *pure synthetic* data do not. They say how far texts are from the reference, and "
+        "not who wrote them.",
         "## Texts",
         _texts(variants),
         "## n-grams",
@@ -44,8 +44,9 @@ def markdown_report(report: dict[str, Any]) -> str:
         _concentrations(variants),
         "![Share of the n-grams in the fullest buckets](assets/ngrams.png)",
         "### Divergence",
-        f"In bits, between samples of the same amount of text. *Noise* is the same figure between two samples of "
-        f"{code(reference)}; up to *can be noise* a difference may be chance. Brackets hold 95 % intervals.",
+        f"In bits, between samples of the same amount of text. *Noise floor* is the same figure between two samples of "
+        f"{code(reference)}; up to *can be noise up to*, which counts the noise of both datasets, a difference may be "
+        f"chance. Brackets hold 95 % intervals.",
         _divergences(report),
         "### Variety",
         "Of a sample of equally many words of each dataset.",
@@ -114,7 +115,7 @@ def _concentrations(variants: dict[str, Any]) -> Markdown:
         for order, figures in found["concentration"].items():
             entropy = f"{figures['entropy_bits']:.2f} of {figures['max_entropy_bits']:.2f}"
             rows.append((code(name), order, percent(figures["top_share"]), f"{figures['gini']:.3f}", entropy))
-    return table(("dataset", "", "in the top 1 % of buckets", "Gini", "entropy in bits"), rows, left=2)
+    return table(("dataset", "n-grams", "in the top 1 % of buckets", "Gini", "entropy in bits"), rows, left=2)
 
 
 def _divergences(report: dict[str, Any]) -> Markdown:
@@ -132,7 +133,7 @@ def _divergences(report: dict[str, Any]) -> Markdown:
                 interval = f"{values['value']:.4f} [{values['low']:.4f}, {values['high']:.4f}]"
                 noise = f"{values['noise_floor']:.4f}", f"{values['noise_high']:.4f}"
                 rows.append((code(name), words, title, interval, *noise))
-    return table(("dataset", "of", "figure", "bits", "noise", "can be noise up to"), rows, left=3)
+    return table(("dataset", "of", "figure", "bits", "noise floor", "can be noise up to"), rows, left=3)
 
 
 def _varieties(variants: dict[str, Any]) -> Markdown:
@@ -185,25 +186,28 @@ def _draw_ngrams(figure: Figure, variants: Sequence[Variant]) -> None:
     for axes, order in zip(figure.subplots(1, 2), ("unigrams", "bigrams"), strict=True):
         for variant, colour in zip(variants, _cycle(len(variants)), strict=True):
             counts = np.sort(getattr(variant.texts.ngrams, order).sum(axis=0))[::-1]
-            axes.loglog(np.arange(1, len(counts) + 1), counts / counts.sum(), color=colour, label=variant.name)
+            shares = counts / max(counts.sum(), 1)
+            axes.loglog(np.arange(1, len(counts) + 1), shares, color=colour, label=variant.name)
         axes.set_title(order)
         axes.set_xlabel("bucket, the fullest first")
     figure.axes[0].set_ylabel("share of the n-grams")
-    figure.axes[0].legend(loc="lower left")
+    legend(figure)
 
 
 def _draw_perplexities(figure: Figure, variants: Sequence[Variant], prior: str) -> None:
     """Figure 3: how the perplexities of documents are distributed."""
     axes = figure.subplots()
-    for variant, colour in zip(variants, _cycle(len(variants)), strict=True):
-        bins = variant.readings[prior].perplexity_bins
-        values, counts = np.log10([sketch.middle(number) for number in bins]), np.array(list(bins.values()), float)
-        shares, edges = np.histogram(values, bins=np.arange(0, 4.01, 0.1), weights=counts / counts.sum())
-        axes.stairs(shares, 10**edges, color=colour, label=variant.name, linewidth=1.6)
+    found = [variant.readings[prior].perplexity_bins for variant in variants]
+    tenths = [np.floor(10 * np.log10([sketch.middle(number) for number in bins])).astype(int) for bins in found]
+    first, last = min(map(np.min, tenths)), max(map(np.max, tenths))
+    edges = 10 ** (np.arange(first, last + 2) / 10)
+    for variant, bins, places, colour in zip(variants, found, tenths, _cycle(len(variants)), strict=True):
+        counts = np.bincount(places - first, weights=list(bins.values()), minlength=len(edges) - 1)
+        axes.stairs(counts / counts.sum(), edges, color=colour, label=variant.name, linewidth=1.6)
     axes.set_xscale("log")
     axes.set_xlabel("perplexity of a document")
     axes.set_ylabel("share of the documents")
-    axes.legend()
+    legend(figure)
 
 
 def _draw_probabilities(figure: Figure, variants: Sequence[Variant], prior: str) -> None:
@@ -217,7 +221,7 @@ def _draw_probabilities(figure: Figure, variants: Sequence[Variant], prior: str)
     axes.set_xticks(np.arange(11), [f"{number / 10:g}" for number in range(11)])
     axes.set_xlabel("probability of a token")
     axes.set_ylabel("share of the tokens")
-    axes.legend()
+    legend(figure)
 
 
 def _cycle(count: int) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from hf_toedit import sketch
 from hf_toedit.analysis.concentration import concentration
+from hf_toedit.errors import UsageError
 from hf_toedit.features.text_stats import TextStats
 from hf_toedit.stats import EditStats
 
@@ -44,9 +45,34 @@ class Variant:
             "source": self.source,
             "revision": self.revision,
             "texts": self.texts.summary(),
-            "concentration": {order: _concentration(counts.sum(axis=0)) for order, counts in orders.items()},
+            "concentration": {
+                order: _concentration(counts.sum(axis=0)) for order, counts in orders.items() if counts.any()
+            },
             "readings": {prior: _reading(stats) for prior, stats in self.readings.items()},
         }
+
+
+def check_texts(name: str, source: str, texts: TextStats) -> None:
+    """Refuse a variant of which there is nothing to compare.
+
+    Raises:
+        UsageError: none of its texts has a word.
+    """
+    if not texts.num_words:
+        raise UsageError(f"variant {name!r} ({source}) has no text. Name the column of its texts with --text-column.")
+
+
+def check_reading(name: str, prior: str, reading: EditStats) -> None:
+    """Refuse a variant of which there are no probabilities.
+
+    Raises:
+        UsageError: the prior gave none of its tokens a probability.
+    """
+    if not reading.num_scored:
+        raise UsageError(
+            f"prior {prior} gave no token of variant {name!r} a probability: its texts are too short. Leave --prior "
+            f"out, or use another."
+        )
 
 
 def coverage(reference: EditStats, other: EditStats) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from os import PathLike, fspath
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from hf_toedit.analysis.variant import Variant
     from hf_toedit.api.run import Run
+    from hf_toedit.features.text_stats import TextStats
     from hf_toedit.runs.plan import Plan
     from hf_toedit.runs.task import Task
 
@@ -29,6 +31,13 @@ WORK = "work"
 """The folder of a report in which the runs of its variants are: they go on where they were stopped."""
 
 JSON, MARKDOWN = "report.json", "report.md"
+
+_MEASURE = "measure"
+"""The folder in which a variant is measured."""
+
+_LONGEST_NAME = 40
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}")
+"""Of a variant: of a folder as well, and in the legends of pictures, which leave out what begins with `_`."""
 
 _SAMPLE_BYTES = 4_000_000
 _PLACES = 500
@@ -72,27 +81,28 @@ def compare(
         What `report.json` holds; see `analysis.comparison.compared`.
 
     Raises:
-        UsageError: fewer than two variants, or a setting is unknown or out of range.
+        UsageError: fewer than two variants, one has no text, or a setting is unknown or out of range.
         SourceError: a source cannot be found, or has no texts as asked.
         PriorError: a prior cannot be loaded.
         RunError: the folder cannot be written, or holds something else.
     """
     from hf_toedit.analysis.comparison import compared
+    from hf_toedit.analysis.divergence import check_epsilon
     from hf_toedit.analysis.report import draw_plots, markdown_report
 
     named = {name: fspath(source) for name, source in variants.items()}
-    _check_names(named)
-    if epsilon is not None and not epsilon > 0:
-        raise UsageError(f"epsilon {epsilon} is out of range: it must be above 0.")
-    target = Path(folder)
-    _check_target(target)
-    work = _Work(target / WORK, [fspath(prior) for prior in priors], seed, workers, Resources(token_budget), progress)
-    found = [work.variant(name, _source(source, settings)) for name, source in named.items()]
-    report = compared(found, epsilon=epsilon, seed=seed)
+    readers = [fspath(prior) for prior in priors]
+    _check_names(named, readers)
+    check_epsilon(epsilon)
+    target = _target(fspath(folder))
+    sources = {name: _source(source, settings) for name, source in named.items()}
+    work = _Work(target / WORK, readers, seed, workers, Resources(token_budget), progress)
+    measured = {name: work.measured(name, source) for name, source in sources.items()}
+    found = [work.variant(name, named[name], sources[name], run) for name, run in measured.items()]
+    text = json.dumps(compared(found, epsilon=epsilon, seed=seed), indent=2, ensure_ascii=False) + "\n"
+    report: dict[str, Any] = json.loads(text)
     files = {f"assets/{name}": image for name, image in draw_plots(report, found).items()}
-    files[MARKDOWN] = markdown_report(report).encode()
-    files[JSON] = (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode()
-    for name, content in files.items():
+    for name, content in {**files, MARKDOWN: markdown_report(report).encode(), JSON: text.encode()}.items():
         _write(target / name, content)
     return report
 
@@ -114,20 +124,34 @@ def parsed_variants(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _check_names(variants: Mapping[str, str]) -> None:
+def _check_names(variants: Mapping[str, str], priors: Sequence[str]) -> None:
     if len(variants) < 2:
-        raise UsageError("a comparison needs two variants or more: the first is the reference, as human=org/web.")
+        raise UsageError(
+            "a comparison needs two variants or more. Write them as human=org/web edited=run:gen1; the first is the "
+            "reference."
+        )
     for name in variants:
-        if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name.startswith("."):
-            raise UsageError(f"variant name {name!r} must be of letters, digits, '-', '_' and '.'. Choose another.")
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"variant name {name!r} must begin with a letter or digit and hold only A-Z, a-z, 0-9, '-', '_' and "
+                f"'.', {_LONGEST_NAME} of them at most. Choose another name."
+            )
+    for prior in priors:
+        if priors.count(prior) > 1:
+            raise UsageError(f"prior {prior} is given twice. Name each prior once.")
 
 
-def _check_target(target: Path) -> None:
-    """Refuse a folder that holds something else than a report."""
-    if target.is_file():
+def _target(folder: str) -> Path:
+    """The folder of the report, which holds nothing else."""
+    target = Path(folder)
+    if "://" in folder:
+        raise RunError(f"{folder} is not on this machine. Name a folder here for the report with -o.")
+    if target.exists() and not target.is_dir():
         raise RunError(f"{target} is a file. Name a folder for the report with -o.")
-    if target.is_dir() and any(target.iterdir()) and not ((target / JSON).exists() or (target / WORK).exists()):
+    is_report = (target / JSON).exists() or any((target / WORK).glob(f"*/{_MEASURE}"))
+    if target.exists() and any(target.iterdir()) and not is_report:
         raise RunError(f"folder {target} is not empty and holds no report. Name a new folder with -o.")
+    return target
 
 
 def _source(source: str, settings: Mapping[str, Any]) -> SourceConfig:
@@ -167,19 +191,27 @@ class _Work:
     resources: Resources
     progress: bool
 
-    def variant(self, name: str, source: SourceConfig) -> Variant:
-        """Measure a variant, and have each prior read it."""
-        from hf_toedit.analysis.variant import Variant
+    def measured(self, name: str, source: SourceConfig) -> Run[TextStats]:
+        """Count the texts of a variant, and see that there are any: before priors read, which takes long."""
+        from hf_toedit.analysis.variant import check_texts
         from hf_toedit.tasks.measure import MeasureTask
+
+        run: Run[TextStats] = self._done(MeasureTask(self.seed), source, f"{name}/{_MEASURE}")
+        check_texts(name, source.source, run.stats())
+        return run
+
+    def variant(self, name: str, given: str, source: SourceConfig, measured: Run[TextStats]) -> Variant:
+        """Have each prior read a variant that was measured; `given` is what the user calls its source."""
+        from hf_toedit.analysis.variant import Variant, check_reading
         from hf_toedit.tasks.read import ReadTask
 
-        measured = self._done(MeasureTask(self.seed), source, f"{name}/measure")
-        readings = {
-            prior: self._done(ReadTask(PriorConfig(prior)), source, f"{name}/read-{number}").stats()
-            for number, prior in enumerate(self.priors, start=1)
-        }
-        revision, sample = measured.plan.source_revision, _sample(measured.plan, self.seed)
-        return Variant(name, source.source, revision, measured.stats(), readings, sample)
+        readings = {}
+        for number, prior in enumerate(self.priors, start=1):
+            run = self._done(ReadTask(PriorConfig(prior)), source, f"{name}/read-{number}")
+            readings[prior] = run.stats()
+            check_reading(name, prior, readings[prior])
+        sample = _sample(measured.plan, self.seed)
+        return Variant(name, given, measured.plan.source_revision, measured.stats(), readings, sample)
 
     def _done(self, task: Task, source: SourceConfig, name: str) -> Run[Any]:
         asked = RunRequest(source, task)
@@ -187,17 +219,18 @@ class _Work:
 
 
 def _sample(plan: Plan, seed: int) -> list[str]:
-    """Texts of about 4 MB, from everywhere in a source; all of them where there are not more."""
+    """Texts of about 4 MB, from everywhere in a source and in random order; all of them where there are not more."""
     import numpy as np
 
     from hf_toedit.runs.sampling import Sampler
     from hf_toedit.runs.shard import source_rows
 
+    rng = np.random.default_rng(seed)
     if plan.num_bytes <= _SAMPLE_BYTES:
         tables = [table for shard in plan.shards for table in source_rows(plan, shard)]
     else:
         tables = [drawn.cluster.table for drawn in Sampler(plan, _PLACES, _SAMPLE_S, seed)]
-        tables = [tables[index] for index in np.random.default_rng(seed).permutation(len(tables))]
+        tables = [tables[index] for index in rng.permutation(len(tables))]
     found: list[str] = []
     num_bytes = 0
     for table in tables:
@@ -205,7 +238,7 @@ def _sample(plan: Plan, seed: int) -> list[str]:
             if text.text and num_bytes < _SAMPLE_BYTES:
                 found.append(text.text)
                 num_bytes += len(text.text.encode())
-    return found
+    return [found[index] for index in rng.permutation(len(found))]
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -58,10 +58,20 @@ def engine(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
         UsageError: no such number of workers, or options of another engine.
     """
     choose = _ray if options.get("engine") == "ray" else _local
+    with interruptible(), choose(task, options) as chosen:
+        yield chosen
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """End within seconds on Ctrl-C or SIGTERM; what is done is kept.
+
+    Raises:
+        Interrupted: either came.
+    """
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with choose(task, options) as chosen:
-            yield chosen
+        yield
     except KeyboardInterrupt as error:
         raise Interrupted(f"stopped. {KEPT}") from error
     finally:
@@ -73,25 +83,27 @@ def _local(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
     for name in _RAY_OPTIONS:
         if options.get(name) is not None:
             raise UsageError(f"--{name.replace('_', '-')} is for --engine ray. Say that, or leave it out.")
-    count = workers_of(options)
+    count = num_workers(options)
     from hf_toedit.api.engine import local_engine
 
-    if count == 0:
-        quiet_transformers()
     with local_engine(count, task, resources(options)) as chosen:
         yield chosen
 
 
-def workers_of(options: Mapping[str, Any]) -> Workers:
-    """What `--workers` says.
+def num_workers(options: Mapping[str, Any]) -> Workers:
+    """How many processes are asked for; where it is none but this one, `transformers` is kept from showing bars.
 
     Raises:
-        UsageError: it is no number.
+        UsageError: it is not a number.
     """
     workers = str(options["workers"])
-    if workers != "auto" and not re.fullmatch(r"0|[1-9][0-9]*", workers):
+    if workers == "auto":
+        return "auto"
+    if not re.fullmatch(r"0|[1-9][0-9]*", workers):
         raise UsageError(f"workers {workers!r} is not a number. Name one, or auto.")
-    return "auto" if workers == "auto" else int(workers)
+    if workers == "0":
+        quiet_transformers()
+    return int(workers)
 
 
 @contextmanager

@@ -68,9 +68,15 @@ class Diversity:
     repeating_rate: float
 
 
-def diversity(texts: Sequence[str]) -> Diversity:
-    """Measure a sample that fits into memory."""
+def diversity(texts: Sequence[str], num_words: int | None = None) -> Diversity:
+    """Measure a sample that fits into memory.
+
+    Args:
+        texts: The sample.
+        num_words: Only its first so many words; all of them if None.
+    """
     documents = [words(text) for text in texts]
+    documents = documents if num_words is None else _first(documents, num_words)
     repetition = _repetition(documents)
     return Diversity(
         num_documents=len(documents),
@@ -81,6 +87,17 @@ def diversity(texts: Sequence[str]) -> Diversity:
         self_repetition=ratio(math.fsum(math.log1p(others) for others in repetition), len(documents)),
         repeating_rate=ratio(sum(others > 0 for others in repetition), len(documents)),
     )
+
+
+def _first(documents: Sequence[list[str]], num_words: int) -> list[list[str]]:
+    """Documents of so many words together; the last one is cut."""
+    found: list[list[str]] = []
+    for document in documents:
+        if num_words <= 0:
+            break
+        found.append(document[:num_words])
+        num_words -= len(document)
+    return found
 
 
 def _ngrams(document: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:

@@ -37,7 +37,7 @@ def told_differences(mine: Mapping[str, Any], theirs: Mapping[str, Any], task: T
         for name in dict.fromkeys([*flat, *other])
         if not name.endswith((".device", "reading.root")) and flat.get(name) != other.get(name)
     ]
-    settings = ("source", *task.facts())
+    settings = {"source", *task.facts()}
     pins = tuple(part for parts, _, _ in task.consequences for part in parts)
     said = [
         _told(_option(name, task), flat.get(name), other.get(name))

@@ -93,10 +93,10 @@ class _LoadedMeasure(LoadedTask):
         begun = time.perf_counter()
         stats = TextStats(num_rows=len(table))
         found = [text.text for text in texts.read(table)]
-        given = [text for text in found if text]
-        stats.add(given, self._ngrams, self._seed)
-        for _ in range(len(found) - len(given)):
-            stats.add_skipped("empty")
+        stats.add([text for text in found if text], self._ngrams, self._seed)
+        for text in found:
+            if not text:
+                stats.add_skipped("null" if text is None else "empty")
         stats.seconds["count"] = time.perf_counter() - begun
         return stats
 

@@ -153,7 +153,7 @@ class HfToEdit:
 
         Without workers, unless some are asked for.
         """
-        if (job.get("script") or args[0] in ("edit", "run", "score")) and "--workers" not in args:
+        if (job.get("script") or args[0] in ("edit", "run", "score", "compare")) and "--workers" not in args:
             args = (*args, "--workers", 0)
         return self._forker.begin([str(arg) for arg in args], cwd, **job)
 

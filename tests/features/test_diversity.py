@@ -69,3 +69,8 @@ def test_stories_of_a_model_repeat_themselves() -> None:
 def test_nothing() -> None:
     assert diversity([]).growth == [(0, 0)] * 10
     assert diversity([""]).distinct == dict.fromkeys((1, 2, 3, 4), 0)
+
+
+@pytest.mark.parametrize(("num_words", "expected"), [(0, []), (2, ["a b"]), (3, ["a b", "c"]), (9, ["a b", "c d e"])])
+def test_the_first_words_alone(num_words: int, expected: list[str]) -> None:
+    assert diversity(["a b", "c d e"], num_words) == diversity(expected)
