@@ -60,7 +60,6 @@ _EXPORTS = {
     "plan": "hf_toedit.api.edits",
     "run_task": "hf_toedit.api.own_task",
     "score": "hf_toedit.api.scores",
-    "compare": "hf_toedit.api.compare",
     "ToEditor": "hf_toedit.api.editor",
     "Run": "hf_toedit.api.run",
     "EditConfig": "hf_toedit.config",
@@ -135,7 +134,6 @@ __all__ = [
     "revert",
     "run_task",
     "score",
-    "compare",
 ]
 
 

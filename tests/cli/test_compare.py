@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 import hf_toedit
-from hf_toedit import sketch
-from hf_toedit.analysis.variant import coverage, entropy
 from hf_toedit.stats import EditStats
 from tests.cli.command import HfToEdit, prior
 from tests.shared import texts
@@ -132,25 +128,3 @@ def test_a_few_documents_do_not_suffice(files: Path) -> None:
     report = hf_toedit.compare(named, files / "few", workers=0, progress=False, limit=5)
     assert report["comparisons"]["b"]["verdict"] == "not enough data"
     assert "give more documents" in (files / "few/report.md").read_text()
-
-
-def _read(perplexities: list[float]) -> EditStats:
-    stats = EditStats()
-    sketch.count(stats.perplexity_bins, np.array(perplexities))
-    return stats
-
-
-def test_coverage() -> None:
-    grid = [math.exp(step / 1000 * 4) for step in range(1001)]  # evenly spread from 1 to e⁴ on a logarithmic scale
-    whole, lower, apart = _read(grid), _read(grid[:501]), _read([value * 1e6 for value in grid])
-    assert coverage(whole, whole)["span"] == 1 and coverage(whole, whole)["beyond"] == pytest.approx(0.05, abs=0.02)
-    assert coverage(whole, lower)["span"] == pytest.approx(0.5, abs=0.02)
-    assert coverage(whole, lower)["beyond"] == 0
-    assert coverage(whole, apart) == {"span": 0, "beyond": 1}
-    assert coverage(lower, whole)["span"] == pytest.approx(1, abs=0.02)
-    assert coverage(_read([2.0]), _read([2.0, 3.0, 4.0]))["span"] == 1
-
-
-def test_entropy() -> None:
-    assert entropy([1] * 8) == 3 and entropy([5, 0, 0]) == 0
-    assert entropy([3, 1]) == pytest.approx(0.8112781)
