@@ -186,8 +186,11 @@ def _draw_ngrams(figure: Figure, variants: Sequence[Variant]) -> None:
     for axes, order in zip(figure.subplots(1, 2), ("unigrams", "bigrams"), strict=True):
         for variant, colour in zip(variants, _cycle(len(variants)), strict=True):
             counts = np.sort(getattr(variant.texts.ngrams, order).sum(axis=0))[::-1]
-            shares = counts / max(counts.sum(), 1)
-            axes.loglog(np.arange(1, len(counts) + 1), shares, color=colour, label=variant.name)
+            counts = counts[counts > 0]
+            axes.plot(np.arange(1, len(counts) + 1), counts / counts.sum(), color=colour, label=variant.name)
+        if any(len(line.get_xdata()) for line in axes.lines):  # texts of one word have no bigrams
+            axes.set_xscale("log")
+            axes.set_yscale("log")
         axes.set_title(order)
         axes.set_xlabel("bucket, the fullest first")
     figure.axes[0].set_ylabel("share of the n-grams")
