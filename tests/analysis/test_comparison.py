@@ -80,6 +80,7 @@ def test_a_report_of_what_has_next_to_nothing() -> None:
     found = compared(variants)
     json.dumps(found, allow_nan=False)
     text = markdown_report(found)
+    assert "There is too little text for these figures." in text
     assert "nan" not in text and r"## Perplexity by \*a\*" in text
     plots = draw_plots(found, variants)
     assert list(plots) == ["ngrams.png", "perplexity-1.png", "probability-1.png"]

@@ -75,6 +75,11 @@ def test_markdown_is_escaped(report: Any, output: Path) -> None:
     assert all(line.count("|") == lines[0].count("|") for lines in tables(text) for line in lines)
     assert f"{report['comparisons']['papers']['coverage'][prior()[1]]['beyond']:.2%}" in text
     assert all(f"(assets/{name})" in text for name in PLOTS)
+    js = report["comparisons"]["papers"]["divergence"]["both"]["figures"]["js"]
+    value, low, high, floor, limit = (
+        f"{js[name]:.4f}" for name in ("value", "low", "high", "noise_floor", "noise_high")
+    )
+    assert f"| both | Jensen-Shannon | {value} | {low} to {high} | {floor} | {limit} |" in text
 
 
 def tables(text: str) -> list[list[str]]:
