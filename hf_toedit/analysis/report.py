@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _COLOURS = ("#24292f", "#0072b2", "#e5833b", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 _TOP_BIGRAMS = 10
 _ORDERS = ("both", "unigrams", "bigrams")
-_FIGURES = {"js": "Jensen-Shannon", "kl": "KL from the reference", "kl_reverse": "KL of the reference from it"}
+_FIGURES = {"js": "Jensen-Shannon", "kl": "KL from the reference", "kl_reverse": "KL to the reference"}
 _PARTS = ("value", "low", "high", "noise_floor", "noise_high")
 
 
@@ -125,7 +125,7 @@ def _divergences(report: dict[str, Any]) -> Markdown:
         for order in _ORDERS:
             figures = found["divergence"][order]["figures"]
             for figure, title in _FIGURES.items() if figures else ():
-                value, *others = (f"{figures[figure][part]:.4f}" for part in _PARTS)
+                value, *others = (f"{figures[figure][part]:.3f}" for part in _PARTS)
                 rows.append((code(name), order, title, value, f"{others[0]} to {others[1]}", *others[2:]))
     names = ("dataset", "n-grams", "figure", "bits", "95 % interval", "noise floor", "noise up to")
     return table(names, rows, left=3) if rows else Markdown("There is too little text for these figures.")

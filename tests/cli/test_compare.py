@@ -77,7 +77,7 @@ def test_markdown_is_escaped(report: Any, output: Path) -> None:
     assert all(f"(assets/{name})" in text for name in PLOTS)
     js = report["comparisons"]["papers"]["divergence"]["both"]["figures"]["js"]
     value, low, high, floor, limit = (
-        f"{js[name]:.4f}" for name in ("value", "low", "high", "noise_floor", "noise_high")
+        f"{js[name]:.3f}" for name in ("value", "low", "high", "noise_floor", "noise_high")
     )
     assert f"| both | Jensen-Shannon | {value} | {low} to {high} | {floor} | {limit} |" in text
 
