@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 _COLOURS = ("#24292f", "#0072b2", "#e5833b", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 _TOP_BIGRAMS = 10
-_ORDERS = {"both": "unigrams and bigrams", "unigrams": "unigrams", "bigrams": "bigrams"}
+_ORDERS = ("both", "unigrams", "bigrams")
+_FIGURES = {"js": "Jensen-Shannon", "kl": "KL from the reference", "kl_reverse": "KL to the reference"}
+_PARTS = ("value", "low", "high", "noise_floor", "noise_high")
 
 
 def markdown_report(report: dict[str, Any]) -> str:
@@ -45,8 +47,7 @@ def markdown_report(report: dict[str, Any]) -> str:
         "![Share of the n-grams in the fullest buckets](assets/ngrams.png)",
         "### Divergence",
         f"In bits, between samples of the same amount of text. *Noise floor* is the same figure between two samples of "
-        f"{code(reference)}; up to *can be noise up to*, which counts the noise of both datasets, a difference may be "
-        f"chance. Brackets hold 95 % intervals.",
+        f"{code(reference)}. A difference may be chance up to *noise up to*, which counts the noise of both datasets.",
         _divergences(report),
         "### Variety",
         "Of a sample of equally many words of each dataset.",
@@ -121,19 +122,13 @@ def _concentrations(variants: dict[str, Any]) -> Markdown:
 def _divergences(report: dict[str, Any]) -> Markdown:
     rows = []
     for name, found in report["comparisons"].items():
-        for order, words in _ORDERS.items():
-            for figure, title in (
-                ("js", "Jensen-Shannon"),
-                ("kl", "KL from the reference"),
-                ("kl_reverse", "KL to it"),
-            ):
-                values = found["divergence"][order]["figures"].get(figure)
-                if values is None:
-                    continue
-                interval = f"{values['value']:.4f} [{values['low']:.4f}, {values['high']:.4f}]"
-                noise = f"{values['noise_floor']:.4f}", f"{values['noise_high']:.4f}"
-                rows.append((code(name), words, title, interval, *noise))
-    return table(("dataset", "of", "figure", "bits", "noise floor", "can be noise up to"), rows, left=3)
+        for order in _ORDERS:
+            figures = found["divergence"][order]["figures"]
+            for figure, title in _FIGURES.items() if figures else ():
+                value, *others = (f"{figures[figure][part]:.3f}" for part in _PARTS)
+                rows.append((code(name), order, title, value, f"{others[0]} to {others[1]}", *others[2:]))
+    names = ("dataset", "n-grams", "figure", "bits", "95 % interval", "noise floor", "noise up to")
+    return table(names, rows, left=3) if rows else Markdown("There is too little text for these figures.")
 
 
 def _varieties(variants: dict[str, Any]) -> Markdown:
@@ -186,8 +181,11 @@ def _draw_ngrams(figure: Figure, variants: Sequence[Variant]) -> None:
     for axes, order in zip(figure.subplots(1, 2), ("unigrams", "bigrams"), strict=True):
         for variant, colour in zip(variants, _cycle(len(variants)), strict=True):
             counts = np.sort(getattr(variant.texts.ngrams, order).sum(axis=0))[::-1]
-            shares = counts / max(counts.sum(), 1)
-            axes.loglog(np.arange(1, len(counts) + 1), shares, color=colour, label=variant.name)
+            counts = counts[counts > 0]
+            axes.plot(np.arange(1, len(counts) + 1), counts / counts.sum(), color=colour, label=variant.name)
+        if any(len(line.get_xdata()) for line in axes.lines):  # texts of one word have no bigrams
+            axes.set_xscale("log")
+            axes.set_yscale("log")
         axes.set_title(order)
         axes.set_xlabel("bucket, the fullest first")
     figure.axes[0].set_ylabel("share of the n-grams")

@@ -133,8 +133,8 @@ def _folder(path: Path, config: SourceConfig) -> Resolved:
         files = [file for file in files if ending(file) != ".arrow"]  # such as those that `map` keeps beside its rows
     elif (path / PLAN).is_file() and not (path / "README.md").is_file():
         raise SourceError(
-            f"{config.source!r} is a run folder, and not finished, or without rows: it has no card that says what to load. "
-            f"Finish it (hf-toedit run {config.source}), or name files in it."
+            f"{config.source!r} is a run folder, and not finished, or without rows: it has no card that says what to "
+            f"load. Finish it (hf-toedit run {config.source}), or name files in it."
         )
     elif len(files) > _MANY_FILES and not config.config_name and _are_alike(path, files):
         found = _large_folder(path, config, files)

@@ -1,130 +1,181 @@
-"""`hf-toedit compare`: what differs is seen and what does not is not, and the report says so."""
+"""`hf-toedit compare`: the report on real texts, and what is refused."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from PIL import Image
 
-import hf_toedit
-from hf_toedit.stats import EditStats
-from tests.cli.command import HfToEdit, prior
+import hf_toedit as package
+from hf_toedit.api.compare import compare, parsed_variants
+from hf_toedit.errors import UsageError
+from tests.cli.command import Finished, HfToEdit, prior
 from tests.shared import texts
 
+PLOTS = {"ngrams.png", "perplexity-1.png", "probability-1.png"}
+ODD = "pa[p]ers_*of*_|.jsonl"
 
-def _write(path: Path, documents: list[str]) -> Path:
-    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in documents), encoding="utf-8")
+
+def write(path: Path, documents: list[str], column: str = "text") -> Path:
+    path.write_text("".join(json.dumps({column: text}) + "\n" for text in documents), encoding="utf-8")
     return path
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("compare")
-    stories = texts("synthetic_tinystories_500")
-    _write(folder / "half.jsonl", stories[::2])
-    _write(folder / "other.jsonl", stories[1::2])
-    _write(folder / "pubmed.jsonl", texts("biomed_pubmedqa_l")[:250])
-    return folder
+def variants(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Two halves of one dataset, and another one whose name means something in Markdown."""
+    folder = tmp_path_factory.mktemp("variants")
+    stories = [text[:160] for text in texts("synthetic_tinystories_500")[:240]]
+    papers = [text[:160] for text in texts("biomed_pubmedqa_l")[:100]]
+    found = {"half": stories[::2], "other_half": stories[1::2]}
+    sources = {name: write(folder / f"{name}.jsonl", part) for name, part in found.items()}
+    sources["papers"] = write(folder / ODD, papers)
+    return tuple(f"{name}={source}" for name, source in sources.items())
 
 
-def test_differences_are_told_from_noise(hf_toedit: HfToEdit, files: Path) -> None:
-    command = ("compare", "a=half.jsonl", "b=other.jsonl", "pubmed=pubmed.jsonl", "-o", "report", "--workers", 0)
-    done = hf_toedit(*command, cwd=files)
-    assert done.code == 0, done
-    *said, last = done.stdout.splitlines()
-    assert last == "Report: report/report.md"
-    assert said[0].startswith("b against a: no difference seen, since the Jensen-Shannon divergence of 0.")
-    assert said[1].startswith("pubmed against a: pure synthetic, since a KL divergence is above epsilon")
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("output") / "report"
 
-    report = json.loads((files / "report/report.json").read_text())
+
+@pytest.fixture(scope="module")
+def done(hf_toedit: HfToEdit, variants: tuple[str, ...], output: Path) -> Finished:
+    """The report made; not to be written to."""
+    return hf_toedit("compare", *variants, "-o", output, *prior())
+
+
+@pytest.fixture
+def report(done: Finished, output: Path) -> Any:
+    assert (done.code, done.stderr) == (0, ""), done
+    return json.loads((output / "report.json").read_text(encoding="utf-8"))
+
+
+def test_the_report(done: Finished, report: Any, output: Path) -> None:
+    assert {path.name for path in output.iterdir()} == {"report.md", "report.json", "assets", "work"}
+    assert {path.name for path in (output / "assets").iterdir()} == PLOTS
+    assert report["reference"] == "half"
     verdicts = {name: found["verdict"] for name, found in report["comparisons"].items()}
-    assert verdicts == {"b": "no difference seen", "pubmed": "pure synthetic"}
-    js = {name: found["divergence"]["both"]["figures"]["js"] for name, found in report["comparisons"].items()}
-    assert js["b"]["value"] <= js["b"]["noise_high"] < js["pubmed"]["low"] <= js["pubmed"]["value"]
-    assert report["variants"]["a"]["texts"]["num_documents"] == 250
-    words = [found["diversity"]["num_words"] for found in report["variants"].values()]
-    assert max(words) / min(words) < 1.02  # equally many of each
-
-    markdown = (files / "report/report.md").read_text()
-    assert "| <code>b</code> | **no difference seen** |" in markdown and "## Perplexity" not in markdown
-    with Image.open(files / "report/assets/ngrams.png") as picture:
-        assert picture.size[0] > 600
-
-    before = {path: path.read_bytes() for path in (files / "report").rglob("*") if path.is_file()}
-    assert hf_toedit(*command, "--json", cwd=files).json == report
-    assert {path: path.read_bytes() for path in before} == before
+    assert verdicts == {"other_half": "no difference seen", "papers": "pure synthetic"}
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("other_half against half: no difference seen, since the Jensen-Shannon divergence")
+    assert lines[-1] == f"Report: {output / 'report.md'}"
+    name = prior()[1]
+    alike, different = (report["comparisons"][other]["coverage"][name] for other in ("other_half", "papers"))
+    assert alike["span"] > 0.8 and alike["beyond"] < 0.15
+    assert different["beyond"] > 0.8
+    for found in report["variants"].values():
+        assert sum(found["readings"][name]["probability_shares"]) == pytest.approx(1)
 
 
-def test_priors_and_runs(hf_toedit: HfToEdit, files: Path) -> None:
-    eager = *prior(), "--threshold", 0.6, "--temperature", 4, "--generations", 2, "--limit", 60
-    assert hf_toedit("edit", "half.jsonl", "-o", "run", *eager, "--quiet", cwd=files).code == 0
-    command = ("compare", "source=half.jsonl", "first=run:gen1", "last=run", "--limit", 60, *prior(), "-o", "two")
-    done = hf_toedit(*command, "--workers", 0, "--quiet", cwd=files)
-    assert (done.code, done.stdout, done.stderr) == (0, "", ""), done
-    report = json.loads((files / "two/report.json").read_text())
-    readings = {name: found["readings"][prior()[1]] for name, found in report["variants"].items()}
-    run = hf_toedit_run(files / "run")
-    assert readings["source"]["perplexity"] == pytest.approx(run.stats(1).perplexity)
-    assert readings["first"]["perplexity"] == pytest.approx(run.stats(2).perplexity)
-    assert readings["last"]["perplexity"] > readings["source"]["perplexity"]
-    assert sum(readings["source"]["probability_shares"]) == pytest.approx(1)
-    covered = {name: found["coverage"][prior()[1]] for name, found in report["comparisons"].items()}
-    assert 0 <= covered["last"]["span"] <= covered["first"]["span"] < 1
-    assert covered["last"]["beyond"] >= covered["first"]["beyond"] > 0.05
-    assert (files / "two/assets/perplexity-1.png").exists() and (files / "two/assets/probability-1.png").exists()
-    assert "## Perplexity by" in (files / "two/report.md").read_text()
+def test_markdown_is_escaped(report: Any, output: Path) -> None:
+    text = (output / "report.md").read_text(encoding="utf-8")
+    assert r"pa\[p\]ers\_\*of\*\_&#124;.jsonl" in text and r"<code>other\_half</code>" in text
+    assert all(line.count("|") == lines[0].count("|") for lines in tables(text) for line in lines)
+    assert f"{report['comparisons']['papers']['coverage'][prior()[1]]['beyond']:.2%}" in text
+    assert all(f"(assets/{name})" in text for name in PLOTS)
+    js = report["comparisons"]["papers"]["divergence"]["both"]["figures"]["js"]
+    value, low, high, floor, limit = (
+        f"{js[name]:.3f}" for name in ("value", "low", "high", "noise_floor", "noise_high")
+    )
+    assert f"| both | Jensen-Shannon | {value} | {low} to {high} | {floor} | {limit} |" in text
 
 
-def hf_toedit_run(folder: Path) -> hf_toedit.Run[EditStats]:
-    return hf_toedit.Run.open(folder)
+def tables(text: str) -> list[list[str]]:
+    parts = [part.splitlines() for part in text.split("\n\n")]
+    return [lines for lines in parts if lines[0].startswith("| ")]
 
 
-def test_names_and_sources_are_escaped(files: Path) -> None:
-    (files / "a_*b*").mkdir(exist_ok=True)
-    for name in ("half.jsonl", "pubmed.jsonl"):
-        (files / "a_*b*" / name).write_bytes((files / name).read_bytes())
-    named = {"my_data": files / "a_*b*/half.jsonl", "x_y": files / "a_*b*/pubmed.jsonl"}
-    report = hf_toedit.compare(named, files / "escaped", workers=0, progress=False, limit=100)
-    assert report["reference"] == "my_data"
-    markdown = (files / "escaped/report.md").read_text()
-    assert "my\\_data" in markdown and "a\\_\\*b\\*" in markdown and "my_data" not in markdown.replace("my\\_data", "")
+def test_the_same_command_again_reads_nothing(
+    hf_toedit: HfToEdit, variants: tuple[str, ...], report: Any, output: Path
+) -> None:
+    files = [path for path in (output / "work").rglob("*") if path.is_file()]
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+    text = (output / "report.json").read_bytes()
+    assert len([path for path in files if "stats" in path.parts]) == 6
+    again = hf_toedit("compare", *variants, "-o", output, *prior(), "--json")
+    assert (again.code, again.stderr, again.json) == (0, "", report)
+    after = [path for path in (output / "work").rglob("*") if path.is_file()]
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in after} == before
+    assert (output / "report.json").read_bytes() == text
+
+
+def test_other_settings_are_not_mixed_in(
+    hf_toedit: HfToEdit, variants: tuple[str, ...], report: Any, output: Path
+) -> None:
+    for options, expected in (
+        (("--seed", 5), "--seed is 0 in the run and 5 here"),
+        (("--limit", 9), "--limit is not given in the run and 9 here"),
+        (("--prior", "embedded"), f"--prior is {prior()[1]} in the run and embedded here"),
+    ):
+        assert expected in hf_toedit.fails("compare", *variants, "-o", output, *options)
+
+
+def test_a_generation_of_a_run(hf_toedit: HfToEdit, source: Path, run: Path, tmp_path: Path) -> None:
+    variants = f"source={source}", f"edited={run}:gen1"
+    made = hf_toedit("compare", *variants, "-o", tmp_path / "report", "-q")
+    assert (made.code, made.stdout, made.stderr) == (0, "", ""), made
+    found = json.loads((tmp_path / "report/report.json").read_text())
+    assert found["variants"]["edited"]["source"] == f"{run}:gen1"
+    before, after = (found["variants"][name]["texts"] for name in ("source", "edited"))
+    assert before["num_documents"] == after["num_documents"] and before["num_characters"] != after["num_characters"]
+    assert found["comparisons"]["edited"]["verdict"] == "not enough data"
+    assert "gen9" in hf_toedit.fails("compare", f"a={source}", f"b={run}:gen9", "-o", tmp_path / "other")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("args", "code", "expected"),
     [
-        (["half.jsonl", "b=other.jsonl"], 2, "variant 'half.jsonl' is not NAME=SOURCE"),
-        (["a=half.jsonl", "a=other.jsonl"], 2, "two variants are called 'a'"),
-        (["a=half.jsonl"], 2, "needs two variants or more"),
-        (["a/b=half.jsonl", "c=other.jsonl"], 2, "variant name 'a/b' must be of letters"),
-        (["a=half.jsonl", "b=none.jsonl"], 1, "no file or folder 'none.jsonl'"),
-        (["a=half.jsonl", "b=other.jsonl", "--text-column", "body"], 1, "body"),
-        (["a=half.jsonl", "b=other.jsonl", "--workers", "x"], 2, "workers 'x' is not a number"),
-        (["a=half.jsonl", "b=other.jsonl", "--epsilon", "0"], 2, "epsilon 0.0 is out of range"),
-        (["a=half.jsonl", "b=empty.jsonl"], 2, "variant 'b' (empty.jsonl) has no text"),
+        (("{one}",), 2, "a comparison needs two variants or more."),
+        (("{one}", "sample"), 2, "variant 'sample' is not NAME=SOURCE. Write it as human=org/web, for one."),
+        (("{one}", "=sample"), 2, "variant '=sample' is not NAME=SOURCE."),
+        (("{one}", "b="), 2, "variant 'b=' is not NAME=SOURCE."),
+        (("{one}", "half=sample"), 2, "two variants are called 'half'. Give each a name of its own."),
+        (("{one}", "a/b=sample"), 2, "variant name 'a/b' must begin with a letter or digit"),
+        (("{one}", "..=sample"), 2, "variant name '..' must begin"),
+        (("{one}", "_b=sample"), 2, "variant name '_b' must begin"),
+        (("{one}", "b" * 41 + "=sample"), 2, "40 of them at most. Choose another name."),
+        (("{one}", "b=none.jsonl"), 1, "none.jsonl"),
+        (("{one}", "b=sample", "--text-column", "body"), 1, "'body'"),
+        (("{one}", "b=sample", "--workers", "x"), 2, "workers 'x' is not a number. Name one, or auto."),
+        (("{one}", "b=sample", "--workers", "-1"), 2, "workers '-1' is not a number."),
+        (("{one}", "b=sample", "--limit", "0"), 2, "limit"),
+        (("{one}", "b=sample", "--epsilon", "0"), 2, "epsilon 0.0 is out of range: it must be above 0."),
+        (("{one}", "b=sample", "--epsilon", "nan"), 2, "epsilon nan is out of range"),
+        (("{one}", "b=sample", "--prior", "embedded", "--prior", "embedded"), 2, "prior embedded is given twice."),
+        (("{one}", "b={blank}", "--prior", "embedded"), 2, "variant 'b' ({blank}) has no text. Name the column"),
     ],
 )
 def test_bad_input(
-    arguments: list[str], code: int, said: str, hf_toedit: HfToEdit, files: Path, tmp_path: Path
+    args: tuple[str, ...], code: int, expected: str, hf_toedit: HfToEdit, variants: tuple[str, ...], tmp_path: Path
 ) -> None:
-    _write(files / "empty.jsonl", ["", ""])
-    error = hf_toedit.fails("compare", *arguments, "-o", tmp_path / "report", code=code, cwd=files)
-    assert said in error
-    assert not (tmp_path / "report/report.json").exists()
+    blank = write(tmp_path / "blank.jsonl", ["", " \n"])
+    given = [arg.format(one=variants[0], blank=blank) for arg in args]
+    assert expected.format(blank=blank) in hf_toedit.fails("compare", *given, "-o", tmp_path / "report", code=code)
+    if code == 2 and "has no text" not in expected:
+        assert not (tmp_path / "report").exists()
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(hf_toedit: HfToEdit, files: Path, tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("mine")
-    asked = "compare", "a=half.jsonl", "b=other.jsonl", "-o", tmp_path
-    assert "is not empty and holds no report" in hf_toedit.fails(*asked, cwd=files)
-    assert "is a file" in hf_toedit.fails(*asked[:-1], tmp_path / "mine.txt", cwd=files)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+def test_output_of_something_else(hf_toedit: HfToEdit, variants: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/mine.txt").write_text("mine")
+    asked = "compare", *variants[:2], "-o"
+    assert "is not empty and holds no report. Name a new folder with -o." in hf_toedit.fails(*asked, tmp_path)
+    assert "is a file. Name a folder" in hf_toedit.fails(*asked, tmp_path / "work/mine.txt")
+    assert "is not on this machine" in hf_toedit.fails(*asked, "s3://bucket/report")
 
 
-def test_a_few_documents_do_not_suffice(files: Path) -> None:
-    named = {"a": files / "half.jsonl", "b": files / "pubmed.jsonl"}
-    report = hf_toedit.compare(named, files / "few", workers=0, progress=False, limit=5)
-    assert report["comparisons"]["b"]["verdict"] == "not enough data"
-    assert "give more documents" in (files / "few/report.md").read_text()
+def test_from_python(variants: tuple[str, ...], tmp_path: Path) -> None:
+    named = parsed_variants(variants)
+    with pytest.raises(UsageError, match=r"unknown setting 'text_colum'.* 'text_column'"):
+        compare(named, tmp_path / "report", text_colum="text")  # type: ignore[call-arg]
+    assert not (tmp_path / "report").exists()
+    assert package.compare is compare
+
+
+def test_help_is_plain(hf_toedit: HfToEdit) -> None:
+    said = hf_toedit("compare", "--help").stdout
+    assert "Report how datasets differ from the first one, the reference." in said
+    for name in ("--prior", "--epsilon", "--seed", "--split", "--limit", "--workers", "--json", "RUN:gen2"):
+        assert name in said
