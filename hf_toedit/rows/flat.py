@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Features, Value
 
 from hf_toedit.errors import SourceError
+
+if TYPE_CHECKING:
+    from datasets import Features
 
 FIGURES = ("selected_rate", "changed_rate", "nll")
 """What the names of the columns end with, behind the name of the log: shares of the row's tokens in this generation,
 and the mean negative log-likelihood of a token, in nats; null where no token of the row was read."""
 
 
+def flat_names(log_column: str) -> list[str]:
+    """Names of the columns."""
+    return [f"{log_column}_{figure}" for figure in FIGURES]
+
+
 def flat_features(log_column: str) -> Features:
     """Names and types of the columns."""
-    return Features({f"{log_column}_{figure}": Value("float32") for figure in FIGURES})
+    from datasets import Features, Value
+
+    return Features({name: Value("float32") for name in flat_names(log_column)})
 
 
 def check_flat(features: Features, log_column: str) -> None:
@@ -26,7 +36,7 @@ def check_flat(features: Features, log_column: str) -> None:
     Raises:
         SourceError: it does.
     """
-    for name in flat_features(log_column):
+    for name in flat_names(log_column):
         if name in features:
             raise SourceError(
                 f"the source already has a column {name!r}, which --flat-columns would write. Leave that out, or "
@@ -43,7 +53,7 @@ def flat_present(columns: Iterable[str], log_column: str) -> list[str]:
     """
     names = list(columns)
     behind = names[names.index(log_column) + 1 :]
-    return [name for name in flat_features(log_column) if name in behind]
+    return [name for name in flat_names(log_column) if name in behind]
 
 
 def flat_values(log: pa.Array | pa.ChunkedArray, log_column: str) -> dict[str, pa.Array]:
@@ -60,4 +70,4 @@ def flat_values(log: pa.Array | pa.ChunkedArray, log_column: str) -> dict[str, p
         pc.divide(pc.cast(pc.struct_field(log, "num_changed"), pa.float64()), tokens),
         pc.struct_field(log, "nll"),
     )
-    return {name: pc.cast(value, pa.float32()) for name, value in zip(flat_features(log_column), values, strict=True)}
+    return {name: pc.cast(value, pa.float32()) for name, value in zip(flat_names(log_column), values, strict=True)}

@@ -20,7 +20,7 @@ from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.editing.prior import BATCH_BYTES, Prior
 from hf_toedit.editing.result import COUNTS, EditedDocument, log_counts
 from hf_toedit.errors import SourceError, did_you_mean
-from hf_toedit.rows.flat import flat_features, flat_present, flat_values
+from hf_toedit.rows.flat import flat_features, flat_names, flat_present, flat_values
 from hf_toedit.rows.logs import UnrevertibleRows, earlier_edits
 from hf_toedit.rows.texts import Text, Texts
 from hf_toedit.stats import EditStats
@@ -238,7 +238,7 @@ def with_edits(
     field = texts.log_field(log_column, edited.counts)
     log = pa.array(edited.logs, type=field.type)
     table = _with_column(table, field, log)
-    names = flat_features(log_column) if flat else flat_present(table.column_names, log_column)
+    names = flat_names(log_column) if flat else flat_present(table.column_names, log_column)
     for name, values in flat_values(log, log_column).items():
         if name in names:
             table = _with_column(table, pa.field(name, values.type), values)
