@@ -22,7 +22,7 @@ LIGHT = {
     "hf_toedit.cli.main": HEAVY,
     "hf_toedit.scripts": HEAVY,
     "hf_toedit.analysis.report": HEAVY | {"sklearn", "scipy"},
-    "hf_toedit.api.compare": HEAVY,
+    "hf_toedit.api.compare": HEAVY - {"pyarrow"},
     "hf_toedit.features.text_stats": HEAVY | {"sklearn", "scipy"},
     "hf_toedit.features.importance": HEAVY | {"sklearn", "scipy"},
     "hf_toedit.editing.editor": HEAVY,

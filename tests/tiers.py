@@ -7,14 +7,17 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 
 LONG = {
+    "analysis/test_comparison.py": "compare datasets, a second each",
     "benchmarks": "simulate clusters and visitors",
     "browser": "open the demo in Chromium",
     "cards/test_golden.py": "make five runs and their cards, and run what these show",
     "cli/test_accept.py": "make runs of verified edits, verify and revert them",
     "cli/test_bad_input.py::TestOutput::test_a_full_disk": "fill a disk, with and without workers",
+    "cli/test_compare.py": "measure and compare datasets",
     "cli/test_encodings.py::test_a_preview_where_python_knows_ascii_only": "start processes in another locale",
     "cli/test_encodings.py::test_an_edit_where_the_locale_is_c": "start processes in another locale",
     "cli/test_extension.py": "install the package from a GitHub of this machine",
+    "cli/test_flat.py": "make runs with and without flat columns, verify and revert them",
     "cli/test_jobs.py": "run jobs that die, on a Hub of this machine",
     "cli/test_lean.py": "make a virtual environment",
     "cli/test_output.py::test_progress_is_shown_on_a_terminal_alone": "start processes on a terminal",

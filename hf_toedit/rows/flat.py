@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from hf_toedit.errors import SourceError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Features
 
 FIGURES = ("selected_rate", "changed_rate", "nll")
@@ -63,6 +61,9 @@ def flat_values(log: pa.Array | pa.ChunkedArray, log_column: str) -> dict[str, p
         log: the edit log of each row.
         log_column: its name.
     """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     tokens = pc.cast(pc.struct_field(log, "num_tokens"), pa.float64())
     tokens = pc.if_else(pc.equal(tokens, 0), pa.scalar(None, pa.float64()), tokens)
     values = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,18 +17,35 @@ from hf_toedit.mergeable import Statistics
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.verify import verify_run
 from hf_toedit.runs.writer import Writer
-from tests.cli.command import HfToEdit, prior
+from tests.cli.command import HfToEdit, eager, prior
 from tests.cli.fixtures import load, rows, same, stories
 
 OPTIONS = (*prior(), "--threshold", 0.6, "--temperature", 8, "--generations", 2)
 NAMES = ["toedit_selected_rate", "toedit_changed_rate", "toedit_nll"]
 
 
-@pytest.fixture
-def before(tmp_path: Path) -> Dataset:
-    found = rows([*stories(6), "", None])
-    found.to_parquet(tmp_path / "a.parquet")
-    return found
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a source."""
+    made = tmp_path_factory.mktemp("flat")
+    rows([*stories(6), "", None]).to_parquet(made / "a.parquet")
+    return made
+
+
+@pytest.fixture(scope="module")
+def before() -> Dataset:
+    """Its rows."""
+    return rows([*stories(6), "", None])
+
+
+@pytest.fixture(scope="module")
+def flat(hf_toedit: HfToEdit, folder: Path) -> Path:
+    """A run of it with flat columns; not to be written to."""
+    return hf_toedit.edit(folder / "a.parquet", folder / "flat", *OPTIONS, "--flat-columns")
+
+
+def _copied(run: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(run, folder / "run"))
 
 
 def _figures(edited: Dataset) -> list[list[float | None]]:
@@ -41,11 +59,10 @@ def _of(log: dict[str, float]) -> list[float | None]:
 
 
 def test_rows_have_the_figures_of_their_log_and_all_else_is_as_without(
-    hf_toedit: HfToEdit, before: Dataset, tmp_path: Path
+    hf_toedit: HfToEdit, folder: Path, flat: Path, tmp_path: Path
 ) -> None:
-    plain = hf_toedit.edit(tmp_path / "a.parquet", tmp_path / "plain", *OPTIONS)
-    flat = hf_toedit.edit(tmp_path / "a.parquet", tmp_path / "flat", *OPTIONS, "--flat-columns")
-    shards = hf_toedit.edit(tmp_path / "a.parquet", tmp_path / "shards", *OPTIONS, "--flat-columns", "--num-shards", 3)
+    plain = hf_toedit.edit(folder / "a.parquet", tmp_path / "plain", *OPTIONS)
+    shards = hf_toedit.edit(folder / "a.parquet", tmp_path / "shards", *OPTIONS, "--flat-columns", "--num-shards", 3)
     for number in (1, 2):
         edited, without = (load(run, f"gen{number}")["train"] for run in (flat, plain))
         assert edited.column_names == [*without.column_names, *NAMES]
@@ -59,8 +76,8 @@ def test_rows_have_the_figures_of_their_log_and_all_else_is_as_without(
     assert "changed\\_rate" not in (plain / "README.md").read_text()
 
 
-def test_it_is_verified_and_reverted(hf_toedit: HfToEdit, before: Dataset, tmp_path: Path) -> None:
-    run = hf_toedit.edit(tmp_path / "a.parquet", tmp_path / "run", *OPTIONS, "--flat-columns")
+def test_it_is_verified_and_reverted(hf_toedit: HfToEdit, before: Dataset, flat: Path, tmp_path: Path) -> None:
+    run = _copied(flat, tmp_path)
     assert hf_toedit("verify", run).code == 0
     assert hf_toedit("revert", run, "-o", tmp_path / "source", "--quiet").code == 0
     assert same(load(tmp_path / "source")["train"], before)
@@ -87,10 +104,9 @@ def _reverted(edited: Dataset) -> Dataset:
     return hf_toedit.revert(edited)
 
 
-def test_a_further_generation_by_map_keeps_them_true(hf_toedit: HfToEdit, before: Dataset, tmp_path: Path) -> None:
-    run = hf_toedit.edit(tmp_path / "a.parquet", tmp_path / "run", *OPTIONS, "--flat-columns")
+def test_a_further_generation_by_map_keeps_them_true(before: Dataset, flat: Path) -> None:
     named = {"prior": str(prior()[1]), "threshold": 0.6, "temperature": 8.0}
-    third = load(run, "gen2")["train"].with_format("arrow").map(_processor(**named), batched=True).with_format(None)
+    third = load(flat, "gen2")["train"].with_format("arrow").map(_processor(**named), batched=True).with_format(None)
     assert _figures(third) == [_of(log) for log in third["toedit"]]
     assert same(_reverted(third), before)
 
@@ -110,18 +126,18 @@ def test_a_column_of_the_source_with_such_a_name_stays(hf_toedit: HfToEdit, tmp_
 
 
 def test_the_same_command_goes_on_and_another_wish_is_another_run(
-    hf_toedit: HfToEdit, before: Dataset, tmp_path: Path
+    hf_toedit: HfToEdit, folder: Path, flat: Path, tmp_path: Path
 ) -> None:
-    command = ("edit", tmp_path / "a.parquet", "-o", tmp_path / "run", *OPTIONS, "--quiet")
-    assert hf_toedit(*command, "--flat-columns").code == 0
+    run = _copied(flat, tmp_path)
+    command = ("edit", folder / "a.parquet", "-o", run, *eager(), *OPTIONS, "--quiet")
     assert hf_toedit(*command).code == 0
     assert "flat-columns" in hf_toedit.fails(*command, "--no-flat-columns")
-    plan = json.loads((tmp_path / "run/toedit/plan.json").read_text())
+    plan = json.loads((run / "toedit/plan.json").read_text())
     assert plan["task"]["run"]["flat_columns"] is True
 
 
-def test_they_need_a_log(hf_toedit: HfToEdit, before: Dataset, tmp_path: Path) -> None:
-    command = ("edit", tmp_path / "a.parquet", "-o", tmp_path / "run", "--no-edit-log", "--flat-columns")
+def test_they_need_a_log(hf_toedit: HfToEdit, folder: Path, tmp_path: Path) -> None:
+    command = ("edit", folder / "a.parquet", "-o", tmp_path / "run", "--no-edit-log", "--flat-columns")
     assert "figures of the edit log" in hf_toedit.fails(*command, code=2)
     with pytest.raises(UsageError, match="figures of the edit log"):
         RunConfig(edit_log_column=None, flat_columns=True)
