@@ -7,6 +7,7 @@ most of its n-grams in few buckets.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +49,11 @@ def concentration(counts: np.ndarray) -> Concentration:
     shares = responses / mass
     ranks = np.arange(size, 0, -1)  # 1 is that of the smallest
     gini = 2 * (ranks * shares).sum() / size - (size + 1) / size
-    some = shares[shares > 0]
-    entropy = -(some * np.log2(some)).sum()
-    return Concentration(responses, float(top), float(gini), float(entropy), math.log2(size))
+    return Concentration(responses, float(top), float(gini), entropy(responses), math.log2(size))
+
+
+def entropy(counts: np.ndarray | Sequence[int]) -> float:
+    """Of the distribution that counts are of, some of them above zero; in bits."""
+    counts = np.asarray(counts)
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log2(shares)).sum())

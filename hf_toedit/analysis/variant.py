@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hf_toedit import sketch
-from hf_toedit.analysis.concentration import concentration
+from hf_toedit.analysis.concentration import concentration, entropy
 from hf_toedit.errors import UsageError
 from hf_toedit.features.text_stats import TextStats
 from hf_toedit.stats import EditStats
@@ -89,12 +89,6 @@ def coverage(reference: EditStats, other: EditStats) -> dict[str, float]:
     limit = int(sketch.bins_of(np.array([sketch.quantile(reference.perplexity_bins, 0.95)]))[0])
     above = sum(count for number, count in other.perplexity_bins.items() if number > limit)
     return {"span": float(max(span, 0.0)), "beyond": above / sum(other.perplexity_bins.values())}
-
-
-def entropy(counts: Sequence[int]) -> float:
-    """Of a histogram, in bits."""
-    shares = np.array([count for count in counts if count], float) / sum(counts)
-    return float(-(shares * np.log2(shares)).sum())
 
 
 def _concentration(counts: np.ndarray) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,14 +161,10 @@ def _source(source: str, settings: Mapping[str, Any]) -> SourceConfig:
     if colon and is_run(run):
         found = taken.source(run)
         taken.rest()
-        return SourceConfig.from_mapping({**_facts(found), "config_name": pass_})
+        return replace(found, config_name=pass_)
     found = taken.source(source)
     taken.rest()
     return found
-
-
-def _facts(config: SourceConfig) -> dict[str, Any]:
-    return {field.name: getattr(config, field.name) for field in fields(config)}
 
 
 @dataclass(frozen=True)

@@ -239,7 +239,7 @@ def with_edits(
     log = pa.array(edited.logs, type=field.type)
     table = _with_column(table, field, log)
     names = flat_names(log_column) if flat else flat_present(table.column_names, log_column)
-    for name, values in flat_values(log, log_column).items():
+    for name, values in flat_values(log, log_column).items() if names else ():
         if name in names:
             table = _with_column(table, pa.field(name, values.type), values)
     return table

@@ -7,8 +7,10 @@ A plan may come from anyone, so it names a task that is installed here, and neve
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from hf_toedit.checked import in_json
+from hf_toedit.checked import from_json, in_json
 from hf_toedit.config import Resources
 from hf_toedit.errors import UsageError, did_you_mean
 from hf_toedit.mergeable import Statistics
@@ -123,12 +125,12 @@ class Task(ABC):
     def passes(self) -> tuple[Pass, ...]:
         """In the order in which they are done; where none writes rows, the statistics are all that is made."""
 
-    @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """All settings as JSON values, from which `from_facts` makes an equal task."""
+        """All settings as JSON values, from which `from_facts` makes an equal task: the fields of the dataclass."""
+        facts: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # type: ignore[call-overload]
+        return facts
 
     @classmethod
-    @abstractmethod
     def from_facts(cls, facts: Mapping[str, Any], path: str = "") -> Self:
         """Read what `facts` gave; a plan may come from anyone.
 
@@ -139,6 +141,7 @@ class Task(ABC):
         Raises:
             UsageError: It did not; the JSON path of what is wrong is named.
         """
+        return from_json(dict(facts), cls, path, complete=True)
 
     def hashed(self) -> dict[str, Any]:
         """The facts that decide what the rows of a pass are: part of the plan's hash."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from hf_toedit.checked import from_json
 from hf_toedit.config import EditConfig, PriorConfig, Resources, RunConfig
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.mergeable import Statistics
@@ -67,11 +66,6 @@ class EditTask(TaskWithPrior):
         facts: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         facts |= {"edit": self.edit.to_json(), "run": self.run.to_json()}
         return {name: facts[name] for name in ("prior", "prior_revision", "edit", "run")}
-
-    @classmethod
-    def from_facts(cls, facts: Mapping[str, Any], path: str = "") -> Self:
-        """See `Task.from_facts`."""
-        return from_json(dict(facts), cls, path, complete=True)
 
     def hashed(self) -> dict[str, Any]:
         """As it was in plans of format 1, whose runs go on; see `Task.hashed`."""

@@ -69,7 +69,7 @@ class EditCheck(RowCheck):
                 if counts.null_count:
                     row = pc.index(pc.is_null(counts), True).as_py()
                     yield f"{pass_.title}: the edit log of row {first + row:,} has no {name}."
-            for name, values in flat_values(logs, self._log_column).items():
+            for name, values in flat_values(logs, self._log_column).items() if flat else ():
                 if name in flat and not same(flat[name], values):
                     yield f"{pass_.title}: column {name!r} is not what the edit log says."
         if source is None:

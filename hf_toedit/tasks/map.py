@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
-from hf_toedit.checked import from_json
 from hf_toedit.config import Resources
 from hf_toedit.mergeable import Count, Statistics
-from hf_toedit.rows.rows import EDIT_BATCH, grouped
 from hf_toedit.rows.texts import Texts
-from hf_toedit.runs.passes import Batch, Kept, Pass, Rows
+from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.task import LoadedTask, RowCheck, Task
 from hf_toedit.runs.verify import differing_columns
 from hf_toedit.sources.parquet import as_loaded
+from hf_toedit.tasks.without_model import LoadedWithoutModel
 
 if TYPE_CHECKING:
     from datasets import Features
     from typing_extensions import Self
-
-    from hf_toedit.editing.alignment import Document
 
 
 @dataclass
@@ -74,16 +68,6 @@ class MapTask(Task):
         """One, which has the name of the task."""
         return (Pass(self.kind, 1, self.kind),)
 
-    def facts(self) -> dict[str, Any]:
-        """The fields of the dataclass; see `Task.facts`."""
-        facts: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return facts
-
-    @classmethod
-    def from_facts(cls, facts: Mapping[str, Any], path: str = "") -> Self:
-        """See `Task.from_facts`."""
-        return from_json(dict(facts), cls, path, complete=True)
-
     def output_features(self, features: Features, texts: Texts) -> Features:
         """See `Task.output_features`."""
         return type(features)(self.features(features))
@@ -97,28 +81,17 @@ class MapTask(Task):
         return _MapCheck(self, self.output_features(features, texts).arrow_schema)
 
 
-class _LoadedMap(LoadedTask):
-    """Makes the rows; what is known of a batch is that it was done, and its rows are made again."""
+class _LoadedMap(LoadedWithoutModel):
+    """Makes the rows."""
 
     def __init__(self, task: MapTask) -> None:
         self._task = task
 
-    def process(
-        self, texts: Texts, tables: Iterable[pa.Table], pass_: Pass, known: Callable[[Rows], Kept | None]
-    ) -> Iterator[Batch]:
-        first = 0
-        for table in grouped(tables, texts, EDIT_BATCH):
-            rows = first, len(table)
-            kept = known(rows)
-            made = kept or Kept(None, MapStats(num_rows=len(table), num_documents=len(table)))
-            yield Batch(rows, made, kept is not None, partial(self._task.map, table))
-            first += len(table)
+    def counted(self, texts: Texts, table: pa.Table) -> MapStats:
+        return MapStats(num_rows=len(table), num_documents=len(table))
 
-    def sample(self, texts: Texts, table: pa.Table) -> tuple[np.ndarray, list[Document]]:
-        return np.zeros(len(table), np.int64), []
-
-    def read(self, batches: Sequence[Sequence[Document]]) -> None:
-        """There is no model."""
+    def made(self, table: pa.Table) -> pa.Table:
+        return self._task.map(table)
 
 
 class _MapCheck(RowCheck):

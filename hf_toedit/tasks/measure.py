@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
-from hf_toedit.checked import from_json
 from hf_toedit.config import Resources
 from hf_toedit.features.ngrams import HashedNgrams
 from hf_toedit.features.text_stats import TextStats
-from hf_toedit.rows.rows import GroupSize, grouped
+from hf_toedit.rows.rows import GroupSize
 from hf_toedit.rows.texts import Texts
-from hf_toedit.runs.passes import Batch, Kept, Pass, Rows
+from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.task import LoadedTask, RowCheck, Task
+from hf_toedit.tasks.without_model import LoadedWithoutModel
 
 if TYPE_CHECKING:
     from datasets import Features
     from typing_extensions import Self
 
-    from hf_toedit.editing.alignment import Document
 
 TEXTS = Pass("texts", 1, "the measuring", writes_rows=False)
 
@@ -50,15 +47,6 @@ class MeasureTask(Task):
         """One, which writes no rows; see `Task.passes`."""
         return (TEXTS,)
 
-    def facts(self) -> dict[str, Any]:
-        """See `Task.facts`."""
-        return asdict(self)
-
-    @classmethod
-    def from_facts(cls, facts: Mapping[str, Any], path: str = "") -> Self:
-        """See `Task.from_facts`."""
-        return from_json(dict(facts), cls, path, complete=True)
-
     def output_features(self, features: Features, texts: Texts) -> Features:
         """Of rows that nobody writes: the source's; see `Task.output_features`."""
         return features
@@ -72,24 +60,16 @@ class MeasureTask(Task):
         raise NotImplementedError
 
 
-class _LoadedMeasure(LoadedTask):
-    """Counts texts; see `LoadedTask`."""
+class _LoadedMeasure(LoadedWithoutModel):
+    """Counts texts."""
+
+    size = _BATCH
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._ngrams = HashedNgrams()
 
-    def process(
-        self, texts: Texts, tables: Iterable[pa.Table], pass_: Pass, known: Callable[[Rows], Kept | None]
-    ) -> Iterator[Batch]:
-        first = 0
-        for table in grouped(tables, texts, _BATCH):
-            rows = first, len(table)
-            kept = known(rows)
-            yield Batch(rows, kept or Kept(None, self._counted(texts, table)), kept is not None, pa.table)
-            first += len(table)
-
-    def _counted(self, texts: Texts, table: pa.Table) -> TextStats:
+    def counted(self, texts: Texts, table: pa.Table) -> TextStats:
         begun = time.perf_counter()
         stats = TextStats(num_rows=len(table))
         found = [text.text for text in texts.read(table)]
@@ -99,9 +79,3 @@ class _LoadedMeasure(LoadedTask):
                 stats.add_skipped("null" if text is None else "empty")
         stats.seconds["count"] = time.perf_counter() - begun
         return stats
-
-    def sample(self, texts: Texts, table: pa.Table) -> tuple[np.ndarray, list[Document]]:
-        return np.zeros(len(table), np.int64), []
-
-    def read(self, batches: Sequence[Sequence[Document]]) -> None:
-        """There is no model."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from hf_toedit.checked import from_json
 from hf_toedit.config import EditConfig, PriorConfig, Resources
 from hf_toedit.priors.names import check_prior
 from hf_toedit.priors.registry import load_pinned
@@ -45,16 +43,6 @@ class ReadTask(TaskWithPrior):
     def passes(self) -> tuple[Pass, ...]:
         """One, which writes no rows; see `Task.passes`."""
         return (READING,)
-
-    def facts(self) -> dict[str, Any]:
-        """See `Task.facts`."""
-        facts: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return facts
-
-    @classmethod
-    def from_facts(cls, facts: Mapping[str, Any], path: str = "") -> Self:
-        """See `Task.from_facts`."""
-        return from_json(dict(facts), cls, path, complete=True)
 
     def hashed(self) -> dict[str, Any]:
         """All but the device; see `Task.hashed`."""
