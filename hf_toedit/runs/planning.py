@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
+import numpy as np
+
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import UsageError
+from hf_toedit.runs.chosen import encoded
 from hf_toedit.runs.plan import MAX_SHARDS, Plan, RowRange, Shard
 from hf_toedit.runs.task import Task
 from hf_toedit.sources.model import SHARD_BYTES, FileExtent, Reading, SourceFile
@@ -116,3 +119,26 @@ def _stretch(
         num_bytes += extent.num_bytes * ((stop - start) / extent.num_rows if stop and extent.num_rows else 1)
     known = None if None in counts else sum(count or 0 for count in counts)
     return pieces, known, round(num_bytes)
+
+
+def chosen_shards(shards: Sequence[Shard], sizes: Sequence[int], rows: np.ndarray) -> tuple[Shard, ...]:
+    """Shards that hold some of the rows of others, in the same order; those without any are left out.
+
+    Args:
+        shards: whole ones, in order.
+        sizes: rows of each.
+        rows: int64 `[n]`, numbers of rows over all of them, ascending.
+    """
+    ends = np.cumsum(sizes)
+    cuts = np.searchsorted(rows, np.concatenate([[0], ends]))
+    found: dict[str, list[Shard]] = {}
+    for shard, size, end, start, stop in zip(shards, sizes, ends, cuts, cuts[1:], strict=False):
+        if stop == start:
+            continue
+        count = int(stop - start)
+        chosen = None if count == size else encoded(rows[start:stop] - (end - size))
+        part = replace(shard, num_rows=count, num_bytes=round(shard.num_bytes * count / size), chosen=chosen)
+        found.setdefault(shard.split, []).append(part)
+    return tuple(
+        replace(shard, index=index, count=len(parts)) for parts in found.values() for index, shard in enumerate(parts)
+    )

@@ -38,6 +38,8 @@ TASKS = {
     "measure": "hf_toedit.tasks.measure:MeasureTask",
     "read": "hf_toedit.tasks.read:ReadTask",
     "score": "hf_toedit.tasks.score:ScoreTask",
+    "select": "hf_toedit.tasks.select:SelectTask",
+    "weigh": "hf_toedit.tasks.weigh:WeighTask",
 }
 """Names, as plans have them, and classes."""
 
@@ -119,6 +121,9 @@ class Task(ABC):
 
     statistics: ClassVar[type[Statistics]]
     """What is counted in each pass."""
+
+    chooses_rows: ClassVar[bool] = False
+    """Whether its settings decide which rows of the source the shards hold."""
 
     @property
     @abstractmethod

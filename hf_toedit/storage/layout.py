@@ -6,3 +6,6 @@ from pathlib import Path
 
 PLAN = Path("toedit/plan.json")
 """Where a run folder keeps its plan."""
+
+STEPS = Path("toedit/steps")
+"""Where it keeps the runs that come before it, such as the scores that rows were selected by; they may be deleted."""

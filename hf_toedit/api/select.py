@@ -1,0 +1,212 @@
+"""Rows of a dataset selected by their scores, as `hf-toedit select` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hf_toedit.api.begin import Taken, do_by, do_planned
+from hf_toedit.api.engine import Workers, local_engine
+from hf_toedit.api.request import RunRequest
+from hf_toedit.config import Resources, SourceConfig
+from hf_toedit.errors import UsageError, did_you_mean
+from hf_toedit.runs.planning import chosen_shards
+from hf_toedit.scorers.registry import asked_scorer, scorer_to_json
+from hf_toedit.selection.choice import Choice, Keep, keys_of, quantiles
+from hf_toedit.settings import PriorSettings, SourceSettings
+from hf_toedit.storage.layout import STEPS
+from hf_toedit.tasks.map import MapStats
+from hf_toedit.tasks.score import without_device
+from hf_toedit.tasks.select import SelectFigures, SelectTask
+from hf_toedit.tasks.weigh import WeighTask
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from hf_toedit.api.begin import Engines
+    from hf_toedit.api.run import Run
+    from hf_toedit.runs.plan import Plan, Shard
+    from hf_toedit.scorers.scorer import ScorerConfig
+    from hf_toedit.scorers.statistics import ScoreStats
+
+_DEFAULTS: dict[str, tuple[Keep, Keep]] = {
+    "perplexity": ("lowest", "below"),
+    "classifier": ("highest", "above"),
+}
+"""What is kept where nothing says so: with a number of rows, and with a threshold; by the scorer."""
+
+
+class SelectSettings(PriorSettings, SourceSettings, total=False):
+    """What `select` takes as keyword arguments: of the source, and of the scorer."""
+
+    config_name: str | None
+    split: str | None
+    model: str | PathLike[str] | None
+    model_revision: str | None
+    labels: str | list[str]
+    truncate: bool
+    shard_size: str
+    num_shards: int | None
+
+
+@dataclass(frozen=True)
+class SelectRequest:
+    """A selection that is asked for, its settings checked; nothing is looked for yet.
+
+    Attributes:
+        source: settings of the source.
+        scorer: gives each row the scores that it is selected by; pinned later.
+        score: the field of the scores; None is the first.
+        choice: how many rows are kept, and which.
+        shape: how the source is cut into shards, as of `RunRequest`.
+    """
+
+    source: SourceConfig
+    scorer: ScorerConfig
+    score: str | None
+    choice: Choice
+    shape: Mapping[str, Any]
+
+
+def select(
+    source: str | PathLike[str],
+    folder: str | PathLike[str],
+    *,
+    by: str,
+    rows: int | None = None,
+    rate: float | None = None,
+    threshold: float | None = None,
+    keep: Keep | None = None,
+    score: str | None = None,
+    seed: int = 0,
+    workers: Workers = "auto",
+    token_budget: int | None = None,
+    progress: bool = True,
+    **settings: Unpack[SelectSettings],
+) -> Run[MapStats]:
+    """Keep the rows of a dataset that have the right scores, as `hf-toedit select` does; what was interrupted goes on.
+
+    Exactly one of `rows`, `rate` and `threshold` says how many. Rows without a score are not kept.
+
+    Args:
+        source: see `plan`.
+        folder: of the run: the rows that are kept, as they were, and `toedit/steps` with the scores of all rows.
+        by: what scores rows: a scorer, as of `score`.
+        rows: how many rows are kept.
+        rate: the same as a share of all rows.
+        threshold: a score; it has the unit of the scorer's field.
+        keep: `highest`, `middle` or `lowest` with `rows` or `rate`, `above` or `below` with a threshold; None is what
+            is usual for the scorer: the lowest perplexities, the highest scores of a classifier.
+        score: the field of the scores; None is the first.
+        seed: of what is drawn at random, and of the order of equal scores.
+        workers: see `edit`, as are `token_budget` and `progress`.
+        token_budget: tokens that a forward pass aims at.
+        progress: show bars.
+        **settings: of the source, its texts and shards, as of `plan`; of the scorer, as of `score`.
+
+    Raises:
+        UsageError: a setting is unknown or out of range, or fewer rows have a score than are asked for.
+        SourceError: a source cannot be found, read, or scored as asked.
+        PriorError: a model cannot be loaded.
+        RunError: the folder cannot be written, or holds another run.
+
+    Example:
+        >>> run = select("org/web", "kept", by="perplexity", rate=0.125)  # doctest: +SKIP
+        >>> run.dataset()["train"]  # doctest: +SKIP
+    """
+    how = {"rows": rows, "rate": rate, "threshold": threshold, "keep": keep, "seed": seed, "score": score}
+    engines = partial(local_engine, workers, resources=Resources(token_budget), progress=progress)
+    return select_rows(select_request(fspath(source), by, how, settings), fspath(folder), engines, progress)
+
+
+def select_request(source: str, by: str, how: Mapping[str, Any], given: Mapping[str, Any]) -> SelectRequest:
+    """What `select` is given, checked.
+
+    Args:
+        source: as the user names it.
+        by: the scorer.
+        how: `rows`, `rate`, `threshold`, `keep`, `seed` and `score`.
+        given: settings of the source and of the scorer.
+    """
+    taken = Taken(given)
+    origin, prior, shape = taken.source(source), taken.prior(), taken.shape()
+    scorer = asked_scorer(by, prior, **taken.rest("model", "model_revision", "labels", "truncate"))
+    choice = {name: value for name, value in how.items() if name != "score" and value is not None}
+    choice.setdefault("keep", _usual(by, "threshold" in choice))
+    return SelectRequest(origin, scorer, how["score"], Choice.from_mapping(choice), shape)
+
+
+def select_rows(
+    asked: SelectRequest,
+    folder: str,
+    engines: Engines,
+    progress: bool,
+    said: tuple[str | None, str | None] = (None, None),
+) -> Run[MapStats]:
+    """Score the rows, decide, and write those that are kept.
+
+    Args:
+        asked: the selection.
+        folder: of the run.
+        engines: make what does the work.
+        progress: show bars.
+        said: the command that was typed, and the licence of a source whose card names none.
+    """
+    weighing = RunRequest(asked.source, WeighTask(asked.scorer), **asked.shape)
+    weighed: Run[ScoreStats] = do_by(weighing, str(_step(folder, "scores")), engines, progress)
+    return do_planned(_selected(asked, weighed), folder, engines, progress)
+
+
+def _usual(by: str, is_threshold: bool) -> Keep:
+    if by not in _DEFAULTS:
+        which = "above or below" if is_threshold else "highest, middle or lowest"
+        raise UsageError(f"which rows are kept by {by!r}? Say --keep {which}.")
+    return _DEFAULTS[by][is_threshold]
+
+
+def _step(folder: str, name: str) -> str:
+    return f"{folder.rstrip('/')}/{STEPS.as_posix()}/{name}"
+
+
+def _selected(asked: SelectRequest, weighed: Run[ScoreStats]) -> Plan:
+    """The plan that names the rows that are kept."""
+    plan, scorer = weighed.plan, weighed.plan.task.scorer
+    score = asked.score or next(iter(scorer.fields))
+    if score not in scorer.fields:
+        raise UsageError(f"the scores of {scorer.kind!r} have no field {score!r}.{did_you_mean(score, scorer.fields)}")
+    parts = [_scores(weighed, shard, score) for shard in plan.shards]
+    values, sizes = np.concatenate(parts), [len(part) for part in parts]
+    of_split = {
+        split: sum(size for shard, size in zip(plan.shards, sizes, strict=True) if shard.split == split)
+        for split in plan.splits
+    }
+    keys = np.concatenate([keys_of(split, count) for split, count in of_split.items()])
+    kept = asked.choice.rows_of(values, keys)
+    figures = SelectFigures(
+        num_rows=len(values),
+        num_scored=int(np.count_nonzero(~np.isnan(values))),
+        num_kept=len(kept),
+        quantiles=quantiles(values),
+        kept_quantiles=quantiles(values[kept]),
+    )
+    by = without_device(scorer_to_json(scorer))
+    task = SelectTask(by, score, asked.choice.to_json(), figures)
+    return replace(plan, task=task, shards=chosen_shards(plan.shards, sizes, kept))
+
+
+def _scores(weighed: Run[ScoreStats], shard: Shard, score: str) -> np.ndarray:
+    """The scores of the rows of a shard; float64 `[rows]`, NaN where there is none."""
+    import pyarrow as pa
+
+    task, pass_ = weighed.plan.task, weighed.plan.data_passes[-1]
+    tables = weighed.folder.tables(weighed.plan, pass_, shard)
+    parts = [
+        pa.compute.struct_field(table[task.scores_column], [task.scorer.kind, score]).to_numpy().astype(np.float64)
+        for table in tables
+    ]
+    return np.concatenate(parts) if parts else np.empty(0)
