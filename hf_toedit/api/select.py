@@ -13,13 +13,13 @@ import numpy as np
 from hf_toedit.api.begin import Taken, do_by, do_planned
 from hf_toedit.api.engine import Workers, local_engine
 from hf_toedit.api.request import RunRequest
+from hf_toedit.api.scored import keys_of_rows, sizes_of, step_folder, values_of
 from hf_toedit.config import Resources, SourceConfig
 from hf_toedit.errors import UsageError, did_you_mean
 from hf_toedit.runs.planning import chosen_shards
 from hf_toedit.scorers.registry import asked_scorer, scorer_to_json
-from hf_toedit.selection.choice import Choice, Keep, keys_of, quantiles
+from hf_toedit.selection.choice import Choice, Keep, quantiles
 from hf_toedit.settings import PriorSettings, SourceSettings
-from hf_toedit.storage.layout import STEPS
 from hf_toedit.tasks.map import MapStats
 from hf_toedit.tasks.score import without_device
 from hf_toedit.tasks.select import SelectFigures, SelectTask
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from hf_toedit.api.begin import Engines
     from hf_toedit.api.run import Run
-    from hf_toedit.runs.plan import Plan, Shard
+    from hf_toedit.runs.plan import Plan
     from hf_toedit.scorers.scorer import ScorerConfig
     from hf_toedit.scorers.statistics import ScoreStats
 
@@ -158,7 +158,7 @@ def select_rows(
         said: the command that was typed, and the licence of a source whose card names none.
     """
     weighing = RunRequest(asked.source, WeighTask(asked.scorer), **asked.shape)
-    weighed: Run[ScoreStats] = do_by(weighing, str(_step(folder, "scores")), engines, progress)
+    weighed: Run[ScoreStats] = do_by(weighing, step_folder(folder, "scores"), engines, progress)
     return do_planned(_selected(asked, weighed), folder, engines, progress)
 
 
@@ -169,24 +169,14 @@ def _usual(by: str, is_threshold: bool) -> Keep:
     return _DEFAULTS[by][is_threshold]
 
 
-def _step(folder: str, name: str) -> str:
-    return f"{folder.rstrip('/')}/{STEPS.as_posix()}/{name}"
-
-
 def _selected(asked: SelectRequest, weighed: Run[ScoreStats]) -> Plan:
     """The plan that names the rows that are kept."""
     plan, scorer = weighed.plan, weighed.plan.task.scorer
     score = asked.score or next(iter(scorer.fields))
     if score not in scorer.fields:
         raise UsageError(f"the scores of {scorer.kind!r} have no field {score!r}.{did_you_mean(score, scorer.fields)}")
-    parts = [_scores(weighed, shard, score) for shard in plan.shards]
-    values, sizes = np.concatenate(parts), [len(part) for part in parts]
-    of_split = {
-        split: sum(size for shard, size in zip(plan.shards, sizes, strict=True) if shard.split == split)
-        for split in plan.splits
-    }
-    keys = np.concatenate([keys_of(split, count) for split, count in of_split.items()])
-    kept = asked.choice.rows_of(values, keys)
+    values = values_of(weighed, score)
+    kept = asked.choice.rows_of(values, keys_of_rows(weighed))
     figures = SelectFigures(
         num_rows=len(values),
         num_scored=int(np.count_nonzero(~np.isnan(values))),
@@ -196,17 +186,4 @@ def _selected(asked: SelectRequest, weighed: Run[ScoreStats]) -> Plan:
     )
     by = without_device(scorer_to_json(scorer))
     task = SelectTask(by, score, asked.choice.to_json(), figures)
-    return replace(plan, task=task, shards=chosen_shards(plan.shards, sizes, kept))
-
-
-def _scores(weighed: Run[ScoreStats], shard: Shard, score: str) -> np.ndarray:
-    """The scores of the rows of a shard; float64 `[rows]`, NaN where there is none."""
-    import pyarrow as pa
-
-    task, pass_ = weighed.plan.task, weighed.plan.data_passes[-1]
-    tables = weighed.folder.tables(weighed.plan, pass_, shard)
-    parts = [
-        pa.compute.struct_field(table[task.scores_column], [task.scorer.kind, score]).to_numpy().astype(np.float64)
-        for table in tables
-    ]
-    return np.concatenate(parts) if parts else np.empty(0)
+    return replace(plan, task=task, shards=chosen_shards(plan.shards, sizes_of(weighed), kept))

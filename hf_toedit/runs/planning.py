@@ -122,23 +122,45 @@ def _stretch(
 
 
 def chosen_shards(shards: Sequence[Shard], sizes: Sequence[int], rows: np.ndarray) -> tuple[Shard, ...]:
-    """Shards that hold some of the rows of others, in the same order; those without any are left out.
+    """Shards that hold some of the rows of others; those without any are left out.
 
     Args:
         shards: whole ones, in order.
         sizes: rows of each.
-        rows: int64 `[n]`, numbers of rows over all of them, ascending.
+        rows: int64 `[n]`, numbers of rows over all of them; each shard has its own in the order in which they are here.
     """
     ends = np.cumsum(sizes)
-    cuts = np.searchsorted(rows, np.concatenate([[0], ends]))
-    found: dict[str, list[Shard]] = {}
-    for shard, size, end, start, stop in zip(shards, sizes, ends, cuts, cuts[1:], strict=False):
-        if stop == start:
-            continue
-        count = int(stop - start)
-        chosen = None if count == size else encoded(rows[start:stop] - (end - size))
-        part = replace(shard, num_rows=count, num_bytes=round(shard.num_bytes * count / size), chosen=chosen)
-        found.setdefault(shard.split, []).append(part)
+    of_shard = np.searchsorted(ends, rows, side="right")
+    order = np.argsort(of_shard, kind="stable")
+    cuts = np.searchsorted(of_shard[order], np.arange(len(shards) + 1))
+    parts = [
+        part_of(shard, rows[order[start:stop]] - (end - size), size)
+        for shard, size, end, start, stop in zip(shards, sizes, ends, cuts, cuts[1:], strict=False)
+        if stop > start
+    ]
+    return numbered(parts)
+
+
+def part_of(shard: Shard, rows: np.ndarray, size: int) -> Shard:
+    """A shard of some rows of another.
+
+    Args:
+        shard: the other one.
+        rows: int64 `[n]`, numbers of the rows in it, in order.
+        size: rows of it.
+    """
+    is_whole = len(rows) == size and np.array_equal(rows, np.arange(size))
+    num_bytes = round(shard.num_bytes * len(rows) / size)
+    return replace(shard, num_rows=len(rows), num_bytes=num_bytes, chosen=None if is_whole else encoded(rows))
+
+
+def numbered(shards: Sequence[Shard]) -> tuple[Shard, ...]:
+    """Shards numbered anew in each split, in the order of the splits."""
+    by_split: dict[str, list[Shard]] = {}
+    for shard in shards:
+        by_split.setdefault(shard.split, []).append(shard)
     return tuple(
-        replace(shard, index=index, count=len(parts)) for parts in found.values() for index, shard in enumerate(parts)
+        replace(shard, index=index, count=len(parts))
+        for parts in by_split.values()
+        for index, shard in enumerate(parts)
     )

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 TASKS = {
     "edit": "hf_toedit.tasks.edit:EditTask",
     "measure": "hf_toedit.tasks.measure:MeasureTask",
+    "mix": "hf_toedit.tasks.mix:MixTask",
+    "mix-part": "hf_toedit.tasks.mix:PartTask",
     "read": "hf_toedit.tasks.read:ReadTask",
     "score": "hf_toedit.tasks.score:ScoreTask",
     "select": "hf_toedit.tasks.select:SelectTask",
