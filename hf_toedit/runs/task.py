@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hf_toedit.rows.texts import Texts
 
 TASKS = {
+    "best-of": "hf_toedit.tasks.best_of:BestOfTask",
     "edit": "hf_toedit.tasks.edit:EditTask",
     "measure": "hf_toedit.tasks.measure:MeasureTask",
     "mix": "hf_toedit.tasks.mix:MixTask",
