@@ -38,11 +38,17 @@ def do_run(asked: RunRequest, folder: str, workers: Workers, resources: Resource
     return do_by(asked, folder, partial(local_engine, workers, resources=resources, progress=progress), progress)
 
 
-def do_by(asked: RunRequest, folder: str, engines: Engines, progress: bool) -> Run[Any]:
-    """The same, by engines of any kind."""
+def do_by(
+    asked: RunRequest,
+    folder: str,
+    engines: Engines,
+    progress: bool,
+    said: tuple[str | None, str | None] = (None, None),
+) -> Run[Any]:
+    """The same, by engines of any kind; `said` are the command that was typed and the licence of the source."""
     there = new_folder(folder, asked.source)
     with swept(there), engines(asked.task) as engine:
-        asked.begin(there, partial(ready, engine))
+        asked.begin(there, partial(ready, engine), *said)
         worked = _worked(there, engine, progress)
     return _closed(*worked)
 

@@ -267,7 +267,7 @@ def _mixture(
     source = SourceConfig(pattern, **_texts(asked))
     opened = open_source(source)
     (files,) = opened.splits.values()
-    columns = laid_out[next(iter(parts))].plan.task.columns
+    common = opened.features
     task = MixTask(
         {
             name: MixPart(
@@ -278,7 +278,7 @@ def _mixture(
                 part.drawn.num_tokens,
                 sum(part.sizes),
                 round(part.drawn.num_tokens / part.drawn.epochs),
-                tuple(column for column in plans[name].reader.features if column not in columns),
+                tuple(column for column in plans[name].reader.features if column not in common),
                 ", ".join(_listed(plans[name].provenance["source_card"].get("license", ()))),
             )
             for name, part in parts.items()

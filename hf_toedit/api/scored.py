@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hf_toedit.errors import UsageError, did_you_mean
 from hf_toedit.selection.choice import keys_of
 from hf_toedit.storage.layout import STEPS
+from hf_toedit.tasks.score import ScoreTask
 
 if TYPE_CHECKING:
     from hf_toedit.api.run import Run
+    from hf_toedit.scorers.scorer import ScorerConfig
     from hf_toedit.scorers.statistics import ScoreStats
 
 
@@ -24,6 +27,18 @@ def step_folder(folder: str, name: str) -> str:
     return f"{folder.rstrip('/')}/{STEPS.as_posix()}/{name}"
 
 
+def field_of(scorer: ScorerConfig, asked: str | None) -> str:
+    """The field of a scorer that rows are chosen by: the one that is asked for, or else the first.
+
+    Raises:
+        UsageError: it has no such field.
+    """
+    name = asked or next(iter(scorer.fields))
+    if name not in scorer.fields:
+        raise UsageError(f"the scores of {scorer.kind!r} have no field {name!r}.{did_you_mean(name, scorer.fields)}")
+    return name
+
+
 def values_of(run: Run[ScoreStats], field: str) -> np.ndarray:
     """The scores of all rows of a run of scores, in order; float64 `[rows]`, NaN where there is none.
 
@@ -34,6 +49,7 @@ def values_of(run: Run[ScoreStats], field: str) -> np.ndarray:
     import pyarrow.compute as pc
 
     task, (pass_,) = run.plan.task, run.plan.data_passes
+    assert isinstance(task, ScoreTask)
     path = [task.scores_column, task.scorer.kind, field]
     found = [np.empty(0)]
     for shard in run.plan.shards:

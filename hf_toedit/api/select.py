@@ -13,15 +13,14 @@ import numpy as np
 from hf_toedit.api.begin import Taken, do_by, do_planned
 from hf_toedit.api.engine import Workers, local_engine
 from hf_toedit.api.request import RunRequest
-from hf_toedit.api.scored import keys_of_rows, sizes_of, step_folder, values_of
+from hf_toedit.api.scored import field_of, keys_of_rows, sizes_of, step_folder, values_of
 from hf_toedit.config import Resources, SourceConfig
-from hf_toedit.errors import UsageError, did_you_mean
+from hf_toedit.errors import UsageError
 from hf_toedit.runs.planning import chosen_shards
 from hf_toedit.scorers.registry import asked_scorer, scorer_to_json
 from hf_toedit.selection.choice import Choice, Keep, quantiles
 from hf_toedit.settings import PriorSettings, SourceSettings
-from hf_toedit.tasks.map import MapStats
-from hf_toedit.tasks.score import without_device
+from hf_toedit.tasks.best_of import BestOfTask
 from hf_toedit.tasks.select import SelectFigures, SelectTask
 from hf_toedit.tasks.weigh import WeighTask
 
@@ -39,6 +38,10 @@ _DEFAULTS: dict[str, tuple[Keep, Keep]] = {
     "classifier": ("highest", "above"),
 }
 """What is kept where nothing says so: with a number of rows, and with a threshold; by the scorer."""
+
+
+BEST = "best"
+"""The column of the best candidates."""
 
 
 class SelectSettings(PriorSettings, SourceSettings, total=False):
@@ -62,14 +65,16 @@ class SelectRequest:
         source: settings of the source.
         scorer: gives each row the scores that it is selected by; pinned later.
         score: the field of the scores; None is the first.
-        choice: how many rows are kept, and which.
+        choice: how many rows are kept, and which; None where every row is, with the best of its candidates.
+        best_of: the task that chooses among candidates; None where rows are chosen.
         shape: how the source is cut into shards, as of `RunRequest`.
     """
 
     source: SourceConfig
     scorer: ScorerConfig
     score: str | None
-    choice: Choice
+    choice: Choice | None
+    best_of: BestOfTask | None
     shape: Mapping[str, Any]
 
 
@@ -83,15 +88,18 @@ def select(
     threshold: float | None = None,
     keep: Keep | None = None,
     score: str | None = None,
+    best_of: str | None = None,
+    best_column: str = BEST,
     seed: int = 0,
     workers: Workers = "auto",
     token_budget: int | None = None,
     progress: bool = True,
     **settings: Unpack[SelectSettings],
-) -> Run[MapStats]:
+) -> Run[Any]:
     """Keep the rows of a dataset that have the right scores, as `hf-toedit select` does; what was interrupted goes on.
 
-    Exactly one of `rows`, `rate` and `threshold` says how many. Rows without a score are not kept.
+    Exactly one of `rows`, `rate` and `threshold` says how many. Rows without a score are not kept. With `best_of`,
+    every row is kept instead, and the best of its candidates is chosen.
 
     Args:
         source: see `plan`.
@@ -103,6 +111,9 @@ def select(
         keep: `highest`, `middle` or `lowest` with `rows` or `rate`, `above` or `below` with a threshold; None is what
             is usual for the scorer: the lowest perplexities, the highest scores of a classifier.
         score: the field of the scores; None is the first.
+        best_of: a column with a list of strings, of which the one with the best score is chosen in each row.
+        best_column: the new column for it; its place in the list and its score are beside it, in `best_index` and
+            `best_score`.
         seed: of what is drawn at random, and of the order of equal scores.
         workers: see `edit`, as are `token_budget` and `progress`.
         token_budget: tokens that a forward pass aims at.
@@ -120,6 +131,7 @@ def select(
         >>> run.dataset()["train"]  # doctest: +SKIP
     """
     how = {"rows": rows, "rate": rate, "threshold": threshold, "keep": keep, "seed": seed, "score": score}
+    how |= {"best_of": best_of, "best_column": best_column}
     engines = partial(local_engine, workers, resources=Resources(token_budget), progress=progress)
     return select_rows(select_request(fspath(source), by, how, settings), fspath(folder), engines, progress)
 
@@ -130,15 +142,25 @@ def select_request(source: str, by: str, how: Mapping[str, Any], given: Mapping[
     Args:
         source: as the user names it.
         by: the scorer.
-        how: `rows`, `rate`, `threshold`, `keep`, `seed` and `score`.
+        how: the other keyword arguments of `select` that say which rows.
         given: settings of the source and of the scorer.
     """
+    candidates = how["best_of"]
+    if candidates is not None:
+        given = {"text_column": f"{candidates}[]", **given}
     taken = Taken(given)
     origin, prior, shape = taken.source(source), taken.prior(), taken.shape()
     scorer = asked_scorer(by, prior, **taken.rest("model", "model_revision", "labels", "truncate"))
-    choice = {name: value for name, value in how.items() if name != "score" and value is not None}
-    choice.setdefault("keep", _usual(by, "threshold" in choice))
-    return SelectRequest(origin, scorer, how["score"], Choice.from_mapping(choice), shape)
+    said = {name: how[name] for name in ("rows", "rate", "threshold", "keep", "seed") if how[name] is not None}
+    said.setdefault("keep", _usual(by, "threshold" in said))
+    field_of(scorer, how["score"])
+    if candidates is None:
+        return SelectRequest(origin, scorer, how["score"], Choice.from_mapping(said), None, shape)
+    for name in ("rows", "rate", "threshold"):
+        if name in said:
+            raise UsageError(f"--best-of keeps every row. Leave --{name} out, and select rows of the result.")
+    best = BestOfTask(scorer, how["best_column"], candidates, how["score"] or "", said["keep"])
+    return SelectRequest(origin, scorer, how["score"], None, best, shape)
 
 
 def select_rows(
@@ -147,7 +169,7 @@ def select_rows(
     engines: Engines,
     progress: bool,
     said: tuple[str | None, str | None] = (None, None),
-) -> Run[MapStats]:
+) -> Run[Any]:
     """Score the rows, decide, and write those that are kept.
 
     Args:
@@ -157,8 +179,10 @@ def select_rows(
         progress: show bars.
         said: the command that was typed, and the licence of a source whose card names none.
     """
+    if asked.best_of is not None:
+        return do_by(RunRequest(asked.source, asked.best_of, **asked.shape), folder, engines, progress, said)
     weighing = RunRequest(asked.source, WeighTask(asked.scorer), **asked.shape)
-    weighed: Run[ScoreStats] = do_by(weighing, step_folder(folder, "scores"), engines, progress)
+    weighed: Run[ScoreStats] = do_by(weighing, step_folder(folder, "scores"), engines, progress, said)
     return do_planned(_selected(asked, weighed), folder, engines, progress)
 
 
@@ -171,10 +195,10 @@ def _usual(by: str, is_threshold: bool) -> Keep:
 
 def _selected(asked: SelectRequest, weighed: Run[ScoreStats]) -> Plan:
     """The plan that names the rows that are kept."""
-    plan, scorer = weighed.plan, weighed.plan.task.scorer
-    score = asked.score or next(iter(scorer.fields))
-    if score not in scorer.fields:
-        raise UsageError(f"the scores of {scorer.kind!r} have no field {score!r}.{did_you_mean(score, scorer.fields)}")
+    plan = weighed.plan
+    assert isinstance(plan.task, WeighTask) and asked.choice is not None
+    scorer = plan.task.scorer
+    score = field_of(scorer, asked.score)
     values = values_of(weighed, score)
     kept = asked.choice.rows_of(values, keys_of_rows(weighed))
     figures = SelectFigures(
@@ -184,6 +208,5 @@ def _selected(asked: SelectRequest, weighed: Run[ScoreStats]) -> Plan:
         quantiles=quantiles(values),
         kept_quantiles=quantiles(values[kept]),
     )
-    by = without_device(scorer_to_json(scorer))
-    task = SelectTask(by, score, asked.choice.to_json(), figures)
+    task = SelectTask(scorer_to_json(scorer), score, asked.choice.to_json(), figures)
     return replace(plan, task=task, shards=chosen_shards(plan.shards, sizes_of(weighed), kept))

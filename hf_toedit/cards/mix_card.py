@@ -35,7 +35,7 @@ def mix_section(data: CardData) -> str:
         for name, part in parts.items()
         if part.columns_left_out
     ]
-    notes = {task.name_column: "name of the dataset that the row is from"}
+    notes: dict[str | None, str] = {task.name_column: "name of the dataset that the row is from"}
     return template("mix").render(
         shared(data),
         names=[code(name) for name in parts],

@@ -17,7 +17,7 @@ from hf_toedit.runs.plan import Plan
 from hf_toedit.scorers.registry import scorer_from_json
 from hf_toedit.selection.choice import Choice
 from hf_toedit.tasks.select import SelectFigures, SelectTask
-from hf_toedit.tasks.weigh import WeighTask
+from hf_toedit.tasks.score import ScoreTask
 
 
 def select_title(plan: Plan) -> str:
@@ -30,13 +30,13 @@ def select_section(data: CardData) -> str:
     task = _task(data.plan)
     scorer = scorer_from_json(task.by, "by")
     # The words of a scorer are about a run of scores: here, the one that decided.
-    weighed = replace(data, plan=replace(data.plan, task=WeighTask(scorer)))
+    weighed = replace(data, plan=replace(data.plan, task=ScoreTask(scorer)))
     words, choice = scorer_words(scorer), Choice.from_mapping(task.choice)
     return template("select").render(
         shared(data),
         headline=_headline(data, task, choice, words),
         method=table(("what", "value"), [*words.rows(weighed), *_choice_rows(task, choice)], left=2),
-        scores=_scores(task.figures, words.what(task.score)),
+        scores=_scores(task.figures, task.score),
         origin=table(("what", "value"), [*source_rows(weighed), *version_rows(data)], left=2),
         fields=field_table(weighed, {}),
         limits=[Markdown(limit) for limit in words.limits()],
@@ -74,7 +74,7 @@ def _choice_rows(task: SelectTask, choice: Choice) -> Iterator[tuple[str, Markdo
     yield from given({"score": task.score, "kept": choice.keep, **asked, "seed": choice.seed})
 
 
-def _scores(figures: SelectFigures, what: str) -> Markdown:
+def _scores(figures: SelectFigures, score: str) -> Markdown:
     names = ("rows", "number", *(f"{100 * float(q):g} %" for q in figures.quantiles))
     rows = [
         (name, f"{count:,}", *map(number, quantiles.values()))
@@ -85,4 +85,4 @@ def _scores(figures: SelectFigures, what: str) -> Markdown:
     ]
     unscored = figures.num_rows - figures.num_scored
     left = f" {unscored:,} rows have none, and were not kept." if unscored else ""
-    return Markdown(f"Quantiles of {code(what)}:{left}\n\n{table(names, rows)}")
+    return Markdown(f"Quantiles of the score {code(score)}:{left}\n\n{table(names, rows)}")

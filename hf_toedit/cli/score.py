@@ -26,13 +26,21 @@ from hf_toedit.errors import UsageError
 
 
 def scorer_options(command: Command) -> Command:
-    """Which scorer, and its model."""
+    """Which scorer, and its settings."""
     return together(
         click.option("--scorer", default="perplexity", show_default=True, metavar="NAME",
                      help="perplexity (of --prior), classifier (that of --model), or MODULE:CLASS."),
         click.option("--scores-column", default="scores", show_default=True, metavar="NAME",
                      help="Struct column of the scores; those of other scorers in it stay."),
         prior_options,
+        scorer_setting_options,
+        resource_options,
+    )(command)  # fmt: skip
+
+
+def scorer_setting_options(command: Command) -> Command:
+    """Settings of scorers other than perplexity."""
+    return together(
         click.option("--model", metavar="NAME",
                      help="Of the classifier: a local folder, or a Hub id such as "
                      "HuggingFaceFW/fineweb-edu-classifier."),
@@ -42,7 +50,6 @@ def scorer_options(command: Command) -> Command:
         click.option("--truncate", is_flag=True,
                      help="Have the classifier read the first part of a long text only; otherwise it reads all of it, "
                      "in parts, and the logits are averaged."),
-        resource_options,
     )(command)  # fmt: skip
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import click
 
@@ -27,6 +28,13 @@ from hf_toedit.cli.score import scorer_setting_options
 from hf_toedit.errors import UsageError
 
 _KEEP = ("highest", "middle", "lowest", "above", "below")
+_HOW = ("rows", "rate", "threshold", "keep", "score", "seed", "best_of", "best_column")
+_SETTINGS = (
+    "config_name", "split", "revision", "limit", "columns", "text_column", "context_columns", "messages_column",
+    "roles", "prior", "prior_revision", "dtype", "device", "trust_remote_code", "backend", "model", "model_revision",
+    "labels", "truncate", "shard_size", "num_shards",
+)  # fmt: skip
+"""Options that `hf_toedit.select` has as keyword arguments: which rows are kept, and of the source and the scorer."""
 
 
 def choice_options(command: Command) -> Command:
@@ -40,6 +48,10 @@ def choice_options(command: Command) -> Command:
         click.option("--threshold", type=float, metavar="X", help="Score that rows must reach, in the scorer's unit."),
         click.option("--keep", type=click.Choice(_KEEP), help="Which rows.  [default: what is usual for the scorer]"),
         click.option("--score", metavar="NAME", help="Field of the scores to go by.  [default: the first]"),
+        click.option("--best-of", metavar="COLUMN",
+                     help="List of candidates in each row: choose the one with the best score, and keep every row."),
+        click.option("--best-column", default="best", show_default=True, metavar="NAME",
+                     help="New column for it, beside NAME_index and NAME_score."),
         click.option("--seed", type=int, default=0, show_default=True, help="Random seed."),
     )(command)  # fmt: skip
 
@@ -51,8 +63,8 @@ def target_options(command: Command) -> Command:
         click.option("--target-column", metavar="PATH",
                      help="Its texts.  [default: as of SOURCE]"),
         click.option("--truth", metavar="VERIFIER",
-                     help="Verifier that says which rows are right, where they have a reference: how well the selection "
-                     "tells right from wrong is reported (phi, psi, and the breakdown point)."),
+                     help="Verifier of which rows are right, where they have a reference: reports how well the "
+                     "selection tells right from wrong (phi, psi, and the breakdown point)."),
         click.option("--truth-column", metavar="PATH", help="Its references."),
     )(command)  # fmt: skip
 
@@ -90,15 +102,13 @@ def select(source: str, **options: Any) -> None:
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
     from hf_toedit.api.select import select_request, select_rows
 
-    asked = select_request(source, options["by"], *select_settings(options))
+    asked = select_request(source, options["by"], {name: options[name] for name in _HOW}, _given(options))
     known = click.get_current_context().meta
     said = known.get(COMMAND_LINE), known.get(SOURCE_LICENSE)
     run = select_rows(asked, options["output"], partial(engine, options=options), not is_silent, said)
-    if not is_silent:
-        click.echo(run.plan.task.figures.told)
     report_run(run, options)
 
 
-def _settings(options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Those of some options that are given."""
-    return {name: options[name] for name in names if options[name] not in (None, (), False)}
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of source and scorer that are given."""
+    return {name: options[name] for name in _SETTINGS if options[name] not in (None, (), False)}

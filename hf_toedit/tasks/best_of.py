@@ -42,7 +42,7 @@ class BestOfTask(ScoreTask):
 
     Attributes:
         candidates: the column of the candidates, a list of strings.
-        score: the field of the scorer that they are compared by.
+        score: the field of the scorer that they are compared by; empty is its first.
         keep: whether the highest or the lowest score is the best; of equal ones the first.
     """
 
@@ -89,9 +89,7 @@ class BestOfTask(ScoreTask):
             )
         for name in self.columns:
             if name in features:
-                raise SourceError(
-                    f"the source already has a column {name!r}. Choose another name with --best-column."
-                )
+                raise SourceError(f"the source already has a column {name!r}. Choose another name with --best-column.")
 
     def output_features(self, features: Features, texts: Texts) -> Features:
         """See `Task.output_features`."""
@@ -125,6 +123,7 @@ class _BestOf:
         self.batch_bytes = scorer.batch_bytes
         self._scorer = scorer
         self._task = task
+        self._score = task.score or next(iter(task.scorer.fields))
 
     def prepare(self, table: pa.Table, texts: Texts) -> Prepared:
         name = self._task.candidates
@@ -143,7 +142,7 @@ class _BestOf:
         starts = np.searchsorted(rows, np.arange(prepared.num_rows))
         sign = 1 if self._task.keep == "highest" else -1
         for place, (row, scores) in enumerate(zip(rows.tolist(), scored.rows, strict=True)):
-            score = scores[self._task.score]
+            score = scores[self._score]
             if score is not None and (best[row]["score"] is None or sign * score > sign * best[row]["score"]):
                 best[row] = {"index": place - int(starts[row]), "score": float(score)}
         return replace(scored, rows=best)

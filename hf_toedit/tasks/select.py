@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from hf_toedit.mergeable import Count
+from hf_toedit.mergeable import Count, Statistics
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.task import Consequence
 from hf_toedit.tasks.map import MapTask
+from hf_toedit.tasks.score import without_device
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -64,11 +65,19 @@ class SelectTask(MapTask):
         """See `Task.passes`."""
         return (SELECTED,)
 
+    def hashed(self) -> dict[str, Any]:
+        """All but the device of the model; see `Task.hashed`."""
+        return {"task": without_device(self.to_json())}
+
     @property
     def consequences(self) -> tuple[Consequence, ...]:
         """See `Task.consequences`."""
         causes = ("by.", "choice.", "score", "source.", "source_revision", "files")
         return ((("figures.",), causes, "the scores of the rows differ"),)
+
+    def report(self, passes: Mapping[Pass, tuple[int, Statistics]]) -> dict[str, Any]:
+        """See `Task.report`."""
+        return {**super().report(passes), "figures": asdict(self.figures)}
 
     def features(self, features: Features) -> Mapping[str, Any]:
         """See `MapTask.features`: the source's."""
