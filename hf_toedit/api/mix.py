@@ -17,11 +17,11 @@ from hf_toedit.api.named import check_names, source_of
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.run import Run
 from hf_toedit.api.scored import keys_of_rows, sizes_of, step_folder, values_of
-from hf_toedit.config import PriorConfig, Resources, SourceConfig
+from hf_toedit.config import Resources, SourceConfig
 from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.runs.plan import RowRange, Shard
 from hf_toedit.runs.planning import chosen_shards, numbered, part_of
-from hf_toedit.scorers.registry import asked_scorer
+from hf_toedit.scorers.registry import scorer_config
 from hf_toedit.selection.mixture import Drawn, budgets, check_shares, draw, positions
 from hf_toedit.settings import SourceSettings
 from hf_toedit.sources.source import open_source
@@ -175,7 +175,7 @@ def mix_request(
         raise UsageError(f"--tokens {how['num_tokens']} is out of range: it must be at least 1.")
     if not how["max_epochs"] > 0:
         raise UsageError(f"--max-epochs {how['max_epochs']:g} is out of range: it must be above 0.")
-    counter = asked_scorer("length", PriorConfig(), **({"tokenizer": tokenizer} if tokenizer else {}))
+    counter = scorer_config("length", {"tokenizer": tokenizer} if tokenizer else {})
     origins = {name: source_of(source, given) for name, source in sources.items()}
     return MixRequest(origins, shares, counter, tokenizer, **how)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike, fspath
@@ -12,11 +12,14 @@ import numpy as np
 
 from hf_toedit.api.begin import Taken, do_by, do_planned
 from hf_toedit.api.engine import Workers, local_engine
+from hf_toedit.api.fitted import fitted_dsir
+from hf_toedit.api.named import source_of
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.scored import field_of, keys_of_rows, sizes_of, step_folder, values_of
 from hf_toedit.config import Resources, SourceConfig
 from hf_toedit.errors import UsageError
 from hf_toedit.runs.planning import chosen_shards
+from hf_toedit.scorers.dsir import DsirConfig
 from hf_toedit.scorers.registry import asked_scorer, scorer_to_json
 from hf_toedit.selection.choice import Choice, Keep, quantiles
 from hf_toedit.settings import PriorSettings, SourceSettings
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from hf_toedit.scorers.statistics import ScoreStats
 
 _DEFAULTS: dict[str, tuple[Keep, Keep]] = {
+    "dsir": ("highest", "above"),
     "perplexity": ("lowest", "below"),
     "classifier": ("highest", "above"),
 }
@@ -63,7 +67,8 @@ class SelectRequest:
 
     Attributes:
         source: settings of the source.
-        scorer: gives each row the scores that it is selected by; pinned later.
+        scorer: gives each row the scores that it is selected by, pinned later; None where it is fitted first.
+        target: what the rows are to be like, for a scorer that is fitted to it.
         score: the field of the scores; None is the first.
         choice: how many rows are kept, and which; None where every row is, with the best of its candidates.
         best_of: the task that chooses among candidates; None where rows are chosen.
@@ -71,7 +76,8 @@ class SelectRequest:
     """
 
     source: SourceConfig
-    scorer: ScorerConfig
+    scorer: ScorerConfig | None
+    target: SourceConfig | None
     score: str | None
     choice: Choice | None
     best_of: BestOfTask | None
@@ -88,6 +94,8 @@ def select(
     threshold: float | None = None,
     keep: Keep | None = None,
     score: str | None = None,
+    target: str | PathLike[str] | None = None,
+    target_column: str | Sequence[str] | None = None,
     best_of: str | None = None,
     best_column: str = BEST,
     seed: int = 0,
@@ -111,6 +119,8 @@ def select(
         keep: `highest`, `middle` or `lowest` with `rows` or `rate`, `above` or `below` with a threshold; None is what
             is usual for the scorer: the lowest perplexities, the highest scores of a classifier.
         score: the field of the scores; None is the first.
+        target: a source; with `by="dsir"` rows are sampled without replacement by how much more likely they are in it.
+        target_column: its texts; None is those of the source.
         best_of: a column with a list of strings, of which the one with the best score is chosen in each row.
         best_column: the new column for it; its place in the list and its score are beside it, in `best_index` and
             `best_score`.
@@ -130,8 +140,21 @@ def select(
         >>> run = select("org/web", "kept", by="perplexity", rate=0.125)  # doctest: +SKIP
         >>> run.dataset()["train"]  # doctest: +SKIP
     """
-    how = {"rows": rows, "rate": rate, "threshold": threshold, "keep": keep, "seed": seed, "score": score}
-    how |= {"best_of": best_of, "best_column": best_column}
+    how: dict[str, Any] = {
+        "rows": rows,
+        "rate": rate,
+        "threshold": threshold,
+        "keep": keep,
+        "seed": seed,
+        "score": score,
+    }
+    how |= {
+        "seed": seed,
+        "best_of": best_of,
+        "best_column": best_column,
+        "target": target,
+        "target_column": target_column,
+    }
     engines = partial(local_engine, workers, resources=Resources(token_budget), progress=progress)
     return select_rows(select_request(fspath(source), by, how, settings), fspath(folder), engines, progress)
 
@@ -150,17 +173,33 @@ def select_request(source: str, by: str, how: Mapping[str, Any], given: Mapping[
         given = {"text_column": f"{candidates}[]", **given}
     taken = Taken(given)
     origin, prior, shape = taken.source(source), taken.prior(), taken.shape()
-    scorer = asked_scorer(by, prior, **taken.rest("model", "model_revision", "labels", "truncate"))
+    rest = taken.rest("model", "model_revision", "labels", "truncate")
+    if (by == "dsir") != (how["target"] is not None):
+        raise UsageError("--by dsir needs a --target, and no other scorer has one.")
+    scorer = None if by == "dsir" else asked_scorer(by, prior, **rest)
+    target = None if how["target"] is None else _target(fspath(how["target"]), how["target_column"], given)
     said = {name: how[name] for name in ("rows", "rate", "threshold", "keep", "seed") if how[name] is not None}
     said.setdefault("keep", _usual(by, "threshold" in said))
-    field_of(scorer, how["score"])
+    if scorer is not None:
+        field_of(scorer, how["score"])
     if candidates is None:
-        return SelectRequest(origin, scorer, how["score"], Choice.from_mapping(said), None, shape)
+        choice = Choice.from_mapping({**said, "sampled": by == "dsir" and "threshold" not in said})
+        return SelectRequest(origin, scorer, target, how["score"], choice, None, shape)
+    if scorer is None:
+        raise UsageError("--best-of needs a scorer that is not fitted to data. Name another one with --by.")
     for name in ("rows", "rate", "threshold"):
         if name in said:
             raise UsageError(f"--best-of keeps every row. Leave --{name} out, and select rows of the result.")
     best = BestOfTask(scorer, how["best_column"], candidates, how["score"] or "", said["keep"])
-    return SelectRequest(origin, scorer, how["score"], None, best, shape)
+    return SelectRequest(origin, scorer, target, how["score"], None, best, shape)
+
+
+def _target(target: str, column: str | Sequence[str] | None, given: Mapping[str, Any]) -> SourceConfig:
+    """The settings of a target; its texts are those of the source where nothing else is said."""
+    if column:
+        return source_of(target, {"text_column": column})
+    texts = ("text_column", "messages_column", "roles")
+    return source_of(target, {name: given[name] for name in texts if name in given})
 
 
 def select_rows(
@@ -181,7 +220,11 @@ def select_rows(
     """
     if asked.best_of is not None:
         return do_by(RunRequest(asked.source, asked.best_of, **asked.shape), folder, engines, progress, said)
-    weighing = RunRequest(asked.source, WeighTask(asked.scorer), **asked.shape)
+    scorer = asked.scorer
+    if scorer is None:
+        assert asked.target is not None
+        scorer = fitted_dsir(asked.source, asked.target, folder, engines, progress, asked.shape)
+    weighing = RunRequest(asked.source, WeighTask(scorer), **asked.shape)
     weighed: Run[ScoreStats] = do_by(weighing, step_folder(folder, "scores"), engines, progress, said)
     return do_planned(_selected(asked, weighed), folder, engines, progress)
 
@@ -208,5 +251,6 @@ def _selected(asked: SelectRequest, weighed: Run[ScoreStats]) -> Plan:
         quantiles=quantiles(values),
         kept_quantiles=quantiles(values[kept]),
     )
-    task = SelectTask(scorer_to_json(scorer), score, asked.choice.to_json(), figures)
+    told = scorer.told if isinstance(scorer, DsirConfig) else scorer
+    task = SelectTask(scorer_to_json(told), score, asked.choice.to_json(), figures)
     return replace(plan, task=task, shards=chosen_shards(plan.shards, sizes_of(weighed), kept))

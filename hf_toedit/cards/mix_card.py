@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hf_toedit.cards.data import CardData
 from hf_toedit.cards.escape import Markdown, code, markdown, percent
-from hf_toedit.cards.origin import version_rows
+from hf_toedit.cards.origin import place_name, version_rows
 from hf_toedit.cards.section import shared, template
 from hf_toedit.cards.tables import field_table, table
 from hf_toedit.errors import UsageError
@@ -20,7 +20,7 @@ def mix_section(data: CardData) -> str:
     rows = [
         (
             code(name),
-            Markdown(f"{code(part.source)} @ {code(part.revision[:12])}"),
+            Markdown(f"{code(place_name(part.source))} @ {code(part.revision[:12])}"),
             percent(part.share),
             percent(part.num_tokens / num_tokens if num_tokens else 0.0),
             f"{part.num_tokens:,}",

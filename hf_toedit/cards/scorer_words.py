@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from hf_toedit.cards.data import CardData
 from hf_toedit.cards.escape import Markdown, code
-from hf_toedit.cards.origin import given, model_name, model_words, pinned_model, prior_rows
+from hf_toedit.cards.origin import given, model_name, model_words, pinned_model, place_name, prior_rows
 from hf_toedit.cards.tables import short
 from hf_toedit.scorers.classifier import ClassifierConfig
+from hf_toedit.scorers.dsir import DsirConfig
 from hf_toedit.scorers.own import OwnScorerConfig
 from hf_toedit.scorers.perplexity import PerplexityConfig
 from hf_toedit.scorers.scorer import ScorerConfig
@@ -169,9 +170,34 @@ class _OwnWords(ScorerWords[OwnScorerConfig]):
         yield "Tokens in the figures above are words, separated by whitespace."
 
 
+class _DsirWords(ScorerWords[DsirConfig]):
+    @property
+    def title(self) -> str:
+        return "weighed by DSIR"
+
+    def scores(self, data: CardData) -> Markdown:
+        return Markdown(f"the log-weight of its text for a target, {code(place_name(self.scorer.target))}")
+
+    def rows(self, data: CardData) -> Iterator[tuple[str, Markdown]]:
+        yield "scorer", Markdown("DSIR, of hashed words and pairs of words (arXiv 2302.03169)")
+        yield "target", Markdown(f"{code(place_name(self.scorer.target))} @ {code(self.scorer.target_revision)}")
+
+    def what(self, name: str) -> str:
+        return {"mean_log_weight": "mean log-weight of its n-grams"}.get(name, "log-weight")
+
+    def meaning(self, name: str) -> str:
+        ratio = "log-ratio of the probabilities of the row's text in the target and in the source"
+        return f"{ratio}, by its number of words and pairs" if name == "mean_log_weight" else ratio
+
+    def limits(self) -> Iterator[str]:
+        yield "Weights compare words and pairs of words, not what a text means. They grow with the length of a text."
+        yield "What the target is biased towards, the rows that are kept are biased towards, too."
+
+
 _WORDS: dict[type, type[ScorerWords[Any]]] = {
     PerplexityConfig: _PerplexityWords,
     ClassifierConfig: _ClassifierWords,
+    DsirConfig: _DsirWords,
     OwnScorerConfig: _OwnWords,
 }
 

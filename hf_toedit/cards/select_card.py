@@ -16,8 +16,8 @@ from hf_toedit.errors import UsageError
 from hf_toedit.runs.plan import Plan
 from hf_toedit.scorers.registry import scorer_from_json
 from hf_toedit.selection.choice import Choice
-from hf_toedit.tasks.select import SelectFigures, SelectTask
 from hf_toedit.tasks.score import ScoreTask
+from hf_toedit.tasks.select import SelectFigures, SelectTask
 
 
 def select_title(plan: Plan) -> str:

@@ -28,7 +28,7 @@ from hf_toedit.cli.score import scorer_setting_options
 from hf_toedit.errors import UsageError
 
 _KEEP = ("highest", "middle", "lowest", "above", "below")
-_HOW = ("rows", "rate", "threshold", "keep", "score", "seed", "best_of", "best_column")
+_HOW = ("rows", "rate", "threshold", "keep", "score", "seed", "best_of", "best_column", "target", "target_column")
 _SETTINGS = (
     "config_name", "split", "revision", "limit", "columns", "text_column", "context_columns", "messages_column",
     "roles", "prior", "prior_revision", "dtype", "device", "trust_remote_code", "backend", "model", "model_revision",
@@ -60,8 +60,7 @@ def target_options(command: Command) -> Command:
     """What the rows are to be like."""
     return together(
         click.option("--target", metavar="SOURCE", help="Dataset that the rows are to be like; with --by dsir."),
-        click.option("--target-column", metavar="PATH",
-                     help="Its texts.  [default: as of SOURCE]"),
+        click.option("--target-column", metavar="PATH", help="Its texts.  [default: as of SOURCE]"),
         click.option("--truth", metavar="VERIFIER",
                      help="Verifier of which rows are right, where they have a reference: reports how well the "
                      "selection tells right from wrong (phi, psi, and the breakdown point)."),

@@ -11,13 +11,16 @@ from hf_toedit.checked import from_json, in_json, names_class
 from hf_toedit.config import PriorConfig
 from hf_toedit.errors import UsageError, did_you_mean
 from hf_toedit.scorers.classifier import ClassifierConfig
+from hf_toedit.scorers.dsir import DsirConfig
 from hf_toedit.scorers.own import OwnScorerConfig
 from hf_toedit.scorers.perplexity import PerplexityConfig
 from hf_toedit.scorers.scorer import ScorerConfig
+from hf_toedit.scorers.without_model import WithoutModelConfig
 
-SCORERS: dict[str, type[PerplexityConfig] | type[ClassifierConfig]] = {
+SCORERS: dict[str, type[PerplexityConfig] | type[ClassifierConfig] | type[WithoutModelConfig]] = {
     "perplexity": PerplexityConfig,
     "classifier": ClassifierConfig,
+    "dsir": DsirConfig,
 }
 """The settings of each scorer, by its name."""
 
@@ -105,7 +108,7 @@ def asked_scorer(
     return ClassifierConfig.from_mapping({**given, **{setting: getattr(prior, setting) for setting in shared}})
 
 
-def _class(name: str) -> type[PerplexityConfig] | type[ClassifierConfig]:
+def _class(name: str) -> type[PerplexityConfig] | type[ClassifierConfig] | type[WithoutModelConfig]:
     if name not in SCORERS:
         raise UsageError(
             f"scorer {name!r} is not known.{did_you_mean(name, SCORERS)} A class of your own is named as module:Class."
