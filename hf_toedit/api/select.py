@@ -20,7 +20,7 @@ from hf_toedit.config import Resources, SourceConfig
 from hf_toedit.errors import UsageError
 from hf_toedit.runs.planning import chosen_shards
 from hf_toedit.scorers.dsir import DsirConfig
-from hf_toedit.scorers.registry import asked_scorer, scorer_to_json
+from hf_toedit.scorers.registry import SETTINGS, asked_scorer, scorer_to_json
 from hf_toedit.selection.choice import Choice, Keep, quantiles
 from hf_toedit.settings import PriorSettings, SourceSettings
 from hf_toedit.tasks.best_of import BestOfTask
@@ -40,6 +40,7 @@ _DEFAULTS: dict[str, tuple[Keep, Keep]] = {
     "dsir": ("highest", "above"),
     "perplexity": ("lowest", "below"),
     "classifier": ("highest", "above"),
+    "random": ("lowest", "below"),
 }
 """What is kept where nothing says so: with a number of rows, and with a threshold; by the scorer."""
 
@@ -57,6 +58,8 @@ class SelectSettings(PriorSettings, SourceSettings, total=False):
     model_revision: str | None
     labels: str | list[str]
     truncate: bool
+    column: str
+    tokenizer: str | PathLike[str] | None
     shard_size: str
     num_shards: int | None
 
@@ -173,7 +176,7 @@ def select_request(source: str, by: str, how: Mapping[str, Any], given: Mapping[
         given = {"text_column": f"{candidates}[]", **given}
     taken = Taken(given)
     origin, prior, shape = taken.source(source), taken.prior(), taken.shape()
-    rest = taken.rest("model", "model_revision", "labels", "truncate")
+    rest = taken.rest(*SETTINGS)
     if (by == "dsir") != (how["target"] is not None):
         raise UsageError("--by dsir needs a --target, and no other scorer has one.")
     scorer = None if by == "dsir" else asked_scorer(by, prior, **rest)

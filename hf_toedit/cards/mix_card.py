@@ -38,7 +38,7 @@ def mix_section(data: CardData) -> str:
     notes: dict[str | None, str] = {task.name_column: "name of the dataset that the row is from"}
     return template("mix").render(
         shared(data),
-        names=[code(name) for name in parts],
+        names=Markdown(", ".join(map(code, parts))),
         num_rows=f"{sum(part.num_rows for part in parts.values()):,}",
         num_tokens=f"{num_tokens:,}",
         unit="words" if task.tokenizer is None else Markdown(f"tokens of {code(task.tokenizer)}"),

@@ -32,7 +32,7 @@ _HOW = ("rows", "rate", "threshold", "keep", "score", "seed", "best_of", "best_c
 _SETTINGS = (
     "config_name", "split", "revision", "limit", "columns", "text_column", "context_columns", "messages_column",
     "roles", "prior", "prior_revision", "dtype", "device", "trust_remote_code", "backend", "model", "model_revision",
-    "labels", "truncate", "shard_size", "num_shards",
+    "labels", "truncate", "column", "tokenizer", "shard_size", "num_shards",
 )  # fmt: skip
 """Options that `hf_toedit.select` has as keyword arguments: which rows are kept, and of the source and the scorer."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -11,11 +11,13 @@ import pyarrow as pa
 
 from hf_toedit.config import BaseConfig, Resources
 from hf_toedit.editing.alignment import Document
+from hf_toedit.priors.names import ModelName
 from hf_toedit.rows.texts import Texts
 from hf_toedit.scorers.row_texts import RowTexts, row_texts
 from hf_toedit.scorers.scorer import Prepared, RowScores, Score, Scorer
 
 if TYPE_CHECKING:
+    from datasets import Features
     from typing_extensions import Self
 
 
@@ -63,7 +65,7 @@ class WithoutModelConfig(BaseConfig):
         return "auto"
 
     @property
-    def model_name(self) -> None:
+    def model_name(self) -> ModelName | None:
         """See `ScorerConfig`."""
         return None
 
@@ -82,17 +84,46 @@ class WithoutModelConfig(BaseConfig):
     def check_planned(self, planned: Self) -> None:
         """See `ScorerConfig`."""
 
+    def check(self, features: Features) -> None:
+        """See `ScorerConfig`."""
+
     def load(self, resources: Resources) -> tuple[Self, Scorer]:
         """See `ScorerConfig`."""
         return self.pinned(), self.scorer()
 
 
-class TextScorer:
-    """Gives the text of a row, as `row_texts` has it, a value in each field; see `Scorer`."""
+class ModelFreeScorer(ABC):
+    """What such scorers have in common; see `Scorer`."""
 
+    name: str
     concurrency = 1
     batch_bytes = 4 * 2**20
-    name: str
+
+    @staticmethod
+    def prepared(table: pa.Table, state: Any) -> Prepared:
+        """Rows of which no model reads anything.
+
+        Args:
+            table: the rows.
+            state: what `score` needs of them.
+        """
+        return Prepared(len(table), [], np.zeros(len(table), np.int64), state)
+
+    @abstractmethod
+    def prepare(self, table: pa.Table, texts: Texts) -> Prepared:
+        """See `Scorer`."""
+
+    @abstractmethod
+    def score(self, prepared: Prepared) -> RowScores:
+        """See `Scorer`."""
+
+    def read(self, documents: Sequence[Document]) -> None:  # noqa: B027 - there is nothing to do
+        """See `Scorer`; there is no model."""
+
+
+class TextScorer(ModelFreeScorer):
+    """Gives the text of a row, as `row_texts` has it, a value in each field; see `Scorer`."""
+
     fields: Sequence[str]
 
     @abstractmethod
@@ -101,17 +132,13 @@ class TextScorer:
 
     def prepare(self, table: pa.Table, texts: Texts) -> Prepared:
         """See `Scorer`."""
-        found = row_texts(table, texts, lambda messages: None)
-        return Prepared(len(table), [], np.zeros(len(table), np.int64), found)
+        return self.prepared(table, row_texts(table, texts, lambda messages: None))
 
     def score(self, prepared: Prepared) -> RowScores:
         """See `Scorer`."""
         found: RowTexts = prepared.state
-        rows: list[dict[str, Any]] = [dict.fromkeys(self.fields) for _ in range(prepared.num_rows)]
+        rows: list[dict[str, Score]] = [dict.fromkeys(self.fields) for _ in range(prepared.num_rows)]
         for row, values in zip(found.rows, self.values(found.texts), strict=True):
             rows[row] = values
         num_documents = sum(found.num_read) + found.num_skipped.total()
         return RowScores(rows, num_documents, 0, dict(found.num_skipped), dict(found.skip_reasons))
-
-    def read(self, documents: Sequence[Document]) -> None:
-        """See `Scorer`; there is no model."""

@@ -81,6 +81,7 @@ class BestOfTask(ScoreTask):
     def check(self, features: Features, texts: Texts) -> None:
         """See `Task.check`."""
         texts.check(features)
+        self.scorer.check(features)
         kind = features.arrow_schema.field(self.candidates).type if self.candidates in features else None
         if kind is None or not (pa.types.is_list(kind) and pa.types.is_string(kind.value_type)):
             raise SourceError(

@@ -85,6 +85,7 @@ class ScoreTask(Task):
     def check(self, features: Features, texts: Texts) -> None:
         """See `Task.check`."""
         texts.check(features)
+        self.scorer.check(features)
         there = features.get(self.scores_column, {})
         if not isinstance(there, dict) or not all(isinstance(fields, dict) for fields in there.values()):
             raise SourceError(

@@ -25,6 +25,7 @@ class WeighTask(ScoreTask):
     def check(self, features: Features, texts: Texts) -> None:
         """Any columns may be there, since none are written; see `Task.check`."""
         texts.check(features)
+        self.scorer.check(features)
 
     def output_features(self, features: Features, texts: Texts) -> Features:
         """See `Task.output_features`."""
