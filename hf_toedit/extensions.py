@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from inspect import isclass
+from inspect import isclass, isfunction
+from types import ModuleType
 from typing import Any, TypeVar
 
 from hf_toedit.config import content_hash
@@ -49,25 +50,48 @@ def own_class(name: str, what: str) -> type[Any]:
     Raises:
         UsageError: There is no such module or class.
     """
-    module_name, _, class_name = name.partition(":")
+    found: type[Any] = _own(name, what, "class", isclass)
+    return found
+
+
+def own_function(name: str, what: str) -> Callable[..., Any]:
+    """The same of a function, `module:function`."""
+    found: Callable[..., Any] = _own(name, what, "function", isfunction)
+    return found
+
+
+def is_function(name: str, what: str) -> bool:
+    """Whether a name of the user's own, `module:name`, is that of a function; its module is imported.
+
+    Raises:
+        UsageError: There is no such module.
+    """
+    module, _, own = name.partition(":")
+    return isfunction(getattr(_module(module, name, what), own, None))
+
+
+def _own(name: str, what: str, kind: str, is_kind: Callable[[Any], bool]) -> Any:
+    module_name, _, own = name.partition(":")
+    module = _module(module_name, name, what)
+    found = getattr(module, own, None)
+    if not is_kind(found):
+        known = [key for key, value in vars(module).items() if is_kind(value) and value.__module__ == module_name]
+        raise UsageError(f"{what} {name!r}: module {module_name!r} has no {kind} {own!r}.{did_you_mean(own, known)}")
+    return found
+
+
+def _module(module_name: str, name: str, what: str) -> ModuleType:
     try:
-        module = import_module(module_name)
+        return import_module(module_name)
     except Exception as error:  # whatever its code does
         raise UsageError(
             f"{what} {name!r}: module {module_name!r} cannot be imported ({reason(error)}). Install it, or set "
             f"PYTHONPATH to its folder."
         ) from error
-    found = getattr(module, class_name, None)
-    if not isclass(found):
-        classes = [key for key, value in vars(module).items() if isclass(value) and value.__module__ == module_name]
-        raise UsageError(
-            f"{what} {name!r}: module {module_name!r} has no class {class_name!r}.{did_you_mean(class_name, classes)}"
-        )
-    return found
 
 
-def revision_of(cls: type[Any]) -> str:
-    """What pins a class of the user's own: its attribute `revision`, else a fingerprint of its module's source file.
+def revision_of(cls: type[Any] | Callable[..., Any]) -> str:
+    """What pins a class or function of the user's own: its `revision`, else a fingerprint of its module's source file.
 
     Raises:
         UsageError: Nothing pins it.
@@ -76,5 +100,5 @@ def revision_of(cls: type[Any]) -> str:
         return revision
     file = getattr(sys.modules[cls.__module__], "__file__", None)
     if file is None:
-        raise UsageError(f"class {cls.__name__!r} is not in a file that could pin it. Put it into a module.")
+        raise UsageError(f"{cls.__name__!r} is not in a file that could pin it. Put it into a module.")
     return content_hash(file_fingerprint(file))[:40]

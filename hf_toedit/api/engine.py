@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hf_toedit.runs.task import Task
 
 Workers = int | Literal["auto"]
-"""Processes; `auto` is one a GPU, or one on a CPU, and 0 this process."""
+"""Processes; `auto` is one a GPU, or one on a CPU, or one a core for tasks that need no model; 0 is this process."""
 
 
 @contextmanager
@@ -32,6 +32,11 @@ def local_engine(workers: Workers, task: Task, resources: Resources, *, progress
 
         with _bars_of_transformers(progress), InlineEngine(task, resources) as inline:
             yield inline
+    elif workers == "auto" and task.is_light:
+        from hf_toedit.engines.cores import CoresEngine
+
+        with CoresEngine(task, resources) as cores:
+            yield cores
     else:
         from hf_toedit.engines.local import LocalEngine
 
@@ -41,9 +46,9 @@ def local_engine(workers: Workers, task: Task, resources: Resources, *, progress
 
 def ready(engine: Engine) -> Task:
     """Wait for the model, see `Engine.ready`; what draws the pictures of the card is imported while workers load it."""
-    from hf_toedit.engines.inline import InlineEngine
+    from hf_toedit.engines.local import LocalEngine
 
-    if not isinstance(engine, InlineEngine):
+    if isinstance(engine, LocalEngine):
         from hf_toedit.cards.plots import load_matplotlib
 
         load_matplotlib()

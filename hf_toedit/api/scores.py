@@ -33,6 +33,8 @@ class ScoreSettings(PriorSettings, SourceSettings, total=False):
     truncate: bool
     column: str
     tokenizer: str | PathLike[str] | None
+    reference_column: str
+    tolerance: float
     shard_size: str
     num_shards: int | None
 

@@ -16,11 +16,13 @@ from hf_toedit.api.fitted import fitted_dsir
 from hf_toedit.api.named import source_of
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.scored import field_of, keys_of_rows, sizes_of, step_folder, values_of
-from hf_toedit.config import Resources, SourceConfig
+from hf_toedit.config import PriorConfig, Resources, SourceConfig
 from hf_toedit.errors import UsageError
 from hf_toedit.runs.planning import chosen_shards
 from hf_toedit.scorers.dsir import DsirConfig
 from hf_toedit.scorers.registry import SETTINGS, asked_scorer, scorer_to_json
+from hf_toedit.scorers.verifier import PASSED
+from hf_toedit.selection.breakdown import breakdown
 from hf_toedit.selection.choice import Choice, Keep, quantiles
 from hf_toedit.settings import PriorSettings, SourceSettings
 from hf_toedit.tasks.best_of import BestOfTask
@@ -41,6 +43,11 @@ _DEFAULTS: dict[str, tuple[Keep, Keep]] = {
     "perplexity": ("lowest", "below"),
     "classifier": ("highest", "above"),
     "random": ("lowest", "below"),
+    "exact": ("highest", "above"),
+    "numeric": ("highest", "above"),
+    "math-answer": ("highest", "above"),
+    "rouge1": ("highest", "above"),
+    "function": ("highest", "above"),
 }
 """What is kept where nothing says so: with a number of rows, and with a threshold; by the scorer."""
 
@@ -60,6 +67,8 @@ class SelectSettings(PriorSettings, SourceSettings, total=False):
     truncate: bool
     column: str
     tokenizer: str | PathLike[str] | None
+    reference_column: str
+    tolerance: float
     shard_size: str
     num_shards: int | None
 
@@ -72,6 +81,7 @@ class SelectRequest:
         source: settings of the source.
         scorer: gives each row the scores that it is selected by, pinned later; None where it is fitted first.
         target: what the rows are to be like, for a scorer that is fitted to it.
+        truth: the verifier that says which rows are right; None where nobody does.
         score: the field of the scores; None is the first.
         choice: how many rows are kept, and which; None where every row is, with the best of its candidates.
         best_of: the task that chooses among candidates; None where rows are chosen.
@@ -81,6 +91,7 @@ class SelectRequest:
     source: SourceConfig
     scorer: ScorerConfig | None
     target: SourceConfig | None
+    truth: ScorerConfig | None
     score: str | None
     choice: Choice | None
     best_of: BestOfTask | None
@@ -99,6 +110,8 @@ def select(
     score: str | None = None,
     target: str | PathLike[str] | None = None,
     target_column: str | Sequence[str] | None = None,
+    truth: str | None = None,
+    truth_column: str | None = None,
     best_of: str | None = None,
     best_column: str = BEST,
     seed: int = 0,
@@ -124,6 +137,9 @@ def select(
         score: the field of the scores; None is the first.
         target: a source; with `by="dsir"` rows are sampled without replacement by how much more likely they are in it.
         target_column: its texts; None is those of the source.
+        truth: a verifier of which rows are right, where they have a reference: how well the selection tells right rows
+            from wrong ones is reported (see `selection/breakdown.py`).
+        truth_column: its references.
         best_of: a column with a list of strings, of which the one with the best score is chosen in each row.
         best_column: the new column for it; its place in the list and its score are beside it, in `best_index` and
             `best_score`.
@@ -180,21 +196,35 @@ def select_request(source: str, by: str, how: Mapping[str, Any], given: Mapping[
     if (by == "dsir") != (how["target"] is not None):
         raise UsageError("--by dsir needs a --target, and no other scorer has one.")
     scorer = None if by == "dsir" else asked_scorer(by, prior, **rest)
+    truth = _truth(how["truth"], how["truth_column"])
     target = None if how["target"] is None else _target(fspath(how["target"]), how["target_column"], given)
     said = {name: how[name] for name in ("rows", "rate", "threshold", "keep", "seed") if how[name] is not None}
-    said.setdefault("keep", _usual(by, "threshold" in said))
+    said.setdefault("keep", None)
+    said["keep"] = said["keep"] or _usual(by, "threshold" in said)
     if scorer is not None:
         field_of(scorer, how["score"])
     if candidates is None:
         choice = Choice.from_mapping({**said, "sampled": by == "dsir" and "threshold" not in said})
-        return SelectRequest(origin, scorer, target, how["score"], choice, None, shape)
+        return SelectRequest(origin, scorer, target, truth, how["score"], choice, None, shape)
     if scorer is None:
         raise UsageError("--best-of needs a scorer that is not fitted to data. Name another one with --by.")
     for name in ("rows", "rate", "threshold"):
         if name in said:
             raise UsageError(f"--best-of keeps every row. Leave --{name} out, and select rows of the result.")
     best = BestOfTask(scorer, how["best_column"], candidates, how["score"] or "", said["keep"])
-    return SelectRequest(origin, scorer, target, how["score"], None, best, shape)
+    return SelectRequest(origin, scorer, target, truth, how["score"], None, best, shape)
+
+
+def _truth(name: str | None, column: str | None) -> ScorerConfig | None:
+    """The settings of the verifier that says which rows are right."""
+    if name is None:
+        if column is not None:
+            raise UsageError("--truth-column is for --truth. Say which verifier, or leave it out.")
+        return None
+    truth = asked_scorer(name, PriorConfig(), reference_column=column)
+    if PASSED not in truth.fields:
+        raise UsageError(f"{name!r} does not say which rows are right. Name exact, numeric or math-answer.")
+    return truth
 
 
 def _target(target: str, column: str | Sequence[str] | None, given: Mapping[str, Any]) -> SourceConfig:
@@ -229,7 +259,11 @@ def select_rows(
         scorer = fitted_dsir(asked.source, asked.target, folder, engines, progress, asked.shape)
     weighing = RunRequest(asked.source, WeighTask(scorer), **asked.shape)
     weighed: Run[ScoreStats] = do_by(weighing, step_folder(folder, "scores"), engines, progress, said)
-    return do_planned(_selected(asked, weighed), folder, engines, progress)
+    right = None
+    if asked.truth is not None:
+        verifying = RunRequest(asked.source, WeighTask(asked.truth), **asked.shape)
+        right = values_of(do_by(verifying, step_folder(folder, "truth"), engines, progress), PASSED)
+    return do_planned(_selected(asked, weighed, right), folder, engines, progress)
 
 
 def _usual(by: str, is_threshold: bool) -> Keep:
@@ -239,8 +273,8 @@ def _usual(by: str, is_threshold: bool) -> Keep:
     return _DEFAULTS[by][is_threshold]
 
 
-def _selected(asked: SelectRequest, weighed: Run[ScoreStats]) -> Plan:
-    """The plan that names the rows that are kept."""
+def _selected(asked: SelectRequest, weighed: Run[ScoreStats], right: np.ndarray | None) -> Plan:
+    """The plan that names the rows that are kept; `right` says which rows are right, where that is known."""
     plan = weighed.plan
     assert isinstance(plan.task, WeighTask) and asked.choice is not None
     scorer = plan.task.scorer
@@ -253,7 +287,9 @@ def _selected(asked: SelectRequest, weighed: Run[ScoreStats]) -> Plan:
         num_kept=len(kept),
         quantiles=quantiles(values),
         kept_quantiles=quantiles(values[kept]),
+        truth=None if right is None else breakdown(right, np.isin(np.arange(len(values)), kept)),
     )
     told = scorer.told if isinstance(scorer, DsirConfig) else scorer
-    task = SelectTask(scorer_to_json(told), score, asked.choice.to_json(), figures)
+    truth = None if asked.truth is None else scorer_to_json(asked.truth)
+    task = SelectTask(scorer_to_json(told), score, asked.choice.to_json(), figures, truth)
     return replace(plan, task=task, shards=chosen_shards(plan.shards, sizes_of(weighed), kept))

@@ -18,6 +18,14 @@ from hf_toedit.scorers.own import OwnScorerConfig
 from hf_toedit.scorers.perplexity import PerplexityConfig
 from hf_toedit.scorers.random import RandomConfig
 from hf_toedit.scorers.scorer import ScorerConfig
+from hf_toedit.scorers.verifier import (
+    ExactConfig,
+    FunctionConfig,
+    MathAnswerConfig,
+    NumericConfig,
+    RougeConfig,
+    VerifierConfig,
+)
 
 Config = TypeVar("Config")
 
@@ -267,12 +275,69 @@ class _ColumnWords(ScorerWords[ColumnConfig]):
         yield "The numbers were in the source. See its card for what they mean."
 
 
+class _VerifierWords(ScorerWords[VerifierConfig]):
+    tags = ("verifier",)
+
+    @property
+    def title(self) -> str:
+        return f"verified by {self.scorer.kind}"
+
+    def scores(self, data: CardData) -> Markdown:
+        return Markdown(f"whether its text is right by the reference in {code(self.scorer.reference_column)}")
+
+    def rows(self, data: CardData) -> Iterator[tuple[str, Markdown]]:
+        yield from given({"scorer": self.scorer.kind, "reference": self.scorer.reference_column})
+        if isinstance(self.scorer, NumericConfig):
+            yield from given({"largest relative error that is right": self.scorer.tolerance})
+
+    def what(self, name: str) -> str:
+        return {"passed": "mark for being right (1 or 0)", "error": "relative error", "rouge1": "ROUGE-1 F1"}[name]
+
+    def meaning(self, name: str) -> str:
+        return {
+            "passed": "1 where the text is right, 0 where it is wrong; null where there is no reference",
+            "error": "relative L1 error of its numbers; null where their number differs, or there is no reference",
+            "rouge1": "ROUGE-1 F1 of text and reference; null where there is no reference",
+        }[name]
+
+    def limits(self) -> Iterator[str]:
+        yield "A verifier compares with a reference by a rule. It does not see how an answer came about."
+
+
+class _FunctionWords(ScorerWords[FunctionConfig]):
+    tags = ("verifier",)
+
+    @property
+    def title(self) -> str:
+        return f"verified by {self.scorer.function}"
+
+    def scores(self, data: CardData) -> Markdown:
+        return Markdown(f"what a function, {code(self.scorer.function)}, returns for its text")
+
+    def rows(self, data: CardData) -> Iterator[tuple[str, Markdown]]:
+        yield "scorer", Markdown(f"{code(self.scorer.function)}, fingerprint {code(self.scorer.revision)}")
+
+    def what(self, name: str) -> str:
+        return "number from the function"
+
+    def meaning(self, name: str) -> str:
+        return "as the function returned it, true as 1; null where it returned none"
+
+    def limits(self) -> Iterator[str]:
+        yield "The function is Python code that is not part of this dataset. Ask its author what the values mean."
+
+
 _WORDS: dict[type, type[ScorerWords[Any]]] = {
     PerplexityConfig: _PerplexityWords,
     ClassifierConfig: _ClassifierWords,
     ColumnConfig: _ColumnWords,
     DsirConfig: _DsirWords,
+    ExactConfig: _VerifierWords,
+    FunctionConfig: _FunctionWords,
     LengthConfig: _LengthWords,
+    MathAnswerConfig: _VerifierWords,
+    NumericConfig: _VerifierWords,
+    RougeConfig: _VerifierWords,
     RandomConfig: _RandomWords,
     OwnScorerConfig: _OwnWords,
 }

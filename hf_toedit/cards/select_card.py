@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from hf_toedit.cards.data import CardData
-from hf_toedit.cards.escape import Markdown, code, markdown
+from hf_toedit.cards.escape import Markdown, code, markdown, percent
 from hf_toedit.cards.origin import given, source_name, source_rows, version_rows
 from hf_toedit.cards.score_tables import number
 from hf_toedit.cards.scorer_words import ScorerWords, scorer_words
@@ -15,6 +16,7 @@ from hf_toedit.cards.tables import field_table, table
 from hf_toedit.errors import UsageError
 from hf_toedit.runs.plan import Plan
 from hf_toedit.scorers.registry import scorer_from_json
+from hf_toedit.selection.breakdown import Breakdown
 from hf_toedit.selection.choice import Choice
 from hf_toedit.tasks.score import ScoreTask
 from hf_toedit.tasks.select import SelectFigures, SelectTask
@@ -37,6 +39,7 @@ def select_section(data: CardData) -> str:
         headline=_headline(data, task, choice, words),
         method=table(("what", "value"), [*words.rows(weighed), *_choice_rows(task, choice)], left=2),
         scores=_scores(task.figures, task.score),
+        truth=None if task.figures.truth is None else _truth(task.figures.truth, task.truth or {}),
         origin=table(("what", "value"), [*source_rows(weighed), *version_rows(data)], left=2),
         fields=field_table(weighed, {}),
         limits=[Markdown(limit) for limit in words.limits()],
@@ -86,3 +89,30 @@ def _scores(figures: SelectFigures, score: str) -> Markdown:
     unscored = figures.num_rows - figures.num_scored
     left = f" {unscored:,} rows have none, and were not kept." if unscored else ""
     return Markdown(f"Quantiles of the score {code(score)}:{left}\n\n{table(names, rows)}")
+
+
+def _truth(found: Breakdown, verifier: dict[str, Any]) -> Markdown:
+    """How well the selection tells right rows from wrong ones."""
+    known = found.num_right + found.num_wrong
+    kept = found.num_right_kept + found.num_wrong_kept
+    rows: list[tuple[object, ...]] = [
+        ("rows that are known to be right or wrong", f"{known:,}", ""),
+        ("kept of them", f"{kept:,}", ""),
+        ("wrong, of all of them", percent(found.error_rate), _between(found.error_low, found.error_high)),
+        ("wrong, of those that were kept", percent(found.kept_error_rate), ""),
+        ("kept of the right ones (phi)", percent(found.phi), ""),
+        ("kept of the wrong ones (psi)", percent(found.psi), ""),
+        ("breakdown point 1 / (1 + psi / phi)", percent(found.point), _between(found.point_low, found.point_high)),
+        ("error rate against the breakdown point", found.verdict, ""),
+    ]
+    by = code(str(verifier.get("scorer", "")))
+    return Markdown(
+        f"Right is what {by} says (reference: {code(str(verifier.get('reference_column', '')))}). Below the breakdown "
+        f"point more right rows are kept than wrong ones, and a model can learn from them as from right rows alone, by "
+        f"Theorem 3.2 of Feng et al. 2024 (arXiv 2406.07515), which is about two classes.\n\n"
+        f"{table(('what', 'value', '95 % interval'), rows)}"
+    )
+
+
+def _between(low: float, high: float) -> str:
+    return f"{percent(low)} to {percent(high)}"

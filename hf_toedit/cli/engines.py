@@ -28,7 +28,7 @@ workers_option = click.option(
     default="auto",
     show_default=True,
     metavar="N",
-    help="Processes: auto is one a GPU, or one on a CPU; 0 works in this process.",
+    help="Processes: auto is one a GPU, or one on a CPU, or one a core if no model is needed; 0 works in this process.",
 )
 
 

@@ -29,8 +29,8 @@ def scorer_options(command: Command) -> Command:
     """Which scorer, and its settings."""
     return together(
         click.option("--scorer", default="perplexity", show_default=True, metavar="NAME",
-                     help="perplexity (of --prior), classifier (that of --model), length, random, column, or "
-                     "MODULE:CLASS."),
+                     help="perplexity (of --prior), classifier (that of --model), length, random, column, a "
+                     "verifier (exact, numeric, math-answer, rouge1), MODULE:CLASS, or MODULE:FUNCTION."),
         click.option("--scores-column", default="scores", show_default=True, metavar="NAME",
                      help="Struct column of the scores; those of other scorers in it stay."),
         prior_options,
@@ -55,6 +55,10 @@ def scorer_setting_options(command: Command) -> Command:
         click.option("--tokenizer", metavar="NAME",
                      help="Counts tokens, with length: that of a model in a local folder or on the Hub.  "
                      "[default: count words]"),
+        click.option("--reference-column", metavar="PATH",
+                     help="What is right: with exact, numeric, math-answer and rouge1."),
+        click.option("--tolerance", type=click.FloatRange(min=0), metavar="E",
+                     help="Largest relative error that is right; with numeric.  [default: 0.02]"),
     )(command)  # fmt: skip
 
 

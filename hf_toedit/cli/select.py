@@ -28,11 +28,14 @@ from hf_toedit.cli.score import scorer_setting_options
 from hf_toedit.errors import UsageError
 
 _KEEP = ("highest", "middle", "lowest", "above", "below")
-_HOW = ("rows", "rate", "threshold", "keep", "score", "seed", "best_of", "best_column", "target", "target_column")
+_HOW = (
+    "rows", "rate", "threshold", "keep", "score", "seed", "best_of", "best_column", "target", "target_column", "truth",
+    "truth_column",
+)  # fmt: skip
 _SETTINGS = (
     "config_name", "split", "revision", "limit", "columns", "text_column", "context_columns", "messages_column",
     "roles", "prior", "prior_revision", "dtype", "device", "trust_remote_code", "backend", "model", "model_revision",
-    "labels", "truncate", "column", "tokenizer", "shard_size", "num_shards",
+    "labels", "truncate", "column", "tokenizer", "reference_column", "tolerance", "shard_size", "num_shards",
 )  # fmt: skip
 """Options that `hf_toedit.select` has as keyword arguments: which rows are kept, and of the source and the scorer."""
 

@@ -188,7 +188,7 @@ def _environments(device: str, num_workers: int | None, tensor_parallel: int) ->
     count = num_workers or 1
     if count == 1 or "OMP_NUM_THREADS" in os.environ:
         return [{} for _ in range(count)]
-    return [{"OMP_NUM_THREADS": str(max(1, _num_cpus() // count))} for _ in range(count)]
+    return [{"OMP_NUM_THREADS": str(max(1, num_cpus() // count))} for _ in range(count)]
 
 
 def visible_gpus() -> list[str]:
@@ -203,5 +203,6 @@ def visible_gpus() -> list[str]:
     return [str(number) for number in range(sum(line.startswith(b"GPU ") for line in listed.splitlines()))]
 
 
-def _num_cpus() -> int:
+def num_cpus() -> int:
+    """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -252,6 +252,11 @@ class Task(ABC):
         return self
 
     @property
+    def is_light(self) -> bool:
+        """Whether it needs no model, and loads in no time: then a core is enough for a worker."""
+        return False
+
+    @property
     def model(self) -> ModelName | None:
         """The model that it needs; None for none."""
         return None

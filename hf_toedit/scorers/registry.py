@@ -9,6 +9,7 @@ from typing import Any
 from hf_toedit.checked import from_json, in_json, kinds, names_class
 from hf_toedit.config import PriorConfig
 from hf_toedit.errors import UsageError, did_you_mean
+from hf_toedit.extensions import is_function
 from hf_toedit.scorers.classifier import ClassifierConfig
 from hf_toedit.scorers.column import ColumnConfig
 from hf_toedit.scorers.dsir import DsirConfig
@@ -17,12 +18,18 @@ from hf_toedit.scorers.own import OwnScorerConfig
 from hf_toedit.scorers.perplexity import PerplexityConfig
 from hf_toedit.scorers.random import RandomConfig
 from hf_toedit.scorers.scorer import ScorerConfig
+from hf_toedit.scorers.verifier import ExactConfig, FunctionConfig, MathAnswerConfig, NumericConfig, RougeConfig
 from hf_toedit.scorers.without_model import WithoutModelConfig
 
 SCORERS: dict[str, type[PerplexityConfig] | type[ClassifierConfig] | type[WithoutModelConfig]] = {
     "perplexity": PerplexityConfig,
     "classifier": ClassifierConfig,
     "column": ColumnConfig,
+    "exact": ExactConfig,
+    "function": FunctionConfig,
+    "math-answer": MathAnswerConfig,
+    "numeric": NumericConfig,
+    "rouge1": RougeConfig,
     "dsir": DsirConfig,
     "length": LengthConfig,
     "random": RandomConfig,
@@ -32,7 +39,7 @@ SCORERS: dict[str, type[PerplexityConfig] | type[ClassifierConfig] | type[Withou
 FITTED = ("dsir",)
 """Those that are fitted to data before they score: by `select`."""
 
-SETTINGS = ("model", "model_revision", "labels", "truncate", "column", "tokenizer")
+SETTINGS = ("model", "model_revision", "labels", "truncate", "column", "tokenizer", "reference_column", "tolerance")
 """What commands and functions take for scorers other than perplexity: fields of their settings."""
 
 _NAME = "scorer"
@@ -103,6 +110,8 @@ def asked_scorer(name: str, prior: PriorConfig, **given: Any) -> ScorerConfig:
     shared = {setting: getattr(prior, setting) for setting in ("dtype", "device", "trust_remote_code")}
     for setting in prior.differing(replace(PriorConfig(), **shared)):
         raise UsageError(f"--{_option(setting)} is for --scorer {PerplexityConfig.kind}. Say that, or leave it out.")
+    if names_class(name) and is_function(name, _NAME):
+        return FunctionConfig(name).pinned()
     if name != ClassifierConfig.kind:
         return scorer_config(name, given).pinned()  # names its scores, which the source must not have yet
     if "model" not in given:

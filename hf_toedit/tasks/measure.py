@@ -43,6 +43,11 @@ class MeasureTask(Task):
     seed: int = 0
 
     @property
+    def is_light(self) -> bool:
+        """See `Task.is_light`."""
+        return True
+
+    @property
     def passes(self) -> tuple[Pass, ...]:
         """One, which writes no rows; see `Task.passes`."""
         return (TEXTS,)

@@ -37,6 +37,11 @@ class PartTask(MapTask):
     name_column: str
 
     @property
+    def is_light(self) -> bool:
+        """See `Task.is_light`."""
+        return True
+
+    @property
     def passes(self) -> tuple[Pass, ...]:
         """See `Task.passes`."""
         return (Pass("part", 1, f"the rows of {self.name}"),)
@@ -104,6 +109,11 @@ class MixTask(MapTask):
     name_column: str
     tokenizer: str | None
     seed: int
+
+    @property
+    def is_light(self) -> bool:
+        """See `Task.is_light`."""
+        return True
 
     @property
     def passes(self) -> tuple[Pass, ...]:

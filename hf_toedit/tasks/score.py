@@ -15,6 +15,7 @@ from hf_toedit.scorers.perplexity import PerplexityConfig
 from hf_toedit.scorers.registry import scorer_from_json, scorer_to_json
 from hf_toedit.scorers.scorer import ScorerConfig
 from hf_toedit.scorers.statistics import ScoreStats
+from hf_toedit.scorers.without_model import WithoutModelConfig
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -135,6 +136,11 @@ class ScoreTask(Task):
         from hf_toedit.tasks.score_check import ScoreCheck
 
         return ScoreCheck(self.scorer.kind, self.scorer.fields, self.scores_column)
+
+    @property
+    def is_light(self) -> bool:
+        """See `Task.is_light`."""
+        return isinstance(self.scorer, WithoutModelConfig) and not self.scorer.own_code
 
     @property
     def device(self) -> str:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from hf_toedit.mergeable import Count, Statistics
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.task import Consequence
+from hf_toedit.selection.breakdown import Breakdown
 from hf_toedit.tasks.map import MapTask
 from hf_toedit.tasks.score import without_device
 
@@ -31,6 +32,7 @@ class SelectFigures:
         num_kept: those that are kept.
         quantiles: of the scores of all rows, by fraction; empty where there are none.
         kept_quantiles: of those of the rows that are kept.
+        truth: how well right rows were told from wrong ones, where that is known of some; else None.
     """
 
     num_rows: Count
@@ -38,6 +40,7 @@ class SelectFigures:
     num_kept: Count
     quantiles: dict[str, float]
     kept_quantiles: dict[str, float]
+    truth: Breakdown | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class SelectTask(MapTask):
         score: the field of its scores that rows were selected by.
         choice: how many rows were kept, and which, see `selection.Choice`.
         figures: what came of it, for the card.
+        truth: the settings of the verifier that says which rows are right; None where nobody does.
     """
 
     kind = "select"
@@ -59,6 +63,12 @@ class SelectTask(MapTask):
     score: str
     choice: dict[str, Any]
     figures: SelectFigures
+    truth: dict[str, Any] | None = None
+
+    @property
+    def is_light(self) -> bool:
+        """See `Task.is_light`."""
+        return True
 
     @property
     def passes(self) -> tuple[Pass, ...]:
@@ -72,12 +82,15 @@ class SelectTask(MapTask):
     @property
     def consequences(self) -> tuple[Consequence, ...]:
         """See `Task.consequences`."""
-        causes = ("by.", "choice.", "score", "source.", "source_revision", "files")
+        causes = ("by.", "truth", "choice.", "score", "source.", "source_revision", "files")
         return ((("figures.",), causes, "the scores of the rows differ"),)
 
     def report(self, passes: Mapping[Pass, tuple[int, Statistics]]) -> dict[str, Any]:
         """See `Task.report`."""
-        return {**super().report(passes), "figures": asdict(self.figures)}
+        figures = asdict(self.figures)
+        if self.figures.truth is not None:
+            figures["truth"] = self.figures.truth.to_json()
+        return {**super().report(passes), "figures": figures}
 
     def features(self, features: Features) -> Mapping[str, Any]:
         """See `MapTask.features`: the source's."""

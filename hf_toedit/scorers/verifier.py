@@ -1,0 +1,296 @@
+"""Verifiers: scorers whose number says whether the text of a row is right, by a reference in the row.
+
+Feng et al. 2024, "Beyond Model Collapse: Scaling Up with Synthesized Data Requires Reinforcement", arXiv 2406.07515.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import pyarrow as pa
+from msgspec import Meta
+
+from hf_toedit.errors import PriorError, RunError, SourceError, UsageError, reason
+from hf_toedit.extensions import own_function, revision_of
+from hf_toedit.rows.nested import ITEMS, find, values_at
+from hf_toedit.rows.texts import Texts
+from hf_toedit.scorers.answers import is_exact, is_math_answer, numeric_error
+from hf_toedit.scorers.scorer import Prepared, RowScores, Score
+from hf_toedit.scorers.without_model import ModelFreeScorer, WithoutModelConfig
+
+if TYPE_CHECKING:
+    from datasets import Features
+    from typing_extensions import Self
+
+PASSED = "passed"
+"""The field that says whether a text is right: 1 or 0."""
+
+_NO_REFERENCE = "no_reference"
+"""The cause by which texts are counted whose row has no reference."""
+
+_BETWEEN = "\n\n"
+"""Between the texts of a row that has several."""
+
+
+@dataclass(frozen=True)
+class VerifierConfig(WithoutModelConfig):
+    """Settings of a verifier that compares the texts of a row with a reference.
+
+    The texts are those of the row without what is context for them. A row without a reference has no score.
+
+    Attributes:
+        reference_column: a column of strings or numbers, or a field in it.
+    """
+
+    reference_column: str
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        super().__post_init__()
+        if not self.reference_column.strip():
+            raise UsageError(f"{self.kind} compares texts with a reference. Name its column with --reference-column.")
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """See `ScorerConfig`."""
+        return {PASSED: "int8"}
+
+    def check(self, features: Features) -> None:
+        """See `ScorerConfig`."""
+        path = find(features.arrow_schema, self.reference_column)
+        if ITEMS in path.steps or pa.types.is_nested(path.kind):
+            raise SourceError(
+                f"column {self.reference_column!r} holds no single reference a row. Name another one with "
+                f"--reference-column."
+            )
+
+    def scorer(self) -> Verifier:
+        """See `WithoutModelConfig`."""
+        return Verifier(self)
+
+    @abstractmethod
+    def verify(self, text: str, reference: str) -> dict[str, Score]:
+        """The values of a text; None in each where the reference cannot be used."""
+
+
+@dataclass(frozen=True)
+class ExactConfig(VerifierConfig):
+    """Right is a text that is the reference, whitespace around both and the form of Unicode (NFC) left aside."""
+
+    kind: ClassVar[str] = "exact"
+
+    def verify(self, text: str, reference: str) -> dict[str, Score]:
+        """See `VerifierConfig`."""
+        return {PASSED: int(is_exact(text, reference))}
+
+
+@dataclass(frozen=True)
+class NumericConfig(VerifierConfig):
+    """Right is a text whose numbers are near those of the reference; see `answers.numeric_error`.
+
+    Attributes:
+        tolerance: the largest relative L1 error that is right (Appendix B: 0.005, 0.01, 0.02).
+    """
+
+    kind: ClassVar[str] = "numeric"
+
+    tolerance: Annotated[float, Meta(ge=0)] = 0.02
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """See `ScorerConfig`."""
+        return {PASSED: "int8", "error": "float64"}
+
+    def verify(self, text: str, reference: str) -> dict[str, Score]:
+        """See `VerifierConfig`; the error is None where it is infinite."""
+        error = numeric_error(text, reference)
+        if error is None:
+            return {PASSED: None, "error": None}
+        return {PASSED: int(error <= self.tolerance), "error": error if math.isfinite(error) else None}
+
+
+@dataclass(frozen=True)
+class MathAnswerConfig(VerifierConfig):
+    """Right is a text whose final answer is that of the reference, as in GSM8K; see `answers.math_answer`."""
+
+    kind: ClassVar[str] = "math-answer"
+
+    def verify(self, text: str, reference: str) -> dict[str, Score]:
+        """See `VerifierConfig`."""
+        found = is_math_answer(text, reference)
+        return {PASSED: None if found is None else int(found)}
+
+
+@dataclass(frozen=True)
+class RougeConfig(VerifierConfig):
+    """The share of words that text and reference have in common: ROUGE-1 F1 by the `rouge-score` package."""
+
+    kind: ClassVar[str] = "rouge1"
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """See `ScorerConfig`."""
+        return {"rouge1": "float64"}
+
+    def pinned(self) -> Self:
+        """See `ScorerConfig`.
+
+        Raises:
+            UsageError: the package is not installed.
+        """
+        _rouge()
+        return self
+
+    def verify(self, text: str, reference: str) -> dict[str, Score]:
+        """See `VerifierConfig`."""
+        return {"rouge1": float(_rouge().score(reference, text)["rouge1"].fmeasure)}
+
+
+def _rouge() -> Any:
+    try:
+        from rouge_score.rouge_scorer import RougeScorer
+    except ImportError as error:
+        raise UsageError(
+            f"rouge1 needs the package rouge-score ({error}). Say pip install 'hf-toedit[analysis]'."
+        ) from error
+    return RougeScorer(["rouge1"])
+
+
+@dataclass(frozen=True)
+class FunctionConfig(WithoutModelConfig):
+    """A function of the user's own: `passes(text, row)` returns true or false, a number, or None for no score.
+
+    Attributes:
+        function: `module:function`.
+        revision: what pins it; empty until the settings are pinned.
+    """
+
+    kind: ClassVar[str] = "function"
+
+    function: str
+    revision: str = ""
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """See `ScorerConfig`."""
+        return {PASSED: "float64"}
+
+    @property
+    def own_code(self) -> dict[str, str]:
+        """See `ScorerConfig`."""
+        return {"scorer": self.function}
+
+    def pinned(self) -> Self:
+        """See `ScorerConfig`; the module is imported.
+
+        Raises:
+            UsageError: there is no such function.
+        """
+        return replace(self, revision=revision_of(own_function(self.function, "scorer")))
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """See `ScorerConfig`."""
+        return ("revision",)
+
+    def check_planned(self, planned: Self) -> None:
+        """See `ScorerConfig`."""
+        if self.revision != planned.revision:
+            raise RunError(
+                f"scorer {self.function!r} is not the one that was planned: its code has changed. Put the old code "
+                f"back, or plan a new run."
+            )
+
+    def scorer(self) -> FunctionVerifier:
+        """See `WithoutModelConfig`."""
+        return FunctionVerifier(self.function)
+
+
+class Verifier(ModelFreeScorer):
+    """Compares texts with references; see `Scorer`."""
+
+    def __init__(self, config: VerifierConfig) -> None:
+        """Take settings.
+
+        Args:
+            config: of the verifier.
+        """
+        self.name = config.kind
+        self._config = config
+
+    def prepare(self, table: pa.Table, texts: Texts) -> Prepared:
+        """See `Scorer`."""
+        found = values_at(table, find(table.schema, self._config.reference_column))
+        references: list[str | None] = [None] * len(table)
+        for row, value in zip(found.rows.tolist(), found.array.to_pylist(), strict=True):
+            references[row] = None if value is None else str(value)
+        return self.prepared(table, list(zip(row_answers(table, texts), references, strict=True)))
+
+    def score(self, prepared: Prepared) -> RowScores:
+        """See `Scorer`."""
+        nothing: dict[str, Score] = dict.fromkeys(self._config.fields)
+        skipped: Counter[str] = Counter()
+        rows = []
+        for text, reference in prepared.state:
+            if text is None or reference is None:
+                skipped["null" if text is None else _NO_REFERENCE] += 1
+                rows.append(nothing)
+            else:
+                rows.append(self._config.verify(text, reference))
+        return RowScores(rows, num_documents=len(rows), num_tokens=0, num_skipped=dict(skipped))
+
+
+class FunctionVerifier(ModelFreeScorer):
+    """Calls a function of the user's own; see `Scorer`."""
+
+    def __init__(self, name: str) -> None:
+        """Take its name.
+
+        Args:
+            name: `module:function`.
+        """
+        self.name = name
+        self._function = own_function(name, "scorer")
+
+    def prepare(self, table: pa.Table, texts: Texts) -> Prepared:
+        """See `Scorer`."""
+        return self.prepared(table, list(zip(row_answers(table, texts), table.to_pylist(), strict=True)))
+
+    def score(self, prepared: Prepared) -> RowScores:
+        """See `Scorer`.
+
+        Raises:
+            PriorError: the function fails, or returns something else.
+        """
+        rows: list[dict[str, Score]] = []
+        for text, row in prepared.state:
+            rows.append({PASSED: None if text is None else self._value(text, row)})
+        skipped = sum(text is None for text, _ in prepared.state)
+        return RowScores(rows, len(rows), 0, {"null": skipped} if skipped else {})
+
+    def _value(self, text: str, row: dict[str, Any]) -> float | None:
+        try:
+            answer = self._function(text, row)
+        except Exception as error:  # whatever its code does
+            raise PriorError(f"scorer {self.name!r} fails: {reason(error)} Fix its function.") from error
+        if answer is None:
+            return None
+        if not isinstance(answer, int | float):
+            raise PriorError(
+                f"scorer {self.name!r} must return true, false, a number or None, not {answer!r:.80}. Fix its function."
+            )
+        return float(answer) if math.isfinite(answer) else None
+
+
+def row_answers(table: pa.Table, texts: Texts) -> list[str | None]:
+    """The texts of each row as one, without context; None where it has none."""
+    parts: dict[int, list[str]] = defaultdict(list)
+    for text in texts.read(table):
+        if text.text:
+            parts[text.row].append(text.text)
+    return [_BETWEEN.join(parts[row]) if row in parts else None for row in range(len(table))]

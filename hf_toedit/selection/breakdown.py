@@ -1,0 +1,127 @@
+"""How well a selection tells right rows from wrong ones, and whether that suffices to learn from what it keeps.
+
+Feng et al. 2024, "Beyond Model Collapse: Scaling Up with Synthesized Data Requires Reinforcement", arXiv 2406.07515,
+Theorem 3.2: a generator whose rows are wrong with probability p, and a selection that keeps a right row with
+probability phi and a wrong one with psi, give a model that learns (with more and more data) all there is to learn if p
+is below the breakdown point p* = 1 / (1 + psi / phi), and nothing if it is above. That is so where more right rows are
+kept than wrong ones. The theorem is about two classes; take it as a guide for anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from msgspec import Meta
+
+from hf_toedit.mergeable import Count, ratio
+
+_DRAWS = 100_000
+_LOW, _HIGH = 0.025, 0.975
+_PRIOR = 0.5
+"""Of Jeffreys, added to both counts of a share."""
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """What is known of a selection of rows some of which are known to be right or wrong.
+
+    Intervals are the central 95 % of what the counts leave likely (Jeffreys' prior, by simulation).
+
+    Attributes:
+        num_right: rows that are right.
+        num_wrong: rows that are wrong.
+        num_right_kept: of the right ones, those that were kept.
+        num_wrong_kept: of the wrong ones, those that were kept.
+        phi: share of the right rows that was kept.
+        psi: share of the wrong rows that was kept.
+        point: the breakdown point p*; None where none of these rows was kept.
+        point_low: the lower end of its interval.
+        point_high: the upper end.
+        error_rate: share of the rows that are wrong, p.
+        error_low: the lower end of its interval.
+        error_high: the upper end.
+        kept_error_rate: share of the kept rows that are wrong; None where none was kept.
+        below: how likely it is that p is below p*.
+    """
+
+    num_right: Count
+    num_wrong: Count
+    num_right_kept: Count
+    num_wrong_kept: Count
+    phi: Share
+    psi: Share
+    point: Share | None
+    point_low: Share
+    point_high: Share
+    error_rate: Share
+    error_low: Share
+    error_high: Share
+    kept_error_rate: Share | None
+    below: Share
+
+    @property
+    def verdict(self) -> str:
+        """Whether the error rate lies below the breakdown point: `below`, `above`, or that it cannot be told."""
+        if not (self.num_right and self.num_wrong):
+            return "cannot be told: all known rows are " + ("right" if self.num_right else "wrong")
+        if self.below >= _HIGH:
+            return "below"
+        return "above" if self.below <= _LOW else "cannot be told from so few rows"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values, the verdict among them."""
+        return {**asdict(self), "verdict": self.verdict}
+
+
+def breakdown(right: np.ndarray, kept: np.ndarray) -> Breakdown:
+    """Judge a selection.
+
+    Args:
+        right: float64 `[n]`: above 0.5 for a right row, NaN for one of which that is not known.
+        kept: bool `[n]`.
+    """
+    known = ~np.isnan(right)
+    is_right, is_wrong = known & (right > 0.5), known & (right <= 0.5)
+    counts = {
+        "num_right": int(is_right.sum()),
+        "num_wrong": int(is_wrong.sum()),
+        "num_right_kept": int((is_right & kept).sum()),
+        "num_wrong_kept": int((is_wrong & kept).sum()),
+    }
+    return of_counts(counts)
+
+
+def of_counts(counts: Mapping[str, int]) -> Breakdown:
+    """The same from the four counts, by the names that `Breakdown` has for them."""
+    right, wrong, right_kept, wrong_kept = (
+        counts[name] for name in ("num_right", "num_wrong", "num_right_kept", "num_wrong_kept")
+    )
+    rng = np.random.default_rng(0)
+
+    def drawn(part: int, whole: int) -> np.ndarray:
+        return rng.beta(part + _PRIOR, whole - part + _PRIOR, _DRAWS)
+
+    phis, psis, errors = drawn(right_kept, right), drawn(wrong_kept, wrong), drawn(wrong, right + wrong)
+    points = phis / (phis + psis)
+    phi, psi = ratio(right_kept, right), ratio(wrong_kept, wrong)
+    point_low, point_high = (float(value) for value in np.quantile(points, (_LOW, _HIGH)))
+    error_low, error_high = (float(value) for value in np.quantile(errors, (_LOW, _HIGH)))
+    kept = right_kept + wrong_kept
+    return Breakdown(
+        **counts,
+        phi=phi,
+        psi=psi,
+        point=phi / (phi + psi) if kept else None,
+        point_low=point_low,
+        point_high=point_high,
+        error_rate=ratio(wrong, right + wrong),
+        error_low=error_low,
+        error_high=error_high,
+        kept_error_rate=wrong_kept / kept if kept else None,
+        below=float((errors < points).mean()),
+    )
