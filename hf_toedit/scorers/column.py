@@ -32,7 +32,7 @@ class ColumnConfig(WithoutModelConfig):
 
     kind: ClassVar[str] = "column"
 
-    column: str
+    column: str = ""
 
     def __post_init__(self) -> None:
         """Check the values."""

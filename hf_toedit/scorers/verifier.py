@@ -21,6 +21,7 @@ from hf_toedit.rows.nested import ITEMS, find, values_at
 from hf_toedit.rows.texts import Texts
 from hf_toedit.scorers.answers import is_exact, is_math_answer, numeric_error
 from hf_toedit.scorers.scorer import Prepared, RowScores, Score
+from hf_toedit.scorers.whole_rows import FAILED
 from hf_toedit.scorers.without_model import ModelFreeScorer, WithoutModelConfig
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class VerifierConfig(WithoutModelConfig):
         reference_column: a column of strings or numbers, or a field in it.
     """
 
-    reference_column: str
+    reference_column: str = ""
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -262,22 +263,32 @@ class FunctionVerifier(ModelFreeScorer):
         return self.prepared(table, list(zip(row_answers(table, texts), table.to_pylist(), strict=True)))
 
     def score(self, prepared: Prepared) -> RowScores:
-        """See `Scorer`.
+        """See `Scorer`; a row on which the function fails has no score, and is counted.
 
         Raises:
-            PriorError: the function fails, or returns something else.
+            PriorError: the function fails on every row, or returns something else than it should.
         """
+        skipped: Counter[str] = Counter()
+        reasons: list[str] = []
         rows: list[dict[str, Score]] = []
         for text, row in prepared.state:
-            rows.append({PASSED: None if text is None else self._value(text, row)})
-        skipped = sum(text is None for text, _ in prepared.state)
-        return RowScores(rows, len(rows), 0, {"null": skipped} if skipped else {})
+            value = None
+            if text is None:
+                skipped["null"] += 1
+            else:
+                try:
+                    value = self._checked(self._function(text, row))
+                except PriorError:
+                    raise
+                except Exception as error:  # whatever its code does
+                    skipped[FAILED] += 1
+                    reasons.append(reason(error))
+            rows.append({PASSED: value})
+        if reasons and skipped.total() == len(rows):
+            raise PriorError(f"scorer {self.name!r} fails on every text ({min(reasons)}). Fix its function.")
+        return RowScores(rows, len(rows), 0, dict(skipped), {FAILED: min(reasons)} if reasons else {})
 
-    def _value(self, text: str, row: dict[str, Any]) -> float | None:
-        try:
-            answer = self._function(text, row)
-        except Exception as error:  # whatever its code does
-            raise PriorError(f"scorer {self.name!r} fails: {reason(error)} Fix its function.") from error
+    def _checked(self, answer: Any) -> float | None:
         if answer is None:
             return None
         if not isinstance(answer, int | float):
