@@ -20,9 +20,11 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from hf_toedit.api.editor import ToEditor as ToEditor
     from hf_toedit.api.edits import edit as edit
     from hf_toedit.api.edits import plan as plan
+    from hf_toedit.api.mix import mix as mix
     from hf_toedit.api.own_task import run_task as run_task
     from hf_toedit.api.run import Run as Run
     from hf_toedit.api.scores import score as score
+    from hf_toedit.api.select import select as select
     from hf_toedit.config import EditConfig as EditConfig
     from hf_toedit.config import PriorConfig as PriorConfig
     from hf_toedit.config import Resources as Resources
@@ -60,6 +62,8 @@ _EXPORTS = {
     "plan": "hf_toedit.api.edits",
     "run_task": "hf_toedit.api.own_task",
     "score": "hf_toedit.api.scores",
+    "mix": "hf_toedit.api.mix",
+    "select": "hf_toedit.api.select",
     "ToEditor": "hf_toedit.api.editor",
     "Run": "hf_toedit.api.run",
     "EditConfig": "hf_toedit.config",

@@ -17,8 +17,13 @@ _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}")
 """Of a dataset: of a folder as well, and in the legends of pictures, which leave out what begins with `_`."""
 
 
-def parsed(given: Iterable[str]) -> dict[str, str]:
+def parsed(given: Iterable[str], form: str = "NAME=SOURCE", example: str = "human=org/web") -> dict[str, str]:
     """Names and sources of `NAME=SOURCE` each.
+
+    Args:
+        given: as they were typed.
+        form: of each, for messages.
+        example: of one.
 
     Raises:
         UsageError: one is not of that form, or two have the same name.
@@ -27,7 +32,7 @@ def parsed(given: Iterable[str]) -> dict[str, str]:
     for variant in given:
         name, equals, source = variant.partition("=")
         if not (equals and name and source):
-            raise UsageError(f"{variant!r} is not NAME=SOURCE. Write it as human=org/web, for one.")
+            raise UsageError(f"{variant!r} is not {form}. Write it as {example}, for one.")
         if name in found:
             raise UsageError(f"two datasets are called {name!r}. Give each a name of its own.")
         found[name] = source

@@ -14,6 +14,7 @@ from hf_toedit.cli.compare import compare
 from hf_toedit.cli.edit import edit
 from hf_toedit.cli.jobs import jobs
 from hf_toedit.cli.libraries import hushed_libraries
+from hf_toedit.cli.mix import mix
 from hf_toedit.cli.options import COMMAND_LINE, check_names
 from hf_toedit.cli.plan import plan
 from hf_toedit.cli.preview import preview
@@ -103,6 +104,7 @@ for command in (
     run,
     score,
     select,
+    mix,
     compare,
     slurm,
     status,

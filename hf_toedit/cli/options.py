@@ -192,7 +192,8 @@ def resource_options(command: Command) -> Command:
 
 def resources(options: Mapping[str, Any]) -> Resources:
     """What a prior may use of a machine, from the options of `resource_options`."""
-    return Resources(**{name: options[name] for name in ("token_budget", "memory_fraction", "tensor_parallel")})
+    names = ("token_budget", "memory_fraction", "tensor_parallel")
+    return Resources(**{name: options[name] for name in names if name in options})  # a command may have none of them
 
 
 def source_options(command: Command) -> Command:

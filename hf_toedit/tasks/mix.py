@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from hf_toedit.checked import Names
-from hf_toedit.mergeable import Count
+from hf_toedit.mergeable import Count, Statistics
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.task import Consequence
 from hf_toedit.tasks.map import MapTask
@@ -124,6 +124,11 @@ class MixTask(MapTask):
     def consequences(self) -> tuple[Consequence, ...]:
         """See `Task.consequences`."""
         return ((("source.source", "source_revision", "files"), ("parts.", "seed"), "the rows of the datasets differ"),)
+
+    def report(self, passes: Mapping[Pass, tuple[int, Statistics]]) -> dict[str, Any]:
+        """See `Task.report`."""
+        parts = {name: {**asdict(part), "epochs": part.epochs} for name, part in self.parts.items()}
+        return {**super().report(passes), "datasets": parts}
 
     def features(self, features: Features) -> Mapping[str, Any]:
         """See `MapTask.features`."""
