@@ -16,6 +16,7 @@ from hf_toedit.features.importance import gumbel_scores, log_ratios, log_weights
 from hf_toedit.features.ngrams import HashedNgrams
 from hf_toedit.selection.choice import keys_of
 from tests.cli.command import HfToEdit, prior
+from tests.cli.pushing import check_whole, load, pushed
 from tests.hub_server import HubServer
 from tests.shared import shared, texts
 
