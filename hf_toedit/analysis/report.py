@@ -194,6 +194,8 @@ def _draw_ngrams(figure: Figure, variants: Sequence[Variant]) -> None:
 
 def _draw_perplexities(figure: Figure, variants: Sequence[Variant], prior: str) -> None:
     """Figure 3: how the perplexities of documents are distributed."""
+    from matplotlib.ticker import LogLocator
+
     axes = figure.subplots()
     found = [variant.readings[prior].perplexity_bins for variant in variants]
     tenths = [np.floor(10 * np.log10([sketch.middle(number) for number in bins])).astype(int) for bins in found]
@@ -203,6 +205,9 @@ def _draw_perplexities(figure: Figure, variants: Sequence[Variant], prior: str) 
         counts = np.bincount(places - first, weights=list(bins.values()), minlength=len(edges) - 1)
         axes.stairs(counts / counts.sum(), edges, color=colour, label=variant.name, linewidth=1.6)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.xaxis.set_minor_formatter("")
     axes.set_xlabel("perplexity of a document")
     axes.set_ylabel("share of the documents")
     legend(figure)

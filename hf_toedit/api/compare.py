@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 WORK = "work"
 """The folder of a report in which the runs of its variants are: they go on where they were stopped."""
 
-JSON, MARKDOWN = "report.json", "report.md"
+JSON, MARKDOWN, HTML = "report.json", "report.md", "report.html"
 
 _MEASURE = "measure"
 """The folder in which a variant is measured."""
@@ -66,7 +66,7 @@ def compare(
 
     Args:
         variants: names and sources, see `plan`; `RUN:gen2` is a pass of a run folder. The first one is the reference.
-        folder: of the report: `report.md`, `report.json`, `assets/`, and `work/`, which may be deleted.
+        folder: of the report: `report.md`, `report.html`, `report.json`, `assets/`, and `work/`, which may be deleted.
         priors: each reads all texts, so that their perplexities are compared as well.
         epsilon: bits of KL divergence up to which data are semi-synthetic (Zhu et al. 2024, Eq. 9); None is twice the
             noise floor.
@@ -88,6 +88,7 @@ def compare(
     """
     from hf_toedit.analysis.comparison import compared
     from hf_toedit.analysis.divergence import check_epsilon
+    from hf_toedit.analysis.page import html_report
     from hf_toedit.analysis.report import draw_plots, markdown_report
 
     named = {name: fspath(source) for name, source in variants.items()}
@@ -102,7 +103,9 @@ def compare(
     text = json.dumps(compared(found, epsilon=epsilon, seed=seed), indent=2, ensure_ascii=False) + "\n"
     report: dict[str, Any] = json.loads(text)
     files = {f"assets/{name}": image for name, image in draw_plots(report, found).items()}
-    for name, content in {**files, MARKDOWN: markdown_report(report).encode(), JSON: text.encode()}.items():
+    markdown = markdown_report(report)
+    files |= {MARKDOWN: markdown.encode(), HTML: html_report(markdown, files).encode(), JSON: text.encode()}
+    for name, content in files.items():
         _write(target / name, content)
     return report
 

@@ -45,8 +45,8 @@ def compare(variants: tuple[str, ...], output: str, **options: Any) -> None:
     model finds their texts. A difference counts only where it is above the noise: how far samples of one dataset
     differ from each other. SOURCE is as for `hf-toedit edit`; RUN:gen2 is a generation of a run folder.
 
-    REPORT is a folder: report.md, report.json, and pictures in assets/. What was counted is kept in work/, so that the
-    same command continues where it was stopped.
+    REPORT is a folder: report.md with pictures in assets/, report.html (the same in one file), and report.json. What
+    was counted is kept in work/, so that the same command continues where it was stopped.
 
     \b
     Examples:

@@ -53,7 +53,9 @@ def report(done: Finished, output: Path) -> Any:
 
 
 def test_the_report(done: Finished, report: Any, output: Path) -> None:
-    assert {path.name for path in output.iterdir()} == {"report.md", "report.json", "assets", "work"}
+    assert {path.name for path in output.iterdir()} == {
+        "report.md", "report.html", "report.json", "assets", "work",
+    }  # fmt: skip
     assert {path.name for path in (output / "assets").iterdir()} == PLOTS
     assert report["reference"] == "half"
     verdicts = {name: found["verdict"] for name, found in report["comparisons"].items()}
