@@ -64,6 +64,13 @@ def markdown_report(report: dict[str, Any]) -> str:
             f"![Perplexities of documents](assets/perplexity-{number}.png)",
             f"![Probabilities of tokens](assets/probability-{number}.png)",
         ]
+    if len(priors) > 1:
+        parts += [
+            "## Agreement of the priors",
+            "Spearman's rank correlation of the perplexities of documents between two priors, over a sample of "
+            "documents: 1 where both order them alike.",
+            _agreements(variants),
+        ]
     parts += ["## Sources", _sources(variants), f"Made by hf-toedit {report['version']}, seed {report['seed']}."]
     return "\n\n".join(parts) + "\n"
 
@@ -165,6 +172,17 @@ def _perplexities(report: dict[str, Any], prior: str) -> Markdown:
         rows.append((code(name), f"{reading['perplexity']:,.4g}", quantiles, span, beyond, entropy))
     names = ("dataset", "perplexity", "5 %, median, 95 %", "span", "beyond", "entropy of token probabilities, bits")
     return table(names, rows, left=1)
+
+
+def _agreements(variants: dict[str, Any]) -> Markdown:
+    rows = []
+    for name, found in variants.items():
+        for pair in found["agreements"]:
+            is_known = pair["spearman"] is not None
+            figures = (f"{pair['spearman']:.3f}", f"{pair['low']:.3f} to {pair['high']:.3f}") if is_known else ("", "")
+            rows.append((code(name), *map(code, pair["priors"]), f"{pair['num_documents']:,}", *figures))
+    names = ("dataset", "prior", "and prior", "documents", "rank correlation", "95 % interval")
+    return table(names, rows, left=3)
 
 
 def _sources(variants: dict[str, Any]) -> Markdown:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hf_toedit import sketch
+from hf_toedit.analysis.agreement import agreements
 from hf_toedit.analysis.concentration import concentration, entropy
 from hf_toedit.errors import UsageError
 from hf_toedit.features.text_stats import TextStats
@@ -49,6 +50,7 @@ class Variant:
                 order: _concentration(counts.sum(axis=0)) for order, counts in orders.items() if counts.any()
             },
             "readings": {prior: _reading(stats) for prior, stats in self.readings.items()},
+            "agreements": agreements(self.readings),
         }
 
 

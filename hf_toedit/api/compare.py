@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,7 +43,7 @@ _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}")
 
 _SAMPLE_BYTES = 4_000_000
 _PLACES = 500
-_SAMPLE_S = 20.0
+"""Where rows are drawn, however long that takes: a limit of time would make the report depend on the machine."""
 
 
 class CompareSettings(SourceSettings, total=False):
@@ -205,19 +207,19 @@ class _Work:
         from hf_toedit.tasks.read import ReadTask
 
         readings = {}
-        for number, prior in enumerate(self.priors, start=1):
-            run = self._done(ReadTask(PriorConfig(prior)), source, f"{name}/read-{number}")
+        for prior in self.priors:
+            run = self._done(ReadTask(PriorConfig(prior)), source, f"{name}/read-{_short_hash(prior)}")
             readings[prior] = run.stats()
             check_reading(name, prior, readings[prior])
-        sample = _sample(measured.plan, self.seed)
-        return Variant(name, given, measured.plan.source_revision, measured.stats(), readings, sample)
+        texts = sample(measured.plan, self.seed)
+        return Variant(name, given, measured.plan.source_revision, measured.stats(), readings, texts)
 
     def _done(self, task: Task, source: SourceConfig, name: str) -> Run[Any]:
         asked = RunRequest(source, task)
         return do_run(asked, str(self.folder / name), self.workers, self.resources, self.progress)
 
 
-def _sample(plan: Plan, seed: int) -> list[str]:
+def sample(plan: Plan, seed: int) -> list[str]:
     """Texts of about 4 MB, from everywhere in a source and in random order; all of them where there are not more."""
     import numpy as np
 
@@ -228,7 +230,7 @@ def _sample(plan: Plan, seed: int) -> list[str]:
     if plan.num_bytes <= _SAMPLE_BYTES:
         tables = [table for shard in plan.shards for table in source_rows(plan, shard)]
     else:
-        tables = [drawn.cluster.table for drawn in Sampler(plan, _PLACES, _SAMPLE_S, seed)]
+        tables = [drawn.cluster.table for drawn in Sampler(plan, _PLACES, math.inf, seed)]
         tables = [tables[index] for index in rng.permutation(len(tables))]
     found: list[str] = []
     num_bytes = 0
@@ -238,6 +240,11 @@ def _sample(plan: Plan, seed: int) -> list[str]:
                 found.append(text.text)
                 num_bytes += len(text.text.encode())
     return [found[index] for index in rng.permutation(len(found))]
+
+
+def _short_hash(name: str) -> str:
+    """Of the name of a prior, which may hold anything: part of the name of a folder."""
+    return hashlib.sha256(name.encode()).hexdigest()[:10]
 
 
 def _write(path: Path, content: bytes) -> None:

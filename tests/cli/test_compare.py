@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import hf_toedit as package
-from hf_toedit.api.compare import compare, parsed_variants
+from hf_toedit.api.compare import compare, parsed_variants, sample
+from hf_toedit.api.request import RunRequest
+from hf_toedit.config import SourceConfig
 from hf_toedit.errors import UsageError
+from hf_toedit.tasks.measure import MeasureTask
 from tests.cli.command import Finished, HfToEdit, prior
 from tests.shared import texts
 
@@ -109,9 +115,40 @@ def test_other_settings_are_not_mixed_in(
     for options, expected in (
         (("--seed", 5), "--seed is 0 in the run and 5 here"),
         (("--limit", 9), "--limit is not given in the run and 9 here"),
-        (("--prior", "embedded"), f"--prior is {prior()[1]} in the run and embedded here"),
     ):
         assert expected in hf_toedit.fails("compare", *variants, "-o", output, *options)
+
+
+def test_two_priors(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    """How far they agree is reported, and they may be named in any order."""
+    stories = [text[:120] for text in texts("synthetic_tinystories_500")[:40]]
+    variants = [f"{name}={write(tmp_path / f'{name}.jsonl', part)}" for name, part in (("a", stories), ("b", stories))]
+    priors = [prior()[1], "embedded"]
+    output = tmp_path / "report"
+    asked = [word for name in priors for word in ("--prior", name)]
+    hf_toedit("compare", *variants, "-o", output, *asked, "-q")
+    found = json.loads((output / "report.json").read_text(encoding="utf-8"))
+    [pair] = found["variants"]["a"]["agreements"]
+    assert pair["priors"] == priors and pair["num_documents"] == 40
+    assert pair["low"] < pair["spearman"] < pair["high"]
+    assert f"{pair['spearman']:.3f}" in (output / "report.md").read_text(encoding="utf-8")
+    before = {path: path.stat().st_mtime_ns for path in (output / "work").rglob("stats/**/*.json")}
+    assert len(before) == 6
+    hf_toedit("compare", *variants, "-o", output, *asked[2:], *asked[:2], "-q")
+    assert {path: path.stat().st_mtime_ns for path in (output / "work").rglob("stats/**/*.json")} == before
+
+
+def test_the_sample_is_the_same_on_a_slow_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a compressed file, which can only be read from its beginning on."""
+    path = tmp_path / "long.jsonl.gz"
+    rows = (json.dumps({"text": f"{number} " * 3000}) for number in range(600))
+    path.write_bytes(gzip.compress("\n".join(rows).encode(), 1))
+    plan = RunRequest(SourceConfig(str(path)), MeasureTask()).plan(MeasureTask)
+    fast = sample(plan, 0)
+    clock = itertools.count(step=1e6)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    assert sample(plan, 0) == fast
+    assert sum(map(len, fast)) > 3_900_000
 
 
 def test_a_generation_of_a_run(hf_toedit: HfToEdit, source: Path, run: Path, tmp_path: Path) -> None:
