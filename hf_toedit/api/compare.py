@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from hf_toedit.analysis.variant import Variant
+    from hf_toedit.api.edited import Edited
     from hf_toedit.api.run import Run
     from hf_toedit.features.text_stats import TextStats
     from hf_toedit.runs.plan import Plan
@@ -91,7 +92,9 @@ def compare(
     from hf_toedit.analysis.comparison import compared
     from hf_toedit.analysis.divergence import check_epsilon
     from hf_toedit.analysis.page import html_report
-    from hf_toedit.analysis.report import draw_plots, markdown_report
+    from hf_toedit.analysis.plots import draw_plots
+    from hf_toedit.analysis.report import markdown_report
+    from hf_toedit.api.edited import Edited, overlaps
 
     named = {name: fspath(source) for name, source in variants.items()}
     readers = [fspath(prior) for prior in priors]
@@ -101,8 +104,10 @@ def compare(
     sources = {name: _source(source, settings) for name, source in named.items()}
     work = _Work(target / WORK, readers, seed, workers, Resources(token_budget), progress)
     measured = {name: work.measured(name, source) for name, source in sources.items()}
-    found = [work.variant(name, named[name], sources[name], run) for name, run in measured.items()]
-    text = json.dumps(compared(found, epsilon=epsilon, seed=seed), indent=2, ensure_ascii=False) + "\n"
+    edited = {name: run for name, source in named.items() if (run := Edited.of(source)) is not None}
+    found = [work.variant(name, named[name], sources[name], run, edited.get(name)) for name, run in measured.items()]
+    figures = compared(found, epsilon=epsilon, seed=seed, overlaps=overlaps(edited))
+    text = json.dumps(figures, indent=2, ensure_ascii=False) + "\n"
     report: dict[str, Any] = json.loads(text)
     files = {f"assets/{name}": image for name, image in draw_plots(report, found).items()}
     markdown = markdown_report(report)
@@ -201,18 +206,31 @@ class _Work:
         check_texts(name, source.source, run.stats())
         return run
 
-    def variant(self, name: str, given: str, source: SourceConfig, measured: Run[TextStats]) -> Variant:
-        """Have each prior read a variant that was measured; `given` is what the user calls its source."""
+    def variant(
+        self, name: str, given: str, source: SourceConfig, measured: Run[TextStats], edited: Edited | None
+    ) -> Variant:
+        """Have each prior read a variant that was measured, unless the run that it is from knows what it says.
+
+        Args:
+            name: of the variant.
+            given: what the user calls its source.
+            source: its settings.
+            measured: its run.
+            edited: the generation of a run of edits that it is; None where it is none.
+        """
         from hf_toedit.analysis.variant import Variant, check_reading
         from hf_toedit.tasks.read import ReadTask
 
         readings = {}
         for prior in self.priors:
-            run = self._done(ReadTask(PriorConfig(prior)), source, f"{name}/read-{_short_hash(prior)}")
-            readings[prior] = run.stats()
+            config = PriorConfig(prior)
+            # Runs do not know single texts, which agreement between priors needs.
+            known = edited.reading(config, source) if edited and len(self.priors) == 1 else None
+            readings[prior] = known or self._done(ReadTask(config), source, f"{name}/read-{_short_hash(prior)}").stats()
             check_reading(name, prior, readings[prior])
         texts = sample(measured.plan, self.seed)
-        return Variant(name, given, measured.plan.source_revision, measured.stats(), readings, texts)
+        generations = edited.generations() if edited else []
+        return Variant(name, given, measured.plan.source_revision, measured.stats(), readings, texts, generations)
 
     def _done(self, task: Task, source: SourceConfig, name: str) -> Run[Any]:
         asked = RunRequest(source, task)

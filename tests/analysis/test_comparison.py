@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from hf_toedit.analysis.comparison import compared
-from hf_toedit.analysis.report import draw_plots, markdown_report
+from hf_toedit.analysis.plots import draw_plots
+from hf_toedit.analysis.report import markdown_report
 from hf_toedit.errors import UsageError
 from hf_toedit.features.diversity import diversity
 from hf_toedit.features.ngrams import words

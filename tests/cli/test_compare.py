@@ -14,6 +14,7 @@ import pytest
 import hf_toedit as package
 from hf_toedit.api.compare import compare, parsed_variants, sample
 from hf_toedit.api.request import RunRequest
+from hf_toedit.api.run import Run
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import UsageError
 from hf_toedit.tasks.measure import MeasureTask
@@ -161,6 +162,28 @@ def test_a_generation_of_a_run(hf_toedit: HfToEdit, source: Path, run: Path, tmp
     assert before["num_documents"] == after["num_documents"] and before["num_characters"] != after["num_characters"]
     assert found["comparisons"]["edited"]["verdict"] == "not enough data"
     assert "gen9" in hf_toedit.fails("compare", f"a={source}", f"b={run}:gen9", "-o", tmp_path / "other")
+
+
+def test_edits_of_runs(hf_toedit: HfToEdit, source: Path, run: Path, tmp_path: Path) -> None:
+    """What a run recorded of its edits, and of its texts as its prior read them, is taken from there."""
+    [rows] = (run / "data/gen1").glob("*.parquet")
+    output = tmp_path / "report"
+    variants = f"source={source}", f"copy={rows}", f"first={run}:gen1", f"last={run}"
+    made = hf_toedit("compare", *variants, "-o", output, *prior(), "-q")
+    assert (made.code, made.stderr) == (0, ""), made
+    found = json.loads((output / "report.json").read_text(encoding="utf-8"))
+    edits = {name: entry["edits"] for name, entry in found["variants"].items()}
+    assert {name: len(entries) for name, entries in edits.items()} == {"source": 0, "copy": 0, "first": 1, "last": 3}
+    assert edits["first"] == edits["last"][:1]
+    stats = Run.open(run).stats(3)
+    assert edits["last"][2]["changed_rate"] == stats.changed_rate and edits["last"][2]["eta"]
+    [overlap] = found["overlaps"]
+    assert overlap["datasets"] == ["first", "last"] and 0 < overlap["shared"][1] <= overlap["shared"][0] <= 1
+    readings = {path.parent.name for path in (output / "work").glob("*/read-*")}
+    assert readings == {"source", "copy", "last"}
+    assert found["variants"]["first"]["readings"] == found["variants"]["copy"]["readings"]
+    text = (output / "report.md").read_text(encoding="utf-8")
+    assert "## Edits" in text and f"{overlap['shared'][1]:.2%}" in text and "inside a word" in text
 
 
 @pytest.mark.parametrize(
