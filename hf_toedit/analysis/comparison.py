@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hf_toedit.analysis.divergence import diverge
+from hf_toedit.analysis.embedding import EmbeddingView
 from hf_toedit.analysis.variant import Variant, coverage
 from hf_toedit.features.diversity import diversity
 from hf_toedit.features.ngrams import words
@@ -19,6 +20,7 @@ def compared(
     epsilon: float | None = None,
     seed: int = 0,
     overlaps: Sequence[dict[str, Any]] = (),
+    view: EmbeddingView | None = None,
 ) -> dict[str, Any]:
     """Compare each variant with the first one, the reference.
 
@@ -27,11 +29,13 @@ def compared(
         epsilon: bits of KL divergence up to which data are semi-synthetic; see `analysis.divergence`.
         seed: of random choices.
         overlaps: of the edits of two variants each, see `analysis.edits`.
+        view: of the embeddings, see `analysis.embedding`.
 
     Returns:
         JSON values: `reference`; `variants`, by name, with what is known of each alone; `comparisons`, by name, with
         `verdict`, `reason`, `divergence` of unigrams, bigrams and both together (in bits, each with its interval and
-        noise floor), and `coverage` by prior; and `overlaps`.
+        noise floor), and `coverage` by prior; `overlaps`, and `embedding`, which is None where there is
+        no view.
 
     Raises:
         UsageError: epsilon is not above zero.
@@ -47,6 +51,7 @@ def compared(
         },
         "comparisons": {other.name: _against(reference, other, epsilon, seed) for other in others},
         "overlaps": list(overlaps),
+        "embedding": view.to_json() if view else None,
     }
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hf_toedit import sketch
+from hf_toedit.analysis.embedding import EmbeddingView
 from hf_toedit.analysis.variant import Variant
 from hf_toedit.cards.plots import legend, png
 
@@ -17,18 +18,19 @@ if TYPE_CHECKING:
 _COLOURS = ("#24292f", "#0072b2", "#e5833b", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 
 
-def draw_plots(report: dict[str, Any], variants: Sequence[Variant]) -> dict[str, bytes]:
+def draw_plots(variants: Sequence[Variant], view: EmbeddingView | None = None) -> dict[str, bytes]:
     """Pictures, as PNG, by file name.
 
     Args:
-        report: what `compared` gave.
-        variants: what it was given.
+        variants: what `compared` was given.
+        view: the same.
     """
     plots: dict[str, Callable[[Figure, Sequence[Variant]], None]] = {"ngrams.png": _draw_ngrams}
     for number, prior in enumerate(variants[0].readings, start=1):
         plots[f"perplexity-{number}.png"] = _for_prior(_draw_perplexities, prior)
         plots[f"probability-{number}.png"] = _for_prior(_draw_probabilities, prior)
-    return {name: png(draw, variants) for name, draw in plots.items()}
+    found = {name: png(draw, variants) for name, draw in plots.items()}
+    return found if view is None else {**found, "embeddings.png": png(_draw_embeddings, view)}
 
 
 def _for_prior(draw: Callable[..., None], prior: str) -> Callable[[Figure, Sequence[Variant]], None]:
@@ -83,6 +85,18 @@ def _draw_probabilities(figure: Figure, variants: Sequence[Variant], prior: str)
     axes.set_xticks(np.arange(11), [f"{number / 10:g}" for number in range(11)])
     axes.set_xlabel("probability of a token")
     axes.set_ylabel("share of the tokens")
+    legend(figure)
+
+
+def _draw_embeddings(figure: Figure, view: EmbeddingView) -> None:
+    """Figure 4A: documents in a plane, and how many are in each cluster."""
+    cloud, bars = figure.subplots(1, 2)
+    for (name, points), colour in zip(view.points.items(), _cycle(len(view.points)), strict=True):
+        cloud.scatter(*points.T, s=7, color=colour, alpha=0.6, linewidths=0, label=name)
+        shares = view.shares[name]
+        bars.stairs(shares, np.arange(len(shares) + 1), color=colour, linewidth=1.4)
+    cloud.set(title="documents by t-SNE", xticks=[], yticks=[])
+    bars.set(title="clusters", xlabel="cluster, the fullest of the reference first", ylabel="share of the documents")
     legend(figure)
 
 

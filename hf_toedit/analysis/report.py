@@ -63,6 +63,8 @@ def markdown_report(report: dict[str, Any]) -> str:
             "documents: 1 where both order them alike.",
             _agreements(variants),
         ]
+    if report["embedding"]:
+        parts += _embedding(report)
     if any(found["edits"] for found in variants.values()):
         parts += _edits(report)
     parts += ["## Sources", _sources(variants), f"Made by hf-toedit {report['version']}, seed {report['seed']}."]
@@ -163,6 +165,24 @@ def _agreements(variants: dict[str, Any]) -> Markdown:
             rows.append((code(name), *map(code, pair["priors"]), f"{pair['num_documents']:,}", *figures))
     names = ("dataset", "prior", "and prior", "documents", "rank correlation", "95 % interval")
     return table(names, rows, left=3)
+
+
+def _embedding(report: dict[str, Any]) -> list[str]:
+    found, reference = report["embedding"], code(report["reference"])
+    rows = [
+        (code(name), f"{area['value']:.3f}", f"{area['low']:.3f} to {area['high']:.3f}", f"{area['noise_floor']:.3f}",
+         f"{area['noise_low']:.3f}")
+        for name, area in found["areas"].items()
+    ]  # fmt: skip
+    return [
+        f"## Embeddings by {markdown(found['embedder'])}",
+        f"{found['num_documents']:,} documents of each dataset as mean last hidden states. *Area* is that under the "
+        f"divergence frontier of their clusters, as of MAUVE (Pillutla et al. 2021): 1 where the clusters have equal "
+        f"shares. *Noise floor* is the same between halves of {reference}; an area may be chance down to *noise down "
+        "to*.",
+        table(("dataset", "area", "95 % interval", "noise floor", "noise down to"), rows, left=1),
+        "![Documents by t-SNE, and the shares of their clusters](assets/embeddings.png)",
+    ]
 
 
 def _edits(report: dict[str, Any]) -> list[str]:

@@ -58,6 +58,7 @@ def compare(
     folder: str | PathLike[str],
     *,
     priors: Sequence[str | PathLike[str]] = (),
+    embedder: str | PathLike[str] | None = None,
     epsilon: float | None = None,
     seed: int = 0,
     workers: Workers = "auto",
@@ -71,6 +72,8 @@ def compare(
         variants: names and sources, see `plan`; `RUN:gen2` is a pass of a run folder. The first one is the reference.
         folder: of the report: `report.md`, `report.html`, `report.json`, `assets/`, and `work/`, which may be deleted.
         priors: each reads all texts, so that their perplexities are compared as well.
+        embedder: a causal language model whose mean last hidden states of some documents are compared and drawn; needs
+            the extra `analysis`.
         epsilon: bits of KL divergence up to which data are semi-synthetic (Zhu et al. 2024, Eq. 9); None is twice the
             noise floor.
         seed: of random choices.
@@ -91,10 +94,12 @@ def compare(
     """
     from hf_toedit.analysis.comparison import compared
     from hf_toedit.analysis.divergence import check_epsilon
+    from hf_toedit.analysis.embedding import check_embeddable
     from hf_toedit.analysis.page import html_report
     from hf_toedit.analysis.plots import draw_plots
     from hf_toedit.analysis.report import markdown_report
     from hf_toedit.api.edited import Edited, overlaps
+    from hf_toedit.api.embeddings import embedded
 
     named = {name: fspath(source) for name, source in variants.items()}
     readers = [fspath(prior) for prior in priors]
@@ -104,12 +109,15 @@ def compare(
     sources = {name: _source(source, settings) for name, source in named.items()}
     work = _Work(target / WORK, readers, seed, workers, Resources(token_budget), progress)
     measured = {name: work.measured(name, source) for name, source in sources.items()}
-    edited = {name: run for name, source in named.items() if (run := Edited.of(source)) is not None}
-    found = [work.variant(name, named[name], sources[name], run, edited.get(name)) for name, run in measured.items()]
-    figures = compared(found, epsilon=epsilon, seed=seed, overlaps=overlaps(edited))
+    for name, run in measured.items() if embedder else ():
+        check_embeddable(name, run.stats().num_read)
+    edited = {name: found for name, source in named.items() if (found := Edited.of(source)) is not None}
+    parts = [work.variant(name, named[name], sources[name], run, edited.get(name)) for name, run in measured.items()]
+    view = embedded(parts, fspath(embedder), seed, progress) if embedder else None
+    figures = compared(parts, epsilon=epsilon, seed=seed, overlaps=overlaps(edited), view=view)
     text = json.dumps(figures, indent=2, ensure_ascii=False) + "\n"
     report: dict[str, Any] = json.loads(text)
-    files = {f"assets/{name}": image for name, image in draw_plots(report, found).items()}
+    files = {f"assets/{name}": image for name, image in draw_plots(parts, view).items()}
     markdown = markdown_report(report)
     files |= {MARKDOWN: markdown.encode(), HTML: html_report(markdown, files).encode(), JSON: text.encode()}
     for name, content in files.items():

@@ -24,6 +24,11 @@ from hf_toedit.cli.options import json_option, messages_column_option, quiet_opt
     help="Model that reads all texts, so that perplexities are compared as well. May be repeated.",
 )
 @click.option(
+    "--embedder",
+    metavar="NAME",
+    help="Model whose mean last hidden states of documents are compared and drawn. Needs hf-toedit[analysis].",
+)
+@click.option(
     "--epsilon",
     type=float,
     metavar="BITS",
@@ -65,6 +70,7 @@ def compare(variants: tuple[str, ...], output: str, **options: Any) -> None:
             parsed_variants(variants),
             output,
             priors=options["priors"],
+            embedder=options["embedder"],
             epsilon=options["epsilon"],
             seed=options["seed"],
             workers=workers,

@@ -83,7 +83,7 @@ def test_a_report_of_what_has_next_to_nothing() -> None:
     text = markdown_report(found)
     assert "There is too little text for these figures." in text
     assert "nan" not in text and r"## Perplexity by \*a\*" in text
-    plots = draw_plots(found, variants)
+    plots = draw_plots(variants)
     assert list(plots) == ["ngrams.png", "perplexity-1.png", "probability-1.png"]
     assert all(image.startswith(b"\x89PNG") for image in plots.values())
     assert all(f"(assets/{name})" in text for name in plots)
