@@ -9,6 +9,9 @@ from hf_toedit.cards.escape import Markdown, code, markdown, percent
 from hf_toedit.cards.tables import table
 from hf_toedit.place_kinds import KINDS
 
+MARKDOWN, HTML, JSON = "report.md", "report.html", "report.json"
+"""Files of a report; its pictures are in `assets/`."""
+
 _TOP_BIGRAMS = 10
 _ORDERS = ("both", "unigrams", "bigrams")
 _FIGURES = {"js": "Jensen-Shannon", "kl": "KL from the reference", "kl_reverse": "KL to the reference"}

@@ -12,9 +12,11 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_toedit.analysis.report import HTML, JSON, MARKDOWN, markdown_report
 from hf_toedit.api.begin import Taken, do_run
 from hf_toedit.api.engine import Workers
 from hf_toedit.api.request import RunRequest
+from hf_toedit.cards.origin import place_name
 from hf_toedit.config import PriorConfig, Resources, SourceConfig
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.runs.store import is_run
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
 
 WORK = "work"
 """The folder of a report in which the runs of its variants are: they go on where they were stopped."""
-
-JSON, MARKDOWN, HTML = "report.json", "report.md", "report.html"
 
 _MEASURE = "measure"
 """The folder in which a variant is measured."""
@@ -97,7 +97,6 @@ def compare(
     from hf_toedit.analysis.embedding import check_embeddable
     from hf_toedit.analysis.page import html_report
     from hf_toedit.analysis.plots import draw_plots
-    from hf_toedit.analysis.report import markdown_report
     from hf_toedit.api.edited import Edited, overlaps
     from hf_toedit.api.embeddings import embedded
 
@@ -238,7 +237,9 @@ class _Work:
             check_reading(name, prior, readings[prior])
         texts = sample(measured.plan, self.seed)
         generations = edited.generations() if edited else []
-        return Variant(name, given, measured.plan.source_revision, measured.stats(), readings, texts, generations)
+        plan = measured.plan
+        shown = place_name(given) if plan.reading.root is not None or "://" in given else given
+        return Variant(name, shown, plan.source_revision, measured.stats(), readings, texts, generations)
 
     def _done(self, task: Task, source: SourceConfig, name: str) -> Run[Any]:
         asked = RunRequest(source, task)

@@ -25,7 +25,7 @@ _SEPARATOR = re.compile(r"[/\\]")
 def source_name(data: CardData) -> str:
     """What to call the source: as its card does, or by its Hub id, or by the last part of its path."""
     pretty = data.plan.provenance.get("source_card", {}).get("pretty_name")
-    return str(pretty or data.source_repo or _last_part(_place(data.plan.source.source).removeprefix(URL_LIST)))
+    return str(pretty or data.source_repo or _last_part(place_name(data.plan.source.source).removeprefix(URL_LIST)))
 
 
 def title(data: CardData, words: str) -> str:
@@ -81,7 +81,7 @@ def source_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:
         if "://" in source.source:
             yield "list of its files" if source.source.startswith(URL_LIST) else "path in it", code(source.source)
     else:
-        yield "source", Markdown(f"{code(_place(source.source))}, fingerprint {code(plan.source_revision)}")
+        yield "source", Markdown(f"{code(place_name(source.source))}, fingerprint {code(plan.source_revision)}")
     yield from given(
         {
             "configuration": source.config_name,
@@ -119,7 +119,7 @@ def command(data: CardData) -> str | None:
     model = data.plan.task.model
     local = {model.name} if model and not data.model_repo else set()
     local |= set() if data.source_repo else {data.plan.source.source}
-    return shell(_place(word) if word in local else _shortened(word) for word in _deciding(words))
+    return shell(place_name(word) if word in local else _shortened(word) for word in _deciding(words))
 
 
 def _deciding(words: list[str]) -> Iterator[str]:
@@ -176,7 +176,7 @@ def _link(words: str, address: str) -> Markdown:
     return Markdown(f"[{markdown(words)}]({address})")
 
 
-def _place(name: str) -> str:
+def place_name(name: str) -> str:
     """A source or a prior: of a path on this machine the last part, of an address all but its query."""
     if "://" in name and not name.startswith("file://"):
         return name.partition("?")[0]

@@ -6,3 +6,6 @@ from pathlib import Path
 
 PLAN = Path("toedit/plan.json")
 """Where a run folder keeps its plan."""
+
+REPORTS = ".toedit/compare"
+"""Where a repository keeps reports of comparisons: `datasets` passes over folders whose names begin with a dot."""

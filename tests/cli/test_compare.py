@@ -7,6 +7,7 @@ import itertools
 import json
 import time
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -19,7 +20,10 @@ from hf_toedit.config import SourceConfig
 from hf_toedit.errors import UsageError
 from hf_toedit.tasks.measure import MeasureTask
 from tests.cli.command import Finished, HfToEdit, prior
+from tests.cli.pushing import load, pushed
+from tests.hub_server import HubServer
 from tests.shared import texts
+from tests.test_hub_server import client
 
 PLOTS = {"ngrams.png", "perplexity-1.png", "probability-1.png"}
 ODD = "pa[p]ers_*of*_|.jsonl"
@@ -157,7 +161,7 @@ def test_a_generation_of_a_run(hf_toedit: HfToEdit, source: Path, run: Path, tmp
     made = hf_toedit("compare", *variants, "-o", tmp_path / "report", "-q")
     assert (made.code, made.stdout, made.stderr) == (0, "", ""), made
     found = json.loads((tmp_path / "report/report.json").read_text())
-    assert found["variants"]["edited"]["source"] == f"{run}:gen1"
+    assert found["variants"]["edited"]["source"] == f"{run.name}:gen1"  # no place on this machine
     before, after = (found["variants"][name]["texts"] for name in ("source", "edited"))
     assert before["num_documents"] == after["num_documents"] and before["num_characters"] != after["num_characters"]
     assert found["comparisons"]["edited"]["verdict"] == "not enough data"
@@ -206,6 +210,7 @@ def test_edits_of_runs(hf_toedit: HfToEdit, source: Path, run: Path, tmp_path: P
         (("{one}", "b=sample", "--epsilon", "0"), 2, "epsilon 0.0 is out of range: it must be above 0."),
         (("{one}", "b=sample", "--epsilon", "nan"), 2, "epsilon nan is out of range"),
         (("{one}", "b=sample", "--prior", "embedded", "--prior", "embedded"), 2, "prior embedded is given twice."),
+        (("{one}", "b=sample", "--push-to", "mine"), 2, "repository 'mine' lacks its owner. Name it as org/name."),
         (("{one}", "b={blank}", "--prior", "embedded"), 2, "variant 'b' ({blank}) has no text. Name the column"),
     ],
 )
@@ -234,6 +239,51 @@ def test_from_python(variants: tuple[str, ...], tmp_path: Path) -> None:
         compare(named, tmp_path / "report", text_colum="text")  # type: ignore[call-arg]
     assert not (tmp_path / "report").exists()
     assert package.compare is compare
+
+
+def test_a_report_is_pushed_beside_the_data(
+    hub: HubServer, command: HfToEdit, variants: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Nobody loads it, a run that is pushed later leaves it alone, and the same again sends nothing."""
+    asked = "compare", *variants[:2], "-o", tmp_path / "half and half", "--push-to", "org/compared"
+    done = command(*asked)
+    assert (done.code, done.stderr) == (0, ""), done
+    at = ".toedit/compare/half-and-half"
+    assert done.stdout.endswith(f"Pushed: {hub.endpoint}/datasets/org/compared/blob/main/{at}/report.md\n")
+    repo = pushed(hub, "org/compared")
+    assert repo.private
+    files = {f"{at}/{name}" for name in ("report.md", "report.html", "report.json", "assets/ngrams.png")}
+    assert files <= set(repo.head("main").files)
+    commits = len(list(repo.head("main").history()))
+    assert command(*asked, "-q").code == 0 and len(list(repo.head("main").history())) == commits
+    assert str(tmp_path) not in (tmp_path / "half and half/report.json").read_text(encoding="utf-8")
+
+    run = tmp_path / "run"
+    command.edit("sample", run, "--limit", 3)
+    command("verify", run)
+    assert command("push", run, "org/compared", "-q").code == 0
+    assert files <= set(repo.head("main").files)
+    [found] = load(hub, ("org/compared", None, None))
+    assert len(found["train"]) == 3
+
+
+def test_a_report_beside_data_without_a_card(hub: HubServer, command: HfToEdit, tmp_path: Path) -> None:
+    """Where `datasets` looks for files by itself."""
+    folder = tmp_path / "report"
+    (folder / "assets").mkdir(parents=True)
+    for name in ("report.md", "report.html", "report.json", "assets/a.png"):
+        (folder / name).write_text("![x](assets/a.png)")
+    code = """
+    from huggingface_hub import HfApi
+    from hf_toedit.publish.report import push_report
+    push_report(sys.argv[1], "org/bare")
+    HfApi().upload_file(path_or_fileobj=b'{"text": "one"}', path_in_repo="rows.jsonl", repo_id="org/bare",
+                        repo_type="dataset")
+    from datasets import load_dataset
+    out["rows"] = load_dataset("org/bare", split="train").to_list()
+    """
+    assert client(hub, dedent(code), str(folder), HF_TOKEN=hub.token)["rows"] == [{"text": "one"}]
+    assert len(pushed(hub, "org/bare").head("main").files) >= 5
 
 
 def test_help_is_plain(hf_toedit: HfToEdit) -> None:
