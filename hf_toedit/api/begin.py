@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf_toedit.api.engine import Workers, local_engine, ready
 from hf_toedit.api.request import RunRequest, new_folder
@@ -13,6 +14,16 @@ from hf_toedit.checked import kinds
 from hf_toedit.config import PriorConfig, Resources, SourceConfig
 from hf_toedit.errors import UsageError, did_you_mean
 from hf_toedit.runs.work import swept, waiting
+
+if TYPE_CHECKING:
+    from hf_toedit.engines.base import Engine
+    from hf_toedit.runs.monitor import Failure
+    from hf_toedit.runs.plan import Plan
+    from hf_toedit.runs.store import RunFolder
+    from hf_toedit.runs.task import Task
+
+    Engines = Callable[[Task], AbstractContextManager[Engine]]
+    """Makes what does the work of a task."""
 
 
 def plan_run(asked: RunRequest, folder: str) -> Run[Any]:
@@ -24,12 +35,40 @@ def plan_run(asked: RunRequest, folder: str) -> Run[Any]:
 
 def do_run(asked: RunRequest, folder: str, workers: Workers, resources: Resources, progress: bool) -> Run[Any]:
     """Plan a run and do it, or go on with it; see `edit`."""
+    return do_by(asked, folder, partial(local_engine, workers, resources=resources, progress=progress), progress)
+
+
+def do_by(
+    asked: RunRequest,
+    folder: str,
+    engines: Engines,
+    progress: bool,
+    said: tuple[str | None, str | None] = (None, None),
+) -> Run[Any]:
+    """The same, by engines of any kind; `said` are the command that was typed and the licence of the source."""
     there = new_folder(folder, asked.source)
-    with swept(there), local_engine(workers, asked.task, resources, progress=progress) as engine:
-        asked.begin(there, partial(ready, engine))
-        run: Run[Any] = Run(there, there.plan())
-        indices = waiting(run.plan, there)
-        failures = run.work(engine, indices, progress=progress) if indices else []
+    with swept(there), engines(asked.task) as engine:
+        asked.begin(there, partial(ready, engine), *said)
+        worked = _worked(there, engine, progress)
+    return _closed(*worked)
+
+
+def do_planned(plan: Plan, folder: str, engines: Engines, progress: bool) -> Run[Any]:
+    """Do a run that is planned already, or go on with it."""
+    there = new_folder(folder, plan.source)
+    with swept(there), engines(plan.task) as engine:
+        there.open(plan)
+        worked = _worked(there, engine, progress)
+    return _closed(*worked)
+
+
+def _worked(folder: RunFolder, engine: Engine, progress: bool) -> tuple[Run[Any], list[Failure]]:
+    run: Run[Any] = Run(folder, folder.plan())
+    indices = waiting(run.plan, folder)
+    return run, run.work(engine, indices, progress=progress) if indices else []
+
+
+def _closed(run: Run[Any], failures: list[Failure]) -> Run[Any]:
     if (error := run.close(failures).error) is not None:
         raise error
     return run

@@ -11,7 +11,7 @@ from hf_toedit.api.engine import Workers
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.run import Run
 from hf_toedit.config import Resources
-from hf_toedit.scorers.registry import asked_scorer
+from hf_toedit.scorers.registry import SETTINGS, asked_scorer
 from hf_toedit.scorers.statistics import ScoreStats
 from hf_toedit.settings import PriorSettings, SourceSettings
 from hf_toedit.tasks.score import ScoreTask
@@ -31,6 +31,8 @@ class ScoreSettings(PriorSettings, SourceSettings, total=False):
     model_revision: str | None
     labels: str | Sequence[str]
     truncate: bool
+    column: str
+    tokenizer: str | PathLike[str] | None
     shard_size: str
     num_shards: int | None
 
@@ -79,6 +81,6 @@ def score_request(source: str, given: Mapping[str, Any]) -> RunRequest:
     taken = Taken(given)
     origin, prior, shape = taken.source(source), taken.prior(), taken.shape()
     column = taken.some("scores_column")
-    how = taken.rest("scorer", "model", "model_revision", "labels", "truncate")
+    how = taken.rest("scorer", *SETTINGS)
     scorer = asked_scorer(how.pop("scorer", "perplexity"), prior, **how)
     return RunRequest(origin, ScoreTask(scorer, **column), **shape)

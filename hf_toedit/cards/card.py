@@ -63,11 +63,28 @@ def _score_kind(plan: Plan) -> CardKind:
     return CardKind(ScoreCardData, score_section, draw_score_plots, words.title, ("hf-toedit", "scores", *words.tags))
 
 
+def _select_kind(plan: Plan) -> CardKind:
+    from hf_toedit.cards.select_card import select_section, select_title
+
+    return CardKind(CardData, select_section, lambda data: {}, select_title(plan), ("hf-toedit", "data-selection"))
+
+
+def _mix_kind(plan: Plan) -> CardKind:
+    from hf_toedit.cards.mix_card import mix_section
+
+    return CardKind(CardData, mix_section, lambda data: {}, "mixed", ("hf-toedit", "data-mixture"))
+
+
 def _plain_kind(plan: Plan) -> CardKind:
     return CardKind(CardData, plain_section, lambda data: {}, plan.task.done)
 
 
-KINDS: dict[str, Callable[[Plan], CardKind]] = {"edit": _edit_kind, "score": _score_kind}
+KINDS: dict[str, Callable[[Plan], CardKind]] = {
+    "edit": _edit_kind,
+    "mix": _mix_kind,
+    "score": _score_kind,
+    "select": _select_kind,
+}
 """By the kind of the task."""
 
 

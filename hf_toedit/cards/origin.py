@@ -177,7 +177,7 @@ def _link(words: str, address: str) -> Markdown:
 
 
 def place_name(name: str) -> str:
-    """A source or a prior: of a path on this machine the last part, of an address all but its query."""
+    """A source or a prior by name: of a path on this machine the last part, of an address all but its query."""
     if "://" in name and not name.startswith("file://"):
         return name.partition("?")[0]
     prefix = URL_LIST if name.startswith(URL_LIST) else ""

@@ -8,11 +8,15 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from hf_toedit.cards.data import CardData
 from hf_toedit.cards.escape import Markdown, code
-from hf_toedit.cards.origin import given, model_name, model_words, pinned_model, prior_rows
+from hf_toedit.cards.origin import given, model_name, model_words, pinned_model, place_name, prior_rows
 from hf_toedit.cards.tables import short
 from hf_toedit.scorers.classifier import ClassifierConfig
+from hf_toedit.scorers.column import ColumnConfig
+from hf_toedit.scorers.dsir import DsirConfig
+from hf_toedit.scorers.length import LengthConfig
 from hf_toedit.scorers.own import OwnScorerConfig
 from hf_toedit.scorers.perplexity import PerplexityConfig
+from hf_toedit.scorers.random import RandomConfig
 from hf_toedit.scorers.scorer import ScorerConfig
 
 Config = TypeVar("Config")
@@ -169,9 +173,107 @@ class _OwnWords(ScorerWords[OwnScorerConfig]):
         yield "Tokens in the figures above are words, separated by whitespace."
 
 
+class _DsirWords(ScorerWords[DsirConfig]):
+    @property
+    def title(self) -> str:
+        return "weighed by DSIR"
+
+    def scores(self, data: CardData) -> Markdown:
+        return Markdown(f"the log-weight of its text for a target, {code(place_name(self.scorer.target))}")
+
+    def rows(self, data: CardData) -> Iterator[tuple[str, Markdown]]:
+        yield "scorer", Markdown("DSIR, of hashed words and pairs of words (arXiv 2302.03169)")
+        yield "target", Markdown(f"{code(place_name(self.scorer.target))} @ {code(self.scorer.target_revision)}")
+
+    def what(self, name: str) -> str:
+        return {"mean_log_weight": "mean log-weight of its n-grams"}.get(name, "log-weight")
+
+    def meaning(self, name: str) -> str:
+        ratio = "log-ratio of the probabilities of the row's text in the target and in the source"
+        return f"{ratio}, by its number of words and pairs" if name == "mean_log_weight" else ratio
+
+    def limits(self) -> Iterator[str]:
+        yield "Weights compare words and pairs of words, not what a text means. They grow with the length of a text."
+        yield "What the target is biased towards, the rows that are kept are biased towards, too."
+
+
+class _LengthWords(ScorerWords[LengthConfig]):
+    @property
+    def title(self) -> str:
+        return "with lengths"
+
+    def scores(self, data: CardData) -> Markdown:
+        return Markdown(f"the number of {self._unit} of its text")
+
+    def rows(self, data: CardData) -> Iterator[tuple[str, Markdown]]:
+        yield from given({"scorer": self.scorer.kind})
+        if self.scorer.tokenizer is not None:
+            name = code(place_name(self.scorer.tokenizer))
+            yield "tokenizer", Markdown(f"{name} @ {code(self.scorer.revision)}")
+
+    def what(self, name: str) -> str:
+        return f"number of {self._unit}"
+
+    def meaning(self, name: str) -> str:
+        return f"{self._unit} of the row's text; null where there is none"
+
+    def limits(self) -> Iterator[str]:
+        yield "A number of tokens depends on the tokenizer, and says nothing of what a text is worth."
+
+    @property
+    def _unit(self) -> str:
+        return "words" if self.scorer.tokenizer is None else "tokens"
+
+
+class _RandomWords(ScorerWords[RandomConfig]):
+    @property
+    def title(self) -> str:
+        return "with random numbers"
+
+    def scores(self, data: CardData) -> Markdown:
+        return Markdown("a random number from 0 to 1")
+
+    def rows(self, data: CardData) -> Iterator[tuple[str, Markdown]]:
+        yield from given({"scorer": self.scorer.kind, "seed of the numbers": self.scorer.seed})
+
+    def what(self, name: str) -> str:
+        return "random number"
+
+    def meaning(self, name: str) -> str:
+        return "random number from 0 to 1, by the row's text and the seed; null where there is no text"
+
+    def limits(self) -> Iterator[str]:
+        yield "Rows of equal texts have equal numbers."
+
+
+class _ColumnWords(ScorerWords[ColumnConfig]):
+    @property
+    def title(self) -> str:
+        return f"scored by column {short(self.scorer.column)}"
+
+    def scores(self, data: CardData) -> Markdown:
+        return Markdown(f"the number in its column {code(self.scorer.column)}")
+
+    def rows(self, data: CardData) -> Iterator[tuple[str, Markdown]]:
+        yield from given({"scorer": self.scorer.kind, "column": self.scorer.column})
+
+    def what(self, name: str) -> str:
+        return short(self.scorer.column)
+
+    def meaning(self, name: str) -> str:
+        return "the number in the column; null where there is none"
+
+    def limits(self) -> Iterator[str]:
+        yield "The numbers were in the source. See its card for what they mean."
+
+
 _WORDS: dict[type, type[ScorerWords[Any]]] = {
     PerplexityConfig: _PerplexityWords,
     ClassifierConfig: _ClassifierWords,
+    ColumnConfig: _ColumnWords,
+    DsirConfig: _DsirWords,
+    LengthConfig: _LengthWords,
+    RandomConfig: _RandomWords,
     OwnScorerConfig: _OwnWords,
 }
 

@@ -22,6 +22,7 @@ from hf_toedit.cli.push import push
 from hf_toedit.cli.revert import revert
 from hf_toedit.cli.run import run
 from hf_toedit.cli.score import score
+from hf_toedit.cli.select import select
 from hf_toedit.cli.slurm import slurm
 from hf_toedit.cli.space import space
 from hf_toedit.cli.status import status
@@ -96,7 +97,24 @@ def cli() -> None:
     """
 
 
-for command in (edit, plan, run, score, compare, slurm, status, verify, preview, revert, card, push, pull, jobs, space):
+for command in (
+    edit,
+    plan,
+    run,
+    score,
+    select,
+    compare,
+    slurm,
+    status,
+    verify,
+    preview,
+    revert,
+    card,
+    push,
+    pull,
+    jobs,
+    space,
+):
     cli.add_command(command)
 jobs.add_command(submit)
 check_names(cli)

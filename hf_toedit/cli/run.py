@@ -109,6 +109,14 @@ def finish(run: Run[Any], failures: list[Failure], options: Mapping[str, Any], a
             raise error
 
 
+def report_run(run: Run[Any], options: Mapping[str, Any]) -> None:
+    """Report on a finished run whose card is written."""
+    if options["as_json"]:
+        click.echo(json.dumps({"run": str(run.path), **run.status().to_json()}, indent=2))
+    elif not options["quiet"]:
+        _report(run, run.status())
+
+
 def _finish_push(along: PushAlong | None, options: Mapping[str, Any]) -> tuple[Pushed | None, ToEditError | None]:
     """Push what is left; what went wrong, which is no reason to lose the report on the data."""
     if along is None:

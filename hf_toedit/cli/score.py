@@ -26,13 +26,22 @@ from hf_toedit.errors import UsageError
 
 
 def scorer_options(command: Command) -> Command:
-    """Which scorer, and its model."""
+    """Which scorer, and its settings."""
     return together(
         click.option("--scorer", default="perplexity", show_default=True, metavar="NAME",
-                     help="perplexity (of --prior), classifier (that of --model), or MODULE:CLASS."),
+                     help="perplexity (of --prior), classifier (that of --model), length, random, column, or "
+                     "MODULE:CLASS."),
         click.option("--scores-column", default="scores", show_default=True, metavar="NAME",
                      help="Struct column of the scores; those of other scorers in it stay."),
         prior_options,
+        scorer_setting_options,
+        resource_options,
+    )(command)  # fmt: skip
+
+
+def scorer_setting_options(command: Command) -> Command:
+    """Settings of scorers other than perplexity."""
+    return together(
         click.option("--model", metavar="NAME",
                      help="Of the classifier: a local folder, or a Hub id such as "
                      "HuggingFaceFW/fineweb-edu-classifier."),
@@ -42,7 +51,10 @@ def scorer_options(command: Command) -> Command:
         click.option("--truncate", is_flag=True,
                      help="Have the classifier read the first part of a long text only; otherwise it reads all of it, "
                      "in parts, and the logits are averaged."),
-        resource_options,
+        click.option("--column", metavar="PATH", help="Column of numbers that is the score; with column."),
+        click.option("--tokenizer", metavar="NAME",
+                     help="Counts tokens, with length: that of a model in a local folder or on the Hub.  "
+                     "[default: count words]"),
     )(command)  # fmt: skip
 
 
@@ -86,17 +98,11 @@ def score_asked(source: str, options: Mapping[str, Any]) -> Asked:
     if options["plan_only"] and (options["dry_run"] or options["push_to"]):
         raise UsageError("--plan-only does nothing but plan. Leave --dry-run and --push-to out.")
     from hf_toedit.api.request import RunRequest
-    from hf_toedit.scorers.registry import asked_scorer
+    from hf_toedit.scorers.registry import SETTINGS, asked_scorer
     from hf_toedit.tasks.score import ScoreTask
 
-    scorer = asked_scorer(
-        options["scorer"],
-        prior_config(options),
-        model=options["model"],
-        model_revision=options["model_revision"],
-        labels=options["labels"],
-        truncate=options["truncate"],
-    )
+    given = {name: options[name] for name in SETTINGS}
+    scorer = asked_scorer(options["scorer"], prior_config(options), **given)
     task = ScoreTask(scorer, options["scores_column"])
     request = RunRequest(source_config(source, dict(options)), task, options["shard_size"], options["num_shards"])
     return Asked(request, options)

@@ -144,9 +144,13 @@ class Texts:
         return [*self._places(schema), *(_context_texts(schema, path) for path in self.config.context_columns)]
 
     def num_bytes(self, table: pa.Table) -> np.ndarray:
-        """int64 `[rows]`: UTF-8 bytes of each row's texts and their context."""
+        """int64 `[rows]`: UTF-8 bytes of each row's texts and their context; 0 of rows made without these columns."""
         total = np.zeros(len(table), np.int64)
-        for place in self.read_places(table.schema):
+        try:
+            places = self.read_places(table.schema)
+        except SourceError:  # those of the source were checked before
+            return total
+        for place in places:
             values = values_at(table, place)
             # Views have no length in pyarrow.
             array = values.array.cast(pa.string()) if pa.types.is_string_view(values.array.type) else values.array

@@ -44,6 +44,8 @@ def told_differences(mine: Mapping[str, Any], theirs: Mapping[str, Any], task: T
         for name in names
         if name.partition(".")[0] in settings and not name.startswith(pins)
     ]
+    if task.chooses_rows:
+        names = [name for name in names if name != "shards" or said == []]
     said += [
         phrase
         for parts, causes, phrase in (*task.consequences, *_CONSEQUENCES)

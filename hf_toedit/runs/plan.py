@@ -25,6 +25,7 @@ from hf_toedit.sources.model import Count, Reading, SourceFile
 from hf_toedit.version import __version__
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from datasets import Features
 
@@ -72,7 +73,8 @@ class Shard:
         count: shards of the split.
         num_rows: rows it holds; None where planning did not count them.
         num_bytes: of text, estimated.
-        pieces: its rows, in order.
+        pieces: rows of files, in order.
+        chosen: which of these rows it holds, see `runs/chosen.py`; None is all of them, in order.
     """
 
     split: str
@@ -81,6 +83,7 @@ class Shard:
     num_rows: Count | None
     num_bytes: Count
     pieces: tuple[RowRange, ...]
+    chosen: str | None = None
 
     @property
     def name(self) -> str:
@@ -98,7 +101,26 @@ class Shard:
                 return f"pieces[{number}] names file {piece.file:,} of {len(files):,} files"
             if piece.stop is not None and piece.stop < piece.start:
                 return f"pieces[{number}] ends at row {piece.stop:,}, before it begins at row {piece.start:,}"
+        try:
+            _ = self.rows
+        except UsageError as error:
+            return f"chosen is damaged: {error}"
         return None
+
+    @cached_property
+    def rows(self) -> np.ndarray | None:
+        """Numbers of the rows that it holds, among those of its pieces; int64 `[num_rows]`; None for all, in order.
+
+        Raises:
+            UsageError: they cannot be read.
+        """
+        if self.chosen is None:
+            return None
+        if self.num_rows is None:
+            raise UsageError("it says not how many rows there are")
+        from hf_toedit.runs.chosen import decoded
+
+        return decoded(self.chosen, self.num_rows)
 
 
 @dataclass(frozen=True)
@@ -222,6 +244,9 @@ class Plan:
         values = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name not in _NO_FACTS}
         facts: dict[str, Any] = json.loads(json.dumps(values, default=asdict))
         facts["reading"].pop("renamed")
+        for shard in facts["shards"]:
+            if shard["chosen"] is None:
+                del shard["chosen"]
         return facts
 
     def to_json(self) -> dict[str, Any]:
@@ -274,6 +299,10 @@ class Plan:
             facts = {name: value for name, value in values.items() if name not in ("format", "hash")}
             if isinstance(facts.get("reading"), dict):
                 facts["reading"] = {"renamed": {}, **facts["reading"]}  # it is written only where there are such names
+            if isinstance(facts.get("shards"), list):  # as is this
+                facts["shards"] = [
+                    {"chosen": None, **shard} if isinstance(shard, dict) else shard for shard in facts["shards"]
+                ]
             plan = from_json(facts, cls, complete=True)
             for name in plan.provenance.keys() & _PROVENANCE.keys():
                 checked(plan.provenance[name], _PROVENANCE[name], f"provenance.{name}")

@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
+import numpy as np
+
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import UsageError
+from hf_toedit.runs.chosen import encoded
 from hf_toedit.runs.plan import MAX_SHARDS, Plan, RowRange, Shard
 from hf_toedit.runs.task import Task
 from hf_toedit.sources.model import SHARD_BYTES, FileExtent, Reading, SourceFile
@@ -116,3 +119,48 @@ def _stretch(
         num_bytes += extent.num_bytes * ((stop - start) / extent.num_rows if stop and extent.num_rows else 1)
     known = None if None in counts else sum(count or 0 for count in counts)
     return pieces, known, round(num_bytes)
+
+
+def chosen_shards(shards: Sequence[Shard], sizes: Sequence[int], rows: np.ndarray) -> tuple[Shard, ...]:
+    """Shards that hold some of the rows of others; those without any are left out.
+
+    Args:
+        shards: whole ones, in order.
+        sizes: rows of each.
+        rows: int64 `[n]`, numbers of rows over all of them; each shard has its own in the order in which they are here.
+    """
+    ends = np.cumsum(sizes)
+    of_shard = np.searchsorted(ends, rows, side="right")
+    order = np.argsort(of_shard, kind="stable")
+    cuts = np.searchsorted(of_shard[order], np.arange(len(shards) + 1))
+    parts = [
+        part_of(shard, rows[order[start:stop]] - (end - size), size)
+        for shard, size, end, start, stop in zip(shards, sizes, ends, cuts, cuts[1:], strict=False)
+        if stop > start
+    ]
+    return numbered(parts)
+
+
+def part_of(shard: Shard, rows: np.ndarray, size: int) -> Shard:
+    """A shard of some rows of another.
+
+    Args:
+        shard: the other one.
+        rows: int64 `[n]`, numbers of the rows in it, in order.
+        size: rows of it.
+    """
+    is_whole = len(rows) == size and np.array_equal(rows, np.arange(size))
+    num_bytes = round(shard.num_bytes * len(rows) / size)
+    return replace(shard, num_rows=len(rows), num_bytes=num_bytes, chosen=None if is_whole else encoded(rows))
+
+
+def numbered(shards: Sequence[Shard]) -> tuple[Shard, ...]:
+    """Shards numbered anew in each split, in the order of the splits."""
+    by_split: dict[str, list[Shard]] = {}
+    for shard in shards:
+        by_split.setdefault(shard.split, []).append(shard)
+    return tuple(
+        replace(shard, index=index, count=len(parts))
+        for parts in by_split.values()
+        for index, shard in enumerate(parts)
+    )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 import pyarrow as pa
 
 from hf_toedit.errors import SourceError
 from hf_toedit.mergeable import Statistics
 from hf_toedit.rows.rows import ROW_GROUP, grouped
+from hf_toedit.runs.chosen import taken
 from hf_toedit.runs.journal import Journal
 from hf_toedit.runs.passes import Batch, Pass
 from hf_toedit.runs.plan import Plan, Shard
@@ -53,9 +55,11 @@ def source_rows(plan: Plan, shard: Shard) -> Iterator[pa.Table]:
 
     Raises:
         SourceError: they cannot be read, or are not those that were planned.
+        RunError: the plan names rows that are not there.
     """
-    for piece in shard.pieces:
-        yield from plan.reader.tables(plan.files[piece.file], piece.start, piece.stop)
+    pieces = (plan.reader.tables(plan.files[piece.file], piece.start, piece.stop) for piece in shard.pieces)
+    tables = chain.from_iterable(pieces)
+    yield from tables if shard.rows is None else taken(tables, shard.rows)
 
 
 class _ShardWork:

@@ -31,7 +31,7 @@ from hf_toedit.storage.files import (
     temporary_file,
     whole_file,
 )
-from hf_toedit.storage.layout import PLAN
+from hf_toedit.storage.layout import PLAN, STEPS
 from hf_toedit.storage.remote import AnyPath, RemotePath
 from hf_toedit.storage.temporary import TEMPORARY, is_abandoned, temporary_name
 
@@ -79,7 +79,8 @@ class RunFolder(Records):
         """
         if self.root.is_file():
             raise RunError(f"{self.root} is a file. Name a folder for the run with -o.")
-        if not (self.root / PLAN).exists() and any(not TEMPORARY.search(path.name) for path in self._files()):
+        is_ours = any((self.root / name).exists() for name in (PLAN, STEPS))
+        if not is_ours and any(not TEMPORARY.search(path.name) for path in self._files()):
             raise RunError(f"folder {self.root} is not empty and holds no run. Name a new folder with -o.")
         if isinstance(self.root, RemotePath):  # there is nothing to ask but to try
             trial = temporary_name("trial")

@@ -34,10 +34,15 @@ if TYPE_CHECKING:
     from hf_toedit.rows.texts import Texts
 
 TASKS = {
+    "best-of": "hf_toedit.tasks.best_of:BestOfTask",
     "edit": "hf_toedit.tasks.edit:EditTask",
     "measure": "hf_toedit.tasks.measure:MeasureTask",
+    "mix": "hf_toedit.tasks.mix:MixTask",
+    "mix-part": "hf_toedit.tasks.mix:PartTask",
     "read": "hf_toedit.tasks.read:ReadTask",
     "score": "hf_toedit.tasks.score:ScoreTask",
+    "select": "hf_toedit.tasks.select:SelectTask",
+    "weigh": "hf_toedit.tasks.weigh:WeighTask",
 }
 """Names, as plans have them, and classes."""
 
@@ -119,6 +124,9 @@ class Task(ABC):
 
     statistics: ClassVar[type[Statistics]]
     """What is counted in each pass."""
+
+    chooses_rows: ClassVar[bool] = False
+    """Whether its settings decide which rows of the source the shards hold."""
 
     @property
     @abstractmethod

@@ -13,6 +13,7 @@ from hf_toedit.priors.names import ModelName
 from hf_toedit.priors.registry import libraries
 
 if TYPE_CHECKING:
+    from datasets import Features
     from typing_extensions import Self
 
     from hf_toedit.scorers.classifier_model import ClassifierScorer, FoundClassifier
@@ -111,6 +112,9 @@ class ClassifierConfig(BaseConfig):
                 f"classifier {planned.model!r} is not the one that was planned: {self.dtype} at {self.revision}, not "
                 f"{planned.dtype} at {planned.revision}. Put the old one back, or plan a new run."
             )
+
+    def check(self, features: Features) -> None:
+        """See `ScorerConfig`: texts are all that it needs."""
 
     def load(self, resources: Resources) -> tuple[Self, ClassifierScorer]:
         """See `ScorerConfig`."""

@@ -20,6 +20,7 @@ from hf_toedit.scorers.scorer import Score
 from hf_toedit.scorers.whole_rows import Tokenized, WholeRowScorer
 
 if TYPE_CHECKING:
+    from datasets import Features
     from typing_extensions import Self
 
 FieldType = Literal["float32", "float64", "int32", "int64"]
@@ -142,6 +143,9 @@ class OwnScorerConfig(BaseConfig):
                 f"scorer {self.name!r} is not the one that was planned: its code has changed. Put the old code back, "
                 f"or plan a new run."
             )
+
+    def check(self, features: Features) -> None:
+        """See `ScorerConfig`: texts are all that it needs."""
 
     def load(self, resources: Resources) -> tuple[Self, OwnScorerRunner]:
         """See `ScorerConfig`."""

@@ -22,6 +22,7 @@ from hf_toedit.rows.texts import Texts
 from hf_toedit.scorers.scorer import Prepared, RowScores
 
 if TYPE_CHECKING:
+    from datasets import Features
     from typing_extensions import Self
 
 _FIELDS = {"nll": "float32", "num_tokens": "int32"}
@@ -107,6 +108,9 @@ class PerplexityConfig(BaseConfig):
     def check_planned(self, planned: Self) -> None:
         """See `ScorerConfig`."""
         check_prior(self.prior, self.prior_revision, planned.prior, planned.prior_revision)
+
+    def check(self, features: Features) -> None:
+        """See `ScorerConfig`: texts are all that it needs."""
 
     def load(self, resources: Resources) -> tuple[Self, PerplexityScorer]:
         """See `ScorerConfig`."""

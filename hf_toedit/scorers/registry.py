@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from os import PathLike
 from typing import Any
 
-from hf_toedit.checked import from_json, in_json, names_class
+from hf_toedit.checked import from_json, in_json, kinds, names_class
 from hf_toedit.config import PriorConfig
 from hf_toedit.errors import UsageError, did_you_mean
 from hf_toedit.scorers.classifier import ClassifierConfig
+from hf_toedit.scorers.column import ColumnConfig
+from hf_toedit.scorers.dsir import DsirConfig
+from hf_toedit.scorers.length import LengthConfig
 from hf_toedit.scorers.own import OwnScorerConfig
 from hf_toedit.scorers.perplexity import PerplexityConfig
+from hf_toedit.scorers.random import RandomConfig
 from hf_toedit.scorers.scorer import ScorerConfig
+from hf_toedit.scorers.without_model import WithoutModelConfig
 
-SCORERS: dict[str, type[PerplexityConfig] | type[ClassifierConfig]] = {
+SCORERS: dict[str, type[PerplexityConfig] | type[ClassifierConfig] | type[WithoutModelConfig]] = {
     "perplexity": PerplexityConfig,
     "classifier": ClassifierConfig,
+    "column": ColumnConfig,
+    "dsir": DsirConfig,
+    "length": LengthConfig,
+    "random": RandomConfig,
 }
 """The settings of each scorer, by its name."""
+
+FITTED = ("dsir",)
+"""Those that are fitted to data before they score: by `select`."""
+
+SETTINGS = ("model", "model_revision", "labels", "truncate", "column", "tokenizer")
+"""What commands and functions take for scorers other than perplexity: fields of their settings."""
 
 _NAME = "scorer"
 
@@ -65,47 +79,42 @@ def scorer_from_json(value: Any, path: str = "") -> ScorerConfig:
     return from_json(settings, _class(name), path)
 
 
-def asked_scorer(
-    name: str,
-    prior: PriorConfig,
-    *,
-    model: str | PathLike[str] | None = None,
-    model_revision: str | None = None,
-    labels: str | Sequence[str] = (),
-    truncate: bool = False,
-) -> ScorerConfig:
+def asked_scorer(name: str, prior: PriorConfig, **given: Any) -> ScorerConfig:
     """The settings of a scorer, from those that a command and a function take for any of them.
 
     Args:
         name: A key of `SCORERS`, or `module:Class`.
         prior: For perplexity; a classifier takes its dtype, device and trust.
-        model: Of a classifier, as are the next ones.
-        model_revision: Branch, tag or commit.
-        labels: Whose logits are kept.
-        truncate: Read the first part of a long text only.
+        **given: Settings of scorers, see `SETTINGS`; those that are None, empty or False are not given.
 
     Raises:
         UsageError: There is no such scorer, a setting is that of another one, or a value is not of its type.
     """
-    of_classifier = {"model": model, "model_revision": model_revision, "labels": labels, "truncate": truncate}
-    given = {setting: value for setting, value in of_classifier.items() if value}
-    if name != ClassifierConfig.kind and given:
-        option = next(iter(given)).replace("_", "-")
-        raise UsageError(f"--{option} is for --scorer {ClassifierConfig.kind}. Say that, or leave it out.")
+    given = {setting: value for setting, value in given.items() if value not in (None, "", (), False)}
+    known = () if names_class(name) else kinds(_class(name))
+    for setting in given:
+        if setting not in known:
+            others = [other for other, cls in SCORERS.items() if setting in kinds(cls)]
+            raise UsageError(f"--{_option(setting)} is for --scorer {' or '.join(others)}. Say that, or leave it out.")
+    if name in FITTED:
+        raise UsageError(f"scorer {name!r} is fitted to data before it scores. hf-toedit select --by {name} does both.")
     if name == PerplexityConfig.kind:
         return PerplexityConfig(prior)
-    shared = ("dtype", "device", "trust_remote_code")
-    if asked := prior.differing(replace(PriorConfig(), **{setting: getattr(prior, setting) for setting in shared})):
-        option = next(iter(asked)).replace("_", "-")
-        raise UsageError(f"--{option} is for --scorer {PerplexityConfig.kind}. Say that, or leave it out.")
+    shared = {setting: getattr(prior, setting) for setting in ("dtype", "device", "trust_remote_code")}
+    for setting in prior.differing(replace(PriorConfig(), **shared)):
+        raise UsageError(f"--{_option(setting)} is for --scorer {PerplexityConfig.kind}. Say that, or leave it out.")
     if name != ClassifierConfig.kind:
-        return scorer_config(name).pinned()  # names its scores, which the source must not have yet
-    if not model:
+        return scorer_config(name, given).pinned()  # names its scores, which the source must not have yet
+    if "model" not in given:
         raise UsageError("which classifier? Name a folder or a Hub id with --model.")
-    return ClassifierConfig.from_mapping({**given, **{setting: getattr(prior, setting) for setting in shared}})
+    return ClassifierConfig.from_mapping({**given, **shared})
 
 
-def _class(name: str) -> type[PerplexityConfig] | type[ClassifierConfig]:
+def _option(setting: str) -> str:
+    return setting.replace("_", "-")
+
+
+def _class(name: str) -> type[PerplexityConfig] | type[ClassifierConfig] | type[WithoutModelConfig]:
     if name not in SCORERS:
         raise UsageError(
             f"scorer {name!r} is not known.{did_you_mean(name, SCORERS)} A class of your own is named as module:Class."

@@ -13,6 +13,7 @@ from hf_toedit.config import Resources
 from hf_toedit.priors.names import ModelName
 
 if TYPE_CHECKING:
+    from datasets import Features
     from typing_extensions import Self
 
     from hf_toedit.editing.alignment import Document
@@ -167,6 +168,14 @@ class ScorerConfig(Protocol):
         Raises:
             PriorError: the model has changed since.
             RunError: the code of the user's own has.
+        """
+        ...
+
+    def check(self, features: Features) -> None:
+        """Refuse a source that lacks what is scored beside its texts.
+
+        Raises:
+            SourceError: it does.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from hf_toedit.checked import in_json
 from hf_toedit.errors import SourceError, UsageError
@@ -40,6 +40,9 @@ class ScoreTask(Task):
     kind = "score"
     done = "scored"
     statistics = ScoreStats
+
+    scores_alone: ClassVar[bool] = False
+    """Whether the rows are left out beside the scores."""
 
     scorer: ScorerConfig
     scores_column: str = "scores"
@@ -77,11 +80,12 @@ class ScoreTask(Task):
 
     def hashed(self) -> dict[str, Any]:
         """All but the device; see `Task.hashed`."""
-        return {"task": _without_device(self.to_json())}
+        return {"task": without_device(self.to_json())}
 
     def check(self, features: Features, texts: Texts) -> None:
         """See `Task.check`."""
         texts.check(features)
+        self.scorer.check(features)
         there = features.get(self.scores_column, {})
         if not isinstance(there, dict) or not all(isinstance(fields, dict) for fields in there.values()):
             raise SourceError(
@@ -109,10 +113,11 @@ class ScoreTask(Task):
 
     def load(self, resources: Resources) -> tuple[Self, LoadedTask]:
         """See `Task.load`."""
-        from hf_toedit.tasks.score_rows import LoadedScore
+        from hf_toedit.tasks.score_rows import LoadedScore, ScoreColumn
 
         config, scorer = self.scorer.load(resources)
-        return replace(self, scorer=config), LoadedScore(scorer, config.kind, config.fields, self.scores_column)
+        column = ScoreColumn(self.scores_column, config.kind, config.fields, self.scores_alone)
+        return replace(self, scorer=config), LoadedScore(scorer, column)
 
     def check_loaded(self, planned: Task, own: Mapping[str, Mapping[str, str]]) -> None:
         """See `Task.check_loaded`."""
@@ -172,7 +177,8 @@ class ScoreTask(Task):
         return ((tuple(f"scorer.{name}" for name in self.scorer.pins), ("scorer.",), "the files of the model differ"),)
 
 
-def _without_device(value: Any) -> Any:
+def without_device(value: Any) -> Any:
+    """JSON values without the settings that say where a model runs, which decide nothing."""
     if isinstance(value, dict):
-        return {name: _without_device(inner) for name, inner in value.items() if name != "device"}
+        return {name: without_device(inner) for name, inner in value.items() if name != "device"}
     return value

@@ -26,18 +26,16 @@ from hf_toedit.scorers.statistics import ScoreStats
 class LoadedScore(LoadedTask):
     """A scorer with its model; see `LoadedTask`."""
 
-    def __init__(self, scorer: Scorer, kind: str, fields: Mapping[str, str], column: str) -> None:
+    def __init__(self, scorer: Scorer, column: ScoreColumn) -> None:
         """Take what scores.
 
         Args:
             scorer: scores rows.
-            kind: name of its scores in the struct.
-            fields: of each row, and their types.
-            column: of the struct.
+            column: where its scores are written.
         """
         self.concurrency = scorer.concurrency
         self._scorer = scorer
-        self._scores = ScoreColumn(column, kind, fields)
+        self._scores = column
         self._tokenizing = ThreadPoolExecutor(1, "tokenizing")
         self._reading = ThreadPoolExecutor(scorer.concurrency, "scoring")
 
@@ -68,11 +66,13 @@ class ScoreColumn:
         name: of the column.
         kind: of the scorer, whose field of the struct holds its scores.
         fields: of the scorer, and their types.
+        is_alone: whether no other columns are written.
     """
 
     name: str
     kind: str
     fields: Mapping[str, str]
+    is_alone: bool = False
 
     @cached_property
     def _schema(self) -> pa.Schema:
@@ -88,9 +88,9 @@ class ScoreColumn:
 
     def with_scores(self, table: pa.Table, scores: pa.StructArray) -> pa.Table:
         """Rows with their scores, beside those of other scorers where there are some."""
-        if self.name not in table.column_names:
+        if self.is_alone or self.name not in table.column_names:
             struct = pa.StructArray.from_arrays([scores], names=[self.kind])
-            return table.append_column(self.name, struct)
+            return pa.table({self.name: struct}) if self.is_alone else table.append_column(self.name, struct)
         index = table.column_names.index(self.name)
         there = table.column(index).combine_chunks()
         names = [there.type.field(number).name for number in range(there.type.num_fields)]

@@ -1,0 +1,352 @@
+"""Datasets mixed in shares of tokens, as `hf-toedit mix` does."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hf_toedit.api.begin import do_by, do_planned
+from hf_toedit.api.engine import Workers, local_engine
+from hf_toedit.api.named import check_names, source_of
+from hf_toedit.api.request import RunRequest
+from hf_toedit.api.run import Run
+from hf_toedit.api.scored import keys_of_rows, sizes_of, step_folder, values_of
+from hf_toedit.config import Resources, SourceConfig
+from hf_toedit.errors import SourceError, UsageError
+from hf_toedit.runs.plan import RowRange, Shard
+from hf_toedit.runs.planning import chosen_shards, numbered, part_of
+from hf_toedit.scorers.registry import scorer_config
+from hf_toedit.selection.mixture import Drawn, budgets, check_shares, draw, positions
+from hf_toedit.settings import SourceSettings
+from hf_toedit.sources.source import open_source
+from hf_toedit.tasks.map import MapStats
+from hf_toedit.tasks.mix import MixPart, MixTask, PartTask
+from hf_toedit.tasks.weigh import WeighTask
+
+if TYPE_CHECKING:
+    from datasets import Features
+    from typing_extensions import Unpack
+
+    from hf_toedit.api.begin import Engines
+    from hf_toedit.runs.plan import Plan
+    from hf_toedit.scorers.scorer import ScorerConfig
+    from hf_toedit.scorers.statistics import ScoreStats
+
+NAME_COLUMN = "mixed_from"
+SPLIT = "train"
+"""Of a mixture."""
+
+_SHARD_BYTES = 256_000_000
+"""Text that a shard of a mixture aims at."""
+
+
+class MixSettings(SourceSettings, total=False):
+    """What `mix` takes as keyword arguments for all of its datasets."""
+
+    split: str | None
+
+
+@dataclass(frozen=True)
+class MixRequest:
+    """A mixture that is asked for, its settings checked; nothing is looked for yet.
+
+    Attributes:
+        sources: settings of the datasets, by name.
+        shares: of each in the tokens, by name.
+        counter: counts the tokens of rows.
+        tokenizer: that it counts by, as the user names it; None counts words.
+        num_tokens: of the mixture; None is as many as there are.
+        max_epochs: how often the rows of a dataset may be there.
+        name_column: the column that says where a row is from.
+        seed: of the draw and of the order.
+    """
+
+    sources: Mapping[str, SourceConfig]
+    shares: Mapping[str, float]
+    counter: ScorerConfig
+    tokenizer: str | None
+    num_tokens: int | None
+    max_epochs: float
+    name_column: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One dataset on its way into a mixture.
+
+    Attributes:
+        counted: the run that counted its tokens.
+        drawn: its rows in the mixture.
+        places: int64 `[n]`, their places there.
+        sizes: rows of its shards.
+    """
+
+    counted: Run[ScoreStats]
+    drawn: Drawn
+    places: np.ndarray
+    sizes: Sequence[int]
+
+    @property
+    def in_order(self) -> np.ndarray:
+        """The rows in the order of the mixture; int64 `[n]`."""
+        return self.drawn.rows[np.argsort(self.places)]
+
+    @property
+    def places_of_shards(self) -> list[np.ndarray]:
+        """The places of the rows of each shard that has any, ascending."""
+        of_shard = np.searchsorted(np.cumsum(self.sizes), self.in_order, side="right")
+        by_shard = np.argsort(of_shard, kind="stable")
+        borders = np.flatnonzero(np.diff(of_shard[by_shard])) + 1
+        return np.split(np.sort(self.places)[by_shard], borders)
+
+
+def mix(
+    datasets: Mapping[str, tuple[str | PathLike[str], float]],
+    folder: str | PathLike[str],
+    *,
+    num_tokens: int | None = None,
+    tokenizer: str | PathLike[str] | None = None,
+    max_epochs: float = 1.0,
+    name_column: str = NAME_COLUMN,
+    seed: int = 0,
+    workers: Workers = "auto",
+    progress: bool = True,
+    **settings: Unpack[MixSettings],
+) -> Run[MapStats]:
+    """Mix datasets in shares of tokens, shuffled, as `hf-toedit mix` does; what was interrupted goes on.
+
+    Each share is exact to within one row. Columns that not all datasets have are left out.
+
+    Args:
+        datasets: names, each with a source (see `plan`) and its share of the tokens; the shares sum to 1.
+        folder: of the run: one split `train`, and `toedit/steps` with the rows as they were laid out.
+        num_tokens: tokens of the mixture; None is as many as there are.
+        tokenizer: counts tokens: a folder or a Hub id; None counts words.
+        max_epochs: how often the rows of a dataset may be in the mixture.
+        name_column: a new column with the name of the dataset that a row is from.
+        seed: of the draw and of the order.
+        workers: see `edit`, as is `progress`.
+        progress: show bars.
+        **settings: of all sources (`split`, `limit`, `columns`) and of their texts (`text_column`, `messages_column`,
+            `roles`), as of `plan`.
+
+    Raises:
+        UsageError: the shares do not sum to 1, or a dataset has too few tokens, or a setting is out of range.
+        SourceError: a source cannot be found or read, or the datasets have no columns in common.
+        RunError: the folder cannot be written, or holds another run.
+
+    Example:
+        >>> mix({"human": ("org/web", 0.75), "edited": ("run:gen1", 0.25)}, "mixed")  # doctest: +SKIP
+    """
+    sources = {name: fspath(source) for name, (source, _) in datasets.items()}
+    shares = {name: share for name, (_, share) in datasets.items()}
+    how = {"num_tokens": num_tokens, "max_epochs": max_epochs, "name_column": name_column, "seed": seed}
+    asked = mix_request(sources, shares, None if tokenizer is None else fspath(tokenizer), how, settings)
+    engines = partial(local_engine, workers, resources=Resources(), progress=progress)
+    return mix_rows(asked, fspath(folder), engines, progress)
+
+
+def mix_request(
+    sources: Mapping[str, str],
+    shares: Mapping[str, float],
+    tokenizer: str | None,
+    how: Mapping[str, Any],
+    given: Mapping[str, Any],
+) -> MixRequest:
+    """What `mix` is given, checked.
+
+    Args:
+        sources: as the user names them, by name.
+        shares: of the tokens, by name.
+        tokenizer: counts tokens.
+        how: `num_tokens`, `max_epochs`, `name_column` and `seed`.
+        given: settings of the sources.
+    """
+    check_shares(shares)
+    check_names(sources)
+    if how["num_tokens"] is not None and how["num_tokens"] < 1:
+        raise UsageError(f"--tokens {how['num_tokens']} is out of range: it must be at least 1.")
+    if not how["max_epochs"] > 0:
+        raise UsageError(f"--max-epochs {how['max_epochs']:g} is out of range: it must be above 0.")
+    counter = scorer_config("length", {"tokenizer": tokenizer} if tokenizer else {})
+    origins = {name: source_of(source, given) for name, source in sources.items()}
+    return MixRequest(origins, shares, counter, tokenizer, **how)
+
+
+def mix_rows(
+    asked: MixRequest,
+    folder: str,
+    engines: Engines,
+    progress: bool,
+    said: tuple[str | None, str | None] = (None, None),
+) -> Run[MapStats]:
+    """Count tokens, draw rows, lay them out in the order of the mixture, and put them together.
+
+    Args:
+        asked: the mixture.
+        folder: of the run.
+        engines: make what does the work.
+        progress: show bars.
+        said: the command that was typed, and the licence of sources whose cards name none.
+    """
+    parts = _drawn(asked, folder, engines, progress)
+    features = _common(asked, {name: part.counted.plan for name, part in parts.items()})
+    laid_out: dict[str, Run[MapStats]] = {}
+    for name, part in parts.items():
+        task = PartTask(name, tuple(features), asked.name_column)
+        shards = chosen_shards(part.counted.plan.shards, part.sizes, part.in_order)
+        plan = replace(part.counted.plan, task=task, shards=shards)
+        laid_out[name] = do_planned(plan, step_folder(folder, f"{name}/rows"), engines, progress)
+    return do_planned(_mixture(asked, folder, parts, laid_out, said), folder, engines, progress)
+
+
+def _drawn(asked: MixRequest, folder: str, engines: Engines, progress: bool) -> dict[str, _Part]:
+    """The rows of all datasets that go into the mixture."""
+    weighing = WeighTask(asked.counter)
+    counted: dict[str, Run[ScoreStats]] = {
+        name: do_by(RunRequest(source, weighing), step_folder(folder, f"{name}/tokens"), engines, progress)
+        for name, source in asked.sources.items()
+    }
+    lengths = {name: np.nan_to_num(values_of(run, "num_tokens")).astype(np.int64) for name, run in counted.items()}
+    there = {name: int(found.sum()) for name, found in lengths.items()}
+    wanted = budgets(asked.shares, there, asked.num_tokens, asked.max_epochs)
+    drawn = {name: draw(lengths[name], keys_of_rows(run), wanted[name], asked.seed) for name, run in counted.items()}
+    places = positions([len(rows.rows) for rows in drawn.values()], asked.seed)
+    return {
+        name: _Part(run, drawn[name], place, sizes_of(run))
+        for (name, run), place in zip(counted.items(), places, strict=True)
+    }
+
+
+def _common(asked: MixRequest, plans: Mapping[str, Plan]) -> Features:
+    """The columns that all datasets have, and alike.
+
+    Raises:
+        SourceError: there is none, or the texts are not among them.
+    """
+    (first, plan), *others = plans.items()
+    features = plan.reader.features
+    common = {
+        name: feature
+        for name, feature in features.items()
+        if name != asked.name_column and all(other.reader.features.get(name) == feature for _, other in others)
+    }
+    for column in plan.texts.columns(features):
+        if column not in common:
+            kinds = {name: str(other.reader.features.get(column)) for name, other in plans.items()}
+            raise SourceError(
+                f"column {column!r} is not alike in all datasets: {kinds}. Convert one of them, or mix others."
+            )
+    if any(asked.name_column in other.reader.features for other in plans.values()):
+        raise SourceError(
+            f"there is a column {asked.name_column!r} already. Name another one for where a row is from, with "
+            f"--name-column."
+        )
+    return type(features)(common)
+
+
+def _mixture(
+    asked: MixRequest,
+    folder: str,
+    parts: Mapping[str, _Part],
+    laid_out: Mapping[str, Run[MapStats]],
+    said: tuple[str | None, str | None],
+) -> Plan:
+    """The plan that puts the rows together, which lie in files in the order of the mixture."""
+    from hf_toedit.runs.provenance import provenance
+
+    plans = {name: part.counted.plan for name, part in parts.items()}
+    pattern = step_folder(glob.escape(folder), "*/rows/data/part/*.parquet")
+    source = SourceConfig(pattern, **_texts(asked))
+    opened = open_source(source)
+    (files,) = opened.splits.values()
+    common = opened.features
+    task = MixTask(
+        {
+            name: MixPart(
+                plans[name].source.source,
+                plans[name].source_revision,
+                asked.shares[name],
+                len(part.drawn.rows),
+                part.drawn.num_tokens,
+                sum(part.sizes),
+                round(part.drawn.num_tokens / part.drawn.epochs),
+                tuple(column for column in plans[name].reader.features if column not in common),
+                ", ".join(_listed(plans[name].provenance["source_card"].get("license", ()))),
+            )
+            for name, part in parts.items()
+        },
+        asked.name_column,
+        asked.tokenizer,
+        asked.seed,
+    )
+    return replace(
+        next(iter(plans.values())),
+        source=source,
+        source_revision=opened.revision,
+        reading=opened.reading,
+        task=task,
+        files=files,
+        shards=_shards(parts, laid_out, [file.path for file in files]),
+        provenance={**provenance(source, opened.revision, None, said[0]), "source_card": _card(plans.values(), asked)},
+    )
+
+
+def _card(plans: Iterable[Plan], asked: MixRequest) -> dict[str, Any]:
+    """What the card of the mixture says of its sources together."""
+    cards = [plan.provenance["source_card"] for plan in plans]
+    found: dict[str, Any] = {"pretty_name": " + ".join(asked.sources)}
+    for name in ("license", "language", "task_categories"):
+        values = list(dict.fromkeys(value for card in cards for value in _listed(card.get(name, ()))))
+        if values:
+            found[name] = values
+    return found
+
+
+def _listed(values: str | Iterable[str]) -> list[str]:
+    return [values] if isinstance(values, str) else list(values)
+
+
+def _texts(asked: MixRequest) -> dict[str, Any]:
+    """Which texts of a row, as all datasets have it."""
+    first = next(iter(asked.sources.values()))
+    if first.messages_column is not None:
+        return {"messages_column": first.messages_column, "roles": first.roles}
+    return {"text_columns": first.text_columns, "context_columns": first.context_columns}
+
+
+def _shards(
+    parts: Mapping[str, _Part], laid_out: Mapping[str, Run[MapStats]], paths: Sequence[str]
+) -> tuple[Shard, ...]:
+    """Shards of the mixture: of each file a range of rows, and of all these rows their order."""
+    files: list[tuple[int, np.ndarray, float]] = []
+    for name, part in parts.items():
+        plan = laid_out[name].plan
+        (pass_,) = plan.passes
+        for shard, there in zip(plan.shards, part.places_of_shards, strict=True):
+            path = laid_out[name].folder.relative(laid_out[name].folder.data_path(pass_, shard))
+            number = next(at for at, known in enumerate(paths) if known.endswith(f"{name}/rows/{path}"))
+            files.append((number, there, shard.num_bytes / len(there)))
+    total, num_bytes = sum(len(there) for _, there, _ in files), sum(len(there) * size for _, there, size in files)
+    count = min(total, max(1, round(num_bytes / _SHARD_BYTES)))
+    ends = [total * number // count for number in range(count + 1)]
+    shards = []
+    for start, stop in zip(ends, ends[1:], strict=False):
+        pieces, places, size = [], [], 0.0
+        for number, there, row_bytes in files:
+            first, last = np.searchsorted(there, (start, stop)).tolist()
+            if last > first:
+                pieces.append(RowRange(number, first, last))
+                places.append(there[first:last])
+                size += (last - first) * row_bytes
+        order = np.argsort(np.concatenate(places), kind="stable")
+        whole = Shard(SPLIT, 0, 1, len(order), round(size), tuple(pieces))
+        shards.append(part_of(whole, order, len(order)))
+    return numbered(shards)

@@ -1,0 +1,66 @@
+"""Several datasets, each with a name: `human=org/web`, `edited=run:gen2`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from hf_toedit.api.begin import Taken
+from hf_toedit.config import SourceConfig
+from hf_toedit.errors import UsageError
+from hf_toedit.runs.store import is_run
+
+_LONGEST_NAME = 40
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}")
+"""Of a dataset: of a folder as well, and in the legends of pictures, which leave out what begins with `_`."""
+
+
+def parsed(given: Iterable[str]) -> dict[str, str]:
+    """Names and sources of `NAME=SOURCE` each.
+
+    Raises:
+        UsageError: one is not of that form, or two have the same name.
+    """
+    found: dict[str, str] = {}
+    for variant in given:
+        name, equals, source = variant.partition("=")
+        if not (equals and name and source):
+            raise UsageError(f"{variant!r} is not NAME=SOURCE. Write it as human=org/web, for one.")
+        if name in found:
+            raise UsageError(f"two datasets are called {name!r}. Give each a name of its own.")
+        found[name] = source
+    return found
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse names that folders and pictures cannot have.
+
+    Raises:
+        UsageError: one is.
+    """
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"name {name!r} must begin with a letter or digit and hold only A-Z, a-z, 0-9, '-', '_' and '.', "
+                f"{_LONGEST_NAME} of them at most. Choose another name."
+            )
+
+
+def source_of(source: str, settings: Mapping[str, Any]) -> SourceConfig:
+    """The settings of a source; of `RUN:gen2`, the run folder and the configuration in it.
+
+    Args:
+        source: as the user names it.
+        settings: of all sources.
+
+    Raises:
+        UsageError: a setting is unknown or out of range.
+    """
+    taken = Taken(settings)
+    run, colon, pass_ = source.rpartition(":")
+    is_pass = bool(colon) and is_run(run)
+    found = taken.source(run if is_pass else source)
+    taken.rest()
+    return replace(found, config_name=pass_) if is_pass else found

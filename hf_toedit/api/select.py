@@ -1,0 +1,259 @@
+"""Rows of a dataset selected by their scores, as `hf-toedit select` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hf_toedit.api.begin import Taken, do_by, do_planned
+from hf_toedit.api.engine import Workers, local_engine
+from hf_toedit.api.fitted import fitted_dsir
+from hf_toedit.api.named import source_of
+from hf_toedit.api.request import RunRequest
+from hf_toedit.api.scored import field_of, keys_of_rows, sizes_of, step_folder, values_of
+from hf_toedit.config import Resources, SourceConfig
+from hf_toedit.errors import UsageError
+from hf_toedit.runs.planning import chosen_shards
+from hf_toedit.scorers.dsir import DsirConfig
+from hf_toedit.scorers.registry import SETTINGS, asked_scorer, scorer_to_json
+from hf_toedit.selection.choice import Choice, Keep, quantiles
+from hf_toedit.settings import PriorSettings, SourceSettings
+from hf_toedit.tasks.best_of import BestOfTask
+from hf_toedit.tasks.select import SelectFigures, SelectTask
+from hf_toedit.tasks.weigh import WeighTask
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from hf_toedit.api.begin import Engines
+    from hf_toedit.api.run import Run
+    from hf_toedit.runs.plan import Plan
+    from hf_toedit.scorers.scorer import ScorerConfig
+    from hf_toedit.scorers.statistics import ScoreStats
+
+_DEFAULTS: dict[str, tuple[Keep, Keep]] = {
+    "dsir": ("highest", "above"),
+    "perplexity": ("lowest", "below"),
+    "classifier": ("highest", "above"),
+    "random": ("lowest", "below"),
+}
+"""What is kept where nothing says so: with a number of rows, and with a threshold; by the scorer."""
+
+
+BEST = "best"
+"""The column of the best candidates."""
+
+
+class SelectSettings(PriorSettings, SourceSettings, total=False):
+    """What `select` takes as keyword arguments: of the source, and of the scorer."""
+
+    config_name: str | None
+    split: str | None
+    model: str | PathLike[str] | None
+    model_revision: str | None
+    labels: str | list[str]
+    truncate: bool
+    column: str
+    tokenizer: str | PathLike[str] | None
+    shard_size: str
+    num_shards: int | None
+
+
+@dataclass(frozen=True)
+class SelectRequest:
+    """A selection that is asked for, its settings checked; nothing is looked for yet.
+
+    Attributes:
+        source: settings of the source.
+        scorer: gives each row the scores that it is selected by, pinned later; None where it is fitted first.
+        target: what the rows are to be like, for a scorer that is fitted to it.
+        score: the field of the scores; None is the first.
+        choice: how many rows are kept, and which; None where every row is, with the best of its candidates.
+        best_of: the task that chooses among candidates; None where rows are chosen.
+        shape: how the source is cut into shards, as of `RunRequest`.
+    """
+
+    source: SourceConfig
+    scorer: ScorerConfig | None
+    target: SourceConfig | None
+    score: str | None
+    choice: Choice | None
+    best_of: BestOfTask | None
+    shape: Mapping[str, Any]
+
+
+def select(
+    source: str | PathLike[str],
+    folder: str | PathLike[str],
+    *,
+    by: str,
+    rows: int | None = None,
+    rate: float | None = None,
+    threshold: float | None = None,
+    keep: Keep | None = None,
+    score: str | None = None,
+    target: str | PathLike[str] | None = None,
+    target_column: str | Sequence[str] | None = None,
+    best_of: str | None = None,
+    best_column: str = BEST,
+    seed: int = 0,
+    workers: Workers = "auto",
+    token_budget: int | None = None,
+    progress: bool = True,
+    **settings: Unpack[SelectSettings],
+) -> Run[Any]:
+    """Keep the rows of a dataset that have the right scores, as `hf-toedit select` does; what was interrupted goes on.
+
+    Exactly one of `rows`, `rate` and `threshold` says how many. Rows without a score are not kept. With `best_of`,
+    every row is kept instead, and the best of its candidates is chosen.
+
+    Args:
+        source: see `plan`.
+        folder: of the run: the rows that are kept, as they were, and `toedit/steps` with the scores of all rows.
+        by: what scores rows: a scorer, as of `score`.
+        rows: how many rows are kept.
+        rate: the same as a share of all rows.
+        threshold: a score; it has the unit of the scorer's field.
+        keep: `highest`, `middle` or `lowest` with `rows` or `rate`, `above` or `below` with a threshold; None is what
+            is usual for the scorer: the lowest perplexities, the highest scores of a classifier.
+        score: the field of the scores; None is the first.
+        target: a source; with `by="dsir"` rows are sampled without replacement by how much more likely they are in it.
+        target_column: its texts; None is those of the source.
+        best_of: a column with a list of strings, of which the one with the best score is chosen in each row.
+        best_column: the new column for it; its place in the list and its score are beside it, in `best_index` and
+            `best_score`.
+        seed: of what is drawn at random, and of the order of equal scores.
+        workers: see `edit`, as are `token_budget` and `progress`.
+        token_budget: tokens that a forward pass aims at.
+        progress: show bars.
+        **settings: of the source, its texts and shards, as of `plan`; of the scorer, as of `score`.
+
+    Raises:
+        UsageError: a setting is unknown or out of range, or fewer rows have a score than are asked for.
+        SourceError: a source cannot be found, read, or scored as asked.
+        PriorError: a model cannot be loaded.
+        RunError: the folder cannot be written, or holds another run.
+
+    Example:
+        >>> run = select("org/web", "kept", by="perplexity", rate=0.125)  # doctest: +SKIP
+        >>> run.dataset()["train"]  # doctest: +SKIP
+    """
+    how: dict[str, Any] = {
+        "rows": rows,
+        "rate": rate,
+        "threshold": threshold,
+        "keep": keep,
+        "seed": seed,
+        "score": score,
+    }
+    how |= {
+        "seed": seed,
+        "best_of": best_of,
+        "best_column": best_column,
+        "target": target,
+        "target_column": target_column,
+    }
+    engines = partial(local_engine, workers, resources=Resources(token_budget), progress=progress)
+    return select_rows(select_request(fspath(source), by, how, settings), fspath(folder), engines, progress)
+
+
+def select_request(source: str, by: str, how: Mapping[str, Any], given: Mapping[str, Any]) -> SelectRequest:
+    """What `select` is given, checked.
+
+    Args:
+        source: as the user names it.
+        by: the scorer.
+        how: the other keyword arguments of `select` that say which rows.
+        given: settings of the source and of the scorer.
+    """
+    candidates = how["best_of"]
+    if candidates is not None:
+        given = {"text_column": f"{candidates}[]", **given}
+    taken = Taken(given)
+    origin, prior, shape = taken.source(source), taken.prior(), taken.shape()
+    rest = taken.rest(*SETTINGS)
+    if (by == "dsir") != (how["target"] is not None):
+        raise UsageError("--by dsir needs a --target, and no other scorer has one.")
+    scorer = None if by == "dsir" else asked_scorer(by, prior, **rest)
+    target = None if how["target"] is None else _target(fspath(how["target"]), how["target_column"], given)
+    said = {name: how[name] for name in ("rows", "rate", "threshold", "keep", "seed") if how[name] is not None}
+    said.setdefault("keep", _usual(by, "threshold" in said))
+    if scorer is not None:
+        field_of(scorer, how["score"])
+    if candidates is None:
+        choice = Choice.from_mapping({**said, "sampled": by == "dsir" and "threshold" not in said})
+        return SelectRequest(origin, scorer, target, how["score"], choice, None, shape)
+    if scorer is None:
+        raise UsageError("--best-of needs a scorer that is not fitted to data. Name another one with --by.")
+    for name in ("rows", "rate", "threshold"):
+        if name in said:
+            raise UsageError(f"--best-of keeps every row. Leave --{name} out, and select rows of the result.")
+    best = BestOfTask(scorer, how["best_column"], candidates, how["score"] or "", said["keep"])
+    return SelectRequest(origin, scorer, target, how["score"], None, best, shape)
+
+
+def _target(target: str, column: str | Sequence[str] | None, given: Mapping[str, Any]) -> SourceConfig:
+    """The settings of a target; its texts are those of the source where nothing else is said."""
+    if column:
+        return source_of(target, {"text_column": column})
+    texts = ("text_column", "messages_column", "roles")
+    return source_of(target, {name: given[name] for name in texts if name in given})
+
+
+def select_rows(
+    asked: SelectRequest,
+    folder: str,
+    engines: Engines,
+    progress: bool,
+    said: tuple[str | None, str | None] = (None, None),
+) -> Run[Any]:
+    """Score the rows, decide, and write those that are kept.
+
+    Args:
+        asked: the selection.
+        folder: of the run.
+        engines: make what does the work.
+        progress: show bars.
+        said: the command that was typed, and the licence of a source whose card names none.
+    """
+    if asked.best_of is not None:
+        return do_by(RunRequest(asked.source, asked.best_of, **asked.shape), folder, engines, progress, said)
+    scorer = asked.scorer
+    if scorer is None:
+        assert asked.target is not None
+        scorer = fitted_dsir(asked.source, asked.target, folder, engines, progress, asked.shape)
+    weighing = RunRequest(asked.source, WeighTask(scorer), **asked.shape)
+    weighed: Run[ScoreStats] = do_by(weighing, step_folder(folder, "scores"), engines, progress, said)
+    return do_planned(_selected(asked, weighed), folder, engines, progress)
+
+
+def _usual(by: str, is_threshold: bool) -> Keep:
+    if by not in _DEFAULTS:
+        which = "above or below" if is_threshold else "highest, middle or lowest"
+        raise UsageError(f"which rows are kept by {by!r}? Say --keep {which}.")
+    return _DEFAULTS[by][is_threshold]
+
+
+def _selected(asked: SelectRequest, weighed: Run[ScoreStats]) -> Plan:
+    """The plan that names the rows that are kept."""
+    plan = weighed.plan
+    assert isinstance(plan.task, WeighTask) and asked.choice is not None
+    scorer = plan.task.scorer
+    score = field_of(scorer, asked.score)
+    values = values_of(weighed, score)
+    kept = asked.choice.rows_of(values, keys_of_rows(weighed))
+    figures = SelectFigures(
+        num_rows=len(values),
+        num_scored=int(np.count_nonzero(~np.isnan(values))),
+        num_kept=len(kept),
+        quantiles=quantiles(values),
+        kept_quantiles=quantiles(values[kept]),
+    )
+    told = scorer.told if isinstance(scorer, DsirConfig) else scorer
+    task = SelectTask(scorer_to_json(told), score, asked.choice.to_json(), figures)
+    return replace(plan, task=task, shards=chosen_shards(plan.shards, sizes_of(weighed), kept))

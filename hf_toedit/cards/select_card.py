@@ -1,0 +1,88 @@
+"""The section of a card about a selection of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from hf_toedit.cards.data import CardData
+from hf_toedit.cards.escape import Markdown, code, markdown
+from hf_toedit.cards.origin import given, source_name, source_rows, version_rows
+from hf_toedit.cards.score_tables import number
+from hf_toedit.cards.scorer_words import ScorerWords, scorer_words
+from hf_toedit.cards.section import shared, template
+from hf_toedit.cards.tables import field_table, table
+from hf_toedit.errors import UsageError
+from hf_toedit.runs.plan import Plan
+from hf_toedit.scorers.registry import scorer_from_json
+from hf_toedit.selection.choice import Choice
+from hf_toedit.tasks.score import ScoreTask
+from hf_toedit.tasks.select import SelectFigures, SelectTask
+
+
+def select_title(plan: Plan) -> str:
+    """What was done to the source, for headings."""
+    return f"selected by {_task(plan).by.get('scorer')}"
+
+
+def select_section(data: CardData) -> str:
+    """Markdown about a run whose rows were selected."""
+    task = _task(data.plan)
+    scorer = scorer_from_json(task.by, "by")
+    # The words of a scorer are about a run of scores: here, the one that decided.
+    weighed = replace(data, plan=replace(data.plan, task=ScoreTask(scorer)))
+    words, choice = scorer_words(scorer), Choice.from_mapping(task.choice)
+    return template("select").render(
+        shared(data),
+        headline=_headline(data, task, choice, words),
+        method=table(("what", "value"), [*words.rows(weighed), *_choice_rows(task, choice)], left=2),
+        scores=_scores(task.figures, task.score),
+        origin=table(("what", "value"), [*source_rows(weighed), *version_rows(data)], left=2),
+        fields=field_table(weighed, {}),
+        limits=[Markdown(limit) for limit in words.limits()],
+        model_role=words.role,
+    )
+
+
+def _task(plan: Plan) -> SelectTask:
+    if not isinstance(plan.task, SelectTask):
+        raise UsageError(f"this needs a run whose rows are selected, and those of this run are {plan.task.done}.")
+    return plan.task
+
+
+def _headline(data: CardData, task: SelectTask, choice: Choice, words: ScorerWords) -> Markdown:
+    figures = task.figures
+    share = figures.num_kept / figures.num_rows if figures.num_rows else 0
+    what = markdown(words.what(task.score))
+    which = {
+        "highest": f"those with the highest {what}",
+        "lowest": f"those with the lowest {what}",
+        "middle": f"those nearest to the middle of all rows in order of their {what}",
+        "above": f"those with a {what} of at least {number(choice.threshold or 0)}",
+        "below": f"those with a {what} of at most {number(choice.threshold or 0)}",
+    }[choice.keep]
+    if choice.sampled:
+        which = f"a sample without replacement, in proportion to the exponential of their {what}"
+    return Markdown(
+        f"These are {figures.num_kept:,} of the {figures.num_rows:,} rows of {markdown(source_name(data))} "
+        f"({share:.2%}): {which}. Every row is as it was in the source."
+    )
+
+
+def _choice_rows(task: SelectTask, choice: Choice) -> Iterator[tuple[str, Markdown]]:
+    asked = {"rows": choice.rows, "share of the rows": choice.rate, "threshold": choice.threshold}
+    yield from given({"score": task.score, "kept": choice.keep, **asked, "seed": choice.seed})
+
+
+def _scores(figures: SelectFigures, score: str) -> Markdown:
+    names = ("rows", "number", *(f"{100 * float(q):g} %" for q in figures.quantiles))
+    rows = [
+        (name, f"{count:,}", *map(number, quantiles.values()))
+        for name, count, quantiles in (
+            ("all", figures.num_scored, figures.quantiles),
+            ("kept", figures.num_kept, figures.kept_quantiles),
+        )
+    ]
+    unscored = figures.num_rows - figures.num_scored
+    left = f" {unscored:,} rows have none, and were not kept." if unscored else ""
+    return Markdown(f"Quantiles of the score {code(score)}:{left}\n\n{table(names, rows)}")

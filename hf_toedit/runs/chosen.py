@@ -1,0 +1,97 @@
+"""Rows chosen from those of a shard, in any order and any number of times, small enough for a plan of millions."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from hf_toedit.errors import RunError, UsageError
+
+_TAKEN = 1000
+"""Rows of a table that is made of rows from anywhere in a shard."""
+
+
+def encoded(rows: np.ndarray) -> str:
+    """Row numbers as a string.
+
+    The distance of each from the one before (the first from -1), as 64-bit little-endian integers: all their lowest
+    bytes first, then all of the next, …, which is what zlib makes small; and that in base64. One row in eight, drawn
+    at random from ten million, takes about 1.2 MB.
+
+    Args:
+        rows: int64 `[n]`.
+    """
+    steps = np.diff(np.asarray(rows, np.int64), prepend=-1).astype("<i8")
+    planes = steps.view(np.uint8).reshape(-1, 8).T
+    return base64.b64encode(zlib.compress(planes.tobytes())).decode()
+
+
+def decoded(text: str, count: int) -> np.ndarray:
+    """Row numbers from what `encoded` gave; it may come from anyone.
+
+    Args:
+        text: The string.
+        count: How many there are.
+
+    Returns:
+        int64 `[count]`, none of them negative.
+
+    Raises:
+        UsageError: It did not, or holds another number of rows.
+    """
+    try:
+        planes = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), 8 * count + 1)
+    except (binascii.Error, ValueError, zlib.error) as error:
+        raise UsageError("it does not hold row numbers") from error
+    if len(planes) != 8 * count:
+        raise UsageError(f"it does not hold {count:,} row numbers")
+    steps = np.frombuffer(planes, np.uint8).reshape(8, -1).T.copy().view("<i8").reshape(-1)
+    rows = np.cumsum(steps, dtype=np.int64) - 1
+    if count and rows.min() < 0:
+        raise UsageError("it holds a negative row number")
+    return rows
+
+
+def taken(tables: Iterable[pa.Table], rows: np.ndarray) -> Iterator[pa.Table]:
+    """The chosen rows, as tables of bounded size.
+
+    In ascending order without repeats they are taken as the tables come; in any other, all tables are held in memory.
+
+    Args:
+        tables: All rows of a shard, in order.
+        rows: int64 `[n]`, their numbers.
+
+    Raises:
+        RunError: There is no such row.
+    """
+    if np.all(rows[1:] > rows[:-1]):
+        yield from _in_order(tables, rows)
+        return
+    whole = pa.concat_tables(tables)
+    _check_there(rows, len(whole))
+    for start in range(0, len(rows), _TAKEN):
+        yield whole.take(rows[start : start + _TAKEN])
+
+
+def _in_order(tables: Iterable[pa.Table], rows: np.ndarray) -> Iterator[pa.Table]:
+    first = 0
+    for table in tables:
+        start, stop = np.searchsorted(rows, (first, first + len(table)))
+        if stop - start == len(table):
+            yield table
+        elif stop > start:
+            yield table.take(rows[start:stop] - first)
+        first += len(table)
+        if stop == len(rows):
+            return  # what comes after is not read
+    _check_there(rows, first)
+
+
+def _check_there(rows: np.ndarray, count: int) -> None:
+    if len(rows) and rows.max() >= count:
+        raise RunError(f"the plan names row {rows.max():,} of a shard of {count:,} rows. Plan the run again.")

@@ -1,0 +1,113 @@
+"""Length: how many tokens the text of a row has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hf_toedit.config import PriorConfig
+from hf_toedit.errors import PriorError
+from hf_toedit.features.ngrams import words
+from hf_toedit.priors import embedded
+from hf_toedit.priors.names import EMBEDDED, ModelName
+from hf_toedit.priors.registry import libraries, pinned
+from hf_toedit.scorers.scorer import Score
+from hf_toedit.scorers.without_model import TextScorer, WithoutModelConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from typing_extensions import Self
+
+_FIELDS = {"num_tokens": "int32"}
+
+
+@dataclass(frozen=True)
+class LengthConfig(WithoutModelConfig):
+    """How many tokens a text has, special ones not counted.
+
+    Attributes:
+        tokenizer: that of a model: a folder, a Hub id, or `embedded`; None counts words (see `features.ngrams`).
+        commit: of a Hub model.
+        revision: what pins the model; empty until the settings are pinned, and for words.
+    """
+
+    kind: ClassVar[str] = "length"
+
+    tokenizer: str | None = None
+    commit: str | None = None
+    revision: str = ""
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """See `ScorerConfig`."""
+        return _FIELDS
+
+    def pinned(self) -> Self:
+        """See `ScorerConfig`."""
+        if self.tokenizer is None:
+            return self
+        prior, revision = pinned(PriorConfig(self.tokenizer, self.commit))
+        return replace(self, commit=prior.revision, revision=revision)
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """See `ScorerConfig`."""
+        return ("revision", "commit")
+
+    @property
+    def model_name(self) -> ModelName | None:
+        """See `ScorerConfig`: none, as only a tokenizer is loaded."""
+        return None
+
+    def as_planned(self, planned: Self) -> Self:
+        """See `ScorerConfig`."""
+        return replace(self, tokenizer=planned.tokenizer) if self.revision == planned.revision else self
+
+    def check_planned(self, planned: Self) -> None:
+        """See `ScorerConfig`."""
+        if self.revision != planned.revision:
+            raise PriorError(
+                f"tokenizer {planned.tokenizer!r} is not the one that was planned: {self.revision}, not "
+                f"{planned.revision}. Put the old one back, or plan a new run."
+            )
+
+    def scorer(self) -> LengthScorer:
+        """See `WithoutModelConfig`."""
+        if self.tokenizer is None:
+            return LengthScorer(None)
+        with libraries():
+            from tokenizers import Tokenizer
+
+            if self.tokenizer == EMBEDDED:
+                return LengthScorer(Tokenizer.from_file(str(embedded.path() / "tokenizer.json")))
+            from hf_toedit.priors.loading import find
+
+            found = find(PriorConfig(self.tokenizer, self.commit)).tokenizer
+            tokenizer = Tokenizer.from_str(found.backend_tokenizer.to_str())
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        return LengthScorer(tokenizer)
+
+
+class LengthScorer(TextScorer):
+    """Counts tokens; see `Scorer`."""
+
+    name = "length"
+    fields = tuple(_FIELDS)
+
+    def __init__(self, tokenizer: Any) -> None:
+        """Take a tokenizer.
+
+        Args:
+            tokenizer: of `tokenizers`; None for words.
+        """
+        self._tokenizer = tokenizer
+
+    def values(self, texts: Sequence[str]) -> list[dict[str, Score]]:
+        """See `TextScorer`."""
+        if self._tokenizer is None:
+            return [{"num_tokens": len(words(text))} for text in texts]
+        found = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [{"num_tokens": len(encoding.ids)} for encoding in found]

@@ -1,0 +1,1 @@
+"""Which rows of a dataset to keep, and in which shares to mix datasets: pure decisions over numbers."""

@@ -1,0 +1,126 @@
+"""Datasets mixed in shares of tokens: which rows of each, how often, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hf_toedit.errors import UsageError
+from hf_toedit.features.hashing import key, mixed
+
+_ROUNDING = 1e-6
+"""How far a sum of shares may be from 1."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The rows of one dataset that go into a mixture.
+
+    Attributes:
+        rows: int64 `[n]`, their numbers, in the order in which they were drawn; one that is drawn twice is there twice.
+        num_tokens: their tokens.
+        epochs: the tokens drawn, by those of all rows.
+    """
+
+    rows: np.ndarray
+    num_tokens: int
+    epochs: float
+
+
+def check_shares(shares: Mapping[str, float]) -> None:
+    """Refuse shares of which no mixture can be made.
+
+    Args:
+        shares: of each dataset, by name.
+
+    Raises:
+        UsageError: there are fewer than two, one is not above 0, or they do not sum to 1.
+    """
+    if len(shares) < 2:
+        raise UsageError("a mixture needs two datasets or more. Write them as human=org/web:0.75 synthetic=run:0.25.")
+    for name, share in shares.items():
+        if not share > 0:
+            raise UsageError(f"the share of {name!r} is {share:g}. It must be above 0; leave the dataset out instead.")
+    total = sum(shares.values())
+    if abs(total - 1) > _ROUNDING:
+        raise UsageError(f"the shares sum to {total:.6g}, and must sum to 1. {_suggested(shares, total)}")
+
+
+def budgets(
+    shares: Mapping[str, float], there: Mapping[str, int], num_tokens: int | None, max_epochs: float
+) -> dict[str, float]:
+    """Tokens of each dataset in the mixture.
+
+    Args:
+        shares: of each dataset, by name.
+        there: tokens that each has.
+        num_tokens: of the mixture; None is as many as there are.
+        max_epochs: how often the rows of a dataset may be taken.
+
+    Raises:
+        UsageError: a dataset has none, or too few.
+    """
+    for name, count in there.items():
+        if not count:
+            raise UsageError(f"dataset {name!r} has no tokens. Name the column of its texts with --text-column.")
+    most = min(there[name] * max_epochs / share for name, share in shares.items())
+    wanted = most if num_tokens is None else num_tokens
+    for name, share in shares.items():
+        epochs = wanted * share / there[name]
+        if epochs > max_epochs * (1 + _ROUNDING):
+            raise UsageError(
+                f"{wanted * share:,.0f} tokens of {name!r} are asked for, and it has {there[name]:,}: that is "
+                f"{epochs:.2f} epochs. Ask for at most {int(most):,} tokens in all, or say --max-epochs "
+                f"{int(np.ceil(epochs))}."
+            )
+    return {name: wanted * share for name, share in shares.items()}
+
+
+def draw(num_tokens: np.ndarray, keys: np.ndarray, budget: float, seed: int) -> Drawn:
+    """Draw rows in random order, epoch by epoch, until their tokens are as near to the budget as whole rows allow.
+
+    Args:
+        num_tokens: int64 `[n]`, tokens of each row; one without tokens is never drawn.
+        keys: uint64 `[n]`, see `selection.choice.keys_of`.
+        budget: tokens.
+        seed: of the order.
+    """
+    there = np.flatnonzero(num_tokens > 0)
+    whole = int(num_tokens[there].sum())
+    drawn: list[np.ndarray] = []
+    left, epoch = budget, 0
+    while left > 0:
+        noise = mixed(keys[there] + np.uint64(key(f"{seed} {epoch}".encode())))
+        order = there[np.argsort(noise, kind="stable")]
+        if left < whole:
+            sums = np.concatenate([[0], np.cumsum(num_tokens[order])])
+            order = order[: int(np.argmin(np.abs(sums - left)))]
+        drawn.append(order)
+        left, epoch = left - whole, epoch + 1
+    rows = np.concatenate(drawn) if drawn else there[:0]
+    count = int(num_tokens[rows].sum())
+    return Drawn(rows, count, count / whole)
+
+
+def positions(counts: Sequence[int], seed: int) -> list[np.ndarray]:
+    """The places of all drawn rows in the shuffled mixture.
+
+    Args:
+        counts: rows drawn of each dataset.
+        seed: of the order.
+
+    Returns:
+        int64 `[count]` for each dataset; together they are all numbers from 0 on.
+    """
+    total = sum(counts)
+    places = np.empty(total, np.int64)
+    noise = mixed(np.arange(total, dtype=np.uint64) + np.uint64(key(f"{seed} places".encode())))
+    places[np.argsort(noise, kind="stable")] = np.arange(total)
+    return np.split(places, np.cumsum(counts)[:-1])
+
+
+def _suggested(shares: Mapping[str, float], total: float) -> str:
+    told = " ".join(f"{name}:{share / total:.4g}" for name, share in shares.items())
+    return f"In the same proportion: {told}."

@@ -1,0 +1,92 @@
+"""The task of selecting: rows that the plan names are written as they are. Which ones, `select` has decided before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from hf_toedit.mergeable import Count, Statistics
+from hf_toedit.runs.passes import Pass
+from hf_toedit.runs.task import Consequence
+from hf_toedit.tasks.map import MapTask
+from hf_toedit.tasks.score import without_device
+
+if TYPE_CHECKING:
+    from datasets import Features
+
+
+SELECTED = Pass("selected", 1, "the selection")
+
+
+@dataclass(frozen=True)
+class SelectFigures:
+    """What came of a selection.
+
+    Attributes:
+        num_rows: rows of the source.
+        num_scored: those that have a score.
+        num_kept: those that are kept.
+        quantiles: of the scores of all rows, by fraction; empty where there are none.
+        kept_quantiles: of those of the rows that are kept.
+    """
+
+    num_rows: Count
+    num_scored: Count
+    num_kept: Count
+    quantiles: dict[str, float]
+    kept_quantiles: dict[str, float]
+
+
+@dataclass(frozen=True)
+class SelectTask(MapTask):
+    """Rows are written as they are; the shards of the plan say which of the source's.
+
+    Attributes:
+        by: the settings of the scorer, as of a run of scores.
+        score: the field of its scores that rows were selected by.
+        choice: how many rows were kept, and which, see `selection.Choice`.
+        figures: what came of it, for the card.
+    """
+
+    kind = "select"
+    done = "selected"
+    chooses_rows = True
+
+    by: dict[str, Any]
+    score: str
+    choice: dict[str, Any]
+    figures: SelectFigures
+
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """See `Task.passes`."""
+        return (SELECTED,)
+
+    def hashed(self) -> dict[str, Any]:
+        """All but the device of the model; see `Task.hashed`."""
+        return {"task": without_device(self.to_json())}
+
+    @property
+    def consequences(self) -> tuple[Consequence, ...]:
+        """See `Task.consequences`."""
+        causes = ("by.", "choice.", "score", "source.", "source_revision", "files")
+        return ((("figures.",), causes, "the scores of the rows differ"),)
+
+    def report(self, passes: Mapping[Pass, tuple[int, Statistics]]) -> dict[str, Any]:
+        """See `Task.report`."""
+        return {**super().report(passes), "figures": asdict(self.figures)}
+
+    def features(self, features: Features) -> Mapping[str, Any]:
+        """See `MapTask.features`: the source's."""
+        return features
+
+    def map(self, table: pa.Table) -> pa.Table:
+        """See `MapTask.map`."""
+        return table
+
+    def option(self, name: str) -> str | None:
+        """See `Task.option`."""
+        return "--by" if name == "by.scorer" else "--" + name.rpartition(".")[2].replace("_", "-")
