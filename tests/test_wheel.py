@@ -48,6 +48,11 @@ def test_weights_are_in_the_wheel_and_small(unpacked: Path) -> None:
     assert [name for name in names if name.endswith((".py", ".jsonl"))] == ["__init__.py"]  # no code of its training
 
 
+def test_style_sheets_are_in_the_wheel(unpacked: Path) -> None:
+    there = {path.relative_to(unpacked).as_posix() for path in unpacked.glob("hf_toedit/**/*.css")}
+    assert there == {path.relative_to(ROOT).as_posix() for path in ROOT.glob("hf_toedit/**/*.css")}
+
+
 def test_the_wheel_alone_edits_its_sample(unpacked: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(unpacked)}
     where = subprocess.run(

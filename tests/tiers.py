@@ -7,6 +7,7 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 
 LONG = {
+    "analysis/test_embedding.py": "loads scikit-learn, and draws a cloud by t-SNE",
     "analysis/test_comparison.py": "compare datasets, a second each",
     "benchmarks": "simulate clusters and visitors",
     "browser": "open the demo in Chromium",

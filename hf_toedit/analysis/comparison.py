@@ -7,24 +7,35 @@ from dataclasses import asdict
 from typing import Any
 
 from hf_toedit.analysis.divergence import diverge
+from hf_toedit.analysis.embedding import EmbeddingView
 from hf_toedit.analysis.variant import Variant, coverage
 from hf_toedit.features.diversity import diversity
 from hf_toedit.features.ngrams import words
 from hf_toedit.version import __version__
 
 
-def compared(variants: Sequence[Variant], *, epsilon: float | None = None, seed: int = 0) -> dict[str, Any]:
+def compared(
+    variants: Sequence[Variant],
+    *,
+    epsilon: float | None = None,
+    seed: int = 0,
+    overlaps: Sequence[dict[str, Any]] = (),
+    view: EmbeddingView | None = None,
+) -> dict[str, Any]:
     """Compare each variant with the first one, the reference.
 
     Args:
         variants: two or more, with different names, read by the same priors; see `check_texts` and `check_reading`.
         epsilon: bits of KL divergence up to which data are semi-synthetic; see `analysis.divergence`.
         seed: of random choices.
+        overlaps: of the edits of two variants each, see `analysis.edits`.
+        view: of the embeddings, see `analysis.embedding`.
 
     Returns:
         JSON values: `reference`; `variants`, by name, with what is known of each alone; `comparisons`, by name, with
         `verdict`, `reason`, `divergence` of unigrams, bigrams and both together (in bits, each with its interval and
-        noise floor), and `coverage` by prior.
+        noise floor), and `coverage` by prior; `overlaps`, and `embedding`, which is None where there is
+        no view.
 
     Raises:
         UsageError: epsilon is not above zero.
@@ -39,6 +50,8 @@ def compared(variants: Sequence[Variant], *, epsilon: float | None = None, seed:
             variant.name: {**variant.to_json(), "diversity": _diversity(variant, num_words)} for variant in variants
         },
         "comparisons": {other.name: _against(reference, other, epsilon, seed) for other in others},
+        "overlaps": list(overlaps),
+        "embedding": view.to_json() if view else None,
     }
 
 

@@ -1,22 +1,17 @@
-"""A comparison as people read it: Markdown and pictures from its figures."""
+"""A comparison as people read it: Markdown from its figures; its pictures are those of `analysis.plots`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
-
-from hf_toedit import sketch
-from hf_toedit.analysis.variant import Variant
 from hf_toedit.cards.escape import Markdown, code, markdown, percent
-from hf_toedit.cards.plots import legend, png
 from hf_toedit.cards.tables import table
+from hf_toedit.place_kinds import KINDS
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+MARKDOWN, HTML, JSON = "report.md", "report.html", "report.json"
+"""Files of a report; its pictures are in `assets/`."""
 
-_COLOURS = ("#24292f", "#0072b2", "#e5833b", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 _TOP_BIGRAMS = 10
 _ORDERS = ("both", "unigrams", "bigrams")
 _FIGURES = {"js": "Jensen-Shannon", "kl": "KL from the reference", "kl_reverse": "KL to the reference"}
@@ -64,22 +59,19 @@ def markdown_report(report: dict[str, Any]) -> str:
             f"![Perplexities of documents](assets/perplexity-{number}.png)",
             f"![Probabilities of tokens](assets/probability-{number}.png)",
         ]
+    if len(priors) > 1:
+        parts += [
+            "## Agreement of the priors",
+            "Spearman's rank correlation of the perplexities of documents between two priors, over a sample of "
+            "documents: 1 where both order them alike.",
+            _agreements(variants),
+        ]
+    if report["embedding"]:
+        parts += _embedding(report)
+    if any(found["edits"] for found in variants.values()):
+        parts += _edits(report)
     parts += ["## Sources", _sources(variants), f"Made by hf-toedit {report['version']}, seed {report['seed']}."]
     return "\n\n".join(parts) + "\n"
-
-
-def draw_plots(report: dict[str, Any], variants: Sequence[Variant]) -> dict[str, bytes]:
-    """Pictures, as PNG, by file name.
-
-    Args:
-        report: what `compared` gave.
-        variants: what it was given.
-    """
-    plots: dict[str, Callable[[Figure, Sequence[Variant]], None]] = {"ngrams.png": _draw_ngrams}
-    for number, prior in enumerate(variants[0].readings, start=1):
-        plots[f"perplexity-{number}.png"] = _for_prior(_draw_perplexities, prior)
-        plots[f"probability-{number}.png"] = _for_prior(_draw_probabilities, prior)
-    return {name: png(draw, variants) for name, draw in plots.items()}
 
 
 def _verdicts(report: dict[str, Any]) -> Markdown:
@@ -167,60 +159,96 @@ def _perplexities(report: dict[str, Any], prior: str) -> Markdown:
     return table(names, rows, left=1)
 
 
+def _agreements(variants: dict[str, Any]) -> Markdown:
+    rows = []
+    for name, found in variants.items():
+        for pair in found["agreements"]:
+            is_known = pair["spearman"] is not None
+            figures = (f"{pair['spearman']:.3f}", f"{pair['low']:.3f} to {pair['high']:.3f}") if is_known else ("", "")
+            rows.append((code(name), *map(code, pair["priors"]), f"{pair['num_documents']:,}", *figures))
+    names = ("dataset", "prior", "and prior", "documents", "rank correlation", "95 % interval")
+    return table(names, rows, left=3)
+
+
+def _embedding(report: dict[str, Any]) -> list[str]:
+    found, reference = report["embedding"], code(report["reference"])
+    rows = [
+        (code(name), f"{area['value']:.3f}", f"{area['low']:.3f} to {area['high']:.3f}", f"{area['noise_floor']:.3f}",
+         f"{area['noise_low']:.3f}")
+        for name, area in found["areas"].items()
+    ]  # fmt: skip
+    return [
+        f"## Embeddings by {markdown(found['embedder'])}",
+        f"{found['num_documents']:,} documents of each dataset as mean last hidden states. *Area* is that under the "
+        f"divergence frontier of their clusters, as of MAUVE (Pillutla et al. 2021): 1 where the clusters have equal "
+        f"shares. *Noise floor* is the same between halves of {reference}; an area may be chance down to *noise down "
+        "to*.",
+        table(("dataset", "area", "95 % interval", "noise floor", "noise down to"), rows, left=1),
+        "![Documents by t-SNE, and the shares of their clusters](assets/embeddings.png)",
+    ]
+
+
+def _edits(report: dict[str, Any]) -> list[str]:
+    edited = {name: found["edits"] for name, found in report["variants"].items() if found["edits"]}
+    parts = [
+        "## Edits",
+        "What the runs did, generation by generation, over all of their rows. *Eta* is the ratio of the selected share "
+        "to that of the generation before.",
+        _generations(edited),
+    ]
+    if any(entry["changed_by_kind"] for entries in edited.values() for entry in entries):
+        parts += ["Changed and deleted tokens by kind:", _edit_kinds(edited)]
+    if report["overlaps"]:
+        parts += [
+            "Two runs over one source, by the places where their texts differ from it. A place is *edited by both* if "
+            "it has a character of the source in common with a place of the other, and *edited alike* if the same "
+            "characters became the same text.",
+            _overlaps(report["overlaps"]),
+        ]
+    return parts
+
+
+def _generations(edited: dict[str, Any]) -> Markdown:
+    rows = [
+        (
+            code(name),
+            entry["generation"],
+            f"{entry['num_tokens']:,}",
+            *(percent(entry[f"{what}_rate"]) for what in ("selected", "changed", "dropped")),
+            "" if entry["eta"] is None else f"{entry['eta']:.3f}",
+            percent(entry["characters_standing"]),
+        )
+        for name, entries in edited.items()
+        for entry in entries
+    ]
+    names = ("dataset", "generation", "tokens", "selected", "changed", "deleted", "eta", "characters unchanged")
+    return table(names, rows, left=1)
+
+
+def _edit_kinds(edited: dict[str, Any]) -> Markdown:
+    rows = [(name, entry) for name, entries in edited.items() for entry in entries if entry["changed_by_kind"]]
+    told = [kind for kind in KINDS if any(kind in entry["changed_by_kind"] for _, entry in rows)]
+    cells = [
+        (code(name), entry["generation"], *(percent(entry["changed_by_kind"].get(kind, 0.0)) for kind in told))
+        for name, entry in rows
+    ]
+    return table(("dataset", "generation", *(KINDS[kind] for kind in told)), cells, left=1)
+
+
+def _overlaps(overlaps: Sequence[dict[str, Any]]) -> Markdown:
+    rows = [
+        (
+            *map(code, names),
+            f"{found['num_places'][side]:,}",
+            percent(found["shared"][side]),
+            percent(found["same"][side]),
+        )
+        for found in overlaps
+        for side, names in enumerate((found["datasets"], found["datasets"][::-1]))
+    ]
+    return table(("dataset", "held against", "places", "edited by both", "edited alike"), rows, left=2)
+
+
 def _sources(variants: dict[str, Any]) -> Markdown:
     rows = [(code(name), code(found["source"]), code(found["revision"])) for name, found in variants.items()]
     return table(("dataset", "source", "revision"), rows, left=3)
-
-
-def _for_prior(draw: Callable[..., None], prior: str) -> Callable[[Figure, Sequence[Variant]], None]:
-    return lambda figure, variants: draw(figure, variants, prior)
-
-
-def _draw_ngrams(figure: Figure, variants: Sequence[Variant]) -> None:
-    """Figure 5 of Zhu et al. 2024: the share of each bucket, the fullest first."""
-    for axes, order in zip(figure.subplots(1, 2), ("unigrams", "bigrams"), strict=True):
-        for variant, colour in zip(variants, _cycle(len(variants)), strict=True):
-            counts = np.sort(getattr(variant.texts.ngrams, order).sum(axis=0))[::-1]
-            counts = counts[counts > 0]
-            axes.plot(np.arange(1, len(counts) + 1), counts / counts.sum(), color=colour, label=variant.name)
-        if any(len(line.get_xdata()) for line in axes.lines):  # texts of one word have no bigrams
-            axes.set_xscale("log")
-            axes.set_yscale("log")
-        axes.set_title(order)
-        axes.set_xlabel("bucket, the fullest first")
-    figure.axes[0].set_ylabel("share of the n-grams")
-    legend(figure)
-
-
-def _draw_perplexities(figure: Figure, variants: Sequence[Variant], prior: str) -> None:
-    """Figure 3: how the perplexities of documents are distributed."""
-    axes = figure.subplots()
-    found = [variant.readings[prior].perplexity_bins for variant in variants]
-    tenths = [np.floor(10 * np.log10([sketch.middle(number) for number in bins])).astype(int) for bins in found]
-    first, last = min(map(np.min, tenths)), max(map(np.max, tenths))
-    edges = 10 ** (np.arange(first, last + 2) / 10)
-    for variant, bins, places, colour in zip(variants, found, tenths, _cycle(len(variants)), strict=True):
-        counts = np.bincount(places - first, weights=list(bins.values()), minlength=len(edges) - 1)
-        axes.stairs(counts / counts.sum(), edges, color=colour, label=variant.name, linewidth=1.6)
-    axes.set_xscale("log")
-    axes.set_xlabel("perplexity of a document")
-    axes.set_ylabel("share of the documents")
-    legend(figure)
-
-
-def _draw_probabilities(figure: Figure, variants: Sequence[Variant], prior: str) -> None:
-    """Figure 6 and Table 8: how likely tokens are."""
-    axes = figure.subplots()
-    width = 0.8 / len(variants)
-    for number, (variant, colour) in enumerate(zip(variants, _cycle(len(variants)), strict=True)):
-        counts = np.array(variant.readings[prior].probability_histogram, float)
-        places = np.arange(len(counts)) + 0.1 + (number + 0.5) * width
-        axes.bar(places, counts / counts.sum(), width, color=colour, label=variant.name)
-    axes.set_xticks(np.arange(11), [f"{number / 10:g}" for number in range(11)])
-    axes.set_xlabel("probability of a token")
-    axes.set_ylabel("share of the tokens")
-    legend(figure)
-
-
-def _cycle(count: int) -> list[str]:
-    return [_COLOURS[number % len(_COLOURS)] for number in range(count)]

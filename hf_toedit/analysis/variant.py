@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from hf_toedit import sketch
+from hf_toedit.analysis.agreement import agreements
 from hf_toedit.analysis.concentration import concentration, entropy
+from hf_toedit.analysis.edits import edit_figures
 from hf_toedit.errors import UsageError
 from hf_toedit.features.text_stats import TextStats
 from hf_toedit.stats import EditStats
@@ -29,6 +31,7 @@ class Variant:
         texts: what was counted of all of its texts.
         readings: how likely priors find its texts, by name of the prior.
         sample: some of its texts, drawn from everywhere in it.
+        generations: statistics of the generations of edits that led to it, where it is from a run of edits.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Variant:
     texts: TextStats
     readings: Mapping[str, EditStats]
     sample: Sequence[str]
+    generations: Sequence[EditStats] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The figures of this variant alone."""
@@ -49,6 +53,8 @@ class Variant:
                 order: _concentration(counts.sum(axis=0)) for order, counts in orders.items() if counts.any()
             },
             "readings": {prior: _reading(stats) for prior, stats in self.readings.items()},
+            "agreements": agreements(self.readings),
+            "edits": edit_figures(self.generations),
         }
 
 

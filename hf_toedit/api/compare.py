@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import re
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_toedit.api.begin import Taken, do_run
+from hf_toedit.analysis.report import HTML, JSON, MARKDOWN, markdown_report
+from hf_toedit.api.begin import do_run
 from hf_toedit.api.engine import Workers
+from hf_toedit.api.named import check_names, source_of
 from hf_toedit.api.request import RunRequest
+from hf_toedit.cards.origin import place_name
 from hf_toedit.config import PriorConfig, Resources, SourceConfig
 from hf_toedit.errors import RunError, UsageError
-from hf_toedit.runs.store import is_run
 from hf_toedit.settings import SourceSettings
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from hf_toedit.analysis.variant import Variant
+    from hf_toedit.api.edited import Edited
     from hf_toedit.api.run import Run
     from hf_toedit.features.text_stats import TextStats
     from hf_toedit.runs.plan import Plan
@@ -30,18 +34,12 @@ if TYPE_CHECKING:
 WORK = "work"
 """The folder of a report in which the runs of its variants are: they go on where they were stopped."""
 
-JSON, MARKDOWN = "report.json", "report.md"
-
 _MEASURE = "measure"
 """The folder in which a variant is measured."""
 
-_LONGEST_NAME = 40
-_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}")
-"""Of a variant: of a folder as well, and in the legends of pictures, which leave out what begins with `_`."""
-
 _SAMPLE_BYTES = 4_000_000
 _PLACES = 500
-_SAMPLE_S = 20.0
+"""Where rows are drawn, however long that takes: a limit of time would make the report depend on the machine."""
 
 
 class CompareSettings(SourceSettings, total=False):
@@ -55,6 +53,7 @@ def compare(
     folder: str | PathLike[str],
     *,
     priors: Sequence[str | PathLike[str]] = (),
+    embedder: str | PathLike[str] | None = None,
     epsilon: float | None = None,
     seed: int = 0,
     workers: Workers = "auto",
@@ -66,8 +65,10 @@ def compare(
 
     Args:
         variants: names and sources, see `plan`; `RUN:gen2` is a pass of a run folder. The first one is the reference.
-        folder: of the report: `report.md`, `report.json`, `assets/`, and `work/`, which may be deleted.
+        folder: of the report: `report.md`, `report.html`, `report.json`, `assets/`, and `work/`, which may be deleted.
         priors: each reads all texts, so that their perplexities are compared as well.
+        embedder: a causal language model whose mean last hidden states of some documents are compared and drawn; needs
+            the extra `analysis`.
         epsilon: bits of KL divergence up to which data are semi-synthetic (Zhu et al. 2024, Eq. 9); None is twice the
             noise floor.
         seed: of random choices.
@@ -88,40 +89,34 @@ def compare(
     """
     from hf_toedit.analysis.comparison import compared
     from hf_toedit.analysis.divergence import check_epsilon
-    from hf_toedit.analysis.report import draw_plots, markdown_report
+    from hf_toedit.analysis.embedding import check_embeddable
+    from hf_toedit.analysis.page import html_report
+    from hf_toedit.analysis.plots import draw_plots
+    from hf_toedit.api.edited import Edited, overlaps
+    from hf_toedit.api.embeddings import embedded
 
     named = {name: fspath(source) for name, source in variants.items()}
     readers = [fspath(prior) for prior in priors]
     _check_names(named, readers)
     check_epsilon(epsilon)
     target = _target(fspath(folder))
-    sources = {name: _source(source, settings) for name, source in named.items()}
+    sources = {name: source_of(source, settings) for name, source in named.items()}
     work = _Work(target / WORK, readers, seed, workers, Resources(token_budget), progress)
     measured = {name: work.measured(name, source) for name, source in sources.items()}
-    found = [work.variant(name, named[name], sources[name], run) for name, run in measured.items()]
-    text = json.dumps(compared(found, epsilon=epsilon, seed=seed), indent=2, ensure_ascii=False) + "\n"
+    for name, run in measured.items() if embedder else ():
+        check_embeddable(name, run.stats().num_read)
+    edited = {name: found for name, source in named.items() if (found := Edited.of(source)) is not None}
+    parts = [work.variant(name, named[name], sources[name], run, edited.get(name)) for name, run in measured.items()]
+    view = embedded(parts, fspath(embedder), seed, progress) if embedder else None
+    figures = compared(parts, epsilon=epsilon, seed=seed, overlaps=overlaps(edited), view=view)
+    text = json.dumps(figures, indent=2, ensure_ascii=False) + "\n"
     report: dict[str, Any] = json.loads(text)
-    files = {f"assets/{name}": image for name, image in draw_plots(report, found).items()}
-    for name, content in {**files, MARKDOWN: markdown_report(report).encode(), JSON: text.encode()}.items():
+    files = {f"assets/{name}": image for name, image in draw_plots(parts, view).items()}
+    markdown = markdown_report(report)
+    files |= {MARKDOWN: markdown.encode(), HTML: html_report(markdown, files).encode(), JSON: text.encode()}
+    for name, content in files.items():
         _write(target / name, content)
     return report
-
-
-def parsed_variants(given: Sequence[str]) -> dict[str, str]:
-    """Names and sources of `NAME=SOURCE` each.
-
-    Raises:
-        UsageError: one is not of that form, or two have the same name.
-    """
-    found: dict[str, str] = {}
-    for variant in given:
-        name, equals, source = variant.partition("=")
-        if not (equals and name and source):
-            raise UsageError(f"variant {variant!r} is not NAME=SOURCE. Write it as human=org/web, for one.")
-        if name in found:
-            raise UsageError(f"two variants are called {name!r}. Give each a name of its own.")
-        found[name] = source
-    return found
 
 
 def _check_names(variants: Mapping[str, str], priors: Sequence[str]) -> None:
@@ -130,12 +125,7 @@ def _check_names(variants: Mapping[str, str], priors: Sequence[str]) -> None:
             "a comparison needs two variants or more. Write them as human=org/web edited=run:gen1; the first is the "
             "reference."
         )
-    for name in variants:
-        if not _NAME.fullmatch(name):
-            raise UsageError(
-                f"variant name {name!r} must begin with a letter or digit and hold only A-Z, a-z, 0-9, '-', '_' and "
-                f"'.', {_LONGEST_NAME} of them at most. Choose another name."
-            )
+    check_names(variants, "variant")
     for prior in priors:
         if priors.count(prior) > 1:
             raise UsageError(f"prior {prior} is given twice. Name each prior once.")
@@ -152,19 +142,6 @@ def _target(folder: str) -> Path:
     if target.exists() and any(target.iterdir()) and not is_report:
         raise RunError(f"folder {target} is not empty and holds no report. Name a new folder with -o.")
     return target
-
-
-def _source(source: str, settings: Mapping[str, Any]) -> SourceConfig:
-    """The settings of a source; of `RUN:gen2`, the run folder and the configuration in it."""
-    taken = Taken(settings)
-    run, colon, pass_ = source.rpartition(":")
-    if colon and is_run(run):
-        found = taken.source(run)
-        taken.rest()
-        return replace(found, config_name=pass_)
-    found = taken.source(source)
-    taken.rest()
-    return found
 
 
 @dataclass(frozen=True)
@@ -196,25 +173,40 @@ class _Work:
         check_texts(name, source.source, run.stats())
         return run
 
-    def variant(self, name: str, given: str, source: SourceConfig, measured: Run[TextStats]) -> Variant:
-        """Have each prior read a variant that was measured; `given` is what the user calls its source."""
+    def variant(
+        self, name: str, given: str, source: SourceConfig, measured: Run[TextStats], edited: Edited | None
+    ) -> Variant:
+        """Have each prior read a variant that was measured, unless the run that it is from knows what it says.
+
+        Args:
+            name: of the variant.
+            given: what the user calls its source.
+            source: its settings.
+            measured: its run.
+            edited: the generation of a run of edits that it is; None where it is none.
+        """
         from hf_toedit.analysis.variant import Variant, check_reading
         from hf_toedit.tasks.read import ReadTask
 
         readings = {}
-        for number, prior in enumerate(self.priors, start=1):
-            run = self._done(ReadTask(PriorConfig(prior)), source, f"{name}/read-{number}")
-            readings[prior] = run.stats()
+        for prior in self.priors:
+            config = PriorConfig(prior)
+            # Runs do not know single texts, which agreement between priors needs.
+            known = edited.reading(config, source) if edited and len(self.priors) == 1 else None
+            readings[prior] = known or self._done(ReadTask(config), source, f"{name}/read-{_short_hash(prior)}").stats()
             check_reading(name, prior, readings[prior])
-        sample = _sample(measured.plan, self.seed)
-        return Variant(name, given, measured.plan.source_revision, measured.stats(), readings, sample)
+        texts = sample(measured.plan, self.seed)
+        generations = edited.generations() if edited else []
+        plan = measured.plan
+        shown = place_name(given) if plan.reading.root is not None or "://" in given else given
+        return Variant(name, shown, plan.source_revision, measured.stats(), readings, texts, generations)
 
     def _done(self, task: Task, source: SourceConfig, name: str) -> Run[Any]:
         asked = RunRequest(source, task)
         return do_run(asked, str(self.folder / name), self.workers, self.resources, self.progress)
 
 
-def _sample(plan: Plan, seed: int) -> list[str]:
+def sample(plan: Plan, seed: int) -> list[str]:
     """Texts of about 4 MB, from everywhere in a source and in random order; all of them where there are not more."""
     import numpy as np
 
@@ -225,7 +217,7 @@ def _sample(plan: Plan, seed: int) -> list[str]:
     if plan.num_bytes <= _SAMPLE_BYTES:
         tables = [table for shard in plan.shards for table in source_rows(plan, shard)]
     else:
-        tables = [drawn.cluster.table for drawn in Sampler(plan, _PLACES, _SAMPLE_S, seed)]
+        tables = [drawn.cluster.table for drawn in Sampler(plan, _PLACES, math.inf, seed)]
         tables = [tables[index] for index in rng.permutation(len(tables))]
     found: list[str] = []
     num_bytes = 0
@@ -235,6 +227,11 @@ def _sample(plan: Plan, seed: int) -> list[str]:
                 found.append(text.text)
                 num_bytes += len(text.text.encode())
     return [found[index] for index in rng.permutation(len(found))]
+
+
+def _short_hash(name: str) -> str:
+    """Of the name of a prior, which may hold anything: part of the name of a folder."""
+    return hashlib.sha256(name.encode()).hexdigest()[:10]
 
 
 def _write(path: Path, content: bytes) -> None:

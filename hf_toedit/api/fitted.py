@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_toedit.api.begin import do_by
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from hf_toedit.api.run import Run
     from hf_toedit.config import SourceConfig
     from hf_toedit.features.text_stats import TextStats
+    from hf_toedit.scorers.density import DensityConfig
     from hf_toedit.scorers.dsir import DsirConfig
 
 
@@ -53,3 +55,32 @@ def fitted_dsir(
             f"another. Name another target, or other texts of it with --target-column."
         )
     return DsirConfig.fitted(target.source, runs["target"].plan.source_revision, wanted, raw)
+
+
+def fitted_density(
+    source: SourceConfig, folder: str, engines: Engines, progress: bool, shape: Mapping[str, Any], seed: int
+) -> DensityConfig:
+    """Densities among texts of a source: a sample of them is counted first.
+
+    Args:
+        source: what is selected from.
+        folder: of the run to which this is a step, on this machine.
+        engines: make what does the work.
+        progress: show bars.
+        shape: how the source is cut into shards.
+        seed: of the sample.
+
+    Raises:
+        UsageError: the folder is not on this machine, or no text has a word.
+    """
+    from hf_toedit.api.compare import sample
+    from hf_toedit.scorers.density import DensityConfig
+
+    if "://" in folder:
+        raise UsageError("--by density keeps a file beside the run, which must be on this machine. Name a folder here.")
+    measured: Run[TextStats] = do_by(
+        RunRequest(source, MeasureTask(), **shape), step_folder(folder, "source"), engines, progress
+    )
+    if not measured.stats().num_words:
+        raise UsageError("no text of the source has a word. Name the column of its texts with --text-column.")
+    return DensityConfig.fitted(sample(measured.plan, seed), Path(step_folder(folder, "density.npz")))

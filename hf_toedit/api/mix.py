@@ -170,7 +170,7 @@ def mix_request(
         given: settings of the sources.
     """
     check_shares(shares)
-    check_names(sources)
+    check_names(sources, "dataset")
     if how["num_tokens"] is not None and how["num_tokens"] < 1:
         raise UsageError(f"--tokens {how['num_tokens']} is out of range: it must be at least 1.")
     if not how["max_epochs"] > 0:

@@ -17,11 +17,14 @@ _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}")
 """Of a dataset: of a folder as well, and in the legends of pictures, which leave out what begins with `_`."""
 
 
-def parsed(given: Iterable[str], form: str = "NAME=SOURCE", example: str = "human=org/web") -> dict[str, str]:
+def parsed(
+    given: Iterable[str], what: str, form: str = "NAME=SOURCE", example: str = "human=org/web"
+) -> dict[str, str]:
     """Names and sources of `NAME=SOURCE` each.
 
     Args:
         given: as they were typed.
+        what: each is, for messages: `variant`.
         form: of each, for messages.
         example: of one.
 
@@ -29,18 +32,22 @@ def parsed(given: Iterable[str], form: str = "NAME=SOURCE", example: str = "huma
         UsageError: one is not of that form, or two have the same name.
     """
     found: dict[str, str] = {}
-    for variant in given:
-        name, equals, source = variant.partition("=")
+    for one in given:
+        name, equals, source = one.partition("=")
         if not (equals and name and source):
-            raise UsageError(f"{variant!r} is not {form}. Write it as {example}, for one.")
+            raise UsageError(f"{what} {one!r} is not {form}. Write it as {example}, for one.")
         if name in found:
-            raise UsageError(f"two datasets are called {name!r}. Give each a name of its own.")
+            raise UsageError(f"two {what}s are called {name!r}. Give each a name of its own.")
         found[name] = source
     return found
 
 
-def check_names(names: Iterable[str]) -> None:
+def check_names(names: Iterable[str], what: str) -> None:
     """Refuse names that folders and pictures cannot have.
+
+    Args:
+        names: of datasets.
+        what: each is, for messages.
 
     Raises:
         UsageError: one is.
@@ -48,8 +55,8 @@ def check_names(names: Iterable[str]) -> None:
     for name in names:
         if not _NAME.fullmatch(name):
             raise UsageError(
-                f"name {name!r} must begin with a letter or digit and hold only A-Z, a-z, 0-9, '-', '_' and '.', "
-                f"{_LONGEST_NAME} of them at most. Choose another name."
+                f"{what} name {name!r} must begin with a letter or digit and hold only A-Z, a-z, 0-9, '-', '_' and "
+                f"'.', {_LONGEST_NAME} of them at most. Choose another name."
             )
 
 

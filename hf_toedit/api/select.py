@@ -12,16 +12,16 @@ import numpy as np
 
 from hf_toedit.api.begin import Taken, do_by, do_planned
 from hf_toedit.api.engine import Workers, local_engine
-from hf_toedit.api.fitted import fitted_dsir
+from hf_toedit.api.fitted import fitted_density, fitted_dsir
 from hf_toedit.api.named import source_of
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.scored import field_of, keys_of_rows, sizes_of, step_folder, values_of
 from hf_toedit.config import PriorConfig, Resources, SourceConfig
 from hf_toedit.errors import UsageError
 from hf_toedit.runs.planning import chosen_shards
-from hf_toedit.scorers.dsir import DsirConfig
-from hf_toedit.scorers.registry import SETTINGS, asked_scorer, scorer_to_json
+from hf_toedit.scorers.registry import FITTED, SETTINGS, asked_scorer, scorer_to_json
 from hf_toedit.scorers.verifier import PASSED
+from hf_toedit.scorers.without_model import WithoutModelConfig
 from hf_toedit.selection.breakdown import breakdown
 from hf_toedit.selection.choice import Choice, Keep, quantiles
 from hf_toedit.settings import PriorSettings, SourceSettings
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from hf_toedit.scorers.statistics import ScoreStats
 
 _DEFAULTS: dict[str, tuple[Keep, Keep]] = {
+    "density": ("highest", "above"),
     "dsir": ("highest", "above"),
     "perplexity": ("lowest", "below"),
     "classifier": ("highest", "above"),
@@ -195,16 +196,16 @@ def select_request(source: str, by: str, how: Mapping[str, Any], given: Mapping[
     rest = taken.rest(*SETTINGS)
     if (by == "dsir") != (how["target"] is not None):
         raise UsageError("--by dsir needs a --target, and no other scorer has one.")
-    scorer = None if by == "dsir" else asked_scorer(by, prior, **rest)
+    scorer = None if by in FITTED else asked_scorer(by, prior, **rest)
     truth = _truth(how["truth"], how["truth_column"])
     target = None if how["target"] is None else _target(fspath(how["target"]), how["target_column"], given)
     said = {name: how[name] for name in ("rows", "rate", "threshold", "keep", "seed") if how[name] is not None}
     said.setdefault("keep", None)
-    said["keep"] = said["keep"] or _usual(by, "threshold" in said)
+    said["keep"] = said["keep"] or _usual(scorer.kind if scorer else by, "threshold" in said)
     if scorer is not None:
         field_of(scorer, how["score"])
     if candidates is None:
-        choice = Choice.from_mapping({**said, "sampled": by == "dsir" and "threshold" not in said})
+        choice = Choice.from_mapping({**said, "sampled": by in FITTED and "threshold" not in said})
         return SelectRequest(origin, scorer, target, truth, how["score"], choice, None, shape)
     if scorer is None:
         raise UsageError("--best-of needs a scorer that is not fitted to data. Name another one with --by.")
@@ -255,8 +256,7 @@ def select_rows(
         return do_by(RunRequest(asked.source, asked.best_of, **asked.shape), folder, engines, progress, said)
     scorer = asked.scorer
     if scorer is None:
-        assert asked.target is not None
-        scorer = fitted_dsir(asked.source, asked.target, folder, engines, progress, asked.shape)
+        scorer = _fitted(asked, folder, engines, progress)
     weighing = RunRequest(asked.source, WeighTask(scorer), **asked.shape)
     weighed: Run[ScoreStats] = do_by(weighing, step_folder(folder, "scores"), engines, progress, said)
     right = None
@@ -264,6 +264,14 @@ def select_rows(
         verifying = RunRequest(asked.source, WeighTask(asked.truth), **asked.shape)
         right = values_of(do_by(verifying, step_folder(folder, "truth"), engines, progress), PASSED)
     return do_planned(_selected(asked, weighed, right), folder, engines, progress)
+
+
+def _fitted(asked: SelectRequest, folder: str, engines: Engines, progress: bool) -> ScorerConfig:
+    """The scorer, fitted to the source, and to the target where there is one."""
+    if asked.target is not None:
+        return fitted_dsir(asked.source, asked.target, folder, engines, progress, asked.shape)
+    seed = asked.choice.seed if asked.choice else 0
+    return fitted_density(asked.source, folder, engines, progress, asked.shape, seed)
 
 
 def _usual(by: str, is_threshold: bool) -> Keep:
@@ -289,7 +297,7 @@ def _selected(asked: SelectRequest, weighed: Run[ScoreStats], right: np.ndarray 
         kept_quantiles=quantiles(values[kept]),
         truth=None if right is None else breakdown(right, np.isin(np.arange(len(values)), kept)),
     )
-    told = scorer.told if isinstance(scorer, DsirConfig) else scorer
+    told = scorer.told if isinstance(scorer, WithoutModelConfig) else scorer
     truth = None if asked.truth is None else scorer_to_json(asked.truth)
     task = SelectTask(scorer_to_json(told), score, asked.choice.to_json(), figures, truth)
     return replace(plan, task=task, shards=chosen_shards(plan.shards, sizes_of(weighed), kept))

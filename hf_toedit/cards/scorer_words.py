@@ -12,6 +12,7 @@ from hf_toedit.cards.origin import given, model_name, model_words, pinned_model,
 from hf_toedit.cards.tables import short
 from hf_toedit.scorers.classifier import ClassifierConfig
 from hf_toedit.scorers.column import ColumnConfig
+from hf_toedit.scorers.density import DensityConfig
 from hf_toedit.scorers.dsir import DsirConfig
 from hf_toedit.scorers.length import LengthConfig
 from hf_toedit.scorers.own import OwnScorerConfig
@@ -205,6 +206,28 @@ class _DsirWords(ScorerWords[DsirConfig]):
         yield "What the target is biased towards, the rows that are kept are biased towards, too."
 
 
+class _DensityWords(ScorerWords[DensityConfig]):
+    @property
+    def title(self) -> str:
+        return "weighed by density"
+
+    def scores(self, data: CardData) -> Markdown:
+        return Markdown("how much its text is like others of the dataset")
+
+    def rows(self, data: CardData) -> Iterator[tuple[str, Markdown]]:
+        yield "scorer", Markdown("density, of words and pairs of words (arXiv 2402.09668)")
+
+    def what(self, name: str) -> str:
+        return "density" if name == "density" else "log of the inverse density"
+
+    def meaning(self, name: str) -> str:
+        mean = "mean similarity (Jaccard) of the row's text to a sample of the dataset's"
+        return mean if name == "density" else f"negative logarithm of the {mean}"
+
+    def limits(self) -> Iterator[str]:
+        yield "Densities compare words and pairs of words, not what a text means."
+
+
 class _LengthWords(ScorerWords[LengthConfig]):
     @property
     def title(self) -> str:
@@ -331,6 +354,7 @@ _WORDS: dict[type, type[ScorerWords[Any]]] = {
     PerplexityConfig: _PerplexityWords,
     ClassifierConfig: _ClassifierWords,
     ColumnConfig: _ColumnWords,
+    DensityConfig: _DensityWords,
     DsirConfig: _DsirWords,
     ExactConfig: _VerifierWords,
     FunctionConfig: _FunctionWords,

@@ -24,6 +24,11 @@ from hf_toedit.cli.options import json_option, messages_column_option, quiet_opt
     help="Model that reads all texts, so that perplexities are compared as well. May be repeated.",
 )
 @click.option(
+    "--embedder",
+    metavar="NAME",
+    help="Model whose mean last hidden states of documents are compared and drawn. Needs hf-toedit[analysis].",
+)
+@click.option(
     "--epsilon",
     type=float,
     metavar="BITS",
@@ -32,6 +37,11 @@ from hf_toedit.cli.options import json_option, messages_column_option, quiet_opt
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed for samples and intervals.")
 @click.option("--split", metavar="NAME", help="One split of each source.  [default: every split]")
 @click.option("--limit", type=int, metavar="N", help="Only the first N rows of each split.")
+@click.option(
+    "--push-to",
+    metavar="ORG/NAME",
+    help="Add the report to this Hub dataset, beside its data. A new dataset is private.",
+)
 @text_column_option
 @messages_column_option
 @roles_option
@@ -45,8 +55,8 @@ def compare(variants: tuple[str, ...], output: str, **options: Any) -> None:
     model finds their texts. A difference counts only where it is above the noise: how far samples of one dataset
     differ from each other. SOURCE is as for `hf-toedit edit`; RUN:gen2 is a generation of a run folder.
 
-    REPORT is a folder: report.md, report.json, and pictures in assets/. What was counted is kept in work/, so that the
-    same command continues where it was stopped.
+    REPORT is a folder: report.md with pictures in assets/, report.html (the same in one file), and report.json. What
+    was counted is kept in work/, so that the same command continues where it was stopped.
 
     \b
     Examples:
@@ -55,25 +65,34 @@ def compare(variants: tuple[str, ...], output: str, **options: Any) -> None:
     """  # noqa: D301
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
-    from hf_toedit.api.compare import MARKDOWN, parsed_variants
+    from hf_toedit.api.compare import MARKDOWN
     from hf_toedit.api.compare import compare as compare_datasets
+    from hf_toedit.api.named import parsed
+    from hf_toedit.hub.repository import Repository
+    from hf_toedit.publish.report import push_report
 
-    workers = num_workers(options)
+    workers, repo = num_workers(options), options["push_to"]
+    if repo is not None:
+        Repository(repo)  # refuses what is no name of one, before the work is done
     names = ("split", "limit", "text_column", "messages_column", "roles")
     with interruptible():
         report = compare_datasets(
-            parsed_variants(variants),
+            parsed(variants, "variant"),
             output,
             priors=options["priors"],
+            embedder=options["embedder"],
             epsilon=options["epsilon"],
             seed=options["seed"],
             workers=workers,
             progress=not is_silent,
             **{name: options[name] for name in names if options[name] not in (None, ())},
         )
+        address = push_report(output, repo) if repo is not None else None
     if options["as_json"]:
         click.echo(json.dumps(report, indent=2))
     elif not options["quiet"]:
         for name, found in report["comparisons"].items():
             click.echo(f"{name} against {report['reference']}: {found['verdict']}, since {found['reason']}")
         click.echo(f"Report: {Path(output) / MARKDOWN}")
+        if address:
+            click.echo(f"Pushed: {address}")

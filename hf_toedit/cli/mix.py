@@ -83,7 +83,7 @@ def mix(datasets: tuple[str, ...], **options: Any) -> None:
 
     shares: dict[str, float] = {}
     sources: dict[str, str] = {}
-    for name, given in parsed(datasets, "NAME=SOURCE:SHARE", "human=org/web:0.75").items():
+    for name, given in parsed(datasets, "dataset", "NAME=SOURCE:SHARE", "human=org/web:0.75").items():
         sources[name], shares[name] = _share(name, given)
     how = {name: options[name] for name in ("max_epochs", "name_column", "seed")}
     how["num_tokens"] = None if options["tokens"] is None else _num_tokens(options["tokens"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from hf_toedit.editing.alignment import Document
+from hf_toedit.editing.excerpt import excerpts
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import PieceTable
 from hf_toedit.editing.prior import DocumentScores
@@ -59,6 +60,14 @@ class Draft:
             is_read = [cause is None for cause in self.causes[index]]
             counts[index] = np.bincount(owners[owners >= 0], minlength=len(is_read)) * is_read
         return [int(count) for entries in counts for count in entries]
+
+    @property
+    def readings(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Each text that was read, and float32 `[n]` the log-probabilities of its tokens; NaN where not scored."""
+        for index, document, entry in zip(self.read, self.documents, self.scores, strict=True):
+            if entry is not None:
+                for part, scores in excerpts(self.texts[index], document, entry):
+                    yield part.text, scores.counted
 
 
 def why_unread(passage: Any) -> list[str | None]:

@@ -9,14 +9,13 @@ tooltip, `te-generations`, `te-histogram`, `te-diff` and `te-notice` are the oth
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 
 from hf_toedit.cards.escape import printable
+from hf_toedit.cards.page import page as whole_page
 from hf_toedit.config import EditConfig
 from hf_toedit.editing.diff import ADDED, REMOVED, segments
 from hf_toedit.editing.piece_table import PieceTable
@@ -42,7 +41,9 @@ MAX_LISTED = 10
 
 HOW_TO_LOOK = "Point at a token, tap it, or move with the arrow keys, to see what the prior said of it."
 
-PAGE_BEGINS = "<!DOCTYPE html>\n<!-- a preview of hf-toedit -->"
+_MARK = "a preview of hf-toedit"
+
+PAGE_BEGINS = f"<!DOCTYPE html>\n<!-- {_MARK} -->"
 """How a page begins, and may be known as one."""
 
 _TEMPLATE_CHARACTERS = str.maketrans({character: f"&#{ord(character)};" for character in "${}`\\"})
@@ -188,26 +189,18 @@ def notice_html(text: str) -> str:
 
 def page(gallery: Gallery) -> str:
     """One HTML file that needs nothing else and asks nothing of any network."""
-    css, javascript = style() + asset("page.css"), script()
-    policy = (
-        f"default-src 'none'; style-src '{_digest(css)}'; script-src '{_digest(javascript)}'; base-uri 'none'; "
-        "form-action 'none'"
-    )
     told = f"prior {gallery.prior}, selected: {selection(gallery.config)}"
     histogram = histogram_html(gallery.stats[0], gallery.config, 1 if len(gallery.stats) > 1 else None)
-    return (
-        f'{PAGE_BEGINS}\n<html lang="en" class="te">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>ToEdit preview</title>\n<style>{css}</style>\n</head>\n"
-        f'<body>\n<main class="te-page">\n<h1>What ToEdit does</h1>\n'
+    body = (
+        f'<main class="te-page">\n<h1>What ToEdit does</h1>\n'
         f'<p class="te-facts">{escaped(told)}</p>\n'
         f'<div class="te-figures">{generations_html(gallery.stats)}{histogram}</div>\n'
         f"{legend_html(gallery.config)}\n"
         f'<p class="te-facts">{HOW_TO_LOOK}</p>\n'
         + "".join(_section(picture, gallery.config) for picture in gallery.pictures)
-        + f"</main>\n<script>{javascript}</script>\n</body>\n</html>\n"
+        + "</main>\n"
     )
+    return whole_page("ToEdit preview", style() + asset("page.css"), body, script(), mark=_MARK, classes="te")
 
 
 def _section(picture: Picture, config: EditConfig) -> str:
@@ -319,7 +312,3 @@ def _threshold(config: EditConfig) -> str:
 def asset(name: str) -> str:
     """A file of `assets/`."""
     return (files("hf_toedit.picture") / "assets" / name).read_text(encoding="utf-8")
-
-
-def _digest(content: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

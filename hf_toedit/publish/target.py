@@ -13,7 +13,7 @@ from hf_toedit.publish.pull import CARD, GUARD
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.storage.files import sizes_in
-from hf_toedit.storage.layout import PLAN
+from hf_toedit.storage.layout import PLAN, REPORTS
 from hf_toedit.storage.remote import AnyPath
 
 # `datasets` puts this file above the card: while it is there, nothing loads, and the error quotes the path in it. Were
@@ -161,6 +161,7 @@ class Target:
             if path.startswith(self.prefix)
             and path not in own
             and not path.startswith(others)
+            and not path.startswith(f"{REPORTS}/")
             and not _KEPT.fullmatch(PurePosixPath(path).name)
         ]
 

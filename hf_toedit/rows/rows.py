@@ -162,6 +162,11 @@ class TableDraft:
         return total
 
     @property
+    def readings(self) -> Iterator[tuple[str, np.ndarray]]:
+        """What the prior says of each text that it could read; see `Draft.readings`."""
+        return self._draft.readings
+
+    @property
     def found(self) -> Sequence[Text]:
         """The texts of the rows."""
         return self._found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -30,7 +30,7 @@ class DensityConfig(WithoutModelConfig):
     are sampled in proportion to the inverse density cover the dataset evenly (Sachdeva et al. 2024, arXiv 2402.09668).
 
     Attributes:
-        table: the file with the counts of the sample.
+        table: the file with the counts of the sample; empty where it is not known any more.
         revision: its fingerprint.
     """
 
@@ -38,6 +38,11 @@ class DensityConfig(WithoutModelConfig):
 
     table: str
     revision: str
+
+    @property
+    def told(self) -> DensityConfig:
+        """See `WithoutModelConfig`."""
+        return replace(self, table="")
 
     @property
     def fields(self) -> Mapping[str, str]:

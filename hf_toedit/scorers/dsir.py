@@ -63,7 +63,7 @@ class DsirConfig(WithoutModelConfig):
 
     @property
     def told(self) -> DsirConfig:
-        """The same without the ratios, for plans and cards of what was selected."""
+        """See `WithoutModelConfig`."""
         return replace(self, log_ratios="")
 
     @property

@@ -12,6 +12,7 @@ from hf_toedit.errors import UsageError, did_you_mean
 from hf_toedit.extensions import is_function
 from hf_toedit.scorers.classifier import ClassifierConfig
 from hf_toedit.scorers.column import ColumnConfig
+from hf_toedit.scorers.density import DensityConfig
 from hf_toedit.scorers.dsir import DsirConfig
 from hf_toedit.scorers.length import LengthConfig
 from hf_toedit.scorers.own import OwnScorerConfig
@@ -30,13 +31,14 @@ SCORERS: dict[str, type[PerplexityConfig] | type[ClassifierConfig] | type[Withou
     "math-answer": MathAnswerConfig,
     "numeric": NumericConfig,
     "rouge1": RougeConfig,
+    "density": DensityConfig,
     "dsir": DsirConfig,
     "length": LengthConfig,
     "random": RandomConfig,
 }
 """The settings of each scorer, by its name."""
 
-FITTED = ("dsir",)
+FITTED = ("density", "dsir")
 """Those that are fitted to data before they score: by `select`."""
 
 SETTINGS = ("model", "model_revision", "labels", "truncate", "column", "tokenizer", "reference_column", "tolerance")

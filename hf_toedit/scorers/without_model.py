@@ -31,6 +31,11 @@ class WithoutModelConfig(BaseConfig):
         """What scores."""
 
     @property
+    def told(self) -> Self:
+        """The same for plans and cards of what was selected, without what was fitted to data."""
+        return self
+
+    @property
     @abstractmethod
     def fields(self) -> Mapping[str, str]:
         """See `ScorerConfig`."""

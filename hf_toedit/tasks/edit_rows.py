@@ -86,13 +86,18 @@ def edited_batches(
         with_rows: output rows are wanted, and not the counts alone.
         flat: add flat columns.
     """
-    stages = _Stages(editor, texts, log_column, generation, with_rows, flat)
+    return through(EditStages(editor, texts, log_column, generation, with_rows, flat), tables, known)
+
+
+def through(stages: EditStages, tables: Iterable[pa.Table], known: Callable[[Rows], Kept | None]) -> Iterator[Batch]:
+    """Take rows through the stages of an edit, in order, batch by batch; see `edited_batches`."""
+    editor = stages.editor
     threads = Threads(editor.tokenizing, editor.scoring, editor.prior.concurrency)
-    return staged_batches(stages, threads, tables, texts, edit_batch(editor.prior), known)
+    return staged_batches(stages, threads, tables, stages.texts, edit_batch(editor.prior), known)
 
 
 @dataclass(frozen=True)
-class _Stages:
+class EditStages:
     """How a table is edited, step by step; see `Stages`."""
 
     editor: Editor
@@ -103,12 +108,15 @@ class _Stages:
     flat: bool
 
     def begin(self, table: pa.Table) -> TableDraft:
+        """See `Stages.begin`."""
         return TableDraft(self.editor, table, self.texts, self.log_column, self.generation)
 
     def read(self, draft: TableDraft) -> None:
+        """See `Stages.read`."""
         draft.score()
 
     def end(self, draft: TableDraft) -> tuple[Kept, Callable[[], pa.Table]]:
+        """See `Stages.end`."""
         edited = draft.finish()
         # So many share the prior while they are timed.
         edited.stats.seconds["score"] /= self.editor.prior.concurrency
@@ -116,6 +124,7 @@ class _Stages:
         return Kept(value, edited.stats), self._made(draft.table, draft.found, edited)
 
     def again(self, table: pa.Table, kept: Kept) -> Callable[[], pa.Table] | None:
+        """See `Stages.again`."""
         stats = kept.statistics
         assert isinstance(stats, EditStats)
         rows_texts, logs = kept.value

@@ -11,7 +11,7 @@ from hf_toedit.priors.names import check_prior
 from hf_toedit.priors.registry import load_pinned
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.task import LoadedTask, RowCheck, Task
-from hf_toedit.stats import EditStats
+from hf_toedit.tasks.read_stats import ReadStats
 from hf_toedit.tasks.with_prior import TaskWithPrior
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ READING = Pass("reading", 1, "the reading", writes_rows=False)
 
 @dataclass(frozen=True)
 class ReadTask(TaskWithPrior):
-    """Texts are read by a prior, as before they are edited; its statistics are those of an edit that selects nothing.
+    """Texts are read by a prior, as before they are edited, and counted; see `ReadStats`.
 
     Attributes:
         prior: settings of the prior.
@@ -34,7 +34,7 @@ class ReadTask(TaskWithPrior):
 
     kind = "read"
     done = "read"
-    statistics = EditStats
+    statistics = ReadStats
 
     prior: PriorConfig
     prior_revision: str = ""
@@ -57,10 +57,10 @@ class ReadTask(TaskWithPrior):
     def load(self, resources: Resources) -> tuple[Self, LoadedTask]:
         """See `Task.load`."""
         from hf_toedit.editing.editor import Editor
-        from hf_toedit.tasks.edit_rows import LoadedEdit
+        from hf_toedit.tasks.read_rows import LoadedRead
 
         config, revision, prior = load_pinned(self.prior, resources)
-        loaded = LoadedEdit(Editor(prior, EditConfig(select="none")), None)
+        loaded = LoadedRead(Editor(prior, EditConfig(select="none")), None)
         return replace(self, prior=config, prior_revision=revision), loaded
 
     def check_loaded(self, planned: Task, own: Mapping[str, Mapping[str, str]]) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from hf_toedit.mergeable import Count, Statistics
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.task import Consequence
+from hf_toedit.scorers.registry import scorer_from_json
 from hf_toedit.selection.breakdown import Breakdown
 from hf_toedit.tasks.map import MapTask
 from hf_toedit.tasks.score import without_device
@@ -83,7 +84,11 @@ class SelectTask(MapTask):
     def consequences(self) -> tuple[Consequence, ...]:
         """See `Task.consequences`."""
         causes = ("by.", "truth", "choice.", "score", "source.", "source_revision", "files")
-        return ((("figures.",), causes, "the scores of the rows differ"),)
+        pins = tuple(f"by.{name}" for name in scorer_from_json(self.by, "by").pins)
+        return (
+            (pins, ("by.scorer",), "what the scores were made by differs"),
+            (("figures.",), causes, "the scores of the rows differ"),
+        )
 
     def report(self, passes: Mapping[Pass, tuple[int, Statistics]]) -> dict[str, Any]:
         """See `Task.report`."""

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import json
+import time
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
 
 import hf_toedit as package
-from hf_toedit.api.compare import compare, parsed_variants
+from hf_toedit.api.compare import compare, sample
+from hf_toedit.api.named import parsed
+from hf_toedit.api.request import RunRequest
+from hf_toedit.api.run import Run
+from hf_toedit.config import SourceConfig
 from hf_toedit.errors import UsageError
+from hf_toedit.tasks.measure import MeasureTask
 from tests.cli.command import Finished, HfToEdit, prior
+from tests.cli.pushing import load, pushed
+from tests.hub_server import HubServer
 from tests.shared import texts
+from tests.test_hub_server import client
 
 PLOTS = {"ngrams.png", "perplexity-1.png", "probability-1.png"}
 ODD = "pa[p]ers_*of*_|.jsonl"
@@ -53,7 +65,9 @@ def report(done: Finished, output: Path) -> Any:
 
 
 def test_the_report(done: Finished, report: Any, output: Path) -> None:
-    assert {path.name for path in output.iterdir()} == {"report.md", "report.json", "assets", "work"}
+    assert {path.name for path in output.iterdir()} == {
+        "report.md", "report.html", "report.json", "assets", "work",
+    }  # fmt: skip
     assert {path.name for path in (output / "assets").iterdir()} == PLOTS
     assert report["reference"] == "half"
     verdicts = {name: found["verdict"] for name, found in report["comparisons"].items()}
@@ -107,9 +121,40 @@ def test_other_settings_are_not_mixed_in(
     for options, expected in (
         (("--seed", 5), "--seed is 0 in the run and 5 here"),
         (("--limit", 9), "--limit is not given in the run and 9 here"),
-        (("--prior", "embedded"), f"--prior is {prior()[1]} in the run and embedded here"),
     ):
         assert expected in hf_toedit.fails("compare", *variants, "-o", output, *options)
+
+
+def test_two_priors(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    """How far they agree is reported, and they may be named in any order."""
+    stories = [text[:120] for text in texts("synthetic_tinystories_500")[:40]]
+    variants = [f"{name}={write(tmp_path / f'{name}.jsonl', part)}" for name, part in (("a", stories), ("b", stories))]
+    priors = [prior()[1], "embedded"]
+    output = tmp_path / "report"
+    asked = [word for name in priors for word in ("--prior", name)]
+    hf_toedit("compare", *variants, "-o", output, *asked, "-q")
+    found = json.loads((output / "report.json").read_text(encoding="utf-8"))
+    [pair] = found["variants"]["a"]["agreements"]
+    assert pair["priors"] == priors and pair["num_documents"] == 40
+    assert pair["low"] < pair["spearman"] < pair["high"]
+    assert f"{pair['spearman']:.3f}" in (output / "report.md").read_text(encoding="utf-8")
+    before = {path: path.stat().st_mtime_ns for path in (output / "work").rglob("stats/**/*.json")}
+    assert len(before) == 6
+    hf_toedit("compare", *variants, "-o", output, *asked[2:], *asked[:2], "-q")
+    assert {path: path.stat().st_mtime_ns for path in (output / "work").rglob("stats/**/*.json")} == before
+
+
+def test_the_sample_is_the_same_on_a_slow_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a compressed file, which can only be read from its beginning on."""
+    path = tmp_path / "long.jsonl.gz"
+    rows = (json.dumps({"text": f"{number} " * 3000}) for number in range(600))
+    path.write_bytes(gzip.compress("\n".join(rows).encode(), 1))
+    plan = RunRequest(SourceConfig(str(path)), MeasureTask()).plan(MeasureTask)
+    fast = sample(plan, 0)
+    clock = itertools.count(step=1e6)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    assert sample(plan, 0) == fast
+    assert sum(map(len, fast)) > 3_900_000
 
 
 def test_a_generation_of_a_run(hf_toedit: HfToEdit, source: Path, run: Path, tmp_path: Path) -> None:
@@ -117,11 +162,33 @@ def test_a_generation_of_a_run(hf_toedit: HfToEdit, source: Path, run: Path, tmp
     made = hf_toedit("compare", *variants, "-o", tmp_path / "report", "-q")
     assert (made.code, made.stdout, made.stderr) == (0, "", ""), made
     found = json.loads((tmp_path / "report/report.json").read_text())
-    assert found["variants"]["edited"]["source"] == f"{run}:gen1"
+    assert found["variants"]["edited"]["source"] == f"{run.name}:gen1"  # no place on this machine
     before, after = (found["variants"][name]["texts"] for name in ("source", "edited"))
     assert before["num_documents"] == after["num_documents"] and before["num_characters"] != after["num_characters"]
     assert found["comparisons"]["edited"]["verdict"] == "not enough data"
     assert "gen9" in hf_toedit.fails("compare", f"a={source}", f"b={run}:gen9", "-o", tmp_path / "other")
+
+
+def test_edits_of_runs(hf_toedit: HfToEdit, source: Path, run: Path, tmp_path: Path) -> None:
+    """What a run recorded of its edits, and of its texts as its prior read them, is taken from there."""
+    [rows] = (run / "data/gen1").glob("*.parquet")
+    output = tmp_path / "report"
+    variants = f"source={source}", f"copy={rows}", f"first={run}:gen1", f"last={run}"
+    made = hf_toedit("compare", *variants, "-o", output, *prior(), "-q")
+    assert (made.code, made.stderr) == (0, ""), made
+    found = json.loads((output / "report.json").read_text(encoding="utf-8"))
+    edits = {name: entry["edits"] for name, entry in found["variants"].items()}
+    assert {name: len(entries) for name, entries in edits.items()} == {"source": 0, "copy": 0, "first": 1, "last": 3}
+    assert edits["first"] == edits["last"][:1]
+    stats = Run.open(run).stats(3)
+    assert edits["last"][2]["changed_rate"] == stats.changed_rate and edits["last"][2]["eta"]
+    [overlap] = found["overlaps"]
+    assert overlap["datasets"] == ["first", "last"] and 0 < overlap["shared"][1] <= overlap["shared"][0] <= 1
+    readings = {path.parent.name for path in (output / "work").glob("*/read-*")}
+    assert readings == {"source", "copy", "last"}
+    assert found["variants"]["first"]["readings"] == found["variants"]["copy"]["readings"]
+    text = (output / "report.md").read_text(encoding="utf-8")
+    assert "## Edits" in text and f"{overlap['shared'][1]:.2%}" in text and "inside a word" in text
 
 
 @pytest.mark.parametrize(
@@ -144,6 +211,7 @@ def test_a_generation_of_a_run(hf_toedit: HfToEdit, source: Path, run: Path, tmp
         (("{one}", "b=sample", "--epsilon", "0"), 2, "epsilon 0.0 is out of range: it must be above 0."),
         (("{one}", "b=sample", "--epsilon", "nan"), 2, "epsilon nan is out of range"),
         (("{one}", "b=sample", "--prior", "embedded", "--prior", "embedded"), 2, "prior embedded is given twice."),
+        (("{one}", "b=sample", "--push-to", "mine"), 2, "repository 'mine' lacks its owner. Name it as org/name."),
         (("{one}", "b={blank}", "--prior", "embedded"), 2, "variant 'b' ({blank}) has no text. Name the column"),
     ],
 )
@@ -167,11 +235,56 @@ def test_output_of_something_else(hf_toedit: HfToEdit, variants: tuple[str, ...]
 
 
 def test_from_python(variants: tuple[str, ...], tmp_path: Path) -> None:
-    named = parsed_variants(variants)
+    named = parsed(variants, "variant")
     with pytest.raises(UsageError, match=r"unknown setting 'text_colum'.* 'text_column'"):
         compare(named, tmp_path / "report", text_colum="text")  # type: ignore[call-arg]
     assert not (tmp_path / "report").exists()
     assert package.compare is compare
+
+
+def test_a_report_is_pushed_beside_the_data(
+    hub: HubServer, command: HfToEdit, variants: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Nobody loads it, a run that is pushed later leaves it alone, and the same again sends nothing."""
+    asked = "compare", *variants[:2], "-o", tmp_path / "half and half", "--push-to", "org/compared"
+    done = command(*asked)
+    assert (done.code, done.stderr) == (0, ""), done
+    at = ".toedit/compare/half-and-half"
+    assert done.stdout.endswith(f"Pushed: {hub.endpoint}/datasets/org/compared/blob/main/{at}/report.md\n")
+    repo = pushed(hub, "org/compared")
+    assert repo.private
+    files = {f"{at}/{name}" for name in ("report.md", "report.html", "report.json", "assets/ngrams.png")}
+    assert files <= set(repo.head("main").files)
+    commits = len(list(repo.head("main").history()))
+    assert command(*asked, "-q").code == 0 and len(list(repo.head("main").history())) == commits
+    assert str(tmp_path) not in (tmp_path / "half and half/report.json").read_text(encoding="utf-8")
+
+    run = tmp_path / "run"
+    command.edit("sample", run, "--limit", 3)
+    command("verify", run)
+    assert command("push", run, "org/compared", "-q").code == 0
+    assert files <= set(repo.head("main").files)
+    [found] = load(hub, ("org/compared", None, None))
+    assert len(found["train"]) == 3
+
+
+def test_a_report_beside_data_without_a_card(hub: HubServer, command: HfToEdit, tmp_path: Path) -> None:
+    """Where `datasets` looks for files by itself."""
+    folder = tmp_path / "report"
+    (folder / "assets").mkdir(parents=True)
+    for name in ("report.md", "report.html", "report.json", "assets/a.png"):
+        (folder / name).write_text("![x](assets/a.png)")
+    code = """
+    from huggingface_hub import HfApi
+    from hf_toedit.publish.report import push_report
+    push_report(sys.argv[1], "org/bare")
+    HfApi().upload_file(path_or_fileobj=b'{"text": "one"}', path_in_repo="rows.jsonl", repo_id="org/bare",
+                        repo_type="dataset")
+    from datasets import load_dataset
+    out["rows"] = load_dataset("org/bare", split="train").to_list()
+    """
+    assert client(hub, dedent(code), str(folder), HF_TOKEN=hub.token)["rows"] == [{"text": "one"}]
+    assert len(pushed(hub, "org/bare").head("main").files) >= 5
 
 
 def test_help_is_plain(hf_toedit: HfToEdit) -> None:

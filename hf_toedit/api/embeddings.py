@@ -1,0 +1,41 @@
+"""The embedding view of a comparison: some documents of each dataset get a vector from a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hf_toedit.analysis.embedding import EmbeddingView
+    from hf_toedit.analysis.variant import Variant
+
+
+def embedded(variants: Sequence[Variant], embedder: str, seed: int, progress: bool) -> EmbeddingView:
+    """Give documents of the samples of variants vectors, and compare these.
+
+    Args:
+        variants: the first one is the reference; see `check_embeddable`.
+        embedder: name of a causal language model.
+        seed: of random choices.
+        progress: show a bar.
+
+    Raises:
+        PriorError, UsageError: as of `Embedder`.
+    """
+    import numpy as np
+
+    from hf_toedit.analysis.embedding import MOST_DOCUMENTS, embedding_view
+    from hf_toedit.priors.embedding import Embedder
+    from hf_toedit.progress import counted_progress
+
+    model = Embedder(embedder)
+    texts = {variant.name: variant.sample[:MOST_DOCUMENTS] for variant in variants}
+    vectors = {}
+    with counted_progress("embeddings", sum(map(len, texts.values())), not progress) as bar:
+        for name, some in texts.items():
+            found = []
+            for vector in model.embed(some):
+                found.append(vector)
+                bar()
+            vectors[name] = np.stack(found)
+    return embedding_view(vectors, embedder, model.revision, seed)

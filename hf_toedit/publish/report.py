@@ -1,0 +1,51 @@
+"""A report of `compare` in a dataset repository, where `datasets` never looks for rows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hf_toedit.analysis.report import HTML, JSON, MARKDOWN
+from hf_toedit.errors import RunError
+from hf_toedit.hub.repository import Repository
+from hf_toedit.hub.uploads import BranchHead, Operation, Upload
+from hf_toedit.storage.layout import REPORTS
+
+_PICTURE = re.compile(r"\((assets/[a-z0-9-]+\.png)\)")
+_ODD = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def push_report(folder: str | Path, repo: str) -> str:
+    """Add a report to a dataset repository, in one commit; a report of the same name is replaced.
+
+    Args:
+        folder: Of the report, as `compare` made it; its name is that of the report.
+        repo: `org/name`; made, private, if it is not there.
+
+    Returns:
+        The address of the report.
+
+    Raises:
+        UsageError: that is no name of a repository.
+        RunError: the folder holds no report.
+        HubError: the Hub does not answer, or refuses.
+    """
+    repository = Repository(repo)
+    root = Path(folder).resolve()
+    try:
+        markdown = (root / MARKDOWN).read_text(encoding="utf-8")
+        contents = {name: (root / name).read_bytes() for name in (MARKDOWN, HTML, JSON, *_PICTURE.findall(markdown))}
+    except OSError as error:
+        raise RunError(f"{folder} holds no whole report: {error}. Make it again: hf-toedit compare.") from error
+    name = _ODD.sub("-", root.name).strip(".-") or "report"
+    there = f"{REPORTS}/{name}/"
+    uploads = [Upload(there + path, content) for path, content in contents.items()]
+    kept = {upload.path for upload in uploads}
+
+    def change(head: BranchHead) -> list[Operation]:
+        stale = [path for path in head.files if path.startswith(there) and path not in kept]
+        return [*(upload for upload in uploads if not upload.is_in(head)), *stale]
+
+    repository.create(private=True)
+    repository.commit(f"Add comparison {name}", change)
+    return f"{repository.url}/blob/main/{there}{MARKDOWN}"
