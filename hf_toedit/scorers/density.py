@@ -36,8 +36,8 @@ class DensityConfig(WithoutModelConfig):
 
     kind: ClassVar[str] = "density"
 
-    table: str
-    revision: str
+    table: str = ""
+    revision: str = ""
 
     @property
     def told(self) -> DensityConfig:

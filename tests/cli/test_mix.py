@@ -109,7 +109,11 @@ def test_rows_that_are_there_more_than_once_are_counted(
         (("{human}:0.5", "stories={stories}:0.5"), 2, "is not NAME=SOURCE:SHARE. Write it as human=org/web:0.75"),
         (("a/b={human}:0.5", "stories={stories}:0.5"), 2, "name 'a/b' must begin with a letter or digit"),
         (("human={human}:0.5", "other={other}:0.5"), 1, "column 'text' holds int64, not text."),
-        (("human={human}:0.5", "listed={listed}:0.5", "--text-column", "text"), 1, "is not alike in all datasets"),
+        (
+            ("human={human}:0.5", "listed={listed}:0.5", "--text-column", "text"),
+            1,
+            "column 'text' holds a list, not text",
+        ),
         (("human={human}:0.5", "empty={empty}:0.5"), 2, "dataset 'empty' has no tokens."),
         (("human={human}:0.5", "stories={stories}:0.5", "--tokens", "9M"), 2, "4,500,000 tokens of 'human' are asked"),
         (("human={human}:0.5", "stories={stories}:0.5", "--tokens", "some"), 2, "'some' is not a number of tokens."),
