@@ -39,6 +39,7 @@ class Kind(NamedTuple):
         auto: The class of `transformers` that loads it.
         advice: Where it is of another kind.
         whole: What it has to be.
+        file: That a folder of one holds.
     """
 
     what: str
@@ -46,6 +47,7 @@ class Kind(NamedTuple):
     auto: str
     advice: str
     whole: str
+    file: str = "config.json"
 
 
 PRIOR = Kind(
@@ -54,6 +56,15 @@ PRIOR = Kind(
     "AutoModelForCausalLM",
     "It is not a causal language model; name a decoder-only one.",
     "a complete causal language model",
+)
+
+TOKENIZER = Kind(
+    "tokenizer",
+    "a folder, a Hub id (org/name), or 'embedded'",
+    "AutoTokenizer",
+    "It has no tokenizer; name a model that has one.",
+    "a complete tokenizer",
+    "tokenizer.json",
 )
 
 
@@ -201,12 +212,50 @@ def locate_model(kind: Kind, name: str, folder: Path, commit: str | None, with_c
     if folder.is_dir():
         if commit:
             raise UsageError(f"{kind.what} {name!r} is local and has no revisions. Leave the revision out.")
-        if not (folder / "config.json").is_file():
-            raise PriorError(f"{folder} is not a model folder: it holds no config.json.")
+        if not (folder / kind.file).is_file():
+            what = "tokenizer" if kind is TOKENIZER else "model"
+            raise PriorError(f"{folder} is not a {what} folder: it holds no {kind.file}.")
         return str(folder), folder_revision(folder, with_code)
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
         raise PriorError(f"no {kind.what} folder {name!r}. Name {kind.names}.")
     return name, pinned_sha("model", name, commit, PriorError, kind.what)
+
+
+def locate_tokenizer(name: str, commit: str | None, trust_remote_code: bool) -> tuple[str, str]:
+    """Where a tokenizer lies and what pins it; see `locate`.
+
+    Args:
+        name: `embedded`, a folder, or a Hub id.
+        commit: Branch, tag or commit of a Hub model.
+        trust_remote_code: Whether its repository may run its Python code here.
+
+    Raises:
+        PriorError: there is none of that name.
+        UsageError: a folder has no commits.
+    """
+    folder = prior_folder(PriorConfig(name, trust_remote_code=True))
+    return locate_model(TOKENIZER, name, folder, commit, trust_remote_code)
+
+
+def load_tokenizer(name: str, commit: str | None, trust_remote_code: bool) -> Tokenizer:
+    """Load a tokenizer that cuts and pads nothing; for the arguments see `locate_tokenizer`.
+
+    Raises:
+        PriorError: it cannot be loaded, or is not a fast one.
+        UsageError: a folder has no commits.
+    """
+    location, revision = locate_tokenizer(name, commit, trust_remote_code)
+    if name == "embedded":
+        return EmbeddedTokenizer.load(Path(location)).backend_tokenizer
+    from transformers import AutoTokenizer
+
+    options = {"revision": None if Path(location).is_dir() else revision, "trust_remote_code": trust_remote_code}
+    found = loaded(TOKENIZER, name, "files", AutoTokenizer.from_pretrained, location, **options)
+    check_fast(TOKENIZER, name, found)
+    tokenizer = Tokenizer.from_str(found.backend_tokenizer.to_str())
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def pinned(config: PriorConfig) -> tuple[PriorConfig, str]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hf_toedit.config import PriorConfig
 from hf_toedit.errors import PriorError
 from hf_toedit.features.ngrams import words
-from hf_toedit.priors import embedded
-from hf_toedit.priors.names import EMBEDDED, ModelName
-from hf_toedit.priors.registry import libraries, pinned
+from hf_toedit.priors.names import ModelName
+from hf_toedit.priors.registry import libraries
 from hf_toedit.scorers.scorer import Score
 from hf_toedit.scorers.without_model import TextScorer, WithoutModelConfig
 
@@ -48,8 +47,11 @@ class LengthConfig(WithoutModelConfig):
         """See `ScorerConfig`."""
         if self.tokenizer is None:
             return self
-        prior, revision = pinned(PriorConfig(self.tokenizer, self.commit))
-        return replace(self, commit=prior.revision, revision=revision)
+        with libraries():
+            from hf_toedit.priors.loading import locate_tokenizer
+
+            location, revision = locate_tokenizer(self.tokenizer, self.commit, False)
+        return replace(self, commit=None if Path(location).is_dir() else revision, revision=revision)
 
     @property
     def pins(self) -> tuple[str, ...]:
@@ -78,17 +80,9 @@ class LengthConfig(WithoutModelConfig):
         if self.tokenizer is None:
             return LengthScorer(None)
         with libraries():
-            from tokenizers import Tokenizer
+            from hf_toedit.priors.loading import load_tokenizer
 
-            if self.tokenizer == EMBEDDED:
-                return LengthScorer(Tokenizer.from_file(str(embedded.path() / "tokenizer.json")))
-            from hf_toedit.priors.loading import find
-
-            found = find(PriorConfig(self.tokenizer, self.commit)).tokenizer
-            tokenizer = Tokenizer.from_str(found.backend_tokenizer.to_str())
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        return LengthScorer(tokenizer)
+            return LengthScorer(load_tokenizer(self.tokenizer, self.commit, False))
 
 
 class LengthScorer(TextScorer):

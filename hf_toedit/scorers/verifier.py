@@ -6,10 +6,12 @@ Feng et al. 2024, "Beyond Model Collapse: Scaling Up with Synthesized Data Requi
 from __future__ import annotations
 
 import math
+import unicodedata
 from abc import abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import pyarrow as pa
@@ -19,7 +21,7 @@ from hf_toedit.errors import PriorError, RunError, SourceError, UsageError, reas
 from hf_toedit.extensions import own_function, revision_of
 from hf_toedit.rows.nested import ITEMS, find, values_at
 from hf_toedit.rows.texts import Texts
-from hf_toedit.scorers.answers import is_exact, is_math_answer, numeric_error
+from hf_toedit.scorers.numbers import math_answer, numbers
 from hf_toedit.scorers.scorer import Prepared, RowScores, Score
 from hf_toedit.scorers.whole_rows import FAILED
 from hf_toedit.scorers.without_model import ModelFreeScorer, WithoutModelConfig
@@ -33,6 +35,9 @@ PASSED = "passed"
 
 _NO_REFERENCE = "no_reference"
 """The cause by which texts are counted whose row has no reference."""
+
+_UNUSABLE = "unusable_reference"
+"""The same of those whose reference holds nothing to compare with, such as no number."""
 
 _BETWEEN = "\n\n"
 """Between the texts of a row that has several."""
@@ -75,8 +80,8 @@ class VerifierConfig(WithoutModelConfig):
         return Verifier(self)
 
     @abstractmethod
-    def verify(self, text: str, reference: str) -> dict[str, Score]:
-        """The values of a text; None in each where the reference cannot be used."""
+    def verify(self, text: str, reference: str) -> dict[str, Score] | None:
+        """The values of a text; None where the reference cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +92,23 @@ class ExactConfig(VerifierConfig):
 
     def verify(self, text: str, reference: str) -> dict[str, Score]:
         """See `VerifierConfig`."""
-        return {PASSED: int(is_exact(text, reference))}
+        return {PASSED: int(_plain(text) == _plain(reference))}
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text).strip()
 
 
 @dataclass(frozen=True)
 class NumericConfig(VerifierConfig):
-    """Right is a text whose numbers are near those of the reference; see `answers.numeric_error`.
+    """Right is a text whose numbers are near those of the reference, one by one, in order.
+
+    `error` is the relative L1 error sum |a - b| / sum |b| of the text's numbers a and the reference's b, as Feng et al.
+    2024 (Appendix B) take it of predicted eigenvalues. A text with another number of numbers is wrong, and has no
+    error, as has one whose error is infinite.
 
     Attributes:
-        tolerance: the largest relative L1 error that is right (Appendix B: 0.005, 0.01, 0.02).
+        tolerance: the largest error that is right (Appendix B: 0.005, 0.01, 0.02).
     """
 
     kind: ClassVar[str] = "numeric"
@@ -107,24 +120,32 @@ class NumericConfig(VerifierConfig):
         """See `ScorerConfig`."""
         return {PASSED: "int8", "error": "float64"}
 
-    def verify(self, text: str, reference: str) -> dict[str, Score]:
-        """See `VerifierConfig`; the error is None where it is infinite."""
-        error = numeric_error(text, reference)
-        if error is None:
-            return {PASSED: None, "error": None}
+    def verify(self, text: str, reference: str) -> dict[str, Score] | None:
+        """See `VerifierConfig`."""
+        wanted, found = numbers(reference), numbers(text)
+        if not wanted or not all(map(math.isfinite, wanted)):
+            return None
+        if len(found) != len(wanted):
+            return {PASSED: 0, "error": None}
+        difference = sum(abs(a - b) for a, b in zip(found, wanted, strict=True))
+        size = sum(map(abs, wanted))
+        error = difference / size if size else math.inf if difference else 0.0
         return {PASSED: int(error <= self.tolerance), "error": error if math.isfinite(error) else None}
 
 
 @dataclass(frozen=True)
 class MathAnswerConfig(VerifierConfig):
-    """Right is a text whose final answer is that of the reference, as in GSM8K; see `answers.math_answer`."""
+    """Right is a text whose answer is that of the reference, as exact numbers; see `numbers.math_answer`.
+
+    A reference is read as a text is: GSM8K's has its answer behind `####`.
+    """
 
     kind: ClassVar[str] = "math-answer"
 
-    def verify(self, text: str, reference: str) -> dict[str, Score]:
+    def verify(self, text: str, reference: str) -> dict[str, Score] | None:
         """See `VerifierConfig`."""
-        found = is_math_answer(text, reference)
-        return {PASSED: None if found is None else int(found)}
+        wanted = math_answer(reference)
+        return None if wanted is None else {PASSED: int(math_answer(text) == wanted)}
 
 
 @dataclass(frozen=True)
@@ -152,7 +173,13 @@ class RougeConfig(VerifierConfig):
         return {"rouge1": float(_rouge().score(reference, text)["rouge1"].fmeasure)}
 
 
+@cache
 def _rouge() -> Any:
+    """What computes ROUGE-1.
+
+    Raises:
+        UsageError: the package is not installed.
+    """
     try:
         from rouge_score.rouge_scorer import RougeScorer
     except ImportError as error:
@@ -241,8 +268,11 @@ class Verifier(ModelFreeScorer):
             if text is None or reference is None:
                 skipped["null" if text is None else _NO_REFERENCE] += 1
                 rows.append(nothing)
+            elif (values := self._config.verify(text, reference)) is None:
+                skipped[_UNUSABLE] += 1
+                rows.append(nothing)
             else:
-                rows.append(self._config.verify(text, reference))
+                rows.append(values)
         return RowScores(rows, num_documents=len(rows), num_tokens=0, num_skipped=dict(skipped))
 
 

@@ -46,7 +46,7 @@ class Breakdown:
         error_low: the lower end of its interval.
         error_high: the upper end.
         kept_error_rate: share of the kept rows that are wrong; None where none was kept.
-        below: how likely it is that p is below p*.
+        below: how likely it is that p is below p*: that of the rows that are kept more are right than wrong.
     """
 
     num_right: Count
@@ -67,8 +67,6 @@ class Breakdown:
     @property
     def verdict(self) -> str:
         """Whether the error rate lies below the breakdown point: `below`, `above`, or that it cannot be told."""
-        if not (self.num_right and self.num_wrong):
-            return "cannot be told: all known rows are " + ("right" if self.num_right else "wrong")
         if self.below >= _HIGH:
             return "below"
         return "above" if self.below <= _LOW else "cannot be told from so few rows"
@@ -123,5 +121,5 @@ def of_counts(counts: Mapping[str, int]) -> Breakdown:
         error_low=error_low,
         error_high=error_high,
         kept_error_rate=wrong_kept / kept if kept else None,
-        below=float((errors < points).mean()),
+        below=float((drawn(right_kept, kept) > 0.5).mean()),
     )

@@ -14,6 +14,7 @@ import hf_toedit
 from hf_toedit.errors import PriorError, SourceError, UsageError
 from hf_toedit.features.ngrams import words
 from hf_toedit.scorers.dsir import DsirConfig
+from hf_toedit.scorers.verifier import ExactConfig, MathAnswerConfig, NumericConfig
 from tests.shared import shared, texts
 
 ROWS: list[dict[str, Any]] = [
@@ -75,6 +76,49 @@ def test_verifiers_read_the_texts_without_their_context(
 ) -> None:
     found = scored(source, tmp_path / "run", scorer, reference_column="reference", **settings)
     assert [row["passed"] for row in found] == expected
+
+
+def test_answers_of_real_models_are_judged_as_their_authors_did() -> None:
+    """Solutions of GSM8K by four models of OpenAI, which say of each whether it is right."""
+    with shared("data/math_gsm8k_test.jsonl").open(encoding="utf-8") as lines:
+        references = [json.loads(line)["answer"] for line in lines]
+    verify = MathAnswerConfig("answer").verify
+    with shared("data/synthetic_gsm8k_model_solutions.jsonl").open(encoding="utf-8") as lines:
+        for solution in map(json.loads, lines):
+            expected = {"passed": int(solution["is_correct"])}
+            assert verify(solution["text"], references[solution["question_id"]]) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "error"),
+    [
+        ("1.0, 2.0", "1 2", 0.0),
+        ("1.1 2", "1 2", 0.1 / 3),
+        ("-1 2", "1 2", 2 / 3),
+        ("1", "1 2", None),
+        ("none", "0", None),
+        ("0", "0", 0.0),
+        ("1", "0", None),
+    ],
+)
+def test_the_relative_error_of_numbers(text: str, reference: str, error: float | None) -> None:
+    found = NumericConfig("answer", tolerance=0.05).verify(text, reference)
+    assert found == {
+        "passed": int(error is not None and error <= 0.05),
+        "error": error if error is None else pytest.approx(error),
+    }
+
+
+def test_a_reference_that_says_nothing_gives_no_score() -> None:
+    assert NumericConfig("answer").verify("5", "nothing") is None
+    assert MathAnswerConfig("answer").verify("5", "nothing") is None
+    assert MathAnswerConfig("answer").verify("nothing", "5") == {"passed": 0}
+
+
+def test_exact_leaves_whitespace_around_and_the_form_of_unicode_aside() -> None:
+    verify = ExactConfig("answer").verify
+    assert verify(" cafe\u0301\n", "caf\u00e9") == {"passed": 1}
+    assert verify("cafe", "caf\u00e9") == verify("a  b", "a b") == {"passed": 0}
 
 
 def test_rouge_is_that_of_its_package(source: Path, tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+r"""Numbers in texts: all of them in order, and the one that answers a question of school mathematics.
+
+A minus sign belongs to a number unless a digit, a Latin letter or `)` is before it: `5-3` holds 5 and 3, `x = -3` holds
+-3. Digits after a Latin letter (`x2`) are not a number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+
+_LONGEST = 1000
+"""Characters of a number; a longer one is passed over, as Python does not convert it in linear time."""
+
+_START = r"(?:(?<![A-Za-z\d)])[-+])?(?<![A-Za-z\d])(?<!\d\.)"
+_NUMBER = re.compile(_START + r"(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
+_EXACT = re.compile(_START + r"(?:(?<!/)\d+/0*[1-9]\d*(?![\d/]|\.\d)|(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)")
+
+_MINUS_BEFORE_MONEY = re.compile(r"(?<![A-Za-z\d)])-\s?([$€£¥])\s?(?=[\d.])")
+_LATEX = (
+    (re.compile(r"\\[dt]?frac\s*\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}"), r"\1/\2"),
+    (re.compile(r"\{,\}"), ","),
+    (re.compile(r"\\[!,;: ]"), ""),
+    (re.compile(r"\\([$%])"), r"\1"),
+)
+
+_BOXED = r"\boxed{"
+_ANSWER_IS = re.compile(r"\banswer\s+is\b", re.IGNORECASE)
+
+
+def numbers(text: str) -> list[float]:
+    """All numbers of a text, in order. A comma stands between two numbers, and is never a part of one."""
+    return [float(found) for found in _found(_NUMBER, text)]
+
+
+def math_answer(text: str) -> Fraction | None:
+    r"""The number that a solution gives as its answer, as an exact one; None where there is none.
+
+    The first number after the last `####`; where there is none, the last one in the last `\boxed{}`; else the first
+    one after the last `answer is`; else the last number of the text. `1,234.50`, `3/4` and `\frac{3}{4}` are one number
+    each; signs of currency and percent are passed over, so that `50%` is 50.
+    """
+    for pattern, replacement in _LATEX:
+        text = pattern.sub(replacement, text)
+    text = _MINUS_BEFORE_MONEY.sub(r"\1-", text.replace("−", "-"))
+    for part, at in _parts(text):
+        if found := list(_found(_EXACT, part)):
+            return Fraction(found[at].replace(",", ""))
+    return None
+
+
+def _parts(text: str) -> Iterator[tuple[str, int]]:
+    """Where the answer may be, best first: a part of the text, and which of its numbers it is, 0 or -1."""
+    _, mark, after = text.rpartition("####")
+    if mark:
+        yield after, 0
+    _, mark, after = text.rpartition(_BOXED)
+    if mark:
+        yield _in_braces(after), -1
+    for found in [*_ANSWER_IS.finditer(text)][-1:]:
+        yield text[found.end() :], 0
+    yield text, -1
+
+
+def _in_braces(text: str) -> str:
+    """A text up to the brace that closes the one before it."""
+    depth = 1
+    for at, character in enumerate(text):
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if not depth:
+            return text[:at]
+    return text
+
+
+def _found(pattern: re.Pattern[str], text: str) -> Iterator[str]:
+    for found in pattern.finditer(text.replace("−", "-")):
+        if len(found[0]) <= _LONGEST:
+            yield found[0]
