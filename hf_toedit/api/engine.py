@@ -46,9 +46,10 @@ def local_engine(workers: Workers, task: Task, resources: Resources, *, progress
 
 def ready(engine: Engine) -> Task:
     """Wait for the model, see `Engine.ready`; what draws the pictures of the card is imported while workers load it."""
-    from hf_toedit.engines.local import LocalEngine
+    from hf_toedit.engines.cores import CoresEngine
+    from hf_toedit.engines.inline import InlineEngine
 
-    if isinstance(engine, LocalEngine):
+    if not isinstance(engine, InlineEngine | CoresEngine):
         from hf_toedit.cards.plots import load_matplotlib
 
         load_matplotlib()

@@ -160,20 +160,19 @@ def select(
         >>> run = select("org/web", "kept", by="perplexity", rate=0.125)  # doctest: +SKIP
         >>> run.dataset()["train"]  # doctest: +SKIP
     """
-    how: dict[str, Any] = {
+    how = {
         "rows": rows,
         "rate": rate,
         "threshold": threshold,
         "keep": keep,
-        "seed": seed,
         "score": score,
-    }
-    how |= {
-        "seed": seed,
-        "best_of": best_of,
-        "best_column": best_column,
         "target": target,
         "target_column": target_column,
+        "truth": truth,
+        "truth_column": truth_column,
+        "best_of": best_of,
+        "best_column": best_column,
+        "seed": seed,
     }
     engines = partial(local_engine, workers, resources=Resources(token_budget), progress=progress)
     return select_rows(select_request(fspath(source), by, how, settings), fspath(folder), engines, progress)

@@ -6,11 +6,14 @@ import base64
 import binascii
 import zlib
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from hf_toedit.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _TAKEN = 1000
 """Rows of a table that is made of rows from anywhere in a shard."""
@@ -72,6 +75,8 @@ def taken(tables: Iterable[pa.Table], rows: np.ndarray) -> Iterator[pa.Table]:
     if np.all(rows[1:] > rows[:-1]):
         yield from _in_order(tables, rows)
         return
+    import pyarrow as pa
+
     whole = pa.concat_tables(tables)
     _check_there(rows, len(whole))
     for start in range(0, len(rows), _TAKEN):
