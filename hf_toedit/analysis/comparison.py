@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from hf_toedit.analysis.divergence import diverge
 from hf_toedit.analysis.embedding import EmbeddingView
+from hf_toedit.analysis.similarity import Similarity, similarities
 from hf_toedit.analysis.variant import Variant, coverage
 from hf_toedit.features.diversity import diversity
 from hf_toedit.features.ngrams import words
@@ -21,6 +22,7 @@ def compared(
     seed: int = 0,
     overlaps: Sequence[dict[str, Any]] = (),
     view: EmbeddingView | None = None,
+    similar: Mapping[str, Similarity] | None = None,
 ) -> dict[str, Any]:
     """Compare each variant with the first one, the reference.
 
@@ -30,6 +32,7 @@ def compared(
         seed: of random choices.
         overlaps: of the edits of two variants each, see `analysis.edits`.
         view: of the embeddings, see `analysis.embedding`.
+        similar: how much the texts of each variant are like each other, by name; None looks.
 
     Returns:
         JSON values: `reference`; `variants`, by name, with what is known of each alone; `comparisons`, by name, with
@@ -41,13 +44,19 @@ def compared(
         UsageError: epsilon is not above zero.
     """
     reference, *others = variants
+    similar = similarities(variants) if similar is None else similar
     num_words = min(sum(len(words(text)) for text in variant.sample) for variant in variants)
     return {
         "version": __version__,
         "seed": seed,
         "reference": reference.name,
         "variants": {
-            variant.name: {**variant.to_json(), "diversity": _diversity(variant, num_words)} for variant in variants
+            variant.name: {
+                **variant.to_json(),
+                "diversity": _diversity(variant, num_words),
+                "similarity": similar[variant.name].to_json(),
+            }
+            for variant in variants
         },
         "comparisons": {other.name: _against(reference, other, epsilon, seed) for other in others},
         "overlaps": list(overlaps),

@@ -21,7 +21,7 @@ class Concentration:
     """How far a mass is concentrated on few buckets.
 
     Attributes:
-        responses: int64 `[num_buckets]`, the counts, the largest first.
+        responses: `[num_buckets]`, the counts, the largest first.
         top_share: The share of the mass in the 1 % of buckets with most, their number rounded up; NaN without mass.
         gini: 0 where all buckets hold the same, 1 - 1/num_buckets where one holds everything; NaN without mass.
         entropy: Of the distribution over buckets, in bits; NaN without mass.
@@ -39,10 +39,10 @@ def concentration(counts: np.ndarray) -> Concentration:
     """Measure counts.
 
     Args:
-        counts: int `[num_buckets]`, at least one bucket.
+        counts: `[num_buckets]`, or means of them; at least one bucket.
     """
-    responses = np.sort(counts)[::-1].astype(np.int64)
-    size, mass = len(responses), int(responses.sum())
+    responses = np.sort(counts)[::-1]
+    size, mass = len(responses), responses.sum()
     if not mass:
         return Concentration(responses, math.nan, math.nan, math.nan, math.log2(size))
     top = responses[: math.ceil(TOP_SHARE * size)].sum() / mass

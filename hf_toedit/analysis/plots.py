@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hf_toedit import sketch
 from hf_toedit.analysis.embedding import EmbeddingView
+from hf_toedit.analysis.similarity import Similarity
 from hf_toedit.analysis.variant import Variant
 from hf_toedit.cards.plots import legend, png
 
@@ -18,18 +19,23 @@ if TYPE_CHECKING:
 _COLOURS = ("#24292f", "#0072b2", "#e5833b", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 
 
-def draw_plots(variants: Sequence[Variant], view: EmbeddingView | None = None) -> dict[str, bytes]:
+def draw_plots(
+    variants: Sequence[Variant], similar: Mapping[str, Similarity], view: EmbeddingView | None = None
+) -> dict[str, bytes]:
     """Pictures, as PNG, by file name.
 
     Args:
         variants: what `compared` was given.
+        similar: the same.
         view: the same.
     """
     plots: dict[str, Callable[[Figure, Sequence[Variant]], None]] = {"ngrams.png": _draw_ngrams}
     for number, prior in enumerate(variants[0].readings, start=1):
         plots[f"perplexity-{number}.png"] = _for_prior(_draw_perplexities, prior)
         plots[f"probability-{number}.png"] = _for_prior(_draw_probabilities, prior)
-    found = {name: png(draw, variants) for name, draw in plots.items()}
+    found = {name: png(draw, variants) for name, draw in plots.items()} | {
+        "similarity.png": png(_draw_similarities, similar)
+    }
     return found if view is None else {**found, "embeddings.png": png(_draw_embeddings, view)}
 
 
@@ -50,6 +56,19 @@ def _draw_ngrams(figure: Figure, variants: Sequence[Variant]) -> None:
         axes.set_title(order)
         axes.set_xlabel("bucket, the fullest first")
     figure.axes[0].set_ylabel("share of the n-grams")
+    legend(figure)
+
+
+def _draw_similarities(figure: Figure, similar: Mapping[str, Similarity]) -> None:
+    """Figure 12 of Zhu et al. 2024: texts in each bucket of locality-sensitive hashes, the fullest first."""
+    axes = figure.subplots()
+    for (name, found), colour in zip(similar.items(), _cycle(len(similar)), strict=True):
+        shares = found.responses[found.responses > 0] / found.num_texts
+        axes.plot(np.arange(1, len(shares) + 1), shares, color=colour, label=name)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("bucket, the fullest first")
+    axes.set_ylabel("share of the texts")
     legend(figure)
 
 

@@ -40,6 +40,12 @@ def markdown_report(report: dict[str, Any]) -> str:
         "the text is.",
         _concentrations(variants),
         "![Share of the n-grams in the fullest buckets](assets/ngrams.png)",
+        "### Similar texts",
+        "Of equally many texts of each dataset, hashed 1,000 times into 20,000 buckets: the more two texts have in common, "
+        "the more often they share one. *Similarity* is the share of words and pairs of words that two texts have in "
+        "common, on average.",
+        _similarities(variants),
+        "![Share of the texts in the fullest buckets](assets/similarity.png)",
         "### Divergence",
         f"In bits, between samples of the same amount of text. *Noise floor* is the same figure between two samples of "
         f"{code(reference)}. A difference may be chance up to *noise up to*, which counts the noise of both datasets.",
@@ -109,6 +115,16 @@ def _concentrations(variants: dict[str, Any]) -> Markdown:
             entropy = f"{figures['entropy_bits']:.2f} of {figures['max_entropy_bits']:.2f}"
             rows.append((code(name), order, percent(figures["top_share"]), f"{figures['gini']:.3f}", entropy))
     return table(("dataset", "n-grams", "in the top 1 % of buckets", "Gini", "entropy in bits"), rows, left=2)
+
+
+def _similarities(variants: dict[str, Any]) -> Markdown:
+    rows = []
+    for name, found in variants.items():
+        figures = found["similarity"]
+        entropy = f"{figures['entropy_bits']:.2f} of {figures['max_entropy_bits']:.2f}"
+        similarity = f"{figures['mean_similarity']:.4f}"
+        rows.append((code(name), f"{figures['num_texts']:,}", similarity, percent(figures["top_share"]), entropy))
+    return table(("dataset", "texts", "similarity", "in the top 1 % of buckets", "entropy in bits"), rows, left=1)
 
 
 def _divergences(report: dict[str, Any]) -> Markdown:

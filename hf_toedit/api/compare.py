@@ -92,6 +92,7 @@ def compare(
     from hf_toedit.analysis.embedding import check_embeddable
     from hf_toedit.analysis.page import html_report
     from hf_toedit.analysis.plots import draw_plots
+    from hf_toedit.analysis.similarity import similarities
     from hf_toedit.api.edited import Edited, overlaps
     from hf_toedit.api.embeddings import embedded
 
@@ -108,10 +109,11 @@ def compare(
     edited = {name: found for name, source in named.items() if (found := Edited.of(source)) is not None}
     parts = [work.variant(name, named[name], sources[name], run, edited.get(name)) for name, run in measured.items()]
     view = embedded(parts, fspath(embedder), seed, progress) if embedder else None
-    figures = compared(parts, epsilon=epsilon, seed=seed, overlaps=overlaps(edited), view=view)
+    similar = similarities(parts)
+    figures = compared(parts, epsilon=epsilon, seed=seed, overlaps=overlaps(edited), view=view, similar=similar)
     text = json.dumps(figures, indent=2, ensure_ascii=False) + "\n"
     report: dict[str, Any] = json.loads(text)
-    files = {f"assets/{name}": image for name, image in draw_plots(parts, view).items()}
+    files = {f"assets/{name}": image for name, image in draw_plots(parts, similar, view).items()}
     markdown = markdown_report(report)
     files |= {MARKDOWN: markdown.encode(), HTML: html_report(markdown, files).encode(), JSON: text.encode()}
     for name, content in files.items():
