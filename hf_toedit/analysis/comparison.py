@@ -19,6 +19,7 @@ def compared(
     *,
     epsilon: float | None = None,
     seed: int = 0,
+    sampled_rows: int | None = None,
     overlaps: Sequence[dict[str, Any]] = (),
     view: EmbeddingView | None = None,
 ) -> dict[str, Any]:
@@ -28,6 +29,7 @@ def compared(
         variants: two or more, with different names, read by the same priors; see `check_texts` and `check_reading`.
         epsilon: bits of KL divergence up to which data are semi-synthetic; see `analysis.divergence`.
         seed: of random choices.
+        sampled_rows: rows drawn of each source at most; None where all were taken.
         overlaps: of the edits of two variants each, see `analysis.edits`.
         view: of the embeddings, see `analysis.embedding`.
 
@@ -45,6 +47,7 @@ def compared(
     return {
         "version": __version__,
         "seed": seed,
+        "sampled_rows": sampled_rows,
         "reference": reference.name,
         "variants": {
             variant.name: {**variant.to_json(), "diversity": _diversity(variant, num_words)} for variant in variants
