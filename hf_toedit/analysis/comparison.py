@@ -20,6 +20,7 @@ def compared(
     *,
     epsilon: float | None = None,
     seed: int = 0,
+    sampled_rows: int | None = None,
     overlaps: Sequence[dict[str, Any]] = (),
     view: EmbeddingView | None = None,
     similar: Mapping[str, Similarity] | None = None,
@@ -30,6 +31,7 @@ def compared(
         variants: two or more, with different names, read by the same priors; see `check_texts` and `check_reading`.
         epsilon: bits of KL divergence up to which data are semi-synthetic; see `analysis.divergence`.
         seed: of random choices.
+        sampled_rows: rows drawn of each source at most; None where all were taken.
         overlaps: of the edits of two variants each, see `analysis.edits`.
         view: of the embeddings, see `analysis.embedding`.
         similar: how much the texts of each variant are like each other, by name; None looks.
@@ -49,6 +51,7 @@ def compared(
     return {
         "version": __version__,
         "seed": seed,
+        "sampled_rows": sampled_rows,
         "reference": reference.name,
         "variants": {
             variant.name: {

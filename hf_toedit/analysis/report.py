@@ -28,7 +28,7 @@ def markdown_report(report: dict[str, Any]) -> str:
     priors = list(next(iter(variants.values()))["readings"])
     parts = [
         "# How these datasets differ",
-        f"Each dataset is compared with {code(reference)}, the reference.",
+        f"Each dataset is compared with {code(reference)}, the reference.{_drawn(report['sampled_rows'])}",
         _verdicts(report),
         "The verdicts are those of Zhu et al. 2024 (arXiv 2412.14689, Eq. 9): *semi-synthetic* data stay within "
         "epsilon of the reference, *pure synthetic* data do not. They say how far texts are from the reference, and "
@@ -41,9 +41,9 @@ def markdown_report(report: dict[str, Any]) -> str:
         _concentrations(variants),
         "![Share of the n-grams in the fullest buckets](assets/ngrams.png)",
         "### Similar texts",
-        "Of equally many texts of each dataset, hashed 1,000 times into 20,000 buckets: the more two texts have in common, "
-        "the more often they share one. *Similarity* is the share of words and pairs of words that two texts have in "
-        "common, on average.",
+        "Of equally many texts of each dataset, hashed 1,000 times into 20,000 buckets: the more two texts have in "
+        "common, the more often they share one. *Similarity* is the share of words and pairs of words that two texts "
+        "have in common, on average.",
         _similarities(variants),
         "![Share of the texts in the fullest buckets](assets/similarity.png)",
         "### Divergence",
@@ -78,6 +78,10 @@ def markdown_report(report: dict[str, Any]) -> str:
         parts += _edits(report)
     parts += ["## Sources", _sources(variants), f"Made by hf-toedit {report['version']}, seed {report['seed']}."]
     return "\n\n".join(parts) + "\n"
+
+
+def _drawn(sampled_rows: int | None) -> str:
+    return "" if sampled_rows is None else f" Of each source, {sampled_rows:,} rows were drawn evenly, or all."
 
 
 def _verdicts(report: dict[str, Any]) -> Markdown:

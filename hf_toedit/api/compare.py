@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_toedit.analysis.report import HTML, JSON, MARKDOWN, markdown_report
-from hf_toedit.api.begin import do_run
-from hf_toedit.api.engine import Workers
+from hf_toedit.api.begin import do_planned, do_run
+from hf_toedit.api.engine import Workers, local_engine
 from hf_toedit.api.named import check_names, source_of
 from hf_toedit.api.request import RunRequest
+from hf_toedit.api.run import Run
 from hf_toedit.cards.origin import place_name
 from hf_toedit.config import PriorConfig, Resources, SourceConfig
 from hf_toedit.errors import RunError, UsageError
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
 
     from hf_toedit.analysis.variant import Variant
     from hf_toedit.api.edited import Edited
-    from hf_toedit.api.run import Run
     from hf_toedit.features.text_stats import TextStats
-    from hf_toedit.runs.plan import Plan
     from hf_toedit.runs.task import Task
 
 WORK = "work"
@@ -36,10 +35,6 @@ WORK = "work"
 
 _MEASURE = "measure"
 """The folder in which a variant is measured."""
-
-_SAMPLE_BYTES = 4_000_000
-_PLACES = 500
-"""Where rows are drawn, however long that takes: a limit of time would make the report depend on the machine."""
 
 
 class CompareSettings(SourceSettings, total=False):
@@ -55,6 +50,7 @@ def compare(
     priors: Sequence[str | PathLike[str]] = (),
     embedder: str | PathLike[str] | None = None,
     epsilon: float | None = None,
+    sample: int | None = None,
     seed: int = 0,
     workers: Workers = "auto",
     token_budget: int | None = None,
@@ -71,6 +67,7 @@ def compare(
             the extra `analysis`.
         epsilon: bits of KL divergence up to which data are semi-synthetic (Zhu et al. 2024, Eq. 9); None is twice the
             noise floor.
+        sample: only so many rows of each source, drawn evenly: each file gives its share of them; None is all rows.
         seed: of random choices.
         workers: processes; see `edit`.
         token_budget: tokens that a forward pass aims at.
@@ -100,9 +97,11 @@ def compare(
     readers = [fspath(prior) for prior in priors]
     _check_names(named, readers)
     check_epsilon(epsilon)
+    if sample is not None and sample < 1:
+        raise UsageError(f"sample {sample} is out of range: it must be 1 or more. Name a number of rows.")
     target = _target(fspath(folder))
     sources = {name: source_of(source, settings) for name, source in named.items()}
-    work = _Work(target / WORK, readers, seed, workers, Resources(token_budget), progress)
+    work = _Work(target / WORK, readers, sample, seed, workers, Resources(token_budget), progress)
     measured = {name: work.measured(name, source) for name, source in sources.items()}
     for name, run in measured.items() if embedder else ():
         check_embeddable(name, run.stats().num_read)
@@ -110,7 +109,15 @@ def compare(
     parts = [work.variant(name, named[name], sources[name], run, edited.get(name)) for name, run in measured.items()]
     view = embedded(parts, fspath(embedder), seed, progress) if embedder else None
     similar = similarities(parts)
-    figures = compared(parts, epsilon=epsilon, seed=seed, overlaps=overlaps(edited), view=view, similar=similar)
+    figures = compared(
+        parts,
+        epsilon=epsilon,
+        seed=seed,
+        sampled_rows=sample,
+        overlaps=overlaps(edited),
+        view=view,
+        similar=similar,
+    )
     text = json.dumps(figures, indent=2, ensure_ascii=False) + "\n"
     report: dict[str, Any] = json.loads(text)
     files = {f"assets/{name}": image for name, image in draw_plots(parts, similar, view).items()}
@@ -140,7 +147,7 @@ def _target(folder: str) -> Path:
         raise RunError(f"{folder} is not on this machine. Name a folder here for the report with -o.")
     if target.exists() and not target.is_dir():
         raise RunError(f"{target} is a file. Name a folder for the report with -o.")
-    is_report = (target / JSON).exists() or any((target / WORK).glob(f"*/{_MEASURE}"))
+    is_report = (target / JSON).exists() or any((target / WORK).glob(f"*/{_MEASURE}*"))
     if target.exists() and any(target.iterdir()) and not is_report:
         raise RunError(f"folder {target} is not empty and holds no report. Name a new folder with -o.")
     return target
@@ -153,6 +160,7 @@ class _Work:
     Attributes:
         folder: of the runs.
         priors: each reads all texts.
+        num_rows: drawn of each source; None for all.
         seed: of groups and samples.
         workers: see `edit`.
         resources: what a prior may use.
@@ -161,6 +169,7 @@ class _Work:
 
     folder: Path
     priors: Sequence[str]
+    num_rows: int | None
     seed: int
     workers: Workers
     resources: Resources
@@ -188,47 +197,36 @@ class _Work:
             edited: the generation of a run of edits that it is; None where it is none.
         """
         from hf_toedit.analysis.variant import Variant, check_reading
+        from hf_toedit.api.sampled import sample_texts
         from hf_toedit.tasks.read import ReadTask
 
         readings = {}
         for prior in self.priors:
             config = PriorConfig(prior)
             # Runs do not know single texts, which agreement between priors needs.
-            known = edited.reading(config, source) if edited and len(self.priors) == 1 else None
+            known = (
+                edited.reading(config, source) if edited and self.num_rows is None and len(self.priors) == 1 else None
+            )
             readings[prior] = known or self._done(ReadTask(config), source, f"{name}/read-{_short_hash(prior)}").stats()
             check_reading(name, prior, readings[prior])
-        texts = sample(measured.plan, self.seed)
+        texts = sample_texts(measured.plan, self.seed)
         generations = edited.generations() if edited else []
         plan = measured.plan
         shown = place_name(given) if plan.reading.root is not None or "://" in given else given
         return Variant(name, shown, plan.source_revision, measured.stats(), readings, texts, generations)
 
     def _done(self, task: Task, source: SourceConfig, name: str) -> Run[Any]:
+        """Do a run over all rows, or over those that are drawn; these have a folder of their own."""
         asked = RunRequest(source, task)
-        return do_run(asked, str(self.folder / name), self.workers, self.resources, self.progress)
+        if self.num_rows is None:
+            return do_run(asked, str(self.folder / name), self.workers, self.resources, self.progress)
+        from hf_toedit.api.sampled import sampled_shards
 
-
-def sample(plan: Plan, seed: int) -> list[str]:
-    """Texts of about 4 MB, from everywhere in a source and in random order; all of them where there are not more."""
-    import numpy as np
-
-    from hf_toedit.runs.sampling import Sampler
-    from hf_toedit.runs.shard import source_rows
-
-    rng = np.random.default_rng(seed)
-    if plan.num_bytes <= _SAMPLE_BYTES:
-        tables = [table for shard in plan.shards for table in source_rows(plan, shard)]
-    else:
-        tables = [drawn.cluster.table for drawn in Sampler(plan, _PLACES, math.inf, seed)]
-        tables = [tables[index] for index in rng.permutation(len(tables))]
-    found: list[str] = []
-    num_bytes = 0
-    for table in tables:
-        for text in plan.texts.read(table):
-            if text.text and num_bytes < _SAMPLE_BYTES:
-                found.append(text.text)
-                num_bytes += len(text.text.encode())
-    return [found[index] for index in rng.permutation(len(found))]
+        folder = str(self.folder / f"{name}-{self.num_rows}-{self.seed}")
+        plan = asked.plan(task.resolved)
+        shards = Run.open(folder).plan.shards if is_run(folder) else sampled_shards(plan, self.num_rows, self.seed)
+        engines = partial(local_engine, self.workers, resources=self.resources, progress=self.progress)
+        return do_planned(replace(plan, shards=shards), folder, engines, self.progress)
 
 
 def _short_hash(name: str) -> str:

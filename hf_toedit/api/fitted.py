@@ -73,7 +73,7 @@ def fitted_density(
     Raises:
         UsageError: the folder is not on this machine, or no text has a word.
     """
-    from hf_toedit.api.compare import sample
+    from hf_toedit.api.sampled import sample_texts
     from hf_toedit.scorers.density import DensityConfig
 
     if "://" in folder:
@@ -83,4 +83,4 @@ def fitted_density(
     )
     if not measured.stats().num_words:
         raise UsageError("no text of the source has a word. Name the column of its texts with --text-column.")
-    return DensityConfig.fitted(sample(measured.plan, seed), Path(step_folder(folder, "density.npz")))
+    return DensityConfig.fitted(sample_texts(measured.plan, seed), Path(step_folder(folder, "density.npz")))

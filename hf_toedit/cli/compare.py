@@ -36,6 +36,7 @@ from hf_toedit.cli.options import json_option, messages_column_option, quiet_opt
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed for samples and intervals.")
 @click.option("--split", metavar="NAME", help="One split of each source.  [default: every split]")
+@click.option("--sample", type=int, metavar="N", help="Only N rows of each source, drawn evenly from its files.")
 @click.option("--limit", type=int, metavar="N", help="Only the first N rows of each split.")
 @click.option(
     "--push-to",
@@ -82,6 +83,7 @@ def compare(variants: tuple[str, ...], output: str, **options: Any) -> None:
             priors=options["priors"],
             embedder=options["embedder"],
             epsilon=options["epsilon"],
+            sample=options["sample"],
             seed=options["seed"],
             workers=workers,
             progress=not is_silent,

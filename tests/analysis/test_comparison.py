@@ -8,6 +8,7 @@ import pytest
 from hf_toedit.analysis.comparison import compared
 from hf_toedit.analysis.plots import draw_plots
 from hf_toedit.analysis.report import markdown_report
+from hf_toedit.analysis.similarity import similarities
 from hf_toedit.errors import UsageError
 from hf_toedit.features.diversity import diversity
 from hf_toedit.features.ngrams import words
@@ -83,7 +84,7 @@ def test_a_report_of_what_has_next_to_nothing() -> None:
     text = markdown_report(found)
     assert "There is too little text for these figures." in text
     assert "nan" not in text and r"## Perplexity by \*a\*" in text
-    plots = draw_plots(variants)
+    plots = draw_plots(variants, similarities(variants))
     assert list(plots) == ["ngrams.png", "perplexity-1.png", "probability-1.png"]
     assert all(image.startswith(b"\x89PNG") for image in plots.values())
     assert all(f"(assets/{name})" in text for name in plots)

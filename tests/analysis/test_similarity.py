@@ -29,7 +29,7 @@ def test_stories_are_more_alike_than_papers_and_figures_are_of_equally_many_text
         assert found[name].mean == pytest.approx(expected, abs=0.004)
         assert found[name].num_texts == 60 and found[name].responses.sum() == pytest.approx(60)
     stories, papers = (found[name].to_json() for name in samples)
-    assert stories["top_share"] > papers["top_share"] and stories["entropy_bits"] < papers["entropy_bits"]
+    assert stories["gini"] > papers["gini"] and stories["entropy_bits"] < papers["entropy_bits"]
 
 
 def test_a_single_text_is_like_none() -> None:

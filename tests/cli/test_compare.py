@@ -6,17 +6,21 @@ import gzip
 import itertools
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import hf_toedit as package
-from hf_toedit.api.compare import compare, sample
+from hf_toedit.api.compare import compare
 from hf_toedit.api.named import parsed
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.run import Run
+from hf_toedit.api.sampled import evenly, sample_texts, sampled_shards
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import UsageError
 from hf_toedit.tasks.measure import MeasureTask
@@ -26,7 +30,7 @@ from tests.hub_server import HubServer
 from tests.shared import texts
 from tests.test_hub_server import client
 
-PLOTS = {"ngrams.png", "perplexity-1.png", "probability-1.png"}
+PLOTS = {"ngrams.png", "similarity.png", "perplexity-1.png", "probability-1.png"}
 ODD = "pa[p]ers_*of*_|.jsonl"
 
 
@@ -150,11 +154,69 @@ def test_the_sample_is_the_same_on_a_slow_machine(tmp_path: Path, monkeypatch: p
     rows = (json.dumps({"text": f"{number} " * 3000}) for number in range(600))
     path.write_bytes(gzip.compress("\n".join(rows).encode(), 1))
     plan = RunRequest(SourceConfig(str(path)), MeasureTask()).plan(MeasureTask)
-    fast = sample(plan, 0)
+    fast = sample_texts(plan, 0)
     clock = itertools.count(step=1e6)
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    assert sample(plan, 0) == fast
+    assert sample_texts(plan, 0) == fast
     assert sum(map(len, fast)) > 3_900_000
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=6), st.integers(1, 60), st.integers(0, 5))
+def test_each_file_gives_its_share_of_a_sample(sizes: list[int], count: int, seed: int) -> None:
+    total = sum(sizes)
+    rows = evenly(total, count, seed)
+    assert len(rows) == len(set(rows.tolist())) == min(count, total) and list(rows) == sorted(rows)
+    first = 0
+    for size in sizes:
+        taken = ((rows >= first) & (rows < first + size)).sum()
+        assert abs(taken - len(rows) * size / max(total, 1)) < 2
+        first += size
+
+
+def test_a_sample(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    """Of several files whose rows planning does not count; it goes on, and another sample is another run."""
+    for name, found in (("a", texts("synthetic_tinystories_500")[:90]), ("b", texts("biomed_pubmedqa_l")[:60])):
+        for number in range(3):
+            (tmp_path / name).mkdir(exist_ok=True)
+            write(tmp_path / name / f"{number}.jsonl", [text[:160] for text in found[number::3]])
+    output = tmp_path / "report"
+    asked = (
+        "compare",
+        f"a={tmp_path / 'a'}",
+        f"b={tmp_path / 'b'}",
+        "-o",
+        output,
+        "-q",
+        *prior(),
+        "--workers",
+        0,
+        "--sample",
+    )
+    assert hf_toedit(*asked, 45).code == 0
+    first = (output / "report.json").read_bytes()
+    found = json.loads(first)
+    assert [entry["texts"]["num_documents"] for entry in found["variants"].values()] == [45, 45]
+    assert [entry["readings"][prior()[1]]["num_documents"] for entry in found["variants"].values()] == [45, 45]
+    assert found["sampled_rows"] == 45 and "45 rows were drawn evenly" in (output / "report.md").read_text()
+    before = {path: path.stat().st_mtime_ns for path in (output / "work").rglob("stats/**/*.json")}
+    assert hf_toedit(*asked, 45).code == 0 and (output / "report.json").read_bytes() == first
+    assert {path: path.stat().st_mtime_ns for path in (output / "work").rglob("stats/**/*.json")} == before
+    assert hf_toedit(*asked, 80).code == 0
+    found = json.loads((output / "report.json").read_bytes())
+    assert [entry["texts"]["num_documents"] for entry in found["variants"].values()] == [80, 60]
+
+
+def test_texts_of_a_large_sample(tmp_path: Path) -> None:
+    """They are of the rows that were drawn."""
+    path = write(tmp_path / "long.jsonl", [f"{number} " * 3000 for number in range(800)])
+    plan = RunRequest(SourceConfig(str(path)), MeasureTask()).plan(MeasureTask)
+    drawn = replace(plan, shards=sampled_shards(plan, 500, 1))
+    found = {int(text.split()[0]) for text in sample_texts(drawn, 1)}
+    [shard] = drawn.shards
+    assert shard.rows is not None and len(shard.rows) == 500
+    assert found <= set(shard.rows.tolist()) and 300 < len(found) < 450
+    assert min(found) < 30 and max(found) > 770
 
 
 def test_a_generation_of_a_run(hf_toedit: HfToEdit, source: Path, run: Path, tmp_path: Path) -> None:
@@ -208,6 +270,7 @@ def test_edits_of_runs(hf_toedit: HfToEdit, source: Path, run: Path, tmp_path: P
         (("{one}", "b=sample", "--workers", "x"), 2, "workers 'x' is not a number. Name one, or auto."),
         (("{one}", "b=sample", "--workers", "-1"), 2, "workers '-1' is not a number."),
         (("{one}", "b=sample", "--limit", "0"), 2, "limit"),
+        (("{one}", "b=sample", "--sample", "0"), 2, "sample 0 is out of range: it must be 1 or more."),
         (("{one}", "b=sample", "--epsilon", "0"), 2, "epsilon 0.0 is out of range: it must be above 0."),
         (("{one}", "b=sample", "--epsilon", "nan"), 2, "epsilon nan is out of range"),
         (("{one}", "b=sample", "--prior", "embedded", "--prior", "embedded"), 2, "prior embedded is given twice."),
