@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
@@ -20,6 +20,7 @@ from hf_toedit.api.run import Run
 from hf_toedit.cards.origin import place_name
 from hf_toedit.config import PriorConfig, Resources, SourceConfig
 from hf_toedit.errors import RunError, UsageError
+from hf_toedit.runs.store import is_run
 from hf_toedit.settings import SourceSettings
 
 if TYPE_CHECKING:
