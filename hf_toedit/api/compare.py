@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_toedit.analysis.report import HTML, JSON, MARKDOWN, markdown_report
-from hf_toedit.api.begin import do_planned, do_run
+from hf_toedit.api.begin import do_by, do_planned
 from hf_toedit.api.engine import Workers, local_engine
 from hf_toedit.api.named import check_names, source_of
 from hf_toedit.api.request import RunRequest
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from hf_toedit.analysis.variant import Variant
+    from hf_toedit.api.begin import Engines
     from hf_toedit.api.edited import Edited
     from hf_toedit.features.text_stats import TextStats
     from hf_toedit.runs.task import Task
@@ -55,6 +56,7 @@ def compare(
     seed: int = 0,
     workers: Workers = "auto",
     token_budget: int | None = None,
+    engines: Engines | None = None,
     progress: bool = True,
     **settings: Unpack[CompareSettings],
 ) -> dict[str, Any]:
@@ -72,6 +74,7 @@ def compare(
         seed: of random choices.
         workers: processes; see `edit`.
         token_budget: tokens that a forward pass aims at.
+        engines: makes the engine of each task, such as a `RayEngine`, instead of that of this machine.
         progress: show bars.
         **settings: of all sources (`split`, `limit`, `columns`) and of their texts (`text_column`, `messages_column`,
             `roles`, …), as of `plan`.
@@ -102,7 +105,9 @@ def compare(
         raise UsageError(f"sample {sample} is out of range: it must be 1 or more. Name a number of rows.")
     target = _target(fspath(folder))
     sources = {name: source_of(source, settings) for name, source in named.items()}
-    work = _Work(target / WORK, readers, sample, seed, workers, Resources(token_budget), progress)
+    if engines is None:
+        engines = partial(local_engine, workers, resources=Resources(token_budget), progress=progress)
+    work = _Work(target / WORK, readers, sample, seed, engines, progress)
     measured = {name: work.measured(name, source) for name, source in sources.items()}
     for name, run in measured.items() if embedder else ():
         check_embeddable(name, run.stats().num_read)
@@ -163,8 +168,7 @@ class _Work:
         priors: each reads all texts.
         num_rows: drawn of each source; None for all.
         seed: of groups and samples.
-        workers: see `edit`.
-        resources: what a prior may use.
+        engines: make what does the work.
         progress: show bars.
     """
 
@@ -172,8 +176,7 @@ class _Work:
     priors: Sequence[str]
     num_rows: int | None
     seed: int
-    workers: Workers
-    resources: Resources
+    engines: Engines
     progress: bool
 
     def measured(self, name: str, source: SourceConfig) -> Run[TextStats]:
@@ -220,14 +223,13 @@ class _Work:
         """Do a run over all rows, or over those that are drawn; these have a folder of their own."""
         asked = RunRequest(source, task)
         if self.num_rows is None:
-            return do_run(asked, str(self.folder / name), self.workers, self.resources, self.progress)
+            return do_by(asked, str(self.folder / name), self.engines, self.progress)
         from hf_toedit.api.sampled import sampled_shards
 
         folder = str(self.folder / f"{name}-{self.num_rows}-{self.seed}")
         plan = asked.plan(task.resolved)
         shards = Run.open(folder).plan.shards if is_run(folder) else sampled_shards(plan, self.num_rows, self.seed)
-        engines = partial(local_engine, self.workers, resources=self.resources, progress=self.progress)
-        return do_planned(replace(plan, shards=shards), folder, engines, self.progress)
+        return do_planned(replace(plan, shards=shards), folder, self.engines, self.progress)
 
 
 def _short_hash(name: str) -> str:

@@ -49,7 +49,8 @@ def _headline(data: ScoreCardData) -> Markdown:
         means = [f"{number(field.values.mean)} for {code(short(field.name))}" for field in known[:_NAMED]]
         more = f" (the first {_NAMED} of {len(known):,} fields)" if len(known) > _NAMED else ""
         told = f"the mean is {', '.join(means)}{more}"
-    return Markdown(f"Of {data.scores.num_tokens:,} tokens in {num_rows:,} rows, {told}.{_without(known)}")
+    tokens = f"{data.scores.num_tokens:,} tokens in " if data.scores.num_tokens else ""  # a verifier counts none
+    return Markdown(f"Of {tokens}{num_rows:,} rows, {told}.{_without(known)}")
 
 
 def _without(fields: list[ScoreField]) -> str:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from hf_toedit.cli.engines import interruptible, num_workers, workers_option
+from hf_toedit.cli.engines import engine, interruptible, work_options
 from hf_toedit.cli.libraries import quiet_libraries
-from hf_toedit.cli.options import json_option, messages_column_option, quiet_option, roles_option, text_column_option
+from hf_toedit.cli.options import (
+    json_option,
+    messages_column_option,
+    quiet_option,
+    resource_options,
+    roles_option,
+    text_column_option,
+)
 
 
 @click.command(short_help="Report how datasets differ.")
@@ -46,7 +54,8 @@ from hf_toedit.cli.options import json_option, messages_column_option, quiet_opt
 @text_column_option
 @messages_column_option
 @roles_option
-@workers_option
+@resource_options
+@work_options
 @json_option
 @quiet_option  # fmt: skip
 def compare(variants: tuple[str, ...], output: str, **options: Any) -> None:
@@ -72,7 +81,7 @@ def compare(variants: tuple[str, ...], output: str, **options: Any) -> None:
     from hf_toedit.hub.repository import Repository
     from hf_toedit.publish.report import push_report
 
-    workers, repo = num_workers(options), options["push_to"]
+    repo = options["push_to"]
     if repo is not None:
         Repository(repo)  # refuses what is no name of one, before the work is done
     names = ("split", "limit", "text_column", "messages_column", "roles")
@@ -85,7 +94,7 @@ def compare(variants: tuple[str, ...], output: str, **options: Any) -> None:
             epsilon=options["epsilon"],
             sample=options["sample"],
             seed=options["seed"],
-            workers=workers,
+            engines=partial(engine, options=options),
             progress=not is_silent,
             **{name: options[name] for name in names if options[name] not in (None, ())},
         )

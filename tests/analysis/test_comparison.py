@@ -85,6 +85,6 @@ def test_a_report_of_what_has_next_to_nothing() -> None:
     assert "There is too little text for these figures." in text
     assert "nan" not in text and r"## Perplexity by \*a\*" in text
     plots = draw_plots(variants, similarities(variants))
-    assert list(plots) == ["ngrams.png", "perplexity-1.png", "probability-1.png"]
+    assert list(plots) == ["ngrams.png", "perplexity-1.png", "probability-1.png", "similarity.png"]
     assert all(image.startswith(b"\x89PNG") for image in plots.values())
     assert all(f"(assets/{name})" in text for name in plots)
