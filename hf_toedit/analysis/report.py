@@ -127,8 +127,8 @@ def _similarities(variants: dict[str, Any]) -> Markdown:
         figures = found["similarity"]
         entropy = f"{figures['entropy_bits']:.2f} of {figures['max_entropy_bits']:.2f}"
         similarity = f"{figures['mean_similarity']:.4f}"
-        rows.append((code(name), f"{figures['num_texts']:,}", similarity, percent(figures["top_share"]), entropy))
-    return table(("dataset", "texts", "similarity", "in the top 1 % of buckets", "entropy in bits"), rows, left=1)
+        rows.append((code(name), f"{figures['num_texts']:,}", similarity, f"{figures['gini']:.4f}", entropy))
+    return table(("dataset", "texts", "similarity", "Gini", "entropy in bits"), rows, left=1)
 
 
 def _divergences(report: dict[str, Any]) -> Markdown:
