@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike, fspath
@@ -13,16 +13,16 @@ import numpy as np
 
 from hf_toedit.api.begin import do_by, do_planned
 from hf_toedit.api.engine import Workers, local_engine
+from hf_toedit.api.mixture import Part, mixture_shards
 from hf_toedit.api.named import check_names, source_of
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.run import Run
 from hf_toedit.api.scored import keys_of_rows, sizes_of, step_folder, values_of
 from hf_toedit.config import Resources, SourceConfig
 from hf_toedit.errors import SourceError, UsageError
-from hf_toedit.runs.plan import RowRange, Shard
-from hf_toedit.runs.planning import chosen_shards, numbered, part_of
+from hf_toedit.runs.planning import chosen_shards
 from hf_toedit.scorers.registry import scorer_config
-from hf_toedit.selection.mixture import Drawn, budgets, check_shares, draw, positions
+from hf_toedit.selection.mixture import budgets, check_shares, draw, positions
 from hf_toedit.settings import SourceSettings
 from hf_toedit.sources.source import open_source
 from hf_toedit.tasks.map import MapStats
@@ -39,11 +39,6 @@ if TYPE_CHECKING:
     from hf_toedit.scorers.statistics import ScoreStats
 
 NAME_COLUMN = "mixed_from"
-SPLIT = "train"
-"""Of a mixture."""
-
-_SHARD_BYTES = 256_000_000
-"""Text that a shard of a mixture aims at."""
 
 
 class MixSettings(SourceSettings, total=False):
@@ -75,36 +70,6 @@ class MixRequest:
     max_epochs: float
     name_column: str
     seed: int
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One dataset on its way into a mixture.
-
-    Attributes:
-        counted: the run that counted its tokens.
-        drawn: its rows in the mixture.
-        places: int64 `[n]`, their places there.
-        sizes: rows of its shards.
-    """
-
-    counted: Run[ScoreStats]
-    drawn: Drawn
-    places: np.ndarray
-    sizes: Sequence[int]
-
-    @property
-    def in_order(self) -> np.ndarray:
-        """The rows in the order of the mixture; int64 `[n]`."""
-        return self.drawn.rows[np.argsort(self.places)]
-
-    @property
-    def places_of_shards(self) -> list[np.ndarray]:
-        """The places of the rows of each shard that has any, ascending."""
-        of_shard = np.searchsorted(np.cumsum(self.sizes), self.in_order, side="right")
-        by_shard = np.argsort(of_shard, kind="stable")
-        borders = np.flatnonzero(np.diff(of_shard[by_shard])) + 1
-        return np.split(np.sort(self.places)[by_shard], borders)
 
 
 def mix(
@@ -207,7 +172,7 @@ def mix_rows(
     return do_planned(_mixture(asked, folder, parts, laid_out, said), folder, engines, progress)
 
 
-def _drawn(asked: MixRequest, folder: str, engines: Engines, progress: bool) -> dict[str, _Part]:
+def _drawn(asked: MixRequest, folder: str, engines: Engines, progress: bool) -> dict[str, Part]:
     """The rows of all datasets that go into the mixture."""
     weighing = WeighTask(asked.counter)
     counted: dict[str, Run[ScoreStats]] = {
@@ -220,7 +185,7 @@ def _drawn(asked: MixRequest, folder: str, engines: Engines, progress: bool) -> 
     drawn = {name: draw(lengths[name], keys_of_rows(run), wanted[name], asked.seed) for name, run in counted.items()}
     places = positions([len(rows.rows) for rows in drawn.values()], asked.seed)
     return {
-        name: _Part(run, drawn[name], place, sizes_of(run))
+        name: Part(run, drawn[name], place, sizes_of(run))
         for (name, run), place in zip(counted.items(), places, strict=True)
     }
 
@@ -255,7 +220,7 @@ def _common(asked: MixRequest, plans: Mapping[str, Plan]) -> Features:
 def _mixture(
     asked: MixRequest,
     folder: str,
-    parts: Mapping[str, _Part],
+    parts: Mapping[str, Part],
     laid_out: Mapping[str, Run[MapStats]],
     said: tuple[str | None, str | None],
 ) -> Plan:
@@ -266,7 +231,7 @@ def _mixture(
     pattern = step_folder(glob.escape(folder), "*/rows/data/part/*.parquet")
     source = SourceConfig(pattern, **_texts(asked))
     opened = open_source(source)
-    (files,) = opened.splits.values()
+    files = tuple(file for found in opened.splits.values() for file in found)  # of whatever split
     common = opened.features
     task = MixTask(
         {
@@ -294,7 +259,7 @@ def _mixture(
         reading=opened.reading,
         task=task,
         files=files,
-        shards=_shards(parts, laid_out, [file.path for file in files]),
+        shards=mixture_shards(parts, laid_out, [file.path for file in files]),
         provenance={**provenance(source, opened.revision, None, said[0]), "source_card": _card(plans.values(), asked)},
     )
 
@@ -320,33 +285,3 @@ def _texts(asked: MixRequest) -> dict[str, Any]:
     if first.messages_column is not None:
         return {"messages_column": first.messages_column, "roles": first.roles}
     return {"text_columns": first.text_columns, "context_columns": first.context_columns}
-
-
-def _shards(
-    parts: Mapping[str, _Part], laid_out: Mapping[str, Run[MapStats]], paths: Sequence[str]
-) -> tuple[Shard, ...]:
-    """Shards of the mixture: of each file a range of rows, and of all these rows their order."""
-    files: list[tuple[int, np.ndarray, float]] = []
-    for name, part in parts.items():
-        plan = laid_out[name].plan
-        (pass_,) = plan.passes
-        for shard, there in zip(plan.shards, part.places_of_shards, strict=True):
-            path = laid_out[name].folder.relative(laid_out[name].folder.data_path(pass_, shard))
-            number = next(at for at, known in enumerate(paths) if known.endswith(f"{name}/rows/{path}"))
-            files.append((number, there, shard.num_bytes / len(there)))
-    total, num_bytes = sum(len(there) for _, there, _ in files), sum(len(there) * size for _, there, size in files)
-    count = min(total, max(1, round(num_bytes / _SHARD_BYTES)))
-    ends = [total * number // count for number in range(count + 1)]
-    shards = []
-    for start, stop in zip(ends, ends[1:], strict=False):
-        pieces, places, size = [], [], 0.0
-        for number, there, row_bytes in files:
-            first, last = np.searchsorted(there, (start, stop)).tolist()
-            if last > first:
-                pieces.append(RowRange(number, first, last))
-                places.append(there[first:last])
-                size += (last - first) * row_bytes
-        order = np.argsort(np.concatenate(places), kind="stable")
-        whole = Shard(SPLIT, 0, 1, len(order), round(size), tuple(pieces))
-        shards.append(part_of(whole, order, len(order)))
-    return numbered(shards)

@@ -14,12 +14,13 @@ from hf_toedit.scorers.classifier import ClassifierConfig
 from hf_toedit.scorers.column import ColumnConfig
 from hf_toedit.scorers.density import DensityConfig
 from hf_toedit.scorers.dsir import DsirConfig
+from hf_toedit.scorers.function import FunctionConfig
 from hf_toedit.scorers.length import LengthConfig
 from hf_toedit.scorers.own import OwnScorerConfig
 from hf_toedit.scorers.perplexity import PerplexityConfig
 from hf_toedit.scorers.random import RandomConfig
 from hf_toedit.scorers.scorer import ScorerConfig
-from hf_toedit.scorers.verifier import ExactConfig, FunctionConfig, MathAnswerConfig, NumericConfig, RougeConfig
+from hf_toedit.scorers.verifier import ExactConfig, MathAnswerConfig, NumericConfig, RougeConfig
 from hf_toedit.scorers.without_model import WithoutModelConfig
 
 SCORERS: dict[str, type[PerplexityConfig] | type[ClassifierConfig] | type[WithoutModelConfig]] = {

@@ -85,6 +85,24 @@ def test_the_same_rows_whatever_the_workers_and_others_with_another_seed(
     assert "holds another run" in message
 
 
+def test_rows_of_all_splits_and_datasets_whose_names_end_alike(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    for name in ("a", "ba"):
+        for split in ("train", "test"):
+            rows = "".join(json.dumps({"text": f"{name} {split} {number}"}) + "\n" for number in range(9))
+            path = tmp_path / name / f"{split}.jsonl"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(rows, encoding="utf-8")
+    given = [f"{name}={tmp_path / name}:0.5" for name in ("a", "ba")]
+    done = hf_toedit("mix", *given, "-o", tmp_path / "run", "-q")
+    assert (done.code, done.stderr) == (0, ""), done
+    rows = mixed(tmp_path / "run")
+    assert all(row["text"].startswith(f"{row['mixed_from']} ") for row in rows)
+    assert sorted(rows["text"][:]) == sorted(
+        f"{name} {split} {number}" for name in ("a", "ba") for split in ("train", "test") for number in range(9)
+    )
+    assert hf_toedit("verify", tmp_path / "run").code == 0
+
+
 def test_rows_that_are_there_more_than_once_are_counted(
     hf_toedit: HfToEdit, parts: dict[str, Path], tmp_path: Path
 ) -> None:
