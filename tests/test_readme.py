@@ -66,6 +66,7 @@ def test_python_examples_run(tmp_path: Path, hub_server: HubServer, hf_toedit: H
         "assert edited.column_names[-1] == 'toedit'",
         "assert run.verify(progress=False).problems == [] and run.stats(3).num_changed > 0",
         "assert 0 < kept.num_rows < rows.num_rows",
+        "assert set(rows['mixed_from'][:]) == {'long', 'all'} and rows.num_rows > run.stats().num_rows // 2",
         "assert dataset['train'].num_rows == 3 and next(iter(first))['toedit']['num_tokens'] > 100",
         "assert again.cache_files == edited.cache_files and next(iter(stream)) == edited[0]\n"
         "assert source.column_names == edited.column_names[:-1]",
