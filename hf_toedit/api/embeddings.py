@@ -22,20 +22,12 @@ def embedded(variants: Sequence[Variant], embedder: str, seed: int, progress: bo
     Raises:
         PriorError, UsageError: as of `Embedder`.
     """
-    import numpy as np
-
     from hf_toedit.analysis.embedding import MOST_DOCUMENTS, embedding_view
     from hf_toedit.priors.embedding import Embedder
     from hf_toedit.progress import counted_progress
 
     model = Embedder(embedder)
     texts = {variant.name: variant.sample[:MOST_DOCUMENTS] for variant in variants}
-    vectors = {}
     with counted_progress("embeddings", sum(map(len, texts.values())), not progress) as bar:
-        for name, some in texts.items():
-            found = []
-            for vector in model.embed(some):
-                found.append(vector)
-                bar()
-            vectors[name] = np.stack(found)
+        vectors = {name: model.embed(some, bar) for name, some in texts.items()}
     return embedding_view(vectors, embedder, model.revision, seed)

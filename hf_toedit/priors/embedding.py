@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,6 +16,12 @@ from hf_toedit.priors.registry import libraries
 
 MOST_TOKENS = 1024
 """Tokens of a text that are read, from its beginning."""
+
+_STEP = 128
+"""Tokens to a multiple of which a text is padded."""
+
+_BATCH_TOKENS = 8 * MOST_TOKENS
+"""Of the texts that are read together."""
 
 _MOST_CHARACTERS = 16 * MOST_TOKENS
 
@@ -52,19 +58,48 @@ class Embedder:
         self._tokenizer.no_padding()
         bos = loaded.tokenizer.bos_token_id
         self._bos = [] if bos is None else [bos]
-        self._most = min(MOST_TOKENS, loaded.context) - len(self._bos)
+        self._context = min(MOST_TOKENS, loaded.context)
 
     @torch.inference_mode()
-    def embed(self, texts: Sequence[str]) -> Iterator[np.ndarray]:
-        """The mean of the last hidden states of the tokens of each text, float32 `[hidden]`; BOS is read, not counted.
+    def embed(self, texts: Sequence[str], progress: Callable[[], None] = lambda: None) -> np.ndarray:
+        """The mean of the last hidden states of the tokens of each text; float32 `[texts, hidden]`.
 
-        A text without tokens is the state of BOS; without BOS, zero.
+        BOS is read and not counted, but of a text without tokens it is all there is; without BOS, that has zeros.
+
+        Args:
+            texts: any.
+            progress: called after each.
         """
-        for text in texts:
-            found = self._tokenizer.encode(text[:_MOST_CHARACTERS], add_special_tokens=False).ids[: self._most]
-            ids = np.array([*self._bos, *found], np.int64)
-            if not len(ids):
-                yield np.zeros(self._body.model.config.get_text_config().hidden_size, np.float32)
-                continue
-            hidden = self._body.padded([ids])[len(self._bos) if found else 0 :]
-            yield hidden.float().mean(dim=0).cpu().numpy()
+        size = self._body.model.config.get_text_config().hidden_size
+        vectors = np.zeros((len(texts), size), np.float32)
+        ids = [self._ids(text) for text in texts]
+        for batch in _batches([len(each) for each in ids]):
+            filled = [index for index in batch if len(ids[index])]
+            # Few different lengths, since libraries prepare a product for each; a causal model sees nothing behind.
+            longest = max((len(ids[index]) for index in filled), default=0)
+            length = min(longest + -longest % _STEP, self._context)
+            padded = [np.pad(ids[index], (0, length - len(ids[index])), mode="edge") for index in filled]
+            parts = self._body.padded(padded).float().split(length) if filled else ()
+            for index, hidden in zip(filled, parts, strict=True):
+                count = len(ids[index])
+                vectors[index] = hidden[min(len(self._bos), count - 1) : count].mean(dim=0).cpu().numpy()
+            for _ in batch:
+                progress()
+        return vectors
+
+    def _ids(self, text: str) -> np.ndarray:
+        """Of BOS and of the first tokens of a text; int64."""
+        found = self._tokenizer.encode(text[:_MOST_CHARACTERS], add_special_tokens=False).ids
+        return np.array([*self._bos, *found[: self._context - len(self._bos)]], np.int64)
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Numbers of texts of about the same length, together at most `_BATCH_TOKENS` when padded; of one at least."""
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > _BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch

@@ -28,8 +28,15 @@ def test_it_is_that_of_transformers() -> None:
 
 
 def test_odd_texts_have_vectors() -> None:
-    for found in Embedder("embedded").embed(["", "\n", "a" * 100_000]):
-        assert found.dtype == np.float32 and found.ndim == 1 and np.isfinite(found).all()
+    found = Embedder("embedded").embed(["", "\n", "a" * 100_000, ""])
+    assert found.dtype == np.float32 and found.shape[0] == 4 and np.isfinite(found).all()
+    assert (found[0] == found[3]).all() and found[0].any()
+
+
+def test_neighbours_do_not_matter() -> None:
+    embedder = Embedder("embedded")
+    alone = np.concatenate([embedder.embed([text]) for text in TEXTS])
+    np.testing.assert_allclose(embedder.embed([*TEXTS, "y" * 5000])[:3], alone, atol=1e-5)
 
 
 def test_what_cannot_embed() -> None:
