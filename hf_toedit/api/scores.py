@@ -20,13 +20,11 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class ScoreSettings(PriorSettings, SourceSettings, total=False):
-    """What `score` takes as keyword arguments, named as on the command line."""
+class ScorerSettings(PriorSettings, SourceSettings, total=False):
+    """Of a source, its shards, and a scorer, named as on the command line."""
 
     config_name: str | None
     split: str | None
-    scorer: str
-    scores_column: str
     model: str | PathLike[str] | None
     model_revision: str | None
     labels: str | Sequence[str]
@@ -37,6 +35,13 @@ class ScoreSettings(PriorSettings, SourceSettings, total=False):
     tolerance: float
     shard_size: str
     num_shards: int | None
+
+
+class ScoreSettings(ScorerSettings, total=False):
+    """What `score` takes as keyword arguments."""
+
+    scorer: str
+    scores_column: str
 
 
 def score(

@@ -16,6 +16,7 @@ from hf_toedit.api.fitted import fitted_density, fitted_dsir
 from hf_toedit.api.named import source_of
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.scored import field_of, keys_of_rows, sizes_of, step_folder, values_of
+from hf_toedit.api.scores import ScorerSettings
 from hf_toedit.config import PriorConfig, Resources, SourceConfig
 from hf_toedit.errors import UsageError
 from hf_toedit.runs.planning import chosen_shards
@@ -24,7 +25,6 @@ from hf_toedit.scorers.verifier import PASSED
 from hf_toedit.scorers.without_model import WithoutModelConfig
 from hf_toedit.selection.breakdown import breakdown
 from hf_toedit.selection.choice import Choice, Keep, quantiles
-from hf_toedit.settings import PriorSettings, SourceSettings
 from hf_toedit.tasks.best_of import BestOfTask
 from hf_toedit.tasks.select import SelectFigures, SelectTask
 from hf_toedit.tasks.weigh import WeighTask
@@ -55,23 +55,6 @@ _DEFAULTS: dict[str, tuple[Keep, Keep]] = {
 
 BEST = "best"
 """The column of the best candidates."""
-
-
-class SelectSettings(PriorSettings, SourceSettings, total=False):
-    """What `select` takes as keyword arguments: of the source, and of the scorer."""
-
-    config_name: str | None
-    split: str | None
-    model: str | PathLike[str] | None
-    model_revision: str | None
-    labels: str | list[str]
-    truncate: bool
-    column: str
-    tokenizer: str | PathLike[str] | None
-    reference_column: str
-    tolerance: float
-    shard_size: str
-    num_shards: int | None
 
 
 @dataclass(frozen=True)
@@ -119,7 +102,7 @@ def select(
     workers: Workers = "auto",
     token_budget: int | None = None,
     progress: bool = True,
-    **settings: Unpack[SelectSettings],
+    **settings: Unpack[ScorerSettings],
 ) -> Run[Any]:
     """Keep the rows of a dataset that have the right scores, as `hf-toedit select` does; what was interrupted goes on.
 

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 import numpy as np
 
 from hf_toedit.checked import names_class
-from hf_toedit.config import BaseConfig, Resources
 from hf_toedit.editing.alignment import ELIGIBLE, Document
 from hf_toedit.errors import PriorError, RunError, UsageError
 from hf_toedit.extensions import made, own_class, revision_of
 from hf_toedit.scorers.scorer import Score
 from hf_toedit.scorers.whole_rows import Tokenized, WholeRowScorer
+from hf_toedit.scorers.without_model import WithoutModelConfig
 
 if TYPE_CHECKING:
-    from datasets import Features
     from typing_extensions import Self
 
 FieldType = Literal["float32", "float64", "int32", "int64"]
@@ -55,7 +54,7 @@ class OwnScorer(ABC):
 
 
 @dataclass(frozen=True)
-class OwnScorerConfig(BaseConfig):
+class OwnScorerConfig(WithoutModelConfig):
     """A scorer of the user's own. Tokens are words here: what is between whitespace.
 
     Attributes:
@@ -66,7 +65,7 @@ class OwnScorerConfig(BaseConfig):
     """
 
     name: str
-    kind: str = ""
+    kind: str = ""  # type: ignore[misc] - of a class of the user's own it is known when the settings are pinned
     pinned_fields: tuple[tuple[str, FieldType], ...] = ()
     revision: str = ""
 
@@ -85,11 +84,6 @@ class OwnScorerConfig(BaseConfig):
     def own_code(self) -> dict[str, str]:
         """See `ScorerConfig`."""
         return {"scorer": self.name}
-
-    @property
-    def trust_remote_code(self) -> bool:
-        """See `ScorerConfig`."""
-        return False
 
     def pinned(self) -> Self:
         """See `ScorerConfig`; the class is imported, and not made.
@@ -114,28 +108,6 @@ class OwnScorerConfig(BaseConfig):
         """See `ScorerConfig`."""
         return ("kind", "pinned_fields", "revision")
 
-    @property
-    def device(self) -> str:
-        """See `ScorerConfig`."""
-        return "auto"
-
-    @property
-    def model_name(self) -> None:
-        """See `ScorerConfig`."""
-        return None
-
-    def on(self, device: str) -> Self:
-        """See `ScorerConfig`."""
-        return self
-
-    def resolved(self, machine: Literal["cpu", "cuda"] | None = None) -> Self:
-        """See `ScorerConfig`."""
-        return self.pinned()
-
-    def as_planned(self, planned: Self) -> Self:
-        """See `ScorerConfig`."""
-        return self
-
     def check_planned(self, planned: Self) -> None:
         """See `ScorerConfig`."""
         if self.revision != planned.revision:
@@ -144,13 +116,9 @@ class OwnScorerConfig(BaseConfig):
                 f"or plan a new run."
             )
 
-    def check(self, features: Features) -> None:
-        """See `ScorerConfig`: texts are all that it needs."""
-
-    def load(self, resources: Resources) -> tuple[Self, OwnScorerRunner]:
-        """See `ScorerConfig`."""
-        config = self.pinned()
-        return config, OwnScorerRunner(made(self.name, {}, OwnScorer, "scorer"), self.name, config.fields)  # type: ignore[type-abstract]
+    def scorer(self) -> OwnScorerRunner:
+        """See `WithoutModelConfig`."""
+        return OwnScorerRunner(made(self.name, {}, OwnScorer, "scorer"), self.name, self.fields)  # type: ignore[type-abstract]
 
 
 class OwnScorerRunner(WholeRowScorer):
