@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -13,10 +12,10 @@ import pytest
 from tests.cli.command import HfToEdit
 
 
-@pytest.fixture(scope="module")
-def keeping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HfToEdit]:
+@pytest.fixture(scope="session")
+def keeping(hf_toedit: HfToEdit) -> Iterator[HfToEdit]:
     """The command, which writes to the journal after each batch."""
-    with HfToEdit(tmp_path_factory.mktemp("keeping"), {**os.environ, "HF_TOEDIT_JOURNAL_S": "0"}) as command:
+    with hf_toedit.beside(HF_TOEDIT_JOURNAL_S="0") as command:
         yield command
 
 

@@ -98,10 +98,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def own(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HfToEdit]:
+def own(folder: Path, hf_toedit: HfToEdit) -> Iterator[HfToEdit]:  # noqa: F811
     """The command, where these modules are importable."""
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    with HfToEdit(tmp_path_factory.mktemp("command"), environment) as command:
+    with hf_toedit.beside(PYTHONPATH=str(folder)) as command:
         yield command
 
 

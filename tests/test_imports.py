@@ -40,6 +40,23 @@ LIGHT = {
     "hf_toedit.space.settings": HEAVY,
 }
 REPORT = "; import sys; print(*{name.partition('.')[0] for name in sys.modules})"
+COMMANDS = [
+    ["--help"],
+    ["--version"],
+    ["compare", "--help"],
+    ["edit", "--help"],
+    ["revert", "--help"],
+    ["run", "--help"],
+    ["slurm", "--help"],
+    ["status", "--help"],
+    ["card", "--help"],
+    ["preview", "--help"],
+    ["jobs", "submit", "--help"],
+    ["space", "run", "--help"],
+]
+CODE = {f"import {module}": unwanted for module, unwanted in LIGHT.items()} | {
+    f"from hf_toedit.cli.main import cli; cli({args}, standalone_mode=False)": HEAVY for args in COMMANDS
+}
 
 
 def _loaded_by(code: str) -> set[str]:
@@ -47,31 +64,16 @@ def _loaded_by(code: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("module", LIGHT)
-def test_a_light_module_loads_no_heavy_library(module: str) -> None:
-    assert _loaded_by(f"import {module}") & LIGHT[module] == set()
-
-
-@pytest.mark.parametrize(
-    "args",
-    [
-        ["--help"],
-        ["--version"],
-        ["compare", "--help"],
-        ["edit", "--help"],
-        ["revert", "--help"],
-        ["run", "--help"],
-        ["slurm", "--help"],
-        ["status", "--help"],
-        ["card", "--help"],
-        ["preview", "--help"],
-        ["jobs", "submit", "--help"],
-        ["space", "run", "--help"],
-    ],
-)
-def test_help_loads_no_heavy_library(args: list[str]) -> None:
-    code = f"from hf_toedit.cli.main import cli; cli({args}, standalone_mode=False)"
-    assert _loaded_by(code) & HEAVY == set()
+def test_light_modules_and_help_load_no_heavy_library() -> None:
+    """One after the other in one interpreter: what loads nothing unwanted after others does not alone either."""
+    least_first = sorted(CODE, key=lambda code: (len(HEAVY - CODE[code]), -len(CODE[code])))
+    steps = [f"{code}\nprint('loaded', *{{name.partition('.')[0] for name in sys.modules}})" for code in least_first]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(["import sys", *steps])], capture_output=True, text=True, check=True
+    )
+    loaded = [set(line.split()) for line in done.stdout.splitlines() if line.startswith("loaded ")]
+    found = {code: CODE[code] & after for code, after in zip(least_first, loaded, strict=True)}
+    assert {code: unwanted for code, unwanted in found.items() if unwanted} == {}
 
 
 def test_every_public_name_is_there() -> None:
@@ -90,27 +92,31 @@ import sys
 started = []
 sys.addaudithook(lambda event, args: event == "subprocess.Popen" and args[0] == sys.executable and started.append(1))
 from hf_toedit.cli.main import cli
-cli({args}, standalone_mode=False)
-print(len(started), *sys.modules)
+for args in {commands}:
+    cli(args, standalone_mode=False)
+    print("loaded", len(started), *sys.modules)
 """
 
 
 @pytest.mark.parametrize(
-    "args, num_processes, unwanted",
+    "commands",
     [
-        (["preview", "sample", "-n", "1"], 0, NEEDLESS | {"matplotlib"}),
-        (["edit", "sample", "--limit", "2", "-o", "run", "--workers", "0"], 0, NEEDLESS),
-        (["edit", "sample", "--limit", "2", "-o", "run"], 1, NEEDLESS | {"torch"}),
+        [
+            (["preview", "sample", "-n", "1"], 0, NEEDLESS | {"matplotlib"}),
+            (["edit", "sample", "--limit", "2", "-o", "run", "--workers", "0"], 0, NEEDLESS),
+        ],
+        [(["edit", "sample", "--limit", "2", "-o", "run"], 1, NEEDLESS | {"torch"})],
     ],
+    ids=["here", "by a worker"],
 )
-def test_a_first_result_loads_what_it_needs(
-    args: list[str], num_processes: int, unwanted: set[str], tmp_path: Path
-) -> None:
-    code = WATCHED.format(args=args)
+def test_a_first_result_loads_what_it_needs(commands: list[tuple[list[str], int, set[str]]], tmp_path: Path) -> None:
+    """Commands one after the other in one interpreter, the one that may load the least first."""
+    code = WATCHED.format(commands=[args for args, _, _ in commands])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
-    count, *loaded = done.stdout.splitlines()[-1].split()
-    assert int(count) == num_processes
-    assert unwanted & set(loaded) == set()
+    said = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("loaded ")]
+    for (_, num_processes, unwanted), (count, *loaded) in zip(commands, said, strict=True):
+        assert int(count) == num_processes
+        assert unwanted & set(loaded) == set()
 
 
 def test_what_draws_the_card_is_loaded_while_workers_load_the_model() -> None:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -139,13 +140,21 @@ class HfToEdit:
     def __init__(self, home: Path, env: Mapping[str, str]) -> None:
         self.home = home
         self.env = {**env, "HF_HOME": str(home / "hf_home"), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+        self._begin = _foreign().begin
+
+    def beside(self, **env: str) -> HfToEdit:
+        """The same in another environment, which only hf-toedit itself looks at: all is loaded already."""
+        other = copy(self)
+        other.env = {**self.env, **env}
+        other._begin = self._forker.begin
+        return other
 
     def __enter__(self) -> HfToEdit:
         with tempfile.TemporaryDirectory() as folder:
             questions, answers = (Path(folder, name) for name in ("questions", "answers"))
             for pipe in (questions, answers):
                 os.mkfifo(pipe)
-            _foreign().begin(pipes=[str(questions), str(answers)], env=self.env)
+            self._begin(pipes=[str(questions), str(answers)], env=self.env)
             self._forker = Forker(self.home, questions.open("w", encoding="utf-8"), answers.open(encoding="utf-8"))
         return self
 

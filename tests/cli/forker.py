@@ -16,6 +16,7 @@ import sys
 import traceback
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TextIO
 
 PATIENCE_S = 300
@@ -23,7 +24,9 @@ PATIENCE_S = 300
 
 def serve(load: Callable[[], object], questions: TextIO, answers: TextIO) -> None:
     """Load, and fork for each job until the questions end."""
+    gc.disable()  # what is loaded stays, and to search it for garbage takes a third of the time
     load()
+    gc.enable()
     gc.freeze()  # or each process would search all of that for garbage, and so copy it
     for line in questions:
         job = json.loads(line)
@@ -38,8 +41,6 @@ def serve(load: Callable[[], object], questions: TextIO, answers: TextIO) -> Non
 def everything() -> None:
     """What commands load."""
     import datasets  # noqa: F401
-    import matplotlib.backends.backend_agg  # noqa: F401
-    import matplotlib.figure  # noqa: F401
     import torch  # noqa: F401
     import transformers
 
@@ -48,14 +49,20 @@ def everything() -> None:
     commands = [module.name for module in pkgutil.iter_modules(hf_toedit.cli.__path__)]
     for name in (*(f"cli.{name}" for name in commands), "api.run", "cards.card", "priors.transformers"):
         importlib.import_module(f"hf_toedit.{name}")
-    _ = transformers.AutoModelForCausalLM, transformers.AutoTokenizer, transformers.LlamaForCausalLM  # lazy otherwise
+    _ = transformers.AutoTokenizer, transformers.LlamaForCausalLM  # lazy otherwise
+    # What the first model of a process costs beyond others: tables of names, and their expressions.
+    transformers.utils.logging.disable_progress_bar()  # it begins a thread, and a fork would lose that
+    transformers.AutoModelForCausalLM.from_pretrained(Path(hf_toedit.__file__).parent / "priors" / "embedded")
+    transformers.utils.logging.enable_progress_bar()
 
 
 def foreign() -> None:
-    """What `datasets` and `transformers` load; those read the environment when they are loaded, and so come later."""
+    """What `datasets`, `transformers` and cards load; the former two read the environment then, and so come later."""
     torch = "torch", "torch._dynamo", "torch.distributed.tensor", "torch.export", "sympy"
     others = "aiohttp", "dill", "fsspec", "httpx", "multiprocess", "pandas", "requests", "xxhash", "yaml"
-    for name in (*torch, *others, "pyarrow.dataset", "pyarrow.parquet"):
+    more = "jinja2.sandbox", "regex", "rich.console", "safetensors.torch", "scipy.optimize", "tokenizers", "trio"
+    drawing = "matplotlib.backends.backend_agg", "matplotlib.figure"
+    for name in (*torch, *others, *more, *drawing, "pyarrow.dataset", "pyarrow.parquet"):
         importlib.import_module(name)
 
 

@@ -24,7 +24,7 @@ from tests.shared import shared, texts
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six JSON lines files."""
     folder = tmp_path_factory.mktemp("files")
-    told = stories(60, 1000)
+    told = stories(60, 400)
     for number in range(6):
         Dataset.from_dict({"text": told[number::6]}).to_json(folder / f"{number}.jsonl")
     return folder
@@ -39,13 +39,13 @@ def whole(hf_toedit: HfToEdit, files: Path, tmp_path_factory: pytest.TempPathFac
 
 def test_a_plan_is_written_once_and_says_what_it_holds(hf_toedit: HfToEdit, files: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    asked = "plan", files / "*.jsonl", "-o", run, *eager(), "--shard-size", "20kB"
+    asked = "plan", files / "*.jsonl", "-o", run, *eager(), "--shard-size", "10kB"
     facts = hf_toedit(*asked, "--json").json
     plan = json.loads((run / "toedit/plan.json").read_text())
     assert [path.name for path in run.rglob("*") if path.is_file()] == ["plan.json"]
     assert facts["hash"] == plan["hash"]
     assert (facts["num_files"], facts["num_shards"]) == (6, len(plan["shards"])) == (6, 3)
-    assert facts["num_bytes"] == pytest.approx(sum(len(text) for text in stories(60, 1000)), rel=0.1)
+    assert facts["num_bytes"] == pytest.approx(sum(len(text) for text in stories(60, 400)), rel=0.1)
     assert (plan["task"]["prior"]["dtype"], len(plan["task"]["prior_revision"])) == ("float32", 40)
     before = (run / "toedit/plan.json").read_bytes()
     assert hf_toedit(*asked).stdout.endswith(f"Next: hf-toedit run {run}\n")

@@ -10,14 +10,14 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from hf_toedit.editing.alignment import CAUSES, ELIGIBLE, SPECIAL, Aligner, Surface
 from hf_toedit.protect import protect_regex
-from tests.editing.tokenizers import ALL_TOKENIZERS, tokenizer
+from tests.editing.tokenizers import ALL_TOKENIZERS, aligner, tokenizer
 from tests.shared import texts
 
 
 def view(name: str, text: str, protect: tuple[str, ...] = ()) -> list[tuple[str, str, str]]:
     """(characters, vocabulary entry, why not eligible) of each token."""
     backend = tokenizer(name)
-    (document,) = Aligner(backend, protect).align([text])
+    (document,) = aligner(name, protect).align([text])
     return [
         (text[start:end], backend.id_to_token(int(token)), CAUSES.get(int(cause), ""))
         for token, start, end, cause in zip(document.ids, document.starts, document.ends, document.causes, strict=True)
@@ -30,13 +30,13 @@ def eligible(name: str, text: str, protect: tuple[str, ...] = ()) -> list[str]:
 
 @pytest.mark.parametrize("name", ALL_TOKENIZERS)
 def test_eligible_tokens_spell_their_own_characters(name):
-    aligner = Aligner(tokenizer(name))
+    its = aligner(name)
     rows = [*texts("awkward_blns")[::5], *texts("awkward_emoji")[::3], *texts("multilingual_udhr2")[::12]]
     num_eligible = 0
-    for document in aligner.align([row[:1000] for row in rows if row]):
+    for document in its.align([row[:1000] for row in rows if row]):
         end = 0
         for index in np.flatnonzero(document.eligible):
-            start, surface = int(document.starts[index]), aligner.surface(int(document.ids[index]))
+            start, surface = int(document.starts[index]), its.surface(int(document.ids[index]))
             assert end <= start
             end = int(document.ends[index])
             assert document.text[start:end] == surface.text
@@ -100,7 +100,7 @@ def test_why_not_eligible(name, text, token, cause):
 def test_special_tokens_in_text_stay(name, special):
     token = tokenizer(name).token_to_id(special)
     assert token is not None
-    assert Aligner(tokenizer(name)).surface(token) == Surface(None, SPECIAL)
+    assert aligner(name).surface(token) == Surface(None, SPECIAL)
     tokens = view(name, f"the {special} girl {special}")
     assert [cause for _, entry, cause in tokens if entry.strip("\u2581") == special] == ["special_token"] * 2
 
@@ -140,15 +140,14 @@ def test_truncation_padding_and_dropout_are_taken_off():
 def test_surfaces(name, entry, text):
     token = tokenizer(name).token_to_id(entry)
     assert token is not None
-    assert Aligner(tokenizer(name)).surface(token).text == text
+    assert aligner(name).surface(token).text == text
 
 
 def test_added_tokens_and_ids_beyond_the_vocabulary_spell_nothing():
-    aligner = Aligner(tokenizer("gpt-neox-20b"))
-    assert aligner.surface(tokenizer("gpt-neox-20b").token_to_id("    ")) == Surface(
+    assert aligner("gpt-neox-20b").surface(tokenizer("gpt-neox-20b").token_to_id("    ")) == Surface(
         None, SPECIAL
     )  # added, not special
-    assert aligner.surface(10**6) == Surface(None, SPECIAL)
+    assert aligner("gpt-neox-20b").surface(10**6) == Surface(None, SPECIAL)
 
 
 def test_the_unknown_entry_of_unigram_spells_nothing():
@@ -162,7 +161,7 @@ def test_the_unknown_entry_of_unigram_spells_nothing():
 def admissible(name: str, original: str, candidates: list[str]) -> list[bool]:
     ids = [tokenizer(name).token_to_id(entry) for entry in (original, *candidates)]
     assert None not in ids
-    return Aligner(tokenizer(name)).admissible(np.array(ids[:1]), np.array([ids[1:]]))[0].tolist()
+    return aligner(name).admissible(np.array(ids[:1]), np.array([ids[1:]]))[0].tolist()
 
 
 def test_admissible_candidates():
@@ -179,9 +178,8 @@ def test_candidates_must_join_as_the_original_does():
 
 
 def test_admissible_of_nothing():
-    aligner = Aligner(tokenizer("gpt2"))
-    assert aligner.admissible(np.empty(0, int), np.empty((0, 8), int)).shape == (0, 8)
-    assert aligner.admissible(np.empty(0, int), np.empty((0, 0), int)).shape == (0, 0)
+    assert aligner("gpt2").admissible(np.empty(0, int), np.empty((0, 8), int)).shape == (0, 8)
+    assert aligner("gpt2").admissible(np.empty(0, int), np.empty((0, 0), int)).shape == (0, 0)
 
 
 PROTECTED = {
@@ -248,8 +246,8 @@ def test_protected_spans(pattern, text, spans):
 @pytest.mark.parametrize("pattern", [pattern for pattern in PROTECTED if not pattern.startswith("re:")])
 def test_protected_tokens(pattern):
     cases = PROTECTED[pattern]
-    documents = Aligner(tokenizer("gpt-neox-20b"), (pattern,)).align(list(cases))
-    unprotected = Aligner(tokenizer("gpt-neox-20b")).align(list(cases))
+    documents = aligner("gpt-neox-20b", (pattern,)).align(list(cases))
+    unprotected = aligner("gpt-neox-20b").align(list(cases))
     for (text, spans), document, free in zip(cases.items(), documents, unprotected, strict=True):
         inside = np.zeros(len(text), dtype=bool)
         for span in spans:

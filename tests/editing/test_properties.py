@@ -19,14 +19,14 @@ from tokenizers import Tokenizer
 
 from hf_toedit import ToEditor
 from hf_toedit.config import SAMPLERS, SELECT_MODES, EditConfig
-from hf_toedit.editing.alignment import CAUSES, Aligner, Document
+from hf_toedit.editing.alignment import CAUSES, Document
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import Edit, PieceTable, Replacement
 from hf_toedit.editing.prior import DocumentScores
 from hf_toedit.editing.result import EditResult
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import PriorError, ToEditError, UsageError
-from tests.editing.tokenizers import ALL_TOKENIZERS, tokenizer
+from tests.editing.tokenizers import ALL_TOKENIZERS, aligner, tokenizer
 from tests.shared import texts
 
 EXAMPLES = int(os.environ.get("HF_TOEDIT_EXAMPLES", "40"))
@@ -262,7 +262,7 @@ def passages(draw: st.DrawFn) -> Passage:
 def test_context_is_only_read(name):
     num_changed = num_context = 0
 
-    @settings(quick, max_examples=2 * EXAMPLES)
+    @settings(quick, max_examples=EXAMPLES)
     @given(st.sampled_from(editors(name)), st.lists(passages(), min_size=1, max_size=3))
     def run(editor: ToEditor, given: list[Passage]) -> None:
         nonlocal num_changed, num_context
@@ -420,11 +420,6 @@ def test_alignment_never_misplaces_a_token(text):
         for index in kept:
             surface = aligner(name).surface(int(tokens.ids[index]))
             assert text[tokens.starts[index] : tokens.ends[index]] == surface.text
-
-
-@cache
-def aligner(name: str) -> Aligner:
-    return Aligner(tokenizer(name))
 
 
 @st.composite

@@ -6,6 +6,7 @@ from functools import cache
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from hf_toedit.editing.alignment import Aligner
 from tests.shared import TOKENIZERS, texts, tokenizer_path
 
 
@@ -66,3 +67,9 @@ def tokenizer(name: str) -> Tokenizer:
     if name in _TRAINED:
         return _TRAINED[name]()
     return Tokenizer.from_file(str(tokenizer_path(name) / "tokenizer.json"))
+
+
+@cache
+def aligner(name: str, protect: tuple[str, ...] = ()) -> Aligner:
+    """One for all tests: it holds a copy of the tokenizer, and large ones take long."""
+    return Aligner(tokenizer(name), protect)

@@ -264,7 +264,7 @@ def test_a_scorer_of_ones_own_runs_where_it_is_trusted(hf_toedit: HfToEdit, sour
         '        return [{"characters": len(text)} for text in texts]\n'
     )
     run = tmp_path / "run"
-    with HfToEdit(tmp_path, {**hf_toedit.env, "PYTHONPATH": str(folder)}) as own:
+    with hf_toedit.beside(PYTHONPATH=str(folder)) as own:
         done = own("score", source, "-o", run, "--scorer", "my_scorer:Length", "--plan-only", "--quiet")
         assert (done.code, done.stderr) == (0, ""), done
         assert "the plan names Python code (scorer 'my_scorer:Length')" in own.fails("run", run, code=2)
