@@ -65,7 +65,7 @@ class OwnScorerConfig(WithoutModelConfig):
     """
 
     name: str
-    kind: str = ""  # type: ignore[misc] - of a class of the user's own it is known when the settings are pinned
+    kind: str = ""  # type: ignore[misc]  # known when the class is
     pinned_fields: tuple[tuple[str, FieldType], ...] = ()
     revision: str = ""
 
