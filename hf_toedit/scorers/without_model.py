@@ -94,7 +94,8 @@ class WithoutModelConfig(BaseConfig):
 
     def load(self, resources: Resources) -> tuple[Self, Scorer]:
         """See `ScorerConfig`."""
-        return self.pinned(), self.scorer()
+        config = self.pinned()
+        return config, config.scorer()
 
 
 class ModelFreeScorer(ABC):
