@@ -165,6 +165,18 @@ def test_the_same_command_again_does_nothing_and_another_is_refused(
     assert "--scorer is length in the run and random here" in message
 
 
+@pytest.mark.parametrize("until", ["toedit/steps/scores/toedit/plan.json", "toedit/plan.json"])
+def test_a_selection_that_was_killed_goes_on(hf_toedit: HfToEdit, answers: Path, tmp_path: Path, until: str) -> None:
+    asked = ("--by", "length", "--keep", "middle", "--rate", 0.5, "--num-shards", 6, "-q")
+    assert hf_toedit("select", answers, "-o", tmp_path / "whole", *asked).code == 0
+    run = tmp_path / "run"
+    killed = hf_toedit("select", answers, "-o", run, *asked, kill_when=(run / until).exists)
+    assert killed.code in (-9, 0)
+    assert hf_toedit("select", answers, "-o", run, *asked).code == 0
+    assert kept(run).to_list() == kept(tmp_path / "whole").to_list()
+    assert hf_toedit("verify", run).code == 0
+
+
 def test_it_is_pushed_and_loaded(
     hf_toedit: HfToEdit, command: HfToEdit, hub: HubServer, answers: Path, tmp_path: Path
 ) -> None:

@@ -6,10 +6,10 @@ import json
 from fractions import Fraction
 
 import pytest
+from hf_toedit.scorers.answers import is_exact, is_math_answer, math_answer, numbers, numeric_error
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_toedit.scorers.answers import is_exact, is_math_answer, math_answer, numbers, numeric_error
 from tests.shared import shared
 
 
