@@ -60,9 +60,9 @@ _EXPORTS = {
     "compare": "hf_toedit.api.compare",
     "edit": "hf_toedit.api.edits",
     "plan": "hf_toedit.api.edits",
+    "mix": "hf_toedit.api.mix",
     "run_task": "hf_toedit.api.own_task",
     "score": "hf_toedit.api.scores",
-    "mix": "hf_toedit.api.mix",
     "select": "hf_toedit.api.select",
     "ToEditor": "hf_toedit.api.editor",
     "Run": "hf_toedit.api.run",
@@ -133,11 +133,13 @@ __all__ = [
     "edit",
     "load_dataset",
     "load_prior",
+    "mix",
     "plan",
     "register",
     "revert",
     "run_task",
     "score",
+    "select",
 ]
 
 
