@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hf_toedit.runs.chosen import encoded
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.planning import chosen_shards
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SAMPLE_BYTES = 4_000_000
 """Of texts that are held in memory."""
@@ -69,18 +74,21 @@ def sample_texts(plan: Plan, seed: int) -> list[str]:
     share = min(SAMPLE_BYTES / max(plan.num_bytes, 1), 1.0)
     if share == 1 or any(shard.chosen for shard in plan.shards):
         shards = [_fewer(shard, share, seed) for shard in plan.shards]
-        tables = [table for shard in shards for table in source_rows(plan, shard)]
-    else:
-        tables = [drawn.cluster.table for drawn in Sampler(plan, _PLACES, math.inf, seed)]
-        tables = [tables[index] for index in rng.permutation(len(tables))]
+        groups = [_texts(plan, table) for shard in shards for table in source_rows(plan, shard)]
+    else:  # tables are let go at once: a few rows of one keep all the rows in memory that it was read with
+        groups = [_texts(plan, drawn.cluster.table) for drawn in Sampler(plan, _PLACES, math.inf, seed)]
+        groups = [groups[index] for index in rng.permutation(len(groups))]
     found: list[str] = []
     num_bytes = 0
-    for table in tables:
-        for text in plan.texts.read(table):
-            if text.text and num_bytes < SAMPLE_BYTES:
-                found.append(text.text)
-                num_bytes += len(text.text.encode())
+    for text in chain.from_iterable(groups):
+        if num_bytes < SAMPLE_BYTES:
+            found.append(text)
+            num_bytes += len(text.encode())
     return [found[index] for index in rng.permutation(len(found))]
+
+
+def _texts(plan: Plan, table: pa.Table) -> list[str]:
+    return [text.text for text in plan.texts.read(table) if text.text]
 
 
 def _fewer(shard: Shard, share: float, seed: int) -> Shard:
