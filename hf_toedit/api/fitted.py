@@ -10,6 +10,7 @@ from hf_toedit.api.begin import do_by
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.scored import step_folder
 from hf_toedit.errors import UsageError
+from hf_toedit.features.ngrams import words
 from hf_toedit.tasks.measure import MeasureTask
 
 if TYPE_CHECKING:
@@ -57,16 +58,12 @@ def fitted_dsir(
     return DsirConfig.fitted(target.source, runs["target"].plan.source_revision, wanted, raw)
 
 
-def fitted_density(
-    source: SourceConfig, folder: str, engines: Engines, progress: bool, shape: Mapping[str, Any], seed: int
-) -> DensityConfig:
+def fitted_density(source: SourceConfig, folder: str, shape: Mapping[str, Any], seed: int) -> DensityConfig:
     """Densities among texts of a source: a sample of them is counted first.
 
     Args:
         source: what is selected from.
         folder: of the run to which this is a step, on this machine.
-        engines: make what does the work.
-        progress: show bars.
         shape: how the source is cut into shards.
         seed: of the sample.
 
@@ -78,9 +75,10 @@ def fitted_density(
 
     if "://" in folder:
         raise UsageError("--by density keeps a file beside the run, which must be on this machine. Name a folder here.")
-    measured: Run[TextStats] = do_by(
-        RunRequest(source, MeasureTask(), **shape), step_folder(folder, "source"), engines, progress
-    )
-    if not measured.stats().num_words:
+    task = MeasureTask()
+    texts = sample_texts(RunRequest(source, task, **shape).plan(task.resolved), seed)
+    if not any(map(words, texts)):
         raise UsageError("no text of the source has a word. Name the column of its texts with --text-column.")
-    return DensityConfig.fitted(sample_texts(measured.plan, seed), Path(step_folder(folder, "density.npz")))
+    path = Path(step_folder(folder, "density.npz"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return DensityConfig.fitted(texts, path)

@@ -15,7 +15,7 @@ from hf_toedit.api.begin import do_by, do_planned
 from hf_toedit.api.engine import Workers, local_engine
 from hf_toedit.api.mixture import Part, mixture_shards
 from hf_toedit.api.named import check_names, source_of
-from hf_toedit.api.request import RunRequest
+from hf_toedit.api.request import RunRequest, new_folder
 from hf_toedit.api.run import Run
 from hf_toedit.api.scored import keys_of_rows, sizes_of, step_folder, values_of
 from hf_toedit.config import Resources, SourceConfig
@@ -161,6 +161,8 @@ def mix_rows(
         progress: show bars.
         said: the command that was typed, and the licence of sources whose cards name none.
     """
+    for source in asked.sources.values():
+        new_folder(folder, source)  # refuses what holds something else, before the first step lies there
     parts = _drawn(asked, folder, engines, progress)
     features = _common(asked, {name: part.counted.plan for name, part in parts.items()})
     laid_out: dict[str, Run[MapStats]] = {}
@@ -183,6 +185,9 @@ def _drawn(asked: MixRequest, folder: str, engines: Engines, progress: bool) -> 
     there = {name: int(found.sum()) for name, found in lengths.items()}
     wanted = budgets(asked.shares, there, asked.num_tokens, asked.max_epochs)
     drawn = {name: draw(lengths[name], keys_of_rows(run), wanted[name], asked.seed) for name, run in counted.items()}
+    for name, rows in drawn.items():
+        if not len(rows.rows):
+            raise UsageError(f"no row of {name!r} fits into {wanted[name]:,.0f} tokens. Ask for more with --tokens.")
     places = positions([len(rows.rows) for rows in drawn.values()], asked.seed)
     return {
         name: Part(run, drawn[name], place, sizes_of(run))
@@ -242,7 +247,7 @@ def _mixture(
                 len(part.drawn.rows),
                 part.drawn.num_tokens,
                 sum(part.sizes),
-                round(part.drawn.num_tokens / part.drawn.epochs),
+                part.drawn.num_tokens_there,
                 tuple(column for column in plans[name].reader.features if column not in common),
                 ", ".join(_listed(plans[name].provenance["source_card"].get("license", ()))),
             )

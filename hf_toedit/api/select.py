@@ -14,12 +14,13 @@ from hf_toedit.api.begin import Taken, do_by, do_planned
 from hf_toedit.api.engine import Workers, local_engine
 from hf_toedit.api.fitted import fitted_density, fitted_dsir
 from hf_toedit.api.named import source_of
-from hf_toedit.api.request import RunRequest
+from hf_toedit.api.request import RunRequest, new_folder
 from hf_toedit.api.scored import field_of, keys_of_rows, sizes_of, step_folder, values_of
 from hf_toedit.api.scores import ScorerSettings
 from hf_toedit.config import PriorConfig, Resources, SourceConfig
 from hf_toedit.errors import UsageError
 from hf_toedit.runs.planning import chosen_shards
+from hf_toedit.scorers.random import RandomConfig
 from hf_toedit.scorers.registry import FITTED, SETTINGS, asked_scorer, scorer_to_json
 from hf_toedit.scorers.verifier import PASSED
 from hf_toedit.scorers.without_model import WithoutModelConfig
@@ -178,12 +179,14 @@ def select_request(source: str, by: str, how: Mapping[str, Any], given: Mapping[
     rest = taken.rest(*SETTINGS)
     if (by == "dsir") != (how["target"] is not None):
         raise UsageError("--by dsir needs a --target, and no other scorer has one.")
+    if by == RandomConfig.kind:
+        rest["seed"] = how["seed"]
     scorer = None if by in FITTED else asked_scorer(by, prior, **rest)
     truth = _truth(how["truth"], how["truth_column"])
     target = None if how["target"] is None else _target(fspath(how["target"]), how["target_column"], given)
     said = {name: how[name] for name in ("rows", "rate", "threshold", "keep", "seed") if how[name] is not None}
-    said.setdefault("keep", None)
-    said["keep"] = said["keep"] or _usual(scorer.kind if scorer else by, "threshold" in said)
+    if "keep" not in said:
+        said["keep"] = _usual(scorer.kind if scorer else by, "threshold" in said)
     if scorer is not None:
         field_of(scorer, how["score"])
     if candidates is None:
@@ -234,6 +237,7 @@ def select_rows(
         progress: show bars.
         said: the command that was typed, and the licence of a source whose card names none.
     """
+    new_folder(folder, asked.source)  # refuses what holds something else, before the first step lies there
     if asked.best_of is not None:
         return do_by(RunRequest(asked.source, asked.best_of, **asked.shape), folder, engines, progress, said)
     scorer = asked.scorer
@@ -253,7 +257,7 @@ def _fitted(asked: SelectRequest, folder: str, engines: Engines, progress: bool)
     if asked.target is not None:
         return fitted_dsir(asked.source, asked.target, folder, engines, progress, asked.shape)
     seed = asked.choice.seed if asked.choice else 0
-    return fitted_density(asked.source, folder, engines, progress, asked.shape, seed)
+    return fitted_density(asked.source, folder, asked.shape, seed)
 
 
 def _usual(by: str, is_threshold: bool) -> Keep:

@@ -11,8 +11,6 @@ import click
 from hf_toedit.cli.engines import engine, work_options
 from hf_toedit.cli.libraries import quiet_libraries
 from hf_toedit.cli.options import (
-    COMMAND_LINE,
-    SOURCE_LICENSE,
     config_option,
     json_option,
     messages_column_option,
@@ -20,7 +18,7 @@ from hf_toedit.cli.options import (
     roles_option,
     text_column_option,
 )
-from hf_toedit.cli.plan import output_option
+from hf_toedit.cli.plan import output_option, said
 from hf_toedit.cli.run import report_run
 from hf_toedit.errors import UsageError
 
@@ -89,9 +87,7 @@ def mix(datasets: tuple[str, ...], **options: Any) -> None:
     how["num_tokens"] = None if options["tokens"] is None else _num_tokens(options["tokens"])
     settings = {name: options[name] for name in _SETTINGS if options[name] not in (None, ())}
     asked = mix_request(sources, shares, options["tokenizer"], how, settings)
-    known = click.get_current_context().meta
-    said = known.get(COMMAND_LINE), known.get(SOURCE_LICENSE)
-    report_run(mix_rows(asked, options["output"], partial(engine, options=options), not is_silent, said), options)
+    report_run(mix_rows(asked, options["output"], partial(engine, options=options), not is_silent, said()), options)
 
 
 def _share(name: str, given: str) -> tuple[str, float]:

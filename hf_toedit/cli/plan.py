@@ -152,17 +152,17 @@ class Asked:
 
     def plan(self, resolve: Callable[[], Task]) -> Plan:
         """Find the source and plan; see `RunRequest.plan`."""
-        return self.request.plan(resolve, *self._said())
+        return self.request.plan(resolve, *said())
 
     def begin(self, folder: RunFolder, resolve: Callable[[], Task]) -> None:
         """Write the plan into a folder; see `RunRequest.begin`."""
-        self.request.begin(folder, resolve, *self._said())
+        self.request.begin(folder, resolve, *said())
 
-    @staticmethod
-    def _said() -> tuple[str | None, str | None]:
-        """The command as it was typed, and the licence that was named."""
-        known = click.get_current_context().meta
-        return known.get(COMMAND_LINE), known.get(SOURCE_LICENSE)
+
+def said() -> tuple[str | None, str | None]:
+    """The command as it was typed, and the licence that was named."""
+    known = click.get_current_context().meta
+    return known.get(COMMAND_LINE), known.get(SOURCE_LICENSE)
 
 
 def edit_asked(source: str, options: Mapping[str, Any]) -> Asked:

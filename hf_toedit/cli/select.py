@@ -11,8 +11,6 @@ import click
 from hf_toedit.cli.engines import engine, work_options
 from hf_toedit.cli.libraries import quiet_libraries
 from hf_toedit.cli.options import (
-    COMMAND_LINE,
-    SOURCE_LICENSE,
     Command,
     config_option,
     json_option,
@@ -22,7 +20,7 @@ from hf_toedit.cli.options import (
     source_options,
     together,
 )
-from hf_toedit.cli.plan import cut_options, output_option
+from hf_toedit.cli.plan import cut_options, output_option, said
 from hf_toedit.cli.run import report_run
 from hf_toedit.cli.score import scorer_setting_options
 from hf_toedit.errors import UsageError
@@ -105,12 +103,10 @@ def select(source: str, **options: Any) -> None:
     from hf_toedit.api.select import select_request, select_rows
 
     asked = select_request(source, options["by"], {name: options[name] for name in _HOW}, _given(options))
-    known = click.get_current_context().meta
-    said = known.get(COMMAND_LINE), known.get(SOURCE_LICENSE)
-    run = select_rows(asked, options["output"], partial(engine, options=options), not is_silent, said)
+    run = select_rows(asked, options["output"], partial(engine, options=options), not is_silent, said())
     report_run(run, options)
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of source and scorer that are given."""
-    return {name: options[name] for name in _SETTINGS if options[name] not in (None, (), False)}
+    return {name: options[name] for name in _SETTINGS if options[name] not in (None, ()) and options[name] is not False}

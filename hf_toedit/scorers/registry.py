@@ -100,7 +100,7 @@ def asked_scorer(name: str, prior: PriorConfig, **given: Any) -> ScorerConfig:
     Raises:
         UsageError: There is no such scorer, a setting is that of another one, or a value is not of its type.
     """
-    given = {setting: value for setting, value in given.items() if value not in (None, "", (), False)}
+    given = {setting: value for setting, value in given.items() if value or _is_number(value)}
     known = () if names_class(name) else kinds(_class(name))
     for setting in given:
         if setting not in known:
@@ -120,6 +120,11 @@ def asked_scorer(name: str, prior: PriorConfig, **given: Any) -> ScorerConfig:
     if "model" not in given:
         raise UsageError("which classifier? Name a folder or a Hub id with --model.")
     return ClassifierConfig.from_mapping({**given, **shared})
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a number, which is given even if it is 0; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _option(setting: str) -> str:

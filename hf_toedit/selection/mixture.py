@@ -21,12 +21,17 @@ class Drawn:
     Attributes:
         rows: int64 `[n]`, their numbers, in the order in which they were drawn; one that is drawn twice is there twice.
         num_tokens: their tokens.
-        epochs: the tokens drawn, by those of all rows.
+        num_tokens_there: tokens of all rows of the dataset, above 0.
     """
 
     rows: np.ndarray
     num_tokens: int
-    epochs: float
+    num_tokens_there: int
+
+    @property
+    def epochs(self) -> float:
+        """The tokens drawn, by those of all rows."""
+        return self.num_tokens / self.num_tokens_there
 
 
 def check_shares(shares: Mapping[str, float]) -> None:
@@ -100,8 +105,7 @@ def draw(num_tokens: np.ndarray, keys: np.ndarray, budget: float, seed: int) -> 
         drawn.append(order)
         left, epoch = left - whole, epoch + 1
     rows = np.concatenate(drawn) if drawn else there[:0]
-    count = int(num_tokens[rows].sum())
-    return Drawn(rows, count, count / whole)
+    return Drawn(rows, int(num_tokens[rows].sum()), whole)
 
 
 def positions(counts: Sequence[int], seed: int) -> list[np.ndarray]:

@@ -81,6 +81,25 @@ class MapTask(Task):
         return _MapCheck(self, self.output_features(features, texts).arrow_schema)
 
 
+class ChosenRowsTask(MapTask):
+    """Rows that the plan names one by one are written as they are; which ones was decided before."""
+
+    chooses_rows = True
+
+    @property
+    def is_light(self) -> bool:
+        """See `Task.is_light`."""
+        return True
+
+    def features(self, features: Features) -> Mapping[str, Any]:
+        """See `MapTask.features`: the source's."""
+        return features
+
+    def map(self, table: pa.Table) -> pa.Table:
+        """See `MapTask.map`."""
+        return table
+
+
 class _LoadedMap(LoadedWithoutModel):
     """Makes the rows."""
 

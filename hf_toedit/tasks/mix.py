@@ -12,14 +12,14 @@ from hf_toedit.checked import Names
 from hf_toedit.mergeable import Count, Statistics
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.task import Consequence
-from hf_toedit.tasks.map import MapTask
+from hf_toedit.tasks.map import ChosenRowsTask
 
 if TYPE_CHECKING:
     from datasets import Features
 
 
 @dataclass(frozen=True)
-class PartTask(MapTask):
+class PartTask(ChosenRowsTask):
     """The rows of one dataset, in the order of the mixture: the columns that all have, and one for the name.
 
     Attributes:
@@ -30,16 +30,10 @@ class PartTask(MapTask):
 
     kind = "mix-part"
     done = "laid out for a mixture"
-    chooses_rows = True
 
     name: str
     columns: Names
     name_column: str
-
-    @property
-    def is_light(self) -> bool:
-        """See `Task.is_light`."""
-        return True
 
     @property
     def passes(self) -> tuple[Pass, ...]:
@@ -91,7 +85,7 @@ class MixPart:
 
 
 @dataclass(frozen=True)
-class MixTask(MapTask):
+class MixTask(ChosenRowsTask):
     """Rows that lie ready are written in the order of the mixture.
 
     Attributes:
@@ -103,17 +97,11 @@ class MixTask(MapTask):
 
     kind = "mix"
     done = "mixed"
-    chooses_rows = True
 
     parts: dict[str, MixPart]
     name_column: str
     tokenizer: str | None
     seed: int
-
-    @property
-    def is_light(self) -> bool:
-        """See `Task.is_light`."""
-        return True
 
     @property
     def passes(self) -> tuple[Pass, ...]:
@@ -129,11 +117,3 @@ class MixTask(MapTask):
         """See `Task.report`."""
         parts = {name: {**asdict(part), "epochs": part.epochs} for name, part in self.parts.items()}
         return {**super().report(passes), "datasets": parts}
-
-    def features(self, features: Features) -> Mapping[str, Any]:
-        """See `MapTask.features`."""
-        return features
-
-    def map(self, table: pa.Table) -> pa.Table:
-        """See `MapTask.map`."""
-        return table

@@ -6,18 +6,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from hf_toedit.mergeable import Count, Statistics
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.task import Consequence
 from hf_toedit.scorers.registry import scorer_from_json
 from hf_toedit.selection.breakdown import Breakdown
-from hf_toedit.tasks.map import MapTask
+from hf_toedit.tasks.map import ChosenRowsTask
 from hf_toedit.tasks.score import without_device
 
 if TYPE_CHECKING:
-    from datasets import Features
+    pass
 
 
 SELECTED = Pass("selected", 1, "the selection")
@@ -45,7 +43,7 @@ class SelectFigures:
 
 
 @dataclass(frozen=True)
-class SelectTask(MapTask):
+class SelectTask(ChosenRowsTask):
     """Rows are written as they are; the shards of the plan say which of the source's.
 
     Attributes:
@@ -58,18 +56,12 @@ class SelectTask(MapTask):
 
     kind = "select"
     done = "selected"
-    chooses_rows = True
 
     by: dict[str, Any]
     score: str
     choice: dict[str, Any]
     figures: SelectFigures
     truth: dict[str, Any] | None = None
-
-    @property
-    def is_light(self) -> bool:
-        """See `Task.is_light`."""
-        return True
 
     @property
     def passes(self) -> tuple[Pass, ...]:
@@ -96,14 +88,6 @@ class SelectTask(MapTask):
         if self.figures.truth is not None:
             figures["truth"] = self.figures.truth.to_json()
         return {**super().report(passes), "figures": figures}
-
-    def features(self, features: Features) -> Mapping[str, Any]:
-        """See `MapTask.features`: the source's."""
-        return features
-
-    def map(self, table: pa.Table) -> pa.Table:
-        """See `MapTask.map`."""
-        return table
 
     def option(self, name: str) -> str | None:
         """See `Task.option`."""

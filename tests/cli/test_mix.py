@@ -117,6 +117,15 @@ def test_rows_that_are_there_more_than_once_are_counted(
     assert set(counts.values()) <= {int(told["epochs"]), int(told["epochs"]) + 1}
 
 
+def test_a_folder_that_holds_something_else_is_left_alone(
+    hf_toedit: HfToEdit, parts: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
+    message = hf_toedit.fails("mix", *asked(parts, human=0.5, stories=0.5), "-o", tmp_path)
+    assert message == f"folder {tmp_path} is not empty and holds no run. Name a new folder with -o."
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
 @pytest.mark.parametrize(
     ("args", "code", "expected"),
     [
@@ -134,6 +143,7 @@ def test_rows_that_are_there_more_than_once_are_counted(
         ),
         (("human={human}:0.5", "empty={empty}:0.5"), 2, "dataset 'empty' has no tokens."),
         (("human={human}:0.5", "stories={stories}:0.5", "--tokens", "9M"), 2, "4,500,000 tokens of 'human' are asked"),
+        (("human={human}:0.5", "stories={stories}:0.5", "--tokens", 1), 2, "no row of 'human' fits into 0 tokens."),
         (("human={human}:0.5", "stories={stories}:0.5", "--tokens", "some"), 2, "'some' is not a number of tokens."),
         (("human={human}:0.5", "stories={stories}:0.5", "--name-column", "topic"), 1, "a column 'topic' already"),
         (("human={human}:0.5", "stories={stories}:0.5", "--tokenizer", "none/such here"), 1, "none/such here"),

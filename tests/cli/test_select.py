@@ -224,5 +224,29 @@ def test_what_cannot_be_selected_is_refused(
     assert not (tmp_path / "run" / "data").exists()
 
 
+def test_another_seed_gives_other_random_rows(hf_toedit: HfToEdit, answers: Path, tmp_path: Path) -> None:
+    numbers = []
+    for seed in (0, 1):
+        run = tmp_path / f"run{seed}"
+        figures(hf_toedit("select", answers, "-o", run, "--by", "random", "--rate", 0.5, "--seed", seed, "--json"))
+        numbers.append(set(kept(run)["number"]))
+    assert 60 < len(numbers[0] & numbers[1]) < 140  # about half of 200
+
+
+def test_no_tolerance_is_a_tolerance(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    source = write(tmp_path / "source.jsonl", [{"text": "100", "answer": "101"}, {"text": "101", "answer": "101"}])
+    asked = ("--by", "numeric", "--reference-column", "answer", "--threshold", 1)
+    assert figures(hf_toedit("select", source, "-o", tmp_path / "a", *asked, "--json"))["num_kept"] == 2
+    found = figures(hf_toedit("select", source, "-o", tmp_path / "b", *asked, "--tolerance", 0, "--json"))
+    assert found["num_kept"] == 1
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(hf_toedit: HfToEdit, answers: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
+    message = hf_toedit.fails("select", answers, "-o", tmp_path, "--by", "random", "--rows", 1)
+    assert message == f"folder {tmp_path} is not empty and holds no run. Name a new folder with -o."
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
 def test_it_needs_a_folder(hf_toedit: HfToEdit, answers: Path) -> None:
     assert hf_toedit.fails("select", answers, "--by", "random", "--rows", 1, code=2).startswith("where to?")
