@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import zlib
 from typing import Any
 
 import numpy as np
@@ -12,6 +9,7 @@ import numpy as np
 from hf_toedit.errors import UsageError
 from hf_toedit.features.hashing import key
 from hf_toedit.features.ngrams import NUM_BUCKETS, HashedTexts
+from hf_toedit.packed import packed, unpacked
 
 NUM_GROUPS = 64
 """Groups of documents. Intervals and noise floors are those of random choices of groups, without a second reading."""
@@ -37,8 +35,7 @@ class NgramGroups:
     """Counts of hashed unigrams and bigrams by group of documents.
 
     In JSON, a string: where counts are not zero, as the distance from the place before (the first from -1), then the
-    counts there, both as 64-bit little-endian integers; all their lowest bytes first, then all of the next, …, which is
-    what zlib makes small; and that in base64.
+    counts there, packed.
 
     Attributes:
         counts: int64 `[2, 64, 10000]`, see `SHAPE`.
@@ -89,9 +86,7 @@ class NgramGroups:
         """A string, from which `from_json_value` makes an equal object."""
         flat = self.counts.reshape(-1)
         places = np.flatnonzero(flat)
-        numbers = np.concatenate([np.diff(places, prepend=-1), flat[places]]).astype("<i8")
-        planes = numbers.view(np.uint8).reshape(-1, 8).T
-        return base64.b64encode(zlib.compress(planes.tobytes())).decode()
+        return packed(np.concatenate([np.diff(places, prepend=-1), flat[places]]))
 
     @classmethod
     def from_json_value(cls, value: Any, path: str) -> NgramGroups:
@@ -103,13 +98,12 @@ class NgramGroups:
         if not isinstance(value, str):
             raise UsageError(f"{path} must be a string of counts in base64.")
         try:
-            planes = zlib.decompressobj().decompress(base64.b64decode(value, validate=True), 16 * _SIZE + 1)
-        except (binascii.Error, ValueError, zlib.error):
+            numbers = unpacked(value, 2 * _SIZE)
+        except ValueError:
             raise _broken(path) from None
-        if len(planes) % 16 or len(planes) > 16 * _SIZE:
+        if len(numbers) % 2:
             raise _broken(path)
-        numbers = np.frombuffer(planes, np.uint8).reshape(8, -1).T.copy().view("<i8").astype(np.int64).reshape(2, -1)
-        steps, found = numbers
+        steps, found = numbers.reshape(2, -1)
         if (numbers < 1).any() or (steps > _SIZE).any() or steps.sum() > _SIZE:
             raise _broken(path)
         counts = np.zeros(_SIZE, np.int64)
