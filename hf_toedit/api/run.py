@@ -21,7 +21,7 @@ from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.status import Status, run_status
 from hf_toedit.runs.store import RunFolder
-from hf_toedit.runs.work import check_trust, swept, waiting
+from hf_toedit.runs.work import check_trust, sweep, swept, waiting
 from hf_toedit.storage.remote import AnyPath
 
 if TYPE_CHECKING:
@@ -137,6 +137,8 @@ class Run(Shown, Generic[AnyStatistics]):
             resources = Resources(token_budget, memory_fraction, tensor_parallel)
             with swept(self.folder), self._engine(workers, engine, device, resources, progress) as chosen:
                 failures = self.work(chosen, indices, progress=progress)
+        else:
+            sweep(self.folder)  # the process that did the last shard may have been killed right after it
         outcome = self.close(failures)
         if outcome.error is not None:
             raise outcome.error

@@ -66,7 +66,7 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
       hf-toedit run run --shard-group $SLURM_ARRAY_TASK_ID/64
     """  # noqa: D301
     from hf_toedit.api.run import Run
-    from hf_toedit.runs.work import shards_of_group, swept, waiting
+    from hf_toedit.runs.work import shards_of_group, sweep, swept, waiting
 
     opened = Run.open(run)
     opened.go_on(options["generations"], options["score_result"], options["trust_remote_code"])
@@ -85,6 +85,7 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
             failures = opened.work(workers, indices, progress=not is_silent, on_done=along.add if along else None)
     else:
         be_quiet()
+        sweep(opened.folder)  # the process that did the last shard may have been killed right after it
     finish(opened, failures, options, along)
 
 

@@ -201,10 +201,7 @@ class Monitor:
             self._folder.write_text(self._folder.relative(self._path), json.dumps(asdict(state)) + "\n", synced=False)
 
     def __enter__(self) -> Monitor:
-        """Take away what dead processes left."""
-        for path, process in _processes(self._folder):
-            if process.is_gone:
-                path.unlink(missing_ok=True)
+        """Nothing runs yet."""
         return self
 
     def __exit__(
@@ -213,8 +210,7 @@ class Monitor:
         """Nothing runs any more."""
         with suppress(OSError, RunError):
             self._path.unlink(missing_ok=True)
-            for folder in (PROGRESS, FAILURES):
-                remove_empty(self._folder.root / folder)
+            _remove_empty(self._folder)
 
     @property
     def _path(self) -> AnyPath:
@@ -291,6 +287,20 @@ def failures(folder: RunFolder) -> list[Failure]:
 def processes(folder: RunFolder) -> list[Process]:
     """The processes that work on a run now."""
     return [process for _, process in _processes(folder) if not process.is_gone]
+
+
+def forget_dead(folder: RunFolder) -> None:
+    """Remove what killed processes left of their progress."""
+    with suppress(OSError, RunError):
+        for path, process in _processes(folder):
+            if process.is_gone:
+                path.unlink(missing_ok=True)
+        _remove_empty(folder)
+
+
+def _remove_empty(folder: RunFolder) -> None:
+    for name in (PROGRESS, FAILURES):
+        remove_empty(folder.root / name)
 
 
 def _processes(folder: RunFolder) -> Iterator[tuple[AnyPath, Process]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hf_toedit.errors import UsageError
+from hf_toedit.runs.monitor import forget_dead
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
 
@@ -34,12 +35,18 @@ def check_trust(plan: Plan, trust_remote_code: bool) -> None:
 
 @contextmanager
 def swept(folder: RunFolder) -> Iterator[None]:
-    """No temporary files of dead processes before, and none of the engine's after it."""
-    folder.sweep()
+    """Nothing of dead processes is left before, and nothing of the engine's after it."""
+    sweep(folder)
     try:
         yield
     finally:
-        folder.sweep()
+        sweep(folder)
+
+
+def sweep(folder: RunFolder) -> None:
+    """Remove what killed processes left: temporary files, journals of shards that are done, files of progress."""
+    folder.sweep()
+    forget_dead(folder)
 
 
 def waiting(plan: Plan, folder: RunFolder, shard_group: str | None = None) -> list[int]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from hf_toedit import ToEditor
+from hf_toedit import Run, ToEditor
 from hf_toedit.editing.prior import BATCH_BYTES
 from hf_toedit.priors.batch_size import batch_bytes_on_cpu
 from hf_toedit.runs import journal
@@ -336,6 +338,25 @@ def test_journals_of_shards_that_are_done_are_swept(planned: Path, live: Live) -
     (planned / "toedit/work").mkdir()
     (planned / "toedit/plan.json").unlink()
     folder.sweep()
+
+
+def test_a_run_leaves_nothing_of_the_process_that_was_killed_after_its_last_shard(
+    hf_toedit: HfToEdit, planned: Path, live: Live
+) -> None:
+    live(planned, 5)
+    kept = Path(shutil.copytree(planned / "toedit/work", planned.parent / "work"))
+    live(planned)
+    done = parquet(planned)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    progress = {"host": platform.node(), "pid": dead.pid, "updated": 0.0, "tokens_per_second": 1.0, "running": []}
+    for again in (lambda: hf_toedit("run", planned), lambda: Run.open(planned).execute(workers=0)):
+        shutil.copytree(kept, planned / "toedit/work", dirs_exist_ok=True)
+        (planned / "toedit/progress").mkdir(exist_ok=True)
+        (planned / f"toedit/progress/{platform.node()}-{dead.pid}.json").write_text(json.dumps(progress))
+        again()
+        assert parquet(planned) == done
+        assert not {"work", "progress"} & {path.name for path in (planned / "toedit").iterdir()}
 
 
 def test_every_command_ignores_a_journal(hf_toedit: HfToEdit, planned: Path, live: Live) -> None:
