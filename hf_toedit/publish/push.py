@@ -271,12 +271,14 @@ class Push:
     def _last_uploads(self, head: BranchHead | None) -> list[Upload]:
         """The card, which keeps what others wrote into the one that is there, and its pictures."""
         from hf_toedit.cards.card import render_card
+        from hf_toedit.cards.reports import with_reports
 
         data = self._card_data
         existing: AnyPath | None = self.repository.file(head, CARD) if head else None
         if existing is None and not self._target.prefix:
             existing = self._folder.root / CARD
-        card = render_card(data, _text(existing) if existing else None)
+        card = render_card(data, card_text(existing) if existing else None)
+        card = with_reports(card, head.files if head else ())
         pictures = (Upload(self._target.path(path), path.read_bytes()) for path in self._target.pictures)
         return [*pictures, Upload(CARD, card.encode())]
 
@@ -286,7 +288,7 @@ class Push:
         from hf_toedit.cards.card import card_data, render_card, write_card
 
         here = self._folder.root / CARD
-        card = _text(here) if here.exists() else None
+        card = card_text(here) if here.exists() else None
         data = card_data(self._plan, self._folder)
         if card is None or card != render_card(data, card):
             write_card(self._plan, self._folder)
@@ -306,8 +308,13 @@ class Push:
         return f"Add run {self._plan.content_hash[:12]} of hf-toedit{where}"
 
 
-def _text(card: AnyPath) -> str:
+def card_text(card: AnyPath) -> str:
+    """The content of a README.
+
+    Raises:
+        RunError: It is not UTF-8.
+    """
     try:
         return card.read_bytes().decode()
     except UnicodeDecodeError as error:
-        raise RunError(f"the {card.name} that is there is not UTF-8, and cannot be kept. Mend it.") from error
+        raise RunError(f"the {card.name} that is there is not UTF-8, and cannot be kept. Fix it.") from error

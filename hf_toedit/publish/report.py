@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 
 from hf_toedit.analysis.report import HTML, JSON, MARKDOWN
+from hf_toedit.cards.reports import with_reports
 from hf_toedit.errors import RunError
 from hf_toedit.hub.repository import Repository
 from hf_toedit.hub.uploads import BranchHead, Operation, Upload
+from hf_toedit.publish.pull import CARD
+from hf_toedit.publish.push import card_text
 from hf_toedit.storage.layout import REPORTS
 
 _PICTURE = re.compile(r"\((assets/[a-z0-9-]+\.png)\)")
@@ -16,7 +19,9 @@ _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def push_report(folder: str | Path, repo: str) -> str:
-    """Add a report to a dataset repository, in one commit; a report of the same name is replaced.
+    """Add a report to a dataset repository, in one commit, and link it in the card if there is one.
+
+    A report of the same name is replaced.
 
     Args:
         folder: Of the report, as `compare` made it; its name is that of the report.
@@ -27,7 +32,7 @@ def push_report(folder: str | Path, repo: str) -> str:
 
     Raises:
         UsageError: that is no name of a repository.
-        RunError: the folder holds no report.
+        RunError: the folder holds no report, or the card there cannot be understood.
         HubError: the Hub does not answer, or refuses.
     """
     repository = Repository(repo)
@@ -44,8 +49,15 @@ def push_report(folder: str | Path, repo: str) -> str:
 
     def change(head: BranchHead) -> list[Operation]:
         stale = [path for path in head.files if path.startswith(there) and path not in kept]
-        return [*(upload for upload in uploads if not upload.is_in(head)), *stale]
+        sent = [*uploads, *_linking_card(repository, head, there + MARKDOWN)]
+        return [*(upload for upload in sent if not upload.is_in(head)), *stale]
 
     repository.create(private=True)
     repository.commit(f"Add comparison {name}", change)
     return f"{repository.url}/blob/main/{there}{MARKDOWN}"
+
+
+def _linking_card(repository: Repository, head: BranchHead, report: str) -> list[Upload]:
+    """The card of a repository with a link to a new report; nothing where there is no card."""
+    card = repository.file(head, CARD)
+    return [Upload(CARD, with_reports(card_text(card), [*head.files, report]).encode())] if card else []

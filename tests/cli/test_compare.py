@@ -23,6 +23,7 @@ from hf_toedit.api.run import Run
 from hf_toedit.api.sampled import evenly, sample_texts, sampled_shards
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import UsageError
+from hf_toedit.storage.layout import REPORTS
 from hf_toedit.tasks.measure import MeasureTask
 from tests.cli.command import Finished, HfToEdit, prior
 from tests.cli.pushing import load, pushed
@@ -329,6 +330,17 @@ def test_a_report_is_pushed_beside_the_data(
     assert files <= set(repo.head("main").files)
     [found] = load(hub, ("org/compared", None, None))
     assert len(found["train"]) == 3
+
+    # The card links the report, and any further one, once.
+    asked = "compare", *variants[:2], "-o", tmp_path / "again", "--push-to", "org/compared", "-q"
+    assert command(*asked).code == 0
+    commits = len(list(repo.head("main").history()))
+    assert command(*asked).code == 0 and command("push", run, "org/compared", "-q").code == 0
+    assert len(list(repo.head("main").history())) == commits
+    card = repo.head("main").files["README.md"].decode()
+    for name in ("half-and-half", "again"):
+        assert card.count(f"]({REPORTS}/{name}/report.md)") == 1
+    assert card.count("## Comparisons") == 1
 
 
 def test_a_report_beside_data_without_a_card(hub: HubServer, command: HfToEdit, tmp_path: Path) -> None:
