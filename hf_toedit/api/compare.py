@@ -66,8 +66,9 @@ def compare(
         variants: names and sources, see `plan`; `RUN:gen2` is a pass of a run folder. The first one is the reference.
         folder: of the report: `report.md`, `report.html`, `report.json`, `assets/`, and `work/`, which may be deleted.
         priors: each reads all texts, so that their perplexities are compared as well.
-        embedder: a causal language model whose mean last hidden states of some documents are compared and drawn; needs
-            the extra `analysis`.
+        embedder: Model that gives some documents vectors, which are compared and drawn: one of `sentence-transformers`
+            (`model2vec` included), or a causal language model, by its mean last hidden states. Needs the extra
+            `analysis`.
         epsilon: bits of KL divergence up to which data are semi-synthetic (Zhu et al. 2024, Eq. 9); None is twice the
             noise floor.
         sample: only so many rows of each source, drawn evenly: each file gives its share of them; None is all rows.

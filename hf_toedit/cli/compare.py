@@ -34,7 +34,8 @@ from hf_toedit.cli.options import (
 @click.option(
     "--embedder",
     metavar="NAME",
-    help="Model whose mean last hidden states of documents are compared and drawn. Needs hf-toedit[analysis].",
+    help="Model that gives documents vectors to compare and draw: one of sentence-transformers, or a causal "
+    "language model (mean last hidden states). Needs hf-toedit[analysis].",
 )
 @click.option(
     "--epsilon",

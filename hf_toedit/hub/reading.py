@@ -220,6 +220,23 @@ def dataset_text(repo_id: str, path: str, sha: str) -> str:
     return Path(found).read_text(encoding="utf-8", errors="replace")
 
 
+def model_files(repo_id: str, sha: str, patterns: Sequence[str]) -> Path:
+    """A folder with some files of a model repository at a commit, from the cache where they are there.
+
+    Args:
+        repo_id: `org/name`.
+        sha: The commit.
+        patterns: Of the paths that are wanted, such as `*.json`.
+
+    Raises:
+        PriorError: The Hub does not answer.
+    """
+    try:
+        return Path(asked(partial(snapshot_download, repo_id, revision=sha, allow_patterns=list(patterns))))
+    except NO_ANSWER as error:
+        raise PriorError(f"cannot read the files of model {repo_id!r} ({why(error)}). Check the connection.") from error
+
+
 def card_metadata(repo_type: str, repo_id: str, sha: str) -> dict[str, Any]:
     """What the card of a repository says of itself in YAML; empty where it has none that can be read.
 
