@@ -34,7 +34,9 @@ from hf_toedit.priors.loading import LoadedModel
 from hf_toedit.priors.transformers import TransformersPrior
 
 SELECTED = 0.12
-DOCUMENTS_PER_CALL = 128
+BYTES_PER_TOKEN = 4
+"""Of text, with which the size of a call in production is counted in tokens."""
+
 PLAIN_POSITIONS = 16_384
 """Of a padded batch of the plain column: with 128,256 logits each in bfloat16, in float32 and in its softmax, 21 GB."""
 
@@ -121,13 +123,26 @@ def flops(prior: TransformersPrior, documents: list[Document]) -> dict[str, floa
     return {"body": 2.0 * body * num_tokens, "attention": float(attention), "head": 2.0 * head * num_tokens}
 
 
-def calls(documents: list[Document]) -> list[list[Document]]:
-    return [documents[at : at + DOCUMENTS_PER_CALL] for at in range(0, len(documents), DOCUMENTS_PER_CALL)]
+def calls(prior: TransformersPrior, documents: list[Document]) -> list[list[Document]]:
+    """Documents as a run hands them to the prior: as many at a time as `batch_bytes` holds."""
+    parts: list[list[Document]] = []
+    most, num_tokens = prior.batch_bytes // BYTES_PER_TOKEN, 0
+    for document in documents:
+        if not parts or num_tokens + len(document) > most:
+            parts.append([])
+            num_tokens = 0
+        parts[-1].append(document)
+        num_tokens += len(document)
+    return parts
 
 
 def score(prior: TransformersPrior, documents: list[Document], rule: SelectionRule, threads: int) -> list[Any]:
     with ThreadPoolExecutor(threads) as pool:
-        return [each for scores in pool.map(lambda part: prior.score(part, rule), calls(documents)) for each in scores]
+        return [
+            each
+            for scores in pool.map(lambda part: prior.score(part, rule), calls(prior, documents))
+            for each in scores
+        ]
 
 
 def plain_batches(documents: list[Document]) -> Iterator[list[Document]]:
@@ -184,10 +199,10 @@ class Clock:
 def stages(prior: TransformersPrior, documents: list[Document], rule: SelectionRule) -> dict[str, float]:
     """Seconds of body and head in one thread, and between the passes, by events on the device."""
     clock = Clock(prior.device)
-    for part in calls(documents):
+    for part in calls(prior, documents):
         answers = [Answer(document) for document in part]
         attention = PackedAttention(prior._varlen)
-        for pack in prior._packs(*prior._shares(part)):
+        for pack in (pack for share in prior._shares(part) for pack in prior._packs(share)):
             clock.mark()
             hidden = prior._forward(pack, part, attention)
             clock.mark()

@@ -34,7 +34,7 @@ from hf_toedit.errors import OutOfMemory, PriorError
 from hf_toedit.priors import chat, loading
 from hf_toedit.priors.answer import Answer
 from hf_toedit.priors.attention import PackedAttention
-from hf_toedit.priors.batch_size import batch_bytes_on_cpu
+from hf_toedit.priors.batch_size import batch_bytes_on_cpu, batch_bytes_on_gpu
 from hf_toedit.priors.body import Body
 from hf_toedit.priors.head import Head
 from hf_toedit.priors.memory import find_passes, out_of_memory
@@ -93,9 +93,6 @@ class TransformersPrior:
         self.tokenizer = loaded.tokenizer.backend_tokenizer
         self.context = loaded.context
         self.device = loaded.device
-        self.batch_bytes = BATCH_BYTES
-        if loaded.device.type == "cpu":
-            self.batch_bytes = batch_bytes_on_cpu(loaded.model.num_parameters(), torch.get_num_threads())
         bos = loaded.tokenizer.bos_token_id
         self._bos = [] if bos is None else [bos]
         self._body = Body(loaded.model, loaded.device)
@@ -108,6 +105,11 @@ class TransformersPrior:
                 torch.cuda.set_per_process_memory_fraction(float(resources.memory_fraction), loaded.device)
             self._probe(varlen or find_varlen(loaded.device, loaded.model.dtype))
             self.concurrency, self._token_budget = self._passes(resources)
+        self.batch_bytes = BATCH_BYTES
+        if loaded.device.type == "cpu":
+            self.batch_bytes = batch_bytes_on_cpu(loaded.model.num_parameters(), torch.get_num_threads())
+        elif self.packed or self.padded:
+            self.batch_bytes = batch_bytes_on_gpu(self._token_budget)
 
     @classmethod
     def from_config(cls, config: PriorConfig, resources: Resources) -> TransformersPrior:

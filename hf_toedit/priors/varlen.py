@@ -1,8 +1,9 @@
 """FlashAttention over all pieces of a pack in one call, where this machine has it.
 
-PyTorch has brought one since 2.11; the package `flash-attn` is taken where that is missing. Both are for CUDA, bfloat16
-and float16. Kernels that the package `kernels` would fetch from the Hub are left out: they are code that nobody asked
-for by name, not pinned to a commit.
+PyTorch has it as an operator, whose arguments are the same in every version that is supported; the functions around it
+are not. The package `flash-attn` is used where the operator does not work. Both are for CUDA, bfloat16 and float16.
+Kernels that the package `kernels` would fetch from the Hub are left out: they are code that nobody asked for by name,
+not pinned to a commit.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import cast
 
 import numpy as np
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from hf_toedit.errors import in_one_line
 from hf_toedit.priors.transfer import to_device
 
 logger = logging.getLogger(__name__)
@@ -59,16 +60,25 @@ Varlen = Callable[
 
 
 def find_varlen(device: torch.device, dtype: torch.dtype) -> Varlen | None:
-    """The first implementation that runs here and does what is asked of it; None where there is none."""
+    """The first implementation that runs here and does what is asked of it; None where there is none.
+
+    Where a GPU should have one and does not, a warning says what it costs and what to install.
+    """
     if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16):
         return None
-    for function in (_of_torch, _of_flash_attn):
+    reasons = []
+    for function, name in _IMPLEMENTATIONS:
         try:
             if agrees(function, device, dtype):
                 return function
-            logger.info("%s does not align queries and keys as it should.", function.__name__)
+            reasons.append(f"{name} does not align queries and keys as it should")
         except Exception as error:  # whatever another version or an older card does not do
-            logger.info("%s does not run here: %s", function.__name__, error)
+            reasons.append(f"{name} does not run here ({in_one_line(error)})")
+    logger.warning(
+        "there is no FlashAttention for documents of several lengths: %s. Each document is attended to alone, which is "
+        "slower. Use a GPU of compute capability 8.0 or more, and update torch or install flash-attn.",
+        "; ".join(reasons),
+    )
     return None
 
 
@@ -134,9 +144,8 @@ def _of_torch(
     scaling: float | None,
     sliding_window: int | None,
 ) -> torch.Tensor:
-    from torch.nn.attention.varlen import varlen_attn
-
-    answer = varlen_attn(
+    before, after = _window(sliding_window)
+    answer: torch.Tensor = torch.ops.aten._flash_attention_forward(
         query,
         key,
         value,
@@ -144,11 +153,14 @@ def _of_torch(
         lengths.keys,
         lengths.max_queries,
         lengths.max_keys,
+        0.0,  # no dropout
+        True,  # causal
+        False,  # no mask for debugging
         scale=scaling,
-        window_size=_window(sliding_window),
-        enable_gqa=True,
-    )
-    return cast(torch.Tensor, answer)  # more only where more is asked for
+        window_size_left=before,
+        window_size_right=after,
+    )[0]
+    return answer
 
 
 def _of_flash_attn(
@@ -178,3 +190,7 @@ def _of_flash_attn(
 def _window(sliding_window: int | None) -> tuple[int, int]:
     """How many keys before and after its own a query sees, as FlashAttention counts; -1 is all."""
     return (-1 if sliding_window is None else sliding_window - 1, 0)
+
+
+_IMPLEMENTATIONS: tuple[tuple[Varlen, str], ...] = ((_of_torch, "that of PyTorch"), (_of_flash_attn, "flash-attn"))
+"""The first choice first, as messages name them."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import pytest
 import torch
 
-from hf_toedit.priors.varlen import agrees, causal_mask, find_varlen, fits, reference
+from hf_toedit.priors import varlen
+from hf_toedit.priors.varlen import Lengths, agrees, causal_mask, find_varlen, fits, reference
 
 CPU = torch.device("cpu")
 
@@ -44,3 +47,51 @@ def test_masks():
     seen = causal_mask(2, 5, 3, torch.empty(0)) == 0
     assert seen.tolist() == [[False, True, True, True, False], [False, False, True, True, True]]
     assert (causal_mask(3, 3, None, torch.empty(0)) == 0).equal(torch.ones(3, 3, dtype=torch.bool).tril())
+
+
+OPERATOR = (
+    "aten::_flash_attention_forward(Tensor query, Tensor key, Tensor value, Tensor? cum_seq_q, Tensor? cum_seq_k, "
+    "SymInt max_q, SymInt max_k, float dropout_p, bool is_causal, bool return_debug_mask, *, float? scale=None, "
+    "SymInt? window_size_left=None, SymInt? window_size_right=None, Tensor? seqused_k=None, Tensor? alibi_slopes=None{}"
+    ") -> (Tensor output, Tensor softmax_logsumexp, Tensor {}, Tensor unused, Tensor debug_attn_mask)"
+)
+"""The operator of PyTorch: what versions from 2.6 on have in common."""
+
+_LATER = ", Tensor? block_table=None, int? num_splits=None"
+
+
+@pytest.mark.parametrize("sliding_window", [None, 20])
+def test_the_operator_of_pytorch_is_called_as_every_version_has_it(sliding_window: int | None) -> None:
+    asked = {}
+
+    def operator(*args: Any, **options: Any) -> tuple[torch.Tensor]:
+        asked["args"], asked["options"] = args, options
+        return (args[0],)
+
+    meta = torch.device("meta")
+    query, key = (torch.empty(rows, heads, 64, dtype=torch.bfloat16, device=meta) for rows, heads in ((10, 4), (12, 2)))
+    lengths = Lengths(*(torch.empty(3, dtype=torch.int32, device=meta) for _ in range(2)), 5, 6)
+    answer = varlen._of_torch(query, key, key, lengths, 0.2, sliding_window)  # the one that is installed takes it
+    assert answer.shape == query.shape and answer.dtype == query.dtype
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.ops.aten, "_flash_attention_forward", operator)
+        varlen._of_torch(query, key, key, lengths, 0.2, sliding_window)
+    for more, state in (("", "rng_state"), ("", "philox_seed, Tensor philox_offset"), (_LATER, "rng_state")):
+        schema = torch._C.parse_schema(OPERATOR.format(more, state))
+        positional = [argument for argument in schema.arguments if not argument.kwarg_only]
+        assert len(asked["args"]) == len(positional)
+        assert asked["options"].keys() <= {argument.name for argument in schema.arguments if argument.kwarg_only}
+
+
+def test_a_gpu_without_it_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Where the device is one of CUDA and nothing runs, as on any machine without one."""
+    if torch.cuda.is_available():
+        pytest.skip("has a GPU")
+    assert find_varlen(torch.device("cuda"), torch.bfloat16) is None
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    for words in ("that of PyTorch does not run here", "flash-attn does not run here", "update torch or install"):
+        assert words in record.getMessage()
+    caplog.clear()
+    assert find_varlen(torch.device("cuda"), torch.float32) is None and not caplog.records

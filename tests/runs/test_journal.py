@@ -17,7 +17,7 @@ from datasets import Dataset
 
 from hf_toedit import Run, ToEditor
 from hf_toedit.editing.prior import BATCH_BYTES
-from hf_toedit.priors.batch_size import batch_bytes_on_cpu
+from hf_toedit.priors.batch_size import batch_bytes_on_cpu, batch_bytes_on_gpu
 from hf_toedit.runs import journal
 from hf_toedit.runs.journal import Journal
 from hf_toedit.runs.monitor import Monitor
@@ -393,6 +393,13 @@ def test_numbers_and_texts_come_back_as_they_were(tmp_path: Path, monkeypatch: p
 )
 def test_a_slow_prior_reads_less_at_a_time(num_parameters: int, num_threads: int, num_bytes: int) -> None:
     assert batch_bytes_on_cpu(num_parameters, num_threads) == num_bytes
+
+
+@pytest.mark.parametrize(
+    "token_budget, num_bytes", [(1024, 2**16), (8192, 2**16), (16_384, 2**17), (31_744, 2**17), (32_768, 2**18)]
+)
+def test_a_batch_fills_two_passes_of_a_gpu(token_budget: int, num_bytes: int) -> None:
+    assert batch_bytes_on_gpu(token_budget) == num_bytes
 
 
 class TestS3:
