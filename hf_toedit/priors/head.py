@@ -25,6 +25,9 @@ ROWS = 32
 _LOGITS_PER_CHUNK = {"cpu": 2**23, "cuda": 2**27}
 """On a CPU such a chunk is small enough to be kept when it is freed (`allocator`), and enough rows for a product."""
 
+_FEWEST_ROWS = 256
+"""Of a chunk on a GPU where memory is short."""
+
 
 @dataclass(frozen=True)
 class HeadScores:
@@ -81,6 +84,16 @@ class Head:
         """Float32 logit of one entry at each row: `[n, hidden]` and int64 `[n]` to `[n]`."""
         logits = (hidden.float() * self._weight[ids].float()).sum(dim=1)
         return self._transform(logits, None if self._bias is None else self._bias[ids])
+
+    def shrink(self) -> bool:
+        """Halve the chunks of logits; False where they are as small as they may be.
+
+        Products of fewer rows than `_FEWEST_ROWS` would wait for the weights.
+        """
+        if self._chunk_rows <= _FEWEST_ROWS:
+            return False
+        self._chunk_rows = max(self._chunk_rows // 2 // ROWS * ROWS, _FEWEST_ROWS)
+        return True
 
     def first(self, count: int) -> Head:
         """The same of the first `count` entries of the vocabulary."""

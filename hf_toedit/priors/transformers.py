@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -37,7 +37,7 @@ from hf_toedit.priors.attention import PackedAttention
 from hf_toedit.priors.batch_size import batch_bytes_on_cpu, batch_bytes_on_gpu
 from hf_toedit.priors.body import Body
 from hf_toedit.priors.head import Head
-from hf_toedit.priors.memory import find_passes, out_of_memory
+from hf_toedit.priors.memory import ENOUGH, find_passes, out_of_memory
 from hf_toedit.priors.packing import PIECE_TOKENS, Piece, Window, batches, packs, pieces, windows
 from hf_toedit.priors.probing import Probe
 from hf_toedit.priors.pruning import Pruning, in_sample
@@ -261,20 +261,25 @@ class TransformersPrior:
         concurrency = _CONCURRENCY.get(self.device.type, 1)
         if resources.token_budget or self.device.type != "cuda" or not (self.packed or self.padded):
             return concurrency, resources.token_budget or _BUDGET.get(self.device.type, _DEFAULT_BUDGET)
-        return find_passes(self._blank_pass, self.device, resources.memory_fraction, concurrency, self.context)
+        while True:
+            found = find_passes(self._blank_pass, self.device, resources.memory_fraction, concurrency, self.context)
+            if found[1] >= ENOUGH or not self._head.shrink():
+                return found
 
     @torch.inference_mode()
-    def _blank_pass(self, num_tokens: int, goes_on: bool) -> int:
-        """A pass that takes as much memory as any of so many tokens; returns the bytes of what is kept of it."""
+    def _blank_pass(self, num_tokens: int, goes_on: bool, mark: Callable[[], None] = lambda: None) -> int:
+        """A pass that takes as much memory as any of so many tokens; see `memory.Pass`."""
         length = min(self.context, PIECE_TOKENS)
         pack = [Piece(Window(index, 0, length, 0), 0, length, not goes_on) for index in range(num_tokens // length)]
         ids = [np.zeros(length, dtype=np.int64) for _ in pack]
         attention = PackedAttention(self._varlen)
         hidden = self._body.packed(ids, pack, attention) if self.packed else self._body.padded(ids)
+        mark()
         rows = np.arange(len(pack) * length)
         # The most that can be asked: a nucleus at every token.
         rule = SelectionRule(EditConfig(threshold=0.0, sampler="top-p"))
         self._head.score(hidden, rows, np.zeros_like(rows), np.ones(len(rows), dtype=bool), rule)
+        mark()
         return attention.kept_bytes
 
     def _on_device(self) -> Any:

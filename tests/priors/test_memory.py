@@ -6,17 +6,21 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from copy import copy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from hf_toedit import PriorConfig
+from hf_toedit.config import Resources
 from hf_toedit.errors import OutOfMemory
 from hf_toedit.priors import loading
-from hf_toedit.priors.memory import MAX_TOKENS, PassMemory, fitting_passes
+from hf_toedit.priors.head import ROWS
+from hf_toedit.priors.memory import MAX_TOKENS, StageMemory, find_passes, fitting_passes
 from hf_toedit.priors.packing import PIECE_TOKENS
 from hf_toedit.priors.transformers import TransformersPrior
 from tests.shared import shared
@@ -88,18 +92,21 @@ def test_memory_for_no_pass_at_all_is_an_error(tmp_path):
     assert last.startswith("refused:") and "out of memory even at 1024 tokens" in last
 
 
+GIB = 2**30
+
+
 def test_as_many_passes_as_fit_into_a_gpu():
-    small, large = PassMemory(4096, 3 * 2**30), PassMemory(8192, 4 * 2**30)  # 2 GiB, and 256 KiB a token
+    body = StageMemory((4096, 3 * GIB), (8192, 4 * GIB))  # 2 GiB, and 256 KiB a token
 
     def fitting(free: float, concurrency: int = 3, kept: float = 0) -> tuple[int, int]:
-        return fitting_passes(small, large, int(free * 2**30), concurrency, int(kept * 2**30))
+        return fitting_passes([body], int(free * GIB), concurrency, int(kept * GIB))
 
     assert fitting(1000) == (3, MAX_TOKENS)
     assert fitting(0) == fitting(2) == (1, PIECE_TOKENS)
     numbers = set()
     for tenths in range(26, 500, 7):
         number, tokens = fitting(tenths / 10)
-        assert tokens % PIECE_TOKENS == 0 and number * (2 * 2**30 + tokens * 2**18) <= tenths / 10 * 2**30
+        assert tokens % PIECE_TOKENS == 0 and number * (2 * GIB + tokens * 2**18) <= tenths / 10 * GIB
         assert number == 1 or tokens >= 4096
         assert fitting(tenths / 10, kept=0.5) <= (number, tokens)
         numbers.add(number)
@@ -107,7 +114,82 @@ def test_as_many_passes_as_fit_into_a_gpu():
     # Keys and values of a long window take half of the room at most.
     assert fitting(60, kept=1000) == fitting(60, kept=9.1) == fitting(30) < fitting(60, kept=1)
     # Where a larger pass took no more, only the cap bounds it.
-    assert fitting_passes(small, PassMemory(8192, 3 * 2**30), 2**34, 1, 0) == (1, MAX_TOKENS)
+    assert fitting_passes([StageMemory((4096, 3 * GIB), (8192, 3 * GIB))], 2**34, 1, 0) == (1, MAX_TOKENS)
+
+
+def test_each_stage_of_a_pass_must_fit():
+    """The head needs most for small passes, the body for large ones: a line through the head's alone misses that."""
+    body = StageMemory((4096, GIB), (8192, 2 * GIB))  # 256 KiB a token
+    head = StageMemory((4096, 3 * GIB + 2**25), (8192, 3 * GIB + 2**26))  # 3 GiB, and 8 KiB a token
+    number, tokens = fitting_passes([body, head], 6 * GIB, 1, 0)
+    assert (number, tokens) == fitting_passes([body], 6 * GIB, 1, 0) < fitting_passes([head], 6 * GIB, 1, 0)
+    assert fitting_passes([body, head], int(2.5 * GIB), 1, 0) == (1, PIECE_TOKENS)
+
+
+class Gpu:
+    """A device of so many bytes as `torch.cuda` tells of it, for planning only."""
+
+    def __init__(self, total: int, weights: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.total, self.weights = total, weights
+        self.peak = weights
+        for name in ("synchronize", "empty_cache"):
+            monkeypatch.setattr(torch.cuda, name, lambda *device: None)
+        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: self.weights)
+        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: self.weights)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (total - weights, total))
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=total))
+        monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: self.peak)
+        monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", self.reset)
+
+    def reset(self, device: object) -> None:
+        self.peak = self.weights
+
+    def use(self, num_bytes: int) -> None:
+        if self.weights + num_bytes > self.total:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        self.peak = max(self.peak, self.weights + num_bytes)
+
+
+def test_a_prior_of_32b_on_80_gb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 layers of 5,120, 8 heads of keys and values, bfloat16; chunks of 512 MiB of logits, with two copies."""
+    gpu = Gpu(80 * 10**9, 64 * 10**9, monkeypatch)
+    chunk = 3 * 2**29
+
+    def run(num_tokens: int, goes_on: bool, mark: Callable[[], None]) -> int:
+        gpu.use(num_tokens * 2 * (3 * 27_648 + 6 * 5_120))
+        mark()
+        gpu.use(num_tokens * 2 * 5_120 + chunk)
+        mark()
+        return num_tokens * 64 * 2 * 8 * 128 * 2 if goes_on else 0
+
+    number, tokens = find_passes(run, torch.device("cpu"), 0.9, 3, 32_768)
+    assert number >= 1 and tokens >= 4096
+    assert number * (tokens * 2 * (3 * 27_648 + 6 * 5_120)) < 0.9 * 80 * 10**9 - gpu.weights
+
+    # Where two passes of 8,192 tokens do not fit, smaller ones are measured; where none does, one piece must do.
+    small = Gpu(66 * 10**9, 64 * 10**9, monkeypatch)
+    gpu, chunk = small, 2**28
+    assert find_passes(run, torch.device("cpu"), 1.0, 3, 2048)[0] == 1
+    gpu = Gpu(64 * 10**9 + 10**6, 64 * 10**9, monkeypatch)
+    assert find_passes(run, torch.device("cpu"), 1.0, 3, 2048) == (1, PIECE_TOKENS)
+
+
+def test_chunks_of_logits_shrink_where_memory_is_short(stories_prior, monkeypatch: pytest.MonkeyPatch) -> None:
+    prior = copy(stories_prior)
+    prior._head = copy(prior._head)
+    prior.device = torch.device("cuda")
+    before, asked = prior._head._chunk_rows, []
+
+    def found(*_: object) -> tuple[int, int]:
+        asked.append(prior._head._chunk_rows)
+        return (1, 8192) if len(asked) == 3 else (1, PIECE_TOKENS)
+
+    monkeypatch.setattr("hf_toedit.priors.transformers.find_passes", found)
+    assert prior._passes(Resources()) == (1, 8192)
+    assert asked == [before, before // 2, before // 4]
+    while prior._head.shrink():
+        assert prior._head._chunk_rows % ROWS == 0
+    assert prior._head._chunk_rows == 256
 
 
 def test_a_pass_to_measure(stories_prior):
