@@ -75,9 +75,11 @@ def main() -> None:
 def _serve(take: Callable[[], Order], say: Callable[[Answer], None]) -> None:
     from hf_toedit.engines.base import check_planned, ends_the_run, told
     from hf_toedit.errors import reason
+    from hf_toedit.priors.allocator import use_expandable_segments
     from hf_toedit.runs.shard import run_shard
     from hf_toedit.runs.task import Task
 
+    use_expandable_segments()
     setup = take()
     assert isinstance(setup, Setup)  # the first order always is
     task, loaded = Task.from_json_value(setup.task, "task").load(setup.resources)

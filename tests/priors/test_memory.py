@@ -19,6 +19,7 @@ from hf_toedit import PriorConfig
 from hf_toedit.config import Resources
 from hf_toedit.errors import OutOfMemory
 from hf_toedit.priors import loading
+from hf_toedit.priors.allocator import use_expandable_segments
 from hf_toedit.priors.head import ROWS
 from hf_toedit.priors.memory import MAX_TOKENS, StageMemory, find_passes, fitting_passes
 from hf_toedit.priors.packing import PIECE_TOKENS
@@ -227,3 +228,18 @@ def test_memory_that_runs_out_at_the_start_is_not_taken_for_an_odd_architecture(
     else:
         with pytest.raises(torch.OutOfMemoryError):
             TransformersPrior(loaded)
+
+
+def test_settings_of_the_allocator_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+    for name in names:
+        monkeypatch.setenv(name, "x")  # so that both are as they were after the test
+        monkeypatch.delenv(name)
+    use_expandable_segments()
+    assert [os.environ[name] for name in names] == ["expandable_segments:True"] * 2
+    done = subprocess.run([sys.executable, "-W", "error", "-c", "import torch; torch.zeros(1)"], capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    monkeypatch.delenv(names[0])
+    monkeypatch.setenv(names[1], "max_split_size_mb:64")
+    use_expandable_segments()
+    assert os.environ[names[1]] == "max_split_size_mb:64" and names[0] not in os.environ
