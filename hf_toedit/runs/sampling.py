@@ -187,7 +187,7 @@ class Sampler:
         is_measured = not is_beginning or stop is not None
         nothing = Cluster(self._none, np.zeros(0), 0.0, num_rows / size, is_beginning, is_measured)
         return [
-            nothing._replace(table=table, shares=np.ones(len(table)), scale=kept.num_bytes / num_bytes / size)
+            nothing._replace(table=_copied(table), shares=np.ones(len(table)), scale=kept.num_bytes / num_bytes / size)
             for table, num_bytes in kept.at(fractions)
         ] or [nothing] * len(fractions)
 
@@ -302,6 +302,11 @@ class _Kept(Generic[Item]):
         if not self._kept:
             return []
         return [self._kept[int(fraction * len(self._kept))] for fraction in fractions]
+
+
+def _copied(table: pa.Table) -> pa.Table:
+    """The same rows in memory of their own: a slice keeps all the rows that it was read with."""
+    return table.take(np.arange(len(table)))
 
 
 def spread(count: int, rng: np.random.Generator) -> np.ndarray:
