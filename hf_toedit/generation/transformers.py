@@ -1,7 +1,7 @@
 """Generation by `generate` of transformers, for any causal language model.
 
-On a CPU each prompt has a call of its own, in one thread, with its candidates as the batch: rows that were padded to the
-length of others would differ in their last bits, and so might sums that are shared out among another number of
+On a CPU each prompt has a call of its own, in one thread, with its candidates as the batch: rows that were padded to
+the length of others would differ in their last bits, and so might sums that are shared out among another number of
 threads. So in float32 on a CPU the candidates of a row depend on nothing but its text. Several prompts run at once, one
 per core.
 

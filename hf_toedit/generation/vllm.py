@@ -1,7 +1,7 @@
 """Generation by vLLM, which batches prompts by itself. Imports vLLM only when a model is loaded.
 
-Each prompt has a seed of its own, made of the run's seed and its text. Which prompts share a step still shows in the last
-bits of its probabilities, so unlike with transformers on a CPU a candidate may depend on the rows around it.
+Each prompt has a seed of its own, made of the run's seed and its text. Which prompts share a step still shows in the
+last bits of its probabilities, so unlike with transformers on a CPU a candidate may depend on the rows around it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class VLLMGenerator(Generator):
                 load_format="safetensors",
                 use_tqdm_on_load=False,
                 trust_remote_code=prior.trust_remote_code,
-                dtype=self.dtype,  # type: ignore[arg-type]
+                dtype=self.dtype,
                 hf_overrides={"head_dtype": "float32"},
                 max_model_len=found.context,
                 max_logprobs=max(2 * config.num_candidates, 20),

@@ -40,7 +40,7 @@ class GenerateTask(TaskWithPrior):
     """
 
     kind = "generate"
-    done = "generated for"
+    done = "prompted"
     statistics = GenerateStats
 
     prior: PriorConfig

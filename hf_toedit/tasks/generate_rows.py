@@ -73,7 +73,7 @@ class LoadedGenerate(LoadedTask):
         self._generator.generate(prompts, max(num_new // (each * num_rows), 1))
 
     def _document(self, prompt: Prompt) -> Document:
-        """Tokens of a prompt, and of candidates: evenly mixed, so that any part of it has both; `starts` is 1 for these."""
+        """Tokens of a prompt and of candidates, whose `starts` is 1: evenly mixed, so that any part of it has both."""
         num_new = self._generator.config.num_candidates * self._generator.room(prompt)
         total = len(prompt.ids) + num_new
         is_new = np.diff(np.arange(total + 1) * num_new // total).astype(np.int32)

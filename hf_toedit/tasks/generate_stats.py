@@ -77,7 +77,8 @@ class GenerateStats(Statistics):
         self.num_tokens += len(prompt.ids) + sum(generated)
         self.num_characters += sum(map(len, texts))
         self.nll_nano += sum(round(-one.logprob / NANO) for one in made)
-        self.stops.update(one.stop for one in made)
+        for one in made:
+            self.stops[one.stop] += 1
         self.lengths.add(np.array(generated))
 
     @property
