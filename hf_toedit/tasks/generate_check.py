@@ -35,11 +35,12 @@ class GenerateCheck(RowCheck):
         """See `RowCheck.rows`."""
         lists = table.column(self._column).combine_chunks()
         lengths = pc.list_value_length(lists)
-        wrong = pc.invert(pc.is_in(lengths, pa.array([0, self._num_candidates], lengths.type)))
         texts = lists.flatten()
-        if pc.any(wrong, min_count=0).as_py() or texts.null_count:
-            row = max(pc.index(wrong, True).as_py(), 0)
-            yield f"{pass_.title}: row {first + row:,} does not have {self._num_candidates:,} candidates, or none."
+        holes = pc.list_parent_indices(lists).filter(pc.is_null(texts)).to_pylist()
+        fine = pc.is_in(lengths, pa.array([0, self._num_candidates], lengths.type)).to_pylist()
+        wrong = [*holes[:1], *(row for row, is_fine in enumerate(fine) if not is_fine)]
+        if wrong:
+            yield f"{pass_.title}: row {first + min(wrong):,} does not have {self._num_candidates:,} candidates, or none."
             return
         self._counted.num_rows += len(table)
         self._counted.num_candidates += len(texts)

@@ -194,7 +194,9 @@ def test_a_chat_template_writes_what_comes_before_an_answer(tmp_path: Path) -> N
 
 def test_models_that_do_not_generate_are_refused(tmp_path: Path) -> None:
     copied(tmp_path / "bert", stories())
-    config = BertConfig(vocab_size=512, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    config = BertConfig(
+        vocab_size=512, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
     (tmp_path / "bert/model.safetensors").unlink(missing_ok=True)
     BertForMaskedLM(config).save_pretrained(tmp_path / "bert")
     with pytest.raises(PriorError, match="not a causal language model"):
