@@ -13,8 +13,7 @@ from hf_toedit.cards.score_tables import number
 from hf_toedit.cards.section import shared, template
 from hf_toedit.cards.tables import field_table, table
 from hf_toedit.errors import UsageError
-from hf_toedit.generation.config import GenerateConfig
-from hf_toedit.generation.generator import STOPS
+from hf_toedit.generation.config import STOPS, GenerateConfig
 from hf_toedit.tasks.generate import GenerateTask
 from hf_toedit.tasks.generate_stats import QUANTILES, GenerateStats
 

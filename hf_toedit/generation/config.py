@@ -13,6 +13,11 @@ from hf_toedit.errors import UsageError
 Decoding = Literal["greedy", "sample", "beam"]
 DECODINGS: tuple[Decoding, ...] = ("greedy", "sample", "beam")
 
+Stop = Literal["eos", "limit", "context"]
+"""Why a candidate ends: a token that ends texts, `max_new_tokens`, or the end of the model's context."""
+
+STOPS: tuple[Stop, ...] = ("eos", "limit", "context")
+
 PROMPT_TOKENS = 32
 """Tokens of a text that are its prompt, where nothing else is."""
 

@@ -5,19 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
 from hf_toedit.config import PriorConfig
-from hf_toedit.generation.config import GenerateConfig
+from hf_toedit.generation.config import GenerateConfig, Stop
 from hf_toedit.priors import chat
 from hf_toedit.priors.loading import FoundModel
-
-Stop = Literal["eos", "limit", "context"]
-"""Why a candidate ends: a token that ends texts, `max_new_tokens`, or the end of the model's context."""
-
-STOPS: tuple[Stop, ...] = ("eos", "limit", "context")
 
 _BROKEN = "\ufffd"
 """What tokenizers write for bytes that are not a whole character."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from hf_toedit.config import PriorConfig, Resources, SourceConfig
+from hf_toedit.config import PriorConfig, Resources, SourceConfig, TextConfig
 from hf_toedit.errors import SourceError, UsageError
-from hf_toedit.generation.config import GenerateConfig
+from hf_toedit.generation.config import PROMPT_TOKENS, GenerateConfig
 from hf_toedit.generation.loading import check_generates, load_generator
 from hf_toedit.priors.names import check_prior
 from hf_toedit.rows.nested import ITEMS
@@ -128,8 +128,6 @@ def asked_prompts(source: SourceConfig, prompt_tokens: int | None) -> tuple[Sour
     Raises:
         UsageError: they do not go together, or a row has several prompts.
     """
-    from hf_toedit.generation.config import PROMPT_TOKENS
-
     if source.messages_column is not None:
         if prompt_tokens is not None:
             raise UsageError("--prompt-tokens is for texts, and conversations are read whole. Leave it out.")
@@ -144,11 +142,11 @@ def asked_prompts(source: SourceConfig, prompt_tokens: int | None) -> tuple[Sour
     return source, prompt_tokens
 
 
-def check_one_prompt(config: Any) -> None:
+def check_one_prompt(config: TextConfig) -> None:
     """Refuse rows with several prompts.
 
     Args:
-        config: a `TextConfig`.
+        config: which texts are read.
 
     Raises:
         UsageError: they have.

@@ -40,7 +40,8 @@ class GenerateCheck(RowCheck):
         fine = pc.is_in(lengths, pa.array([0, self._num_candidates], lengths.type)).to_pylist()
         wrong = [*holes[:1], *(row for row, is_fine in enumerate(fine) if not is_fine)]
         if wrong:
-            yield f"{pass_.title}: row {first + min(wrong):,} does not have {self._num_candidates:,} candidates, or none."
+            row = first + min(wrong)
+            yield f"{pass_.title}: row {row:,} does not have {self._num_candidates:,} candidates, or none."
             return
         self._counted.num_rows += len(table)
         self._counted.num_candidates += len(texts)

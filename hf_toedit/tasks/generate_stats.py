@@ -6,14 +6,16 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_toedit.generation.generator import Continuation, Prompt
 from hf_toedit.mergeable import Count, Statistics, ratio
 from hf_toedit.scorers.distribution import Distribution
 from hf_toedit.stats import NANO
+
+if TYPE_CHECKING:
+    from hf_toedit.generation.generator import Continuation, Prompt
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Of the lengths of candidates, in reports."""

@@ -49,8 +49,8 @@ def read(table: dict[str, list[Any]], of: Any, **texts: Any) -> list[str]:
 def test_prompts_of_texts() -> None:
     table = {"text": ["The cat sat on the mat.", "The end.", "", None], "title": ["A cat", None, "A", "B"]}
     few = generator(stories(), prompt_tokens=3)
-    assert read(table, few) == ["The cat", "The end.", "empty", "null"]
-    assert read(table, few, context_columns=("title",)) == ["A cat\n\nThe cat", "The end.", "empty", "null"]
+    assert read(table, few) == ["The cat", "The end", "empty", "null"]
+    assert read(table, few, context_columns=("title",)) == ["A cat\n\nThe c", "The end", "empty", "null"]
     whole = generator(stories(), prompt_tokens=None)
     assert read(table, whole)[0] == "The cat sat on the mat.\n\n"
     assert read({"text": ["word " * 600]}, whole) == ["prompt_too_long"]
