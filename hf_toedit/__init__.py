@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from hf_toedit.api.editor import ToEditor as ToEditor
     from hf_toedit.api.edits import edit as edit
     from hf_toedit.api.edits import plan as plan
+    from hf_toedit.api.generated import generate as generate
     from hf_toedit.api.mix import mix as mix
     from hf_toedit.api.own_task import run_task as run_task
     from hf_toedit.api.run import Run as Run
@@ -55,11 +56,13 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from hf_toedit.runs.task import Task as Task
     from hf_toedit.scorers.statistics import ScoreStats as ScoreStats
     from hf_toedit.stats import EditStats as EditStats
+    from hf_toedit.tasks.generate_stats import GenerateStats as GenerateStats
 
 _EXPORTS = {
     "compare": "hf_toedit.api.compare",
     "edit": "hf_toedit.api.edits",
     "plan": "hf_toedit.api.edits",
+    "generate": "hf_toedit.api.generated",
     "mix": "hf_toedit.api.mix",
     "run_task": "hf_toedit.api.own_task",
     "score": "hf_toedit.api.scores",
@@ -95,6 +98,7 @@ _EXPORTS = {
     "Task": "hf_toedit.runs.task",
     "ScoreStats": "hf_toedit.scorers.statistics",
     "EditStats": "hf_toedit.stats",
+    "GenerateStats": "hf_toedit.tasks.generate_stats",
     "Statistics": "hf_toedit.mergeable",
 }
 
@@ -103,6 +107,7 @@ __all__ = [
     "EditConfig",
     "EditResult",
     "EditStats",
+    "GenerateStats",
     "HubError",
     "Interrupted",
     "LoadError",
@@ -131,6 +136,7 @@ __all__ = [
     "__version__",
     "compare",
     "edit",
+    "generate",
     "load_dataset",
     "load_prior",
     "mix",

@@ -19,6 +19,7 @@ LONG = {
     "cli/test_encodings.py::test_an_edit_where_the_locale_is_c": "start processes in another locale",
     "cli/test_extension.py": "install the package from a GitHub of this machine",
     "cli/test_flat.py": "make runs with and without flat columns, verify and revert them",
+    "cli/test_generate.py": "generate with and without workers, and kill a run",
     "cli/test_jobs.py": "run jobs that die, on a Hub of this machine",
     "cli/test_lean.py": "make a virtual environment",
     "cli/test_output.py::test_progress_is_shown_on_a_terminal_alone": "start processes on a terminal",

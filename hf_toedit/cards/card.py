@@ -75,12 +75,20 @@ def _mix_kind(plan: Plan) -> CardKind:
     return CardKind(CardData, mix_section, lambda data: {}, "mixed", ("hf-toedit", "data-mixture"))
 
 
+def _generate_kind(plan: Plan) -> CardKind:
+    from hf_toedit.cards.generate_card import GenerateCardData, generate_section
+
+    tags = ("hf-toedit", "synthetic", "text-generation")
+    return CardKind(GenerateCardData, generate_section, lambda data: {}, "with generated candidates", tags)
+
+
 def _plain_kind(plan: Plan) -> CardKind:
     return CardKind(CardData, plain_section, lambda data: {}, plan.task.done)
 
 
 KINDS: dict[str, Callable[[Plan], CardKind]] = {
     "edit": _edit_kind,
+    "generate": _generate_kind,
     "mix": _mix_kind,
     "score": _score_kind,
     "select": _select_kind,

@@ -138,7 +138,8 @@ def prints_fingerprints(data: CardData) -> bool:
     """Whether the command, with `--dry-run --json`, prints the fingerprints of this card for a copy of the source."""
     typed = str(data.plan.provenance.get("command") or "")
     by_content = any(isinstance(file.stamp, str) for file in data.plan.files)
-    return by_content and typed.startswith(("hf-toedit edit ", "hf-toedit plan ", "hf-toedit score "))
+    commands = ("edit", "generate", "plan", "score")
+    return by_content and typed.startswith(tuple(f"hf-toedit {name} " for name in commands))
 
 
 def license_link(data: CardData) -> Any:

@@ -12,6 +12,7 @@ import click
 from hf_toedit.cli.card import card
 from hf_toedit.cli.compare import compare
 from hf_toedit.cli.edit import edit
+from hf_toedit.cli.generate import generate
 from hf_toedit.cli.jobs import jobs
 from hf_toedit.cli.libraries import hushed_libraries
 from hf_toedit.cli.mix import mix
@@ -103,6 +104,7 @@ for command in (
     plan,
     run,
     score,
+    generate,
     select,
     mix,
     compare,

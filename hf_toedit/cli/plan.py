@@ -238,7 +238,7 @@ def estimate(asked: Asked, options: Mapping[str, Any]) -> None:
         click.echo(json.dumps({**_facts(planned), **asdict(figures)}, indent=2))
     elif not options["quiet"]:
         click.echo(_told(planned))
-        click.echo(told_estimate(figures, len(planned.files)))
+        click.echo(told_estimate(figures, len(planned.files), planned.task.token_words))
 
 
 def _facts(plan: Plan) -> dict[str, Any]:
@@ -263,19 +263,22 @@ def _told(plan: Plan) -> str:
     )
 
 
-def told_estimate(figures: Estimate, num_files: int) -> str:
+def told_estimate(figures: Estimate, num_files: int, token_words: str = "tokens") -> str:
     """What is printed of an estimate.
 
     Args:
         figures: the estimate.
         num_files: files of the source.
+        token_words: what its tokens are; see `Task.token_words`.
     """
     from hf_toedit.cli.output import counted
 
     if figures.is_exact:
-        size = f"{counted(figures.num_rows, 'row')} and {figures.num_tokens:,} tokens, all counted"
+        size = f"{counted(figures.num_rows, 'row')} and {figures.num_tokens:,} {token_words}, all counted"
     else:
-        tokens = _with_interval("{:,}", figures.num_tokens, figures.num_tokens_low, figures.num_tokens_high, " tokens")
+        tokens = _with_interval(
+            "{:,}", figures.num_tokens, figures.num_tokens_low, figures.num_tokens_high, f" {token_words}"
+        )
         rows = _with_interval("{:,}", figures.num_rows, figures.num_rows_low, figures.num_rows_high, " rows")
         size = (
             f"about {tokens} in {rows}, estimated from {counted(figures.sampled_rows, 'row')} "

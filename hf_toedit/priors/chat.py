@@ -10,7 +10,9 @@ _ANY_DAY = "{% macro strftime_now(format) %}01 January 2025{% endmacro %}"
 """Put before a chat template: one that asks for the date is told the same on any day, and writes the same text."""
 
 
-def render(tokenizer: Any, name: str, messages: list[dict[str, Any]], what: str = "prior") -> str | None:
+def render(
+    tokenizer: Any, name: str, messages: list[dict[str, Any]], what: str = "prior", *, answers: bool = False
+) -> str | None:
     """Write a conversation by a tokenizer's chat template; see `Prior.render`.
 
     Args:
@@ -18,6 +20,7 @@ def render(tokenizer: Any, name: str, messages: list[dict[str, Any]], what: str 
         name: of its model, for messages.
         messages: each with `role` and `content`, and whatever else the template reads.
         what: the model is called in messages.
+        answers: end with what the template writes before an answer.
 
     Raises:
         PriorError: the template refuses the conversation.
@@ -26,7 +29,9 @@ def render(tokenizer: Any, name: str, messages: list[dict[str, Any]], what: str 
         return None
     try:
         template = _ANY_DAY + tokenizer.get_chat_template()
-        rendered = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False)
+        rendered = tokenizer.apply_chat_template(
+            messages, chat_template=template, tokenize=False, add_generation_prompt=answers
+        )
     except Exception as error:  # a template may raise anything
         raise PriorError(
             f"the chat template of {what} {name!r} refuses a conversation: {in_one_line(error)}"

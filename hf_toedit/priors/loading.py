@@ -156,9 +156,23 @@ def load(config: PriorConfig) -> LoadedModel:
     device = device_of(config.device)
     if config.prior == "embedded":
         return _embedded(config, device)
+    found = find(config)
+    return LoadedModel(load_found(found, config, device), found.tokenizer, found.revision, found.context, device)
+
+
+def load_found(found: FoundModel, config: PriorConfig, device: torch.device) -> Any:
+    """Load the weights of a model by transformers.
+
+    Args:
+        found: the model.
+        config: its settings.
+        device: that it is to be on.
+
+    Raises:
+        PriorError: they cannot be loaded.
+    """
     from transformers import AutoModelForCausalLM
 
-    found = find(config)
     model = loaded(
         PRIOR,
         config.prior,
@@ -171,7 +185,7 @@ def load(config: PriorConfig) -> LoadedModel:
         revision=found.commit,
         trust_remote_code=config.trust_remote_code,
     )
-    return LoadedModel(model.eval().to(device), found.tokenizer, found.revision, found.context, device)
+    return model.eval().to(device)
 
 
 def _embedded(config: PriorConfig, device: torch.device) -> LoadedModel:

@@ -68,10 +68,10 @@ class VLLMPrior:
         Raises:
             PriorError: it cannot be found, loaded or used, or vLLM is not installed.
         """
-        _import_vllm()
+        import_vllm()
         from vllm import LLMEngine
 
-        device_type = _device_type(config.device)
+        device_type = vllm_device_type(config.device)
         found = loading.find(config)
         self.name = config.prior
         self.revision = found.revision
@@ -120,7 +120,7 @@ class VLLMPrior:
             enforce_eager=True,  # compiling and graphs speed up generation, of which there is none
             gpu_memory_utilization=resources.memory_fraction,
             # On a CPU vLLM would take that share of all memory.
-            kv_cache_memory_bytes=_cache_bytes(found.config, self.dtype, cached) if device_type == "cpu" else None,
+            kv_cache_memory_bytes=cache_bytes(found.config, self.dtype, cached) if device_type == "cpu" else None,
             tensor_parallel_size=resources.tensor_parallel,
             disable_log_stats=True,
         )
@@ -238,7 +238,12 @@ def _scores(
     return tokens, HeadScores(logprobs, picked, candidate_ids, candidate_logprobs)
 
 
-def _import_vllm() -> None:
+def import_vllm() -> None:
+    """Import vLLM, its environment set first.
+
+    Raises:
+        PriorError: it is not installed, or cannot be imported.
+    """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
@@ -252,7 +257,7 @@ def _import_vllm() -> None:
         raise PriorError(f"vLLM is installed here, but cannot be imported: {in_one_line(error)}") from error
 
 
-def _device_type(asked: str) -> str:
+def vllm_device_type(asked: str) -> str:
     """The kind of device that this build of vLLM runs on.
 
     Raises:
@@ -268,7 +273,7 @@ def _device_type(asked: str) -> str:
     return device_type
 
 
-def _cache_bytes(model_config: Any, dtype: str, num_tokens: int) -> int:
+def cache_bytes(model_config: Any, dtype: str, num_tokens: int) -> int:
     """Memory of the keys and values of so many tokens, in blocks."""
     config = model_config.get_text_config()
     heads = config.num_attention_heads

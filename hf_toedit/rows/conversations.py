@@ -86,6 +86,15 @@ class Conversations:
         wanted = {CHAT_ROLES.get(role, role) for role in roles}
         return [CHAT_ROLES.get(role, role) in wanted for role in spoken]
 
+    def questions(self, table: pa.Table) -> list[list[dict[str, Any]]]:
+        """The messages of each row of a table as chat templates know them, less a last one of the assistant."""
+        messages, rows, _ = values_at(table, self.messages)
+        found: list[list[dict[str, Any]]] = [[] for _ in range(len(table))]
+        for row, message in zip(rows.tolist(), messages.to_pylist(), strict=True):
+            if message is not None:
+                found[row].append(self.for_template(message))
+        return [said[:-1] if said and said[-1]["role"] == "assistant" else said for said in found]
+
     def for_template(self, message: dict[str, Any]) -> dict[str, Any]:
         """A message as chat templates know it: without fields that are null, but always with a content."""
         role, content = message[self.role_key], message[self.content_key]

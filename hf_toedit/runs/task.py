@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 TASKS = {
     "best-of": "hf_toedit.tasks.best_of:BestOfTask",
     "edit": "hf_toedit.tasks.edit:EditTask",
+    "generate": "hf_toedit.tasks.generate:GenerateTask",
     "measure": "hf_toedit.tasks.measure:MeasureTask",
     "mix": "hf_toedit.tasks.mix:MixTask",
     "mix-part": "hf_toedit.tasks.mix:PartTask",
@@ -270,6 +271,11 @@ class Task(ABC):
     def model_words(self) -> str:
         """Its model in a few words, for the report on a plan."""
         return f"model {self.model.name}" if self.model else "no model"
+
+    @property
+    def token_words(self) -> str:
+        """What is counted by `LoadedTask.sample`, for estimates."""
+        return "tokens"
 
     @property
     def own_code(self) -> dict[str, str]:

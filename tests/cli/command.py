@@ -130,7 +130,7 @@ def python(code: str, *args: str, env: Mapping[str, str], cwd: Path | None = Non
     return _foreign().begin(args, cwd or Path.cwd(), code=code, env=dict(env)).end()
 
 
-_WORKING = ("edit", "run", "score", "select", "mix", "compare")
+_WORKING = ("edit", "run", "score", "generate", "select", "mix", "compare")
 """Commands that have workers."""
 
 
@@ -166,9 +166,7 @@ class HfToEdit:
 
         Without workers, unless some are asked for.
         """
-        if (
-            job.get("script") or args[0] in ("edit", "run", "score", "select", "mix", "compare")
-        ) and "--workers" not in args:
+        if (job.get("script") or args[0] in _WORKING) and "--workers" not in args:
             args = (*args, "--workers", 0)
         return self._forker.begin([str(arg) for arg in args], cwd, **job)
 

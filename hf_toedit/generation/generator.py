@@ -1,0 +1,155 @@
+"""What generates: prompts in, continuations out, whatever runs the model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tokenizers import Tokenizer
+
+from hf_toedit.config import PriorConfig
+from hf_toedit.generation.config import GenerateConfig, Stop
+from hf_toedit.priors import chat
+from hf_toedit.priors.loading import FoundModel
+
+_BROKEN = "\ufffd"
+"""What tokenizers write for bytes that are not a whole character."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the model reads before it generates.
+
+    Attributes:
+        ids: token ids, with BOS where the model has one.
+        key: the text that keys the samples of this row.
+    """
+
+    ids: list[int]
+    key: str
+
+
+class Continuation(NamedTuple):
+    """One candidate.
+
+    Attributes:
+        ids: token ids, the one that ends the text included.
+        logprob: sum of the tokens' log-probabilities under the model itself, at temperature 1, in nats.
+        stop: why it ends.
+    """
+
+    ids: list[int]
+    logprob: float
+    stop: Stop
+
+
+class Generator(ABC):
+    """A causal language model that generates.
+
+    Attributes:
+        name: as asked for.
+        dtype: of the model's weights.
+        context: positions that the model reads at once, prompt and candidate together.
+        batch_rows: rows that a call of `generate` should have in a run.
+    """
+
+    dtype: str
+    batch_rows: int
+
+    def __init__(self, prior: PriorConfig, found: FoundModel, config: GenerateConfig) -> None:
+        """Take a tokenizer and settings; subclasses load the model.
+
+        Args:
+            prior: settings of the model.
+            found: the model before its weights are loaded.
+            config: how it generates.
+        """
+        self.name = prior.prior
+        self.context = found.context
+        self.config = config
+        self._chat = found.tokenizer
+        self._tokenizer = Tokenizer.from_str(found.tokenizer.backend_tokenizer.to_str())
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        bos = found.tokenizer.bos_token_id
+        self._bos = [] if bos is None else [int(bos)]
+        self.eos = eos_ids(found)
+
+    @abstractmethod
+    def generate(self, prompts: Sequence[Prompt], num_new: int | None = None) -> list[list[Continuation]]:
+        """Generate the candidates of each prompt, which must be shorter than the context.
+
+        Args:
+            prompts: of any number of rows.
+            num_new: generate as many tokens, whatever they are: for timing. None generates as the settings say.
+        """
+
+    @property
+    def has_chat(self) -> bool:
+        """Whether the tokenizer has a chat template."""
+        return bool(self._chat.chat_template)
+
+    def render(self, messages: list[dict[str, Any]]) -> str | None:
+        """Write a conversation by the chat template, up to where an answer begins; None without a template.
+
+        Raises:
+            PriorError: the template refuses the conversation.
+        """
+        return chat.render(self._chat, self.name, messages, answers=True)
+
+    def prompt(self, text: str, key: str) -> Prompt:
+        """All of a text as a prompt."""
+        return Prompt(self._bos + self._tokenizer.encode(text, add_special_tokens=False).ids, key)
+
+    def beginning(self, context: str, text: str, num_tokens: int) -> Prompt:
+        """A context and the first tokens of a text as a prompt.
+
+        Args:
+            context: is read whole, before the text.
+            text: the text, which keys the samples.
+            num_tokens: of the text; a token that reaches over its beginning belongs to the context.
+        """
+        encoded = self._tokenizer.encode(context + text, add_special_tokens=False)
+        before = sum(1 for start, _ in encoded.offsets if start < len(context))
+        return Prompt(self._bos + encoded.ids[: before + num_tokens], context + text)
+
+    def room(self, prompt: Prompt) -> int:
+        """Tokens that a candidate of a prompt may have."""
+        return min(self.config.max_new_tokens, self.context - len(prompt.ids))
+
+    def text(self, prompt: Prompt, continuation: Continuation) -> str:
+        """What a candidate reads like, without special tokens.
+
+        Tokenizers drop the space before a text's first word, so a candidate is decoded behind its prompt. A character
+        of which the prompt ends with the first bytes belongs to the candidate.
+        """
+        before = self._decode(prompt.ids).rstrip(_BROKEN)
+        whole = self._decode(prompt.ids + continuation.ids)
+        return whole[len(before) :] if whole.startswith(before) else self._decode(continuation.ids)
+
+    def stop(self, prompt: Prompt, ids: Sequence[int]) -> Stop:
+        """Why a candidate ends."""
+        if ids and ids[-1] in self.eos:
+            return "eos"
+        return "limit" if len(ids) >= self.config.max_new_tokens else "context"
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+
+
+def eos_ids(found: FoundModel) -> frozenset[int]:
+    """The tokens that end a text: those of `generation_config.json` or the model's configuration, and the tokenizer's.
+
+    Args:
+        found: the model before its weights are loaded.
+    """
+    from transformers import GenerationConfig
+
+    try:
+        said = GenerationConfig.from_pretrained(found.location, revision=found.commit).eos_token_id
+    except OSError:
+        said = getattr(found.config.get_text_config(), "eos_token_id", None)
+    ids = [*(said if isinstance(said, list) else [said]), found.tokenizer.eos_token_id]
+    return frozenset(int(token) for token in ids if token is not None)
