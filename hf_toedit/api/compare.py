@@ -97,6 +97,7 @@ def compare(
     from hf_toedit.analysis.similarity import similarities
     from hf_toedit.api.edited import Edited, overlaps
     from hf_toedit.api.embeddings import embedded
+    from hf_toedit.engines.elsewhere import each_done
 
     named = {name: fspath(source) for name, source in variants.items()}
     readers = [fspath(prior) for prior in priors]
@@ -109,11 +110,15 @@ def compare(
     if engines is None:
         engines = partial(local_engine, workers, resources=Resources(token_budget), progress=progress)
     work = _Work(target / WORK, readers, sample, seed, engines, progress)
-    measured = {name: work.measured(name, source) for name, source in sources.items()}
+    measured = each_done({name: partial(work.measured, name, source) for name, source in sources.items()})
     for name, run in measured.items() if embedder else ():
         check_embeddable(name, run.stats().num_read)
     edited = {name: found for name, source in named.items() if (found := Edited.of(source)) is not None}
-    parts = [work.variant(name, named[name], sources[name], run, edited.get(name)) for name, run in measured.items()]
+    read = {
+        name: partial(work.variant, name, named[name], sources[name], run, edited.get(name))
+        for name, run in measured.items()
+    }
+    parts = list(each_done(read).values())
     view = embedded(parts, fspath(embedder), seed, progress) if embedder else None
     similar = similarities(parts)
     figures = compared(

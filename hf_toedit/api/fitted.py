@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_toedit.api.begin import do_by
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.scored import step_folder
+from hf_toedit.engines.elsewhere import each_done
 from hf_toedit.errors import UsageError
 from hf_toedit.features.ngrams import words
 from hf_toedit.tasks.measure import MeasureTask
@@ -46,9 +48,9 @@ def fitted_dsir(
     from hf_toedit.scorers.dsir import DsirConfig
 
     asked = {"target": RunRequest(target, MeasureTask()), "source": RunRequest(source, MeasureTask(), **shape)}
-    runs: dict[str, Run[TextStats]] = {
-        name: do_by(request, step_folder(folder, name), engines, progress) for name, request in asked.items()
-    }
+    runs: dict[str, Run[TextStats]] = each_done(
+        {name: partial(do_by, request, step_folder(folder, name), engines, progress) for name, request in asked.items()}
+    )
     wanted, raw = (run.stats().ngrams.both.sum(axis=0) for run in runs.values())
     if (wanted == raw).all():
         raise UsageError(

@@ -19,6 +19,7 @@ from hf_toedit.api.request import RunRequest, new_folder
 from hf_toedit.api.run import Run
 from hf_toedit.api.scored import keys_of_rows, sizes_of, step_folder, values_of
 from hf_toedit.config import Resources, SourceConfig
+from hf_toedit.engines.elsewhere import each_done
 from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.runs.planning import chosen_shards
 from hf_toedit.scorers.registry import scorer_config
@@ -165,22 +166,24 @@ def mix_rows(
         new_folder(folder, source)  # refuses what holds something else, before the first step lies there
     parts = _drawn(asked, folder, engines, progress)
     features = _common(asked, {name: part.counted.plan for name, part in parts.items()})
-    laid_out: dict[str, Run[MapStats]] = {}
+    works = {}
     for name, part in parts.items():
         task = PartTask(name, tuple(features), asked.name_column)
         shards = chosen_shards(part.counted.plan.shards, part.sizes, part.in_order)
         plan = replace(part.counted.plan, task=task, shards=shards)
-        laid_out[name] = do_planned(plan, step_folder(folder, f"{name}/rows"), engines, progress)
+        works[name] = partial(do_planned, plan, step_folder(folder, f"{name}/rows"), engines, progress)
+    laid_out: dict[str, Run[MapStats]] = each_done(works)
     return do_planned(_mixture(asked, folder, parts, laid_out, said), folder, engines, progress)
 
 
 def _drawn(asked: MixRequest, folder: str, engines: Engines, progress: bool) -> dict[str, Part]:
     """The rows of all datasets that go into the mixture."""
     weighing = WeighTask(asked.counter)
-    counted: dict[str, Run[ScoreStats]] = {
-        name: do_by(RunRequest(source, weighing), step_folder(folder, f"{name}/tokens"), engines, progress)
+    works = {
+        name: partial(do_by, RunRequest(source, weighing), step_folder(folder, f"{name}/tokens"), engines, progress)
         for name, source in asked.sources.items()
     }
+    counted: dict[str, Run[ScoreStats]] = each_done(works)
     lengths = {name: np.nan_to_num(values_of(run, "num_tokens")).astype(np.int64) for name, run in counted.items()}
     there = {name: int(found.sum()) for name, found in lengths.items()}
     wanted = budgets(asked.shares, there, asked.num_tokens, asked.max_epochs)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hf_toedit.cli.engines import engine, interruptible, work_options
+from hf_toedit.cli.engines import engine, interruptible, left_to_others, plan_steps_option, work_options
 from hf_toedit.cli.libraries import quiet_libraries
 from hf_toedit.cli.options import (
     json_option,
@@ -52,6 +52,7 @@ from hf_toedit.cli.options import (
     metavar="ORG/NAME",
     help="Add the report to this Hub dataset, beside its data. A new dataset is private.",
 )
+@plan_steps_option
 @text_column_option
 @messages_column_option
 @roles_option
@@ -86,7 +87,7 @@ def compare(variants: tuple[str, ...], output: str, **options: Any) -> None:
     if repo is not None:
         Repository(repo)  # refuses what is no name of one, before the work is done
     names = ("split", "limit", "text_column", "messages_column", "roles")
-    with interruptible():
+    with interruptible(), left_to_others(options):
         report = compare_datasets(
             parsed(variants, "variant"),
             output,
@@ -100,11 +101,11 @@ def compare(variants: tuple[str, ...], output: str, **options: Any) -> None:
             **{name: options[name] for name in names if options[name] not in (None, ())},
         )
         address = push_report(output, repo) if repo is not None else None
-    if options["as_json"]:
-        click.echo(json.dumps(report, indent=2))
-    elif not options["quiet"]:
-        for name, found in report["comparisons"].items():
-            click.echo(f"{name} against {report['reference']}: {found['verdict']}, since {found['reason']}")
-        click.echo(f"Report: {Path(output) / MARKDOWN}")
-        if address:
-            click.echo(f"Pushed: {address}")
+        if options["as_json"]:
+            click.echo(json.dumps(report, indent=2))
+        elif not options["quiet"]:
+            for name, found in report["comparisons"].items():
+                click.echo(f"{name} against {report['reference']}: {found['verdict']}, since {found['reason']}")
+            click.echo(f"Report: {Path(output) / MARKDOWN}")
+            if address:
+                click.echo(f"Pushed: {address}")

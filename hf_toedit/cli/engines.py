@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -57,7 +58,7 @@ def engine(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
         Interrupted: it was.
         UsageError: no such number of workers, or options of another engine.
     """
-    choose = _ray if options.get("engine") == "ray" else _local
+    choose = _elsewhere if options.get("plan_only") else _ray if options.get("engine") == "ray" else _local
     with interruptible(), choose(task, options) as chosen:
         yield chosen
 
@@ -76,6 +77,39 @@ def interruptible() -> Iterator[None]:
         raise Interrupted(f"stopped. {KEPT}") from error
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+plan_steps_option = click.option(
+    "--plan-only",
+    is_flag=True,
+    help="Plan the runs that come next, and name their folders, for `hf-toedit run` or `hf-toedit slurm`. When they "
+    "are done, the same command goes on.",
+)
+
+
+@contextmanager
+def left_to_others(options: Mapping[str, Any]) -> Iterator[None]:
+    """Report the runs that --plan-only planned, which others do."""
+    from hf_toedit.engines.elsewhere import LeftToDo
+
+    try:
+        yield
+    except LeftToDo as left:
+        if options["as_json"]:
+            click.echo(json.dumps({"planned": left.folders}, indent=2))
+        elif not options["quiet"]:
+            for folder in left.folders:
+                click.echo(f"Planned: {folder}")
+            click.echo(
+                "Next: `hf-toedit run` or `hf-toedit slurm` each of them, here or elsewhere; then repeat this command."
+            )
+
+
+@contextmanager
+def _elsewhere(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
+    from hf_toedit.engines.elsewhere import ElsewhereEngine
+
+    yield ElsewhereEngine(task)
 
 
 @contextmanager

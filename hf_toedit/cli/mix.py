@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hf_toedit.cli.engines import engine, work_options
+from hf_toedit.cli.engines import engine, left_to_others, plan_steps_option, work_options
 from hf_toedit.cli.libraries import quiet_libraries
 from hf_toedit.cli.options import (
     config_option,
@@ -57,6 +57,7 @@ _SETTINGS = ("split", "limit", "text_column", "messages_column", "roles")
 @messages_column_option
 @roles_option
 @work_options
+@plan_steps_option
 @config_option
 @json_option
 @quiet_option
@@ -87,7 +88,8 @@ def mix(datasets: tuple[str, ...], **options: Any) -> None:
     how["num_tokens"] = None if options["tokens"] is None else _num_tokens(options["tokens"])
     settings = {name: options[name] for name in _SETTINGS if options[name] not in (None, ())}
     asked = mix_request(sources, shares, options["tokenizer"], how, settings)
-    report_run(mix_rows(asked, options["output"], partial(engine, options=options), not is_silent, said()), options)
+    with left_to_others(options):
+        report_run(mix_rows(asked, options["output"], partial(engine, options=options), not is_silent, said()), options)
 
 
 def _share(name: str, given: str) -> tuple[str, float]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hf_toedit.cli.engines import engine, work_options
+from hf_toedit.cli.engines import engine, left_to_others, plan_steps_option, work_options
 from hf_toedit.cli.libraries import quiet_libraries
 from hf_toedit.cli.options import (
     Command,
@@ -80,6 +80,7 @@ def target_options(command: Command) -> Command:
 @scorer_setting_options
 @resource_options
 @work_options
+@plan_steps_option
 @config_option
 @json_option
 @quiet_option
@@ -103,8 +104,9 @@ def select(source: str, **options: Any) -> None:
     from hf_toedit.api.select import select_request, select_rows
 
     asked = select_request(source, options["by"], {name: options[name] for name in _HOW}, _given(options))
-    run = select_rows(asked, options["output"], partial(engine, options=options), not is_silent, said())
-    report_run(run, options)
+    with left_to_others(options):
+        run = select_rows(asked, options["output"], partial(engine, options=options), not is_silent, said())
+        report_run(run, options)
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -250,3 +251,38 @@ def test_a_folder_that_holds_something_else_is_left_alone(hf_toedit: HfToEdit, a
 
 def test_it_needs_a_folder(hf_toedit: HfToEdit, answers: Path) -> None:
     assert hf_toedit.fails("select", answers, "--by", "random", "--rows", 1, code=2).startswith("where to?")
+
+
+def test_runs_may_be_planned_here_and_done_elsewhere(hf_toedit: HfToEdit, answers: Path, tmp_path: Path) -> None:
+    """`compare`, `select` and `mix` name the runs that come next, until nothing is left."""
+    papers = shared("data/biomed_pubmedqa_l.jsonl")
+    target = ("--target", papers, "--target-column", "text", "--rows", 20, "--limit", 60, "--by", "dsir")
+    commands = {
+        "select": ("select", answers, "-o", tmp_path / "select", *target),
+        "mix": ("mix", f"a={answers}:0.5", f"b={papers}:0.5", "-o", tmp_path / "mix", "--tokens", "2K"),
+        "compare": ("compare", f"a={answers}", f"b={papers}", "-o", tmp_path / "compare", "--limit", 60, *prior()),
+    }
+    for name, command in commands.items():
+        rounds = []
+        while True:
+            done = hf_toedit(*command, "--plan-only", "--json")
+            assert (done.code, done.stderr) == (0, ""), done
+            if "planned" not in done.json:
+                break
+            rounds.append([Path(folder).relative_to(tmp_path / name).as_posix() for folder in done.json["planned"]])
+            for folder in done.json["planned"]:
+                assert hf_toedit("run", folder, "-q").code == 0
+        steps = "toedit/steps"
+        expected = {
+            "select": [[f"{steps}/target", f"{steps}/source"], [f"{steps}/scores"], ["."]],
+            "mix": [[f"{steps}/a/tokens", f"{steps}/b/tokens"], [f"{steps}/a/rows", f"{steps}/b/rows"], ["."]],
+        }
+        if name in expected:
+            assert rounds == expected[name]
+            at_once = hf_toedit(*(tmp_path / "once" if part == tmp_path / name else part for part in command), "-q")
+            assert at_once.code == 0 and kept(tmp_path / "once").to_list() == kept(tmp_path / name).to_list()
+            shutil.rmtree(tmp_path / "once")
+        else:
+            assert [len(folders) for folders in rounds] == [2, 2] and (tmp_path / "compare/report.md").exists()
+    said = hf_toedit(*commands["mix"][:-3], tmp_path / "other", *commands["mix"][-2:], "--plan-only").stdout
+    assert said.startswith(f"Planned: {tmp_path}/other/{steps}/a/tokens\n") and "repeat this command." in said
