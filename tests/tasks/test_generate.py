@@ -79,6 +79,7 @@ def test_which_columns_are_the_prompt() -> None:
     assert asked(5, text_columns="body") == (("body",), (), 5)
     assert asked(context_columns=("topic", "question")) == (("question",), ("topic",), None)
     assert asked(text_columns="answer", context_columns="question") == (("question",), (), None)
+    assert asked(0, context_columns="question") == (("question",), (), None)
     assert asked(8, text_columns="answer", context_columns="question") == (("answer",), ("question",), 8)
     assert asked(messages_column="messages") == ((), (), None)
     for said, texts in (
@@ -90,6 +91,8 @@ def test_which_columns_are_the_prompt() -> None:
             asked(**texts)
     with pytest.raises(UsageError, match="conversations are read whole"):
         asked(8, messages_column="messages")
+    with pytest.raises(UsageError, match="leaves nothing to read"):
+        asked(0)
 
 
 def parts() -> list[GenerateStats]:
