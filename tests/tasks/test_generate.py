@@ -130,6 +130,21 @@ def test_perplexity_is_that_of_the_generated_tokens() -> None:
     assert stats.perplexity == pytest.approx(4)
 
 
+def test_what_is_known_of_rows_is_not_generated_again() -> None:
+    small = generator(stories(), num_candidates=2, max_new_tokens=8)
+    small.batch_rows = 2
+    loaded = LoadedGenerate(small, "candidates")
+    table = pa.table({"text": ["Once upon a time.", None, "The cat", "A dog ran.", ""]})
+    first = list(loaded.process(Texts(TextConfig()), [table], CANDIDATES, lambda rows: None))
+    kept = {batch.rows: batch.kept._replace(value=json.loads(json.dumps(batch.kept.value))) for batch in first[:2]}
+    again = list(loaded.process(Texts(TextConfig()), [table], CANDIDATES, kept.get))
+    assert [batch.rows for batch in again] == [(0, 2), (2, 2), (4, 1)]
+    assert [batch.is_known for batch in again] == [True, True, False]
+    whole, resumed = (pa.concat_tables(batch.table() for batch in made) for made in (first, again))
+    assert whole.equals(resumed) and whole.column("candidates").null_count == 0
+    assert [len(some) for some in whole.column("candidates").to_pylist()] == [2, 0, 2, 2, 0]
+
+
 def test_rows_are_held_against_their_source_and_statistics() -> None:
     source = pa.table({"text": ["a", "b", None]})
     rows = source.append_column("candidates", pa.array([["x", "yz"], ["", "é"], []], pa.list_(pa.string())))
