@@ -61,7 +61,7 @@ def generate(
         tensor_parallel: GPUs that share one copy of the model.
         progress: show a bar, in a terminal or a notebook.
         **settings: `candidates_column`, the new column; the fields of `GenerateConfig`, of which `prompt_tokens` is 32
-            by default, or with `context_columns` none: these alone are the prompt then; of the prior, the source, its
+            by default, or with `context_columns` 0: these alone are the prompt then; of the prior, the source, its
             texts and shards, as of `plan`.
 
     Raises:
@@ -99,14 +99,13 @@ def generate_request(
     Args:
         source: settings of the source.
         prior: settings of the model.
-        how: fields of `GenerateConfig`; `prompt_tokens` of None is not given.
+        how: fields of `GenerateConfig`; see `asked_prompts` for `prompt_tokens`.
         column: `candidates_column`, where it is given.
         shape: how the source is cut into shards.
 
     Raises:
         UsageError: they do not go together.
     """
-    asked = GenerateConfig.from_mapping(how)
     source, prompt_tokens = asked_prompts(source, how.get("prompt_tokens"))
-    config = GenerateConfig.from_mapping({**vars(asked), "prompt_tokens": prompt_tokens})
+    config = GenerateConfig.from_mapping({**how, "prompt_tokens": prompt_tokens})
     return RunRequest(source, GenerateTask(prior, config, **column), **shape)

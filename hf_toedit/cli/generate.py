@@ -46,9 +46,9 @@ def decoding_options(command: Command) -> Command:
                      help="Sample from the likeliest tokens with total probability P.  [default: from all]"),
         click.option("--max-new-tokens", type=click.IntRange(min=1), default=default.max_new_tokens, show_default=True,
                      metavar="N", help="Maximum number of tokens per candidate."),
-        click.option("--prompt-tokens", type=click.IntRange(min=1), metavar="N",
+        click.option("--prompt-tokens", type=click.IntRange(min=0), metavar="N",
                      help="Number of tokens of the text, from its first, that are the prompt.  [default: "
-                     f"{default.prompt_tokens}; none with --context-columns, which alone are the prompt then]"),
+                     f"{default.prompt_tokens}; 0 with --context-columns, which alone are the prompt then]"),
         click.option("--seed", type=int, default=default.seed, show_default=True, metavar="N",
                      help="Random seed for sampling."),
         click.option("--candidates-column", default="candidates", show_default=True, metavar="NAME",
@@ -75,8 +75,8 @@ def generate(source: str, **options: Any) -> None:
     """Add candidates to each row of SOURCE: texts that the prior generates. Every other column stays as it was.
 
     Without further options the prior continues the beginning of each text (--prompt-tokens). With --context-columns it
-    answers these columns, and with --messages-column the conversation before its last answer, by its chat template. A
-    candidate does not repeat the prompt. Sampled candidates depend on the seed and the row alone.
+    answers these columns, by its chat template if it has one, and with --messages-column the conversation before its
+    last answer. A candidate does not repeat the prompt. Sampled candidates depend on the seed and the row alone.
 
     `hf-toedit select RUN --best-of candidates` then keeps the best one of each row.
 

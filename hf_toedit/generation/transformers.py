@@ -71,8 +71,9 @@ class TransformersGenerator(Generator):
         with torch.inference_mode(), self._here():
             if not self._on_cpu:
                 torch.cuda.set_per_process_memory_fraction(self._memory_fraction, self._device)
-            num_tokens = min(self._model.get_output_embeddings().weight.shape[0], self._tokenizer.get_vocab_size())
-            Probe(self.name, Body(self._model, self._device), Head(self._model, self._device), num_tokens)
+            head = Head(self._model, self._device)
+            num_tokens = min(head.vocab_size, self._tokenizer.get_vocab_size())
+            Probe(self.name, Body(self._model, self._device), head, num_tokens)  # refuses what is not causal
         self._most_rows = _ROWS_ON_GPU
 
     def generate(self, prompts: Sequence[Prompt], num_new: int | None = None) -> list[list[Continuation]]:

@@ -118,9 +118,9 @@ def asked_prompts(source: SourceConfig, prompt_tokens: int | None) -> tuple[Sour
     """Which columns are read, and how much of their texts is the prompt.
 
     Args:
-        source: as it was asked for. Context columns without `prompt_tokens` are the whole prompt: the text beside them
-            is not read.
-        prompt_tokens: as of `GenerateConfig`; None where nothing was said.
+        source: as it was asked for.
+        prompt_tokens: tokens of the text; 0 reads the context columns alone. None is 0 with these, and
+            `PROMPT_TOKENS` without.
 
     Returns:
         The source, whose text is the prompt or begins with it, and `GenerateConfig.prompt_tokens`.
@@ -129,15 +129,18 @@ def asked_prompts(source: SourceConfig, prompt_tokens: int | None) -> tuple[Sour
         UsageError: they do not go together, or a row has several prompts.
     """
     if source.messages_column is not None:
-        if prompt_tokens is not None:
+        if prompt_tokens:
             raise UsageError("--prompt-tokens is for texts, and conversations are read whole. Leave it out.")
-        check_one_prompt(source)
-        return source, None
-    if source.context_columns and prompt_tokens is None:
+        prompt_tokens = None
+    elif not source.context_columns:
+        if prompt_tokens == 0:
+            raise UsageError("--prompt-tokens 0 leaves nothing to read. Name what to answer with --context-columns.")
+        prompt_tokens = prompt_tokens or PROMPT_TOKENS
+    elif not prompt_tokens:
+        # The columns are the whole text: what is beside them is not read, and need not be there.
         *before, last = source.context_columns
         source = replace(source, text_columns=(last,), context_columns=tuple(before))
-    elif prompt_tokens is None:
-        prompt_tokens = PROMPT_TOKENS
+        prompt_tokens = None
     check_one_prompt(source)
     return source, prompt_tokens
 

@@ -16,7 +16,9 @@ from hf_toedit.cli.generate import generate as generate_command
 from hf_toedit.runs.store import RunFolder
 from tests.cli.command import HfToEdit, prior
 from tests.cli.fixtures import load, parquet, same
+from tests.cli.pushing import pushed
 from tests.generation.models import TEMPLATE, copied, stories
+from tests.hub_server import HubServer
 
 ASKED = ("--num-candidates", 2, "--max-new-tokens", 12, "--prompt-tokens", 8, "--temperature", 1.2)
 
@@ -79,6 +81,19 @@ def test_a_run_that_is_planned_killed_and_resumed(
     assert {name: parquet(run)[name] for name in kept} == kept
     assert same(load(run)["train"], load(generated)["train"])
     assert hf_toedit("verify", run).code == 0
+
+
+def test_candidates_go_to_the_hub_and_back(
+    command: HfToEdit, hub: HubServer, source: Path, generated: Path, tmp_path: Path
+) -> None:
+    name, asked = "org/generated", (*prior(), *ASKED, "--top-k", 40, "--top-p", 0.95, "--quiet")
+    done = command("generate", source, "-o", tmp_path / "run", *asked, "--push-to", name)
+    assert (done.code, done.stderr) == (0, ""), done
+    files = pushed(hub, name).head("main").files
+    assert {path: data for path, data in files.items() if path.endswith(".parquet")} == parquet(generated)
+    assert "synthetic" in files["README.md"].decode()
+    assert command("pull", name, "-o", tmp_path / "back", "--quiet").code == 0
+    assert parquet(tmp_path / "back") == parquet(generated) and command("verify", name).code == 0
 
 
 def test_the_best_of_the_candidates(hf_toedit: HfToEdit, generated: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM
 
-from hf_toedit.errors import PriorError, UsageError
+from hf_toedit.errors import OutOfMemory, PriorError, UsageError
 from hf_toedit.generation.config import GenerateConfig
 from hf_toedit.generation.generator import Prompt
 from hf_toedit.generation.picking import pick, uniforms, warpers
@@ -131,6 +131,39 @@ def test_rows_that_share_a_call_are_as_alone_up_to_rounding(decoding: str) -> No
     for mine, other in zip(padded, found.generate(prompts(found)), strict=True):
         assert [one.ids for one in mine] == [one.ids for one in other]
         assert [one.logprob for one in mine] == pytest.approx([one.logprob for one in other], abs=1e-3)
+
+
+def test_calls_on_a_gpu_hold_as_many_rows_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = generator(stories(), decoding="greedy", max_new_tokens=20)
+    told = [*prompts(found, 5)[::-1], Prompt([1] * 500, "long"), Prompt([1] * 505, "longer")]
+    sizes: list[int] = []
+    together = found._together
+    monkeypatch.setattr(found, "_together", lambda rows, new: sizes.append(len(rows)) or together(rows, new))
+    for free, expected in ((1e12, [5, 1, 1]), (2.5 * found._bytes_per_row(42), [2, 2, 1, 1, 1]), (0, [1] * 7)):
+        monkeypatch.setattr(found, "_free_bytes", lambda free=free: free)
+        sizes.clear()
+        made = found._batched(told, None)
+        assert sizes == expected
+        assert [one.ids for [one] in made] == [one.ids for [one] in found.generate(told)]
+
+
+def test_calls_on_a_gpu_are_halved_where_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = generator(stories(), decoding="greedy", max_new_tokens=5)
+    monkeypatch.setattr(found, "_free_bytes", lambda: 1e12)
+    together, most = found._together, 2
+
+    def small(rows: list[Prompt], num_new: int | None) -> object:
+        if len(rows) > most:
+            raise torch.OutOfMemoryError
+        return together(rows, num_new)
+
+    monkeypatch.setattr(found, "_together", small)
+    assert [one.ids for [one] in found._batched(prompts(found, 7), None)] == [
+        one.ids for [one] in found.generate(prompts(found, 7))
+    ]
+    most = 0
+    with pytest.raises(OutOfMemory, match="out of memory with the 1 candidates of one row"):
+        found._batched(prompts(found, 7), None)
 
 
 def test_why_candidates_end(tmp_path: Path) -> None:

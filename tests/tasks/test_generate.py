@@ -79,6 +79,7 @@ def test_which_columns_are_the_prompt() -> None:
     assert asked(5, text_columns="body") == (("body",), (), 5)
     assert asked(context_columns=("topic", "question")) == (("question",), ("topic",), None)
     assert asked(text_columns="answer", context_columns="question") == (("question",), (), None)
+    assert asked(0, context_columns="question") == (("question",), (), None)
     assert asked(8, text_columns="answer", context_columns="question") == (("answer",), ("question",), 8)
     assert asked(messages_column="messages") == ((), (), None)
     for said, texts in (
@@ -90,6 +91,8 @@ def test_which_columns_are_the_prompt() -> None:
             asked(**texts)
     with pytest.raises(UsageError, match="conversations are read whole"):
         asked(8, messages_column="messages")
+    with pytest.raises(UsageError, match="leaves nothing to read"):
+        asked(0)
 
 
 def parts() -> list[GenerateStats]:
@@ -125,6 +128,21 @@ def test_perplexity_is_that_of_the_generated_tokens() -> None:
     stats.add(Prompt([1], ""), [Continuation([5, 6], math.log(0.5) * 2, "eos")], ["x"])
     stats.add(Prompt([1], ""), [Continuation([5, 6], math.log(0.125) * 2, "limit")], ["x"])
     assert stats.perplexity == pytest.approx(4)
+
+
+def test_what_is_known_of_rows_is_not_generated_again() -> None:
+    small = generator(stories(), num_candidates=2, max_new_tokens=8)
+    small.batch_rows = 2
+    loaded = LoadedGenerate(small, "candidates")
+    table = pa.table({"text": ["Once upon a time.", None, "The cat", "A dog ran.", ""]})
+    first = list(loaded.process(Texts(TextConfig()), [table], CANDIDATES, lambda rows: None))
+    kept = {batch.rows: batch.kept._replace(value=json.loads(json.dumps(batch.kept.value))) for batch in first[:2]}
+    again = list(loaded.process(Texts(TextConfig()), [table], CANDIDATES, kept.get))
+    assert [batch.rows for batch in again] == [(0, 2), (2, 2), (4, 1)]
+    assert [batch.is_known for batch in again] == [True, True, False]
+    whole, resumed = (pa.concat_tables(batch.table() for batch in made) for made in (first, again))
+    assert whole.equals(resumed) and whole.column("candidates").null_count == 0
+    assert [len(some) for some in whole.column("candidates").to_pylist()] == [2, 0, 2, 2, 0]
 
 
 def test_rows_are_held_against_their_source_and_statistics() -> None:
