@@ -86,7 +86,9 @@ def evaluate(reader: TransformersPrior, sets: Sequence[EvalSet]) -> Mapping[str,
         scores = Scores(
             np.array([-values.sum() for values in logprobs]), np.array([len(values) for values in logprobs], np.int64)
         )
-        if not (np.isfinite(scores.nll).all() and scores.num_tokens.sum()):
+        # The first token of a document has no likelihood where nothing is read before it; any other NaN is an error.
+        fewest = np.array([int(document.own.sum()) - 1 for document in one.documents])
+        if not np.isfinite(scores.nll).all() or (scores.num_tokens < fewest).any() or not scores.num_tokens.sum():
             raise PriorError(
                 f"a trained model gives no finite likelihood of evaluation set {one.name!r}: its training diverged. "
                 f"Lower --learning-rate."
