@@ -41,7 +41,7 @@ class ProbeConfig(BaseConfig):
         context: Tokens per training block, and in a window of the evaluation.
         batch_size: Blocks per step.
         learning_rates: Peak learning rates; empty is a small and an ordinary one, see `rates`.
-        seeds: Number of seeds: 0, 1, ….
+        seeds: Number of seeds: 0, 1, …. One alone says nothing of what another seed would have given.
         lora: Train LoRA adapters instead of all weights.
         drop_contaminated: Train without documents that share a 13-gram with the evaluation text.
         keep_models: Keep the weights of trained models.
@@ -59,7 +59,7 @@ class ProbeConfig(BaseConfig):
     context: Annotated[int, Meta(ge=8)] = 256
     batch_size: Positive = 16
     learning_rates: tuple[Rate, ...] = ()
-    seeds: Positive = 3
+    seeds: Annotated[int, Meta(ge=2)] = 3
     lora: bool = False
     drop_contaminated: bool = False
     keep_models: bool = False

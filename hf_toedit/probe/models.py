@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,8 @@ class ProbeModel:
         from transformers import AutoModelForCausalLM, set_seed
 
         set_seed(seed)
-        if self.location is None:
-            return loaded(_MODEL, self.name, "model", AutoModelForCausalLM.from_config, self.config)
+        if self.location is None:  # a copy, since reading as a prior sets the kind of attention there
+            return loaded(_MODEL, self.name, "model", AutoModelForCausalLM.from_config, deepcopy(self.config))
         commit = None if Path(self.location).is_dir() else self.revision
         model = loaded(
             _MODEL,

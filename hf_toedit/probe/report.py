@@ -103,8 +103,6 @@ def _model(model: Mapping[str, Any]) -> str:
 
 
 def _interval(seeds: int) -> str:
-    if seeds == 1:
-        return "With one seed, the 95 % intervals cover the choice of documents only, and not that of the seed."
     return (
         f"The 95 % intervals cover the choice of the {seeds} seeds and of the documents (Student's t with Welch's degrees "
         "of freedom; documents by bootstrap)."

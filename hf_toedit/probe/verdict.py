@@ -14,7 +14,7 @@ difference over seeds when documents are drawn with replacement. What a seed doe
 which makes V a little too large, never too small. The interval is D +- t sqrt(V), where t is a quantile of Student's t
 with the degrees of freedom of Welch and Satterthwaite. With three seeds that is a wide interval where seeds matter
 (t = 4.3), as it must be: resampling three seeds with replacement would give one that holds the truth in 75 % of the
-cases, not in 95 %. With one seed there is no V_seeds, and the interval is for this seed alone.
+cases, not in 95 %. One seed gives no V_seeds, so two are the fewest.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def estimates(
     """Log perplexities, or differences of them, of each evaluation set and over all.
 
     Args:
-        nll: float64 `[seeds, n]` of each set: of each document, or its difference to the reference.
+        nll: float64 `[seeds, n]` of each set, with two seeds or more: of each document, or its difference to the reference.
         num_tokens: int64 `[n]` of each set.
         num_comparisons: Intervals that are to hold together.
         seed: Of the bootstrap.
@@ -156,10 +156,10 @@ def _redrawn(nll: np.ndarray, num_tokens: np.ndarray, seed: int) -> np.ndarray:
 
 def _estimate(values: np.ndarray, draws: np.ndarray, size: int, num_comparisons: int) -> Estimate:
     seeds = len(values)
-    of_seeds = float(values.var(ddof=1)) / seeds if seeds > 1 else 0.0
+    of_seeds = float(values.var(ddof=1)) / seeds
     of_documents = float(draws.var(ddof=1)) * size / max(size - 1, 1)
     total = of_seeds + of_documents
-    parts = (of_seeds**2 / (seeds - 1) if seeds > 1 else 0.0) + of_documents**2 / max(size - 1, 1)
+    parts = of_seeds**2 / (seeds - 1) + of_documents**2 / max(size - 1, 1)
     freedom = total**2 / parts if parts else _MOST_FREEDOM
     tail = (1 - LEVEL) / 2
     half, adjusted = (
