@@ -13,7 +13,6 @@ from hf_toedit.config import PriorConfig
 from hf_toedit.errors import PriorError, UsageError
 from hf_toedit.fingerprint import file_fingerprint
 from hf_toedit.priors.loading import (
-    PRIOR,
     TOKENIZER,
     Kind,
     check_fast,
@@ -177,9 +176,7 @@ def _from_scratch(name: str, tokenizer: Any, context: int) -> tuple[Any, str]:
         "pad_token_id": tokenizer.pad_token_id,
     }
     if name in _LLAMAS:
-        return LlamaConfig(
-            **_LLAMAS[name], max_position_embeddings=context, tie_word_embeddings=True, **special
-        ), ""
+        return LlamaConfig(**_LLAMAS[name], max_position_embeddings=context, tie_word_embeddings=True, **special), ""
     if name == "gpt2":
         return GPT2Config(n_positions=context, **special), ""
     if not Path(name).is_file():
@@ -200,7 +197,9 @@ def _check_context(config: Any, asked: ProbeConfig) -> None:
 
 
 def _too_long(name: str, known: int, context: int) -> UsageError:
-    return UsageError(f"model {name!r} reads {known:,} tokens at once, fewer than --context {context}. Lower --context.")
+    return UsageError(
+        f"model {name!r} reads {known:,} tokens at once, fewer than --context {context}. Lower --context."
+    )
 
 
 def _with_adapters(model: Any, name: str) -> Any:

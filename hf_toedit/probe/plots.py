@@ -31,7 +31,9 @@ def _draw_differences(figure: Figure, report: Mapping[str, Any]) -> None:
     for number, (rate, colour) in enumerate(zip(rates, cycle(len(rates) + 1)[1:], strict=True)):
         entries = [found["differences"][rate][ALL] for found in comparisons.values()]
         places = [row + 0.5 * ((number + 0.5) / len(rates) - 0.5) for row in range(len(entries))]
-        values, lows, highs = ([100 * math.expm1(entry[part]) for entry in entries] for part in ("value", "low", "high"))
+        values, lows, highs = (
+            [100 * math.expm1(entry[part]) for entry in entries] for part in ("value", "low", "high")
+        )
         reach = ([v - low for v, low in zip(values, lows, strict=True)],
                  [high - v for v, high in zip(values, highs, strict=True)])  # fmt: skip
         axes.errorbar(values, places, xerr=reach, fmt="o", color=colour, capsize=4, label=f"learning rate {rate}")

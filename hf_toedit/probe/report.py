@@ -104,8 +104,8 @@ def _model(model: Mapping[str, Any]) -> str:
 
 def _interval(seeds: int) -> str:
     return (
-        f"The 95 % intervals cover the choice of the {seeds} seeds and of the documents (Student's t with Welch's degrees "
-        "of freedom; documents by bootstrap)."
+        f"The 95 % intervals cover the choice of the {seeds} seeds and of the documents (Student's t with Welch's "
+        "degrees of freedom; documents by bootstrap)."
     )
 
 
@@ -148,7 +148,15 @@ def _differences(report: Mapping[str, Any]) -> Markdown:
         for one, entry in by_set.items()
         if one != ALL or len(by_set) > 2
     ]
-    names = ("dataset", "learning rate", "held-out text", "difference", "95 % interval", "of it due to seeds", "verdict")
+    names = (
+        "dataset",
+        "learning rate",
+        "held-out text",
+        "difference",
+        "95 % interval",
+        "of it due to seeds",
+        "verdict",
+    )
     return table(names, rows, left=3)
 
 
@@ -202,7 +210,13 @@ def _contamination(report: Mapping[str, Any]) -> Markdown:
         for name, found in report["variants"].items()
         for one, entry in found["contamination"].items()
     ]
-    names = ("dataset", "held-out text", "held-out documents", f"share of their {ORDER}-grams", "documents of the dataset")
+    names = (
+        "dataset",
+        "held-out text",
+        "held-out documents",
+        f"share of their {ORDER}-grams",
+        "documents of the dataset",
+    )
     return table(names, rows, left=2)
 
 

@@ -70,7 +70,9 @@ def summary(facts: Mapping[str, Any], results: Mapping[Job, Result]) -> dict[str
         "comparisons": comparisons,
         "losses": {
             variant: {
-                f"{rate:g}": _mean_losses([found.losses for job, found in results.items() if job[:2] == (variant, rate)])
+                f"{rate:g}": _mean_losses(
+                    [found.losses for job, found in results.items() if job[:2] == (variant, rate)]
+                )
                 for rate in rates
             }
             for variant in variants

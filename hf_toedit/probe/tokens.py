@@ -71,15 +71,17 @@ def documents(plan: Plan, aligner: Aligner, render: Render) -> Iterator[tuple[Pa
     Raises:
         SourceError: The source cannot be read.
     """
-    tables = chain.from_iterable(source_rows(plan, shard) for shard in plan.shards)
-    passages = (
-        Passage.of(passage) if isinstance(passage, str) else passage
-        for table in tables
-        for passage in plan.texts.passages(table, plan.texts.read(table), render).passages
-        if None in why_unread(Passage.of(passage) if isinstance(passage, str) else passage)
-    )
+    passages = _passages(plan, render)
     while batch := list(islice(passages, _BATCH)):
         yield from ((passage, found) for passage, found in zip(batch, aligner.align(batch), strict=True) if len(found))
+
+
+def _passages(plan: Plan, render: Render) -> Iterator[Passage]:
+    for table in chain.from_iterable(source_rows(plan, shard) for shard in plan.shards):
+        for read in plan.texts.passages(table, plan.texts.read(table), render).passages:
+            passage = Passage.of(read) if isinstance(read, str) else read
+            if passage is not None and None in why_unread(passage):
+                yield passage
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def remove_checkpoints(folder: Path) -> None:
 
 
 def _loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-    """The loss of `transformers` for causal models; 0 for a batch that is context alone, where the mean is undefined."""
+    """The loss of `transformers` for causal models; 0 for a batch of context alone, which has no mean."""
     logits = outputs["logits"]
     count = (labels[..., 1:] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
     count = torch.clamp(torch.as_tensor(count, device=logits.device), min=1)

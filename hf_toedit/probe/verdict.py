@@ -19,7 +19,7 @@ cases, not in 95 %. One seed gives no V_seeds, so two are the fewest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -92,7 +92,8 @@ def estimates(
     """Log perplexities, or differences of them, of each evaluation set and over all.
 
     Args:
-        nll: float64 `[seeds, n]` of each set, with two seeds or more: of each document, or its difference to the reference.
+        nll: float64 `[seeds, n]` of each set, with two seeds or more: of each document, or its difference to the
+            reference.
         num_tokens: int64 `[n]` of each set.
         num_comparisons: Intervals that are to hold together.
         seed: Of the bootstrap.
