@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from hf_toedit.api.generated import generate as generate
     from hf_toedit.api.mix import mix as mix
     from hf_toedit.api.own_task import run_task as run_task
+    from hf_toedit.api.probe import probe as probe
     from hf_toedit.api.run import Run as Run
     from hf_toedit.api.scores import score as score
     from hf_toedit.api.select import select as select
@@ -64,6 +65,7 @@ _EXPORTS = {
     "plan": "hf_toedit.api.edits",
     "generate": "hf_toedit.api.generated",
     "mix": "hf_toedit.api.mix",
+    "probe": "hf_toedit.api.probe",
     "run_task": "hf_toedit.api.own_task",
     "score": "hf_toedit.api.scores",
     "select": "hf_toedit.api.select",
@@ -141,6 +143,7 @@ __all__ = [
     "load_prior",
     "mix",
     "plan",
+    "probe",
     "register",
     "revert",
     "run_task",

@@ -1,4 +1,4 @@
-"""A comparison as one HTML file: its Markdown, with the pictures in it."""
+"""A report as one HTML file: its Markdown, with the pictures in it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ _WIDE = '<div class="wide" role="region" aria-label="{}" tabindex="0">'
 """Around what may be wider than a phone, and is then moved by a finger or by the arrow keys."""
 
 
-def html_report(markdown: str, pictures: Mapping[str, bytes]) -> str:
+def html_report(markdown: str, pictures: Mapping[str, bytes], title: str = _TITLE) -> str:
     """The report as a page that needs no network and no script, in light and dark.
 
     Args:
         markdown: As `markdown_report` gave it.
         pictures: PNG files, by the paths that the Markdown has.
+        title: Of the page.
     """
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": True}).enable("table").disable("html_block")
     tokens = _adapted(parser.parse(markdown), pictures)
     css = (files("hf_toedit.analysis") / "assets" / "report.css").read_text(encoding="utf-8")
-    return page(_TITLE, css, f"<main>\n{parser.renderer.render(tokens, parser.options, {})}</main>\n")
+    return page(title, css, f"<main>\n{parser.renderer.render(tokens, parser.options, {})}</main>\n")
 
 
 def _adapted(tokens: Sequence[Token], pictures: Mapping[str, bytes]) -> list[Token]:

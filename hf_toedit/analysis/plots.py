@@ -46,7 +46,7 @@ def _for_prior(draw: Callable[..., None], prior: str) -> Callable[[Figure, Seque
 def _draw_ngrams(figure: Figure, variants: Sequence[Variant]) -> None:
     """Figure 5 of Zhu et al. 2024: the share of each bucket, the fullest first."""
     for axes, order in zip(figure.subplots(1, 2), ("unigrams", "bigrams"), strict=True):
-        for variant, colour in zip(variants, _cycle(len(variants)), strict=True):
+        for variant, colour in zip(variants, cycle(len(variants)), strict=True):
             counts = np.sort(getattr(variant.texts.ngrams, order).sum(axis=0))[::-1]
             counts = counts[counts > 0]
             axes.plot(np.arange(1, len(counts) + 1), counts / counts.sum(), color=colour, label=variant.name)
@@ -62,7 +62,7 @@ def _draw_ngrams(figure: Figure, variants: Sequence[Variant]) -> None:
 def _draw_similarities(figure: Figure, similar: Mapping[str, Similarity]) -> None:
     """Figure 12 of Zhu et al. 2024: texts in each bucket of locality-sensitive hashes, the fullest first."""
     axes = figure.subplots()
-    for (name, found), colour in zip(similar.items(), _cycle(len(similar)), strict=True):
+    for (name, found), colour in zip(similar.items(), cycle(len(similar)), strict=True):
         shares = found.responses[found.responses > 0] / found.num_texts
         axes.plot(np.arange(1, len(shares) + 1), shares, color=colour, label=name)
     axes.set_xscale("log")
@@ -81,7 +81,7 @@ def _draw_perplexities(figure: Figure, variants: Sequence[Variant], prior: str) 
     tenths = [np.floor(10 * np.log10([sketch.middle(number) for number in bins])).astype(int) for bins in found]
     first, last = min(map(np.min, tenths)), max(map(np.max, tenths))
     edges = 10 ** (np.arange(first, last + 2) / 10)
-    for variant, bins, places, colour in zip(variants, found, tenths, _cycle(len(variants)), strict=True):
+    for variant, bins, places, colour in zip(variants, found, tenths, cycle(len(variants)), strict=True):
         counts = np.bincount(places - first, weights=list(bins.values()), minlength=len(edges) - 1)
         axes.stairs(counts / counts.sum(), edges, color=colour, label=variant.name, linewidth=1.6)
     axes.set_xscale("log")
@@ -97,7 +97,7 @@ def _draw_probabilities(figure: Figure, variants: Sequence[Variant], prior: str)
     """Figure 6 and Table 8: how likely tokens are."""
     axes = figure.subplots()
     width = 0.8 / len(variants)
-    for number, (variant, colour) in enumerate(zip(variants, _cycle(len(variants)), strict=True)):
+    for number, (variant, colour) in enumerate(zip(variants, cycle(len(variants)), strict=True)):
         counts = np.array(variant.readings[prior].probability_histogram, float)
         places = np.arange(len(counts)) + 0.1 + (number + 0.5) * width
         axes.bar(places, counts / counts.sum(), width, color=colour, label=variant.name)
@@ -110,7 +110,7 @@ def _draw_probabilities(figure: Figure, variants: Sequence[Variant], prior: str)
 def _draw_embeddings(figure: Figure, view: EmbeddingView) -> None:
     """Figure 4A: documents in a plane, and how many are in each cluster."""
     cloud, bars = figure.subplots(1, 2)
-    for (name, points), colour in zip(view.points.items(), _cycle(len(view.points)), strict=True):
+    for (name, points), colour in zip(view.points.items(), cycle(len(view.points)), strict=True):
         cloud.scatter(*points.T, s=7, color=colour, alpha=0.6, linewidths=0, label=name)
         shares = view.shares[name]
         bars.stairs(shares, np.arange(len(shares) + 1), color=colour, linewidth=1.4)
@@ -119,5 +119,10 @@ def _draw_embeddings(figure: Figure, view: EmbeddingView) -> None:
     legend(figure)
 
 
-def _cycle(count: int) -> list[str]:
+def cycle(count: int) -> list[str]:
+    """Colours of datasets, the reference's first; they repeat where there are many.
+
+    Args:
+        count: How many.
+    """
     return [_COLOURS[number % len(_COLOURS)] for number in range(count)]

@@ -15,11 +15,12 @@ from hf_toedit.analysis.report import HTML, JSON, MARKDOWN, markdown_report
 from hf_toedit.api.begin import do_by, do_planned
 from hf_toedit.api.engine import Workers, local_engine
 from hf_toedit.api.named import check_names, source_of
+from hf_toedit.api.report_folder import report_folder, write_report
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.run import Run
 from hf_toedit.cards.origin import place_name
 from hf_toedit.config import PriorConfig, Resources, SourceConfig
-from hf_toedit.errors import RunError, UsageError
+from hf_toedit.errors import UsageError
 from hf_toedit.runs.store import is_run
 from hf_toedit.settings import SourceSettings
 
@@ -105,7 +106,7 @@ def compare(
     check_epsilon(epsilon)
     if sample is not None and sample < 1:
         raise UsageError(f"sample {sample} is out of range: it must be 1 or more. Name a number of rows.")
-    target = _target(fspath(folder))
+    target = report_folder(fspath(folder), _is_report)
     sources = {name: source_of(source, settings) for name, source in named.items()}
     if engines is None:
         engines = partial(local_engine, workers, resources=Resources(token_budget), progress=progress)
@@ -135,8 +136,7 @@ def compare(
     files = {f"assets/{name}": image for name, image in draw_plots(parts, similar, view).items()}
     markdown = markdown_report(report)
     files |= {MARKDOWN: markdown.encode(), HTML: html_report(markdown, files).encode(), JSON: text.encode()}
-    for name, content in files.items():
-        _write(target / name, content)
+    write_report(target, files)
     return report
 
 
@@ -152,17 +152,9 @@ def _check_names(variants: Mapping[str, str], priors: Sequence[str]) -> None:
             raise UsageError(f"prior {prior} is given twice. Name each prior once.")
 
 
-def _target(folder: str) -> Path:
-    """The folder of the report, which holds nothing else."""
-    target = Path(folder)
-    if "://" in folder:
-        raise RunError(f"{folder} is not on this machine. Name a folder here for the report with -o.")
-    if target.exists() and not target.is_dir():
-        raise RunError(f"{target} is a file. Name a folder for the report with -o.")
-    is_report = (target / JSON).exists() or any((target / WORK).glob(f"*/{_MEASURE}*"))
-    if target.exists() and any(target.iterdir()) and not is_report:
-        raise RunError(f"folder {target} is not empty and holds no report. Name a new folder with -o.")
-    return target
+def _is_report(folder: Path) -> bool:
+    """Whether a folder holds a comparison, or one that was begun."""
+    return (folder / JSON).exists() or any((folder / WORK).glob(f"*/{_MEASURE}*"))
 
 
 @dataclass(frozen=True)
@@ -241,10 +233,3 @@ class _Work:
 def _short_hash(name: str) -> str:
     """Of the name of a prior, which may hold anything: part of the name of a folder."""
     return hashlib.sha256(name.encode()).hexdigest()[:10]
-
-
-def _write(path: Path, content: bytes) -> None:
-    from hf_toedit.storage.files import whole_file
-
-    with whole_file(path) as temporary:
-        temporary.write_bytes(content)

@@ -19,6 +19,7 @@ from hf_toedit.cli.mix import mix
 from hf_toedit.cli.options import COMMAND_LINE, check_names
 from hf_toedit.cli.plan import plan
 from hf_toedit.cli.preview import preview
+from hf_toedit.cli.probe import probe
 from hf_toedit.cli.pull import pull
 from hf_toedit.cli.push import push
 from hf_toedit.cli.revert import revert
@@ -108,6 +109,7 @@ for command in (
     select,
     mix,
     compare,
+    probe,
     slurm,
     status,
     verify,

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from hf_toedit.cli.amounts import num_tokens
 from hf_toedit.cli.engines import engine, left_to_others, plan_steps_option, work_options
 from hf_toedit.cli.libraries import quiet_libraries
 from hf_toedit.cli.options import (
@@ -22,7 +23,6 @@ from hf_toedit.cli.plan import output_option, said
 from hf_toedit.cli.run import report_run
 from hf_toedit.errors import UsageError
 
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 _SETTINGS = ("split", "limit", "text_column", "messages_column", "roles")
 
 
@@ -85,7 +85,7 @@ def mix(datasets: tuple[str, ...], **options: Any) -> None:
     for name, given in parsed(datasets, "dataset", "NAME=SOURCE:SHARE", "human=org/web:0.75").items():
         sources[name], shares[name] = _share(name, given)
     how = {name: options[name] for name in ("max_epochs", "name_column", "seed")}
-    how["num_tokens"] = None if options["tokens"] is None else _num_tokens(options["tokens"])
+    how["num_tokens"] = None if options["tokens"] is None else num_tokens(options["tokens"])
     settings = {name: options[name] for name in _SETTINGS if options[name] not in (None, ())}
     asked = mix_request(sources, shares, options["tokenizer"], how, settings)
     with left_to_others(options):
@@ -100,10 +100,3 @@ def _share(name: str, given: str) -> tuple[str, float]:
     except ValueError:
         pass
     raise UsageError(f"{name}={given} has no share. Write it as {name}={given}:0.5, for one.")
-
-
-def _num_tokens(given: str) -> int:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMBT]?)", given.strip().upper())
-    if found is None:
-        raise UsageError(f"--tokens {given!r} is not a number of tokens. Write it as 50M or 2.5B.")
-    return round(float(found[1]) * _UNITS[found[2]])

@@ -1,0 +1,126 @@
+"""Does training on a dataset help? Small models trained on each variant, as `hf-toedit probe` does."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_toedit.analysis.report import HTML, JSON, MARKDOWN
+from hf_toedit.api.probing import SETTINGS, Probing
+from hf_toedit.api.report_folder import report_folder, write_report
+from hf_toedit.settings import SourceSettings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+WORK = "work"
+"""The folder of a report with tokens, checkpoints and results: a probe goes on from there."""
+
+
+class ProbeSettings(SourceSettings, total=False):
+    """What `probe` takes as keyword arguments: the fields of `ProbeConfig`, and the settings of all sources."""
+
+    split: str | None
+    model: str | PathLike[str]
+    tokenizer: str | PathLike[str]
+    num_tokens: int | None
+    max_epochs: float
+    context: int
+    batch_size: int
+    learning_rates: tuple[float, ...]
+    seeds: int
+    lora: bool
+    drop_contaminated: bool
+    keep_models: bool
+    report_to: str
+    device: str
+
+
+def probe(
+    variants: Mapping[str, str | PathLike[str]],
+    evals: Mapping[str, str | PathLike[str]],
+    folder: str | PathLike[str],
+    *,
+    progress: bool = True,
+    **settings: Unpack[ProbeSettings],
+) -> dict[str, Any]:
+    """Train small models on variants of a dataset and score them on held-out text; what was interrupted goes on.
+
+    Each variant, seed and learning rate gets a model. For a seed all have the same first weights, and all read the same
+    number of tokens in an order by the same rule.
+
+    Args:
+        variants: Names and sources to train on, see `plan`; `RUN:gen2` is a pass of a run folder. The first one is the
+            reference.
+        evals: Names and sources of held-out text.
+        folder: Of the report: `report.md`, `report.html`, `report.json`, `assets/`, and `work/`.
+        progress: Show a bar.
+        **settings: The fields of `ProbeConfig`; and of all sources (`split`, `limit`) and their texts (`text_column`,
+            `messages_column`, `roles`, …), as of `plan`.
+
+    Returns:
+        What `report.json` holds.
+
+    Raises:
+        UsageError: Fewer than two variants, no evaluation set, too few tokens, or a setting is out of range.
+        SourceError: A source cannot be found, or has no texts as asked.
+        PriorError: The model cannot be found or trained.
+        RunError: The folder cannot be written, or holds something else or a probe with other settings.
+
+    Example:
+        >>> probe({"human": "org/web", "edited": "run:gen1"}, {"held-out": "org/books"}, "report")  # doctest: +SKIP
+    """
+    from hf_toedit.probe.plots import draw_plots
+    from hf_toedit.probe.report import html_report, markdown_report
+    from hf_toedit.probe.summary import summary
+
+    target = report_folder(fspath(folder), lambda there: (there / WORK / SETTINGS).exists())
+    found = Probing.find(variants, evals, settings)
+    found.settle(target / WORK)
+    found.tokenize(target / WORK / "tokens")
+    results = found.results(target / WORK / "models", progress)
+    text = json.dumps(summary(found.facts(), results), indent=2, ensure_ascii=False) + "\n"
+    report: dict[str, Any] = json.loads(text)
+    files = {f"assets/{name}": image for name, image in draw_plots(report).items()}
+    markdown = markdown_report(report)
+    files |= {MARKDOWN: markdown.encode(), HTML: html_report(markdown, files).encode(), JSON: text.encode()}
+    write_report(target, files)
+    return report
+
+
+def estimate_probe(
+    variants: Mapping[str, str | PathLike[str]],
+    evals: Mapping[str, str | PathLike[str]],
+    *,
+    price_per_hour: float | None = None,
+    **settings: Unpack[ProbeSettings],
+) -> dict[str, Any]:
+    """What a probe would do and how long it would take here: tokens, steps, hours, cost; nothing is kept.
+
+    Args:
+        variants: See `probe`, as for `evals` and `settings`.
+        evals: Names and sources of held-out text.
+        price_per_hour: Of this machine.
+        **settings: Of the probe and its sources.
+
+    Raises:
+        UsageError, SourceError, PriorError: As of `probe`.
+    """
+    found = Probing.find(variants, evals, settings)
+    with tempfile.TemporaryDirectory() as scratch:
+        found.tokenize(Path(scratch))
+        facts = found.facts()
+        seconds = found.timed(Path(scratch))
+    num_models = len(found.jobs)
+    hours = seconds * num_models / 3600
+    return {
+        **facts["training"],
+        "variants": {name: entry["num_tokens"] for name, entry in facts["variants"].items()},
+        "models": num_models,
+        "hours": hours,
+        "cost": None if price_per_hour is None else hours * price_per_hour,
+    }

@@ -1,0 +1,336 @@
+"""A probe from its settings to the results of its models: what is found, tokenized, trained and scored."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import product
+from os import fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_toedit.api.named import check_names, source_of
+from hf_toedit.api.report_folder import write_report
+from hf_toedit.api.request import RunRequest
+from hf_toedit.cards.origin import place_name
+from hf_toedit.checked import kinds
+from hf_toedit.config import content_hash
+from hf_toedit.errors import RunError, SourceError, UsageError
+from hf_toedit.priors.registry import libraries
+from hf_toedit.probe.config import ProbeConfig, check_installed
+from hf_toedit.tasks.measure import MeasureTask
+
+if TYPE_CHECKING:
+    from hf_toedit.probe.contamination import EvalGrams
+    from hf_toedit.probe.evaluation import EvalSet
+    from hf_toedit.probe.models import ProbeModel
+    from hf_toedit.probe.results import Job, Result
+    from hf_toedit.probe.tokens import Blocks, Tokens
+    from hf_toedit.runs.plan import Plan
+
+SETTINGS = "settings.json"
+"""The file with what results depend on."""
+
+_TIMED_STEPS = 6
+"""Steps that a dry run takes."""
+
+
+@dataclass
+class Probing:
+    """A probe whose sources and model are found.
+
+    Attributes:
+        asked: Its settings.
+        shown: What sources are called in reports, by their kind and name.
+        plans: Of the variants.
+        eval_plans: Of the evaluation sets.
+        model: What is trained.
+        sets: The evaluation sets, tokenized.
+        grams: Their 13-grams.
+        tokens: Of the variants; empty before `tokenize`.
+    """
+
+    asked: ProbeConfig
+    shown: Mapping[str, str]
+    plans: Mapping[str, Plan]
+    eval_plans: Mapping[str, Plan]
+    model: ProbeModel
+    sets: list[EvalSet]
+    grams: EvalGrams
+    tokens: dict[str, Tokens]
+
+    @classmethod
+    def find(cls, variants: Mapping[str, Any], evals: Mapping[str, Any], settings: Mapping[str, Any]) -> Probing:
+        """Check the settings, then find the sources, the model and the evaluation text."""
+        given = dict(settings)
+        fields = {name: given.pop(name) for name in kinds(ProbeConfig) if name in given}
+        for name in ("model", "tokenizer"):
+            if name in fields:
+                fields[name] = fspath(fields[name])
+        asked = ProbeConfig.from_mapping(fields)
+        _check_named(variants, evals)
+        check_installed(asked.lora)
+        sources = {name: source_of(fspath(source), given) for name, source in variants.items()}
+        eval_sources = {name: source_of(fspath(source), given) for name, source in evals.items()}
+        with libraries():
+            from hf_toedit.probe.contamination import EvalGrams
+            from hf_toedit.probe.models import find_model
+
+            plans = {name: _plan(source) for name, source in sources.items()}
+            eval_plans = {name: _plan(source) for name, source in eval_sources.items()}
+            model = find_model(asked)
+        shown = {name: _shown(fspath(source), plans[name]) for name, source in variants.items()}
+        shown |= {f"eval:{name}": _shown(fspath(source), eval_plans[name]) for name, source in evals.items()}
+        sets = [_eval_set(name, plan, model, fspath(evals[name])) for name, plan in eval_plans.items()]
+        grams = EvalGrams.of({one.name: one.texts for one in sets})
+        return cls(asked, shown, plans, eval_plans, model, sets, grams, {})
+
+    @property
+    def jobs(self) -> list[Job]:
+        """The models to train."""
+        from hf_toedit.probe.results import Job
+
+        asked = self.asked
+        return [Job(*entry) for entry in product(self.plans, asked.rates, range(asked.seeds))]
+
+    def settle(self, work: Path) -> None:
+        """Write what results depend on into the folder, or find that it is there already.
+
+        Raises:
+            RunError: The folder holds a probe with other settings.
+        """
+        loose = {name: None for name in ProbeConfig.loose}
+        settings = {
+            "settings": {name: value for name, value in self.asked.to_json().items() if name not in loose},
+            "variants": {name: [plan.source.to_json(), plan.source_revision] for name, plan in self.plans.items()},
+            "evals": {name: [plan.source.to_json(), plan.source_revision] for name, plan in self.eval_plans.items()},
+            "model": [self.model.revision, self.model.tokenizer_revision],
+        }
+        path = work / SETTINGS
+        if not path.exists():
+            write_report(work, {SETTINGS: (json.dumps(settings, indent=2) + "\n").encode()})
+            return
+        try:
+            there = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise RunError(f"{path} is damaged. Name a new folder with -o.") from error
+        if content_hash(there) != content_hash(settings):
+            raise RunError(
+                f"{work.parent} holds a probe with other settings: {_differences(there, settings)}. Use the same "
+                f"settings to continue it, or name a new folder with -o."
+            )
+
+    def tokenize(self, folder: Path) -> None:
+        """Write the tokens of all variants, and check that there are enough.
+
+        Raises:
+            SourceError: A variant has no text.
+            UsageError: A variant has too few tokens.
+        """
+        from hf_toedit.editing.alignment import Aligner
+        from hf_toedit.probe.tokens import Separators, Tokens, documents
+
+        aligner, around = Aligner(self.model.tokenizer.backend_tokenizer), Separators.of(self.model.tokenizer)
+        for name, plan in self.plans.items():
+            found = _documents_of(documents, plan, aligner, self.model)
+            self.tokens[name] = Tokens.of(folder / f"{name}.tokens", found, around, self.grams)
+        for name, available in self.available.items():
+            if not available:
+                why = " that shares no 13-gram with the evaluation text" if self.asked.drop_contaminated else ""
+                raise SourceError(
+                    f"variant {name!r} ({self.shown[name]}) has no text{why}. Name the column with --text-column."
+                )
+            epochs = (self.asked.num_tokens or 0) / available
+            if epochs > self.asked.max_epochs:
+                raise UsageError(
+                    f"variant {name!r} has {available:,} tokens, so {self.asked.num_tokens:,} are {epochs:.2f} epochs. "
+                    f"Lower --tokens, or allow it with --max-epochs {epochs:.2f}."
+                )
+        if not self.num_blocks:
+            raise UsageError(
+                f"there are too few tokens for a single step: {self.num_tokens:,}, and a step reads "
+                f"{self.asked.batch_size} blocks of {self.asked.context}. Lower --batch-size or --context, or give "
+                f"more text."
+            )
+
+    @property
+    def available(self) -> dict[str, int]:
+        """Tokens that each variant has to train on."""
+        dropped = self.asked.drop_contaminated
+        return {name: found.stream(0, dropped).num_tokens for name, found in self.tokens.items()}
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that are asked for, per model."""
+        return self.asked.num_tokens or min(self.available.values())
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks that each model reads: whole batches."""
+        per_step = self.asked.context * self.asked.batch_size
+        return self.num_tokens // per_step * self.asked.batch_size
+
+    def blocks(self, job: Job, num_blocks: int) -> Blocks:
+        """What a model is trained on."""
+        from hf_toedit.probe.tokens import Blocks
+
+        stream = self.tokens[job.variant].stream(job.seed, self.asked.drop_contaminated)
+        return Blocks(stream, self.asked.context, num_blocks)
+
+    def results(self, folder: Path, progress: bool) -> dict[Job, Result]:
+        """Train and score all models that are not done."""
+        from hf_toedit.probe.results import Result
+        from hf_toedit.progress import counted_progress
+
+        found = {job: Result.read(folder / job.name / "result.json") for job in self.jobs}
+        waiting = [job for job, result in found.items() if result is None]
+        steps = self.num_blocks // self.asked.batch_size
+        with counted_progress("training steps", len(waiting) * steps, not progress) as advance:
+            for job in waiting:
+                found[job] = self._result(job, folder / job.name, self.num_blocks, _counting(advance))
+        return {job: result for job, result in found.items() if result is not None}
+
+    def timed(self, scratch: Path) -> float:
+        """Seconds that a model takes here, from one that is trained for a few steps."""
+        from hf_toedit.probe.results import Job
+
+        steps = self.num_blocks // self.asked.batch_size
+        few = min(steps, _TIMED_STEPS)
+        job = Job(next(iter(self.plans)), self.asked.rates[0], 0)
+        ends: list[float] = []
+        result = self._result(
+            job, scratch / "timed", few * self.asked.batch_size, lambda _: ends.append(time.monotonic())
+        )
+        # The first step is slower; `ends` has the beginning as well.
+        per_step = (ends[-1] - ends[1]) / (few - 1) if few > 1 else ends[-1] - ends[0]
+        return result.seconds + per_step * (steps - few)
+
+    def _result(self, job: Job, folder: Path, num_blocks: int, on_step: Callable[[int], None]) -> Result:
+        from hf_toedit.probe.evaluation import evaluate, reader_of
+        from hf_toedit.probe.models import check_trainable
+        from hf_toedit.probe.results import Result
+        from hf_toedit.probe.training import remove_checkpoints, train
+
+        begun = time.monotonic()
+        asked, name = self.asked, f"{job.variant}, rate {job.rate:g}, seed {job.seed}"
+        model = self.model.make(job.seed)
+        check_trainable(model, asked.model)
+        trained = train(model, self.blocks(job, num_blocks), folder, asked, job.rate, job.seed, on_step, name)
+        if asked.keep_models:
+            trained.model.save_pretrained(folder / "model")
+            self.model.tokenizer.save_pretrained(folder / "model")
+        reader = reader_of(trained.model, self.model.tokenizer, name, asked.context)
+        result = Result(trained.losses, evaluate(reader, self.sets), time.monotonic() - begun)
+        result.write(folder / "result.json")
+        remove_checkpoints(folder)
+        return result
+
+    def facts(self) -> dict[str, Any]:
+        """What the report says of the setting, as JSON values."""
+        from hf_toedit.probe.contamination import overlaps
+
+        asked = self.asked
+        trained = self.num_blocks * asked.context
+        variants = {}
+        for name, available in self.available.items():
+            tokens = self.tokens[name]
+            found = overlaps(self.grams, tokens.seen, tokens.hits)
+            variants[name] = {
+                "source": self.shown[name],
+                "revision": self.plans[name].source_revision,
+                "num_documents": len(tokens.hits),
+                "num_tokens": available,
+                "num_dropped": int(tokens.hits.any(axis=1).sum()) if asked.drop_contaminated else 0,
+                "epochs": trained / available,
+                "contamination": {one: asdict(overlap) for one, overlap in found.items()},
+            }
+        evals = {
+            one.name: {
+                "source": self.shown[f"eval:{one.name}"],
+                "revision": self.eval_plans[one.name].source_revision,
+                "num_documents": len(one.documents),
+                "num_tokens": one.num_tokens,
+            }
+            for one in self.sets
+        }
+        training = {
+            "num_tokens": trained,
+            "num_steps": self.num_blocks // asked.batch_size,
+            "context": asked.context,
+            "batch_size": asked.batch_size,
+            "learning_rates": list(asked.rates),
+            "seeds": asked.seeds,
+            "lora": asked.lora,
+            "drop_contaminated": asked.drop_contaminated,
+        }
+        return {"model": self.model.facts(), "training": training, "variants": variants, "evals": evals}
+
+
+def _counting(advance: Callable[[], None]) -> Callable[[int], None]:
+    """Move a bar on as far as a training has come, which may begin at a checkpoint."""
+    done = 0
+
+    def on_step(step: int) -> None:
+        nonlocal done
+        for _ in range(step - done):
+            advance()
+        done = step
+
+    return on_step
+
+
+def _check_named(variants: Mapping[str, Any], evals: Mapping[str, Any]) -> None:
+    if len(variants) < 2:
+        raise UsageError(
+            "a probe needs two variants or more. Write them as human=org/web edited=run:gen1; the first is the "
+            "reference."
+        )
+    if not evals:
+        raise UsageError("a probe needs held-out text. Name it with --eval NAME=SOURCE.")
+    check_names(variants, "variant")
+    check_names(evals, "evaluation set")
+    if "all" in evals:
+        raise UsageError("an evaluation set cannot be called 'all', which is the mean over sets. Choose another name.")
+
+
+def _plan(source: Any) -> Plan:
+    task = MeasureTask()
+    return RunRequest(source, task).plan(lambda: task)
+
+
+def _shown(given: str, plan: Plan) -> str:
+    """What a source is called in a report: no place on this machine."""
+    return place_name(given) if plan.reading.root is not None or "://" in given else given
+
+
+def _documents_of(documents: Callable[..., Any], plan: Plan, aligner: Any, model: ProbeModel) -> Callable[[], Any]:
+    from hf_toedit.priors import chat
+
+    def render(messages: list[dict[str, Any]]) -> str | None:
+        return chat.render(model.tokenizer, model.tokenizer_name, messages, "tokenizer")
+
+    return lambda: documents(plan, aligner, render)
+
+
+def _eval_set(name: str, plan: Plan, model: ProbeModel, given: str) -> EvalSet:
+    from hf_toedit.editing.alignment import Aligner
+    from hf_toedit.probe.evaluation import EvalSet
+    from hf_toedit.probe.tokens import documents
+
+    found = list(_documents_of(documents, plan, Aligner(model.tokenizer.backend_tokenizer), model)())
+    one = EvalSet(name, [document for _, document in found], [passage.texts for passage, _ in found])
+    if one.num_tokens < 2:
+        raise SourceError(f"evaluation set {name!r} ({given}) has no text. Name the column with --text-column.")
+    return one
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """Which settings differ, in a few words."""
+    before, now = there.get("settings", {}), here["settings"]
+    found = [f"{name} is {before.get(name)} there and {value} here" for name, value in now.items()
+             if before.get(name) != value]  # fmt: skip
+    found += [f"the {name} differ" for name in ("variants", "evals") if there.get(name) != here[name]]
+    found += ["the model or its tokenizer changed"] if there.get("model") != here["model"] else []
+    return "; ".join(found)

@@ -1,0 +1,103 @@
+"""What a probe trains, and how: frozen settings that check themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from hf_toedit.config import BaseConfig, Device
+from hf_toedit.errors import UsageError
+
+SCRATCH = ("tiny", "small", "gpt2")
+"""Models that are built in: their configurations, with new weights."""
+
+SCRATCH_RATES = (3e-4, 3e-3)
+"""A small and an ordinary learning rate from scratch, for models of some million parameters."""
+
+CONTINUAL_RATES = (1e-5, 1e-4)
+"""The same for a model that is trained already."""
+
+LORA_RATES = (2e-5, 2e-4)
+"""The same for LoRA, whose ordinary learning rates are higher."""
+
+Positive = Annotated[int, Meta(ge=1)]
+Rate = Annotated[float, Meta(gt=0, le=1)]
+
+
+@dataclass(frozen=True)
+class ProbeConfig(BaseConfig):
+    """Settings of a probe.
+
+    Attributes:
+        model: `tiny`, `small`, `gpt2` or a `CONFIG.json`, which are trained from scratch; or a folder or a Hub id,
+            whose weights are trained further.
+        tokenizer: A folder, a Hub id, or `embedded`; empty is that of the model, `embedded` for `tiny`, `small` and a
+            `CONFIG.json`, and `openai-community/gpt2` for `gpt2`.
+        num_tokens: Training tokens per model; None is as many as the smallest variant has.
+        max_epochs: How often a variant may be read.
+        context: Tokens per training block, and in a window of the evaluation.
+        batch_size: Blocks per step.
+        learning_rates: Peak learning rates; empty is a small and an ordinary one, see `rates`.
+        seeds: Number of seeds: 0, 1, …. One alone says nothing of what another seed would have given.
+        lora: Train LoRA adapters instead of all weights.
+        drop_contaminated: Train without documents that share a 13-gram with the evaluation text.
+        keep_models: Keep the weights of trained models.
+        report_to: Where `Trainer` reports: `none`, `trackio`, `wandb`, ….
+        device: See `PriorConfig`.
+    """
+
+    loose: ClassVar[tuple[str, ...]] = ("learning_rates", "seeds", "keep_models", "report_to", "device")
+    """Settings that may change in a folder: trained models stay as they are, others are added."""
+
+    model: str = "tiny"
+    tokenizer: str = ""
+    num_tokens: Positive | None = None
+    max_epochs: Annotated[float, Meta(gt=0)] = 1.0
+    context: Annotated[int, Meta(ge=8)] = 256
+    batch_size: Positive = 16
+    learning_rates: tuple[Rate, ...] = ()
+    seeds: Annotated[int, Meta(ge=2)] = 3
+    lora: bool = False
+    drop_contaminated: bool = False
+    keep_models: bool = False
+    report_to: str = "none"
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        """Check the values and whether they go together."""
+        super().__post_init__()
+        if self.lora and self.is_scratch:
+            raise UsageError(
+                f"LoRA adapts a trained model, and {self.model} is trained from scratch. Leave --lora out, or name a "
+                f"folder or a Hub id with --model."
+            )
+        if len(set(self.learning_rates)) < len(self.learning_rates):
+            raise UsageError("a learning rate is given twice. Name each learning rate once.")
+
+    @property
+    def is_scratch(self) -> bool:
+        """Whether the model begins with new weights."""
+        return self.model in SCRATCH or self.model.endswith(".json")
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The learning rates, the smallest first."""
+        default = SCRATCH_RATES if self.is_scratch else LORA_RATES if self.lora else CONTINUAL_RATES
+        return tuple(sorted(self.learning_rates or default))
+
+
+def check_installed(lora: bool) -> None:
+    """Refuse to begin without what trains.
+
+    Args:
+        lora: Whether adapters are trained.
+
+    Raises:
+        UsageError: A library is missing.
+    """
+    for name in ("accelerate", "peft") if lora else ("accelerate",):
+        if find_spec(name) is None:
+            raise UsageError(f"a probe needs {name}. Install it: pip install 'hf-toedit[probe]'")

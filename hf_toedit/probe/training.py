@@ -1,0 +1,173 @@
+"""One model, trained by `transformers.Trainer`; what was broken off goes on from its last checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    default_data_collator,
+)
+from transformers.loss.loss_utils import ForCausalLMLoss
+
+from hf_toedit.priors.loading import device_of
+from hf_toedit.probe.config import ProbeConfig
+from hf_toedit.probe.tokens import IGNORED, Blocks
+
+_CHECKPOINT_S = 60
+"""Seconds between checkpoints, at least; `HF_TOEDIT_CHECKPOINT_S` is another number."""
+
+_LOSSES = 100
+"""Points of a loss curve."""
+
+_WARMUP, _WEIGHT_DECAY = 0.05, 0.1
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model.
+
+    Attributes:
+        model: Of `transformers`, adapters merged.
+        losses: `(step, training loss since the last one)`.
+    """
+
+    model: Any
+    losses: list[tuple[int, float]]
+
+
+def num_steps(num_blocks: int, asked: ProbeConfig) -> int:
+    """Steps of a training."""
+    return num_blocks // asked.batch_size
+
+
+def train(
+    model: Any,
+    blocks: Blocks,
+    folder: Path,
+    asked: ProbeConfig,
+    rate: float,
+    seed: int,
+    on_step: Callable[[int], None],
+    name: str = "",
+) -> Trained:
+    """Train a model on blocks, in their order: AdamW, a short warm-up, and a cosine to 0.
+
+    In float32 on a CPU the weights do not depend on where a training was broken off.
+
+    Args:
+        model: With its first weights.
+        blocks: Whole batches.
+        folder: Of checkpoints.
+        asked: Settings of the probe.
+        rate: Peak learning rate.
+        seed: Of dropout.
+        on_step: Called with the number of steps that are done.
+        name: Of the training, for what it reports to.
+    """
+    steps = num_steps(len(blocks), asked)
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=asked.batch_size,
+        learning_rate=rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=int(_WARMUP * steps),
+        weight_decay=_WEIGHT_DECAY,
+        seed=seed,
+        train_sampling_strategy="sequential",
+        bf16=device_of(asked.device).type == "cuda",
+        use_cpu=device_of(asked.device).type == "cpu",
+        dataloader_pin_memory=device_of(asked.device).type == "cuda",
+        logging_steps=max(1, steps // _LOSSES),
+        save_strategy="no",  # `_Watch` says when
+        save_total_limit=1,
+        report_to=asked.report_to,
+        run_name=name or None,
+        disable_tqdm=True,
+        remove_unused_columns=False,
+    )
+    if torch.cuda.device_count() > 1:
+        arguments._n_gpu = 1  # or else each step would read a batch per GPU; `accelerate launch` has its own way
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=blocks,
+        data_collator=default_data_collator,
+        compute_loss_func=_loss,
+        callbacks=[_Watch(on_step)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
+    history = trainer.state.log_history
+    losses = [(int(entry["step"]), float(entry["loss"])) for entry in history if "loss" in entry]
+    trained = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    if hasattr(trained, "merge_and_unload"):
+        trained = trained.merge_and_unload()
+    return Trained(trained.eval(), losses)
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of a training that is done."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def _loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+    """The loss of `transformers` for causal models; 0 for a batch of context alone, which has no mean."""
+    logits = outputs["logits"]
+    count = (labels[..., 1:] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+    count = torch.clamp(torch.as_tensor(count, device=logits.device), min=1)
+    return ForCausalLMLoss(logits, labels, logits.shape[-1], num_items_in_batch=count)
+
+
+class _Watch(TrainerCallback):
+    """Counts steps, and asks for a checkpoint about once a minute."""
+
+    def __init__(self, on_step: Callable[[int], None]) -> None:
+        self._on_step = on_step
+        self._every_s = float(os.environ.get("HF_TOEDIT_CHECKPOINT_S", _CHECKPOINT_S))
+        self._saved = time.monotonic()
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        """See `TrainerCallback`."""
+        self._on_step(state.global_step)
+        return control
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        """See `TrainerCallback`."""
+        self._on_step(state.global_step)
+        if time.monotonic() - self._saved >= self._every_s:
+            control.should_save = True
+            self._saved = time.monotonic()
+        return control
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that is whole: its state is written last."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    for checkpoint in found:
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_bytes())
+        except (OSError, ValueError):
+            shutil.rmtree(checkpoint, ignore_errors=True)  # it was being written, or removed
+        else:
+            return str(checkpoint)
+    return None

@@ -1,0 +1,140 @@
+"""Models that are trained and scored: resumed to the same weights, and scored as `transformers` scores."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hf_toedit.editing.alignment import Aligner
+from hf_toedit.errors import PriorError
+from hf_toedit.probe.config import ProbeConfig
+from hf_toedit.probe.evaluation import EvalSet, evaluate, reader_of
+from hf_toedit.probe.models import ProbeModel, check_trainable, find_model
+from hf_toedit.probe.tokens import IGNORED, Blocks, Stream
+from hf_toedit.probe.training import _loss, train
+from tests.probe.small import config_file, stories
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import numpy as np
+from hf_toedit.probe.config import ProbeConfig
+from hf_toedit.probe.models import find_model
+from hf_toedit.probe.tokens import Blocks, Stream
+from hf_toedit.probe.training import train
+
+config, folder, slow = sys.argv[1:]
+import time
+asked = ProbeConfig(model=config, context=64, batch_size=2, device="cpu")
+ids = np.random.default_rng(0).integers(0, 1000, 5000).astype(np.int32)
+blocks = Blocks(Stream(ids, np.arange(0, 5001, 50), np.arange(100), 3), 64, 2 * 24)
+trained = train(find_model(asked).make(0), blocks, Path(folder), asked, 0.01, 0, lambda _: time.sleep(float(slow)))
+trained.model.save_pretrained(f"{folder}/model")
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> ProbeModel:
+    return find_model(ProbeConfig(model=str(config_file(tmp_path)), context=64))
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    """Killed twice, with a checkpoint every step, one of which is broken then."""
+    config = config_file(tmp_path, attention_dropout=0.1)
+    env = {**os.environ, "HF_TOEDIT_CHECKPOINT_S": "0"}
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+
+    def begin(folder: Path, slow: str, **more: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", SCRIPT, str(config), str(folder), slow], env={**env, **more})
+
+    for step in (4, 11):
+        process = begin(broken, "0.1")
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not any(broken.glob(f"checkpoint-{step}*")):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    last = max(broken.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    half = last.with_name("checkpoint-23")
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half")
+    assert begin(broken, "0").wait() == 0
+    assert begin(whole, "0", HF_TOEDIT_CHECKPOINT_S="1000").wait() == 0
+    found, expected = (load_file(folder / "model/model.safetensors") for folder in (broken, whole))
+    assert found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_scores_are_those_of_transformers(model: ProbeModel) -> None:
+    """Of documents shorter than the context, and of longer ones in windows."""
+    aligner = Aligner(model.tokenizer.backend_tokenizer)
+    documents = aligner.align([stories(1, 60)[0], "short", *stories(2, 900)])
+    made = model.make(0)
+    reader = reader_of(made, model.tokenizer, "x", 64)
+    found = evaluate(reader, [EvalSet("a", documents, [[""]] * 4)])["a"]
+    assert found.num_tokens.tolist() == [len(document) for document in documents]
+    made.set_attn_implementation("eager")
+    for document, nll in list(zip(documents, found.nll, strict=True))[:2]:
+        ids = torch.tensor([[0, *document.ids.tolist()]])
+        with torch.no_grad():
+            expected = made(input_ids=ids, labels=ids).loss * len(document)
+        assert nll == pytest.approx(float(expected), rel=1e-5)
+    assert np.allclose(found.nll[2:] / found.num_tokens[2:], np.log(1024), rtol=0.3)
+
+
+def test_first_weights_depend_on_the_seed_alone(model: ProbeModel) -> None:
+    first, again, other = (model.make(seed).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["lm_head.weight"], other["lm_head.weight"])
+
+
+def test_context_is_not_learnt(model: ProbeModel, tmp_path: Path) -> None:
+    """The loss of a batch is the mean over tokens that are not context, and 0 where all are."""
+    made = model.make(0)
+    ids = torch.randint(0, 1000, (2, 16))
+    labels = ids.clone()
+    labels[:, :9] = IGNORED
+    outputs = made(input_ids=ids)
+    logprobs = outputs.logits.log_softmax(-1)
+    picked = [-logprobs[row, at - 1, ids[row, at]] for row in range(2) for at in range(9, 16)]
+    assert float(_loss(outputs, labels)) == pytest.approx(float(sum(picked) / len(picked)), rel=1e-5)
+    assert float(_loss(outputs, torch.full_like(ids, IGNORED))) == 0
+
+    context = np.full(64 * 8, ~5, np.int32)
+    blocks = Blocks(Stream(context, np.array([0, len(context)]), np.array([0]), 0), 64, 4)
+    asked = ProbeConfig(model=str(config_file(tmp_path)), context=64, batch_size=2, device="cpu")
+    trained = train(made, blocks, tmp_path / "run", asked, 0.01, 0, lambda _: None)
+    assert all(torch.isfinite(weights).all() for weights in trained.model.state_dict().values())
+
+
+def test_a_model_without_a_loss(tmp_path: Path) -> None:
+    class Encoder(torch.nn.Module):
+        device = torch.device("cpu")
+
+        def forward(self, input_ids: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"hidden": input_ids}
+
+    with pytest.raises(PriorError, match="so it has no loss. Name a causal language model."):
+        check_trainable(Encoder(), "x")
+    t5 = tmp_path / "t5.json"
+    t5.write_text('{"model_type": "t5"}')
+    with pytest.raises(PriorError, match="not a causal language model"):
+        find_model(ProbeConfig(model=str(t5), context=64)).make(0)
+
+
+def test_a_training_that_diverged(model: ProbeModel) -> None:
+    made = model.make(0)
+    reader = reader_of(made, model.tokenizer, "x", 64)
+    with torch.no_grad():
+        made.lm_head.weight.fill_(float("nan"))
+    documents = Aligner(model.tokenizer.backend_tokenizer).align(stories(2))
+    with pytest.raises(PriorError, match="diverged. Lower --learning-rate"):
+        evaluate(reader, [EvalSet("a", documents, [[""]] * 2)])
