@@ -22,6 +22,7 @@ from hf_toedit.cli.preview import preview
 from hf_toedit.cli.probe import probe
 from hf_toedit.cli.pull import pull
 from hf_toedit.cli.push import push
+from hf_toedit.cli.reproduce import reproduce
 from hf_toedit.cli.revert import revert
 from hf_toedit.cli.run import run
 from hf_toedit.cli.score import score
@@ -109,6 +110,7 @@ for command in (
     select,
     mix,
     compare,
+    reproduce,
     probe,
     slurm,
     status,

@@ -1,0 +1,89 @@
+"""`hf-toedit reproduce`: the tables, figures and theorems of both papers, measured again."""
+
+from __future__ import annotations
+
+import json
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hf_toedit.cli.engines import interruptible
+from hf_toedit.cli.libraries import quiet_libraries
+from hf_toedit.cli.options import json_option, quiet_option
+from hf_toedit.errors import UsageError
+
+
+@click.command(short_help="Measure a table or figure of the papers again.")
+@click.argument("name", required=False)
+@click.option("-o", "--output", metavar="REPORT", help="The folder of the report to write.")
+@click.option(
+    "--scale",
+    type=click.Choice(["tiny", "paper"]),
+    default="tiny",
+    show_default=True,
+    help="tiny takes minutes on two cores; paper has the settings of the paper.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
+@click.option("--dry-run", is_flag=True, help="Print the settings, and measure nothing.")
+@json_option
+@quiet_option
+def reproduce(name: str | None, output: str | None, scale: Any, seed: int, dry_run: bool, **options: Any) -> None:
+    """Measure NAME again: a table, figure or theorem of one of the two papers. Without a name, list them all.
+
+    The report has our numbers beside the paper's, a plot in its form, and whether the claim holds here: yes, no, or not
+    decided. Nothing is tuned to agree.
+
+    \b
+    Examples:
+      hf-toedit reproduce
+      hf-toedit reproduce "Theorem 1" -o theorem-1
+      hf-toedit reproduce "reinforcement:Figure 2" -o figure-2 --scale paper --dry-run
+    """  # noqa: D301
+    is_silent = options["quiet"] or options["as_json"]
+    quiet_libraries(show_progress=not is_silent, quiet=is_silent)
+    from hf_toedit.papers.reproduce import MARKDOWN, outlook, reproducible
+    from hf_toedit.papers.reproduce import reproduce as measure_again
+
+    if name is None:
+        _list(reproducible(), options)
+    elif dry_run:
+        _print_outlook(outlook(name, scale), options)
+    elif output is None:
+        raise UsageError("where to? Name a folder for the report with -o.")
+    else:
+        with interruptible():
+            report = measure_again(name, output, scale=scale, seed=seed, progress=not is_silent)
+        if options["as_json"]:
+            click.echo(json.dumps(report, indent=2))
+        elif not options["quiet"]:
+            click.echo(f"{report['name']}: {report['claim']}")
+            click.echo(f"Holds here: {report['holds']}, since {report['reason']}")
+            click.echo(f"Report: {Path(output) / MARKDOWN}")
+
+
+def _list(found: list[dict[str, Any]], options: dict[str, Any]) -> None:
+    if options["as_json"]:
+        click.echo(json.dumps(found, indent=2))
+    elif not options["quiet"]:
+        for paper, entries in groupby(found, key=lambda entry: (entry["title"], entry["arxiv"])):
+            click.echo("{} (arXiv {})\n".format(*paper))
+            for entry in entries:
+                needs = f", needs {entry['needs']}" if entry["needs"] else ""
+                told = f"{entry['name']} ({entry['minutes']:g} min{needs}): {entry['claim']}"
+                click.echo(click.wrap_text(told, initial_indent="  ", subsequent_indent="    "))
+            click.echo()
+        click.echo('Measure one again: hf-toedit reproduce "Theorem 1" -o theorem-1')
+
+
+def _print_outlook(found: dict[str, Any], options: dict[str, Any]) -> None:
+    if options["as_json"]:
+        click.echo(json.dumps(found, indent=2))
+    elif not options["quiet"]:
+        click.echo(f"{found['name']}: {found['claim']}")
+        for setting, value in found["settings"].items():
+            click.echo(f"  {setting}: {value}")
+        click.echo(f"Needs: {found['needs'] or 'nothing beside the package'}.")
+        if found["minutes"] is not None:
+            click.echo(f"Takes about {found['minutes']:g} minutes on two cores.")

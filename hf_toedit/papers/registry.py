@@ -1,0 +1,53 @@
+"""What can be measured again, by the names of the papers; an item is imported when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from hf_toedit.errors import UsageError, did_you_mean
+from hf_toedit.papers.item import Item
+
+_ITEMS = (
+    "hf_toedit.papers.toedit.theory:Theorem1",
+    "hf_toedit.papers.toedit.theory:Theorem2",
+    "hf_toedit.papers.toedit.theory:Equation7",
+    "hf_toedit.papers.toedit.theory:Equation8",
+    "hf_toedit.papers.reinforcement.theory:Theorem32",
+    "hf_toedit.papers.reinforcement.theory:Figure2",
+    "hf_toedit.papers.reinforcement.theory:Figure3",
+    "hf_toedit.papers.reinforcement.theory:Figure5",
+)
+
+
+def items() -> list[Item]:
+    """All of them, in the order of the papers."""
+    return [_made(place) for place in _ITEMS]
+
+
+def find_item(name: str) -> Item:
+    """One of them.
+
+    Args:
+        name: The paper's, such as `Table 9`, in any case; `toedit:Figure 2` where both papers have one.
+
+    Raises:
+        UsageError: There is none of that name, or two.
+    """
+    known = items()
+    wanted = " ".join(name.split()).casefold()
+    found = [item for item in known if wanted in (item.name.casefold(), item.title.casefold())]
+    if not found:
+        raise UsageError(
+            f"nothing is called {name!r}.{did_you_mean(name, [item.name for item in known])} `hf-toedit reproduce` "
+            f"lists all names."
+        )
+    if len(found) > 1:
+        raise UsageError(f"both papers have a {name}. Say {' or '.join(repr(item.title) for item in found)}.")
+    return found[0]
+
+
+def _made(place: str) -> Item:
+    module, _, name = place.partition(":")
+    found = getattr(import_module(module), name)()
+    assert isinstance(found, Item)
+    return found
