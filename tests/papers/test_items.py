@@ -1,0 +1,50 @@
+"""What can be reproduced: names, settings, reports; and that nothing depends on anything but the seed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hf_toedit.errors import RunError, UsageError
+from hf_toedit.papers.registry import find_item, items
+from hf_toedit.papers.reproduce import outlook, reproduce, reproducible
+
+ITEMS = [item.title for item in items()]
+
+
+def test_names_are_those_of_the_papers_and_each_there_once() -> None:
+    assert len(set(ITEMS)) == len(ITEMS)
+    assert {entry["arxiv"] for entry in reproducible()} == {"2412.14689", "2406.07515"}
+    for item in items():
+        assert find_item(item.title).title == find_item(f"  {item.title.upper()} ").title == item.title
+        assert item.claim.endswith(".") and item.differs.endswith(".") and item.minutes > 0
+        for scale in ("tiny", "paper"):
+            json.dumps(item.settings(scale))
+
+
+def test_names_that_are_not_there() -> None:
+    with pytest.raises(UsageError, match=r"nothing is called 'Theorm 1'. Did you mean 'Theorem 1'\? `hf-toedit rep"):
+        find_item("Theorm 1")
+    with pytest.raises(UsageError, match="there is no scale 'huge'. Use tiny or paper."):
+        outlook("Theorem 1", "huge")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["Theorem 1", "Theorem 3.2"])
+def test_a_report(name: str, tmp_path: Path) -> None:
+    report = reproduce(name, tmp_path / "report", progress=False)
+    assert report["holds"] in ("yes", "no") and report["scale"] == "tiny"
+    assert json.loads((tmp_path / "report/report.json").read_text()) == report
+    text = (tmp_path / "report/report.md").read_text()
+    assert text.startswith(f"# {name}") and report["reason"].split("(")[0].split(",")[0] in text
+    for picture in (tmp_path / "report").glob("assets/*"):
+        assert f"assets/{picture.name}" in text
+    again = reproduce(name, tmp_path / "report", progress=False)
+    same = {key: value for key, value in again.items() if key != "seconds"}
+    assert same == {key: value for key, value in report.items() if key != "seconds"}
+    with pytest.raises(RunError, match="holds another reproduction. Name a new folder"):
+        reproduce(name, tmp_path / "report", seed=1, progress=False)
+    assert reproduce(name, tmp_path / "other", seed=1, progress=False)["tables"] != report["tables"]
+    with pytest.raises(RunError, match="is not empty and holds no report"):
+        reproduce(name, tmp_path)
