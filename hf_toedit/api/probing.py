@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from os import fspath
 from pathlib import Path
@@ -16,18 +16,18 @@ from hf_toedit.api.report_folder import write_report
 from hf_toedit.api.request import RunRequest
 from hf_toedit.cards.origin import place_name
 from hf_toedit.checked import kinds
-from hf_toedit.config import content_hash
-from hf_toedit.errors import RunError, SourceError, UsageError
+from hf_toedit.config import SourceConfig, content_hash
+from hf_toedit.errors import RunError, SourceError, UsageError, did_you_mean
 from hf_toedit.priors.registry import libraries
-from hf_toedit.probe.config import ProbeConfig, check_installed
+from hf_toedit.probes.config import ProbeConfig, check_installed
 from hf_toedit.tasks.measure import MeasureTask
 
 if TYPE_CHECKING:
-    from hf_toedit.probe.contamination import EvalGrams
-    from hf_toedit.probe.evaluation import EvalSet
-    from hf_toedit.probe.models import ProbeModel
-    from hf_toedit.probe.results import Job, Result
-    from hf_toedit.probe.tokens import Blocks, Tokens
+    from hf_toedit.probes.contamination import EvalGrams
+    from hf_toedit.probes.evaluation import EvalSet
+    from hf_toedit.probes.models import ProbeModel
+    from hf_toedit.probes.results import Job, Result
+    from hf_toedit.probes.tokens import Blocks, Tokens
     from hf_toedit.runs.plan import Plan
 
 SETTINGS = "settings.json"
@@ -64,6 +64,10 @@ class Probing:
     @classmethod
     def find(cls, variants: Mapping[str, Any], evals: Mapping[str, Any], settings: Mapping[str, Any]) -> Probing:
         """Check the settings, then find the sources, the model and the evaluation text."""
+        known = [*kinds(ProbeConfig), *kinds(SourceConfig), "text_column"]
+        for name in settings:
+            if name not in known:
+                raise UsageError(f"unknown setting {name!r}.{did_you_mean(name, known)}")
         given = dict(settings)
         fields = {name: given.pop(name) for name in kinds(ProbeConfig) if name in given}
         for name in ("model", "tokenizer"):
@@ -75,8 +79,8 @@ class Probing:
         sources = {name: source_of(fspath(source), given) for name, source in variants.items()}
         eval_sources = {name: source_of(fspath(source), given) for name, source in evals.items()}
         with libraries():
-            from hf_toedit.probe.contamination import EvalGrams
-            from hf_toedit.probe.models import find_model
+            from hf_toedit.probes.contamination import EvalGrams
+            from hf_toedit.probes.models import find_model
 
             plans = {name: _plan(source) for name, source in sources.items()}
             eval_plans = {name: _plan(source) for name, source in eval_sources.items()}
@@ -90,7 +94,7 @@ class Probing:
     @property
     def jobs(self) -> list[Job]:
         """The models to train."""
-        from hf_toedit.probe.results import Job
+        from hf_toedit.probes.results import Job
 
         asked = self.asked
         return [Job(*entry) for entry in product(self.plans, asked.rates, range(asked.seeds))]
@@ -130,7 +134,7 @@ class Probing:
             UsageError: A variant has too few tokens.
         """
         from hf_toedit.editing.alignment import Aligner
-        from hf_toedit.probe.tokens import Separators, Tokens, documents
+        from hf_toedit.probes.tokens import Separators, Tokens, documents
 
         aligner, around = Aligner(self.model.tokenizer.backend_tokenizer), Separators.of(self.model.tokenizer)
         for name, plan in self.plans.items():
@@ -151,7 +155,7 @@ class Probing:
         if not self.num_blocks:
             raise UsageError(
                 f"there are too few tokens for a single step: {self.num_tokens:,}, and a step reads "
-                f"{self.asked.batch_size} blocks of {self.asked.context}. Lower --batch-size or --context, or give "
+                f"{self.batch_size} blocks of {self.asked.context}. Lower --batch-size or --context, or give "
                 f"more text."
             )
 
@@ -169,24 +173,28 @@ class Probing:
     @property
     def num_blocks(self) -> int:
         """Blocks that each model reads: whole batches."""
-        per_step = self.asked.context * self.asked.batch_size
-        return self.num_tokens // per_step * self.asked.batch_size
+        return self.num_tokens // self.asked.context // self.batch_size * self.batch_size
+
+    @property
+    def batch_size(self) -> int:
+        """Blocks per step."""
+        return self.asked.blocks_per_step(self.num_tokens // self.asked.context)
 
     def blocks(self, job: Job, num_blocks: int) -> Blocks:
         """What a model is trained on."""
-        from hf_toedit.probe.tokens import Blocks
+        from hf_toedit.probes.tokens import Blocks
 
         stream = self.tokens[job.variant].stream(job.seed, self.asked.drop_contaminated)
         return Blocks(stream, self.asked.context, num_blocks)
 
     def results(self, folder: Path, progress: bool) -> dict[Job, Result]:
         """Train and score all models that are not done."""
-        from hf_toedit.probe.results import Result
+        from hf_toedit.probes.results import Result
         from hf_toedit.progress import counted_progress
 
         found = {job: Result.read(folder / job.name / "result.json") for job in self.jobs}
         waiting = [job for job, result in found.items() if result is None]
-        steps = self.num_blocks // self.asked.batch_size
+        steps = self.num_blocks // self.batch_size
         with counted_progress("training steps", len(waiting) * steps, not progress) as advance:
             for job in waiting:
                 found[job] = self._result(job, folder / job.name, self.num_blocks, _counting(advance))
@@ -194,30 +202,29 @@ class Probing:
 
     def timed(self, scratch: Path) -> float:
         """Seconds that a model takes here, from one that is trained for a few steps."""
-        from hf_toedit.probe.results import Job
+        from hf_toedit.probes.results import Job
 
-        steps = self.num_blocks // self.asked.batch_size
+        steps = self.num_blocks // self.batch_size
         few = min(steps, _TIMED_STEPS)
         job = Job(next(iter(self.plans)), self.asked.rates[0], 0)
         ends: list[float] = []
-        result = self._result(
-            job, scratch / "timed", few * self.asked.batch_size, lambda _: ends.append(time.monotonic())
-        )
+        result = self._result(job, scratch / "timed", few * self.batch_size, lambda _: ends.append(time.monotonic()))
         # The first step is slower; `ends` has the beginning as well.
         per_step = (ends[-1] - ends[1]) / (few - 1) if few > 1 else ends[-1] - ends[0]
         return result.seconds + per_step * (steps - few)
 
     def _result(self, job: Job, folder: Path, num_blocks: int, on_step: Callable[[int], None]) -> Result:
-        from hf_toedit.probe.evaluation import evaluate, reader_of
-        from hf_toedit.probe.models import check_trainable
-        from hf_toedit.probe.results import Result
-        from hf_toedit.probe.training import remove_checkpoints, train
+        from hf_toedit.probes.evaluation import evaluate, reader_of
+        from hf_toedit.probes.models import check_trainable
+        from hf_toedit.probes.results import Result
+        from hf_toedit.probes.training import remove_checkpoints, train
 
         begun = time.monotonic()
         asked, name = self.asked, f"{job.variant}, rate {job.rate:g}, seed {job.seed}"
         model = self.model.make(job.seed)
         check_trainable(model, asked.model)
-        trained = train(model, self.blocks(job, num_blocks), folder, asked, job.rate, job.seed, on_step, name)
+        how = replace(asked, batch_size=self.batch_size)
+        trained = train(model, self.blocks(job, num_blocks), folder, how, job.rate, job.seed, on_step, name)
         if asked.keep_models:
             trained.model.save_pretrained(folder / "model")
             self.model.tokenizer.save_pretrained(folder / "model")
@@ -229,7 +236,7 @@ class Probing:
 
     def facts(self) -> dict[str, Any]:
         """What the report says of the setting, as JSON values."""
-        from hf_toedit.probe.contamination import overlaps
+        from hf_toedit.probes.contamination import overlaps
 
         asked = self.asked
         trained = self.num_blocks * asked.context
@@ -257,9 +264,9 @@ class Probing:
         }
         training = {
             "num_tokens": trained,
-            "num_steps": self.num_blocks // asked.batch_size,
+            "num_steps": self.num_blocks // self.batch_size,
             "context": asked.context,
-            "batch_size": asked.batch_size,
+            "batch_size": self.batch_size,
             "learning_rates": list(asked.rates),
             "seeds": asked.seeds,
             "lora": asked.lora,
@@ -316,8 +323,8 @@ def _documents_of(documents: Callable[..., Any], plan: Plan, aligner: Any, model
 
 def _eval_set(name: str, plan: Plan, model: ProbeModel, given: str) -> EvalSet:
     from hf_toedit.editing.alignment import Aligner
-    from hf_toedit.probe.evaluation import EvalSet
-    from hf_toedit.probe.tokens import documents
+    from hf_toedit.probes.evaluation import EvalSet
+    from hf_toedit.probes.tokens import documents
 
     found = list(_documents_of(documents, plan, Aligner(model.tokenizer.backend_tokenizer), model)())
     one = EvalSet(name, [document for _, document in found], [passage.texts for passage, _ in found])

@@ -60,7 +60,12 @@ _SETTINGS = (
     help="Number of times that a variant may be read.",
 )
 @click.option("--context", type=int, default=256, show_default=True, metavar="N", help="Tokens per block.")
-@click.option("--batch-size", type=int, default=16, show_default=True, metavar="N", help="Blocks per step.")
+@click.option(
+    "--batch-size",
+    type=int,
+    metavar="N",
+    help="Blocks per step.  [default: 16, or fewer where that would be less than 200 steps]",
+)
 @click.option(
     "--learning-rate",
     "learning_rates",
@@ -145,7 +150,7 @@ def probe(variants: tuple[str, ...], output: str | None, **options: Any) -> None
         _say_estimate(found)
     elif not options["quiet"]:
         from hf_toedit.analysis.report import MARKDOWN
-        from hf_toedit.probe.report import verdict_line
+        from hf_toedit.probes.report import verdict_line
 
         for name, entry in found["comparisons"].items():
             click.echo(verdict_line(name, entry))

@@ -23,7 +23,7 @@ def test_the_command(hf_toedit: HfToEdit, tmp_path: Path) -> None:
     assert done.stdout.splitlines()[1].startswith("Holds here: yes, since after 40 generations")
     assert (tmp_path / "report/assets/errors.png").read_bytes()[:4] == b"\x89PNG"
     page = (tmp_path / "report/report.html").read_text()
-    assert "<title>Equation 8</title>" in page and "http:" not in page and "src=\"http" not in page
+    assert "<title>Equation 8</title>" in page and "http:" not in page and 'src="http' not in page
 
 
 def test_what_is_refused(hf_toedit: HfToEdit, tmp_path: Path) -> None:

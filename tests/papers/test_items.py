@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hf_toedit.cards.escape import markdown
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.papers.registry import find_item, items
 from hf_toedit.papers.reproduce import outlook, reproduce, reproducible
@@ -37,7 +38,7 @@ def test_a_report(name: str, tmp_path: Path) -> None:
     assert report["holds"] in ("yes", "no") and report["scale"] == "tiny"
     assert json.loads((tmp_path / "report/report.json").read_text()) == report
     text = (tmp_path / "report/report.md").read_text()
-    assert text.startswith(f"# {name}") and report["reason"].split("(")[0].split(",")[0] in text
+    assert text.startswith(f"# {name}") and markdown(report["reason"]) in text
     for picture in (tmp_path / "report").glob("assets/*"):
         assert f"assets/{picture.name}" in text
     again = reproduce(name, tmp_path / "report", progress=False)

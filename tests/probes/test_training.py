@@ -16,21 +16,21 @@ from safetensors.torch import load_file
 
 from hf_toedit.editing.alignment import Aligner
 from hf_toedit.errors import PriorError
-from hf_toedit.probe.config import ProbeConfig
-from hf_toedit.probe.evaluation import EvalSet, evaluate, reader_of
-from hf_toedit.probe.models import ProbeModel, check_trainable, find_model
-from hf_toedit.probe.tokens import IGNORED, Blocks, Stream
-from hf_toedit.probe.training import _loss, train
-from tests.probe.small import config_file, stories
+from hf_toedit.probes.config import ProbeConfig
+from hf_toedit.probes.evaluation import EvalSet, evaluate, reader_of
+from hf_toedit.probes.models import ProbeModel, check_trainable, find_model
+from hf_toedit.probes.tokens import IGNORED, Blocks, Stream
+from hf_toedit.probes.training import _loss, train
+from tests.probes.small import config_file, stories
 
 SCRIPT = """
 import sys
 from pathlib import Path
 import numpy as np
-from hf_toedit.probe.config import ProbeConfig
-from hf_toedit.probe.models import find_model
-from hf_toedit.probe.tokens import Blocks, Stream
-from hf_toedit.probe.training import train
+from hf_toedit.probes.config import ProbeConfig
+from hf_toedit.probes.models import find_model
+from hf_toedit.probes.tokens import Blocks, Stream
+from hf_toedit.probes.training import train
 
 config, folder, slow = sys.argv[1:]
 import time

@@ -9,8 +9,8 @@ from typing import Any
 from hf_toedit.analysis import page
 from hf_toedit.cards.escape import Markdown, code, markdown, percent
 from hf_toedit.cards.tables import table
-from hf_toedit.probe.contamination import ORDER
-from hf_toedit.probe.verdict import ALL
+from hf_toedit.probes.contamination import ORDER
+from hf_toedit.probes.verdict import ALL
 
 _TITLE = "Does training on these datasets help?"
 _MEAN = "all sets"
