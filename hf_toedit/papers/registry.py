@@ -8,6 +8,14 @@ from hf_toedit.errors import UsageError, did_you_mean
 from hf_toedit.papers.item import Item
 
 _ITEMS = (
+    "hf_toedit.papers.toedit.mixtures:Figure2",
+    "hf_toedit.papers.toedit.synthetic:Figure3",
+    "hf_toedit.papers.toedit.synthetic:Figure5",
+    "hf_toedit.papers.toedit.mixtures:Table2",
+    "hf_toedit.papers.toedit.mixtures:Table3",
+    "hf_toedit.papers.toedit.edits:Table8",
+    "hf_toedit.papers.toedit.edits:Table9",
+    "hf_toedit.papers.toedit.cost:AppendixD3",
     "hf_toedit.papers.toedit.theory:Theorem1",
     "hf_toedit.papers.toedit.theory:Theorem2",
     "hf_toedit.papers.toedit.theory:Equation7",

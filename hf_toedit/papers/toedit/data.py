@@ -1,0 +1,113 @@
+"""The texts of items that take texts: human ones, held-out ones, and synthetic ones that a prior generates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hf_toedit.papers.item import Scale, Work
+from hf_toedit.storage.files import whole_file
+
+TINY: Mapping[str, Any] = {
+    "human": "sample",
+    "held_out_rows": 20,
+    "prior": "embedded",
+    "synthetic": None,
+    "prompt_tokens": 32,
+    "max_new_tokens": 640,
+}
+"""The bundled sample: its last rows are held out, and the prior continues the beginnings of the others."""
+
+PAPER: Mapping[str, Any] = {
+    "human": "allenai/dolma",
+    "held_out_rows": 0,
+    "held_out": "allenai/paloma",
+    "prior": "meta-llama/Meta-Llama-3-8B",
+    "synthetic": "HuggingFaceTB/cosmopedia",
+}
+"""Dolma, Cosmopedia, and Paloma to evaluate on; the prior reads both."""
+
+DIFFERS = (
+    "The paper has Dolma as human and Cosmopedia as synthetic text. Here the human text is the bundled sample, 70 "
+    "original documents of 122,000 characters, and the synthetic text are continuations of the first 32 tokens of 50 "
+    "of them by the embedded prior, a toy."
+)
+
+
+def settings_of(scale: Scale, **more: Any) -> dict[str, Any]:
+    """Settings of a scale, with those of an item."""
+    return {**(TINY if scale == "tiny" else PAPER), **more}
+
+
+@dataclass(frozen=True)
+class Data:
+    """Sources, as `edit` and `compare` take them.
+
+    Attributes:
+        human: Human text.
+        held_out: Human text that nothing is trained on.
+        synthetic: Text that a model wrote.
+    """
+
+    human: str
+    held_out: str
+    synthetic: str
+
+
+def texts_of(settings: Mapping[str, Any], work: Work) -> Data:
+    """Find the texts, and generate the synthetic ones where none are named.
+
+    Args:
+        settings: Of the item, see `settings_of`.
+        work: What is made is kept in its folder.
+    """
+    human, held_out = settings["human"], settings.get("held_out", "")
+    if human == "sample":
+        human, held_out = _split(work.folder, settings["held_out_rows"])
+    return Data(human, held_out, settings["synthetic"] or _continued(human, settings, work))
+
+
+def write_texts(path: Path, texts: Sequence[str]) -> str:
+    """A dataset of texts, one a row.
+
+    Args:
+        path: Of the Parquet file to write.
+        texts: The rows.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with whole_file(path) as temporary:
+        pq.write_table(pa.table({"text": texts}), temporary)
+    return str(path)
+
+
+def _split(folder: Path, held_out_rows: int) -> tuple[str, str]:
+    import pyarrow.parquet as pq
+
+    from hf_toedit import sample
+
+    texts = pq.read_table(sample.path(), columns=["text"])["text"].to_pylist()
+    cut = len(texts) - held_out_rows
+    parts = {"human": texts[:cut], "held-out": texts[cut:]}
+    human, held_out = (write_texts(folder / f"{name}.parquet", rows) for name, rows in parts.items())
+    return human, held_out
+
+
+def _continued(human: str, settings: Mapping[str, Any], work: Work) -> str:
+    """Texts that the prior writes: the beginning of each human one is its prompt, and is left out."""
+    from hf_toedit.api.generated import generate
+
+    run = generate(
+        human,
+        work.folder / "generated",
+        prior=settings["prior"],
+        prompt_tokens=settings["prompt_tokens"],
+        max_new_tokens=settings["max_new_tokens"],
+        seed=work.seed,
+        progress=work.progress,
+    )
+    texts = [text for rows in run.dataset().values() for found in rows["candidates"] for text in found]
+    return write_texts(work.folder / "synthetic.parquet", [text for text in texts if text.strip()])
