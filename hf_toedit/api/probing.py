@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from os import fspath
 from pathlib import Path
@@ -151,7 +151,7 @@ class Probing:
         if not self.num_blocks:
             raise UsageError(
                 f"there are too few tokens for a single step: {self.num_tokens:,}, and a step reads "
-                f"{self.asked.batch_size} blocks of {self.asked.context}. Lower --batch-size or --context, or give "
+                f"{self.batch_size} blocks of {self.asked.context}. Lower --batch-size or --context, or give "
                 f"more text."
             )
 
@@ -169,8 +169,12 @@ class Probing:
     @property
     def num_blocks(self) -> int:
         """Blocks that each model reads: whole batches."""
-        per_step = self.asked.context * self.asked.batch_size
-        return self.num_tokens // per_step * self.asked.batch_size
+        return self.num_tokens // self.asked.context // self.batch_size * self.batch_size
+
+    @property
+    def batch_size(self) -> int:
+        """Blocks per step."""
+        return self.asked.blocks_per_step(self.num_tokens // self.asked.context)
 
     def blocks(self, job: Job, num_blocks: int) -> Blocks:
         """What a model is trained on."""
@@ -186,7 +190,7 @@ class Probing:
 
         found = {job: Result.read(folder / job.name / "result.json") for job in self.jobs}
         waiting = [job for job, result in found.items() if result is None]
-        steps = self.num_blocks // self.asked.batch_size
+        steps = self.num_blocks // self.batch_size
         with counted_progress("training steps", len(waiting) * steps, not progress) as advance:
             for job in waiting:
                 found[job] = self._result(job, folder / job.name, self.num_blocks, _counting(advance))
@@ -196,12 +200,12 @@ class Probing:
         """Seconds that a model takes here, from one that is trained for a few steps."""
         from hf_toedit.probe.results import Job
 
-        steps = self.num_blocks // self.asked.batch_size
+        steps = self.num_blocks // self.batch_size
         few = min(steps, _TIMED_STEPS)
         job = Job(next(iter(self.plans)), self.asked.rates[0], 0)
         ends: list[float] = []
         result = self._result(
-            job, scratch / "timed", few * self.asked.batch_size, lambda _: ends.append(time.monotonic())
+            job, scratch / "timed", few * self.batch_size, lambda _: ends.append(time.monotonic())
         )
         # The first step is slower; `ends` has the beginning as well.
         per_step = (ends[-1] - ends[1]) / (few - 1) if few > 1 else ends[-1] - ends[0]
@@ -217,7 +221,8 @@ class Probing:
         asked, name = self.asked, f"{job.variant}, rate {job.rate:g}, seed {job.seed}"
         model = self.model.make(job.seed)
         check_trainable(model, asked.model)
-        trained = train(model, self.blocks(job, num_blocks), folder, asked, job.rate, job.seed, on_step, name)
+        how = replace(asked, batch_size=self.batch_size)
+        trained = train(model, self.blocks(job, num_blocks), folder, how, job.rate, job.seed, on_step, name)
         if asked.keep_models:
             trained.model.save_pretrained(folder / "model")
             self.model.tokenizer.save_pretrained(folder / "model")
@@ -257,9 +262,9 @@ class Probing:
         }
         training = {
             "num_tokens": trained,
-            "num_steps": self.num_blocks // asked.batch_size,
+            "num_steps": self.num_blocks // self.batch_size,
             "context": asked.context,
-            "batch_size": asked.batch_size,
+            "batch_size": self.batch_size,
             "learning_rates": list(asked.rates),
             "seeds": asked.seeds,
             "lora": asked.lora,

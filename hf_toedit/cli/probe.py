@@ -60,7 +60,12 @@ _SETTINGS = (
     help="Number of times that a variant may be read.",
 )
 @click.option("--context", type=int, default=256, show_default=True, metavar="N", help="Tokens per block.")
-@click.option("--batch-size", type=int, default=16, show_default=True, metavar="N", help="Blocks per step.")
+@click.option(
+    "--batch-size",
+    type=int,
+    metavar="N",
+    help="Blocks per step.  [default: 16, or fewer where that would be less than 200 steps]",
+)
 @click.option(
     "--learning-rate",
     "learning_rates",

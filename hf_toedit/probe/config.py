@@ -23,6 +23,8 @@ CONTINUAL_RATES = (1e-5, 1e-4)
 LORA_RATES = (2e-5, 2e-4)
 """The same for LoRA, whose ordinary learning rates are higher."""
 
+_MOST_BLOCKS, _FEWEST_STEPS = 16, 200
+
 Positive = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(gt=0, le=1)]
 
@@ -39,7 +41,7 @@ class ProbeConfig(BaseConfig):
         num_tokens: Training tokens per model; None is as many as the smallest variant has.
         max_epochs: How often a variant may be read.
         context: Tokens per training block, and in a window of the evaluation.
-        batch_size: Blocks per step.
+        batch_size: Blocks per step; None is 16, or fewer where that would be less than 200 steps.
         learning_rates: Peak learning rates; empty is a small and an ordinary one, see `rates`.
         seeds: Number of seeds: 0, 1, …. One alone says nothing of what another seed would have given.
         lora: Train LoRA adapters instead of all weights.
@@ -57,7 +59,7 @@ class ProbeConfig(BaseConfig):
     num_tokens: Positive | None = None
     max_epochs: Annotated[float, Meta(gt=0)] = 1.0
     context: Annotated[int, Meta(ge=8)] = 256
-    batch_size: Positive = 16
+    batch_size: Positive | None = None
     learning_rates: tuple[Rate, ...] = ()
     seeds: Annotated[int, Meta(ge=2)] = 3
     lora: bool = False
@@ -65,6 +67,10 @@ class ProbeConfig(BaseConfig):
     keep_models: bool = False
     report_to: str = "none"
     device: Device = "auto"
+
+    def blocks_per_step(self, num_blocks: int) -> int:
+        """Blocks per step where there are so many in all."""
+        return self.batch_size or min(_MOST_BLOCKS, max(1, num_blocks // _FEWEST_STEPS))
 
     def __post_init__(self) -> None:
         """Check the values and whether they go together."""

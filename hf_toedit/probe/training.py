@@ -49,11 +49,6 @@ class Trained:
     losses: list[tuple[int, float]]
 
 
-def num_steps(num_blocks: int, asked: ProbeConfig) -> int:
-    """Steps of a training."""
-    return num_blocks // asked.batch_size
-
-
 def train(
     model: Any,
     blocks: Blocks,
@@ -72,17 +67,18 @@ def train(
         model: With its first weights.
         blocks: Whole batches.
         folder: Of checkpoints.
-        asked: Settings of the probe.
+        asked: Settings of the probe, with the blocks per step.
         rate: Peak learning rate.
         seed: Of dropout.
         on_step: Called with the number of steps that are done.
         name: Of the training, for what it reports to.
     """
-    steps = num_steps(len(blocks), asked)
+    batch_size = asked.blocks_per_step(len(blocks))
+    steps = len(blocks) // batch_size
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
-        per_device_train_batch_size=asked.batch_size,
+        per_device_train_batch_size=batch_size,
         learning_rate=rate,
         lr_scheduler_type="cosine",
         warmup_steps=int(_WARMUP * steps),

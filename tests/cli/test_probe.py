@@ -1,0 +1,183 @@
+"""`hf-toedit probe`: the report on a planted difference, what is kept, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hf_toedit as package
+from hf_toedit.api.probe import probe
+from hf_toedit.errors import UsageError
+from tests.cli.command import Finished, HfToEdit
+from tests.probe.small import config_file, shuffled, stories, write
+
+OPTIONS = ("--context", 64, "--batch-size", 8, "--learning-rate", 0.03, "--learning-rate", 0.01, "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
+    """A source and the same with shuffled words, held-out text of two kinds, and a small model."""
+    folder = tmp_path_factory.mktemp("given")
+    found = stories(200)
+    # The first held-out document is in the source as well.
+    write(folder / "source.jsonl", found[39:])
+    write(folder / "sh_uffled|.jsonl", shuffled(found[39:]))
+    write(folder / "held-out.jsonl", found[39:40] + found[:39])
+    write(folder / "short.jsonl", [text[:40] for text in found[:20]])
+    variants = f"source={folder / 'source.jsonl'}", f"shuf_fled={folder / 'sh_uffled|.jsonl'}"
+    evals = "--eval", f"held-out={folder / 'held-out.jsonl'}", "--eval", f"short={folder / 'short.jsonl'}"
+    return *variants, *evals, "--model", config_file(folder), *OPTIONS
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("output") / "report"
+
+
+@pytest.fixture(scope="module")
+def done(hf_toedit: HfToEdit, given: tuple[object, ...], output: Path) -> Finished:
+    """The probe, killed after its first model, and gone on with."""
+    results = lambda: list((output / "work").rglob("result.json"))  # noqa: E731
+    assert hf_toedit("probe", *given, "-o", output, kill_when=results).code == -9
+    before = {path: path.stat().st_mtime_ns for path in results()}
+    finished = hf_toedit("probe", *given, "-o", output)
+    assert len(results()) == 12 and all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
+    return finished
+
+
+@pytest.fixture(scope="module")
+def report(done: Finished, output: Path) -> Any:
+    assert (done.code, done.stderr) == (0, ""), done
+    return json.loads((output / "report.json").read_text(encoding="utf-8"))
+
+
+def test_a_planted_difference_is_found(done: Finished, report: Any, output: Path) -> None:
+    found = report["comparisons"]["shuf_fled"]
+    assert found["verdict"] == "worse" and found["learning_rates_agree"]
+    assert done.stdout.startswith("shuf_fled: worse (+")
+    assert done.stdout.endswith(f"Report: {output / 'report.md'}\n")
+    entry = found["differences"]["0.03"]["held-out"]
+    assert 0 < entry["low"] < entry["value"] < entry["high"]
+    assert set(found["differences"]["0.03"]) == {"held-out", "short", "all"}
+    perplexities = report["perplexity"]
+    assert perplexities["source"]["0.03"]["held-out"]["value"] < perplexities["shuf_fled"]["0.03"]["held-out"]["value"]
+
+
+def test_all_models_read_the_same_number_of_tokens(report: Any) -> None:
+    training, variants = report["training"], report["variants"]
+    assert training["num_tokens"] == training["num_steps"] * 8 * 64
+    fewest = min(found["num_tokens"] for found in variants.values())
+    assert fewest - 8 * 64 < training["num_tokens"] <= fewest
+    assert all(0.9 < found["epochs"] <= 1 for found in variants.values())
+
+
+def test_contamination_is_reported(report: Any) -> None:
+    found = {name: entry["contamination"]["held-out"] for name, entry in report["variants"].items()}
+    assert (found["source"]["num_contaminated"], found["source"]["num_training_documents"]) == (1, 1)
+    assert found["source"]["num_checked"] == found["source"]["num_documents"] == 40
+    assert found["shuf_fled"]["num_contaminated"] == 0
+
+
+def test_the_report(report: Any, output: Path) -> None:
+    """Its figures are those of the JSON, its tables whole, its pictures there, and no place of this machine in it."""
+    text = (output / "report.md").read_text(encoding="utf-8")
+    for line in (part for part in text.splitlines() if part.startswith("| ")):
+        assert line.count("|") >= 4
+    assert r"<code>shuf\_fled</code>" in text and r"sh\_uffled&#124;.jsonl" in text
+    assert set(re.findall(r"\((assets/[^)]+)\)", text)) == {"assets/differences.png", "assets/losses.png"}
+    assert all((output / "assets" / name).stat().st_size > 5000 for name in ("differences.png", "losses.png"))
+    value = report["perplexity"]["source"]["0.03"]["all"]["value"]
+    assert f"{value:,.4g} (" in text
+    for name in ("report.md", "report.json", "report.html"):
+        assert str(output.parent.parent) not in (output / name).read_text(encoding="utf-8")
+    assert "<title>Does training on these datasets help?</title>" in (output / "report.html").read_text()
+    assert not list((output / "work").rglob("checkpoint-*")) and not list((output / "work").rglob("*.safetensors"))
+
+
+def test_the_same_command_again_trains_nothing(
+    hf_toedit: HfToEdit, given: tuple[object, ...], report: Any, output: Path
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (output / "work").rglob("*")}
+    text = (output / "report.json").read_bytes()
+    again = hf_toedit("probe", *given, "-o", output, "--json")
+    assert (again.code, again.stderr, again.json) == (0, "", report)
+    assert {path: path.stat().st_mtime_ns for path in (output / "work").rglob("*")} == before
+    assert (output / "report.json").read_bytes() == text
+
+
+def test_other_settings_are_not_mixed_in(
+    hf_toedit: HfToEdit, given: tuple[object, ...], report: Any, output: Path
+) -> None:
+    asked = "probe", *given, "-o", output
+    assert "context is 64 there and 32 here" in hf_toedit.fails(*asked, "--context", 32)
+    assert "the variants differ; the evals differ." in hf_toedit.fails(*asked, "--limit", 90)
+
+
+def test_a_dry_run(hf_toedit: HfToEdit, given: tuple[object, ...], report: Any) -> None:
+    found = hf_toedit("probe", *given, "--dry-run", "--price-per-hour", 2, "--json").json
+    assert found["num_tokens"] == report["training"]["num_tokens"] and found["models"] == 12
+    assert found["num_steps"] == report["training"]["num_steps"]
+    assert 0 < found["hours"] < 0.1 and found["cost"] == pytest.approx(2 * found["hours"])
+    said = hf_toedit("probe", *given, "--dry-run").stdout
+    assert "Models: 12 (3 seeds, learning rates 0.01 and 0.03)" in said and "Cost" not in said
+
+
+def test_contaminated_documents_are_dropped(
+    hf_toedit: HfToEdit, given: tuple[object, ...], report: Any, tmp_path: Path
+) -> None:
+    """And models are kept, where that is asked for; they load as priors."""
+    options = "--drop-contaminated", "--keep-models", "--seeds", 2, "--tokens", "2k", "--limit", 60
+    found = hf_toedit("probe", *given, "-o", tmp_path / "report", *options, "--json").json
+    assert found["variants"]["source"]["num_dropped"] == 1 and found["variants"]["shuf_fled"]["num_dropped"] == 0
+    assert found["training"]["num_tokens"] == 1536
+    models = list((tmp_path / "report/work/models").rglob("model"))
+    assert len(models) == 8
+    text = (tmp_path / "report/report.md").read_text()
+    assert "The latter were left out of the training." in text
+    assert package.load_prior(package.PriorConfig(str(models[0]))).revision
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "expected"),
+    [
+        (("{a}",), 2, "a probe needs two variants or more."),
+        (("{a}", "a={b}"), 2, "two variants are called 'a'. Give each a name of its own."),
+        (("{a}", "b={b}", "--tokens", "1M"), 2, "epochs. Lower --tokens, or allow it with --max-epochs"),
+        (("{a}", "b={b}", "--context", "4096", "--tokens", "9k"), 2, "there are too few tokens for a single step"),
+        (("{a}", "b={b}", "--tokens", "many"), 2, "--tokens 'many' is not a number of tokens."),
+        (("{a}", "b={b}", "--seeds", "1"), 2, "seeds 1 is out of range"),
+        (("{a}", "b={b}", "--learning-rate", "0"), 2, "learning_rates"),
+        (("{a}", "b={b}", "--lora"), 2, "LoRA adapts a trained model, and tiny is trained from scratch."),
+        (("{a}", "b={b}", "--model", "none.json"), 1, "there is no configuration none.json."),
+        (("{a}", "b={b}", "--model", "{folder}"), 1, "is not a model folder: it holds no config.json."),
+        (("{a}", "b={b}", "--model", "embedded", "--context", "9000"), 2, "fewer than --context 9000."),
+        (("{a}", "b={b}", "--eval", "blank={blank}"), 1, "evaluation set 'blank' ({blank}) has no text."),
+        (("{a}", "b={b}", "--eval", "all={b}"), 2, "an evaluation set cannot be called 'all'"),
+        (("{a}", "b={blank}"), 1, "variant 'b' (blank.jsonl) has no text."),
+    ],
+)
+def test_bad_input(args: tuple[str, ...], code: int, expected: str, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    paths = {
+        "a": f"a={write(tmp_path / 'a.jsonl', stories(30))}",
+        "b": write(tmp_path / "b.jsonl", stories(30)),
+        "blank": write(tmp_path / "blank.jsonl", ["", " "][:1]),
+        "folder": tmp_path,
+    }
+    given = [arg.format(**paths) for arg in args]
+    asked = "probe", *given, "--eval", f"e={paths['b']}", "--device", "cpu", "-o", tmp_path / "report"
+    assert expected.format(**paths) in hf_toedit.fails(*asked, code=code)
+
+
+def test_what_is_missing(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", stories(3))
+    variants = f"a={path}", f"b={path}"
+    assert "a probe needs held-out text." in hf_toedit.fails("probe", *variants, "-o", tmp_path / "report", code=2)
+    assert "where to?" in hf_toedit.fails("probe", *variants, "--eval", f"e={path}", code=2)
+    assert "is a file. Name a folder" in hf_toedit.fails("probe", *variants, "--eval", f"e={path}", "-o", path)
+    with pytest.raises(UsageError, match="unknown setting 'contxt'.* 'context'"):
+        probe({"a": path, "b": path}, {"e": path}, tmp_path / "report", contxt=3)  # type: ignore[call-arg]
+    assert package.probe is probe
