@@ -17,9 +17,10 @@ from hf_toedit.api.request import RunRequest
 from hf_toedit.cards.origin import place_name
 from hf_toedit.checked import kinds
 from hf_toedit.config import content_hash
-from hf_toedit.errors import RunError, SourceError, UsageError
+from hf_toedit.errors import RunError, SourceError, UsageError, did_you_mean
 from hf_toedit.priors.registry import libraries
 from hf_toedit.probe.config import ProbeConfig, check_installed
+from hf_toedit.settings import SourceSettings
 from hf_toedit.tasks.measure import MeasureTask
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ class Probing:
     def find(cls, variants: Mapping[str, Any], evals: Mapping[str, Any], settings: Mapping[str, Any]) -> Probing:
         """Check the settings, then find the sources, the model and the evaluation text."""
         given = dict(settings)
+        known = [*kinds(ProbeConfig), *SourceSettings.__annotations__, "split"]
+        for name in given:
+            if name not in known:
+                raise UsageError(f"unknown setting {name!r}.{did_you_mean(name, known)}")
         fields = {name: given.pop(name) for name in kinds(ProbeConfig) if name in given}
         for name in ("model", "tokenizer"):
             if name in fields:
@@ -204,9 +209,7 @@ class Probing:
         few = min(steps, _TIMED_STEPS)
         job = Job(next(iter(self.plans)), self.asked.rates[0], 0)
         ends: list[float] = []
-        result = self._result(
-            job, scratch / "timed", few * self.batch_size, lambda _: ends.append(time.monotonic())
-        )
+        result = self._result(job, scratch / "timed", few * self.batch_size, lambda _: ends.append(time.monotonic()))
         # The first step is slower; `ends` has the beginning as well.
         per_step = (ends[-1] - ends[1]) / (few - 1) if few > 1 else ends[-1] - ends[0]
         return result.seconds + per_step * (steps - few)

@@ -1,0 +1,30 @@
+"""Of thirty probes: planted differences are found, and halves of one dataset are not told apart."""
+
+from __future__ import annotations
+
+import gc
+import random
+from pathlib import Path
+
+from tests.probe.small import probed, shuffled, stories
+
+PROBES = 20
+
+
+def test_planted_differences_and_halves(tmp_path: Path) -> None:
+    """Shuffled words are worse in 10 of 10; halves differ in at most 1 of 20."""
+    documents = stories(360)
+    words = []
+    for number in range(PROBES):
+        gc.collect()
+        gc.freeze()  # `Trainer` collects garbage, which takes longer than the training where everything is looked at
+        mixed = random.Random(number).sample(documents, len(documents))
+        held_out, first, second = mixed[:60], mixed[60:210], mixed[210:]
+        variants = {"first": first, "second": second}
+        if number < 10:
+            variants["shuffled"] = shuffled(first, number)
+        found = probed(tmp_path / str(number), variants, held_out, num_tokens=12_288)
+        words.append({name: entry["verdict"] for name, entry in found["comparisons"].items()})
+    gc.unfreeze()
+    assert [found["shuffled"] for found in words[:10]] == ["worse"] * 10
+    assert sum(found["second"] != "no difference seen" for found in words) <= 1
