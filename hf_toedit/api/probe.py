@@ -74,9 +74,9 @@ def probe(
     Example:
         >>> probe({"human": "org/web", "edited": "run:gen1"}, {"held-out": "org/books"}, "report")  # doctest: +SKIP
     """
-    from hf_toedit.probe.plots import draw_plots
-    from hf_toedit.probe.report import html_report, markdown_report
-    from hf_toedit.probe.summary import summary
+    from hf_toedit.probes.plots import draw_plots
+    from hf_toedit.probes.report import html_report, markdown_report
+    from hf_toedit.probes.summary import summary
 
     target = report_folder(fspath(folder), lambda there: (there / WORK / SETTINGS).exists())
     found = Probing.find(variants, evals, settings)

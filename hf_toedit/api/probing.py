@@ -19,16 +19,16 @@ from hf_toedit.checked import kinds
 from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError, SourceError, UsageError, did_you_mean
 from hf_toedit.priors.registry import libraries
-from hf_toedit.probe.config import ProbeConfig, check_installed
+from hf_toedit.probes.config import ProbeConfig, check_installed
 from hf_toedit.settings import SourceSettings
 from hf_toedit.tasks.measure import MeasureTask
 
 if TYPE_CHECKING:
-    from hf_toedit.probe.contamination import EvalGrams
-    from hf_toedit.probe.evaluation import EvalSet
-    from hf_toedit.probe.models import ProbeModel
-    from hf_toedit.probe.results import Job, Result
-    from hf_toedit.probe.tokens import Blocks, Tokens
+    from hf_toedit.probes.contamination import EvalGrams
+    from hf_toedit.probes.evaluation import EvalSet
+    from hf_toedit.probes.models import ProbeModel
+    from hf_toedit.probes.results import Job, Result
+    from hf_toedit.probes.tokens import Blocks, Tokens
     from hf_toedit.runs.plan import Plan
 
 SETTINGS = "settings.json"
@@ -80,8 +80,8 @@ class Probing:
         sources = {name: source_of(fspath(source), given) for name, source in variants.items()}
         eval_sources = {name: source_of(fspath(source), given) for name, source in evals.items()}
         with libraries():
-            from hf_toedit.probe.contamination import EvalGrams
-            from hf_toedit.probe.models import find_model
+            from hf_toedit.probes.contamination import EvalGrams
+            from hf_toedit.probes.models import find_model
 
             plans = {name: _plan(source) for name, source in sources.items()}
             eval_plans = {name: _plan(source) for name, source in eval_sources.items()}
@@ -95,7 +95,7 @@ class Probing:
     @property
     def jobs(self) -> list[Job]:
         """The models to train."""
-        from hf_toedit.probe.results import Job
+        from hf_toedit.probes.results import Job
 
         asked = self.asked
         return [Job(*entry) for entry in product(self.plans, asked.rates, range(asked.seeds))]
@@ -135,7 +135,7 @@ class Probing:
             UsageError: A variant has too few tokens.
         """
         from hf_toedit.editing.alignment import Aligner
-        from hf_toedit.probe.tokens import Separators, Tokens, documents
+        from hf_toedit.probes.tokens import Separators, Tokens, documents
 
         aligner, around = Aligner(self.model.tokenizer.backend_tokenizer), Separators.of(self.model.tokenizer)
         for name, plan in self.plans.items():
@@ -183,14 +183,14 @@ class Probing:
 
     def blocks(self, job: Job, num_blocks: int) -> Blocks:
         """What a model is trained on."""
-        from hf_toedit.probe.tokens import Blocks
+        from hf_toedit.probes.tokens import Blocks
 
         stream = self.tokens[job.variant].stream(job.seed, self.asked.drop_contaminated)
         return Blocks(stream, self.asked.context, num_blocks)
 
     def results(self, folder: Path, progress: bool) -> dict[Job, Result]:
         """Train and score all models that are not done."""
-        from hf_toedit.probe.results import Result
+        from hf_toedit.probes.results import Result
         from hf_toedit.progress import counted_progress
 
         found = {job: Result.read(folder / job.name / "result.json") for job in self.jobs}
@@ -203,7 +203,7 @@ class Probing:
 
     def timed(self, scratch: Path) -> float:
         """Seconds that a model takes here, from one that is trained for a few steps."""
-        from hf_toedit.probe.results import Job
+        from hf_toedit.probes.results import Job
 
         steps = self.num_blocks // self.batch_size
         few = min(steps, _TIMED_STEPS)
@@ -215,10 +215,10 @@ class Probing:
         return result.seconds + per_step * (steps - few)
 
     def _result(self, job: Job, folder: Path, num_blocks: int, on_step: Callable[[int], None]) -> Result:
-        from hf_toedit.probe.evaluation import evaluate, reader_of
-        from hf_toedit.probe.models import check_trainable
-        from hf_toedit.probe.results import Result
-        from hf_toedit.probe.training import remove_checkpoints, train
+        from hf_toedit.probes.evaluation import evaluate, reader_of
+        from hf_toedit.probes.models import check_trainable
+        from hf_toedit.probes.results import Result
+        from hf_toedit.probes.training import remove_checkpoints, train
 
         begun = time.monotonic()
         asked, name = self.asked, f"{job.variant}, rate {job.rate:g}, seed {job.seed}"
@@ -237,7 +237,7 @@ class Probing:
 
     def facts(self) -> dict[str, Any]:
         """What the report says of the setting, as JSON values."""
-        from hf_toedit.probe.contamination import overlaps
+        from hf_toedit.probes.contamination import overlaps
 
         asked = self.asked
         trained = self.num_blocks * asked.context
@@ -324,8 +324,8 @@ def _documents_of(documents: Callable[..., Any], plan: Plan, aligner: Any, model
 
 def _eval_set(name: str, plan: Plan, model: ProbeModel, given: str) -> EvalSet:
     from hf_toedit.editing.alignment import Aligner
-    from hf_toedit.probe.evaluation import EvalSet
-    from hf_toedit.probe.tokens import documents
+    from hf_toedit.probes.evaluation import EvalSet
+    from hf_toedit.probes.tokens import documents
 
     found = list(_documents_of(documents, plan, Aligner(model.tokenizer.backend_tokenizer), model)())
     one = EvalSet(name, [document for _, document in found], [passage.texts for passage, _ in found])

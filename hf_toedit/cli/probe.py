@@ -150,7 +150,7 @@ def probe(variants: tuple[str, ...], output: str | None, **options: Any) -> None
         _say_estimate(found)
     elif not options["quiet"]:
         from hf_toedit.analysis.report import MARKDOWN
-        from hf_toedit.probe.report import verdict_line
+        from hf_toedit.probes.report import verdict_line
 
         for name, entry in found["comparisons"].items():
             click.echo(verdict_line(name, entry))

@@ -13,8 +13,8 @@ import hf_toedit as package
 from hf_toedit.api.probe import probe
 from hf_toedit.errors import UsageError
 from tests.cli.command import Finished, HfToEdit
-from tests.probe.small import config_file, shuffled, stories, write
-from tests.probe.test_contamination import naive
+from tests.probes.small import config_file, shuffled, stories, write
+from tests.probes.test_contamination import naive
 
 OPTIONS = ("--context", 64, "--batch-size", 8, "--learning-rate", 0.03, "--learning-rate", 0.01, "--device", "cpu")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_toedit.analysis.plots import cycle
 from hf_toedit.cards.plots import INK, legend, png
-from hf_toedit.probe.verdict import ALL
+from hf_toedit.probes.verdict import ALL
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,10 +16,10 @@ from hf_toedit.api.request import RunRequest
 from hf_toedit.config import SourceConfig
 from hf_toedit.editing.alignment import Aligner
 from hf_toedit.priors.embedded import path as embedded
-from hf_toedit.probe.contamination import EvalGrams
-from hf_toedit.probe.tokens import IGNORED, Blocks, Separators, Stream, Tokens, documents
+from hf_toedit.probes.contamination import EvalGrams
+from hf_toedit.probes.tokens import IGNORED, Blocks, Separators, Stream, Tokens, documents
 from hf_toedit.tasks.measure import MeasureTask
-from tests.probe.small import stories, write
+from tests.probes.small import stories, write
 
 NO_EVALS = EvalGrams.of({"none": []})
 TEMPLATE = "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}</end>{% endfor %}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_toedit.api.probing import Probing
-from hf_toedit.probe.summary import summary
+from hf_toedit.probes.summary import summary
 from tests.shared import texts
 
 CONFIG = {

@@ -21,7 +21,7 @@ from hf_toedit.priors.loading import (
     locate,
     locate_tokenizer,
 )
-from hf_toedit.probe.config import ProbeConfig
+from hf_toedit.probes.config import ProbeConfig
 
 _LLAMAS = {
     "tiny": {"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4},

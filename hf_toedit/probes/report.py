@@ -1,4 +1,4 @@
-"""A probe as people read it: Markdown and a page from its figures; its pictures are those of `probe.plots`."""
+"""A probe as people read it: Markdown and a page from its figures; its pictures are those of `probes.plots`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from hf_toedit.analysis import page
 from hf_toedit.cards.escape import Markdown, code, markdown, percent
 from hf_toedit.cards.tables import table
-from hf_toedit.probe.contamination import ORDER
-from hf_toedit.probe.verdict import ALL
+from hf_toedit.probes.contamination import ORDER
+from hf_toedit.probes.verdict import ALL
 
 _TITLE = "Does training on these datasets help?"
 _MEAN = "all sets"
@@ -49,7 +49,7 @@ def markdown_report(report: dict[str, Any]) -> str:
         "counted once.",
         _differences(report),
         "## Perplexity",
-        "On held-out text; the geometric mean over seeds, and its 95 % interval. These intervals are wider than those "
+        "On held-out text; the geometric mean over seeds, and its 95 % interval. These intervals are mostly wider than those "
         "of the differences, since documents differ more from each other than models do.",
         _perplexities(report),
         "## Training",

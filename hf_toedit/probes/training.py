@@ -24,8 +24,8 @@ from transformers import (
 from transformers.loss.loss_utils import ForCausalLMLoss
 
 from hf_toedit.priors.loading import device_of
-from hf_toedit.probe.config import ProbeConfig
-from hf_toedit.probe.tokens import IGNORED, Blocks
+from hf_toedit.probes.config import ProbeConfig
+from hf_toedit.probes.tokens import IGNORED, Blocks
 
 _CHECKPOINT_S = 60
 """Seconds between checkpoints, at least; `HF_TOEDIT_CHECKPOINT_S` is another number."""

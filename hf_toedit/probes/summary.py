@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from hf_toedit.errors import RunError
-from hf_toedit.probe.results import Job, Result
-from hf_toedit.probe.verdict import ALL, Word, agreement, estimates
+from hf_toedit.probes.results import Job, Result
+from hf_toedit.probes.verdict import ALL, Word, agreement, estimates
 from hf_toedit.version import __version__
 
 

@@ -6,7 +6,7 @@ import gc
 import random
 from pathlib import Path
 
-from tests.probe.small import probed, shuffled, stories
+from tests.probes.small import probed, shuffled, stories
 
 PROBES = 20
 

@@ -14,7 +14,7 @@ from hf_toedit.editing.alignment import Aligner, Document
 from hf_toedit.editing.conversation import Render
 from hf_toedit.editing.draft import why_unread
 from hf_toedit.editing.passage import Passage
-from hf_toedit.probe.contamination import EvalGrams
+from hf_toedit.probes.contamination import EvalGrams
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.shard import source_rows
 from hf_toedit.storage.files import whole_file

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_toedit.features.ngrams import words
-from hf_toedit.probe.contamination import ORDER, EvalGrams, gram_hashes, overlaps
+from hf_toedit.probes.contamination import ORDER, EvalGrams, gram_hashes, overlaps
 
 TEXTS = st.lists(st.sampled_from(["a", "b"]), max_size=30).map(" ".join)
 DOCUMENTS = st.lists(st.lists(TEXTS, min_size=1, max_size=2), max_size=4)

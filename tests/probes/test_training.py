@@ -14,17 +14,17 @@ import torch
 
 from hf_toedit.editing.alignment import Aligner
 from hf_toedit.errors import PriorError
-from hf_toedit.probe.config import ProbeConfig
-from hf_toedit.probe.evaluation import EvalSet, evaluate, reader_of
-from hf_toedit.probe.models import ProbeModel, check_trainable, find_model
-from hf_toedit.probe.tokens import IGNORED, Blocks, Stream
-from hf_toedit.probe.training import _loss, train
-from tests.probe.small import config_file, stories
+from hf_toedit.probes.config import ProbeConfig
+from hf_toedit.probes.evaluation import EvalSet, evaluate, reader_of
+from hf_toedit.probes.models import ProbeModel, check_trainable, find_model
+from hf_toedit.probes.tokens import IGNORED, Blocks, Stream
+from hf_toedit.probes.training import _loss, train
+from tests.probes.small import config_file, stories
 
 SCRIPT = """
 import sys
 from pathlib import Path
-from tests.probe.test_training import trained
+from tests.probes.test_training import trained
 trained(Path(sys.argv[1]), Path(sys.argv[2]), 0.1)
 """
 
@@ -88,6 +88,28 @@ def test_first_weights_depend_on_the_seed_alone(model: ProbeModel) -> None:
     assert not torch.equal(first["lm_head.weight"], other["lm_head.weight"])
 
 
+@pytest.mark.parametrize("lora", [False, True])
+def test_further_training(model: ProbeModel, tmp_path: Path, lora: bool) -> None:
+    """Of the weights of a folder, with adapters or without: it begins where they are."""
+    base = model.make(5)
+    base.save_pretrained(tmp_path / "base")
+    model.tokenizer.save_pretrained(tmp_path / "base")
+    asked = ProbeConfig(model=str(tmp_path / "base"), context=64, batch_size=2, lora=lora, device="cpu")
+    found = find_model(asked)
+    assert found.location is not None and found.tokenizer.bos_token_id == 0
+    made = found.make(0)
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        assert torch.allclose(made(input_ids=ids).logits, base(input_ids=ids).logits, atol=1e-6)
+    blocks = Blocks(Stream(np.arange(512, dtype=np.int32), np.array([0, 512]), np.array([0]), 0), 64, 8)
+    trained = train(made, blocks, tmp_path / "run", asked, 0.01, 0, lambda _: None)
+    before, after = base.state_dict(), trained.model.state_dict()
+    assert before.keys() == after.keys()
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert not torch.equal(before[name], after[name])
+    assert torch.equal(before["model.norm.weight"], after["model.norm.weight"]) == lora
+
+
 def test_context_is_not_learnt(model: ProbeModel, tmp_path: Path) -> None:
     """The loss of a batch is the mean over tokens that are not context, and 0 where all are."""
     made = model.make(0)
@@ -98,7 +120,7 @@ def test_context_is_not_learnt(model: ProbeModel, tmp_path: Path) -> None:
     logprobs = outputs.logits.log_softmax(-1)
     picked = [-logprobs[row, at - 1, ids[row, at]] for row in range(2) for at in range(9, 16)]
     assert _loss(outputs, labels).item() == pytest.approx(torch.stack(picked).mean().item(), rel=1e-5)
-    assert float(_loss(outputs, torch.full_like(ids, IGNORED))) == 0
+    assert _loss(outputs, torch.full_like(ids, IGNORED)).item() == 0
 
     context = np.full(64 * 8, ~5, np.int32)
     blocks = Blocks(Stream(context, np.array([0, len(context)]), np.array([0]), 0), 64, 4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hf_toedit.probe.verdict import agreement, estimates, student_quantile
+from hf_toedit.probes.verdict import agreement, estimates, student_quantile
 
 
 @pytest.mark.parametrize(

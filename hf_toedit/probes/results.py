@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hf_toedit.errors import RunError
-from hf_toedit.probe.evaluation import Scores
+from hf_toedit.probes.evaluation import Scores
 from hf_toedit.storage.files import whole_file
 
 
