@@ -16,10 +16,11 @@ from hf_toedit.api.report_folder import write_report
 from hf_toedit.api.request import RunRequest
 from hf_toedit.cards.origin import place_name
 from hf_toedit.checked import kinds
-from hf_toedit.config import SourceConfig, content_hash
+from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError, SourceError, UsageError, did_you_mean
 from hf_toedit.priors.registry import libraries
 from hf_toedit.probes.config import ProbeConfig, check_installed
+from hf_toedit.settings import SourceSettings
 from hf_toedit.tasks.measure import MeasureTask
 
 if TYPE_CHECKING:
@@ -64,11 +65,11 @@ class Probing:
     @classmethod
     def find(cls, variants: Mapping[str, Any], evals: Mapping[str, Any], settings: Mapping[str, Any]) -> Probing:
         """Check the settings, then find the sources, the model and the evaluation text."""
-        known = [*kinds(ProbeConfig), *kinds(SourceConfig), "text_column"]
-        for name in settings:
+        given = dict(settings)
+        known = [*kinds(ProbeConfig), *SourceSettings.__annotations__, "split"]
+        for name in given:
             if name not in known:
                 raise UsageError(f"unknown setting {name!r}.{did_you_mean(name, known)}")
-        given = dict(settings)
         fields = {name: given.pop(name) for name in kinds(ProbeConfig) if name in given}
         for name in ("model", "tokenizer"):
             if name in fields:

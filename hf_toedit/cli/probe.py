@@ -72,7 +72,7 @@ _SETTINGS = (
     type=float,
     multiple=True,
     metavar="RATE",
-    help="Peak learning rate. May be repeated.  [default: a small and an ordinary one: 0.0003 and 0.003 from scratch, "
+    help="Peak learning rate. May be repeated.  [default: a small and an ordinary one: 0.0003 and 0.001 from scratch, "
     "0.00001 and 0.0001 further, twice that with --lora]",
 )
 @click.option("--seeds", type=int, default=3, show_default=True, metavar="N", help="Number of seeds.")

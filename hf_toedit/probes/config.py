@@ -14,7 +14,7 @@ from hf_toedit.errors import UsageError
 SCRATCH = ("tiny", "small", "gpt2")
 """Models that are built in: their configurations, with new weights."""
 
-SCRATCH_RATES = (3e-4, 3e-3)
+SCRATCH_RATES = (3e-4, 1e-3)
 """A small and an ordinary learning rate from scratch, for models of some million parameters."""
 
 CONTINUAL_RATES = (1e-5, 1e-4)

@@ -1,4 +1,4 @@
-"""A probe as people read it: Markdown and a page from its figures; its pictures are those of `probe.plots`."""
+"""A probe as people read it: Markdown and a page from its figures; its pictures are those of `probes.plots`."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def markdown_report(report: dict[str, Any]) -> str:
         "counted once.",
         _differences(report),
         "## Perplexity",
-        "On held-out text; the geometric mean over seeds, and its 95 % interval. These intervals are wider than those "
-        "of the differences, since documents differ more from each other than models do.",
+        "On held-out text; the geometric mean over seeds, and its 95 % interval. These intervals are mostly wider than "
+        "those of the differences, since documents differ more from each other than models do.",
         _perplexities(report),
         "## Training",
         "![Training loss](assets/losses.png)",

@@ -1,28 +1,30 @@
-"""What a probe says of two halves of one dataset, and of a variant whose words were shuffled."""
+"""Of thirty probes: planted differences are found, and halves of one dataset are not told apart."""
 
 from __future__ import annotations
 
+import gc
 import random
 from pathlib import Path
 
 from tests.probes.small import probed, shuffled, stories
 
-TRIALS = 20
-PLANTED = 10
-"""Of the trials: as many have a variant with shuffled words beside the halves."""
+PROBES = 20
 
 
-def test_halves_are_alike_and_shuffled_words_are_worse(tmp_path: Path) -> None:
-    documents = stories(400, length=300)
-    verdicts: dict[str, list[str]] = {"half": [], "shuffled": []}
-    for trial in range(TRIALS):
-        found = random.Random(trial).sample(documents, len(documents))
-        held_out, halves = found[:80], (found[80:240], found[240:])
-        variants = {"reference": halves[0], "half": halves[1]}
-        if trial < PLANTED:
-            variants["shuffled"] = shuffled(halves[0], trial)
-        report = probed(tmp_path / str(trial), variants, held_out)
-        for name, comparison in report["comparisons"].items():
-            verdicts[name].append(comparison["verdict"])
-    assert verdicts["shuffled"] == ["worse"] * PLANTED
-    assert verdicts["half"].count("no difference seen") >= TRIALS - 1, verdicts["half"]
+def test_planted_differences_and_halves(tmp_path: Path) -> None:
+    """Shuffled words are worse in 10 of 10; halves differ in at most 1 of 20."""
+    documents = stories(360)
+    words = []
+    for number in range(PROBES):
+        gc.collect()
+        gc.freeze()  # `Trainer` collects garbage, which takes longer than the training where everything is looked at
+        mixed = random.Random(number).sample(documents, len(documents))
+        held_out, first, second = mixed[:60], mixed[60:210], mixed[210:]
+        variants = {"first": first, "second": second}
+        if number < 10:
+            variants["shuffled"] = shuffled(first, number)
+        found = probed(tmp_path / str(number), variants, held_out, num_tokens=12_288)
+        words.append({name: entry["verdict"] for name, entry in found["comparisons"].items()})
+    gc.unfreeze()
+    assert [found["shuffled"] for found in words[:10]] == ["worse"] * 10
+    assert sum(found["second"] != "no difference seen" for found in words) <= 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from hf_toedit.editing.alignment import Aligner
 from hf_toedit.errors import PriorError
@@ -26,20 +24,18 @@ from tests.probes.small import config_file, stories
 SCRIPT = """
 import sys
 from pathlib import Path
-import numpy as np
-from hf_toedit.probes.config import ProbeConfig
-from hf_toedit.probes.models import find_model
-from hf_toedit.probes.tokens import Blocks, Stream
-from hf_toedit.probes.training import train
-
-config, folder, slow = sys.argv[1:]
-import time
-asked = ProbeConfig(model=config, context=64, batch_size=2, device="cpu")
-ids = np.random.default_rng(0).integers(0, 1000, 5000).astype(np.int32)
-blocks = Blocks(Stream(ids, np.arange(0, 5001, 50), np.arange(100), 3), 64, 2 * 24)
-trained = train(find_model(asked).make(0), blocks, Path(folder), asked, 0.01, 0, lambda _: time.sleep(float(slow)))
-trained.model.save_pretrained(f"{folder}/model")
+from tests.probes.test_training import trained
+trained(Path(sys.argv[1]), Path(sys.argv[2]), 0.1)
 """
+
+
+def trained(config: Path, folder: Path, pause_s: float = 0) -> dict[str, torch.Tensor]:
+    """The weights after 24 steps, with a pause after each."""
+    asked = ProbeConfig(model=str(config), context=64, batch_size=2, device="cpu")
+    ids = np.random.default_rng(0).integers(0, 1000, 5000).astype(np.int32)
+    blocks = Blocks(Stream(ids, np.arange(0, 5001, 50), np.arange(100), 3), 64, 2 * 24)
+    model = find_model(asked).make(0)
+    return train(model, blocks, folder, asked, 0.01, 0, lambda _: time.sleep(pause_s)).model.state_dict()
 
 
 @pytest.fixture
@@ -47,29 +43,25 @@ def model(tmp_path: Path) -> ProbeModel:
     return find_model(ProbeConfig(model=str(config_file(tmp_path)), context=64))
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    """Killed twice, with a checkpoint every step, one of which is broken then."""
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a checkpoint every step, the last of which is broken."""
     config = config_file(tmp_path, attention_dropout=0.1)
-    env = {**os.environ, "HF_TOEDIT_CHECKPOINT_S": "0"}
     broken, whole = tmp_path / "broken", tmp_path / "whole"
-
-    def begin(folder: Path, slow: str, **more: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", SCRIPT, str(config), str(folder), slow], env={**env, **more})
-
-    for step in (4, 11):
-        process = begin(broken, "0.1")
-        until = time.monotonic() + 60
-        while time.monotonic() < until and not any(broken.glob(f"checkpoint-{step}*")):
+    monkeypatch.setenv("HF_TOEDIT_CHECKPOINT_S", "0")
+    with subprocess.Popen([sys.executable, "-c", SCRIPT, str(config), str(broken)]) as process:
+        until = time.monotonic() + 100
+        while time.monotonic() < until and not any(broken.glob("checkpoint-9")):
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         assert process.wait() == -signal.SIGKILL
-    last = max(broken.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-    half = last.with_name("checkpoint-23")
+    half = broken / "checkpoint-23"
     half.mkdir()
     (half / "model.safetensors").write_bytes(b"half")
-    assert begin(broken, "0").wait() == 0
-    assert begin(whole, "0", HF_TOEDIT_CHECKPOINT_S="1000").wait() == 0
-    found, expected = (load_file(folder / "model/model.safetensors") for folder in (broken, whole))
+    found = trained(config, broken)
+    monkeypatch.delenv("HF_TOEDIT_CHECKPOINT_S")
+    expected = trained(config, whole)
+    assert not half.exists() or (half / "trainer_state.json").exists()
+    assert not any(whole.glob("checkpoint-*"))
     assert found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
 
 
@@ -96,6 +88,28 @@ def test_first_weights_depend_on_the_seed_alone(model: ProbeModel) -> None:
     assert not torch.equal(first["lm_head.weight"], other["lm_head.weight"])
 
 
+@pytest.mark.parametrize("lora", [False, True])
+def test_further_training(model: ProbeModel, tmp_path: Path, lora: bool) -> None:
+    """Of the weights of a folder, with adapters or without: it begins where they are."""
+    base = model.make(5)
+    base.save_pretrained(tmp_path / "base")
+    model.tokenizer.save_pretrained(tmp_path / "base")
+    asked = ProbeConfig(model=str(tmp_path / "base"), context=64, batch_size=2, lora=lora, device="cpu")
+    found = find_model(asked)
+    assert found.location is not None and found.tokenizer.bos_token_id == 0
+    made = found.make(0)
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        assert torch.allclose(made(input_ids=ids).logits, base(input_ids=ids).logits, atol=1e-6)
+    blocks = Blocks(Stream(np.arange(512, dtype=np.int32), np.array([0, 512]), np.array([0]), 0), 64, 8)
+    trained = train(made, blocks, tmp_path / "run", asked, 0.01, 0, lambda _: None)
+    before, after = base.state_dict(), trained.model.state_dict()
+    assert before.keys() == after.keys()
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert not torch.equal(before[name], after[name])
+    assert torch.equal(before["model.norm.weight"], after["model.norm.weight"]) == lora
+
+
 def test_context_is_not_learnt(model: ProbeModel, tmp_path: Path) -> None:
     """The loss of a batch is the mean over tokens that are not context, and 0 where all are."""
     made = model.make(0)
@@ -105,8 +119,8 @@ def test_context_is_not_learnt(model: ProbeModel, tmp_path: Path) -> None:
     outputs = made(input_ids=ids)
     logprobs = outputs.logits.log_softmax(-1)
     picked = [-logprobs[row, at - 1, ids[row, at]] for row in range(2) for at in range(9, 16)]
-    assert float(_loss(outputs, labels)) == pytest.approx(float(sum(picked) / len(picked)), rel=1e-5)
-    assert float(_loss(outputs, torch.full_like(ids, IGNORED))) == 0
+    assert _loss(outputs, labels).item() == pytest.approx(torch.stack(picked).mean().item(), rel=1e-5)
+    assert _loss(outputs, torch.full_like(ids, IGNORED)).item() == 0
 
     context = np.full(64 * 8, ~5, np.int32)
     blocks = Blocks(Stream(context, np.array([0, len(context)]), np.array([0]), 0), 64, 4)
