@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hf_toedit.papers.item import Scale, Work
 from hf_toedit.storage.files import whole_file
 
@@ -82,6 +84,24 @@ def write_texts(path: Path, texts: Sequence[str]) -> str:
     with whole_file(path) as temporary:
         pq.write_table(pa.table({"text": texts}), temporary)
     return str(path)
+
+
+def of_the_same_size(variants: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The first texts of each variant with as many words as the smallest has, since many figures depend on the number.
+
+    Args:
+        variants: Parquet files of texts, by name.
+        folder: To write to.
+    """
+    import pyarrow.parquet as pq
+
+    from hf_toedit.features.ngrams import words
+
+    texts = {name: pq.read_table(path)["text"].to_pylist() for name, path in variants.items()}
+    ends = {name: np.cumsum([len(words(text)) for text in found]) for name, found in texts.items()}
+    fewest = min(found[-1] for found in ends.values())
+    counts = {name: int(np.searchsorted(found, fewest)) + 1 for name, found in ends.items()}
+    return {name: write_texts(folder / f"{name}-same-size.parquet", texts[name][: counts[name]]) for name in variants}
 
 
 def _split(folder: Path, held_out_rows: int) -> tuple[str, str]:

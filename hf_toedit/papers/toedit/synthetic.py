@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hf_toedit.papers.item import TOEDIT, Cell, Holds, Item, Line, Outcome, Plot, Scale, Table, Work
-from hf_toedit.papers.toedit.data import DIFFERS, settings_of, texts_of
+from hf_toedit.papers.toedit.data import DIFFERS, of_the_same_size, settings_of, texts_of
 
 _QUANTILES = ("0.05", "0.25", "0.5", "0.75", "0.95")
 
@@ -63,7 +63,7 @@ class Figure5(_Compared):
 
     def run(self, settings: Mapping[str, Any], work: Work) -> Outcome:
         """See `Item.run`."""
-        report = _compared(settings, work, [])
+        report = _compared(settings, work, [], same_size=True)
         rows: list[list[Cell]] = []
         for name, found in report["variants"].items():
             for order in ("unigrams", "bigrams"):
@@ -72,24 +72,23 @@ class Figure5(_Compared):
                 rows.append([name, order, found["texts"]["num_words"], share, figures["gini"], entropy])
         human, synthetic = ({row[1]: row for row in rows if row[0] == name} for name in ("human", "synthetic"))
         denser = [order for order in human if float(synthetic[order][3] or 0) > float(human[order][3] or 0)]
-        few = "; the two have different numbers of words, on which these figures depend"
         reason = "; ".join(
             f"the fullest 1 % of the buckets hold {synthetic[order][3]:.1f} % of the synthetic {order} and "
             f"{human[order][3]:.1f} % of the human ones"
             for order in human
         )
-        sizes = [float(found["texts"]["num_words"]) for found in report["variants"].values()]
-        unequal = max(sizes) > 1.1 * min(sizes)
         columns = ("text", "n-grams", "words", "in the fullest 1 %, %", "Gini", "entropy, bits")
         holds: Holds = "yes" if len(denser) == len(human) else "no" if not denser else "not decided"
         table = Table("Concentration", columns, rows, labels=2)
-        return Outcome(holds, reason + (few if unequal else "") + ".", [table])
+        return Outcome(holds, f"{reason}.", [table])
 
 
-def _compared(settings: Mapping[str, Any], work: Work, priors: list[str]) -> dict[str, Any]:
+def _compared(settings: Mapping[str, Any], work: Work, priors: list[str], same_size: bool = False) -> dict[str, Any]:
     from hf_toedit.api.compare import compare
 
     data = texts_of(settings, work)
     variants = {"human": data.human, "synthetic": data.synthetic}
+    if same_size and settings["synthetic"] is None:
+        variants = of_the_same_size(variants, work.folder)
     folder = work.folder / ("compared" if priors else "counted")
     return compare(variants, folder, priors=priors, seed=work.seed, progress=work.progress)
