@@ -1,4 +1,4 @@
-"""The section of a card that links the reports of comparisons beside the data."""
+"""The section of a card that links the reports beside the data: of comparisons, and of probes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from hf_toedit.cards.readme import merged
 from hf_toedit.storage.layout import REPORTS
 
 _REPORT = "report.md"
+_SECTION = "reports/"
+"""Ends in a slash, unlike the names of other sections, which are those of folders."""
+
+_WORDS = {
+    "compare": "How these data differ from others, by `hf-toedit compare`",
+    "probe": "Whether training on these data helps, by `hf-toedit probe`",
+}
 
 
 def with_reports(card: str, paths: Iterable[str]) -> str:
@@ -21,9 +28,11 @@ def with_reports(card: str, paths: Iterable[str]) -> str:
     Raises:
         RunError: The README cannot be understood.
     """
-    reports = sorted({path for path in paths if path.startswith(f"{REPORTS}/") and path.endswith(f"/{_REPORT}")})
-    if not reports:
-        return card
-    links = [f"- [{markdown(path.split('/')[-2])}]({url(path)})" for path in reports]
-    section = "\n".join(["How these data differ from others, by `hf-toedit compare`:\n", *links])
-    return merged(card, {}, section, REPORTS, "## Comparisons")
+    reports = sorted({path for path in paths if path.endswith(f"/{_REPORT}")})
+    parts = []
+    for kind, folder in REPORTS.items():
+        found = [path for path in reports if path.startswith(f"{folder}/")]
+        if found:
+            links = [f"- [{markdown(path.split('/')[-2])}]({url(path)})" for path in found]
+            parts.append("\n".join([f"{_WORDS[kind]}:\n", *links]))
+    return merged(card, {}, "\n\n".join(parts), _SECTION, "## Reports") if parts else card

@@ -50,7 +50,7 @@ from hf_toedit.cli.options import (
 @click.option(
     "--push-to",
     metavar="ORG/NAME",
-    help="Add the report to this Hub dataset, beside its data. A new dataset is private.",
+    help="Add the report to this Hub dataset, beside its data, and link it in the card. A new dataset is private.",
 )
 @plan_steps_option
 @text_column_option

@@ -104,6 +104,11 @@ _SETTINGS = (
     metavar="PRICE",
     help="Price of this machine, for the cost that --dry-run reports.",
 )
+@click.option(
+    "--push-to",
+    metavar="ORG/NAME",
+    help="Add the report to this Hub dataset, beside its data, and link it in the card. A new dataset is private.",
+)
 @config_option
 @json_option
 @quiet_option
@@ -132,29 +137,42 @@ def probe(variants: tuple[str, ...], output: str | None, **options: Any) -> None
     from hf_toedit.api.named import parsed
     from hf_toedit.api.probe import estimate_probe
     from hf_toedit.api.probe import probe as run_probe
+    from hf_toedit.hub.repository import Repository
+    from hf_toedit.publish.report import push_report
 
+    repo = options["push_to"]
+    if repo is not None:
+        Repository(repo)  # refuses what is no name of one, before the work is done
     named, evals = parsed(variants, "variant"), parsed(options["evals"], "evaluation set")
     settings = {name: options[name] for name in (*_SOURCES, *_SETTINGS) if options[name] not in (None, ())}
     if options["tokens"] is not None:
         settings["num_tokens"] = num_tokens(options["tokens"])
     if options["learning_rates"]:
         settings["learning_rates"] = options["learning_rates"]
+    address = None
     with interruptible():
         if output is None or options["dry_run"]:
             found = estimate_probe(named, evals, price_per_hour=options["price_per_hour"], **settings)
         else:
             found = run_probe(named, evals, output, progress=not is_silent, **settings)
+            address = push_report(output, repo, "probe") if repo is not None else None
     if options["as_json"]:
         click.echo(json.dumps(found, indent=2))
     elif options["dry_run"]:
         _say_estimate(found)
     elif not options["quiet"]:
-        from hf_toedit.analysis.report import MARKDOWN
-        from hf_toedit.probes.report import verdict_line
+        _say_verdicts(found, str(output), address)
 
-        for name, entry in found["comparisons"].items():
-            click.echo(verdict_line(name, entry))
-        click.echo(f"Report: {Path(str(output)) / MARKDOWN}")
+
+def _say_verdicts(found: dict[str, Any], output: str, address: str | None) -> None:
+    from hf_toedit.analysis.report import MARKDOWN
+    from hf_toedit.probes.report import verdict_line
+
+    for name, entry in found["comparisons"].items():
+        click.echo(verdict_line(name, entry))
+    click.echo(f"Report: {Path(output) / MARKDOWN}")
+    if address:
+        click.echo(f"Pushed: {address}")
 
 
 def _say_estimate(found: dict[str, Any]) -> None:

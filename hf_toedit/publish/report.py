@@ -1,9 +1,10 @@
-"""A report of `compare` in a dataset repository, where `datasets` never looks for rows."""
+"""A report of `compare` or `probe` in a dataset repository, where `datasets` never looks for rows."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal
 
 from hf_toedit.analysis.report import HTML, JSON, MARKDOWN
 from hf_toedit.cards.reports import with_reports
@@ -18,14 +19,15 @@ _PICTURE = re.compile(r"\((assets/[a-z0-9-]+\.png)\)")
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def push_report(folder: str | Path, repo: str) -> str:
+def push_report(folder: str | Path, repo: str, kind: Literal["compare", "probe"] = "compare") -> str:
     """Add a report to a dataset repository, in one commit, and link it in the card if there is one.
 
     A report of the same name is replaced.
 
     Args:
-        folder: Of the report, as `compare` made it; its name is that of the report.
+        folder: Of the report, as the command made it; its name is that of the report.
         repo: `org/name`; made, private, if it is not there.
+        kind: The command.
 
     Returns:
         The address of the report.
@@ -41,9 +43,9 @@ def push_report(folder: str | Path, repo: str) -> str:
         markdown = (root / MARKDOWN).read_text(encoding="utf-8")
         contents = {name: (root / name).read_bytes() for name in (MARKDOWN, HTML, JSON, *_PICTURE.findall(markdown))}
     except OSError as error:
-        raise RunError(f"{folder} holds no whole report: {error}. Make it again: hf-toedit compare.") from error
+        raise RunError(f"{folder} holds no whole report: {error}. Make it again: hf-toedit {kind}.") from error
     name = _ODD.sub("-", root.name).strip(".-") or "report"
-    there = f"{REPORTS}/{name}/"
+    there = f"{REPORTS[kind]}/{name}/"
     uploads = [Upload(there + path, content) for path, content in contents.items()]
     kept = {upload.path for upload in uploads}
 
@@ -53,7 +55,7 @@ def push_report(folder: str | Path, repo: str) -> str:
         return [*(upload for upload in sent if not upload.is_in(head)), *stale]
 
     repository.create(private=True)
-    repository.commit(f"Add comparison {name}", change)
+    repository.commit(f"Add report {name} of hf-toedit {kind}", change)
     return f"{repository.url}/blob/main/{there}{MARKDOWN}"
 
 

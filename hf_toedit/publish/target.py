@@ -161,7 +161,7 @@ class Target:
             if path.startswith(self.prefix)
             and path not in own
             and not path.startswith(others)
-            and not path.startswith(f"{REPORTS}/")
+            and not path.startswith(tuple(f"{folder}/" for folder in REPORTS.values()))
             and not _KEPT.fullmatch(PurePosixPath(path).name)
         ]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 PLAN = Path("toedit/plan.json")
 """Where a run folder keeps its plan."""
 
-REPORTS = ".toedit/compare"
-"""Where a repository keeps reports of comparisons: `datasets` passes over folders whose names begin with a dot."""
+REPORTS = {"compare": ".toedit/compare", "probe": ".toedit/probe"}
+"""Where a repository keeps reports, by the command that makes them: `datasets` ignores folders whose names begin with a
+dot."""
 
 STEPS = Path("toedit/steps")
 """Where it keeps the runs that come before it, such as the scores that rows were selected by; they may be deleted."""

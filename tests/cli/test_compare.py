@@ -339,8 +339,17 @@ def test_a_report_is_pushed_beside_the_data(
     assert len(list(repo.head("main").history())) == commits
     card = repo.head("main").files["README.md"].decode()
     for name in ("half-and-half", "again"):
-        assert card.count(f"]({REPORTS}/{name}/report.md)") == 1
-    assert card.count("## Comparisons") == 1
+        assert card.count(f"]({REPORTS['compare']}/{name}/report.md)") == 1
+
+    # That of a probe as well.
+    push = """
+    from hf_toedit.publish.report import push_report
+    out["address"] = push_report(sys.argv[1], "org/compared", "probe")
+    """
+    found = client(hub, dedent(push), str(tmp_path / "again"), HF_TOKEN=hub.token)
+    assert found["address"].endswith("/.toedit/probe/again/report.md")
+    card = repo.head("main").files["README.md"].decode()
+    assert card.count("](.toedit/probe/again/report.md)") == card.count("## Reports") == 1
 
 
 def test_a_report_beside_data_without_a_card(hub: HubServer, command: HfToEdit, tmp_path: Path) -> None:
