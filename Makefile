@@ -12,7 +12,7 @@ export HF_TOEDIT_AXE ?= $(AXE_HOME)/package/axe.min.js
 # Images of containers set it. Here pip compiles nothing, so that each import would, every time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long test-vllm axe screenshots lint format bench bench-engines bench-gpu bench-space docs cards clean
+.PHONY: demo test test-long test-vllm axe screenshots lint format bench bench-engines bench-gpu bench-space evidence docs cards clean
 
 $(STAMP_DEMO): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("hf-toedit needs Python 3.10 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 10) else None'
@@ -78,6 +78,9 @@ bench-gpu: $(STAMP)  ## speed on a GPU against its matrix rate; ARGS='--size sma
 
 bench-space: $(STAMP)  ## 20 visitors of the demo at once, for a minute
 	$(BIN)/python benchmarks/space_load.py $(ARGS)
+
+evidence: $(STAMP)  ## what `hf-toedit reproduce` finds, into evidence/ and docs/papers.md; ARGS='"Table 9"' for one item
+	$(BIN)/python -m tools.evidence $(ARGS)
 
 docs: $(STAMP)  ## write the help of every command into the README, and the map into CONTRIBUTING.md
 	HF_TOEDIT_WRITE_DOCS=1 $(BIN)/python -m pytest tests/test_readme.py tests/test_contributing.py

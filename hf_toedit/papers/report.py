@@ -82,10 +82,11 @@ def report_markdown(report: Mapping[str, Any], outcome: Outcome) -> str:
 
 
 def _table(one: Table) -> Markdown:
-    return table(one.columns, [[_cell(cell) for cell in row] for row in one.rows], left=one.labels)
+    return table(one.columns, [[cell_text(cell) for cell in row] for row in one.rows], left=one.labels)
 
 
-def _cell(cell: Cell) -> str:
+def cell_text(cell: Cell) -> str:
+    """A cell of a table as people read it."""
     if cell is None:
         return ""
     return f"{cell:,.4g}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else cell

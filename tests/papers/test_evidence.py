@@ -1,0 +1,23 @@
+"""What is recorded of the papers: it is there for every item, for its settings, and in the documentation."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hf_toedit.papers.registry import find_item, items
+from tools.evidence import PAGE, page, path_of, recorded
+
+
+@pytest.mark.parametrize("title", [item.title for item in items()])
+def test_each_item_is_recorded_with_its_settings(title: str) -> None:
+    item = find_item(title)
+    record = json.loads(path_of(item).read_bytes())
+    settings = json.loads(json.dumps(item.settings("tiny")))
+    assert (record["claim"], record["differs"], record["settings"]) == (item.claim, item.differs, settings)
+    assert record["holds"] in ("yes", "no", "not decided") and record["tables"]
+
+
+def test_the_documentation_is_that_of_the_records() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(recorded()), "make evidence"
