@@ -65,8 +65,8 @@ def page(records: dict[str, dict[str, Any]]) -> str:
     parts = [
         "# The papers, measured again",
         "What `hf-toedit reproduce` found at `--scale tiny`, written by `make evidence`. These are small models and "
-        "little text: *yes* and *no* say whether the claim holds in this setting, and each item says how it differs from the "
-        "paper's. [theory.md](theory.md) explains the theorems.",
+        "little text: *yes* and *no* say whether the claim holds in this setting, and each item says how it differs "
+        "from the paper's. [theory.md](theory.md) explains the theorems.",
     ]
     for arxiv in dict.fromkeys(record["paper"]["arxiv"] for record in records.values()):
         own = [record for record in records.values() if record["paper"]["arxiv"] == arxiv]

@@ -60,7 +60,7 @@ class Figure2(Item):
         holds: Holds = "yes" if last["low"] > 0 and not falls else "no" if last["high"] < 0 else "not decided"
         reason = (
             f"the perplexity on held-out human text is {', '.join(f'{value:.1f}' for value in rising)} with "
-            f"{', '.join(_name(share) for share in settings['synthetic_shares'])} synthetic text."
+            f"{', '.join(f'{share:.0%}' for share in settings['synthetic_shares'])} synthetic text."
         )
         shares_in_percent = [100 * share for share in settings["synthetic_shares"]]
         plot = Plot(
@@ -161,4 +161,4 @@ def _percent(log_ratio: float) -> str:
 
 
 def _name(share: float) -> str:
-    return f"{share:.0%}"
+    return f"synthetic-{100 * share:.0f}"
