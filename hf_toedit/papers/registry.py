@@ -8,9 +8,11 @@ from hf_toedit.errors import UsageError, did_you_mean
 from hf_toedit.papers.item import Item
 
 _ITEMS = (
+    "hf_toedit.papers.toedit.collapse:Figure1",
     "hf_toedit.papers.toedit.mixtures:Figure2",
     "hf_toedit.papers.toedit.synthetic:Figure3",
     "hf_toedit.papers.toedit.synthetic:Figure5",
+    "hf_toedit.papers.toedit.synthetic:Figure12",
     "hf_toedit.papers.toedit.mixtures:Table2",
     "hf_toedit.papers.toedit.mixtures:Table3",
     "hf_toedit.papers.toedit.edits:Table8",

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from hf_toedit.cards.escape import markdown
+from hf_toedit.checked import kinds
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.papers.registry import find_item, items
 from hf_toedit.papers.reproduce import outlook, reproduce, reproducible
+from hf_toedit.probes.config import ProbeConfig
 
 ITEMS = [item.title for item in items()]
 
@@ -22,7 +24,10 @@ def test_names_are_those_of_the_papers_and_each_there_once() -> None:
         assert find_item(item.title).title == find_item(f"  {item.title.upper()} ").title == item.title
         assert item.claim.endswith(".") and item.differs.endswith(".") and item.minutes > 0
         for scale in ("tiny", "paper"):
-            json.dumps(item.settings(scale))
+            settings = item.settings(scale)
+            json.dumps(settings)
+            if "learning_rates" in settings:
+                ProbeConfig.from_mapping({name: settings[name] for name in kinds(ProbeConfig) if name in settings})
 
 
 def test_names_that_are_not_there() -> None:

@@ -10,8 +10,8 @@ from hf_toedit.papers.item import TOEDIT, Cell, Holds, Item, Line, Outcome, Plot
 from hf_toedit.papers.toedit.data import DIFFERS, settings_of, texts_of
 
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-_NEEDS = "hf-toedit[probe]"
-_TRAINED = " Models of about a million parameters are trained for a few hundred steps, with two seeds."
+NEEDS = "hf-toedit[probe]"
+TRAINED = " Models of about a million parameters are trained for a few hundred steps, with two seeds."
 
 
 class Figure2(Item):
@@ -20,9 +20,9 @@ class Figure2(Item):
     paper = TOEDIT
     name = "Figure 2"
     claim = "The more of the training text is synthetic, the higher the perplexity on human text."
-    needs = _NEEDS
+    needs = NEEDS
     minutes = 6
-    differs = DIFFERS + _TRAINED
+    differs = DIFFERS + TRAINED
 
     def settings(self, scale: Scale) -> Mapping[str, Any]:
         """See `Item.settings`."""
@@ -52,10 +52,10 @@ class Figure2(Item):
                 continue
             run = mix(parts, work.folder / "mixtures" / _name(share), seed=work.seed, progress=work.progress)
             variants[_name(share)] = str(run.path)
-        report = _probed(variants, data.held_out, settings, work)
-        rows, differences = _differences(report)
+        report = probed(variants, data.held_out, settings, work)
+        rows, against = differences(report)
         rising = [float(row[1] or 0) for row in rows]
-        last = differences[-1]
+        last = against[-1]
         falls = any(later < earlier for earlier, later in zip(rising, rising[1:], strict=False))
         holds: Holds = "yes" if last["low"] > 0 and not falls else "no" if last["high"] < 0 else "not decided"
         reason = (
@@ -75,7 +75,7 @@ class _Edited(Item):
     """An item that trains on edited text, and on its source."""
 
     paper = TOEDIT
-    needs = _NEEDS
+    needs = NEEDS
     minutes = 3
     claim = "Models that are trained on text edited by ToEdit are better than those that are trained on its source."
     training: ClassVar[Mapping[Scale, Mapping[str, Any]]]
@@ -91,8 +91,8 @@ class _Edited(Item):
         data = texts_of({**settings, "synthetic": "none"}, work)
         folder = work.folder / "edited"
         run = edit(data.human, folder, prior=settings["prior"], seed=work.seed, progress=work.progress)
-        report = _probed({"source": data.human, "edited": str(run.path)}, data.held_out, settings, work)
-        rows, [difference] = _differences(report)
+        report = probed({"source": data.human, "edited": str(run.path)}, data.held_out, settings, work)
+        rows, [difference] = differences(report)
         changed = run.stats(1).changed_rate
         reason = (
             f"the edit changed {changed:.2%} of the tokens; perplexity on held-out text against that of the source is "
@@ -113,7 +113,7 @@ class Table2(_Edited):
     )
     training = {
         "tiny": {"model": "embedded", "context": 128, "seeds": 2, "learning_rates": [1e-4]},
-        "paper": {"model": "allenai/OLMo-1B-hf", "context": 2048, "seeds": 1, "learning_rates": [2e-5]},
+        "paper": {"model": "allenai/OLMo-1B-hf", "context": 2048, "seeds": 2, "learning_rates": [2e-5]},
     }
 
 
@@ -134,17 +134,39 @@ class Table3(_Edited):
 _COLUMNS = ("trained on", "perplexity", "against the first", "95 % interval")
 
 
-def _probed(variants: Mapping[str, str], held_out: str, settings: Mapping[str, Any], work: Work) -> dict[str, Any]:
+def probed(
+    variants: Mapping[str, str],
+    held_out: str,
+    settings: Mapping[str, Any],
+    work: Work,
+    folder: str = "probe",
+    keep_models: bool = False,
+) -> dict[str, Any]:
+    """What a probe of an item finds.
+
+    Args:
+        variants: What models are trained on, by name; the first is the reference.
+        held_out: What they are scored on.
+        settings: Of the item: the fields of `ProbeConfig` that it has are the probe's.
+        work: Of the item.
+        folder: Of the report, in the item's.
+        keep_models: Keep the models' weights.
+    """
     from hf_toedit.api.probe import probe
 
     names = ("model", "context", "seeds", "learning_rates", "num_tokens")
     how = {name: settings[name] for name in names if name in settings}
     how["learning_rates"] = tuple(how["learning_rates"])
-    return probe(variants, {"held-out": held_out}, work.folder / "probe", progress=work.progress, max_epochs=2.0, **how)
+    how |= {"max_epochs": 2.0, "keep_models": keep_models}
+    return probe(variants, {"held-out": held_out}, work.folder / folder, progress=work.progress, **how)
 
 
-def _differences(report: Mapping[str, Any]) -> tuple[list[list[Cell]], list[Mapping[str, Any]]]:
-    """Rows of a table of perplexities, and the differences of all variants but the first."""
+def differences(report: Mapping[str, Any]) -> tuple[list[list[Cell]], list[Mapping[str, Any]]]:
+    """Rows of a table of perplexities, and the differences of all variants but the first.
+
+    Args:
+        report: Of a probe with one learning rate.
+    """
     [rate] = (f"{rate:g}" for rate in report["training"]["learning_rates"])
     found = {name: entry["differences"][rate]["all"] for name, entry in report["comparisons"].items()}
     rows: list[list[Cell]] = []

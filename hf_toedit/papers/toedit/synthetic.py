@@ -1,4 +1,4 @@
-"""Figures 3 and 5: how synthetic text differs from human text, by `compare`."""
+"""Figures 3, 5 and 12: how synthetic text differs from human text, by `compare`."""
 
 from __future__ import annotations
 
@@ -81,6 +81,30 @@ class Figure5(_Compared):
         holds: Holds = "yes" if len(denser) == len(human) else "no" if not denser else "not decided"
         table = Table("Concentration", columns, rows, labels=2)
         return Outcome(holds, f"{reason}.", [table])
+
+
+class Figure12(_Compared):
+    """Figure 12: texts in buckets of locality-sensitive hashes."""
+
+    name = "Figure 12"
+    claim = "Synthetic texts are more like each other than human texts are."
+
+    def run(self, settings: Mapping[str, Any], work: Work) -> Outcome:
+        """See `Item.run`."""
+        report = _compared(settings, work, [], same_size=True)
+        found = {name: variant["similarity"] for name, variant in report["variants"].items()}
+        rows: list[list[Cell]] = [
+            [name, one["num_texts"], one["mean_similarity"], one["gini"], one["entropy_bits"]]
+            for name, one in found.items()
+        ]
+        human, synthetic = (found[name]["mean_similarity"] for name in ("human", "synthetic"))
+        reason = (
+            f"two synthetic texts have {synthetic:.2%} of their words and pairs of words in common on average, two "
+            f"human ones {human:.2%}."
+        )
+        columns = ("text", "texts", "mean similarity", "Gini", "entropy, bits")
+        holds: Holds = "yes" if synthetic > human else "no"
+        return Outcome(holds, reason, [Table("Similarity of texts", columns, rows)])
 
 
 def _compared(settings: Mapping[str, Any], work: Work, priors: list[str], same_size: bool = False) -> dict[str, Any]:
