@@ -12,7 +12,7 @@ export HF_TOEDIT_AXE ?= $(AXE_HOME)/package/axe.min.js
 # Images of containers set it. Here pip compiles nothing, so that each import would, every time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long test-vllm axe screenshots lint format bench bench-engines bench-gpu bench-space evidence docs cards clean
+.PHONY: demo test test-long test-vllm axe screenshots lint format bench bench-engines bench-gpu gpu-check bench-space evidence docs cards clean
 
 $(STAMP_DEMO): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("hf-toedit needs Python 3.10 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 10) else None'
@@ -75,6 +75,9 @@ bench-engines: $(STAMP)  ## overhead a shard of each engine, then 100,000 shards
 
 bench-gpu: $(STAMP)  ## speed on a GPU against its matrix rate; ARGS='--size small' for a quick run
 	$(BIN)/python benchmarks/gpu.py $(ARGS)
+
+gpu-check: $(STAMP)  ## whether everything works on this machine's GPU, and how fast; ARGS='--parts tests small'
+	$(BIN)/python benchmarks/gpu_check.py $(ARGS)
 
 bench-space: $(STAMP)  ## 20 visitors of the demo at once, for a minute
 	$(BIN)/python benchmarks/space_load.py $(ARGS)

@@ -242,9 +242,23 @@ def compiled(prior: TransformersPrior) -> Callable[[Callable[[], Any]], Any]:
     return run
 
 
-def measure(columns: dict[str, Callable[[], Any]], rounds: int, device: torch.device) -> dict[str, dict[str, Any]]:
-    """Seconds of each column in each round, and its most memory; one round to warm up is thrown away."""
-    table: dict[str, dict[str, Any]] = {name: {"seconds": [], "peak_bytes": None} for name in columns}
+def measure(
+    columns: dict[str, Callable[[], Any]],
+    rounds: int,
+    device: torch.device,
+    table: dict[str, dict[str, Any]],
+    done: Callable[[], None],
+) -> None:
+    """Fill the table: seconds of each column in each round, and its most memory; a round to warm up is left out.
+
+    Args:
+        columns: What is timed, by name.
+        rounds: How often.
+        device: That it runs on.
+        table: Rows by column.
+        done: Called after each column of each round.
+    """
+    table |= {name: {"seconds": [], "peak_bytes": None} for name in columns}
     for number in range(rounds + 1):
         names = [name for name in columns if "failed" not in table[name]]
         shift = number % len(names)
@@ -258,13 +272,14 @@ def measure(columns: dict[str, Callable[[], Any]], rounds: int, device: torch.de
                 columns[name]()
             except Exception as error:  # one column that fails must not cost the others
                 row["failed"] = f"{type(error).__name__}: {str(error)[:300]}"
+                done()
                 continue
             synchronize(device)
             if number:
                 row["seconds"].append(time.perf_counter() - began)
             if device.type == "cuda":
                 row["peak_bytes"] = torch.cuda.max_memory_allocated(device)
-    return table
+            done()
 
 
 def main() -> None:
@@ -274,6 +289,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--token-budget", type=int)
+    parser.add_argument("--columns", nargs="+", help="only those whose names begin so, such as 'score, alone' or plain")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="default: on a GPU")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "gpu.json")
     options = parser.parse_args()
@@ -301,15 +317,14 @@ def main() -> None:
     if device.type == "cuda" if options.compile is None else options.compile:
         with_compile = compiled(prior)
         columns["score, compiled"] = lambda: with_compile(columns[main_column])
+    if options.columns:
+        columns = {name: run for name, run in columns.items() if name.startswith(tuple(options.columns))}
+        if not columns:
+            sys.exit(f"no column begins with {' or '.join(options.columns)}.")
     rate = matmul_rate(size.matmul, device, prior._body.model.dtype)
     work = flops(prior, documents)
-    table = measure(columns, options.rounds, device)
-    for row in table.values():
-        if row["seconds"]:
-            seconds = statistics.median(row["seconds"])
-            row["tokens_per_second"] = num_tokens / seconds
-            row["share_of_matmul_rate"] = sum(work.values()) / seconds / rate
-    facts = {
+    table: dict[str, dict[str, Any]] = {}
+    facts: dict[str, Any] = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "torch": torch.__version__,
         "size": options.size,
@@ -323,11 +338,23 @@ def main() -> None:
         "matmul_flops_per_second": rate,
         "flops": work,
         "columns": table,
-        "stages_seconds": stages(prior, documents, rule),
-        "idle_share": idle_share(columns[main_column], device),
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+    def save() -> None:
+        """Write what is known so far: the machine may be gone at any time."""
+        for row in table.values():
+            if row["seconds"]:
+                seconds = statistics.median(row["seconds"])
+                row["tokens_per_second"] = num_tokens / seconds
+                row["share_of_matmul_rate"] = sum(work.values()) / seconds / rate
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+    measure(columns, options.rounds, device, table, save)
+    facts["stages_seconds"] = stages(prior, documents, rule)
+    save()
+    facts["idle_share"] = idle_share(lambda: score(prior, documents, rule, prior.concurrency), device)
+    save()
     report(facts)
 
 
@@ -336,7 +363,8 @@ def report(facts: dict[str, Any]) -> None:
         f"{facts['device']}, prior of size {facts['size']}, {facts['num_documents']} documents, "
         f"{facts['num_tokens']:,} tokens, {facts['selected']:.1%} selected"
     )
-    print(f"passes of {facts['token_budget']:,} tokens; attention {facts['varlen'] or 'piece by piece'}")
+    head = "into float32" if facts["mixed_head"] else "in float32"
+    print(f"passes of {facts['token_budget']:,} tokens; attention {facts['varlen'] or 'piece by piece'}; head {head}")
     print(f"matrix product: {facts['matmul_flops_per_second'] / 1e12:.1f} TFLOP/s")
     print(f"{'':20} {'tokens/s':>12} {'of that rate':>13} {'peak GB':>8}")
     for name, row in facts["columns"].items():

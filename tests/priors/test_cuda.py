@@ -20,6 +20,12 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 RULE = SelectionRule(EditConfig())
 
 
+@pytest.fixture(autouse=True)
+def its_text_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is a GPU, a test that finds no text must not be skipped unseen."""
+    monkeypatch.setenv("HF_TOEDIT_REQUIRE_SHARED", "1")
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_scores_on_a_gpu_are_those_on_a_cpu(dtype):
     on_cpu = load_prior(PriorConfig(device="cpu", dtype="float32"))
