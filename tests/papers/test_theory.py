@@ -46,6 +46,7 @@ def test_what_is_expected_of_the_process(num_samples: int, dimension: int, first
     expected = linear.expected_errors(num_samples, dimension, shares)
     # Rows have unequal leverage, which the expectation leaves out: a few per cent where T is not far above d.
     assert (np.abs(mean - expected) < 4 * error + 0.03 * expected).all()
+    assert (expected <= 1 + 2 * (linear.theorem_1(shares) - 1) + 1e-12).all()  # as docs/theory.md says
     assert (mean[1:] > linear.theorem_1(shares)[1:] + error[1:]).all()
     assert (mean < linear.equation_7(num_samples, dimension, shares) + 4 * error).all()
     assert mean[0] == pytest.approx(1, abs=4 * error[0])
