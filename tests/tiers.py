@@ -41,6 +41,7 @@ LONG = {
     "engines/test_ray.py": "kill actors and nodes of a Ray cluster",
     "hub/test_writing.py": "try the Hub of this machine with the real clients, killed ones among them",
     "launch/test_slurm.py": "kill tasks of a Slurm cluster",
+    "papers/test_eigenvalues.py::test_tables_end_to_end": "train some twenty small models",
     "priors/test_packing.py": "compare packs with the scores of models of every architecture",
     "priors/test_pruning.py": "edit twice, with every token and without those that cannot be selected",
     "priors/test_reference.py": "compare draws with distributions, thousands of times",
