@@ -10,13 +10,14 @@ import numpy as np
 PAD, START = 0, 1
 
 _PLUS, _MINUS = 2, 3
-_MANTISSAS = 4
+
+MANTISSAS = 4
 """Token of the mantissa 0; the others follow up to 999."""
 
 _LOWEST, _HIGHEST = -12, 2
 """Exponents of ten beside a whole mantissa. Smaller numbers are written as 0."""
 
-_EXPONENTS = _MANTISSAS + 1000
+_EXPONENTS = MANTISSAS + 1000
 """Token of the lowest exponent."""
 
 _DIMENSIONS = _EXPONENTS + _HIGHEST - _LOWEST + 1
@@ -61,7 +62,7 @@ def encode(numbers: np.ndarray) -> np.ndarray:
     is_zero = exponents < _LOWEST
     mantissas[is_zero], exponents[is_zero] = 0, 0
     signs = np.where((numbers < 0) & ~is_zero, _MINUS, _PLUS)
-    tokens = np.stack([signs, _MANTISSAS + mantissas, _EXPONENTS + exponents - _LOWEST], axis=-1)
+    tokens = np.stack([signs, MANTISSAS + mantissas, _EXPONENTS + exponents - _LOWEST], axis=-1)
     return tokens.reshape(*tokens.shape[:-2], -1)
 
 
@@ -75,7 +76,7 @@ def decode(tokens: np.ndarray) -> np.ndarray:
         `[..., n]`; NaN where three tokens are not a sign, a mantissa and an exponent.
     """
     signs, mantissas, exponents = np.moveaxis(tokens.reshape(*tokens.shape[:-1], -1, 3), -1, 0)
-    mantissas, exponents = mantissas - _MANTISSAS, exponents - _EXPONENTS + _LOWEST
+    mantissas, exponents = mantissas - MANTISSAS, exponents - _EXPONENTS + _LOWEST
     is_number = np.isin(signs, (_PLUS, _MINUS)) & (mantissas >= 0) & (mantissas < 1000)
     is_number &= (exponents >= _LOWEST) & (exponents <= _HIGHEST)
     powers = 10.0 ** np.abs(np.where(is_number, exponents, 0))
