@@ -46,10 +46,10 @@ SMALL: Mapping[str, Any] = {
     "originals": 200,
     "synthetic": 300,
     "held_out": 50,
-    "steps": 20,
+    "steps": 8,
     "batch_size": 16,
     "learning_rate": 4e-3,
-    "further": {"steps": 10, "learning_rate": 1e-3},
+    "further": {"steps": 4, "learning_rate": 1e-3},
     "tolerance": math.inf,  # so that untrained models have right predictions to select
     "beam": 3,
     "repetitions": 2,
