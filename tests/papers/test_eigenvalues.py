@@ -38,7 +38,7 @@ from hf_toedit.scorers.verifier import NumericConfig
 
 SMALL: Mapping[str, Any] = {
     "dimension": 2,
-    "is_whole": False,
+    "all_entries": False,
     "d_model": 16,
     "layers": 1,
     "heads": 2,

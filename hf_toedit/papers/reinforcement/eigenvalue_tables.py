@@ -61,7 +61,7 @@ class _Eigenvalues(Item):
     sizes: ClassVar[Mapping[Scale, Mapping[str, Any]]] = {
         "tiny": {
             "dimension": 2,
-            "is_whole": False,
+            "all_entries": False,
             "d_model": 64,
             "layers": 1,
             "heads": 4,
@@ -79,7 +79,7 @@ class _Eigenvalues(Item):
         },
         "paper": {
             "dimension": 5,
-            "is_whole": True,
+            "all_entries": True,
             "d_model": 512,
             "layers": 4,
             "heads": 8,

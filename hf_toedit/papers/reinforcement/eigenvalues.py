@@ -213,7 +213,7 @@ class Study:
 
     def inputs(self, kind: str) -> np.ndarray:
         """The ids of these."""
-        return encode_matrices(self.matrices(kind), self.settings["is_whole"])
+        return encode_matrices(self.matrices(kind), self.settings["all_entries"])
 
     def errors(self, kind: str, values: np.ndarray) -> np.ndarray:
         """Relative errors `[k, n]` of predictions `[k, n, d]` for the matrices of a kind."""

@@ -84,17 +84,17 @@ def decode(tokens: np.ndarray) -> np.ndarray:
     return np.where(is_number, np.where(signs == _MINUS, -sizes, sizes), np.nan)
 
 
-def encode_matrices(matrices: np.ndarray, is_whole: bool) -> np.ndarray:
+def encode_matrices(matrices: np.ndarray, all_entries: bool) -> np.ndarray:
     """Tokens of symmetric matrices: their dimension, then their entries by row.
 
     Args:
         matrices: `[k, d, d]`.
-        is_whole: Write all entries; if false, those on and above the diagonal.
+        all_entries: If false, write those on and above the diagonal only.
 
     Returns:
         Ids, `[k, 1 + 3 d²]` or `[k, 1 + 3 d (d + 1) / 2]`.
     """
     count, dimension, _ = matrices.shape
-    rows, columns = np.indices((dimension, dimension)).reshape(2, -1) if is_whole else np.triu_indices(dimension)
+    rows, columns = np.indices((dimension, dimension)).reshape(2, -1) if all_entries else np.triu_indices(dimension)
     first = np.full((count, 1), _DIMENSIONS + dimension - 1)
     return np.concatenate([first, encode(matrices[:, rows, columns])], axis=1)
