@@ -158,7 +158,9 @@ def test_beams_are_those_of_generate(tmp_path: Path) -> None:
     matrices = symmetric(np.random.default_rng(2), 40, 2)
     inputs, labels = encode_matrices(matrices, False), encode(eigenvalues(matrices))
     model = new_model(SMALL, 0)
-    train(model, inputs, labels, tmp_path, SMALL, 0, progress=False)
+    steps: list[None] = []
+    train(model, inputs, labels, tmp_path, SMALL, 0, lambda: steps.append(None))
+    assert len(steps) == SMALL["steps"] and not list(tmp_path.iterdir())
     greedy, beams = predict(model, inputs, 2), predict(model, inputs, 2, num_beams=4)
     assert greedy.tokens.shape == (40, 1, 6) and beams.tokens.shape == (40, 4, 6) and beams.values.shape == (40, 4, 2)
     assert (np.diff(beams.perplexities, axis=1) > -1e-4).all()

@@ -19,6 +19,7 @@ from hf_toedit.papers.reinforcement.encoding import (
     encode,
     encode_matrices,
 )
+from hf_toedit.progress import counted_progress
 from hf_toedit.storage.files import whole_file
 
 _LARGEST_ENTRY = 10.0
@@ -121,7 +122,13 @@ def _sinusoids(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def train(
-    model: Any, inputs: np.ndarray, labels: np.ndarray, folder: Path, how: Mapping[str, Any], seed: int, progress: bool
+    model: Any,
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    folder: Path,
+    how: Mapping[str, Any],
+    seed: int,
+    on_step: Callable[[], None],
 ) -> None:
     """Train a model by `transformers.Trainer`: AdamW, a short warm-up, and a cosine to 0.
 
@@ -132,9 +139,16 @@ def train(
         folder: Nothing is written to it; `Trainer` asks for one.
         how: `steps`, `batch_size`, `learning_rate`.
         seed: Of the order.
-        progress: Show a bar.
+        on_step: Called after each step.
     """
-    from transformers import PrinterCallback, Trainer, TrainingArguments, default_data_collator
+    from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, default_data_collator
+
+    class Steps(TrainerCallback):
+        """Counts steps."""
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            """See `TrainerCallback`."""
+            on_step()
 
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -147,12 +161,12 @@ def train(
         save_strategy="no",
         logging_strategy="no",
         report_to="none",
-        disable_tqdm=not progress,
+        disable_tqdm=True,
         dataloader_pin_memory=False,
         remove_unused_columns=False,
     )
     rows = [{"input_ids": row, "labels": label} for row, label in zip(inputs, labels, strict=True)]
-    trainer = Trainer(model, arguments, default_data_collator, train_dataset=rows)
+    trainer = Trainer(model, arguments, default_data_collator, train_dataset=rows, callbacks=[Steps()])
     trainer.remove_callback(PrinterCallback)
     trainer.train()
 
@@ -244,7 +258,8 @@ class Study:
             return model
         model = self.generator() if is_further else new_model(settings, seed)
         how = {**settings, **settings["further"]} if is_further else settings
-        train(model, *examples(), path.parent, how, seed, self.work.progress)
+        with counted_progress(f"training steps, {name}", how["steps"], not self.work.progress) as advance:
+            train(model, *examples(), path.parent, how, seed, advance)
         with whole_file(path) as temporary:
             save_model(model, str(temporary))
         return model
