@@ -41,6 +41,8 @@ LONG = {
     "engines/test_ray.py": "kill actors and nodes of a Ray cluster",
     "hub/test_writing.py": "try the Hub of this machine with the real clients, killed ones among them",
     "launch/test_slurm.py": "kill tasks of a Slurm cluster",
+    "papers/test_eigenvalues.py::test_a_model_learns_and_is_kept": "train a model",
+    "papers/test_eigenvalues.py::test_beams_are_those_of_generate": "train a model",
     "papers/test_eigenvalues.py::test_tables_end_to_end": "train some twenty small models",
     "priors/test_packing.py": "compare packs with the scores of models of every architecture",
     "priors/test_pruning.py": "edit twice, with every token and without those that cannot be selected",
