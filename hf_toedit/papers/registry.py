@@ -26,6 +26,10 @@ _ITEMS = (
     "hf_toedit.papers.reinforcement.theory:Figure2",
     "hf_toedit.papers.reinforcement.theory:Figure3",
     "hf_toedit.papers.reinforcement.theory:Figure5",
+    "hf_toedit.papers.reinforcement.eigenvalue_tables:Table1",
+    "hf_toedit.papers.reinforcement.eigenvalue_tables:Table2",
+    "hf_toedit.papers.reinforcement.eigenvalue_tables:Table3",
+    "hf_toedit.papers.reinforcement.eigenvalue_tables:Table4",
 )
 
 
