@@ -68,6 +68,8 @@ def page(records: dict[str, dict[str, Any]]) -> str:
         "little text: *yes* and *no* say whether the claim holds in this setting, and each item says how it differs "
         "from the paper's. [theory.md](theory.md) explains the theorems.",
     ]
+    if missing := [item.title for item in items() if item.title not in records]:
+        parts.append(f"Not recorded yet: {', '.join(map(markdown, missing))}.")
     for arxiv in dict.fromkeys(record["paper"]["arxiv"] for record in records.values()):
         own = [record for record in records.values() if record["paper"]["arxiv"] == arxiv]
         rows = [(Markdown(f"[{markdown(one['name'])}](#{_anchor(one)})"), Markdown(f"**{one['holds']}**"),
