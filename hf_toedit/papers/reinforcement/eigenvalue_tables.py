@@ -204,8 +204,8 @@ class Table2(_Selected):
         _DIFFERS
         + _TRAINED
         + (
-            " The number of steps matters: it was raised from 600, at which the gain of the selection was 1 point and not "
-            "decided, since models were not trained to the end there."
+            " The number of steps matters: it was raised from 600, at which the gain of the selection was 1 point and "
+            "not decided, since models were not trained to the end there."
         )
     )
     better = (("selected by oracle", _GENERATOR), ("selected by oracle", "all"), ("selected by oracle", "random"))
