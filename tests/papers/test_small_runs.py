@@ -1,0 +1,46 @@
+"""Items that edit, generate, compare, mix and train run through, smaller than `tiny`, and go on where they were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from hf_toedit import sample
+from hf_toedit.papers.item import Work
+from hf_toedit.papers.registry import find_item
+from hf_toedit.papers.toedit.data import write_texts
+
+TRAINING = {"num_tokens": 600, "seeds": 2, "context": 64}
+WRITING = {"max_new_tokens": 24}
+SMALL: dict[str, dict[str, Any]] = {
+    "Table 8": {},
+    "toedit:Figure 3": WRITING,
+    "toedit:Figure 5": WRITING,
+    "toedit:Figure 2": {**WRITING, **TRAINING, "synthetic_shares": [0.0, 0.5, 1.0]},
+    "toedit:Table 3": TRAINING,
+    "Figure 1": {**WRITING, **TRAINING, "generations": 1, "num_candidates": 1},
+    "Appendix D.3": {**WRITING, "rounds": 1, "rows": 2},
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_an_item_runs_through(name: str, tmp_path: Path) -> None:
+    item = find_item(name)
+    texts = [text[:400] for text in pq.read_table(sample.path())["text"].to_pylist()[:20]]
+    parts = {"human": texts[:14], "held_out": texts[14:]}
+    files = {part: write_texts(tmp_path / f"{part}.parquet", rows) for part, rows in parts.items()}
+    settings = {**item.settings("tiny"), **files, **SMALL[name]}
+    if name == "Table 8":
+        settings["source"] = files["human"]
+    outcome = item.run(settings, Work(0, tmp_path))
+    assert outcome.holds in ("yes", "no", "not decided") and outcome.reason.endswith(".")
+    for table in outcome.tables:
+        assert table.rows and all(len(row) == len(table.columns) for row in table.rows)
+    for plot in outcome.plots:
+        assert all(len(line.x) == len(line.y) for line in plot.lines)
+    if name in ("Table 8", "toedit:Figure 3", "toedit:Table 3"):
+        again = item.run(settings, Work(0, tmp_path))
+        assert again.tables == outcome.tables and again.reason == outcome.reason
