@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import gc
 import random
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+import torch
 
 from tests.probes.small import probed, shuffled, stories
 
 PROBES = 20
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """So small a model gains nothing from more, and waits for them where other tests run."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def test_planted_differences_and_halves(tmp_path: Path) -> None:
