@@ -91,7 +91,7 @@ def option_kind(option: click.Parameter) -> Any:
     if option.name in _TEXTS_OR_NUMBERS:
         return str | int
     if getattr(option, "multiple", False):
-        return Names
+        return tuple[float, ...] if option.type is click.FLOAT else Names
     if getattr(option, "is_flag", False):
         return bool
     if isinstance(option.type, click.Choice):

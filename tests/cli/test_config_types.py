@@ -37,6 +37,7 @@ WRONG = {
     "flag": ["1", "0", '"yes"', "x", "[true]", "{a: true}", "2024-01-01"],
     "choice": ["nope", "3", "true", "[{first}]", "{{a: 1}}", "''", "2024-01-01"],
     "names": ["5", "1.5", "true", "[5]", "[[a]]", "[null]", "[2024-01-01]", "{a: b}", "!!set {a}", "2024-01-01"],
+    "numbers": ["0.5", "[x]", "[true]", "true", "x", "[[0.5]]", "[null]", "{a: 1}", "2024-01-01"],
     "text": ["12", "1.5", "1e3", "true", "no", ".inf", "[a]", "{a: b}", "2024-01-01", "2024-01-01 10:00:00"],
     "text or number": ["1.5", "true", "[2]", "{a: 1}", "2024-01-01"],
 }
@@ -47,7 +48,7 @@ def _kind(param: click.Parameter) -> str:
     if param.name in TEXTS_OR_NUMBERS:
         return "text or number"
     if getattr(param, "multiple", False):
-        return "names"
+        return "numbers" if param.type is click.FLOAT else "names"
     if getattr(param, "is_flag", False):
         return "flag"
     if isinstance(param.type, click.Choice):
@@ -102,7 +103,7 @@ def test_values_of_another_type_are_refused(name: str, tmp_path: Path) -> None:
             with pytest.raises(UsageError) as caught:
                 _with_file(command, path, f"# first\n{key}: {value}\n", str(param.name))
             said = str(caught.value)
-            written = value.strip("[]") if kind == "names" else value
+            written = value.strip("[]") if kind in ("names", "numbers") else value
             assert said.startswith(f"{path}, line 2: {key}"), said
             assert written in said or kind == "names", said
             assert "must be " in said or "is not known" in said or "is not one of " in said, said
@@ -127,6 +128,7 @@ def test_values_are_those_of_the_command_line(name: str, tmp_path: Path, data: s
         "flag": st.just(True),
         "choice": st.sampled_from(list(getattr(param.type, "choices", ["x"]))),
         "names": st.lists(text, min_size=1, max_size=3),
+        "numbers": st.lists(st.floats(1e-9, 1), min_size=1, max_size=3),
         "text": text,
         "text or number": st.integers(0, 99) | text,
     }
