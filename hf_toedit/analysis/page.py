@@ -12,7 +12,6 @@ from hf_toedit.cards.page import page
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-_TITLE = "How these datasets differ"
 _TAGS = ("<code>", "</code>")
 """The only HTML in the Markdown of a report; any other is text."""
 
@@ -20,7 +19,7 @@ _WIDE = '<div class="wide" role="region" aria-label="{}" tabindex="0">'
 """Around what may be wider than a phone, and is then moved by a finger or by the arrow keys."""
 
 
-def html_report(markdown: str, pictures: Mapping[str, bytes], title: str = _TITLE) -> str:
+def html_report(markdown: str, pictures: Mapping[str, bytes], title: str) -> str:
     """The report as a page that needs no network and no script, in light and dark.
 
     Args:

@@ -12,6 +12,9 @@ from hf_toedit.place_kinds import KINDS
 MARKDOWN, HTML, JSON = "report.md", "report.html", "report.json"
 """Files of a report; its pictures are in `assets/`."""
 
+TITLE = "How these datasets differ"
+"""Of the report as a page."""
+
 _TOP_BIGRAMS = 10
 _ORDERS = ("both", "unigrams", "bigrams")
 _FIGURES = {"js": "Jensen-Shannon", "kl": "KL from the reference", "kl_reverse": "KL to the reference"}
@@ -27,7 +30,7 @@ def markdown_report(report: dict[str, Any]) -> str:
     reference, variants = report["reference"], report["variants"]
     priors = list(next(iter(variants.values()))["readings"])
     parts = [
-        "# How these datasets differ",
+        f"# {TITLE}",
         f"Each dataset is compared with {code(reference)}, the reference.{_drawn(report['sampled_rows'])}",
         _verdicts(report),
         "The verdicts are those of Zhu et al. 2024 (arXiv 2412.14689, Eq. 9): *semi-synthetic* data stay within "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,14 +10,13 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_toedit.analysis.report import HTML, JSON, MARKDOWN, markdown_report
+from hf_toedit.analysis.report import JSON, TITLE, markdown_report
 from hf_toedit.api.begin import do_by, do_planned
 from hf_toedit.api.engine import Workers, local_engine
-from hf_toedit.api.named import check_names, source_of
-from hf_toedit.api.report_folder import report_folder, write_report
+from hf_toedit.api.named import check_names, shown_source, source_of
+from hf_toedit.api.report_folder import as_json, report_folder, write_whole_report
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.run import Run
-from hf_toedit.cards.origin import place_name
 from hf_toedit.config import PriorConfig, Resources, SourceConfig
 from hf_toedit.errors import UsageError
 from hf_toedit.runs.store import is_run
@@ -93,7 +91,6 @@ def compare(
     from hf_toedit.analysis.comparison import compared
     from hf_toedit.analysis.divergence import check_epsilon
     from hf_toedit.analysis.embedding import check_embeddable
-    from hf_toedit.analysis.page import html_report
     from hf_toedit.analysis.plots import draw_plots
     from hf_toedit.analysis.similarity import similarities
     from hf_toedit.api.edited import Edited, overlaps
@@ -131,12 +128,8 @@ def compare(
         view=view,
         similar=similar,
     )
-    text = json.dumps(figures, indent=2, ensure_ascii=False) + "\n"
-    report: dict[str, Any] = json.loads(text)
-    files = {f"assets/{name}": image for name, image in draw_plots(parts, similar, view).items()}
-    markdown = markdown_report(report)
-    files |= {MARKDOWN: markdown.encode(), HTML: html_report(markdown, files).encode(), JSON: text.encode()}
-    write_report(target, files)
+    report = as_json(figures)
+    write_whole_report(target, report, markdown_report(report), draw_plots(parts, similar, view), TITLE)
     return report
 
 
@@ -214,7 +207,7 @@ class _Work:
         texts = sample_texts(measured.plan, self.seed)
         generations = edited.generations() if edited else []
         plan = measured.plan
-        shown = place_name(given) if plan.reading.root is not None or "://" in given else given
+        shown = shown_source(given, plan)
         return Variant(name, shown, plan.source_revision, measured.stats(), readings, texts, generations)
 
     def _done(self, task: Task, source: SourceConfig, name: str) -> Run[Any]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf_toedit.api.begin import Taken
+from hf_toedit.cards.origin import place_name
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import UsageError
 from hf_toedit.runs.store import is_run
+
+if TYPE_CHECKING:
+    from hf_toedit.runs.plan import Plan
 
 _LONGEST_NAME = 40
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}")
@@ -76,3 +80,13 @@ def source_of(source: str, settings: Mapping[str, Any]) -> SourceConfig:
     found = taken.source(run if is_pass else source)
     taken.rest()
     return replace(found, config_name=pass_) if is_pass else found
+
+
+def shown_source(given: str, plan: Plan) -> str:
+    """What a source is called in a report: no place on this machine.
+
+    Args:
+        given: What the user calls it.
+        plan: Of a run over it.
+    """
+    return place_name(given) if plan.reading.root is not None or "://" in given else given

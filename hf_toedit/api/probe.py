@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_toedit.analysis.report import HTML, JSON, MARKDOWN
 from hf_toedit.api.probing import SETTINGS, Probing
-from hf_toedit.api.report_folder import report_folder, write_report
+from hf_toedit.api.report_folder import as_json, report_folder, write_whole_report
 from hf_toedit.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -75,7 +73,7 @@ def probe(
         >>> probe({"human": "org/web", "edited": "run:gen1"}, {"held-out": "org/books"}, "report")  # doctest: +SKIP
     """
     from hf_toedit.probes.plots import draw_plots
-    from hf_toedit.probes.report import html_report, markdown_report
+    from hf_toedit.probes.report import TITLE, markdown_report
     from hf_toedit.probes.summary import summary
 
     target = report_folder(fspath(folder), lambda there: (there / WORK / SETTINGS).exists())
@@ -83,12 +81,8 @@ def probe(
     found.settle(target / WORK)
     found.tokenize(target / WORK / "tokens")
     results = found.results(target / WORK / "models", progress)
-    text = json.dumps(summary(found.facts(), results), indent=2, ensure_ascii=False) + "\n"
-    report: dict[str, Any] = json.loads(text)
-    files = {f"assets/{name}": image for name, image in draw_plots(report).items()}
-    markdown = markdown_report(report)
-    files |= {MARKDOWN: markdown.encode(), HTML: html_report(markdown, files).encode(), JSON: text.encode()}
-    write_report(target, files)
+    report = as_json(summary(found.facts(), results))
+    write_whole_report(target, report, markdown_report(report), draw_plots(report), TITLE)
     return report
 
 

@@ -11,10 +11,9 @@ from os import fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_toedit.api.named import check_names, source_of
+from hf_toedit.api.named import check_names, shown_source, source_of
 from hf_toedit.api.report_folder import write_report
 from hf_toedit.api.request import RunRequest
-from hf_toedit.cards.origin import place_name
 from hf_toedit.checked import kinds
 from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError, SourceError, UsageError, did_you_mean
@@ -86,8 +85,8 @@ class Probing:
             plans = {name: _plan(source) for name, source in sources.items()}
             eval_plans = {name: _plan(source) for name, source in eval_sources.items()}
             model = find_model(asked)
-        shown = {name: _shown(fspath(source), plans[name]) for name, source in variants.items()}
-        shown |= {f"eval:{name}": _shown(fspath(source), eval_plans[name]) for name, source in evals.items()}
+        shown = {name: shown_source(fspath(source), plans[name]) for name, source in variants.items()}
+        shown |= {f"eval:{name}": shown_source(fspath(source), eval_plans[name]) for name, source in evals.items()}
         sets = [_eval_set(name, plan, model, fspath(evals[name])) for name, plan in eval_plans.items()]
         grams = EvalGrams.of({one.name: one.texts for one in sets})
         return cls(asked, shown, plans, eval_plans, model, sets, grams, {})
@@ -306,11 +305,6 @@ def _check_named(variants: Mapping[str, Any], evals: Mapping[str, Any]) -> None:
 def _plan(source: Any) -> Plan:
     task = MeasureTask()
     return RunRequest(source, task).plan(lambda: task)
-
-
-def _shown(given: str, plan: Plan) -> str:
-    """What a source is called in a report: no place on this machine."""
-    return place_name(given) if plan.reading.root is not None or "://" in given else given
 
 
 def _documents_of(documents: Callable[..., Any], plan: Plan, aligner: Any, model: ProbeModel) -> Callable[[], Any]:

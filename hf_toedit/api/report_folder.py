@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+from hf_toedit.analysis.report import HTML, JSON, MARKDOWN
 from hf_toedit.errors import RunError
 
 
@@ -43,3 +46,32 @@ def write_report(target: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
         with whole_file(target / name) as temporary:
             temporary.write_bytes(content)
+
+
+def as_json(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures as `report.json` gives them back: its keys are strings, its sequences lists."""
+    report: dict[str, Any] = json.loads(json.dumps(figures))
+    return report
+
+
+def write_whole_report(
+    target: Path, report: Mapping[str, Any], markdown: str, pictures: Mapping[str, bytes], title: str
+) -> None:
+    """Write a report in all of its forms: Markdown, one HTML file, JSON, and pictures in `assets/`.
+
+    Args:
+        target: The folder.
+        report: What `report.json` holds.
+        markdown: The report as people read it.
+        pictures: PNG files, by their names in `assets/`.
+        title: Of the HTML page.
+
+    Raises:
+        RunError: A file cannot be written.
+    """
+    from hf_toedit.analysis.page import html_report
+
+    files = {f"assets/{name}": image for name, image in pictures.items()}
+    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    page = html_report(markdown, files, title)
+    write_report(target, {**files, MARKDOWN: markdown.encode(), HTML: page.encode(), JSON: text.encode()})

@@ -77,7 +77,7 @@ def compare(variants: tuple[str, ...], output: str, **options: Any) -> None:
     """  # noqa: D301
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
-    from hf_toedit.api.compare import MARKDOWN
+    from hf_toedit.analysis.report import MARKDOWN
     from hf_toedit.api.compare import compare as compare_datasets
     from hf_toedit.api.named import parsed
     from hf_toedit.hub.repository import Repository

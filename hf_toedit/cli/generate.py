@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import click
@@ -20,9 +21,8 @@ from hf_toedit.cli.options import (
     source_options,
     together,
 )
-from hf_toedit.cli.plan import Asked, cut_options, estimate_options, output_option, plan_and_run, plan_only
+from hf_toedit.cli.plan import Asked, cut_options, estimate_options, output_option, plan_only_option, plan_or_run
 from hf_toedit.cli.push import push_to_options
-from hf_toedit.errors import UsageError
 from hf_toedit.generation.config import DECODINGS, GenerateConfig
 
 _SETTINGS = (
@@ -60,7 +60,7 @@ def decoding_options(command: Command) -> Command:
 @click.argument("source")
 @output_option
 @cut_options
-@click.option("--plan-only", is_flag=True, help="Write the plan only; `hf-toedit run` then does it, here or elsewhere.")
+@plan_only_option
 @estimate_options
 @source_options
 @decoding_options
@@ -86,21 +86,15 @@ def generate(source: str, **options: Any) -> None:
       hf-toedit generate openai/gsm8k --config-name main -o answers --context-columns question \\
         --prior HuggingFaceTB/SmolLM2-135M-Instruct --decoding beam --num-candidates 5
     """  # noqa: D301
-    asked = generate_asked(source, options)
-    if options["plan_only"]:
-        plan_only(asked, options)
-    else:
-        plan_and_run(asked, options)
+    plan_or_run(partial(_asked, source, options), options)
 
 
-def generate_asked(source: str, options: Mapping[str, Any]) -> Asked:
+def _asked(source: str, options: Mapping[str, Any]) -> Asked:
     """A run of generation that was asked for on the command line.
 
     Raises:
         UsageError: a setting is out of range, or some do not go together.
     """
-    if options["plan_only"] and (options["dry_run"] or options["push_to"]):
-        raise UsageError("--plan-only does nothing but plan. Leave --dry-run and --push-to out.")
     from hf_toedit.api.generated import generate_request
 
     request = generate_request(

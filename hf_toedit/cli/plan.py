@@ -206,6 +206,26 @@ def plan_only(asked: Asked, options: Mapping[str, Any]) -> None:
         click.echo(f"Next: hf-toedit run {folder.root}")
 
 
+plan_only_option = click.option(
+    "--plan-only", is_flag=True, help="Write the plan only; `hf-toedit run` then does it, here or elsewhere."
+)
+
+
+def plan_or_run(ask: Callable[[], Asked], options: Mapping[str, Any]) -> None:
+    """Plan a run, and do it unless --plan-only says not to.
+
+    Args:
+        ask: Makes the run that is asked for; called once the options go together.
+        options: Of the command line.
+
+    Raises:
+        UsageError: They do not go together.
+    """
+    if options["plan_only"] and (options["dry_run"] or options["push_to"]):
+        raise UsageError("--plan-only does nothing but plan. Leave --dry-run and --push-to out.")
+    (plan_only if options["plan_only"] else plan_and_run)(ask(), options)
+
+
 def plan_and_run(asked: Asked, options: Mapping[str, Any]) -> None:
     """Plan a run and do it, or go on with it; or say what it would be."""
     if options["dry_run"]:

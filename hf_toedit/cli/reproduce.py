@@ -43,7 +43,8 @@ def reproduce(name: str | None, output: str | None, scale: Any, seed: int, dry_r
     """  # noqa: D301
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
-    from hf_toedit.papers.reproduce import MARKDOWN, outlook, reproducible
+    from hf_toedit.analysis.report import MARKDOWN
+    from hf_toedit.papers.reproduce import outlook, reproducible
     from hf_toedit.papers.reproduce import reproduce as measure_again
 
     if name is None:

@@ -8,8 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from hf_toedit.analysis.report import HTML, JSON, MARKDOWN
-from hf_toedit.api.report_folder import report_folder, write_report
+from hf_toedit.api.report_folder import as_json, report_folder, write_report, write_whole_report
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.papers.item import Item, Scale, Work
 from hf_toedit.papers.registry import find_item, items
@@ -65,7 +64,6 @@ def reproduce(
     Example:
         >>> reproduce("Theorem 1", "theorem-1")["holds"]  # doctest: +SKIP
     """
-    from hf_toedit.analysis.page import html_report
     from hf_toedit.papers.report import draw, report_json, report_markdown
 
     item = find_item(name)
@@ -76,13 +74,10 @@ def reproduce(
     begun = time.monotonic()
     outcome = item.run(settings, Work(seed, target / WORK, progress))
     facts = {"scale": scale, "seed": seed, "seconds": time.monotonic() - begun, "version": __version__}
-    report = report_json(item, settings, outcome, facts)
-    markdown = report_markdown(report, outcome)
-    files = {f"assets/{plot.name}.png": draw(plot) for plot in outcome.plots}
-    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-    files |= {MARKDOWN: markdown.encode(), HTML: html_report(markdown, files, item.name).encode(), JSON: text.encode()}
-    write_report(target, files)
-    return dict(json.loads(text))
+    report = as_json(report_json(item, settings, outcome, facts))
+    pictures = {f"{plot.name}.png": draw(plot) for plot in outcome.plots}
+    write_whole_report(target, report, report_markdown(report, outcome), pictures, item.name)
+    return report
 
 
 def outlook(name: str, scale: Scale) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A probe as people read it: Markdown and a page from its figures; its pictures are those of `probes.plots`."""
+"""A probe as people read it: Markdown from its figures; its pictures are those of `probes.plots`."""
 
 from __future__ import annotations
 
@@ -6,25 +6,16 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from hf_toedit.analysis import page
 from hf_toedit.cards.escape import Markdown, code, markdown, percent
 from hf_toedit.cards.tables import table
 from hf_toedit.probes.contamination import ORDER
 from hf_toedit.probes.verdict import ALL
 
-_TITLE = "Does training on these datasets help?"
+TITLE = "Does training on these datasets help?"
+"""Of the report as a page."""
+
 _MEAN = "all sets"
 """What the mean over sets is called in tables."""
-
-
-def html_report(text: str, pictures: Mapping[str, bytes]) -> str:
-    """The report as a page; see `analysis.page.html_report`.
-
-    Args:
-        text: As `markdown_report` gave it.
-        pictures: PNG files, by the paths that it has.
-    """
-    return page.html_report(text, pictures, _TITLE)
 
 
 def markdown_report(report: dict[str, Any]) -> str:
@@ -36,7 +27,7 @@ def markdown_report(report: dict[str, Any]) -> str:
     training = report["training"]
     seeds = training["seeds"]
     parts = [
-        f"# {_TITLE}",
+        f"# {TITLE}",
         f"One {_model(report['model'])} per dataset, learning rate and seed is trained on {training['num_tokens']:,} "
         f"tokens and scored on held-out text. Each dataset is compared with {code(report['reference'])}, the "
         "reference.",

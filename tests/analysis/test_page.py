@@ -32,7 +32,7 @@ class Shown(HTMLParser):
 
 
 def test_pictures_are_in_it() -> None:
-    page = html_report("# Title\n\n![What it shows](assets/a.png)\n", {"assets/a.png": PNG})
+    page = html_report("# Title\n\n![What it shows](assets/a.png)\n", {"assets/a.png": PNG}, "Title")
     [(_, picture)] = [found for found in Shown(page).tags if found[0] == "img"]
     assert picture == {"alt": "What it shows", "src": f"data:image/png;base64,{base64.b64encode(PNG).decode()}"}
     assert "img-src data:" in page and not re.search(r"https?://|url\(|@import|<script|<link", page)
@@ -40,7 +40,7 @@ def test_pictures_are_in_it() -> None:
 
 def test_tables_have_columns_of_numbers_and_no_styles_of_their_own() -> None:
     """The page allows no style but its sheet; and what is too wide can be moved by keys."""
-    page = html_report(table(("name", "figure"), [(code("a|b"), "1.5")]), {})
+    page = html_report(table(("name", "figure"), [(code("a|b"), "1.5")]), {}, "Title")
     shown = Shown(page)
     assert [attrs for tag, attrs in shown.tags if tag == "td"] == [{}, {"class": "number"}]
     assert not any("style" in attrs for _, attrs in shown.tags)
@@ -53,7 +53,7 @@ def test_tables_have_columns_of_numbers_and_no_styles_of_their_own() -> None:
 )
 def test_what_is_from_data_is_text(odd: str, mark: str) -> None:
     text = f"{odd}{mark}"
-    page = html_report(f"# A\n\n{table(('x', 'y'), [(code(text), markdown(text))])}\n", {})
+    page = html_report(f"# A\n\n{table(('x', 'y'), [(code(text), markdown(text))])}\n", {}, "Title")
     assert {tag for tag, _ in Shown(page).tags} <= {
         "html", "head", "meta", "title", "style", "body", "main", "h1", "div", "table", "thead", "tbody", "tr", "th",
         "td", "code",
@@ -61,5 +61,5 @@ def test_what_is_from_data_is_text(odd: str, mark: str) -> None:
 
 
 def test_html_in_the_markdown_is_text() -> None:
-    shown = Shown(html_report("<b>x</b> <code>y</code>\n\n<div>\n\n<script>z</script>\n", {}))
+    shown = Shown(html_report("<b>x</b> <code>y</code>\n\n<div>\n\n<script>z</script>\n", {}, "Title"))
     assert not {"b", "script"} & {tag for tag, _ in shown.tags} and "<script>z</script>" in shown.text
