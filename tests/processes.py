@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 # The end of a program that reads Parquet by `datasets`: threads of a stream may outlast it, and they abort an
 # interpreter that ends by itself (apache/arrow 34314 and 45214).
 LEAVE = "import os, sys; sys.stdout.flush(); os._exit(0)"
+
+
+class OwnProcess(subprocess.Popen[Any]):
+    """A process that is killed where its `with` block fails; or the test would wait for its end before it fails."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for its end."""
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, error, trace)
 
 
 def children(pid: int) -> list[int]:

@@ -157,7 +157,7 @@ def _reap(cluster: Cluster) -> None:
     """Wait for raylets that are killed: their workers end when they are gone, and not while they are zombies."""
     while True:
         for node in cluster.list_all_nodes():
-            for raylet in node.all_processes["raylet"]:
+            for raylet in node.all_processes.get("raylet", ()):  # a node that has just been added has none yet
                 raylet.process.poll()
         time.sleep(0.2)
 

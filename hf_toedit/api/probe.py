@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_toedit.api.probing import SETTINGS, Probing
+from hf_toedit.api.probing import MODELS, SETTINGS, Probing
 from hf_toedit.api.report_folder import as_json, report_folder, write_whole_report
 from hf_toedit.settings import SourceSettings
 
@@ -80,7 +80,7 @@ def probe(
     found = Probing.find(variants, evals, settings)
     found.settle(target / WORK)
     found.tokenize(target / WORK / "tokens")
-    results = found.results(target / WORK / "models", progress)
+    results = found.results(target / WORK / MODELS, progress)
     report = as_json(summary(found.facts(), results))
     write_whole_report(target, report, markdown_report(report), draw_plots(report), TITLE)
     return report

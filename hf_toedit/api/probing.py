@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 SETTINGS = "settings.json"
 """The file with what results depend on."""
+
+MODELS = "models"
+"""The folder with checkpoints and results of each model."""
 
 _TIMED_STEPS = 6
 """Steps that a dry run takes."""
@@ -102,6 +106,8 @@ class Probing:
     def settle(self, work: Path) -> None:
         """Write what results depend on into the folder, or find that it is there already.
 
+        A probe of which no model was begun, such as one that was refused, gives way to this one.
+
         Raises:
             RunError: The folder holds a probe with other settings.
         """
@@ -120,11 +126,15 @@ class Probing:
             there = json.loads(path.read_bytes())
         except ValueError as error:
             raise RunError(f"{path} is damaged. Name a new folder with -o.") from error
-        if content_hash(there) != content_hash(settings):
+        if content_hash(there) == content_hash(settings):
+            return
+        if (work / MODELS).exists():
             raise RunError(
                 f"{work.parent} holds a probe with other settings: {_differences(there, settings)}. Use the same "
                 f"settings to continue it, or name a new folder with -o."
             )
+        shutil.rmtree(work)
+        self.settle(work)
 
     def tokenize(self, folder: Path) -> None:
         """Write the tokens of all variants, and check that there are enough.

@@ -122,6 +122,15 @@ def test_other_settings_are_not_mixed_in(
     assert "the variants differ; the evals differ." in hf_toedit.fails(*asked, "--limit", 90)
 
 
+def test_a_probe_that_was_refused_gives_way_to_one_with_other_settings(
+    hf_toedit: HfToEdit, given: tuple[object, ...], tmp_path: Path
+) -> None:
+    asked = "probe", *given, "-o", tmp_path / "report", "--seeds", 2
+    assert "Lower --tokens" in hf_toedit.fails(*asked, "--tokens", "10M", code=2)
+    assert hf_toedit(*asked, "--tokens", 2048, kill_when=(tmp_path / "report" / "work" / "models").exists).code == -9
+    assert "holds a probe with other settings" in hf_toedit.fails(*asked, "--tokens", 4096)
+
+
 def test_a_dry_run(hf_toedit: HfToEdit, given: tuple[object, ...], report: Any) -> None:
     found = hf_toedit("probe", *given, "--dry-run", "--price-per-hour", 2, "--json").json
     assert found["num_tokens"] == report["training"]["num_tokens"] and found["models"] == 12

@@ -21,7 +21,7 @@ from tests.cli.fixtures import load as load_folder
 from tests.cli.fixtures import parquet, same, stories
 from tests.cli.pushing import FAST, load, pushed
 from tests.hub_server import HubServer
-from tests.processes import children
+from tests.processes import OwnProcess, children
 from tests.s3_server import BUCKET, S3Server
 
 KILLS = int(os.environ.get("HF_TOEDIT_REMOTE_KILLS", "3"))
@@ -134,7 +134,7 @@ def test_two_engines_that_are_killed_again_and_again_end_as_an_undisturbed_run(
         while sum(killed.values()) < KILLS:
             engines = [engine for engine in engines if engine.poll() is None]
             while len(engines) < 2:
-                begun = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                begun = OwnProcess(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
                 engines.append(stack.enter_context(begun))
             _wait_for_progress(s3, name, engines)
             time.sleep(chance.uniform(0, 0.3))

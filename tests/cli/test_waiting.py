@@ -21,6 +21,7 @@ from hf_toedit.priors.names import REAL_PRIORS, TOY
 from tests.cli.command import HfToEdit
 from tests.cli.pushing import alone
 from tests.hub_server import HubServer
+from tests.processes import OwnProcess
 from tests.test_hub_server import client
 
 LOOK = r"/api/datasets/org/[\w-]+$"
@@ -48,7 +49,7 @@ def test_a_line_comes_at_once(hub: HubServer, few: Path) -> None:
     hub.faults.add("GET", LOOK, 503, times=3)
     words = [sys.executable, "-m", "hf_toedit", "push", str(few), "org/slow", "--dry-run"]
     env = {**hub.env, "HF_TOKEN": hub.token}
-    with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with OwnProcess(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr and process.stdout
         before = len(hub.answers)
         while len(hub.answers) == before:
@@ -167,7 +168,7 @@ def _first_line(env: dict[str, str], *words: str) -> str:
     """What the command says first, with the pauses that people wait for; it is stopped then."""
     command = [sys.executable, "-m", "hf_toedit", *words]
     env = {**env, "HF_TOEDIT_RETRY_S": "1"}
-    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with OwnProcess(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         line = process.stderr.readline()
         process.send_signal(signal.SIGKILL)

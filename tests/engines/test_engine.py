@@ -27,7 +27,7 @@ from hf_toedit.runs.monitor import Running, processes
 from hf_toedit.runs.store import RunFolder
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import load, parquet, same, stories
-from tests.processes import children, is_alive
+from tests.processes import OwnProcess, children, is_alive
 from tests.shared import shared
 
 
@@ -49,7 +49,7 @@ def _plan(hf_toedit: HfToEdit, source: Path, run: Path, *options: object) -> Pat
 
 def _popen(run: Path, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "hf_toedit", "run", str(run), *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return OwnProcess(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def _until(condition: Any, patience_s: float = 60) -> None:
@@ -327,7 +327,7 @@ def test_a_worker_refuses_a_plan_that_its_engine_does_not_know(
     run = _plan(hf_toedit, source, tmp_path / "run")
     plan = RunFolder(run).plan()
     orders = [Setup(plan.task.to_json(), Resources()), Work(str(run), plan.content_hash, 0)]
-    with subprocess.Popen([sys.executable, "-m", "hf_toedit.engines.worker"], stdin=subprocess.PIPE,
+    with OwnProcess([sys.executable, "-m", "hf_toedit.engines.worker"], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as worker:  # fmt: skip
         assert worker.stdin and worker.stdout
         worker.stdin.write("".join(map(to_line, orders)))
@@ -381,7 +381,7 @@ def test_watching_ends_when_the_watcher_does(hf_toedit: HfToEdit, source: Path, 
     run = _plan(hf_toedit, source, tmp_path / "run")
     command = [sys.executable, "-m", "hf_toedit", "status", str(run), "--watch", "--json"]
     for ending, code, said in (("signal", 130, "Error: stopped.\n"), ("pipe", 1, "")):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with OwnProcess(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout and process.stderr
             assert json.loads(process.stdout.readline())["num_waiting"] == 1
             if ending == "signal":

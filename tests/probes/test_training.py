@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from hf_toedit.probes.models import ProbeModel, check_trainable, find_model
 from hf_toedit.probes.tokens import IGNORED, Blocks, Stream
 from hf_toedit.probes.training import _loss, train
 from tests.probes.small import config_file, stories
+from tests.processes import OwnProcess
 
 SCRIPT = """
 import sys
@@ -48,7 +48,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypat
     config = config_file(tmp_path, attention_dropout=0.1)
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     monkeypatch.setenv("HF_TOEDIT_CHECKPOINT_S", "0")
-    with subprocess.Popen([sys.executable, "-c", SCRIPT, str(config), str(broken)]) as process:
+    with OwnProcess([sys.executable, "-c", SCRIPT, str(config), str(broken)]) as process:
         until = time.monotonic() + 100
         while time.monotonic() < until and not any(broken.glob("checkpoint-9")):
             time.sleep(0.01)

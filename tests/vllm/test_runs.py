@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.fixtures import load, parquet
-from tests.processes import children, is_alive
+from tests.processes import OwnProcess, children, is_alive
 from tests.vllm.command import hf_toedit
 
 
@@ -49,7 +48,7 @@ def test_a_run_that_is_killed_leaves_no_process_and_goes_on(tmp_path: Path) -> N
     run = tmp_path / "run"
     asked = ("sample", "--backend", "vllm", "--limit", 6, "-o", run, "--num-shards", 3, "--generations", 3)
     assert hf_toedit("plan", *asked).returncode == 0
-    with subprocess.Popen([sys.executable, "-m", "hf_toedit", "run", str(run), "--quiet"]) as process:
+    with OwnProcess([sys.executable, "-m", "hf_toedit", "run", str(run), "--quiet"]) as process:
         until = time.monotonic() + 120
         while not parquet(run):
             assert process.poll() is None and time.monotonic() < until
