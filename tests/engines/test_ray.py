@@ -57,7 +57,7 @@ def _plan(hf_toedit: HfToEdit, run: Path, *options: object, source: object = "sa
 
 def _popen(cluster: RayCluster, run: object, *options: object, **how: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "hf_toedit", "run", run, "--engine", "ray", "--address", cluster.address, *options]
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": cluster.env}
+    streams: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": cluster.env}
     return OwnProcess([str(word) for word in command], **streams, **how)
 
 
