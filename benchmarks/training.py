@@ -102,7 +102,8 @@ def _texts(part: str) -> tuple[str, list[str]]:
     found = re.fullmatch(r"(.+?)=(.+?)(?::(\d+):(\d+))?", part)
     assert found, part
     name, file, first, last = found.groups()
-    rows = [json.loads(line)["text"] for line in Path(file).read_text(encoding="utf-8").splitlines()]
+    with open(file, encoding="utf-8") as lines:
+        rows = [json.loads(line)["text"] for line in lines]
     return name, rows[int(first or 0) : int(last or len(rows))]
 
 
