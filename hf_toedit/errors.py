@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-KEPT = "What is done is kept; the same command goes on where it was."
+KEPT = "Finished work is kept; the same command continues where it stopped."
 """What a command that writes, and that can be repeated, may promise where it is broken off."""
 
 _MOST_KNOWN = 20

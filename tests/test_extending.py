@@ -155,7 +155,7 @@ def test_a_sampler_and_a_rule_decide_what_is_drawn(importable: Path) -> None:
 
 def test_a_run_tells_of_them_and_needs_their_code_only_to_draw(run: Path, hf_toedit: HfToEdit, tmp_path: Path) -> None:  # noqa: F811
     card = (run / "README.md").read_text(encoding="utf-8")
-    assert "tokens with 0.3 ≤ p ≤ 0.99 were drawn again from its second likeliest token." in card
+    assert "tokens with 0.3 ≤ p ≤ 0.99 were resampled from its second likeliest token." in card
     assert "| selected | 0.3 ≤ p ≤ 0.99 |" in card
     edited = load(run)["train"]
     assert sum(log["num_changed"] for log in edited["toedit"]) > 20
@@ -183,7 +183,7 @@ def test_a_card_does_without_their_words(run: Path, hf_toedit: HfToEdit, tmp_pat
     path.write_text(json.dumps(plan), encoding="utf-8")
     assert hf_toedit("card", copy).code == 0
     card = (copy / "README.md").read_text(encoding="utf-8")
-    assert r"with what my\_rule:Band selects were drawn again from its candidates by my\_sampler:Second." in card
+    assert r"with what my\_rule:Band selects were resampled from its candidates by my\_sampler:Second." in card
 
 
 def test_a_plan_imports_nothing_unasked(own: HfToEdit, run: Path, tmp_path: Path) -> None:

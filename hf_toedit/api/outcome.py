@@ -43,7 +43,7 @@ def closed(plan: Plan, folder: RunFolder, status: Status, failures: Sequence[Fai
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
         error = RunError(
             f"{len(failures)} of {len(plan.shards)} shards failed. {failures[0].shard}: {failures[0].reason}{more} The "
-            f"others are kept. Mend the cause, then: hf-toedit run {folder.root}"
+            f"others are kept. Fix the cause, then run: hf-toedit run {folder.root}"
         )
     return Outcome(status, error, unread is not None)
 

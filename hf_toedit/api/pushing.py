@@ -78,5 +78,5 @@ def _check_finished(plan: Plan, folder: RunFolder, unverified: bool) -> None:
     if not (unverified or is_verified(plan, folder)):
         raise RunError(
             f"{folder.root} was not verified, or was changed since. Verify it, then push it: hf-toedit verify "
-            f"{folder.root}. Or say --unverified."
+            f"{folder.root}. Or use --unverified."
         )

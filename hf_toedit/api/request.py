@@ -141,7 +141,7 @@ def new_folder(output: str | Path, source: SourceConfig) -> RunFolder:
     origin = Path(source.source).expanduser()
     if origin.is_dir() and folder.is_inside(origin):
         raise RunError(
-            f"{output} is the source {source.source}, or lies inside it, and would be read as a part of it. Name "
+            f"{output} is the source {source.source}, or is inside it, and would be read as part of it. Name "
             f"another -o."
         )
     return folder
@@ -156,5 +156,5 @@ def _num_bytes(size: str) -> int:
     except ValueError:
         num_bytes = 0
     if num_bytes <= 0:
-        raise UsageError(f"shard size {size!r} is not a size. Write it as 256MB or 1GiB, or say file.")
+        raise UsageError(f"shard size {size!r} is not a size. Write it as 256MB or 1GiB, or use file.")
     return num_bytes

@@ -205,11 +205,11 @@ def _truth(name: str | None, column: str | None) -> ScorerConfig | None:
     """The settings of the verifier that says which rows are right."""
     if name is None:
         if column is not None:
-            raise UsageError("--truth-column is for --truth. Say which verifier, or leave it out.")
+            raise UsageError("--truth-column is for --truth. Name a verifier, or leave it out.")
         return None
     truth = asked_scorer(name, PriorConfig(), reference_column=column)
     if PASSED not in truth.fields:
-        raise UsageError(f"{name!r} does not say which rows are right. Name exact, numeric or math-answer.")
+        raise UsageError(f"{name!r} does not mark rows as right or wrong. Name exact, numeric or math-answer.")
     return truth
 
 
@@ -263,7 +263,7 @@ def _fitted(asked: SelectRequest, folder: str, engines: Engines, progress: bool)
 def _usual(by: str, is_threshold: bool) -> Keep:
     if by not in _DEFAULTS:
         which = "above or below" if is_threshold else "highest, middle or lowest"
-        raise UsageError(f"which rows are kept by {by!r}? Say --keep {which}.")
+        raise UsageError(f"which rows are kept by {by!r}? Use --keep {which}.")
     return _DEFAULTS[by][is_threshold]
 
 

@@ -145,7 +145,7 @@ def write_card(plan: Plan, folder: RunFolder) -> list[AnyPath]:
     try:
         existing = path.read_bytes().decode() if path.exists() else None
     except UnicodeDecodeError as error:
-        raise RunError(f"{path} is not UTF-8. Mend it, or move it away; it was not overwritten.") from error
+        raise RunError(f"{path} is not UTF-8. Fix it, or move it away; it was not overwritten.") from error
     data = card_data(plan, folder)
     card = render_card(data, existing)
     files = {f"{ASSETS}/{name}": image for name, image in card_kind(plan).plots(data).items()} | {README: card.encode()}

@@ -175,14 +175,14 @@ def _alternatives(data: EditCardData) -> Mapping[str, str]:
             f"{tables.label(reading)}: {histogram[0] / scored:.1%} of the tokens are below 0.1 and "
             f"{histogram[-1] / scored:.1%} at 0.9 or above"
         )
-        middles.append(f"{tables.label(reading)}: the median text lies at {tables.median_perplexity(reading.stats)}")
+        middles.append(f"{tables.label(reading)}: the median text has {tables.median_perplexity(reading.stats)}")
     rates = ", ".join(f"{stats.selected_rate:.2%}" for stats in data.generations)
     paper = ", ".join(f"{selected / tokens:.2%}" for tokens, selected in tables.PAPER)
     last = generation_figures(data.generations)[-1]
     standing = (
         ""
         if last.characters_standing is None
-        else f" {last.characters_standing:.2%} of the source's characters still stand in the end."
+        else f" {last.characters_standing:.2%} of the source's characters are unchanged at the end."
     )
     kinds = [
         f"{name}: {', '.join(f'{share:.1%} {KINDS[kind]}' for kind, share in shares.items() if share)}"

@@ -126,7 +126,7 @@ def _decay(figure: Figure, data: EditCardData) -> None:
         panels[1].plot([0, *numbers], characters, color=COLOURS[0], marker="o", linewidth=2, label="characters")
         if tokens:
             panels[1].plot([0, *numbers], tokens, color=COLOURS[1], marker="s", linewidth=2, label="tokens")
-        panels[1].set(title="Of the source, still standing", xlabel="generation (0 is the source)", ylabel="%")
+        panels[1].set(title="Unchanged share of the source", xlabel="generation (0 is the source)", ylabel="%")
     for axes in panels:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.ticklabel_format(useOffset=False)

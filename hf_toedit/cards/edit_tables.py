@@ -96,7 +96,9 @@ def note(data: EditCardData) -> str | None:
     last = len(data.generations)
     if not any(_is_of_before(reading, data) for reading in data.readings):
         return None
-    return f"The result of generation {last} was not read again; this is how generation {last} found the texts."
+    return (
+        f"The result of generation {last} was not scored; these figures are of the texts that generation {last} read."
+    )
 
 
 def causes(data: EditCardData, name: str) -> Markdown | None:
@@ -117,8 +119,8 @@ def decay(data: EditCardData) -> Markdown:
         "selected": [f"{stats.num_selected:,} ({stats.selected_rate:.2%})" for stats in data.generations],
         "eta": ["" if entry.eta is None else f"{entry.eta:.3f}" for entry in figures],
         "changed": [f"{stats.num_changed:,} ({stats.changed_rate:.2%})" for stats in data.generations],
-        "characters standing": [percent(entry.characters_standing) for entry in figures],
-        "tokens standing": [percent(entry.tokens_standing) for entry in figures],
+        "characters unchanged": [percent(entry.characters_standing) for entry in figures],
+        "tokens unchanged": [percent(entry.tokens_standing) for entry in figures],
         "paper: selected": [f"{selected:,} ({selected / tokens:.2%})" for tokens, selected in PAPER],
         "paper: eta": ["", *(f"{now / before:.3f}" for (_, before), (_, now) in zip(PAPER, PAPER[1:], strict=False))],
     }
@@ -137,7 +139,7 @@ def draws(data: EditCardData) -> Markdown:
         for number, stats in enumerate(data.generations, start=1)
         if stats.num_selected
     ]
-    return table(("generation", "before the draw", "after the draw"), rows, left=0)
+    return table(("generation", "before resampling", "after resampling"), rows, left=0)
 
 
 def probabilities(data: EditCardData) -> Markdown:
@@ -167,16 +169,16 @@ def edit_log(data: EditCardData) -> Markdown:
     read = f"1 token in {SAMPLE} of the text that was read" if sampled else "the text that was read"
     meanings = {
         "num_tokens": "tokens of the text that was read",
-        "num_selected": "of these, drawn again",
+        "num_selected": "of these, resampled",
         "num_changed": "of these, replaced by other text",
         "num_dropped": "tokens deleted",
-        "num_rejected": "selected tokens for which other text was drawn and put back",
-        "nll": f"mean negative log-likelihood of {read}, in nats a token",
+        "num_rejected": "selected tokens whose new text was rejected and restored",
+        "nll": f"mean negative log-likelihood of {read}, in nats per token",
         "edits": "differences from the source",
-        "edits[].path": "which text of the row",
+        "edits[].path": "index of the text in the row",
         "edits[].start": "first character of the place, in the edited text",
         "edits[].end": "one past its last",
-        "edits[].source": "the characters that stood there in the source",
+        "edits[].source": "the characters of the source at this place",
         "edits[].generation": "the generation that changed this place last",
     }
     feature = data.features[data.task.run.edit_log_column or ""]

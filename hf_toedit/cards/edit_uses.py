@@ -26,14 +26,12 @@ Ning and Lin, Zhouhan and Zheng, Zilong and Zhou, Bowen},
 def uses(data: EditCardData) -> list[Markdown]:
     """What it is for."""
     if not _num_edits(data):
-        return [Markdown("Whatever the source is for: no text differs from it.")]
+        return [Markdown("The same as the source: no text differs from it.")]
     standing = generation_figures(data.generations)[-1].characters_standing
-    share = (
-        f"{percent(standing)} of the source's characters stand here as they were" if standing else "most text stands"
-    )
+    share = f"{percent(standing)} of the source's characters are unchanged" if standing else "most text is unchanged"
     told = [f"To train language models on, where {share}, in place of text that a model wrote whole."]
     if data.task.run.edit_log_column is not None:
-        told.append("To study what edits do to a text: every row tells its edits, and leads back to its source.")
+        told.append("To study what edits do to a text: every row records its edits, and its source can be restored.")
     return list(map(Markdown, told))
 
 
@@ -68,7 +66,7 @@ def _not_for(data: EditCardData) -> Iterator[Markdown]:
     def of(kind: str) -> str:
         return f"{counts[kind]:,} ({counts[kind] / total:.1%})"
 
-    facts = "To look up or learn facts: nothing was held against what is true."
+    facts = "To look up or learn facts: nothing was checked against facts."
     told = {"number": "numbers", "capitalised_word": "capitalised words, names among them"}
     named = [f"{of(kind)} are of {words}" for kind, words in told.items() if counts[kind]]
     if named:
@@ -76,17 +74,17 @@ def _not_for(data: EditCardData) -> Iterator[Markdown]:
     elif counts["whole_word"]:
         facts += f" Of {total:,} edits, {of('whole_word')} are of whole words."
     if edit.protect:
-        facts += f" Protected, and as they were: {', '.join(map(code, edit.protect))}."
+        facts += f" Protected, and unchanged: {', '.join(map(code, edit.protect))}."
     yield Markdown(facts)
     if counts["inside_word"]:
         yield Markdown(
-            f"To be read by people, or to teach spelling: {of('inside_word')} of the edits lie inside a word, "
+            f"To be read by people, or to teach spelling: {of('inside_word')} of the edits are inside a word, "
             "and mostly break it."
         )
     if counts["code"]:
-        yield Markdown(f"To be run or parsed: {of('code')} of the edits lie in code, math, addresses or markup.")
+        yield Markdown(f"To be run or parsed: {of('code')} of the edits are in code, math, addresses or markup.")
     if rule_in(data.plan).selects:
-        yield Markdown("To test models on, or to quote: what was drawn is the prior's, and nobody wrote it.")
+        yield Markdown("To test models on, or to quote: sampled text is the prior's, and no person wrote it.")
 
 
 def _on_the_hub(key: str, name: str, what: str, commit: str, address: str) -> str:

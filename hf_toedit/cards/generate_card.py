@@ -80,7 +80,7 @@ def _what(data: GenerateCardData) -> Markdown:
     """What the candidates are, within a sentence."""
     task, source = data.task, data.plan.source
     if source.messages_column is not None:
-        return Markdown(f"answers to the conversations of {code(source.messages_column)}, less a last answer in them")
+        return Markdown(f"answers to the conversations of {code(source.messages_column)}, without their last answer")
     columns = ", ".join(code(path) for path in (*source.context_columns, *source.text_columns))
     num_tokens = task.generate.prompt_tokens
     if num_tokens is None:

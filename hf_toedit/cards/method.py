@@ -30,10 +30,10 @@ def sampler_in(plan: Plan) -> Sampler:
 def method_words(plan: Plan) -> str:
     """What was done with which tokens, as the end of a sentence."""
     edit, rule, sampler = edit_of(plan).edit, rule_in(plan), sampler_in(plan)
-    excluded = ", the token that was there excluded" if edit.exclude_original else ""
+    excluded = ", without the original token" if edit.exclude_original else ""
     done = []
     if rule.selects:
-        done.append(f"tokens {rule.describe_in_sentence()} were drawn again from {sampler.describe()}{excluded}")
+        done.append(f"tokens {rule.describe_in_sentence()} were resampled from {sampler.describe()}{excluded}")
         if edit.acceptance is not None:
             done[-1] += f", unless that made {acceptance_words(edit.acceptance)}"
     if edit.drop_below is not None:
@@ -58,7 +58,7 @@ def edit_rows(data: EditCardData) -> Iterator[tuple[str, Markdown]]:
         yield "selected", markdown(rule.describe())
         yield from given({"selection rule": edit.own.get("select"), "sampler": edit.sampler})
         yield from given({name.replace("_", " "): getattr(edit, name) for name in sampler.settings})
-        yield "the token that was there", markdown("never drawn" if edit.exclude_original else "may be drawn")
+        yield "the original token", markdown("never drawn" if edit.exclude_original else "may be sampled")
         if edit.acceptance is not None:
             yield "put back", markdown(f"edits that make {acceptance_words(edit.acceptance)}")
     yield from given({"deleted below p": edit.drop_below, "protected": edit.protect})

@@ -40,7 +40,7 @@ class _DsirWords(ScorerWords[DsirConfig]):
 
     def limits(self) -> Iterator[str]:
         yield "Weights compare words and pairs of words, not what a text means. They grow with the length of a text."
-        yield "What the target is biased towards, the rows that are kept are biased towards, too."
+        yield "Kept rows share the biases of the target."
 
 
 class _DensityWords(ScorerWords[DensityConfig]):
@@ -86,7 +86,7 @@ class _LengthWords(ScorerWords[LengthConfig]):
         return f"{self._unit} of the row's text; null where there is none"
 
     def limits(self) -> Iterator[str]:
-        yield "A number of tokens depends on the tokenizer, and says nothing of what a text is worth."
+        yield "A number of tokens depends on the tokenizer, and does not measure the quality of a text."
 
     @property
     def _unit(self) -> str:

@@ -61,9 +61,9 @@ def _split(existing: str) -> tuple[str, dict[str, Any], str]:
     try:
         values = yaml.safe_load(found["yaml"])
     except (yaml.YAMLError, ValueError) as error:
-        raise _broken(f"its front matter is no valid YAML ({' '.join(str(error).split())})") from error
+        raise _broken(f"its front matter is not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict) and values is not None:
-        raise _broken("its front matter is no mapping of keys to values")
+        raise _broken("its front matter is not a mapping of keys to values")
     return found["yaml"], values or {}, existing[found.end() :]
 
 
@@ -119,7 +119,7 @@ def _by_name(
     """Entries merged by `config_name`: ours instead of those of the same name, save configurations changed by hand."""
     entries = [] if old is None else [old] if isinstance(old, dict) and key == "dataset_info" else old
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise _broken(f"its {key!r} is no list of mappings")
+        raise _broken(f"its {key!r} is not a list of mappings")
     mine = {entry["config_name"]: entry for entry in ours}
     theirs: dict[str, dict[str, Any]] = {}
     for entry in entries:
@@ -182,5 +182,5 @@ def _digest(value: Any) -> str:
 
 
 def _broken(reason: str) -> RunError:
-    return RunError(f"the README.md that is there cannot be kept: {reason}. Mend it, or move it away; nothing of it "
+    return RunError(f"the existing README.md cannot be kept: {reason}. Mend it, or move it away; nothing of it "
                     f"was overwritten.")  # fmt: skip

@@ -68,7 +68,7 @@ def _headline(data: CardData, task: SelectTask, choice: Choice, words: ScorerWor
         which = f"a sample without replacement, in proportion to the exponential of their {what}"
     return Markdown(
         f"These are {figures.num_kept:,} of the {figures.num_rows:,} rows of {markdown(source_name(data))} "
-        f"({share:.2%}): {which}. Every row is as it was in the source."
+        f"({share:.2%}): {which}. Every row is identical to the source."
     )
 
 

@@ -114,7 +114,7 @@ class ToEditConfig(BuilderConfig):
         super().__init__(name=checked(name, str, "config_name"))
         if source is None:
             raise UsageError(
-                "no dataset is named. Say load_dataset('toedit', source='org/name'), "
+                "no dataset is named. Use load_dataset('toedit', source='org/name'), "
                 "or './toedit' where a folder of that name is meant."
             )
         if not isinstance(source, str | PathLike):

@@ -167,5 +167,5 @@ def _unused(text: str) -> tuple[str, str]:
 
 def _rewritten(index: int) -> PriorError:
     return PriorError(
-        f"the chat template rewrites the content of message {index}, so its tokens cannot be told from the template's."
+        f"the chat template rewrites the content of message {index}, so its tokens cannot be told apart from its own."
     )

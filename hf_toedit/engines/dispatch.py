@@ -146,4 +146,4 @@ class Dispatcher(ABC, Generic[AnyWorker]):
         fault = f"worker processes die before they have loaded the prior; the last one {last_words}."
         if not self._workers:
             raise RunError(f"{fault} Finished shards are kept; try {self._advice}.")
-        logger.warning(f"{fault} The run goes on with {len(self._workers)} of {num_workers} workers.")
+        logger.warning(f"{fault} The run continues with {len(self._workers)} of {num_workers} workers.")

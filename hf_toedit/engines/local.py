@@ -176,12 +176,12 @@ def _environments(device: str, num_workers: int | None, tensor_parallel: int) ->
         most = len(gpus) // tensor_parallel
         if not most:
             raise UsageError(
-                f"--tensor-parallel {tensor_parallel} asks for more GPUs than there are here ({len(gpus)}). Name fewer."
+                f"--tensor-parallel {tensor_parallel} asks for more GPUs than there are ({len(gpus)}). Name fewer."
             )
         if num_workers is not None and num_workers > most:
             share = f", and {tensor_parallel} share a model" if tensor_parallel > 1 else ""
             raise UsageError(
-                f"{num_workers} workers are more than the GPUs here ({len(gpus)}{share}). Leave --workers out."
+                f"{num_workers} workers are more than there are GPUs ({len(gpus)}{share}). Leave --workers out."
             )
         groups = [gpus[worker * tensor_parallel :][:tensor_parallel] for worker in range(most)]
         return [{"CUDA_VISIBLE_DEVICES": ",".join(group)} for group in groups[:num_workers]]

@@ -248,7 +248,7 @@ class _Worker:
             return []
         if not _is_node_alive(before.node):
             return [Lost(f"its node was lost ({before.host})")]
-        logs = f"Ray's logs there may tell why: worker-*-{before.pid}.err"
+        logs = f"Ray's logs on that node may show why: worker-*-{before.pid}.err"
         return [Died(f"died on {before.host} (out of memory?); {logs}")]
 
 
@@ -256,14 +256,14 @@ def ended(error: RayError) -> str:
     """Why there is no worker any more, and none to come in its place, with what to do about it."""
     words = " ".join(str(error).split())[-500:].rstrip(".")
     if isinstance(error, RuntimeEnvSetupError) or re.search(r"ImportError|ModuleNotFoundError|AttributeError", words):
-        return f"a worker cannot be started: {words}. Every node needs hf-toedit, in the version of this one."
+        return f"a worker cannot be started: {words}. Every node needs the same version of hf-toedit as this machine."
     if isinstance(error, ActorDiedError) and error.actor_init_failed:
-        return f"a worker cannot be started: {words}. Ray's logs on its node tell more: worker-*.err"
+        return f"a worker cannot be started: {words}. Ray's logs on its node have details: worker-*.err"
     if isinstance(error, ActorUnschedulableError):
-        return f"no node takes a worker: {words}. Add nodes; the same command goes on where it was."
+        return f"no node accepts a worker: {words}. Add nodes; the same command continues where it stopped."
     return (
-        f"a worker is gone, and Ray starts it no more: {words}. Its node was lost, or the cluster was stopped. What is "
-        f"done is kept; the same command goes on where it was."
+        f"a worker was lost, and Ray does not restart it: {words}. Its node was lost, or the cluster was stopped. "
+        f"Finished work is kept; the same command continues where it stopped."
     )
 
 
@@ -274,9 +274,7 @@ def _is_node_alive(node: str) -> bool:
 def _num_gpus(device: str, asked: int | None, tensor_parallel: int) -> int | None:
     """How many GPUs Ray is to keep for an actor; None is one if the cluster has any."""
     if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(
-            f"--device {device} names one of several, and that is for Ray to choose. Say auto, cpu or cuda."
-        )
+        raise UsageError(f"--device {device} names one of several, and Ray chooses the device. Use auto, cpu or cuda.")
     if device == "cpu":
         if asked:
             raise UsageError(f"--gpus-per-worker {asked} and --device cpu exclude each other. Leave one out.")

@@ -126,7 +126,7 @@ def _opened(root: str, content_hash: str) -> tuple[Plan, RunFolder]:
             f"folder, under the same path."
         ) from error
     if plan.content_hash != content_hash:
-        raise RunError(f"{root} was planned anew while this run was beginning. Start it again.")
+        raise RunError(f"{root} was planned again while this run was starting. Start it again.")
     return plan, folder
 
 

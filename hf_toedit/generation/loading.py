@@ -60,7 +60,7 @@ def _loaded(prior: PriorConfig, config: GenerateConfig, resources: Resources) ->
 
         return VLLMGenerator(prior, config, resources)
     if resources.tensor_parallel > 1:
-        raise UsageError("--tensor-parallel is for the vLLM backend. Leave it out, or say --backend vllm.")
+        raise UsageError("--tensor-parallel is for the vLLM backend. Leave it out, or use --backend vllm.")
     from hf_toedit.generation.transformers import TransformersGenerator
 
     return TransformersGenerator(prior, config, resources)

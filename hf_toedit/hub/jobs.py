@@ -171,5 +171,5 @@ def own_token() -> str:
     """
     token = get_token()
     if token is None:
-        raise HubError("nobody is logged in to the Hub. Log in with `hf auth login`, or set HF_TOKEN.")
+        raise HubError("you are not logged in to the Hub. Log in with `hf auth login`, or set HF_TOKEN.")
     return token

@@ -94,10 +94,10 @@ def _error(failure: Failure, what: str, num_tries: int = 1) -> HubError:
         return NoAnswer(f"{message} Try again later.", message)
     advice = {
         401: "Log in with `hf auth login`, or set HF_TOKEN to a token that is valid.",
-        403: "The token may not do that: log in with one that may, `hf auth login`.",
-        404: "Check the name; a private repository needs a token that may see it, `hf auth login`.",
+        403: "The token lacks the permission: log in with one that has it, `hf auth login`.",
+        404: "Check the name; a private repository needs a token with access, `hf auth login`.",
     }
-    return HubError(f"{message} {advice.get(failure.status or 0, 'Fix the cause, then give the same command again.')}")
+    return HubError(f"{message} {advice.get(failure.status or 0, 'Fix the cause, then run the same command again.')}")
 
 
 def _plain(words: str) -> str:

@@ -71,14 +71,14 @@ def pinned_sha(
     try:
         return asked(look)
     except HFValidationError as error:
-        raise error_type(f"{named} is no name that the Hub knows. Name a path here, or org/name.") from error
+        raise error_type(f"{named} is not a valid Hub name. Name a local path, or org/name.") from error
     except GatedRepoError as error:
         raise error_type(f"{named} is gated: accept its terms on the Hub, then log in with `hf auth login`.") from error
     except RevisionNotFoundError as error:
         raise error_type(f"{named} does not exist on the Hub: no such branch, tag or commit.") from error
     except RepositoryNotFoundError as error:
         raise error_type(
-            f"unknown {named}: neither a path here nor a {repo_type} on the Hub. Check the name; "
+            f"unknown {named}: neither a local path nor a {repo_type} on the Hub. Check the name; "
             f"a private one needs `hf auth login`."
         ) from error
     except NO_ANSWER as error:
@@ -124,11 +124,11 @@ def public_dataset(repo_id: str, revision: str | None) -> str:
     try:
         info = HfApi().dataset_info(repo_id, revision=revision, token=False, timeout=_LOOK_S)
     except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise SourceError(f"{named} is not on the Hub, or not for everybody. Check the name.") from error
+        raise SourceError(f"{named} is not on the Hub, or is private. Check the name.") from error
     except NO_ANSWER as error:
         raise SourceError(f"cannot reach the Hub for {named} ({why(error)}). Try again later.") from error
     if info.private or info.gated:
-        raise SourceError(f"{named} is on the Hub, but not for everybody. Open it on a machine of your own.")
+        raise SourceError(f"{named} is on the Hub, but private or gated. Open it on your own machine.")
     return str(info.sha)
 
 
@@ -144,11 +144,11 @@ def public_model(repo_id: str) -> tuple[str, dict[str, int]]:
     try:
         info = HfApi().model_info(repo_id, files_metadata=True, token=False, timeout=_LOOK_S)
     except (HFValidationError, RepositoryNotFoundError) as error:  # of which a gated one is a kind
-        raise PriorError(f"prior {repo_id!r} is not on the Hub, or not for everybody. Check the name.") from error
+        raise PriorError(f"prior {repo_id!r} is not on the Hub, or is private. Check the name.") from error
     except NO_ANSWER as error:
         raise PriorError(f"cannot reach the Hub for prior {repo_id!r} ({why(error)}). Check the connection.") from error
     if info.private or info.gated:
-        raise PriorError(f"prior {repo_id!r} is on the Hub, but not for everybody. Name one that is not gated.")
+        raise PriorError(f"prior {repo_id!r} is on the Hub, but private or gated. Name one that is public.")
     return str(info.sha), {file.rfilename: file.size or 0 for file in info.siblings or ()}
 
 

@@ -48,7 +48,7 @@ class Repository:
         try:
             validate_repo_id(repo_id)
         except HFValidationError as error:
-            raise UsageError(f"{repo_id!r} is no name of a repository. Name it as org/name.") from error
+            raise UsageError(f"{repo_id!r} is not the name of a repository. Name it as org/name.") from error
         if "/" not in repo_id:
             raise UsageError(f"repository {repo_id!r} lacks its owner. Name it as org/name.")
         self.id = repo_id
@@ -140,7 +140,7 @@ class Repository:
         def look_and_commit() -> BranchHead:
             head = self._look()
             if head is None:
-                raise HubError(f"{self.type} {self.id!r} is not on the Hub any more, or this token may not see it.")
+                raise HubError(f"{self.type} {self.id!r} is not on the Hub any more, or this token has no access.")
             operations = change(head)
             if not operations:
                 return head

@@ -105,17 +105,17 @@ def check_reach(plan: Plan) -> None:
     """
     if plan.reading.root is not None and Path(plan.reading.root) != sample.path().parent:
         raise UsageError(
-            f"the source {plan.source.source!r} lies on this machine, where a job does not see it. Push it to the Hub "
+            f"the source {plan.source.source!r} is on this machine, where a job cannot read it. Push it to the Hub "
             f"and name it as org/name, or name an address."
         )
     if own := plan.task.own_code:
         raise UsageError(
-            f"{next(iter(own.values()))!r} is Python code of this machine, which a job does not have. Use "
+            f"{next(iter(own.values()))!r} is Python code on this machine, which a job does not have. Use "
             f"a rule and a sampler of hf-toedit."
         )
     if plan.task.model is not None and plan.task.model.is_local:
         raise UsageError(
-            f"the model {plan.task.model.name!r} lies on this machine, where a job does not see it. Push it to the Hub "
+            f"the model {plan.task.model.name!r} is on this machine, where a job cannot read it. Push it to the Hub "
             f"and name it as org/name."
         )
 
@@ -254,7 +254,7 @@ def finish_there(place: RunLocation) -> Pushed | None:
         if damaged is not None:  # otherwise every job would end here
             raise RunError(
                 f"data and statistics of shard {damaged.name} in dataset {place.repo_id!r} do not belong together, or "
-                f"are not of this run. Delete them there; the same `hf-toedit jobs submit` makes them anew."
+                f"are not of this run. Delete them there; the same `hf-toedit jobs submit` makes them again."
             )
         check_read(folder.merged_stats(plan, plan.passes[0]), plan.task.done)
         return place.push(plan, folder).finish()

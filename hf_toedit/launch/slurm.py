@@ -81,23 +81,23 @@ def array_script(
 #!/bin/bash
 # Made by hf-toedit {__version__}: {typed}
 #
-# An array of {num_tasks}: each task edits a share of the run's shards. Those that are done are passed over, so this
+# An array of {num_tasks}: each task edits a share of the run's shards. Finished shards are skipped, so this
 # script may be submitted again at any time. The task that finishes the run writes its card.
-#   how far it is:    {shlex.join(["hf-toedit", "status", run])}
-#   what tasks say:   {shlex.quote(str(logs.absolute()))}
+#   progress:    {shlex.join(["hf-toedit", "status", run])}
+#   logs of the tasks:   {shlex.quote(str(logs.absolute()))}
 {directives}
 
-# Where things lie for the shell that made this script. Secrets are not written here: a task has the variables that
+# Paths of the shell that made this script. Secrets are not written here: a task has the variables that
 # sbatch is called with, and the token that `hf auth login` left in HF_HOME.
 {exports}
-# When the time is nearly over, Slurm sends SIGTERM to what srun started, which then ends within seconds.
+# When the time limit is near, Slurm sends SIGTERM to what srun started, which then ends within seconds.
 srun --export=ALL{cpus} {command} --shard-group "$SLURM_ARRAY_TASK_ID/{num_tasks}"{more}
 code=$?
 
-# Again, after a failure, a kill or the end of its time; not where the command is wrong (2), or was tried too often.
+# Requeue after a failure, a kill or a timeout; not after a usage error (2), or too many tries.
 if (( code != 0 && code != 2 && ${{SLURM_RESTART_COUNT:-0}} < {max_requeues} )); then
     echo "Task $SLURM_ARRAY_TASK_ID ended with code $code and is requeued." >&2
-    # Ends this script as well. $SLURM_JOB_ID is no name for the task: that of one of them is that of the whole array.
+    # This also ends the script. $SLURM_JOB_ID does not identify the task: for one task it is the id of the whole array.
     scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
 fi
 exit $code

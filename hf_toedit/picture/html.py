@@ -39,7 +39,7 @@ from hf_toedit.stats import PROBABILITY_BINS, EditStats, decimal
 MAX_LISTED = 10
 """Most candidates in the tooltip of a token."""
 
-HOW_TO_LOOK = "Point at a token, tap it, or move with the arrow keys, to see what the prior said of it."
+HOW_TO_LOOK = "Point at a token, tap it, or move with the arrow keys, to see its probability and candidates."
 
 _MARK = "a preview of hf-toedit"
 

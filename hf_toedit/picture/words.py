@@ -42,9 +42,9 @@ def fate(piece: TextSpan) -> str:
     if token.replacement is not None:
         return f"selected and changed{kind}"
     if token.rejected is not None:
-        return f"selected; “{printable(token.rejected)}” was drawn and rejected"
+        return f"selected; “{printable(token.rejected)}” was sampled and rejected"
     if token.selected:
-        return f"selected; the draw left it as it was{kind}"
+        return f"selected; resampling left it unchanged{kind}"
     return f"not edited: {named(token.ineligible)}" if token.ineligible else ""
 
 
@@ -113,8 +113,8 @@ def generation_columns(generations: Sequence[EditStats]) -> dict[str, list[str]]
         columns["rejected"] = [f"{stats.num_rejected:,}" for stats in generations]
     if len(generations) > 1:
         columns["eta"] = ["" if entry.eta is None else f"{entry.eta:.3f}" for entry in figures]
-        columns["chars\nstanding"] = [percent(entry.characters_standing) for entry in figures]
-        columns["tokens\nstanding"] = [percent(entry.tokens_standing) for entry in figures]
+        columns["chars\nunchanged"] = [percent(entry.characters_standing) for entry in figures]
+        columns["tokens\nunchanged"] = [percent(entry.tokens_standing) for entry in figures]
     return columns
 
 

@@ -30,6 +30,6 @@ def check_draw(prior: PriorConfig, edit: EditConfig) -> None:
     asked = rule.candidates
     if prior.backend == "vllm" and asked.mass is not None and asked.temperature != 1:
         raise UsageError(
-            f"the vLLM backend knows a nucleus (--sampler top-p) at temperature 1 only, not {asked.temperature:g}. "
-            f"Say --temperature 1, --sampler top-k, or --backend transformers."
+            f"the vLLM backend supports --sampler top-p only at temperature 1, not {asked.temperature:g}. "
+            f"Use --temperature 1, --sampler top-k, or --backend transformers."
         )

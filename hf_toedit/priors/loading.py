@@ -307,7 +307,7 @@ def loaded(kind: Kind, name: str, part: str, loader: Any, location: str, **optio
     except Exception as error:
         said = str(error)
         if "trust_remote_code" in said:
-            advice = "Its repository brings its own Python code; if you trust it, say --trust-remote-code."
+            advice = "Its repository contains Python code; if you trust it, use --trust-remote-code."
         elif "safetensors" in said:
             advice = "Only safetensors weights are loaded; convert the model, or name another."
         elif kind.auto in said:
@@ -325,8 +325,8 @@ def check_fast(kind: Kind, name: str, tokenizer: Any) -> None:
     """
     if not getattr(tokenizer, "is_fast", False):
         raise PriorError(
-            f"{kind.what} {name!r} has no fast tokenizer, and only a fast one tells which characters each token "
-            f"stands for. Name a {kind.what} whose repository holds a tokenizer.json."
+            f"{kind.what} {name!r} has no fast tokenizer, and only a fast one maps each token to its "
+            f"characters. Name a {kind.what} whose repository holds a tokenizer.json."
         )
 
 

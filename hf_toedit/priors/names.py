@@ -12,7 +12,7 @@ from hf_toedit.priors.pinning import is_same_prior
 EMBEDDED = "embedded"
 """The prior that comes with this package."""
 
-TOY = "the embedded prior is a toy for a first try: its edits say little about a real run"
+TOY = "the embedded prior is a toy for a first try: its edits are not representative of a real prior"
 """What to know of it."""
 
 REAL_PRIORS = "HuggingFaceTB/SmolLM2-135M, which is fast on a CPU, or meta-llama/Meta-Llama-3-8B, the paper's, on a GPU"
@@ -69,5 +69,5 @@ def check_prior(prior: PriorConfig, revision: str, planned: PriorConfig, planned
     if not is_same_prior(prior, revision, planned_revision) or prior.dtype != planned.dtype:
         raise PriorError(
             f"prior {planned.prior!r} is not the one that was planned: {prior.dtype} at {revision}, not "
-            f"{planned.dtype} at {planned_revision}. Put the old one back, or plan a new run."
+            f"{planned.dtype} at {planned_revision}. Restore the old one, or plan a new run."
         )

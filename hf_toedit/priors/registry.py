@@ -38,7 +38,7 @@ def load_prior(config: PriorConfig, resources: Resources | None = None) -> Prior
 
             return VLLMPrior(config, resources)
         if resources.tensor_parallel > 1:
-            raise UsageError("--tensor-parallel is for the vLLM backend. Leave it out, or say --backend vllm.")
+            raise UsageError("--tensor-parallel is for the vLLM backend. Leave it out, or use --backend vllm.")
         from hf_toedit.priors.transformers import TransformersPrior
 
         return TransformersPrior.from_config(config, resources)

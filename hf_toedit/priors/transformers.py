@@ -157,7 +157,7 @@ class TransformersPrior:
             if not shared or halved >= token_budget:
                 raise OutOfMemory(
                     f"prior {self.name!r}: out of memory even at {token_budget if shared else self.context} "
-                    f"tokens a forward pass. Use a smaller prior, --dtype bfloat16, or a device with more memory."
+                    f"tokens per forward pass. Use a smaller prior, --dtype bfloat16, or a device with more memory."
                 )
             self._token_budget = halved
             logger.warning("prior %r: out of memory; forward passes are halved to %d tokens.", self.name, halved)

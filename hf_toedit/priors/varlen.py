@@ -75,8 +75,8 @@ def find_varlen(device: torch.device, dtype: torch.dtype) -> Varlen | None:
         except Exception as error:  # whatever another version or an older card does not do
             reasons.append(f"{name} does not run here ({in_one_line(error)})")
     logger.warning(
-        "there is no FlashAttention for documents of several lengths: %s. Each document is attended to alone, which is "
-        "slower. Use a GPU of compute capability 8.0 or more, and update torch or install flash-attn.",
+        "FlashAttention for documents of several lengths is not available: %s. Each document is attended to alone, "
+        "which is slower. Use a GPU of compute capability 8.0 or more, and update torch or install flash-attn.",
         "; ".join(reasons),
     )
     return None

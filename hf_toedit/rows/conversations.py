@@ -61,7 +61,7 @@ class Conversations:
         keys = next((keys for keys in KEYS if all(key in fields for key in keys)), None)
         if keys is None or ITEMS in messages.steps[:-1]:
             raise SourceError(
-                f"column {column!r} is not one list a row of messages with role and content: the items of the list "
+                f"column {column!r} is not one list per row of messages with role and content: the items of the list "
                 f"are {kind_name(messages.kind)}. {text_hint(schema)}"
             )
         for key in keys:

@@ -99,7 +99,7 @@ def earlier_edits(
     for row, label in edits:
         reasons.setdefault(
             row,
-            f"its edit log tells of {label or 'a text'} in a row that has no such text, or it is not among the texts "
+            f"its edit log describes {label or 'a text'} in a row that has no such text, or it is not among the texts "
             f"named with --text-column, --messages-column and --roles",
         )
     if reasons:

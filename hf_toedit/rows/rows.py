@@ -91,7 +91,7 @@ def check_log_column(features: Features, texts: Texts, log_column: str) -> None:
             f"column {log_column!r} is the edit log of other texts. Name those that were edited, with --text-column or "
             f"--messages-column."
         )
-    raise SourceError(f"column {log_column!r} is not an edit log of hf-toedit, so nothing can be reverted by it.")
+    raise SourceError(f"column {log_column!r} is not an edit log of hf-toedit, so nothing can be reverted with it.")
 
 
 def output_features(

@@ -262,7 +262,7 @@ def _column_texts(schema: pa.Schema, path: str) -> ValuePath:
 def _context_texts(schema: pa.Schema, path: str) -> ValuePath:
     place = _column_texts(schema, path)
     if ITEMS in place.steps:
-        raise SourceError(f"column {path!r} lies in a list, so it is not one context a row.")
+        raise SourceError(f"column {path!r} is inside a list, so there is not one context per row.")
     return place
 
 

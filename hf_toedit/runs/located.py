@@ -29,8 +29,8 @@ def located(plan: Plan) -> Plan:
         renamed = _renamed(plan, plan.source, source.revision, files)
     if renamed is None:
         raise SourceError(
-            f"the source {plan.source.source!r} lies on the machine that made this run, not here (or has changed). "
-            f"Say --no-source to leave it out."
+            f"the source {plan.source.source!r} is on the machine that made this run, not on this one (or has "
+            f"changed). Use --no-source to leave it out."
         )
     return replace(plan, reading=replace(plan.reading, root=source.reading.root, renamed=renamed))
 

@@ -235,12 +235,12 @@ def check_read(stats: Statistics, done: str = "edited") -> None:
         "prior_failed": "Use another --prior, --dtype or --device, in a new run folder.",
         "template_failed": "Use a --prior whose chat template takes these conversations, or --text-column instead of "
         "--messages-column, in a new run folder.",
-        "scorer_failed": "Use another --model, --dtype or --device, or mend the scorer, in a new run folder.",
+        "scorer_failed": "Use another --model, --dtype or --device, or fix the scorer, in a new run folder.",
     }[cause]
     reason = stats.skip_reasons.get(cause, "no reason was given").rstrip(".")
     raise RunError(
-        f"no text could be read, so nothing was {done} ({counts}). Of one text: {reason}. {advice} What is written is "
-        f"kept; its texts are those of the source."
+        f"no text could be read, so nothing was {done} ({counts}). Of one text: {reason}. {advice} Written rows are "
+        f"kept; their texts are those of the source."
     )
 
 

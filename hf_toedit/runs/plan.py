@@ -93,7 +93,7 @@ class Shard:
     def problem(self, files: Sequence[SourceFile]) -> str | None:
         """What is wrong with it in a plan of these files, which may come from anyone; None where nothing is."""
         if PurePath(self.name).name != self.name or any(ord(character) < 32 for character in self.split):
-            return f"split {shown(self.split)} is no name of a split"  # it would lead out of the run folder
+            return f"split {shown(self.split)} is not the name of a split"  # it would lead out of the run folder
         if self.index >= self.count:
             return f"index {self.index:,} must be below count, which is {self.count:,}"
         for number, piece in enumerate(self.pieces):
@@ -117,7 +117,7 @@ class Shard:
         if self.chosen is None:
             return None
         if self.num_rows is None:
-            raise UsageError("it says not how many rows there are")
+            raise UsageError("it does not state the number of rows")
         from hf_toedit.runs.chosen import decoded
 
         return decoded(self.chosen, self.num_rows)

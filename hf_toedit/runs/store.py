@@ -127,7 +127,7 @@ class RunFolder(Records):
             if differences:
                 raise RunError(
                     f"{self.root} holds another run: {'; '.join(differences)}. "
-                    f"Name a new folder with -o, ask for the same, or go on with the run that is here: "
+                    f"Name a new folder with -o, use the same settings, or continue the run in this folder: "
                     f"hf-toedit run {self.root}"
                 )
             if here.reading.has_places_of(plan.reading):

@@ -154,7 +154,7 @@ class _ShardCheck:
             if file.metadata.num_rows != stats.num_rows:
                 yield f"{path} has {file.metadata.num_rows:,} rows; its statistics say {stats.num_rows:,}."
         if self._shard.num_rows not in (None, stats.num_rows):
-            yield f"{path} has {stats.num_rows:,} rows; planned were {self._shard.num_rows:,}."
+            yield f"{path} has {stats.num_rows:,} rows; planned: {self._shard.num_rows:,}."
 
     def _row_problems(self, found: Verification) -> Iterator[str]:
         passes = {

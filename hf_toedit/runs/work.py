@@ -28,8 +28,8 @@ def check_trust(plan: Plan, trust_remote_code: bool) -> None:
     if task.trust_remote_code and not trust_remote_code:
         name = task.model.name if task.model else ""
         raise UsageError(
-            f"the plan's prior {name!r} brings its own Python code. A plan may come from anyone: if you "
-            f"trust that code, say --trust-remote-code here as well."
+            f"the plan's prior {name!r} contains Python code. A plan may come from anyone: if you "
+            f"trust that code, use --trust-remote-code here as well."
         )
 
 

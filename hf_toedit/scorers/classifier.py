@@ -110,7 +110,7 @@ class ClassifierConfig(BaseConfig):
         if (self.revision, self.dtype) != (planned.revision, planned.dtype):
             raise PriorError(
                 f"classifier {planned.model!r} is not the one that was planned: {self.dtype} at {self.revision}, not "
-                f"{planned.dtype} at {planned.revision}. Put the old one back, or plan a new run."
+                f"{planned.dtype} at {planned.revision}. Restore the old one, or plan a new run."
             )
 
     def check(self, features: Features) -> None:

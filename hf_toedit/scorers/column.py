@@ -90,5 +90,5 @@ def number_path(schema: pa.Schema, column: str) -> ValuePath:
     kind = path.kind
     is_number = any(is_kind(kind) for is_kind in (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean))
     if not is_number or ITEMS in path.steps:
-        raise SourceError(f"column {column!r} holds {kind_name(kind)}, not one number a row. Name another one.")
+        raise SourceError(f"column {column!r} holds {kind_name(kind)}, not one number per row. Name another one.")
     return path

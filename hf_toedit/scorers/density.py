@@ -78,7 +78,7 @@ class DensityConfig(WithoutModelConfig):
         """
         path = Path(self.table)
         if not path.is_file() or file_fingerprint(str(path))[1] != self.revision:
-            raise RunError(f"{path} is gone or was changed. Run the same hf-toedit select again: it makes it anew.")
+            raise RunError(f"{path} is gone or was changed. Run the same hf-toedit select again: it makes it again.")
         with np.load(path) as file:
             return DensityScorer(DensityTable(file["counts"], int(file["num_texts"])))
 

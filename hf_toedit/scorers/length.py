@@ -72,7 +72,7 @@ class LengthConfig(WithoutModelConfig):
         if self.revision != planned.revision:
             raise PriorError(
                 f"tokenizer {planned.tokenizer!r} is not the one that was planned: {self.revision}, not "
-                f"{planned.revision}. Put the old one back, or plan a new run."
+                f"{planned.revision}. Restore the old one, or plan a new run."
             )
 
     def scorer(self) -> LengthScorer:

@@ -105,14 +105,14 @@ def asked_scorer(name: str, prior: PriorConfig, **given: Any) -> ScorerConfig:
     for setting in given:
         if setting not in known:
             others = [other for other, cls in SCORERS.items() if setting in kinds(cls)]
-            raise UsageError(f"--{_option(setting)} is for --scorer {' or '.join(others)}. Say that, or leave it out.")
+            raise UsageError(f"--{_option(setting)} is for --scorer {' or '.join(others)}. Use that, or leave it out.")
     if name in FITTED:
         raise UsageError(f"scorer {name!r} is fitted to data before it scores. hf-toedit select --by {name} does both.")
     if name == PerplexityConfig.kind:
         return PerplexityConfig(prior)
     shared = {setting: getattr(prior, setting) for setting in ("dtype", "device", "trust_remote_code")}
     for setting in prior.differing(replace(PriorConfig(), **shared)):
-        raise UsageError(f"--{_option(setting)} is for --scorer {PerplexityConfig.kind}. Say that, or leave it out.")
+        raise UsageError(f"--{_option(setting)} is for --scorer {PerplexityConfig.kind}. Use that, or leave it out.")
     if names_class(name) and is_function(name, _NAME):
         return FunctionConfig(name).pinned()
     if name != ClassifierConfig.kind:

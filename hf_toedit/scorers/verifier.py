@@ -69,7 +69,7 @@ class VerifierConfig(WithoutModelConfig):
         path = find(features.arrow_schema, self.reference_column)
         if ITEMS in path.steps or pa.types.is_nested(path.kind):
             raise SourceError(
-                f"column {self.reference_column!r} holds no single reference a row. Name another one with "
+                f"column {self.reference_column!r} does not hold one reference per row. Name another one with "
                 f"--reference-column."
             )
 
@@ -182,7 +182,7 @@ def _rouge() -> Any:
         from rouge_score.rouge_scorer import RougeScorer
     except ImportError as error:
         raise UsageError(
-            f"rouge1 needs the package rouge-score ({error}). Say pip install 'hf-toedit[analysis]'."
+            f"rouge1 needs the package rouge-score ({error}). Run pip install 'hf-toedit[analysis]'."
         ) from error
     return RougeScorer(["rouge1"])
 

@@ -69,7 +69,7 @@ class Breakdown:
         """Whether the error rate lies below the breakdown point: `below`, `above`, or that it cannot be told."""
         if self.below >= _HIGH:
             return "below"
-        return "above" if self.below <= _LOW else "cannot be told from so few rows"
+        return "above" if self.below <= _LOW else "cannot be estimated from so few rows"
 
     def to_json(self) -> dict[str, Any]:
         """JSON values, the verdict among them."""

@@ -77,7 +77,7 @@ def budgets(
         if epochs > max_epochs * (1 + _ROUNDING):
             raise UsageError(
                 f"{wanted * share:,.0f} tokens of {name!r} are asked for, and it has {there[name]:,}: that is "
-                f"{epochs:.2f} epochs. Ask for at most {int(most):,} tokens in all, or say --max-epochs "
+                f"{epochs:.2f} epochs. Ask for at most {int(most):,} tokens in all, or use --max-epochs "
                 f"{int(np.ceil(epochs))}."
             )
     return {name: wanted * share for name, share in shares.items()}

@@ -210,7 +210,7 @@ def _line_fault(stream: BinaryIO, is_json: bool) -> str:
             return str(error)
         except ValueError as error:
             if number > 1 or isinstance(error, RepeatedKey):
-                return f"{error} Mend the file, or name another."
+                return f"{error} Fix the file, or name another."
             is_json = False
         if len(line) == _LINE_BYTES:
             break

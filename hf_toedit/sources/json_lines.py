@@ -64,7 +64,7 @@ def parsed(line: bytes, number: int) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise ValueError(f"line {number} is not JSON: {error}.") from error
     if not isinstance(row, dict):
-        raise ValueError(f"line {number} is no JSON object.")
+        raise ValueError(f"line {number} is not a JSON object.")
     return row
 
 

@@ -205,8 +205,8 @@ class RowReader:
         place = self.place(file)
         if self._reading.root is None and "://" not in place:
             raise SourceError(
-                f"{place} lies on the machine that planned this run, and a plan from the Hub does not say where. "
-                f"Go on there, or plan a new run."
+                f"{place} is on the machine that planned this run, and a plan from the Hub does not name it. "
+                f"Continue on that machine, or plan a new run."
             )
         if not is_unchanged(place, file):
             raise SourceError(f"{place} has changed since it was planned. Plan a new run, in another folder.")
@@ -283,10 +283,10 @@ class RowReader:
     def _unreadable(self, file: SourceFile, error: Exception) -> SourceError:
         place = self.place(file)
         if isinstance(error, FileNotFoundError) and ("://" in place or not os.path.exists(place)):
-            return SourceError(f"{place} is gone. Put it back, or plan a new run.")
+            return SourceError(f"{place} is missing. Restore it, or plan a new run.")
         if fault := self._not_text(file, error):
             return SourceError(f"cannot read {place}: {fault}")
-        return SourceError(f"cannot read {place}: {one_line(error)} Mend the file, or name another.")
+        return SourceError(f"cannot read {place}: {one_line(error)} Fix the file, or name another.")
 
     def _unfit(self, file: SourceFile) -> str:
         """Columns of a file that are not as in the source, with what they hold; empty where none is to be seen."""

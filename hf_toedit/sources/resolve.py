@@ -77,7 +77,7 @@ def resolve(config: SourceConfig) -> Resolved:
     local = "://" not in name and (path.exists() or glob.has_magic(name) or name == "sample")
     if config.revision and (local or ("://" in name and (not in_hub or in_hub[2]))):
         raise UsageError(f"{name!r} is local and has no revisions. Leave --revision out." if local else
-                         f"{name!r} says by itself what it is. Leave --revision out.")  # fmt: skip
+                         f"{name!r} is a fixed address and has no revisions. Leave --revision out.")  # fmt: skip
     if is_list:
         return _url_list(config, path, in_hub)
     if in_hub:

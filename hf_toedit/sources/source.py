@@ -150,7 +150,7 @@ def _chosen(config: SourceConfig, features: Features, module: str) -> Features:
                 chosen[name] = Value(dtype)
             except ValueError as error:
                 raise UsageError(
-                    f"column {column!r}: {dtype!r} is no type. Name one such as string or int64."
+                    f"column {column!r}: {dtype!r} is not a type. Name one such as string or int64."
                 ) from error
         elif module == JSON_LINES and _has_fields(features[column]):
             raise UsageError(f"column {column!r} holds objects, whose fields may differ. Keep it as {column}:string.")

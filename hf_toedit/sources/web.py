@@ -72,13 +72,13 @@ def listed_urls(text: str, name: str) -> list[str]:
         if not url or url.startswith("#"):
             continue
         if not is_web(url) or len(url.split()) > 1:
-            raise SourceError(f"line {number} of {name} is no http(s) address: {url[:100]!r}. Mend the list.")
+            raise SourceError(f"line {number} of {name} is not an http(s) address: {url[:100]!r}. Fix the list.")
         check_no_password(url, f"line {number} of {name}")
         if url in numbers:
-            raise SourceError(f"{url} stands in lines {numbers[url]} and {number} of {name}. Leave one out.")
+            raise SourceError(f"{url} is in lines {numbers[url]} and {number} of {name}. Leave one out.")
         numbers[url] = number
     if not numbers:
-        raise SourceError(f"{name} lists no addresses. Name a list of URLs, one a line.")
+        raise SourceError(f"{name} lists no addresses. Name a list of URLs, one per line.")
     return list(numbers)
 
 

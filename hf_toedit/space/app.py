@@ -24,7 +24,7 @@ from hf_toedit.space.settings import SpaceSettings
 TITLE = "ToEdit: what it does to a text"
 DESCRIPTION = (
     "A language model, the prior, reads a text and gives each token, a word or a piece of one, a probability p. Tokens "
-    "that it finds too easy are drawn again from its likeliest candidates; everything else stays exactly as it was."
+    "that it finds too easy are resampled from its likeliest candidates; everything else stays unchanged."
 )
 _ABOUT = """<p class="te-links"><a href="https://arxiv.org/abs/2412.14689" target="_blank" rel="noopener">The paper</a>
 <a href="https://huggingface.co/docs/datasets" target="_blank" rel="noopener">The documentation of datasets</a></p>

@@ -203,7 +203,7 @@ def _refused(place: RowAddress, why: str, search: Search | None = None) -> list[
 
 
 def _left_alone() -> list[Any]:
-    gr.Warning("This page was left alone for too long. Open the dataset again.")
+    gr.Warning("This page was idle for too long. Open the dataset again.")
     return [gr.skip()] * _NUM_MOVED
 
 
@@ -220,7 +220,7 @@ def dataset_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
         name = gr.Textbox(
             settings.source, label="Dataset", max_lines=1, scale=4, min_width=240,
             info="Edited with hf-toedit: org/name or org/name@revision on the Hub"
-            + (", or a run folder of this machine." if settings.local else "."),
+            + (", or a run folder on this machine." if settings.local else "."),
         )  # fmt: skip
         open_button = gr.Button("Open", variant="primary", scale=1, min_width=120)
     notice = gr.HTML(**styled)
@@ -243,7 +243,7 @@ def dataset_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
                     0, 100, 100, step=0.1, label="Changed, at most %", info="100 for no limit.", min_width=260
                 )
             reverted = gr.Checkbox(
-                label="Reverted", info="Show the source text, rebuilt from the edit log of this generation alone."
+                label="Reverted", info="Show the source text, restored from the edit log of this generation."
             )
         moved_notice = gr.HTML(**styled)
         shown = gr.HTML(**styled)

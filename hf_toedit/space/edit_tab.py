@@ -119,7 +119,7 @@ class _Editing:
     def show(view: View | None, generation: int) -> Any:
         """Answer the choice of a generation: picture, histogram, edited text, fragment of the link, view."""
         if view is None or not 1 <= generation <= len(view.scenes):
-            gr.Warning("This page was left alone for too long. Press Edit again.")
+            gr.Warning("This page was idle for too long. Press Edit again.")
             return gr.skip()
         shown = replace(view, request=replace(view.request, shown=generation))
         scene = view.scenes[generation - 1]
@@ -130,7 +130,7 @@ _SETTINGS = ("text", "prior", "threshold", "top_k", "temperature", "seed", "gene
 _NUM_SETTINGS = len(_SETTINGS)
 _NUM_OUTPUTS = 12
 
-_COMPARED = ["The generation before", "The source"]
+_COMPARED = ["The previous generation", "The source"]
 """What a picture is compared with; `space.css` shows the one or the other."""
 
 _WHAT = [

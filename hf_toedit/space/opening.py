@@ -172,5 +172,5 @@ def _stats(plan: Plan, folder: RunFolder) -> list[dict[str, EditStats]]:
             EditStats.merged(parts.values()).summary()
     except (RunError, ValueError, ArithmeticError) as error:
         reason = str(error.__cause__ or error).rstrip(".")  # without the path, which is one of this machine
-        raise RunError(f"the statistics of the run cannot be read: {reason}. Push or make them anew.") from error
+        raise RunError(f"the statistics of the run cannot be read: {reason}. Push or make them again.") from error
     return stats

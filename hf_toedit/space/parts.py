@@ -26,22 +26,22 @@ def sliders(first: EditRequest) -> list[gr.Slider]:
     return [
         gr.Slider(
             0, 1, first.threshold, step=permalink.THRESHOLD_STEP, label="Threshold",
-            info="Tokens with p from here on are drawn again.",
+            info="Tokens with p of at least this are resampled.",
         ),
         gr.Slider(
             1, permalink.MAX_TOP_K, first.top_k, step=1, precision=0, label="Candidates (k)",
-            info="They are drawn from the k likeliest.",
+            info="They are resampled from the k likeliest.",
         ),
         gr.Slider(
             0.1, permalink.MAX_TEMPERATURE, first.temperature, step=0.1, label="Temperature",
-            info="Higher draws rarer tokens.",
+            info="Higher values sample rarer tokens.",
         ),
         gr.Slider(
             0, permalink.MAX_SEED, first.seed, step=1, precision=0, label="Seed",
-            info="Each number gives other draws.",
+            info="Each seed gives other samples.",
         ),
         gr.Slider(
             1, permalink.MAX_GENERATIONS, first.generations, step=1, precision=0, label="Generations",
-            info="How often the text is edited, each time the result before.",
+            info="Number of passes, each over the previous result.",
         ),
     ]  # fmt: skip

@@ -123,7 +123,7 @@ def from_fragment(fragment: str) -> EditRequest:
     except UsageError as error:
         raise UsageError(f"This link cannot be followed: {error}") from error
     if not is_hub_id(request.prior):
-        raise UsageError("This link cannot be followed: its prior is no Hub id.")
+        raise UsageError("This link cannot be followed: its prior is not a Hub id.")
     return request
 
 

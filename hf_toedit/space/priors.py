@@ -141,7 +141,7 @@ class Priors:
         config = PriorConfig(name, revision=revision)
         if _is_vast(config, self._settings.max_prior_bytes):
             raise PriorError(
-                f"Prior {name!r} says of itself that it is far larger than its files. Name another, or {EMBEDDED!r}."
+                f"Prior {name!r} declares a size far larger than its files. Name another, or {EMBEDDED!r}."
             )
         return config
 
@@ -156,7 +156,7 @@ class Priors:
         if weights + others > most:
             raise PriorError(
                 f"Prior {name!r} has {_gigabytes(weights + others)} of files; here it may have {_gigabytes(most)}. "
-                f"Name a smaller model, or run `hf-toedit preview --prior {name}` on a machine of your own."
+                f"Name a smaller model, or run `hf-toedit preview --prior {name}` on your own machine."
             )
 
 

@@ -30,7 +30,7 @@ README = "README.md"
 REQUIREMENTS = "requirements.txt"
 
 _PYTHON = "3.12"
-_MARK = "# Written by hf-toedit; `hf-toedit space push` writes it anew."
+_MARK = "# Written by hf-toedit; `hf-toedit space push` rewrites it."
 _MADE_BY_THE_HUB = {README, ".gitattributes"}
 _ZERO = "zero-"
 """How the names of hardware begin that is lent to single functions, of which this app has none."""
@@ -144,7 +144,7 @@ class SpacePush:
         if app is None or not app.startswith(_MARK):
             raise HubError(
                 f"Space {self._repository.id!r} holds something that hf-toedit did not make. Name another, or delete "
-                f"that one on the Hub; nothing of it was overwritten."
+                f"that one on the Hub; it was not overwritten."
             )
         return self._text(head, README)
 

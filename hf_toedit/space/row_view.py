@@ -51,7 +51,7 @@ def row_html(row: Row, rows: RunRows, limit: int, reverted: bool) -> str:
         if shown.text != (source if reverted else table.text):
             left = 0
     if left <= 0 or len(row.texts) > _MOST_TEXTS:
-        parts.append(notice_html(f"The row goes on; the first {limit:,} characters are shown here."))
+        parts.append(notice_html(f"The row is longer; the first {limit:,} characters are shown here."))
     if not row.texts:
         parts.append('<p class="te-facts">No text of this row was to be edited.</p>')
     return f'<section class="te te-row">{"".join(parts)}</section>'
@@ -74,7 +74,7 @@ def _length(table: PieceTable) -> int:
 
 def _facts(row: Row, rows: RunRows, reverted: bool) -> str:
     if not rows.has_log:
-        return "This run was made without an edit log: what was changed is not known here, nor what stood there."
+        return "This run was made without an edit log: its changes and the original text are not known."
     edits = "1 edit" if row.num_edits == 1 else f"{row.num_edits:,} edits"
     if not reverted:
         counts = row.counts

@@ -139,7 +139,7 @@ class RunRows:
             self._done = [set(parts) for parts in stats]
         self.generations = [number for number, done in zip(task.generations, self._done, strict=True) if done]
         if not self.generations:
-            raise RunError("no shard of this run is done yet, so there are no rows to show. Come back later.")
+            raise RunError("no shard of this run is done yet, so there are no rows to show. Try again later.")
         counts = {name: entry.num_rows for parts in stats or () for name, entry in parts.items()}
         self._extents, self.is_cut = self._counted(counts)
 
@@ -231,7 +231,7 @@ class RunRows:
             HubError: the Hub does not answer.
         """
         if not self.has_log:
-            raise RunError("this run has no edit log, so no row tells what was changed in it.")
+            raise RunError("this run has no edit log, so changes cannot be shown.")
         groups = (
             (extent.shard, *span)
             for extent in self._beyond(generation, split, number, step)
@@ -255,7 +255,7 @@ class RunRows:
         there = set().union(*self._done)
         known = {shard.name: counts.get(shard.name, shard.num_rows) for shard in self._plan.shards}
         if not all(count is None or (isinstance(count, int) and count >= 0) for count in known.values()):
-            raise RunError("the plan of this run, or its statistics, do not tell how many rows there are.")
+            raise RunError("the plan of this run, or its statistics, do not state the number of rows.")
         unknown = [shard for shard in self._plan.shards if known[shard.name] is None and shard.name in there]
 
         def count(shard: Shard) -> None:

@@ -40,7 +40,7 @@ def _generations(run: OpenRun) -> tuple[list[EditStats], str]:
         card = "on its page" if run.link else "in its card, README.md"
         return (
             [],
-            f"The statistics of this run lie in too many files to be fetched for a visit. Its figures are {card}.",
+            f"The statistics of this run are in too many files to be fetched here. Its figures are {card}.",
         )
     shards, generations = run.plan.shards, run.stats
     common = set(generations[0])
@@ -48,7 +48,7 @@ def _generations(run: OpenRun) -> tuple[list[EditStats], str]:
         generations = generations[:-1]
     common.intersection_update(*generations)
     if not common:
-        return [], "The statistics of this run are not whole, so there are no figures of it."
+        return [], "The statistics of this run are incomplete, so its figures cannot be shown."
     told = [EditStats.merged(stats for name, stats in parts.items() if name in common) for parts in generations]
     if len(common) == len(shards) and len(generations) == len(run.stats):
         return told, ""
@@ -100,7 +100,7 @@ def _curves(stats: Sequence[EditStats]) -> list[str]:
         told = ", ".join(f"{value:.2f} %" for value in standing[1:])
         curves.append(
             line_chart(
-                "Characters of the source that still stand, %",
+                "Characters of the source that are unchanged, %",
                 f"From generation 1 on: {told}.",
                 0,
                 {"this run": standing},

@@ -146,7 +146,7 @@ def take_view(
     if len(request.text) > max_characters:
         raise UsageError(
             f"The text has {len(request.text):,} characters; here it may have {max_characters:,}. Shorten it, or edit "
-            f"it with `hf-toedit edit` on a machine of your own, where no text is too long."
+            f"it with `hf-toedit edit` on your own machine, without this limit."
         )
     editor = Editor(priors.get(request.prior), request.config)
     if progress:
@@ -172,9 +172,9 @@ def _told(frame: Frame, note: str) -> str:
     elif not selected:
         told = f"None of its {tokens:,} tokens was selected. Try a lower threshold."
     else:
-        told = f"Of {tokens:,} tokens, {selected:,} {_were(selected)} easy enough to be selected and drawn again. "
+        told = f"Of {tokens:,} tokens, {selected:,} {_were(selected)} easy enough to be selected and resampled. "
         kinds = counted_kinds(changed_kinds(frame))
-        told += f"{changed:,} of them came out different: {kinds}." if changed else "None of them came out different."
+        told += f"{changed:,} of them changed: {kinds}." if changed else "None of them changed."
         if 10 * changed < selected:
             told += " Try a higher temperature."
     return (

@@ -75,7 +75,7 @@ class RemotePath:
         elif "::" in url:
             why = "is a chain of stores"
         elif protocol == "hf" and not re.match(r"buckets/[^/]+/[^/]", rest):
-            why = "is no folder of a bucket: name hf://buckets/org/bucket/run, or push the run"
+            why = "is not a folder of a bucket: name hf://buckets/org/bucket/run, or push the run"
         elif re.match(r"[^/]*:[^/]*@", rest):
             raise UsageError("the address of the run folder holds a password. Configure it where fsspec looks for it.")
         if why:

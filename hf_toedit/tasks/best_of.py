@@ -202,7 +202,7 @@ class _BestCheck(RowCheck):
         for row, (items, place, best) in enumerate(zip(lists, places, table.column(name).to_pylist(), strict=True)):
             wanted = None if place is None else items[place] if items and 0 <= place < len(items) else ...
             if wanted != best:
-                yield f"{pass_.title}: row {first + row:,} has another {name!r} than its index says."
+                yield f"{pass_.title}: row {first + row:,} has another {name!r} than its index states."
                 return
         if source is not None:
             yield from differing_columns(pass_, table, source, first)

@@ -109,7 +109,7 @@ class EditTask(TaskWithPrior):
             if setting in own and own[setting].get("revision") != revision:
                 raise RunError(
                     f"--{setting} {planned.edit.own[setting]!r} is not the one that was planned: its code has changed. "
-                    f"Put the old code back, or plan a new run."
+                    f"Restore the old code, or plan a new run."
                 )
         check_prior(self.prior, self.prior_revision, planned.prior, planned.prior_revision)
 

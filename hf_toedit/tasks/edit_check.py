@@ -71,7 +71,7 @@ class EditCheck(RowCheck):
                     yield f"{pass_.title}: the edit log of row {first + row:,} has no {name}."
             for name, values in flat_values(logs, self._log_column).items() if flat else ():
                 if name in flat and not same(flat[name], values):
-                    yield f"{pass_.title}: column {name!r} is not what the edit log says."
+                    yield f"{pass_.title}: column {name!r} does not match the edit log."
         if source is None:
             return
         edited = self._texts.columns(source.column_names) if self._log_column is None else []

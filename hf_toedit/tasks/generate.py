@@ -156,7 +156,7 @@ def check_one_prompt(config: TextConfig) -> None:
     """
     if config.messages_column is not None:
         if config.roles != ("assistant",):
-            raise UsageError("candidates are answers of the assistant, whatever the roles. Leave --roles out.")
+            raise UsageError("candidates are always answers of the assistant. Leave --roles out.")
         return
     if len(config.text_columns) > 1 or any(ITEMS in path for path in config.text_columns):
         raise UsageError(

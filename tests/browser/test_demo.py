@@ -228,7 +228,7 @@ def test_a_generation_is_compared_with_the_source(browser: Chromium, address: st
         assert browser.script(MARKED, diff, "del") == [as_shown(edit.source) for edit in table.edits if edit.source]
         assert "".join(browser.script(KEPT, diff)) == as_shown(table.text)
         assert not any(each.is_displayed() for each in browser.all(".te-text"))
-    demo.choose("Compared with", "The generation before")
+    demo.choose("Compared with", "The previous generation")
     assert browser.shown(".te-text") and not browser.all(".te-against")[0].is_displayed()
 
 

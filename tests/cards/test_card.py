@@ -326,7 +326,7 @@ WORDINGS = {
     "below": (EditConfig(select="below", threshold=1e-7), ("at most 1e-07 were", "p ≤ 1e-07")),
     "top-p": (
         EditConfig(sampler="top-p", exclude_original=True),
-        ("likeliest tokens that hold 0.99 of", "the token that was there excluded", "| top p | 0.99 |", "never drawn"),
+        ("likeliest tokens that hold 0.99 of", "the original token excluded", "| top p | 0.99 |", "never drawn"),
     ),
     "verified": (
         EditConfig(accept="likelihood:0:1"),
@@ -372,7 +372,7 @@ def test_kinds_are_told_in_a_picture_a_table_and_in_what_the_rows_are_not_for() 
     assert "| 1 | selected | 5 (41.7%) | 4 (33.3%) | 3 (25.0%) |" in card
     assert "| 2 | changed | 1 (25.0%) | 3 (75.0%) | 0 (0.0%) |" in card
     assert "Changed in generation 1: 25.0% number, 75.0% inside a word; changed in generation 2" in card
-    assert "Of 8 edits, 2 (25.0%) are of numbers. Protected, and as they were: <code>urls</code>." in card
+    assert "Of 8 edits, 2 (25.0%) are of numbers. Protected, and unchanged: <code>urls</code>." in card
     assert "6 (75.0%) of the edits lie inside a word" in card and "run or parsed" not in card
     whole, broken = card.index("leave words whole"), card.index("break a word")
     assert (
@@ -385,7 +385,7 @@ def test_kinds_are_told_in_a_picture_a_table_and_in_what_the_rows_are_not_for() 
     data = make_data(stats=unknown)
     card = render_card(data)
     assert "kinds.png" not in draw_edit_plots(data) and not re.search(r"by kind|edits \d|leave words whole", card)
-    assert "To look up or learn facts: nothing was held against what is true." in card
+    assert "To look up or learn facts: nothing was checked against facts." in card
 
 
 def test_of_many_generations_the_first_and_the_last_have_bars() -> None:
@@ -397,7 +397,7 @@ def test_of_many_generations_the_first_and_the_last_have_bars() -> None:
 def test_a_figure_of_another_generation_is_marked() -> None:
     card = render_card(make_data())
     assert card.count("| after generation 1\\*: tokens |") == card.count("| after generation 1\\* |") == 1
-    note = "\\* The result of generation 2 was not read again; this is how generation 2 found the texts."
+    note = "\\* The result of generation 2 was not scored; these figures are of how generation 2 found the texts."
     assert card.count(note) == 2
     once = make_data()
     assert "not read again; this" not in render_card(replace(once, result=once.generations[-1]))

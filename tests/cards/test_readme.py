@@ -128,9 +128,9 @@ BROKEN = {
     "license: [": "no valid YAML",
     "license: mit: no": "no valid YAML",
     "- a\n- b": "no mapping",
-    "configs: {a: 1}": "'configs' is no list of mappings",
-    "configs: [1]": "'configs' is no list of mappings",
-    "dataset_info: a": "'dataset_info' is no list of mappings",
+    "configs: {a: 1}": "'configs' is not a list of mappings",
+    "configs: [1]": "'configs' is not a list of mappings",
+    "dataset_info: a": "'dataset_info' is not a list of mappings",
 }
 
 

@@ -82,4 +82,4 @@ def test_preview_says_what_is_rejected(hf_toedit: HfToEdit, tmp_path: Path) -> N
     page = tmp_path / "page.html"
     shown = hf_toedit("preview", *options, "--html", page).stdout
     assert ", rejected" in shown and "rejected" in shown.splitlines()[0]
-    assert "was drawn and rejected" in page.read_text()
+    assert "was sampled and rejected" in page.read_text()

@@ -233,7 +233,7 @@ def test_bad_input(on_hub: HubServer, command: HfToEdit, short: Path, few: Path)
     assert "no job of 'owner' works for 'org/nothing'" in command.fails("jobs", "logs", "org/nothing")
     nobody = alone(hub, *submit("org/bad"))
     assert (nobody.code, nobody.stdout) == (1, "")
-    assert nobody.stderr.splitlines()[-1].startswith("Error: nobody is logged in to the Hub. Log in with")
+    assert nobody.stderr.splitlines()[-1].startswith("Error: you are not logged in to the Hub. Log in with")
     hub.owner.role = "read"
     assert "(403: Forbidden: you must use a write token)" in command.fails(*submit("org/bad"))
     hub.owner.role = "write"

@@ -69,7 +69,7 @@ class TestEdit:
         ]  # fmt: skip
         assert sum(float(cell.rstrip("%")) for cell in lines[7][3:]) == pytest.approx(100, abs=0.5)
         assert re.search(r"\[-.*?-\]\{\+.*?\+\}", done.stdout)
-        assert "Texts passed through unread: 2 (1 empty, 1 null)" in done.stdout
+        assert "Texts not read and unchanged: 2 (1 empty, 1 null)" in done.stdout
         assert done.stdout.endswith(f"Run folder: {tmp_path / 'run'}\n")
         assert done.stderr == ""
 
@@ -88,8 +88,8 @@ class TestPreview:
         _assert_tame(done)
         assert re.search(r"\[-.*?-\]\{\+.*?\+\}", done.stdout)
         assert r"\x1b]0;owned\x07" in done.stdout
-        assert "row 4 · passed through unread: null" in done.stdout
-        assert "row 5 · passed through unread: empty" in done.stdout
+        assert "row 4 · not read and unchanged: null" in done.stdout
+        assert "row 5 · not read and unchanged: empty" in done.stdout
         assert done.stderr == ""
 
     def test_json(self, hf_toedit: HfToEdit, hostile: Path, tmp_path: Path) -> None:

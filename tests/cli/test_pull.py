@@ -118,7 +118,7 @@ def test_a_plan_from_the_hub_does_not_choose_what_is_read_here(
     hub.create_repo("dataset", "org/rooted", {"toedit/plan.json": json.dumps(plan).encode()})
     assert command("pull", "org/rooted", "-o", tmp_path / "run", "--quiet").code == 0
     assert json.loads((tmp_path / "run/toedit/plan.json").read_text())["reading"]["root"] is None
-    assert "lies on the machine that planned this run" in command.fails("run", tmp_path / "run", "--quiet")
+    assert "is on the machine that planned this run" in command.fails("run", tmp_path / "run", "--quiet")
 
 
 @pytest.mark.parametrize("generation", [1, 2])
@@ -188,7 +188,7 @@ class TestVerify:
         assert command("verify", "org/elsewhere").code == 0
         other.unlink()
         for name in ("org/elsewhere", run):
-            assert "lies on the machine that made this run" in command.fails("verify", name)
+            assert "is on the machine that made this run" in command.fails("verify", name)
             assert "agree with one another" in command("verify", name, "--no-source").stdout
 
 
@@ -241,8 +241,8 @@ class TestFromAnyone:
         for args in (["verify", "org/away", "--no-source"], ["pull", "org/away", "-o", tmp_path / "run"]):
             error = command.fails(*args)
             assert error.startswith("the run in dataset 'org/away' cannot be read at commit "), error
-            assert "is no name of a split" in error
-        assert "is no name of a split" in command.fails("run", tmp_path / "run")
+            assert "is not the name of a split" in error
+        assert "is not the name of a split" in command.fails("run", tmp_path / "run")
         assert victim.read_bytes() == b"mine"
 
     def test_files_that_lead_out_of_their_folder(

@@ -113,7 +113,7 @@ def test_what_another_tool_made_is_replaced_only_if_that_is_said(hub: HubServer,
     theirs = {"data/train-00000-of-00001.parquet": TABLE, "README.md": words, "LICENSE": b"MIT", "more.jsonl": b"{}"}
     hub.create_repo("dataset", "org/theirs", theirs)
     error = command.fails("push", few, "org/theirs")
-    assert "holds files that hf-toedit did not put there: data/train-00000-of-00001.parquet, more.jsonl." in error
+    assert "holds files that hf-toedit did not write: data/train-00000-of-00001.parquet, more.jsonl." in error
     assert len(pushed(hub, "org/theirs").commits) == 1
     dry = command("push", few, "org/theirs", "--replace", "--dry-run", "--json").json
     assert dry["deleted"] == ["data/train-00000-of-00001.parquet", "more.jsonl"]
@@ -253,10 +253,10 @@ def test_a_pull_request_is_gone_on_with(hub: HubServer, command: HfToEdit, few: 
     ("args", "code", "expected"),
     [
         (["nobody"], 2, "lacks its owner. Name it as org/name"),
-        (["org/a b"], 2, "is no name of a repository"),
+        (["org/a b"], 2, "is not the name of a repository"),
         (["org/x", "--prefix", "../up"], 2, "prefix '../up' is no folder"),
         (["org/x", "--prefix", "a?b"], 2, "prefix 'a?b' cannot hold '?'"),
-        (["org/x", "--prefix", "data/v2"], 2, "is where a run at the root of a repository lies"),
+        (["org/x", "--prefix", "data/v2"], 2, "is the folder of a run at the root of a repository"),
         (["org/x", "--revision", "b", "--create-pr"], 2, "leave out the revision"),
         (["strangers/x"], 1, "cannot create dataset 'strangers/x' on the Hub (403: You don't have the rights"),
     ],

@@ -81,7 +81,7 @@ def test_a_hub_that_is_down_for_good_does_not_fail_the_run(
     assert is_down.is_set()
     assert done.code == 1
     assert done.stderr.startswith("Error: cannot write to dataset 'org/down' on the Hub (RemoteProtocolError)")
-    assert done.stderr.endswith(f"What is edited is kept; hf-toedit push {run} org/down goes on.\n")
+    assert done.stderr.endswith(f"Edited rows are kept; hf-toedit push {run} org/down goes on.\n")
     assert "Run folder: " in done.stdout
     assert parquet(run) == parquet(many)
     assert command("run", run, "--push-to", "org/down", "--quiet").code == 0
@@ -173,10 +173,7 @@ def test_a_run_that_is_not_sound_is_not_finished(hub: HubServer, command: HfToEd
     del record["hash"]
     stats.write_text(json.dumps({"hash": content_hash(record), **record}))
     error = command.fails("run", run, "--push-to", "org/unsound", "--quiet")
-    assert (
-        "the run is not known to be sound, so its card was not pushed. train-00000-of-00002: generation 1: num_tokens"
-        in error
-    )
+    assert "verification failed, so the card was not pushed. train-00000-of-00002: generation 1: num_tokens" in error
     assert "README.md" not in pushed(hub, "org/unsound").head("main").files
 
 

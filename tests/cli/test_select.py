@@ -209,7 +209,7 @@ def test_it_is_pushed_and_loaded(
         (("--by", "length", "--rows", 1, "--keep", "above"), 2, "--keep above needs --threshold, not --rows"),
         (("--by", "length", "--threshold", 1e9, "--keep", "above"), 2, "no row has a score above 1e+09: they are from"),
         (("--by", "length", "--rows", 1, "--keep", "lowest", "--score", "words"), 2, "have no field 'words'"),
-        (("--by", "random", "--rows", 1, "--truth", "length"), 2, "'length' does not say which rows are right"),
+        (("--by", "random", "--rows", 1, "--truth", "length"), 2, "'length' does not mark rows as right or wrong"),
         (("--by", "random", "--rows", 1, "--truth-column", "answer"), 2, "--truth-column is for --truth"),
         (("--by", "random", "--best-of", "candidates"), 1, "no column 'candidates'"),
         (("--by", "random", "--best-of", "answer"), 1, "'answer'"),

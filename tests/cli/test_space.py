@@ -173,7 +173,7 @@ def test_what_cannot_be_pushed(hub: HubServer, command: HfToEdit) -> None:
         return command.fails("space", "push", *args, code=code)
 
     assert "lacks its owner" in refused("demo")
-    assert "is no name of a repository" in refused("org/a b")
+    assert "is not the name of a repository" in refused("org/a b")
     assert "lies on this machine" in refused("org/bad", "--prior", shared("models/stories260K"))
     assert "unknown flavor 'l4x2'. Did you mean 'l4x1'?" in refused("org/bad", "--hardware", "l4x2")
     assert "lends a GPU to functions" in refused("org/bad", "--hardware", "zero-a10g")

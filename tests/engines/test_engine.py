@@ -115,7 +115,7 @@ def test_a_run_that_is_told_to_stop_does_so_at_once(
         stdout, stderr = process.communicate(timeout=30)
         assert time.monotonic() - began < 5
     assert (process.returncode, stdout) == (130, "")
-    assert stderr == "Error: stopped. What is done is kept; the same command goes on where it was.\n"
+    assert stderr == "Error: stopped. Finished work is kept; the same command continues where it stopped.\n"
     assert len(workers) == 2
     assert not any(is_alive(pid) for pid in workers)
     assert state["tokens_per_second"] > 0
@@ -140,7 +140,7 @@ def test_a_run_without_workers_does_not_wait_for_a_long_text(hf_toedit: HfToEdit
         finally:
             process.kill()
     assert (process.returncode, stdout) == (130, "")
-    assert stderr == "Error: stopped. What is done is kept; the same command goes on where it was.\n"
+    assert stderr == "Error: stopped. Finished work is kept; the same command continues where it stopped.\n"
     assert len(parquet(run)) == 1
 
 
@@ -187,7 +187,7 @@ def test_a_run_goes_on_without_a_worker_that_cannot_start(hf_toedit: HfToEdit, s
             seen.add(dying)
         done = process.end()
     assert done.code == 0
-    assert "was killed by SIGKILL (out of memory?). The run goes on with 1 of 2 workers." in done.stderr
+    assert "was killed by SIGKILL (out of memory?). The run continues with 1 of 2 workers." in done.stderr
     assert _state(hf_toedit, run)["finished"]
 
 
@@ -359,7 +359,7 @@ def test_gpus_are_those_that_the_environment_shows(tmp_path: Path, monkeypatch: 
         assert len(environments) == max(len(gpus), 1)
     assert len(_environments("auto", 4, 1)) == 4
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    with pytest.raises(UsageError, match="4 workers are more than the GPUs here"):
+    with pytest.raises(UsageError, match="4 workers are more than there are GPUs"):
         _environments("auto", 4, 1)
 
 
@@ -371,9 +371,9 @@ def test_gpus_share_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for workers, groups in ((None, ["0,1", "2,3"]), (1, ["0,1"])):
         assert [entry["CUDA_VISIBLE_DEVICES"] for entry in _environments("auto", workers, 2)] == groups
-    with pytest.raises(UsageError, match=r"3 workers are more than the GPUs here \(5, and 2 share a model\)"):
+    with pytest.raises(UsageError, match=r"3 workers are more than there are GPUs \(5, and 2 share a model\)"):
         _environments("cuda", 3, 2)
-    with pytest.raises(UsageError, match=r"--tensor-parallel 6 asks for more GPUs than there are here \(5\)"):
+    with pytest.raises(UsageError, match=r"--tensor-parallel 6 asks for more GPUs than there are \(5\)"):
         _environments("cuda", None, 6)
 
 

@@ -37,7 +37,7 @@ from tests.shared import shared
 KILLS = int(os.environ.get("HF_TOEDIT_KILLS", "3"))
 SHARDS = 40
 PATIENCE_S = 300
-STOPPED = "Error: stopped. What is done is kept; the same command goes on where it was.\n"
+STOPPED = "Error: stopped. Finished work is kept; the same command continues where it stopped.\n"
 
 
 @pytest.fixture(scope="module")
@@ -306,13 +306,13 @@ def test_the_end_of_a_worker_is_blamed_on_its_cause() -> None:
         return ActorDiedError(RayTaskError("ToEditWorker", f"Traceback: {type(error).__name__}: {error}", error))
 
     died = ActorDiedErrorContext(error_message="The actor died because its node has died.", actor_id=bytes(16))
-    versions = "Every node needs hf-toedit, in the version of this one."
+    versions = "Every node needs the same version of hf-toedit as this machine."
     cases = [
         (in_creation(ModuleNotFoundError("No module named 'hf_toedit'")), "a worker cannot be started: ", versions),
         (RuntimeEnvSetupError("pip failed"), "a worker cannot be started: ", versions),
         (in_creation(RuntimeError("no threads")), "a worker cannot be started: ", "worker-*.err"),
-        (ActorUnschedulableError("no such node"), "no node takes a worker: ", "goes on where it was."),
-        (ActorDiedError(died), "a worker is gone, and Ray starts it no more: ", "goes on where it was."),
+        (ActorUnschedulableError("no such node"), "no node accepts a worker: ", "continues where it stopped."),
+        (ActorDiedError(died), "a worker was lost, and Ray does not restart it: ", "continues where it stopped."),
     ]
     for error, beginning, end in cases:
         said = ended(error)

@@ -193,7 +193,7 @@ def test_functions_of_the_users_own(source: Path, tmp_path: Path, monkeypatch: p
             SourceError,
             "no column 'refrence'. Did you mean 'reference'",
         ),
-        ("exact", {"reference_column": "meta"}, SourceError, "'meta' holds no single reference a row"),
+        ("exact", {"reference_column": "meta"}, SourceError, "'meta' does not hold one reference per row"),
         ("column", {}, UsageError, "Name it with --column"),
         ("column", {"column": "text"}, SourceError, "column 'text' holds string, not one number a row"),
         ("column", {"column": "meta.qualty"}, SourceError, "'meta' has no field 'qualty'. Did you mean 'quality'"),

@@ -29,10 +29,10 @@ def test_of_rows() -> None:
     [
         ((500, 500, 400, 100), "below"),
         ((100, 900, 80, 700), "above"),
-        ((5, 5, 4, 3), "cannot be told from so few rows"),
+        ((5, 5, 4, 3), "cannot be estimated from so few rows"),
         ((100, 0, 50, 0), "below"),
         ((0, 100, 0, 50), "above"),
-        ((0, 0, 0, 0), "cannot be told from so few rows"),
+        ((0, 0, 0, 0), "cannot be estimated from so few rows"),
         ((300, 700, 300, 0), "below"),
     ],
 )

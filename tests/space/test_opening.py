@@ -155,7 +155,7 @@ def test_what_is_refused_and_why(hub_answers: dict[str, Any]) -> None:
     assert "not for everybody" in hub_answers["org/gated"]
     assert "at revision 'no-such'" in hub_answers["org/edited@no-such"]
     absent = hub_answers["org/nothing"]
-    assert absent == "dataset 'org/nothing' is not on the Hub, or not for everybody. Check the name."
+    assert absent == "dataset 'org/nothing' is not on the Hub, or is private. Check the name."
     assert hub_answers["org/secret"] == absent.replace("nothing", "secret")
     assert "not for everybody" in hub_answers["org/secret@main"]
 
