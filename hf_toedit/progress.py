@@ -14,7 +14,9 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    SpinnerColumn,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
@@ -23,24 +25,31 @@ from hf_toedit.runs.monitor import Speed
 
 
 class RunProgress:
-    """A progress bar on standard error with tokens/s, time left and, of edits, selected and changed %."""
+    """A progress bar on standard error with the stage, tokens/s, time left and elapsed; of edits, shares as well."""
 
-    def __init__(self, num_rows: int | None, quiet: bool) -> None:
-        """Set up for `num_rows` rows over all passes; None where they are not counted."""
+    def __init__(self, num_rows: int | None, quiet: bool, stage: str) -> None:
+        """Set up the bar.
+
+        Args:
+            num_rows: Rows over all passes; None where they are not counted.
+            quiet: Show nothing.
+            stage: Shown until the first rows are done, such as "loading prior org/model".
+        """
         self._sums: Counter[str] = Counter()
         self._speed = Speed()
         self._bar = Progress(
-            # Short enough for 80 columns: rich cuts what does not fit, and the time left stands last.
             TextColumn("{task.description}"),
-            BarColumn(bar_width=8),
+            BarColumn(bar_width=None),  # what the others leave of the terminal
             MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(compact=True),
+            TimeElapsedColumn(),
+            expand=True,
             console=Console(stderr=True),
             disable=quiet or not _is_watched(),
             transient=True,
         )
-        self._task = self._bar.add_task("loading", total=num_rows, figures="")
+        self._task = self._bar.add_task(stage, total=num_rows, figures="")
 
     def __call__(self, pass_name: str, counts: Mapping[str, int]) -> None:
         """Count a batch of rows."""
@@ -71,13 +80,28 @@ class RunProgress:
 
 
 @contextmanager
-def counted_progress(what: str, number: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error, of `shards` or `files`; what it gives is called after each."""
+def stage_progress(stage: str, quiet: bool) -> Iterator[None]:
+    """The name of a stage whose length is not known, and its time, on standard error."""
     with Progress(
-        *(TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True)),
+        *(SpinnerColumn(), TextColumn(stage), TimeElapsedColumn()),
         console=Console(stderr=True),
         disable=quiet or not _is_watched(),
         transient=True,
+    ) as bar:
+        bar.add_task("", total=None)
+        yield
+
+
+@contextmanager
+def counted_progress(what: str, number: int, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A progress bar on standard error, of `shards` or `files`; what it gives is called after each."""
+    with Progress(
+        *(TextColumn(what), BarColumn(bar_width=None), MofNCompleteColumn()),
+        *(TimeRemainingColumn(compact=True), TimeElapsedColumn()),
+        console=Console(stderr=True),
+        disable=quiet or not _is_watched(),
+        transient=True,
+        expand=True,
     ) as bar:
         task = bar.add_task("", total=number)
         yield lambda: bar.advance(task)

@@ -186,7 +186,11 @@ class Run(Shown, Generic[AnyStatistics]):
 
         rows = [self.plan.shards[index].num_rows for index in indices]
         num_rows = None if None in rows else sum(count or 0 for count in rows) * len(self.plan.passes)
-        with RunProgress(num_rows, not progress) as bar, Monitor(self.plan, self.folder, bar, on_done) as monitor:
+        stage = f"loading {self.plan.task.model_words}" if self.plan.task.model else "starting"
+        with (
+            RunProgress(num_rows, not progress, stage) as bar,
+            Monitor(self.plan, self.folder, bar, on_done) as monitor,
+        ):
             engine.run(self.plan, self.folder, indices, monitor)
         return monitor.failures
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import timedelta
@@ -234,19 +235,22 @@ def plan_and_run(asked: Asked, options: Mapping[str, Any]) -> None:
     from hf_toedit.api.engine import ready
     from hf_toedit.api.run import Run
     from hf_toedit.cli.run import finish
+    from hf_toedit.progress import stage_progress
     from hf_toedit.runs.work import swept, waiting
 
+    began = time.monotonic()
     folder = asked.folder()
     with swept(folder), engine(asked.task, options) as workers:
         # It loads `datasets`, while a worker loads the model.
         quiet_libraries(show_progress=not asked.is_silent, quiet=asked.is_silent)
-        asked.begin(folder, partial(ready, workers))
+        with stage_progress("reading the source", asked.is_silent):
+            asked.begin(folder, partial(ready, workers))
         run: Run[Any] = Run(folder, folder.plan())  # as it was written at first, with the command that was typed then
         indices = waiting(run.plan, folder)
         along = push_along(run, options, set(range(len(run.plan.shards))) - set(indices))
         on_done = along.add if along else None
         failures = run.work(workers, indices, progress=not asked.is_silent, on_done=on_done) if indices else []
-    finish(run, failures, options, along)
+    finish(run, failures, options, along, began)
 
 
 def estimate(asked: Asked, options: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
+from hf_toedit.cli.next_steps import load_line, next_steps
 from hf_toedit.cli.options import Command, json_option, quiet_option, together
 from hf_toedit.errors import UsageError, kept
 
@@ -83,11 +84,11 @@ def push(run: str, repo: str, **options: Any) -> None:
     if options["as_json"]:
         click.echo(json.dumps({"run": str(opened.path), "repo": repo, **asdict(done)}, indent=2))
     elif not options["quiet"]:
-        report(done, repo, options["public"])
+        report(done, repo, options["public"], options["prefix"])
 
 
-def report(done: Outlook | Pushed, repo: str, public: bool) -> None:
-    """Say what a push did, or would do."""
+def report(done: Outlook | Pushed, repo: str, public: bool, prefix: str) -> None:
+    """Print what a push did, or would do."""
     from rich.filesize import decimal
 
     from hf_toedit.cli.output import counted, printable
@@ -106,6 +107,8 @@ def report(done: Outlook | Pushed, repo: str, public: bool) -> None:
         click.echo(f"Would send: {files}; {done.num_files_skipped:,} are there already.")
     else:
         click.echo(f"Sent {files}; {done.num_files_skipped:,} were there already. {done.pull_request or done.url}")
+        if not prefix and not done.pull_request:
+            click.echo(next_steps(load=load_line(repo)))
 
 
 def push_along(run: Run, options: Mapping[str, Any], done: Iterable[int]) -> PushAlong | None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
+from hf_toedit.cli.next_steps import load_line, next_steps
 from hf_toedit.cli.options import json_option, messages_column_option, quiet_option, roles_option, text_column_option
 from hf_toedit.config import TextConfig
 
@@ -59,3 +60,4 @@ def revert(
         click.echo(json.dumps({"output": str(reverted.folder), "num_rows": reverted.num_rows, **skipped}, indent=2))
     elif not quiet:
         click.echo(f"Reverted {reverted.num_rows.total():,} rows. Source rows: {reverted.folder}")
+        click.echo(next_steps(load=load_line(str(reverted.folder))))

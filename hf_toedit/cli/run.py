@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -68,6 +70,7 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     from hf_toedit.api.run import Run
     from hf_toedit.runs.work import shards_of_group, sweep, swept, waiting
 
+    began = time.monotonic()
     opened = Run.open(run)
     opened.go_on(options["generations"], options["score_result"], options["trust_remote_code"])
     plan = opened.plan
@@ -86,11 +89,20 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     else:
         be_quiet()
         sweep(opened.folder)  # the process that did the last shard may have been killed right after it
-    finish(opened, failures, options, along)
+    finish(opened, failures, options, along, began)
 
 
-def finish(run: Run[Any], failures: list[Failure], options: Mapping[str, Any], along: PushAlong | None) -> None:
+def finish(
+    run: Run[Any], failures: list[Failure], options: Mapping[str, Any], along: PushAlong | None, began: float
+) -> None:
     """Write the card where the run is finished, report, and push what is left.
+
+    Args:
+        run: The run.
+        failures: Shards that failed.
+        options: Of the command.
+        along: What pushes the run; None where it is not pushed.
+        began: When the command began, by `time.monotonic`.
 
     Raises:
         RunError: shards failed, or the card did, or no text could be read, or they could not be pushed.
@@ -98,7 +110,7 @@ def finish(run: Run[Any], failures: list[Failure], options: Mapping[str, Any], a
     """
     outcome = run.close(failures)
     if not (options["as_json"] or options["quiet"] or failures):
-        _report(run, outcome.status)
+        _report(run, outcome.status, options, time.monotonic() - began)
     if outcome.is_unread and along:
         along.sent()  # without their card, so that nobody takes them for a finished dataset
     pushed, push_error = (None, None) if outcome.is_unread else _finish_push(along, options)
@@ -115,7 +127,7 @@ def report_run(run: Run[Any], options: Mapping[str, Any]) -> None:
     if options["as_json"]:
         click.echo(json.dumps({"run": str(run.path), **run.status().to_json()}, indent=2))
     elif not options["quiet"]:
-        _report(run, run.status())
+        _report(run, run.status(), options)
 
 
 def _finish_push(along: PushAlong | None, options: Mapping[str, Any]) -> tuple[Pushed | None, ToEditError | None]:
@@ -127,18 +139,19 @@ def _finish_push(along: PushAlong | None, options: Mapping[str, Any]) -> tuple[P
     except ToEditError as error:
         return None, error
     if pushed and not (options["as_json"] or options["quiet"]):
-        report(pushed, options["push_to"], options["public"])
+        report(pushed, options["push_to"], options["public"], options["push_prefix"])
     return pushed, None
 
 
-def _report(run: Run[Any], status: Status) -> None:
+def _report(run: Run[Any], status: Status, options: Mapping[str, Any], seconds: float | None = None) -> None:
     from rich.text import Text
 
-    from hf_toedit.cli.output import console, statistics_tables
+    from hf_toedit.cli.next_steps import after_run
+    from hf_toedit.cli.output import console, counted, statistics_tables
 
     screen = console()
     if not status.is_finished:
-        screen.print(f"{status.num_done} of {status.num_shards} shards are done. `hf-toedit status` tells of all.")
+        screen.print(f"{status.num_done} of {status.num_shards} shards are done. `hf-toedit status` shows all of them.")
         return
     first = status.statistics[0]
     screen.print(statistics_tables(status))
@@ -147,12 +160,20 @@ def _report(run: Run[Any], status: Status) -> None:
     if not first.num_documents:
         source = run.plan.source
         roles = f" in messages of the roles {', '.join(source.roles)}" if source.messages_column else ""
-        screen.print(Text(f"\nNo row holds a text{roles}. Check what was named."))
+        screen.print(Text(f"\nNo row holds a text{roles}. Check the columns that were named."))
     if skipped := first.num_skipped:
         causes = ", ".join(f"{count} {cause}" for cause, count in sorted(skipped.items()))
-        screen.print(f"\nTexts passed through unread: {sum(skipped.values())} ({causes})")
+        screen.print(f"\nTexts not read and unchanged: {sum(skipped.values())} ({causes})")
     screen.print()
+    passes = f" in {counted(len(status.passes), 'generation')}" if run.plan.task.kind == "edit" else ""
+    took = "" if seconds is None else f" in {_duration(seconds)}"
+    screen.print(f"Done{took}: {counted(first.num_rows, 'row')} {run.plan.task.done}{passes}.")
     screen.print(Text(f"Run folder: {run.path}"))
+    screen.print(Text(after_run(run, is_pushed=bool(options.get("push_to")))))
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
 
 
 def _show_edits(run: Run[Any], screen: Console) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
+from hf_toedit.cli.next_steps import command, next_steps
 from hf_toedit.cli.options import json_option, quiet_option
 from hf_toedit.cli.pull import hub_options
 from hf_toedit.errors import RunError, UsageError
@@ -53,6 +54,8 @@ def verify(run: str, no_source: bool, revision: str | None, prefix: str, as_json
         held = "one another" if no_source else "their source rows"
         click.echo(f"Sound: {counted(found.num_rows, 'row')} in {counted(found.num_shards, 'file')} agree with {held}, "
                    f"the plan and the statistics.")  # fmt: skip
+        if repo_id is None:
+            click.echo(next_steps(push=command("push", run, "org/name")))
     if found.problems:
         if not as_json:
             for problem in found.problems[:_SHOWN]:

@@ -70,7 +70,7 @@ def test_an_edit_where_the_locale_is_c(folder: Path) -> None:
     args = "edit", folder, "-o", "édité", "--text-column", "é", *eager(), "--workers", 1
     code, stdout, stderr = _run(*args, cwd=folder.parent, LC_ALL="C", PYTHONIOENCODING="cp1252")
     assert (code, stderr) == (0, "")
-    assert stdout.decode("cp1252").endswith("Run folder: édité\n")
+    assert "Run folder: édité\n" in stdout.decode("cp1252").replace("\r", "")
     rows = pq.read_table(next(folder.parent.glob("édité/data/gen1/*.parquet")))["text"].to_pylist()
     assert rows == [TEXT] * 3
 

@@ -70,7 +70,14 @@ class TestEdit:
         assert sum(float(cell.rstrip("%")) for cell in lines[7][3:]) == pytest.approx(100, abs=0.5)
         assert re.search(r"\[-.*?-\]\{\+.*?\+\}", done.stdout)
         assert "Texts not read and unchanged: 2 (1 empty, 1 null)" in done.stdout
-        assert done.stdout.endswith(f"Run folder: {tmp_path / 'run'}\n")
+        assert re.search(r"(?m)^Done in [\d.]+ s: 4 rows edited in 2 generations\.$", done.stdout), done.stdout
+        assert done.stdout.partition("Run folder: ")[2].splitlines() == [
+            str(tmp_path / "run"),
+            f'Load:   datasets.load_dataset("{tmp_path / "run"}")',
+            f"Look:   hf-toedit space run {tmp_path / 'run'}",
+            f"Verify: hf-toedit verify {tmp_path / 'run'}",
+            f"Push:   hf-toedit push {tmp_path / 'run'} org/name",
+        ]
         assert done.stderr == ""
 
     def test_roles_that_nobody_has(self, hf_toedit: HfToEdit, tmp_path: Path) -> None:

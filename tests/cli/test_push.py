@@ -54,7 +54,9 @@ def test_there_and_back(hub: HubServer, command: HfToEdit, run: Path, tmp_path: 
 
     done = command("push", run, "org/stories")
     url = f"{hub.endpoint}/datasets/org/stories"
-    assert done.stdout.startswith("Sent 12 files (") and done.stdout.endswith(f"0 were there already. {url}\n")
+    assert done.stdout.startswith("Sent 12 files (") and done.stdout.endswith(
+        f'0 were there already. {url}\nLoad: datasets.load_dataset("org/stories")\n'
+    )
     assert done.stderr == ""
     repo = pushed(hub, "org/stories")
     assert repo.private

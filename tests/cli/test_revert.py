@@ -48,7 +48,10 @@ def test_one_file_of_one_generation_is_enough(
 ) -> None:
     shutil.copy(run / "data/gen2" / SHARD, tmp_path / "elsewhere.parquet")
     done = hf_toedit("revert", "elsewhere.parquet", "-o", "out", cwd=tmp_path)
-    assert (done.code, done.stdout) == (0, "Reverted 14 rows. Source rows: out\n"), done
+    assert (done.code, done.stdout) == (
+        0,
+        'Reverted 14 rows. Source rows: out\nLoad: datasets.load_dataset("out")\n',
+    ), done
     assert same(load(tmp_path / "out")["train"], original)
 
 
@@ -123,7 +126,8 @@ class TestUnrevertible:
     def test_they_can_be_left_out(self, hf_toedit: HfToEdit, run: Path, original: Dataset, tmp_path: Path) -> None:
         path = _without_logs(run, tmp_path / "in.parquet", 3, 7)
         done = hf_toedit("revert", path, "-o", tmp_path / "out", "--skip-unrevertible")
-        assert (done.code, done.stdout) == (0, f"Reverted 12 rows. Source rows: {tmp_path / 'out'}\n")
+        assert done.code == 0
+        assert done.stdout.startswith(f"Reverted 12 rows. Source rows: {tmp_path / 'out'}\n")
         assert done.stderr.startswith("the source of 2 rows cannot be rebuilt: row 3 of split 'train' (it has")
         assert done.stderr.endswith(" They are left out.\n") and done.stderr.count("\n") == 1
         kept = original.select([row for row in range(14) if row not in (3, 7)])
