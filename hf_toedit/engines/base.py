@@ -17,7 +17,7 @@ MAX_TRIES = 3
 """Number of times that a shard is begun before the run continues without it."""
 
 MAX_LOSSES = 10
-"""Number of machine losses that do not count as a try of the shard."""
+"""Number of machine losses that do not count as a try of the shard; further ones do."""
 
 
 class Engine(Protocol):

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from datasets import Features
 
 FIGURES = ("selected_rate", "changed_rate", "nll")
-"""Suffixes of the column names, after the name of the log: fractions of the row's tokens in this generation, and the
-mean negative log-likelihood of a token, in nats; null if no token of the row was read.
+"""Suffixes of the column names, after the name of the log.
+
+The rates are fractions of the row's tokens in this generation; `nll` is the mean negative log-likelihood of a token, in
+nats. All are null if no token of the row was read.
 """
 
 

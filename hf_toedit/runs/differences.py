@@ -20,7 +20,9 @@ _CONSEQUENCES: tuple[Consequence, ...] = (
     (("reading.",), (*_CHOICE, "source.columns", "source_revision", "files"), "the columns of the source differ"),
     (("shards",), ("source.", "source_revision", "files", "reading."), _CUT),
 )
-"""Facts that are not settings: the prefixes of their names in a plan, the facts that they follow from, and the message
+"""Facts that are not settings.
+
+Each entry has name prefixes in a plan, name prefixes of the facts that they follow from, and the message
 for a difference.
 """
 

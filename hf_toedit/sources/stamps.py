@@ -18,9 +18,7 @@ from hf_toedit.sources.model import SourceFile
 from hf_toedit.sources.web import is_web, web_file, web_files
 
 _CHECKSUMS = ("xet_hash", "blob_id", "md5Hash", "ETag")
-"""Checksums of contents that stores report: the Hub, Google, S3. Other stores have an `etag` that changes with every
-write.
-"""
+"""Content checksums that the Hub, Google and S3 report; the `etag` of other stores changes with every write."""
 
 _THREADS = 32
 
