@@ -1,1 +1,1 @@
-"""The `datasets` face: what users of `Dataset.map` call."""
+"""Integration with `datasets`: the API for users of `load_dataset` and `Dataset.map`."""

@@ -1,7 +1,7 @@
-"""The builder `ToEdit`: a dataset that is edited as it is loaded, and cached.
+"""The builder `ToEdit`: a dataset that is edited while it is loaded, and cached.
 
-Nothing here depends on private parts of `datasets`; `load_dataset("toedit")` of `datasets` itself, which does, is made
-known to it in `registration.py`.
+This module uses no private parts of `datasets`. `registration.py`, which does, adds `load_dataset("toedit")` to
+`datasets` itself.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from hf_toedit.version import __version__
 logger = logging.getLogger(__name__)
 
 Rows = tuple[SourceFile, int, int | None]
-"""Rows `[start, stop)` of a file; to its end where `stop` is None."""
+"""Rows `[start, stop)` of a file; up to the end of the file if `stop` is None."""
 
 _FOREIGN = {
     "data_files": "Name files, or a glob of them, with source.",
@@ -46,15 +46,15 @@ _FOREIGN = {
     "token": "Log in with `hf auth login`, or set HF_TOKEN.",
     "storage_options": "Configure fsspec instead.",
 }
-"""What other builders of `datasets` take, and what to do here."""
+"""Options of other `datasets` builders, with advice for this one."""
 
 
 class LoadError(ToEditError, DatasetGenerationError):
-    """A source or a prior failed while a dataset was loaded; of `DatasetGenerationError`, so that it is not wrapped."""
+    """A source or a prior failed during loading; a `DatasetGenerationError`, so that `datasets` does not wrap it."""
 
 
 class ToEdit(ArrowBasedBuilder):
-    """Builder of `datasets` whose rows are those of a source, edited; see `ToEditConfig`."""
+    """Builder of a dataset with the edited rows of a source; see `ToEditConfig`."""
 
     BUILDER_CONFIG_CLASS = ToEditConfig
 
@@ -62,12 +62,12 @@ class ToEdit(ArrowBasedBuilder):
         """Check the settings, find and pin source and prior; nothing is loaded yet.
 
         Args:
-            cache_dir: see `DatasetBuilder`.
-            *args: see `DatasetBuilder`.
-            **options: see `DatasetBuilder` and `ToEditConfig`.
+            cache_dir: See `DatasetBuilder`.
+            *args: See `DatasetBuilder`.
+            **options: See `DatasetBuilder` and `ToEditConfig`.
 
         Raises:
-            UsageError, SourceError, PriorError: see `load_dataset`.
+            UsageError, SourceError, PriorError: See `load_dataset`.
         """
         for name, advice in _FOREIGN.items():
             if options.get(name):
@@ -79,7 +79,7 @@ class ToEdit(ArrowBasedBuilder):
         super().__init__(cache_dir, *args, **{**options, "dataset_name": "toedit"})
 
     def download_and_prepare(self, *args: Any, num_proc: int | None = None, **options: Any) -> None:
-        """Edit the source into the cache, where it is not there yet; see `DatasetBuilder`."""
+        """Edit the source into the cache, unless it is already there; see `DatasetBuilder`."""
         self._num_proc = num_proc or 1
         super().download_and_prepare(*args, num_proc=num_proc, **options)
         if (self._cached / self.config_id).is_dir() and self.config.unreachable is None:
@@ -89,15 +89,15 @@ class ToEdit(ArrowBasedBuilder):
         config = self.config
         if config.unreachable is not None:
             self.config_id = self._last_time(config.unreachable)
-            return DatasetInfo()  # the cache knows more
+            return DatasetInfo()  # the cache has the complete info
         log_column, counts = config.run.edit_log_column, log_counts(config.edit)
         return DatasetInfo(features=output_features(config.opened.features, config.texts, log_column, counts))
 
     def _last_time(self, unreachable: SourceError) -> str:
-        """Where the result of the same call lies in the cache, from the last time that the Hub answered.
+        """Return the cache entry of the same call, from the last time that the Hub answered.
 
         Raises:
-            SourceError: nowhere.
+            SourceError: There is none.
         """
         told = self._cached / self.config.asked
         config_id = told.read_text(encoding="utf-8") if told.is_file() else ""
@@ -112,7 +112,7 @@ class ToEdit(ArrowBasedBuilder):
         return [SplitGenerator(name=split, gen_kwargs={"shards": found}) for split, found in shards.items()]
 
     def _file_shards(self) -> dict[str, list[tuple[Rows, ...]]]:
-        """Each file as a shard, by split: without reading any of them, unless only the first rows are asked for."""
+        """Return one shard per file, by split, without reading any file, unless only the first rows are requested."""
         source, limit = self.config.opened, self.config.source.limit
         if limit is None:
             return {split: [((file, 0, None),) for file in files] for split, files in source.splits.items()}
@@ -121,7 +121,7 @@ class ToEdit(ArrowBasedBuilder):
         return {split: [((extent.file, 0, extent.num_rows),) for extent in found] for split, found in extents.items()}
 
     def _equal_shards(self) -> dict[str, list[tuple[Rows, ...]]]:
-        """A shard for each process, by split, of about the same amount of text."""
+        """Return one shard per process, by split, of similar text size."""
         config, source = self.config, self.config.opened
         columns, limit = config.texts.columns(source.features), config.source.limit
         prior, prior_revision = config.pinned_prior
@@ -142,7 +142,7 @@ class ToEdit(ArrowBasedBuilder):
         return shards
 
     def _generate_more_gen_kwargs(self, shards: list[tuple[Rows, ...]]) -> Iterator[dict[str, list[tuple[Rows, ...]]]]:
-        """Each row group of a Parquet file as a shard, for `IterableDataset.reshard`."""
+        """Yield one shard per row group of a Parquet file, for `IterableDataset.reshard`."""
         for file, start, stop in (rows for shard in shards for rows in shard):
             footer = self.config.opened.reader.footer(file)
             groups = range(0 if footer is None else footer.num_row_groups)
@@ -176,7 +176,7 @@ class ToEdit(ArrowBasedBuilder):
             yield table
 
     def _loaded(self) -> Editor:
-        """The editor of this process: one that a parent process left here may have threads or a GPU that are gone."""
+        """Return the editor of this process; threads and GPU of an inherited one may be gone after a fork."""
         here = getpid()
         if self._editor is None or self._editor[0] != here:
             config = for_rank(self.config.pinned_prior[0], None if here == self._home else rank())
@@ -185,5 +185,5 @@ class ToEdit(ArrowBasedBuilder):
         return self._editor[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the model: what other processes and copies get."""
+        """Return the state without the model, for other processes and copies."""
         return {**super().__getstate__(), "_editor": None}

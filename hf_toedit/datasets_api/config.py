@@ -1,4 +1,4 @@
-"""What is edited at load time, and how: the configuration of the builder, and what its cache is keyed by."""
+"""Configuration of the builder: what is edited during loading, and how; also determines the cache key."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ if TYPE_CHECKING:
 
 
 class ToEditConfig(BuilderConfig):
-    """What is edited at load time, and how.
+    """Settings of a dataset that is edited during loading.
 
     Attributes:
-        source: settings of the source.
-        prior: settings of the prior.
-        edit: how tokens are edited.
-        run: generations and log column.
-        texts: which texts are edited.
-        resources: what the prior may use of this machine.
-        unreachable: why the source could not be looked up, where the Hub does not answer.
+        source: Settings of the source.
+        prior: Settings of the prior.
+        edit: How tokens are edited.
+        run: Generations and log column.
+        texts: Selects the edited texts.
+        resources: What the prior may use of this machine.
+        unreachable: Error of the source lookup, if the Hub does not answer.
     """
 
     def __init__(
@@ -80,36 +80,36 @@ class ToEditConfig(BuilderConfig):
         preset: str = "toedit",
         **edit: Unpack[EditSettings],
     ) -> None:
-        """Check the settings; nothing is looked at yet.
+        """Check the settings; nothing is looked up yet.
 
         Args:
-            name: configuration (subset) of a Hub dataset.
-            source: see `SourceConfig`.
-            revision: of the source.
-            source_split: the only split that is edited; None is all of them.
-            limit: at most this many rows of each split, from the first.
-            columns: the ones to keep, in this order, each a name or `name:type`; none given is all of them.
-            text_column: whose texts are edited, one or several, see `TextConfig`; `text` where nothing is named.
-            context_columns: read by the prior before each text, and not edited.
-            messages_column: conversations to edit, instead of a text column.
-            roles: whose messages are edited.
+            name: Configuration (subset) of a Hub dataset.
+            source: See `SourceConfig`.
+            revision: Revision of the source.
+            source_split: The only split to edit; None edits all.
+            limit: Maximum number of rows per split, from the first.
+            columns: Columns to keep, in this order, each a name or `name:type`; empty keeps all.
+            text_column: Column or columns with the texts to edit, see `TextConfig`; `text` by default.
+            context_columns: Columns that the prior reads before each text, without editing them.
+            messages_column: Column of conversations to edit, instead of a text column.
+            roles: Roles whose messages are edited.
             prior: `embedded`, a local folder, or a Hub id.
             prior_revision: Branch, tag or commit of a Hub prior.
-            dtype: Of the prior's weights; `auto` is float32 on a CPU and bfloat16 on a GPU.
-            device: where it runs; with several GPUs `auto` gives each process its own.
-            trust_remote_code: let the model's repository run its own code.
-            backend: the library that runs the model, `transformers` or `vllm`.
+            dtype: Data type of the prior's weights; `auto` is float32 on a CPU and bfloat16 on a GPU.
+            device: Device of the prior; with several GPUs, `auto` assigns one to each process.
+            trust_remote_code: Whether to run the code of the model's repository.
+            backend: Library that runs the model, `transformers` or `vllm`.
             prune: Skip full logits for tokens that cannot be selected: same edits, sampled statistics.
-            token_budget: tokens that a forward pass aims at; results do not depend on it.
-            memory_fraction: share of a GPU's memory that may be used.
-            tensor_parallel: GPUs that share one copy of the model; the vLLM backend only.
-            generations: how often the result is edited again; the last one is loaded.
-            edit_log_column: the struct column that makes edits reversible; None leaves it out.
+            token_budget: Target number of tokens per forward pass; results do not depend on it.
+            memory_fraction: Fraction of a GPU's memory that may be used.
+            tensor_parallel: Number of GPUs that share one copy of the model; only with the vLLM backend.
+            generations: Number of editing passes, each over the previous output; the last one is loaded.
+            edit_log_column: Struct column that makes edits reversible; None omits it.
             preset: One of `PRESETS`.
-            **edit: Fields of `EditConfig`; they win over the preset.
+            **edit: Fields of `EditConfig`; they override the preset.
 
         Raises:
-            UsageError: a setting is unknown or out of range.
+            UsageError: A setting is unknown or out of range.
         """
         super().__init__(name=checked(name, str, "config_name"))
         if source is None:
@@ -147,7 +147,7 @@ class ToEditConfig(BuilderConfig):
         """The source, found and pinned.
 
         Raises:
-            SourceError: it cannot be found, read, or edited as asked.
+            SourceError: The source cannot be found, read, or edited as requested.
         """
         source = open_source(self.source)
         self.texts.check(source.features, self.run.edit_log_column)
@@ -155,10 +155,10 @@ class ToEditConfig(BuilderConfig):
 
     @cached_property
     def pinned_prior(self) -> tuple[PriorConfig, str]:
-        """Settings of the prior, commit and dtype resolved, and what pins it.
+        """Settings of the prior with resolved commit and dtype, and the revision or fingerprint that pins it.
 
         Raises:
-            PriorError: there is no such prior.
+            PriorError: There is no such prior.
         """
         import torch
 
@@ -166,15 +166,15 @@ class ToEditConfig(BuilderConfig):
 
         config, revision = pinned(self.prior)
         if config.dtype == "auto":
-            # A mere count: to ask more of CUDA here would keep it from the processes that are forked from this one.
+            # Only the device count is queried: initializing CUDA here would make it unusable in forked processes.
             on_cpu = config.device == "cpu" or (config.device == "auto" and not torch.cuda.device_count())
             config = replace(config, dtype="float32" if on_cpu else "bfloat16")
         return config, revision
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
-        """What the cache is keyed by: the source and the prior as they are now, and all settings.
+        """Return the cache key, from the current source and prior, and all settings.
 
-        Where the Hub does not tell what a source is now, by what was asked for, see `asked`.
+        If the Hub does not answer, the key depends on the request only, see `asked`.
         """
         try:
             source = self.opened
@@ -183,8 +183,8 @@ class ToEditConfig(BuilderConfig):
                 raise
             self.unreachable = error
             return self.asked
-        # The commit of a list of addresses does not pin the files behind them; their stamps do. The name of the source
-        # and where it is are left out: a copy with the same content is answered from the cache.
+        # The commit of a URL list does not pin the files that it lists, but their stamps do. The name and location of
+        # the source are left out, so that a copy with the same content is found in the cache.
         found = {
             "source": None,
             "revision": source.revision,
@@ -195,7 +195,7 @@ class ToEditConfig(BuilderConfig):
 
     @property
     def asked(self) -> str:
-        """Stands for what was asked for, whatever the source is now; the name of a file."""
+        """File name that identifies the request, regardless of the current state of the source."""
         return f"asked-{self._hash({})}"
 
     def _hash(self, source: dict[str, Any]) -> str:

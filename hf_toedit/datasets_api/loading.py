@@ -1,4 +1,4 @@
-"""`hf_toedit.load_dataset`: a dataset is edited while it is loaded."""
+"""`hf_toedit.load_dataset`: edit a dataset while loading it."""
 
 from __future__ import annotations
 
@@ -45,28 +45,28 @@ def load_dataset(
     config_name: str | None = None,
     **settings: Unpack[LoadSettings],
 ) -> Loaded:
-    """Edit a dataset while loading it: `datasets.load_dataset`, with the texts edited and the edit log beside them.
+    """Edit a dataset while loading it: `datasets.load_dataset` with edited texts and an edit log column.
 
-    The result is cached under the commits of source and prior and all settings: the same call again reads the cache,
-    and any other edits anew. Where the Hub does not answer, the same call gives what it gave the last time.
+    The result is cached by the commits of source and prior and all settings: the same call reads the cache, and any
+    other call edits again. If the Hub does not answer, the same call returns its last result.
 
     Args:
-        source: path, glob, `save_to_disk` folder, Hub id, `hf://` path, or `sample` for the bundled sample.
-        split: as `datasets` has it; where one split is named, the others are not edited.
-        streaming: edit as rows are read, and cache nothing.
-        num_proc: processes, each with a prior of its own.
-        cache_dir: where the result is kept; that of `datasets` by default.
-        config_name: configuration (subset) of a Hub dataset.
-        **settings: see `ToEditConfig`.
+        source: Path, glob, `save_to_disk` folder, Hub id, `hf://` path, or `sample` for the bundled sample.
+        split: Split, in the syntax of `datasets`; if one split is given, the others are not edited.
+        streaming: Whether to edit rows as they are read, without caching.
+        num_proc: Number of processes, each with its own prior.
+        cache_dir: Cache folder; by default, that of `datasets`.
+        config_name: Configuration (subset) of a Hub dataset.
+        **settings: See `ToEditConfig`.
 
     Returns:
-        A dataset, or one a split where no split is named; iterable ones where streaming.
+        A dataset, or one per split if no split is given; iterable if `streaming`.
 
     Raises:
-        UsageError: a setting is unknown or out of range.
-        SourceError: the source cannot be found, read, or edited as asked.
-        PriorError: the prior cannot be found.
-        LoadError: the prior or the source failed on the way.
+        UsageError: A setting is unknown or out of range.
+        SourceError: The source cannot be found, read, or edited as requested.
+        PriorError: The prior cannot be found.
+        LoadError: The prior or the source failed during loading.
 
     Example:
         >>> edited = load_dataset("sample", split="train", threshold=0.95)  # doctest: +SKIP
@@ -82,6 +82,6 @@ def load_dataset(
 
 
 def _one_split(split: Any) -> str | None:
-    """The one split that is asked for, whole or a slice; None where that may be several."""
+    """Return the requested split, without a slice; None if there may be several."""
     found = re.fullmatch(r"(\w+(?:\.\w+)*)(?:\[.*\])?", "" if split is None else str(split))
     return None if found is None or found[1] == "all" else found[1]

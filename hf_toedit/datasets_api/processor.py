@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 class ToEditProcessor:
-    """Edits the texts of batches of rows and adds the edit log; all else stays as it is.
+    """Edits the texts of batches of rows and adds the edit log; everything else stays unchanged.
 
-    Pickles as its settings alone and loads the prior when first called, in whichever process that is: a second `map`
-    with the same settings is a cache hit, and processes may be forked or spawned (CUDA needs spawn).
+    Pickles only its settings, and loads the prior when it is first called in a process: a second `map` with the same
+    settings is a cache hit, and processes may be forked or spawned (CUDA needs spawn).
 
     Example:
         >>> processor = ToEditProcessor("embedded", seed=1)
@@ -64,34 +64,35 @@ class ToEditProcessor:
 
         Args:
             prior: `embedded`, a local folder, or a Hub id.
-            text_column: whose texts are edited, one or several, see `TextConfig`; `text` where nothing is named.
-            context_columns: read by the prior before each text, and not edited.
-            messages_column: conversations to edit, instead of a text column.
-            roles: whose messages are edited.
-            edit_log_column: the struct column that makes edits reversible; None leaves it out.
-            generation: keys the draws; earlier edits in the log column are composed with the new ones.
+            text_column: Column or columns with the texts to edit, see `TextConfig`; `text` by default.
+            context_columns: Columns that the prior reads before each text, without editing them.
+            messages_column: Column of conversations to edit, instead of a text column.
+            roles: Roles whose messages are edited.
+            edit_log_column: Struct column that makes edits reversible; None omits it.
+            generation: Number of the generation, part of the random key; earlier edits in the log column are composed
+                with the new ones.
             prior_revision: Branch, tag or commit of a Hub prior.
-            dtype: Of the prior's weights; `auto` is float32 on a CPU and bfloat16 on a GPU.
-            device: where it runs; with several GPUs `auto` gives each rank of `map` its own.
-            trust_remote_code: let the model's repository run its own code.
-            backend: the library that runs the model, `transformers` or `vllm`.
+            dtype: Data type of the prior's weights; `auto` is float32 on a CPU and bfloat16 on a GPU.
+            device: Device of the prior; with several GPUs, `auto` assigns one to each rank of `map`.
+            trust_remote_code: Whether to run the code of the model's repository.
+            backend: Library that runs the model, `transformers` or `vllm`.
             prune: Skip full logits for tokens that cannot be selected: same edits, sampled statistics.
             token_budget: Target number of tokens per forward pass; results do not depend on it.
-            memory_fraction: Share of a GPU's memory that may be used.
-            tensor_parallel: GPUs that share one copy of the prior; the vLLM backend only.
+            memory_fraction: Fraction of a GPU's memory that may be used.
+            tensor_parallel: Number of GPUs that share one copy of the prior; only with the vLLM backend.
             preset: One of `PRESETS`.
-            **edit: Fields of `EditConfig`; they win over the preset.
+            **edit: Fields of `EditConfig`; they override the preset.
 
         Raises:
-            PriorError: there is no such prior.
-            UsageError: a setting is unknown or out of range.
+            PriorError: There is no such prior.
+            UsageError: A setting is unknown or out of range.
         """
         from hf_toedit.priors.registry import pinned
 
         check_known(edit, ToEditProcessor)
         generation = checked(generation, kinds(RunConfig)["generations"], "generation")
         run = RunConfig(generation, edit_log_column, score_result=False)
-        # Revisions are part of the state, so that `map` does not answer from the cache for code that changed.
+        # Revisions are part of the state, so that `map` does not reuse cached results of code that has changed.
         self.prior_config, self.prior_revision = pinned(
             PriorConfig(prior, prior_revision, dtype, device, trust_remote_code, backend, prune)  # type: ignore[arg-type]
         )
@@ -122,7 +123,7 @@ class ToEditProcessor:
             **self.resources.differing(Resources()),
             **self.edit_config.differing(EditConfig()),
         }
-        # Beside a messages column there is no text column, which is the only setting that differs by being empty.
+        # With a messages column, the text columns are empty; no other setting differs by being empty.
         named = {spoken.get(name, name): value for name, value in settings.items() if value != ()}
         return called(type(self), self.prior_config.prior, named)
 
@@ -130,16 +131,16 @@ class ToEditProcessor:
         """Edit a batch.
 
         Args:
-            batch: rows as `map(batched=True)` gives them, or an Arrow table.
-            rank: of the process, from `map(with_rank=True)`.
+            batch: Rows from `map(batched=True)`, or an Arrow table.
+            rank: Rank of the process, from `map(with_rank=True)`.
 
         Returns:
-            Where the batch is or carries an Arrow table, all its columns as one, their types kept; otherwise the
-            columns that change, as lists.
+            If the batch is or wraps an Arrow table, a table with all its columns and their types; otherwise the columns
+            that change, as lists.
 
         Raises:
-            PriorError: the prior cannot be loaded, or fails on every row.
-            SourceError: there are no such texts.
+            PriorError: The prior cannot be loaded, or fails on every row.
+            SourceError: The texts do not exist.
         """
         table = batch if isinstance(batch, pa.Table) else getattr(batch, "pa_table", None)
         if table is not None:
@@ -151,10 +152,10 @@ class ToEditProcessor:
         return self._edit_lists(batch, rank)
 
     def features(self, features: Features) -> Features:
-        """Features of the edited dataset, for `IterableDataset.map(processor, features=…)`.
+        """Return the features of the edited dataset, for `IterableDataset.map(processor, features=…)`.
 
         Args:
-            features: of the dataset to edit.
+            features: Features of the dataset to edit.
         """
         return output_features(features, self.texts, self.edit_log_column, log_counts(self.edit_config))
 
@@ -166,7 +167,7 @@ class ToEditProcessor:
             return edit_table(self._loaded(rank), table, self.texts, self.edit_log_column, self.generation)[0]
 
     def _edit_lists(self, batch: Mapping[str, list], rank: int | None) -> dict[str, list]:
-        """Edit rows of Python values; those without a change come back as the objects that they were."""
+        """Edit rows of Python values; unchanged values are returned as the same objects."""
         log = self.edit_log_column
         names = [*self.texts.columns(list(batch)), *([log] if log and log in batch else [])]
         before = {name: self._to_arrow(name, batch[name]) for name in names}
@@ -201,10 +202,10 @@ class ToEditProcessor:
         return self._editor
 
     def __getstate__(self) -> dict[str, Any]:
-        """The settings alone: what the fingerprint of `map` and other processes see."""
+        """Return only the settings, for the fingerprint of `map` and for other processes."""
         return {**self.__dict__, "_editor": None}
 
 
 def _is_text(value: Any) -> bool:
-    """Whether a value is a text that UTF-8 can hold."""
+    """Whether a value is a text that UTF-8 can encode."""
     return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)

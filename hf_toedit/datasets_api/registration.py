@@ -1,7 +1,7 @@
-"""Makes `datasets.load_dataset("toedit", source=…)` known to `datasets`; all that is private there is touched here.
+"""Registration of `datasets.load_dataset("toedit", source=…)`; all access to private parts of `datasets` is here.
 
-`datasets` is not imported for it: where it is not loaded yet, it is told when it is. `import hf_toedit` registers the
-name, unless `HF_TOEDIT_NO_REGISTER=1` is set.
+Registration does not import `datasets`: if it is not loaded yet, it is patched once it is. `import hf_toedit` registers
+the name, unless `HF_TOEDIT_NO_REGISTER=1` is set.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _MARK = "_knows_toedit"
 
 
 def register() -> None:
-    """Make `datasets.load_dataset("toedit", source=…)` work: now if `datasets` is imported, or as soon as it is.
+    """Make `datasets.load_dataset("toedit", source=…)` work: now if `datasets` is imported, otherwise once it is.
 
-    It wraps `datasets.load.dataset_module_factory`, and changes the name `toedit` only. `import hf_toedit` calls it,
-    unless the environment has `HF_TOEDIT_NO_REGISTER=1`. Calling it again changes nothing.
+    Wraps `datasets.load.dataset_module_factory`, which changes its behavior only for the name `toedit`. `import
+    hf_toedit` calls this function, unless the environment has `HF_TOEDIT_NO_REGISTER=1`. Repeated calls have no effect.
     """
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
@@ -55,7 +55,7 @@ def _wrapped(factory: Any, module_class: Any) -> Any:
     def dataset_module_factory(path: str, *args: Any, **options: Any) -> Any:
         if path != NAME:
             return factory(path, *args, **options)
-        # No files are looked for; without a hash the cache is the one of `hf_toedit.load_dataset`.
+        # No files are searched; without a hash, the cache is shared with `hf_toedit.load_dataset`.
         return module_class(_BUILDER, "", {"dataset_name": NAME, "revision": options.get("revision")})
 
     setattr(dataset_module_factory, _MARK, True)
@@ -63,7 +63,7 @@ def _wrapped(factory: Any, module_class: Any) -> Any:
 
 
 class _Finder(MetaPathFinder):
-    """Finds `datasets.load` where it is, and sees to it that `datasets` is told once it is loaded."""
+    """Finds `datasets.load`, and arranges that it is patched once it is loaded."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -76,10 +76,10 @@ class _Finder(MetaPathFinder):
 
 
 class _Telling(Loader):
-    """The loader of a module, which tells `datasets` when it is done.
+    """Loader that patches a module after another loader has loaded it.
 
     Args:
-        loader: that loads it.
+        loader: The other loader.
     """
 
     def __init__(self, loader: Loader) -> None:
@@ -90,7 +90,7 @@ class _Telling(Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Load the module as if nobody had looked on, then tell."""
+        """Load the module with the original loader in its attributes, then patch it."""
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader

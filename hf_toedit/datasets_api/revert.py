@@ -1,4 +1,4 @@
-"""`revert`: the source rows of a loaded dataset, from its edit log."""
+"""`revert`: restore the source rows of an edited dataset from its edit log."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def revert(
     edit_log_column: str = "toedit",
     skip_unrevertible: bool = False,
 ) -> AnyDataset:
-    """Rebuild the source rows of an edited dataset, exactly; the edit log goes.
+    """Restore the exact source rows of an edited dataset; the edit log is removed.
 
     Args:
-        dataset: of any one generation, or several splits of it.
-        text_column: that was edited, one or several, see `TextConfig`; `text` where nothing is named.
-        messages_column: the conversations that were edited, instead of a text column.
-        roles: whose messages were edited.
-        edit_log_column: the struct column that holds the edits.
-        skip_unrevertible: leave out rows whose source is not known, since their log is missing or does not fit their
-            text, and log a warning that names them; otherwise they are an error.
+        dataset: Dataset of any single generation, or several splits of it.
+        text_column: Column or columns that were edited, see `TextConfig`; `text` by default.
+        messages_column: Column of conversations that were edited, instead of a text column.
+        roles: Roles whose messages were edited.
+        edit_log_column: Struct column with the edits.
+        skip_unrevertible: Whether to leave out rows whose source is unknown, because their log is missing or does not
+            fit their text, and to log a warning that names them; otherwise they are an error.
 
     Raises:
-        SourceError: the dataset has no such log, or no such texts; or the source of rows is not known. For a stream
-            the latter comes when it is read.
+        SourceError: The dataset has no such log or no such texts, or the source of rows is unknown. For a stream, the
+            latter is raised when it is read.
         UsageError: A name is not a string.
 
     Example:

@@ -1,4 +1,4 @@
-"""The processes and threads in which `datasets` calls what it is given: whose turn it is, and which GPU is whose."""
+"""Processes and threads in which `datasets` calls this package: mutual exclusion, and assignment of GPUs."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _lock = threading.RLock()
 
 
 def turn() -> threading.RLock:
-    """Held while rows are edited and while a prior is loaded.
+    """Return the lock that is held while rows are edited and while a prior is loaded.
 
-    `IterableDataset.shuffle` and `interleave_datasets` iterate in several threads. Two of them gain nothing from one
-    model, and neither loading one nor reading rows bears the other.
+    `IterableDataset.shuffle` and `interleave_datasets` iterate in several threads. Two threads gain nothing from one
+    model, and neither loading a prior nor reading rows is thread-safe.
     """
     return _lock
 
 
 def _renew() -> None:
-    """A process that is forked while a thread holds the lock has no such thread to release it."""
+    """Renew the lock in a forked process: a thread that held it does not exist there to release it."""
     global _lock
     _lock = threading.RLock()
 
@@ -36,28 +36,28 @@ if hasattr(os, "register_at_fork"):
 
 
 def rank() -> int:
-    """Which process this is of several, of a pool of `datasets` or of a `DataLoader`."""
+    """Return the rank of this process in a pool of `datasets` or a `DataLoader`."""
     names = [library.current_process().name for library in (multiprocess, multiprocessing) if library.parent_process()]
     number = re.search(r"\d+$", names[0]) if names else None
     return int(number[0]) - 1 if number else 0
 
 
 def for_rank(config: PriorConfig, rank: int | None) -> PriorConfig:
-    """Settings of a prior for one of several processes: its own GPU, or one CPU thread.
+    """Return the settings of a prior for one of several processes: its own GPU, or one CPU thread.
 
     Args:
-        config: settings for all of them.
-        rank: of the process; None where there is but one.
+        config: Settings for all processes.
+        rank: Rank of the process; None if there is only one.
     """
     if rank is None:
         return config
     if config.backend == "vllm" and (gpus := visible_gpus()):
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[rank % len(gpus)]  # vLLM takes the first that it sees
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[rank % len(gpus)]  # vLLM uses the first visible GPU
         return config
     import torch
 
     if config.device == "auto" and torch.cuda.is_available():
         return replace(config, device=f"cuda:{rank % torch.cuda.device_count()}")
-    # A forked process must not wait for the OpenMP threads that its parent had; N processes want a core each anyway.
+    # A forked process must not wait for the OpenMP threads of its parent; N processes should use one core each anyway.
     torch.set_num_threads(1)
     return config

@@ -1,1 +1,1 @@
-"""Who calls `run_shard`: this process, processes of this machine, or a Ray cluster."""
+"""Engines, which call `run_shard`: in this process, in local processes, or on a Ray cluster."""

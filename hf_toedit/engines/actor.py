@@ -1,4 +1,4 @@
-"""The Ray actor: a worker's loop, reached by calls. What the driver of a run knows of it is in `engines.ray`."""
+"""The Ray actor: a worker's loop, controlled by remote calls. The driver's side is in `engines.ray`."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from hf_toedit.errors import reason
 logger = logging.getLogger(__name__)
 
 BEAT_S = 1.0
-"""For how long progress is gathered."""
+"""Seconds for which progress is collected."""
 
 
 class ActorAddress(NamedTuple):
-    """Where an actor is.
+    """The location of an actor.
 
     Attributes:
-        life: another one each time that it is started.
+        life: Identifier that changes each time the actor is started.
         node: Ray's id of the node.
-        host: its name.
-        pid: of the process there.
+        host: Name of the node.
+        pid: Process id on that node.
     """
 
     life: str
@@ -41,19 +41,19 @@ class ActorAddress(NamedTuple):
 
 
 class ToEditWorker:
-    """The actor: a worker's loop in a thread, to which calls bring orders, and from which they fetch answers."""
+    """The actor: a worker's loop in a thread; calls deliver orders and fetch answers."""
 
     def __init__(self, folder: str, setup: Setup) -> None:
         """Begin to load the prior.
 
         Args:
-            folder: the working directory of the driver, for paths that are relative to it.
-            setup: the first order.
+            folder: Working directory of the driver, for relative paths.
+            setup: The first order.
         """
-        # Ray keeps what is written to standard error as the worker's log.
+        # Ray keeps standard error as the worker's log.
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         logging.getLogger("hf_toedit").setLevel(logging.INFO)
-        with suppress(OSError):  # a node may lack it, and need none of it
+        with suppress(OSError):  # the folder may be missing on a node that does not need it
             os.chdir(folder)
         self._place = ActorAddress(
             uuid.uuid4().hex, ray.get_runtime_context().get_node_id(), platform.node(), os.getpid()
@@ -64,18 +64,18 @@ class ToEditWorker:
         threading.Thread(target=self._work, daemon=True).start()
 
     def place(self) -> ActorAddress:
-        """Where it is."""
+        """Return the actor's location."""
         return self._place
 
     def answers(self, life: str, order: Order | None) -> ActorAddress | list[Answer]:
-        """Take an order, if there is one, and return what there is to say, as soon as there is something.
+        """Take an order, if given, and return answers as soon as there are any.
 
-        Progress is gathered for `BEAT_S`.
+        Progress is collected for `BEAT_S` seconds.
 
         Args:
-            life: for which the call is meant. Ray may bring it to the next one, which knows of no order before, and
-                would have nothing to say, ever; that says where it is, and takes no order.
-            order: what to do.
+            life: The life that the call is meant for. Ray may deliver a call to the next life, which has no earlier
+                order and would never have an answer; it returns its location instead, and takes no order.
+            order: The order, or None.
         """
         if life != self._place.life:
             return self._place

@@ -1,4 +1,4 @@
-"""What engines share: the order of shards, tries, and why a shard failed."""
+"""Shared parts of engines: the order of shards, retries, and reasons for failures."""
 
 from __future__ import annotations
 
@@ -14,57 +14,57 @@ from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.task import Task
 
 MAX_TRIES = 3
-"""How often a shard is begun before the run goes on without it."""
+"""Number of times that a shard is begun before the run continues without it."""
 
 MAX_LOSSES = 10
-"""How often the loss of its machine is no fault of a shard; from then on it counts as a try."""
+"""Number of machine losses that do not count as a try of the shard; further ones do."""
 
 
 class Engine(Protocol):
-    """Calls `run_shard` for shards, in processes of its own or in this one. A context manager."""
+    """Calls `run_shard` for shards, in separate processes or in this one. A context manager."""
 
     def ready(self) -> Task:
-        """Wait until the model is loaded somewhere.
+        """Wait until the model is loaded by some worker.
 
         Returns:
             The task, its model pinned.
 
         Raises:
-            PriorError: it cannot be loaded.
+            PriorError: The model cannot be loaded.
         """
         ...
 
     def run(self, plan: Plan, folder: RunFolder, indices: Iterable[int], monitor: Monitor) -> None:
-        """Do shards; those that fail at every try are reported to the monitor, and the rest goes on.
+        """Process shards; shards that fail at every try are reported to the monitor, and the others continue.
 
         Raises:
-            RunError: the run folder cannot be written, or workers cannot live.
-            PriorError: the model cannot be loaded, or fails on every text.
+            RunError: The run folder cannot be written, or workers cannot be kept alive.
+            PriorError: The model cannot be loaded, or fails on every text.
         """
         ...
 
 
 class Queue:
-    """Shards that wait, the largest first: the last to finish should be small."""
+    """Waiting shards, the largest first, so that small ones finish last."""
 
     def __init__(self, plan: Plan, indices: Iterable[int]) -> None:
-        """Put them in order."""
+        """Sort the shards."""
         self._waiting = deque(sorted(indices, key=lambda index: -plan.shards[index].num_bytes))
         self._tries: Counter[int] = Counter()
         self._losses: Counter[int] = Counter()
 
     def __len__(self) -> int:
-        """How many wait."""
+        """Return the number of waiting shards."""
         return len(self._waiting)
 
     def take(self) -> int:
-        """The next one."""
+        """Remove and return the next shard."""
         index = self._waiting.popleft()
         self._tries[index] += 1
         return index
 
     def give_back(self, index: int, worker: int, monitor: Monitor, reason: str) -> None:
-        """Put a shard that failed at the end or, where it has been tried often enough, give it up."""
+        """Append a failed shard to the end of the queue, or give it up after `MAX_TRIES` tries."""
         if self._tries[index] < MAX_TRIES:
             self._waiting.append(index)
             monitor.stopped(worker)
@@ -72,7 +72,7 @@ class Queue:
             monitor.failed(worker, reason)
 
     def take_back(self, index: int, worker: int, monitor: Monitor, reason: str) -> None:
-        """The same with a shard whose machine was lost, which is no fault of it."""
+        """Take back a shard whose machine was lost, which does not count as a failure of the shard."""
         self._losses[index] += 1
         if self._losses[index] <= MAX_LOSSES:
             self._tries[index] -= 1
@@ -80,15 +80,15 @@ class Queue:
 
 
 def check_planned(loaded: Task, plan: Plan) -> None:
-    """Refuse to go on with another model, or code, than was planned; see `Task.check_loaded`."""
+    """Refuse to continue with a model, or code, that differs from the plan; see `Task.check_loaded`."""
     loaded.check_loaded(plan.task, plan.provenance.get("own", {}))
 
 
 def told(stats: Statistics, is_known: bool) -> dict[str, int]:
-    """What a monitor is told of a batch of rows; nothing was read for one that was known before."""
+    """Return the counts of a batch of rows for a monitor; a batch that was known before counts no tokens as read."""
     return {**stats.progress(), "num_tokens_read": 0 if is_known else stats.num_tokens}
 
 
 def ends_the_run(error: Exception) -> bool:
-    """Whether an error concerns every shard: the folder cannot be written, or the model not be used."""
+    """Whether an error affects every shard: the folder cannot be written, or the model cannot be used."""
     return isinstance(error, RunError | PriorError) and not isinstance(error, OutOfMemory)

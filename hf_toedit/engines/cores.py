@@ -1,4 +1,4 @@
-"""The engine of tasks that need no model: a single shard is done in this process, several by a process a core."""
+"""The engine of tasks without a model: one shard runs in this process, several run in one process per core."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hf_toedit.runs.task import Task
 
 
 class CoresEngine:
-    """Starts processes only where there is work for several; see `Engine`."""
+    """Starts processes only if there is work for several; see `Engine`."""
 
     def __init__(self, task: Task, resources: Resources) -> None:
-        """Nothing is started yet.
+        """Store the settings; no process is started yet.
 
         Args:
-            task: what is done; it needs no model.
-            resources: what each worker may use of this machine.
+            task: What is done; it needs no model.
+            resources: What each worker may use of this machine.
         """
         self._task = task
         self._resources = resources
@@ -33,7 +33,7 @@ class CoresEngine:
         return self._here.ready()
 
     def run(self, plan: Plan, folder: RunFolder, indices: Iterable[int], monitor: Monitor) -> None:
-        """Do shards; see `Engine.run`."""
+        """Process shards; see `Engine.run`."""
         indices = list(indices)
         count = min(len(indices), num_cpus())
         if count < 2:
@@ -47,10 +47,10 @@ class CoresEngine:
         return InlineEngine(self._task, self._resources)
 
     def __enter__(self) -> CoresEngine:
-        """Ready."""
+        """Return the engine."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing to stop: workers ended with their work."""
+        """Do nothing: workers ended with their work."""

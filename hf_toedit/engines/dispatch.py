@@ -1,6 +1,6 @@
-"""What engines with workers of their own share: shards are handed out, answers followed, deaths survived.
+"""Shared parts of engines with separate workers: distribute shards, handle answers, replace dead workers.
 
-How workers are started, and how orders reach them, is for each engine to say.
+Each engine defines how workers are started and how orders reach them.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ logger = logging.getLogger(__name__)
 
 
 class Worker(Protocol):
-    """A worker as its engine sees it.
+    """An engine's view of a worker.
 
     Attributes:
-        number: its place among the workers.
-        task: its task, once the model is loaded; None while it loads.
-        shard: what it is doing; None where it waits.
+        number: Index of the worker.
+        task: Its task, once the model is loaded; None while it loads.
+        shard: Index of its current shard; None while it waits.
     """
 
     number: int
@@ -38,28 +38,28 @@ class Worker(Protocol):
     shard: int | None
 
     def order(self, order: Order) -> None:
-        """Tell it what to do."""
+        """Send an order to the worker."""
 
 
 AnyWorker = TypeVar("AnyWorker", bound=Worker)
 
 
 class Dispatcher(ABC, Generic[AnyWorker]):
-    """An engine whose workers are other processes; see `Engine`, and `engines.worker` for what they are told and say.
+    """An engine whose workers are other processes; see `Engine`, and `engines.worker` for orders and answers.
 
-    Of a worker that is gone, an engine itself says `Died`, or `Lost` where its whole machine is gone.
+    For a worker that is gone, the engine itself generates `Died`, or `Lost` if its whole machine is gone.
     """
 
     _advice: ClassVar[str]
-    """What may help where workers die while they load the model."""
+    """Advice for the case that workers die while they load the model."""
 
     def __init__(self) -> None:
-        """No worker yet."""
+        """Start without workers."""
         self._workers: dict[int, AnyWorker] = {}
         self._early_deaths: Counter[int] = Counter()
 
     def ready(self) -> Task:
-        """Wait for the first worker that has the model; see `Engine.ready`."""
+        """Wait for the first worker that has loaded the model; see `Engine.ready`."""
         while True:
             for worker in self._workers.values():
                 if worker.task is not None:
@@ -68,7 +68,7 @@ class Dispatcher(ABC, Generic[AnyWorker]):
                 self._handle(worker, answer)
 
     def run(self, plan: Plan, folder: RunFolder, indices: Iterable[int], monitor: Monitor) -> None:
-        """Do shards; see `Engine.run`."""
+        """Process shards; see `Engine.run`."""
         waiting = Queue(plan, indices)
         root = str(folder.root)
         if "://" not in root:
@@ -86,22 +86,22 @@ class Dispatcher(ABC, Generic[AnyWorker]):
 
     @abstractmethod
     def _hire(self, num_shards: int) -> None:
-        """Start more workers, as far as there is room for them and they have shards to do."""
+        """Start more workers, as long as there is room for them and shards to process."""
 
     @abstractmethod
     def _hear(self) -> list[tuple[AnyWorker, Answer]]:
-        """What workers answer; after a second at most, even if that is nothing."""
+        """Return the answers of workers, after at most a second even if there are none."""
 
     @abstractmethod
     def _renew(self, worker: AnyWorker) -> None:
-        """See that another comes in the place of a worker that is gone."""
+        """Replace a worker that is gone."""
 
     @abstractmethod
     def _drop(self, worker: AnyWorker) -> None:
-        """See that no other comes in its place."""
+        """Make sure that a worker is not replaced."""
 
     def _follow(self, worker: AnyWorker, answer: Answer, waiting: Queue, monitor: Monitor) -> None:
-        """What an answer means for the shards."""
+        """Apply an answer to the state of the shards."""
         shard = worker.shard
         match answer:
             case Rows():
@@ -120,7 +120,7 @@ class Dispatcher(ABC, Generic[AnyWorker]):
                     waiting.take_back(shard, worker.number, monitor, answer.why)
 
     def _handle(self, worker: AnyWorker, answer: Answer) -> None:
-        """What an answer means for the worker."""
+        """Apply an answer to the state of the worker."""
         match answer:
             case Ready():
                 worker.task = Task.from_json_value(answer.task, "task")
@@ -139,7 +139,7 @@ class Dispatcher(ABC, Generic[AnyWorker]):
                     self._do_without(worker, answer.why)
 
     def _do_without(self, worker: AnyWorker, last_words: str) -> None:
-        """Go on without a worker that dies as fast as it is started."""
+        """Continue without a worker that repeatedly dies while starting."""
         num_workers = len(self._workers)
         del self._workers[worker.number]
         self._drop(worker)

@@ -1,4 +1,4 @@
-"""The engine that does nothing: runs are planned here, and their shards are done elsewhere."""
+"""The engine that runs nothing: runs are planned here, and their shards are processed elsewhere."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Result = TypeVar("Result")
 
 
 class LeftToDo(Exception):
-    """Runs that are planned and must be done before anything else can be.
+    """Planned runs that must be finished before anything else can be done.
 
     Attributes:
-        folders: Their folders.
+        folders: Their run folders.
     """
 
     def __init__(self, folders: Sequence[str]) -> None:
@@ -27,18 +27,18 @@ class LeftToDo(Exception):
 
 
 class ElsewhereEngine:
-    """Leaves shards to others; see `Engine`."""
+    """Leaves shards to other machines; see `Engine`."""
 
     def __init__(self, task: Task) -> None:
-        """Take the task, whose model is not loaded."""
+        """Store the task, whose model is not loaded."""
         self._task = task
 
     def ready(self) -> Task:
-        """The task, its model pinned; see `Engine.ready`."""
+        """Return the task, its model pinned; see `Engine.ready`."""
         return self._task.resolved()
 
     def run(self, plan: Plan, folder: RunFolder, indices: Iterable[int], monitor: Monitor) -> None:
-        """Do no shard.
+        """Process no shard.
 
         Raises:
             LeftToDo: Always.
@@ -47,10 +47,10 @@ class ElsewhereEngine:
 
 
 def each_done(works: Mapping[str, Callable[[], Result]]) -> dict[str, Result]:
-    """What several pieces of work return; where some are left to do elsewhere, all of them are planned first.
+    """Call several functions and return their results; if some runs must be done elsewhere, plan all of them first.
 
     Args:
-        works: Each does a run.
+        works: Functions that each do a run.
 
     Raises:
         LeftToDo: Some runs are not done.

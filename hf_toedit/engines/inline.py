@@ -1,4 +1,4 @@
-"""The engine without processes of its own: works in this one (`--workers 0`), for debuggers and small machines."""
+"""The engine that works in this process (`--workers 0`), for debuggers and small machines."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from hf_toedit.runs.task import LoadedTask, Task
 
 
 class InlineEngine:
-    """Does shards in this process, one after the other; see `Engine`."""
+    """Processes shards in this process, one after the other; see `Engine`."""
 
     def __init__(self, task: Task, resources: Resources) -> None:
-        """Nothing is loaded yet.
+        """Store the settings; no model is loaded yet.
 
         Args:
-            task: what is done.
-            resources: what its model may use of this machine.
+            task: What is done.
+            resources: What its model may use of this machine.
         """
         self._task = task
         self._resources = resources
@@ -35,7 +35,7 @@ class InlineEngine:
         return self._loaded[0]
 
     def run(self, plan: Plan, folder: RunFolder, indices: Iterable[int], monitor: Monitor) -> None:
-        """Do shards; see `Engine.run`."""
+        """Process shards; see `Engine.run`."""
         from hf_toedit.runs.shard import run_shard
 
         def progress(pass_: Pass, stats: Statistics, is_known: bool) -> None:
@@ -61,10 +61,10 @@ class InlineEngine:
         return self._task.load(self._resources)
 
     def __enter__(self) -> InlineEngine:
-        """Ready."""
+        """Return the engine."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing to stop."""
+        """Do nothing: there is no process to stop."""

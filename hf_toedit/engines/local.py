@@ -1,7 +1,7 @@
-"""The engine of one machine: spawned worker processes, one a device, each with the model loaded once.
+"""The engine of one machine: spawned worker processes, one per device, each with the model loaded once.
 
-A worker that dies is replaced and its shard goes back to those that wait. Nothing here loads torch: which device a
-worker sees is settled by its environment before it does.
+A worker that dies is replaced, and its shard is put back into the queue. This module does not load torch: the
+environment of a worker determines its device before the worker loads torch.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class LocalEngine(Dispatcher["_Worker"]):
         """Start the first worker, which loads the model while a plan is made.
 
         Args:
-            task: what is done.
-            resources: what each worker may use of this machine.
-            num_workers: how many processes; None is one a GPU, or for as many as share a model, or one where there is
-                none.
+            task: What is done.
+            resources: What each worker may use of this machine.
+            num_workers: Number of processes; None means one per GPU, or per group of GPUs that share a model, or one
+                process without GPUs.
         """
         super().__init__()
         self._setup = Setup(task.to_json(), resources)
@@ -72,20 +72,20 @@ class LocalEngine(Dispatcher["_Worker"]):
         self._start(worker.number)
 
     def _drop(self, worker: _Worker) -> None:
-        """It is dead already."""
+        """Do nothing: the worker is already dead."""
 
     def _start(self, number: int) -> None:
         worker = self._workers[number] = _Worker(number, self._environments[number], self._answers)
         worker.order(self._setup)
 
     def __enter__(self) -> LocalEngine:
-        """Workers run."""
+        """Return the engine."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End all workers, within seconds, whatever they are doing."""
+        """Stop all workers within seconds, even in the middle of their work."""
         for worker in self._workers.values():
             worker.dismiss()
         until = time.monotonic() + _STOP_S
@@ -94,7 +94,7 @@ class LocalEngine(Dispatcher["_Worker"]):
 
 
 class _Worker:
-    """A worker process as its engine sees it; see `Worker`."""
+    """An engine's view of a worker process; see `Worker`."""
 
     def __init__(
         self, number: int, environment: dict[str, str], answers: queue.Queue[tuple[_Worker, Answer | None]]
@@ -113,15 +113,15 @@ class _Worker:
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-                "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # of `transformers` too: the last line tells how a worker died
+                "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # the last line of stderr must explain a death
                 **environment,
             },
-            start_new_session=True,  # Ctrl-C reaches the engine alone
+            start_new_session=True,  # so that only the engine receives Ctrl-C
         )
         threading.Thread(target=self._listen, args=(answers,), daemon=True).start()
 
     def order(self, order: Order) -> None:
-        """Tell it what to do; one that is dead will be found so by its silence."""
+        """Send an order; a dead worker is detected later, when its output ends."""
         try:
             stdin = _pipe(self._process.stdin)
             stdin.write(to_line(order))
@@ -130,7 +130,7 @@ class _Worker:
             pass
 
     def last_words(self) -> str:
-        """How it died."""
+        """Describe how the worker died."""
         code = self._process.wait()
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").split("\n")
@@ -141,14 +141,14 @@ class _Worker:
         return f"ended with code {code}" + (f": {said[:300]}" if said else "")
 
     def dismiss(self) -> None:
-        """Tell it to end."""
+        """Ask the worker to end, by closing its input."""
         try:
             _pipe(self._process.stdin).close()
         except OSError:
             pass
 
     def end(self, until: float) -> None:
-        """Wait for its end, not longer than until then (monotonic seconds); then kill it."""
+        """Wait for the end of the process until `until` (monotonic seconds), then kill it."""
         try:
             self._process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -159,18 +159,18 @@ class _Worker:
 
     def _listen(self, answers: queue.Queue[tuple[_Worker, Answer | None]]) -> None:
         for line in _pipe(self._process.stdout):
-            if line.endswith("\n"):  # a killed process may leave half a line
+            if line.endswith("\n"):  # a killed process may leave an incomplete line
                 answers.put((self, read_answer(line)))
         answers.put((self, None))
 
 
 def _pipe(stream: IO[str] | None) -> IO[str]:
-    assert stream is not None  # all of a worker's streams are pipes
+    assert stream is not None  # all streams of a worker are pipes
     return stream
 
 
 def _environments(device: str, num_workers: int | None, tensor_parallel: int) -> list[dict[str, str]]:
-    """What to set in the environment of each worker, before it loads torch."""
+    """Return the environment variables to set for each worker before it loads torch."""
     gpus = visible_gpus() if device in ("auto", "cuda") else []
     if gpus:
         most = len(gpus) // tensor_parallel
@@ -192,11 +192,11 @@ def _environments(device: str, num_workers: int | None, tensor_parallel: int) ->
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them; none where there is no driver."""
+    """Return the GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them; none without a driver."""
     named, lister = os.environ.get("CUDA_VISIBLE_DEVICES"), shutil.which("nvidia-smi")
     if named is not None and (lister or os.path.exists("/dev/nvidiactl")):
         gpus = (gpu.strip() for gpu in named.split(","))
-        return list(takewhile(lambda gpu: gpu not in ("", "-1"), gpus))  # -1 hides all that follow it
+        return list(takewhile(lambda gpu: gpu not in ("", "-1"), gpus))  # -1 hides all GPUs after it
     if named is not None or lister is None:
         return []
     listed = subprocess.run([lister, "--list-gpus"], capture_output=True).stdout
@@ -204,5 +204,5 @@ def visible_gpus() -> list[str]:
 
 
 def num_cpus() -> int:
-    """CPU cores that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,10 +1,10 @@
-"""The engine of a Ray cluster: actors, each with the model loaded once, on whatever nodes have room for them.
+"""The engine of a Ray cluster: actors, each with the model loaded once, on all nodes that have room for them.
 
-Ray restarts an actor whose process or node died; the driver, this process, gives its shard to the next that is free.
-Actors belong to the driver, so that Ray ends them when it dies. What they say comes with the answers to calls: at most
-one call of an actor is open at a time, and it is answered at most once a second while a shard is under way.
+Ray restarts an actor whose process or node died; the driver, this process, gives its shard to the next free actor.
+Actors belong to the driver, so Ray ends them when the driver dies. Actors report through the answers to calls: at most
+one call per actor is open at a time, and it is answered at most once per second during a shard.
 
-Not imported without need: it imports Ray.
+Import this module only when needed: it imports Ray.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _STOP_S = 3.0
 _HIRE_EVERY_S = 2.0
 _NO_ROOM_AFTER_S = 30.0
 _MISSED_FOR_S = 60.0
-"""After which an actor that cannot be reached counts as dead; Ray finds out about a lost node in less."""
+"""Seconds after which an unreachable actor counts as dead; Ray detects a lost node sooner."""
 
 
 class RayEngine(Dispatcher["_Worker"]):
@@ -54,19 +54,20 @@ class RayEngine(Dispatcher["_Worker"]):
         cpus_per_worker: int = 1,
         gpus_per_worker: int | None = None,
     ) -> None:
-        """Connect to the cluster, unless this process is, and start the first actor.
+        """Connect to the cluster, unless this process is connected already, and start the first actor.
 
         Args:
-            task: what is done.
-            resources: what each worker may use of its node.
-            address: of the cluster; `auto` is what `RAY_ADDRESS` says, or the one that runs on this machine.
-            num_workers: how many actors at most; None is as many as there is room for, while the run goes on.
-            cpus_per_worker: CPUs that Ray keeps for each, which are also its threads.
-            gpus_per_worker: GPUs that Ray keeps for each; None is as many as share a model where the cluster has GPUs.
+            task: What is done.
+            resources: What each worker may use of its node.
+            address: Address of the cluster; `auto` uses `RAY_ADDRESS`, or the cluster that runs on this machine.
+            num_workers: Maximum number of actors; None starts as many as there is room for, throughout the run.
+            cpus_per_worker: CPUs that Ray reserves per actor, which is also its number of threads.
+            gpus_per_worker: GPUs that Ray reserves per actor; None reserves as many as share a model if the cluster has
+                GPUs.
 
         Raises:
-            RunError: there is no such cluster.
-            UsageError: device and GPUs do not go together, or the device is one that Ray would have to choose.
+            RunError: There is no such cluster.
+            UsageError: The device conflicts with the number of GPUs, or it names a device that only Ray can choose.
         """
         super().__init__()
         num_gpus = _num_gpus(task.device, gpus_per_worker, resources.tensor_parallel)
@@ -106,7 +107,7 @@ class RayEngine(Dispatcher["_Worker"]):
         return [(calls[call], answer) for call in answered for answer in calls[call].answers()]
 
     def _renew(self, worker: _Worker) -> None:
-        worker.task = worker.shard = None  # Ray itself starts it again
+        worker.task = worker.shard = None  # Ray itself restarts the actor
 
     def _drop(self, worker: _Worker) -> None:
         self._num_dropped += 1
@@ -120,14 +121,14 @@ class RayEngine(Dispatcher["_Worker"]):
         self._num_started += 1
 
     def _room(self) -> int:
-        """How many more actors the cluster could take now; none while one waits, which will take what there is."""
+        """Return how many more actors fit into the cluster now; 0 while an actor waits for resources."""
         if any(worker.place is None for worker in self._workers.values()):
             return 0
         free = ray.available_resources()
         return min(int(free.get(name, 0) // amount) for name, amount in self._needs.items() if amount)
 
     def _tell_of_no_room(self) -> None:
-        """Say so, once, where Ray has found no place for any actor for a while: it waits until there is one."""
+        """Warn, once, if Ray has had no room for any actor for a while; the engine then waits for room."""
         now = time.monotonic()
         if any(worker.place is not None for worker in self._workers.values()):
             self._had_room_at = now
@@ -140,13 +141,13 @@ class RayEngine(Dispatcher["_Worker"]):
             )
 
     def __enter__(self) -> RayEngine:
-        """Actors start."""
+        """Return the engine."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End all actors, within seconds, whatever they are doing; the cluster stays."""
+        """Stop all actors within seconds, even in the middle of their work; the cluster keeps running."""
         for worker in self._workers.values():
             worker.end()
         until = time.monotonic() + _STOP_S
@@ -157,11 +158,11 @@ class RayEngine(Dispatcher["_Worker"]):
 
 
 class _Worker:
-    """An actor as the driver sees it; see `Worker`.
+    """The driver's view of an actor; see `Worker`.
 
     Attributes:
-        place: where it was seen last; None while it waits to be started.
-        call: the one that is open; None where none is.
+        place: Its last known location; None while it waits to be started.
+        call: The open call; None if there is none.
     """
 
     def __init__(self, number: int, actor: Any) -> None:
@@ -177,11 +178,11 @@ class _Worker:
         self._call_at = 0.0
 
     def order(self, order: Order) -> None:
-        """Tell it what to do; it waits for nothing else, so that no call is open."""
+        """Send an order; an actor without a shard has no open call."""
         self.call = self._actor.answers.remote(self._life, order)
 
     def listen(self) -> None:
-        """Open a call, unless one is, or there is nothing to be heard."""
+        """Open a call, unless one is open or no answer is expected."""
         if self.call is not None or time.monotonic() < self._call_at:
             return
         if not self._is_met:
@@ -190,31 +191,31 @@ class _Worker:
             self.call = self._actor.answers.remote(self._life, None)
 
     def answers(self) -> list[Answer]:
-        """What the call brought, which has been answered."""
+        """Return the answers of the finished call."""
         call, self.call = self.call, None
         try:
             said = ray.get(call)
         except RayTaskError:
             raise
-        except (ActorDiedError, ActorUnschedulableError, RuntimeEnvSetupError) as error:  # for good
+        except (ActorDiedError, ActorUnschedulableError, RuntimeEnvSetupError) as error:  # gone permanently
             raise RunError(ended(error)) from error
         except RayError:
             return self._miss()
         if isinstance(said, ActorAddress):
             return self._meet(said)
-        if isinstance(said[-1], Died):  # its loop only
+        if isinstance(said[-1], Died):  # only the actor's loop died
             self._restart()
             self.place = None
         return said
 
     def end(self) -> None:
-        """End it for good."""
+        """Stop the actor permanently."""
         with suppress(RayError):
             ray.kill(self._actor)
 
     @property
     def is_alive_here(self) -> bool:
-        """Whether it runs on this machine."""
+        """Whether the actor runs on this machine."""
         return self.place is not None and self.place.host == platform.node() and is_alive(self.place.pid)
 
     def _restart(self) -> None:
@@ -223,7 +224,10 @@ class _Worker:
         ray.kill(self._actor, no_restart=False)
 
     def _miss(self) -> list[Answer]:
-        """It cannot be reached. Ray starts it again, when it has found out what it died of; so can we only then."""
+        """Handle an unreachable actor.
+
+        Ray restarts it after finding out why it died, and only then is the reason known here.
+        """
         now = time.monotonic()
         self._is_met = False
         self._missed_at = self._missed_at or now
@@ -234,15 +238,15 @@ class _Worker:
         return self._mourn(None) if is_lost or now - self._missed_at > _MISSED_FOR_S else []
 
     def _meet(self, place: ActorAddress) -> list[Answer]:
-        """It has been started, perhaps again."""
+        """Handle the location of an actor that was started, perhaps again."""
         if place.life == self._life:
-            self._restart()  # it lives, but an answer went astray, and nobody knows which
+            self._restart()  # it is alive, but an unknown answer was lost
             return []
         self._life, self._is_met, self._missed_at = place.life, True, None
         return self._mourn(place)
 
     def _mourn(self, place: ActorAddress | None) -> list[Answer]:
-        """Say how it ended where it was; it is elsewhere now, or nowhere yet."""
+        """Report how the actor ended at its old location; `place` is the new one, or None if there is none yet."""
         before, self.place = self.place, place
         if before is None:
             return []
@@ -253,7 +257,7 @@ class _Worker:
 
 
 def ended(error: RayError) -> str:
-    """Why there is no worker any more, and none to come in its place, with what to do about it."""
+    """Explain why a worker is gone and will not be replaced, with advice."""
     words = " ".join(str(error).split())[-500:].rstrip(".")
     if isinstance(error, RuntimeEnvSetupError) or re.search(r"ImportError|ModuleNotFoundError|AttributeError", words):
         return f"a worker cannot be started: {words}. Every node needs the same version of hf-toedit as this machine."
@@ -272,7 +276,7 @@ def _is_node_alive(node: str) -> bool:
 
 
 def _num_gpus(device: str, asked: int | None, tensor_parallel: int) -> int | None:
-    """How many GPUs Ray is to keep for an actor; None is one if the cluster has any."""
+    """Return the number of GPUs that Ray reserves per actor; None means one if the cluster has any."""
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device} names one of several, and Ray chooses the device. Use auto, cpu or cuda.")
     if device == "cpu":

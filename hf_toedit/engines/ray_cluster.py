@@ -1,6 +1,6 @@
-"""How a process becomes the driver of a Ray cluster; what it has done there is in `engines.ray`.
+"""Connection of a process to a Ray cluster as its driver; `engines.ray` does the work there.
 
-Not imported without need: it imports Ray.
+Import this module only when needed: it imports Ray.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _REACH_S = 10.0
 
 
 def connect(address: str) -> None:
-    """Make this process a driver; what it does on SIGTERM stays as it was.
+    """Make this process a driver; its SIGTERM handler stays unchanged.
 
     Args:
-        address: of the cluster; `auto` is what `RAY_ADDRESS` says, or the one that runs on this machine.
+        address: Address of the cluster; `auto` uses `RAY_ADDRESS`, or the cluster that runs on this machine.
 
     Raises:
-        RunError: there is no such cluster.
+        RunError: There is no such cluster.
     """
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         _reach(os.environ.get("RAY_ADDRESS") or address if address == "auto" else address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except SystemExit as error:  # which Ray makes of SIGTERM from here on
+    except SystemExit as error:  # Ray turns SIGTERM into SystemExit from here on
         raise KeyboardInterrupt from error
     except (OSError, RuntimeError, ValueError, RayError) as error:
         raise RunError(
@@ -46,9 +46,9 @@ def connect(address: str) -> None:
 
 
 def _reach(address: str) -> None:
-    """Find out whether anyone listens there; Ray itself would try for minutes."""
+    """Check that the address accepts connections; Ray itself would try for minutes."""
     named = re.fullmatch(r"([^:/]+):(\d+)", address)
     if named:
-        # What Ray takes these names for.
+        # Ray interprets these names as the node's address.
         host = ray.util.get_node_ip_address() if named[1] in ("localhost", "127.0.0.1") else named[1]
         socket.create_connection((host, int(named[2])), timeout=_REACH_S).close()

@@ -1,13 +1,14 @@
-"""A worker: loads the model of a task once, then does the shards that it is told to, one at a time.
+"""A worker: loads the model of a task once, then processes shards as ordered, one at a time.
 
-`serve` takes orders and gives answers, in whatever process; `main` is a process of the local engine, which reads
-orders as JSON lines from standard input and answers likewise on standard output:
+`serve` takes orders and gives answers in any process. `main` runs in a process of the local engine: it reads orders as
+JSON lines from standard input and writes answers as JSON lines to standard output:
 
     Setup  ->  Ready
     Work   ->  Rows for each batch of rows, then Done or Failed
 
-Fatal says that no shard can be done, and ends it; Warned may come at any time. When its orders end, because it is no
-longer needed or because whoever gave them died, the process ends at once, whatever it is doing.
+Fatal means that no shard can be processed, and ends the worker; Warned may come at any time. When the orders end,
+because the worker is no longer needed or because the engine died, the process ends at once, even in the middle of its
+work.
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ logger = logging.getLogger(__name__)
 
 
 def serve(take: Callable[[], Order], say: Callable[[Answer], None]) -> None:
-    """Do what the orders say, one after the other; ends only when no shard can be done.
+    """Process orders one after the other; return only if no shard can be processed.
 
     Args:
-        take: waits for the next order and returns it.
-        say: told of each answer.
+        take: Waits for the next order and returns it.
+        say: Callback; called with each answer.
     """
     logging.getLogger("hf_toedit").addHandler(_Forward(say))
     try:
@@ -64,9 +65,9 @@ def serve(take: Callable[[], Order], say: Callable[[Answer], None]) -> None:
 
 def main() -> None:
     """Serve until standard input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever gives the orders
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the engine handles Ctrl-C
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print must not be taken for an answer
+    os.dup2(2, 1)  # output of libraries must not be taken for an answer
     orders: queue.Queue[Order] = queue.Queue()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()
     serve(orders.get, partial(_say, answers))
@@ -81,7 +82,7 @@ def _serve(take: Callable[[], Order], say: Callable[[Answer], None]) -> None:
 
     use_expandable_segments()
     setup = take()
-    assert isinstance(setup, Setup)  # the first order always is
+    assert isinstance(setup, Setup)  # the first order is always a Setup
     task, loaded = Task.from_json_value(setup.task, "task").load(setup.resources)
     if task.model is not None:
         logger.info("%s is loaded", task.model.name)
@@ -110,10 +111,10 @@ def _serve(take: Callable[[], Order], say: Callable[[Answer], None]) -> None:
 
 
 def _opened(root: str, content_hash: str) -> tuple[Plan, RunFolder]:
-    """The run that the engine has opened before.
+    """Open the run that the engine has opened before.
 
     Raises:
-        RunError: here it is not the same, or none.
+        RunError: The run folder is missing here, or contains a different plan.
     """
     from hf_toedit.runs.store import RunFolder
 
@@ -131,9 +132,9 @@ def _opened(root: str, content_hash: str) -> tuple[Plan, RunFolder]:
 
 
 def _listen(orders: queue.Queue[Order]) -> None:
-    for line in sys.stdin.buffer:  # whatever encoding this machine has, orders are UTF-8
+    for line in sys.stdin.buffer:  # orders are UTF-8, regardless of the locale
         orders.put(read_order(line))
-    os._exit(0)  # nothing is lost: files appear whole or not at all
+    os._exit(0)  # nothing is lost: files are written atomically
 
 
 def _say(answers: TextIO, answer: Answer) -> None:
@@ -142,7 +143,7 @@ def _say(answers: TextIO, answer: Answer) -> None:
 
 
 class _Forward(logging.Handler):
-    """Passes warnings on."""
+    """Log handler that forwards warnings to the engine."""
 
     def __init__(self, say: Callable[[Answer], None]) -> None:
         super().__init__(logging.WARNING)

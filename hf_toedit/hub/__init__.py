@@ -1,4 +1,4 @@
-"""All traffic with the Hub that is ours; `datasets` and `transformers` do the rest at the commit pinned here."""
+"""All our traffic with the Hub; `datasets` and `transformers` do the rest, at the commit pinned here."""
 
 from hf_toedit.hub.patience import patiently
 from hf_toedit.hub.reading import (

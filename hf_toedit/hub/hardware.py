@@ -1,4 +1,4 @@
-"""Machines that Hugging Face rents out, for jobs and for Spaces: what they are, and at which price."""
+"""Hugging Face hardware for Jobs and Spaces: descriptions and prices."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Hardware:
     """A kind of machine.
 
     Attributes:
-        flavor: its name.
-        words: what it is.
-        has_gpu: whether a GPU is in it.
-        price_per_hour: US dollars; None where the Hub does not say it by time.
+        flavor: Name of the machine.
+        words: Description.
+        has_gpu: Whether it has a GPU.
+        price_per_hour: Price in US dollars; None if the Hub does not list a price by time.
     """
 
     flavor: str
@@ -32,10 +32,10 @@ class Hardware:
 
 
 def named(flavor: str, listed: Sequence[JobHardwareInfo]) -> Hardware:
-    """The machine of a name, among those that the Hub lists.
+    """Return a machine by name, among those that the Hub lists.
 
     Raises:
-        UsageError: there is none.
+        UsageError: There is no such machine.
     """
     found = {info.name: info for info in listed}
     if flavor not in found:

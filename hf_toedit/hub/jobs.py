@@ -1,4 +1,4 @@
-"""Hugging Face Jobs: jobs that are submitted, found, read and cancelled."""
+"""Hugging Face Jobs: submit, find, read and cancel jobs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from huggingface_hub import JobInfo
 
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
-"""The container image in which `hf jobs uv run` works as well: Debian with Python and `uv`."""
+"""Container image that `hf jobs uv run` supports as well: Debian with Python and `uv`."""
 
 _ALIVE = ("SCHEDULING", "RUNNING")
 
@@ -29,14 +29,14 @@ class JobRequest:
     """A job to be submitted.
 
     Attributes:
-        command: that it runs, in words.
-        image: container image.
-        flavor: of the machine.
-        timeout: after which it is ended, as `huggingface_hub` reads it: `90m`, `12h`, `2d`.
-        attempts: how often it is begun, at most.
-        name: for people.
-        labels: by which it is found again.
-        secrets: environment variables that nobody is to see.
+        command: Command and arguments.
+        image: Container image.
+        flavor: Name of the machine.
+        timeout: Time limit, in the format of `huggingface_hub`: `90m`, `12h`, `2d`.
+        attempts: Maximum number of starts.
+        name: Name for display.
+        labels: Labels to find the job by.
+        secrets: Secret environment variables.
     """
 
     command: tuple[str, ...]
@@ -53,13 +53,13 @@ class Jobs:
     """The jobs of a user or an organization."""
 
     def __init__(self, namespace: str | None = None) -> None:
-        """Nothing is asked yet.
+        """Store the namespace; no request is sent yet.
 
         Args:
-            namespace: whose they are, and who pays; None is whoever is logged in.
+            namespace: Owner of the jobs, who pays for them; None means the logged-in user.
 
         Raises:
-            HubError: this `huggingface_hub` does not know enough of jobs.
+            HubError: This version of `huggingface_hub` does not support jobs sufficiently.
         """
         if "attempts" not in inspect.signature(HfApi.run_job).parameters:
             raise HubError(
@@ -71,21 +71,21 @@ class Jobs:
 
     @cached_property
     def namespace(self) -> str:
-        """Whose jobs they are.
+        """Owner of the jobs.
 
         Raises:
-            HubError: nobody is logged in.
+            HubError: No user is logged in.
         """
         if self._named is None:
             own_token()
         return self._named or str(patiently(self._api.whoami, "ask who is logged in")["name"])
 
     def hardware(self, flavor: str) -> Hardware:
-        """What is to be had under a name.
+        """Return the machine of a name.
 
         Raises:
-            UsageError: nothing.
-            HubError: the Hub does not answer.
+            UsageError: There is no such machine.
+            HubError: The Hub does not answer.
         """
         return named(flavor, patiently(self._api.list_jobs_hardware, "list the hardware of jobs"))
 
@@ -93,10 +93,10 @@ class Jobs:
         """Submit a job, unless one with the same labels is waiting or running.
 
         Raises:
-            HubError: the Hub does not answer, or refuses.
+            HubError: The Hub does not answer, or refuses.
         """
 
-        def find_or_run() -> JobInfo:  # an answer may be lost, and a job is not to be paid for twice
+        def find_or_run() -> JobInfo:  # an answer may be lost, and a job must not be paid for twice
             alive = [job for job in self._listed(request.labels) if is_alive(job)]
             if alive:
                 return alive[0]
@@ -115,32 +115,32 @@ class Jobs:
         return patiently(find_or_run, f"submit job {request.name!r} to {self.namespace!r}")
 
     def find(self, labels: Mapping[str, str]) -> list[JobInfo]:
-        """The jobs that have these labels, the newest first.
+        """Return the jobs with these labels, the newest first.
 
         Raises:
-            HubError: the Hub does not answer, or refuses.
+            HubError: The Hub does not answer, or refuses.
         """
         return patiently(lambda: self._listed(labels), f"list the jobs of {self.namespace!r}")
 
     def cancel(self, job: JobInfo) -> None:
-        """End a job.
+        """Cancel a job.
 
         Raises:
-            HubError: the Hub does not answer, or refuses.
+            HubError: The Hub does not answer, or refuses.
         """
         cancel = partial(self._api.cancel_job, job_id=job.id, namespace=self.namespace)
         patiently(cancel, f"cancel job {job.id!r}")
 
     def logs(self, job: JobInfo, tail: int | None = None, follow: bool = False) -> Iterator[str]:
-        """What a job said, line by line.
+        """Yield the log of a job, line by line.
 
         Args:
-            job: which one.
-            tail: only so many lines, the last ones.
-            follow: go on until the job ends.
+            job: The job.
+            tail: Number of lines at the end to read; None reads all.
+            follow: Whether to continue until the job ends.
 
         Raises:
-            HubError: the Hub does not answer, or refuses.
+            HubError: The Hub does not answer, or refuses.
         """
         what = f"read the log of job {job.id!r}"
 
@@ -151,7 +151,7 @@ class Jobs:
         lines, line = patiently(begin, what)
         while line is not None:
             yield line
-            line = patiently(lambda: next(lines, None), what, tries=1)  # what failed would seem to end if asked again
+            line = patiently(lambda: next(lines, None), what, tries=1)  # a retry would look like the end
 
     def _listed(self, labels: Mapping[str, str]) -> list[JobInfo]:
         found = self._api.list_jobs(labels=dict(labels), namespace=self.namespace)
@@ -159,15 +159,15 @@ class Jobs:
 
 
 def is_alive(job: JobInfo) -> bool:
-    """Whether a job waits for a machine, or runs."""
+    """Whether a job is waiting for a machine, or running."""
     return job.status.stage in _ALIVE
 
 
 def own_token() -> str:
-    """The token of whoever is logged in.
+    """Return the token of the logged-in user.
 
     Raises:
-        HubError: nobody is.
+        HubError: No user is logged in.
     """
     token = get_token()
     if token is None:

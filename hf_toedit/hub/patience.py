@@ -1,4 +1,4 @@
-"""Calls of the Hub that are repeated where it was busy or out of reach, and errors without secrets where it refuses."""
+"""Hub calls with retries if the Hub is busy or unreachable, and with error messages without secrets."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ _T = TypeVar("_T")
 
 
 def patiently(call: Callable[[], _T], what: str, *, tries: int = TRIES, takes_turns: bool = False) -> _T:
-    """Call the Hub, and again where it was busy or out of reach, or somebody else was quicker.
+    """Call the Hub, with retries if it is busy or unreachable, or if another process was faster.
 
     Args:
-        call: may be repeated.
-        what: it does, for the message: `write to dataset 'org/name'`.
-        tries: at most.
-        takes_turns: many machines do the same in one place; while only their number is what the Hub minds, go on for
-            hours, whatever the tries.
+        call: The call, which may be repeated.
+        what: What it does, for the message: `write to dataset 'org/name'`.
+        tries: Maximum number of tries.
+        takes_turns: Whether many machines make the same call at the same place; as long as the Hub only limits their
+            rate, the call is retried for hours, regardless of `tries`.
 
     Raises:
-        NoAnswer: the Hub did not answer at any try.
-        HubError: it refuses.
+        NoAnswer: The Hub did not answer at any try.
+        HubError: The Hub refuses.
     """
     try:
         with ours():
             return repeated(call, SERVICE, _failure, tries=tries, takes_turns=takes_turns)
     except GaveUp as end:
-        raise _error(end.failure, what, end.num_tries) from None  # its cause may quote headers
+        raise _error(end.failure, what, end.num_tries) from None  # the cause may contain request headers
 
 
 def asked(call: Callable[[], _T]) -> _T:
-    """The same for a call whose errors the caller tells apart.
+    """Call the Hub with retries, and raise the original error, for callers that distinguish errors.
 
     Raises:
-        Exception: that of the last try.
+        Exception: The error of the last try.
     """
     try:
         with ours():
@@ -53,20 +53,20 @@ def asked(call: Callable[[], _T]) -> _T:
 
 
 def why(error: Exception) -> str:
-    """Why the Hub did not answer, in a few words."""
+    """Return a short reason why the Hub did not answer."""
     failure = _failure(error)
     return failure.words if failure else type(error).__name__
 
 
 def refusal(error: Exception, what: str) -> str | None:
-    """What to say of an error by which the Hub refuses whoever asks; None for any other."""
+    """Return the message for an error with which the Hub denies access; None for any other error."""
     failure = _failure(error)
     return str(_error(failure, what)) if failure and failure.status in (401, 403) else None
 
 
 def _failure(error: BaseException) -> Failure | None:
-    """Read an error; None where it is not one of the Hub."""
-    if isinstance(error, ToEditError):  # what it came of was judged already
+    """Classify an error; None if it is not from the Hub."""
+    if isinstance(error, ToEditError):  # its cause was classified before
         return None
     seen: BaseException | None = error
     while seen is not None:
@@ -81,13 +81,13 @@ def _failure(error: BaseException) -> Failure | None:
         if isinstance(seen, (HTTP_ERROR, ConnectionError, TimeoutError, JSONDecodeError)):
             return Failure(None, type(seen).__name__, is_passing=True)
         seen = seen.__cause__
-    if isinstance(error, RuntimeError):  # of the Rust library that speaks to Xet storage
+    if isinstance(error, RuntimeError):  # error of the Rust library for Xet storage
         return Failure(None, type(error).__name__, is_passing=True)
     return Failure(400, _plain(str(error)), is_passing=False) if isinstance(error, ValueError) else None
 
 
 def _error(failure: Failure, what: str, num_tries: int = 1) -> HubError:
-    """The error for the user."""
+    """Return the error for the user."""
     message = f"cannot {what} on the Hub ({failure.words})."
     if failure.is_passing:
         message += f" Tried {num_tries} times." if num_tries > 1 else ""
@@ -101,7 +101,7 @@ def _error(failure: Failure, what: str, num_tries: int = 1) -> HubError:
 
 
 def _plain(words: str) -> str:
-    """What a server said, on one line of bounded length, without the token should it be quoted."""
+    """Format a server's message on one line of bounded length, without the token if it is quoted."""
     token = get_token()
     line = " ".join(words.split())
     return (line.replace(token, "***") if token else line)[:300]

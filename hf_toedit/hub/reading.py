@@ -1,4 +1,4 @@
-"""What is read from repositories: the commit that a name stands at, sizes of files, files, what a card says."""
+"""Reading from repositories: commits, file sizes, files, and card metadata."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ NO_ANSWER: tuple[type[Exception], ...] = (
     OfflineModeIsEnabled,
     LocalEntryNotFoundError,
 )
-"""Errors of a Hub that does not answer, or not well."""
+"""Errors that mean that the Hub gave no valid answer."""
 
 _DOWNLOADS = 8
-"""Files fetched at a time."""
+"""Number of concurrent downloads."""
 
 _LOOK_S = 10.0
-"""Without an answer, while somebody waits before a page."""
+"""Timeout in seconds while a user waits for a page."""
 
 _WORDS = {"model": "prior", "dataset": "dataset"}
 
@@ -44,17 +44,17 @@ _WORDS = {"model": "prior", "dataset": "dataset"}
 def pinned_sha(
     repo_type: str, repo_id: str, revision: str | None, error_type: type[ToEditError], what: str | None = None
 ) -> str:
-    """The commit that a branch or tag of a repository stands at; without a Hub, the one in the local cache.
+    """Return the commit of a branch or tag; if the Hub is unreachable, the commit in the local cache.
 
     Args:
         repo_type: `model` or `dataset`.
-        repo_id: `org/name`.
-        revision: branch, tag or commit; None is the default branch.
-        error_type: raised where there is none.
-        what: it is called in messages.
+        repo_id: Repository, `org/name`.
+        revision: Branch, tag or commit; None means the default branch.
+        error_type: Type of the error.
+        what: Name of the repository's kind in messages.
 
     Raises:
-        ToEditError: of `error_type`: no such repository or revision, no access, or no connection.
+        ToEditError: Of `error_type`: no such repository or revision, no access, or no connection.
     """
     named = f"{what or _WORDS[repo_type]} {repo_id!r}" + (f" at revision {revision!r}" if revision else "")
 
@@ -91,34 +91,34 @@ def pinned_sha(
 
 
 def newest_sha(repo_id: str, revision: str | None) -> str:
-    """The commit that a dataset repository stands at now, whatever is in the local cache.
+    """Return the current commit of a dataset repository, regardless of the local cache.
 
     Args:
-        repo_id: `org/name`.
-        revision: branch, tag or commit; None is the default branch.
+        repo_id: Repository, `org/name`.
+        revision: Branch, tag or commit; None means the default branch.
 
     Raises:
-        HubError: there is none, or the Hub does not answer.
+        HubError: There is none, or the Hub does not answer.
     """
     look = partial(HfApi().repo_info, repo_id, repo_type="dataset", revision=revision)
     return str(patiently(look, f"look at dataset {repo_id!r}").sha)
 
 
 def is_out_of_reach(error: ToEditError) -> bool:
-    """Whether something failed because the Hub did not answer; a repository that is not there is an answer."""
+    """Whether an operation failed because the Hub did not answer; a missing repository counts as an answer."""
     cause = error.__cause__
     return isinstance(cause, NO_ANSWER) and not isinstance(cause, RepositoryNotFoundError | RevisionNotFoundError)
 
 
 def public_dataset(repo_id: str, revision: str | None) -> str:
-    """The commit that a branch or tag of a dataset stands at, as seen without a token.
+    """Return the commit of a branch or tag of a dataset, as seen without a token.
 
     Args:
-        repo_id: `org/name`.
-        revision: branch, tag or commit; None is the default branch.
+        repo_id: Repository, `org/name`.
+        revision: Branch, tag or commit; None means the default branch.
 
     Raises:
-        SourceError: no such dataset or revision, not one for everybody, or no answer.
+        SourceError: There is no such dataset or revision, it is not public, or the Hub does not answer.
     """
     named = f"dataset {repo_id!r}" + (f" at revision {revision!r}" if revision else "")
     try:
@@ -133,17 +133,17 @@ def public_dataset(repo_id: str, revision: str | None) -> str:
 
 
 def public_model(repo_id: str) -> tuple[str, dict[str, int]]:
-    """The commit that a model stands at, and bytes of its files by path, as seen without a token.
+    """Return the commit of a model and the sizes of its files in bytes, by path, as seen without a token.
 
     Args:
-        repo_id: `org/name`.
+        repo_id: Repository, `org/name`.
 
     Raises:
-        PriorError: no such model, not one for everybody, or no answer.
+        PriorError: There is no such model, it is not public, or the Hub does not answer.
     """
     try:
         info = HfApi().model_info(repo_id, files_metadata=True, token=False, timeout=_LOOK_S)
-    except (HFValidationError, RepositoryNotFoundError) as error:  # of which a gated one is a kind
+    except (HFValidationError, RepositoryNotFoundError) as error:  # includes the error of gated repositories
         raise PriorError(f"prior {repo_id!r} is not on the Hub, or is private. Check the name.") from error
     except NO_ANSWER as error:
         raise PriorError(f"cannot reach the Hub for prior {repo_id!r} ({why(error)}). Check the connection.") from error
@@ -153,14 +153,14 @@ def public_model(repo_id: str) -> tuple[str, dict[str, int]]:
 
 
 def file_sizes(repo_id: str, sha: str) -> dict[str, int]:
-    """Bytes of every file of a dataset repository at a commit, by path, in one listing.
+    """Return the size in bytes of every file of a dataset repository at a commit, by path, from one listing.
 
     Args:
-        repo_id: `org/name`.
-        sha: the commit.
+        repo_id: Repository, `org/name`.
+        sha: The commit.
 
     Raises:
-        SourceError: the Hub does not answer.
+        SourceError: The Hub does not answer.
     """
 
     def look() -> dict[str, int]:
@@ -178,17 +178,17 @@ def file_sizes(repo_id: str, sha: str) -> dict[str, int]:
 def download(
     repo_id: str, sha: str, paths: Sequence[str], folder: Path, progress: Callable[[], None] | None = None
 ) -> None:
-    """Fetch files of a dataset repository; those that lie in the folder already are not fetched again.
+    """Download files of a dataset repository; files that are already in the folder are not downloaded again.
 
     Args:
-        repo_id: `org/name`.
-        sha: the commit.
-        paths: of the files.
-        folder: where they come to lie, by the same paths.
-        progress: called after each, from any thread.
+        repo_id: Repository, `org/name`.
+        sha: The commit.
+        paths: Paths of the files.
+        folder: Folder to download to, with the same paths.
+        progress: Callback; called after each file, from any thread.
 
     Raises:
-        HubError: one cannot be fetched.
+        HubError: A file cannot be downloaded.
     """
 
     def fetch(path: str) -> None:
@@ -201,15 +201,15 @@ def download(
 
 
 def dataset_text(repo_id: str, path: str, sha: str) -> str:
-    """A text file of a dataset repository at a commit.
+    """Return a text file of a dataset repository at a commit.
 
     Args:
-        repo_id: `org/name`.
-        path: of the file in it.
-        sha: the commit.
+        repo_id: Repository, `org/name`.
+        path: Path of the file in it.
+        sha: The commit.
 
     Raises:
-        SourceError: the Hub does not answer.
+        SourceError: The Hub does not answer.
     """
     try:
         found = asked(partial(hf_hub_download, repo_id, path, repo_type="dataset", revision=sha))
@@ -221,12 +221,12 @@ def dataset_text(repo_id: str, path: str, sha: str) -> str:
 
 
 def model_files(repo_id: str, sha: str, patterns: Sequence[str]) -> Path:
-    """A folder with some files of a model repository at a commit, from the cache where they are there.
+    """Return a folder with some files of a model repository at a commit, from the cache if possible.
 
     Args:
-        repo_id: `org/name`.
+        repo_id: Repository, `org/name`.
         sha: The commit.
-        patterns: Of the paths that are wanted, such as `*.json`.
+        patterns: Patterns of the wanted paths, such as `*.json`.
 
     Raises:
         PriorError: The Hub does not answer.
@@ -238,12 +238,12 @@ def model_files(repo_id: str, sha: str, patterns: Sequence[str]) -> Path:
 
 
 def card_metadata(repo_type: str, repo_id: str, sha: str) -> dict[str, Any]:
-    """What the card of a repository says of itself in YAML; empty where it has none that can be read.
+    """Return the YAML metadata of a repository's card; empty if there is no readable card.
 
     Args:
         repo_type: `model` or `dataset`.
-        repo_id: `org/name`.
-        sha: the commit.
+        repo_id: Repository, `org/name`.
+        sha: The commit.
     """
     try:
         return metadata_of(
@@ -254,7 +254,7 @@ def card_metadata(repo_type: str, repo_id: str, sha: str) -> dict[str, Any]:
 
 
 def metadata_of(card: Path) -> dict[str, Any]:
-    """The YAML of a card that lies here; empty where there is none that can be read."""
+    """Return the YAML metadata of a local card; empty if there is no readable card."""
     try:
         metadata = metadata_load(card)
     except (OSError, ValueError, YAMLError):
@@ -263,7 +263,7 @@ def metadata_of(card: Path) -> dict[str, Any]:
 
 
 def _cached_sha(repo_type: str, repo_id: str, revision: str | None) -> str | None:
-    """The commit of a repository in the local cache: the one asked for, else the one that came last."""
+    """Return the commit of a repository in the local cache: the requested one, or else the newest."""
     try:
         return Path(snapshot_download(repo_id, repo_type=repo_type, revision=revision, local_files_only=True)).name
     except (LocalEntryNotFoundError, OSError, ValueError):

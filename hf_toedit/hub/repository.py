@@ -1,4 +1,4 @@
-"""A repository that is written to: what stands in it, files sent ahead of their commit, commits, pull requests."""
+"""Writing to a repository: its current files, uploads ahead of a commit, commits, and pull requests."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from hf_toedit.hub.uploads import BranchHead, Operation, RemoteFile, Upload
 from hf_toedit.threads import in_threads
 
 _LARGE = (".parquet", ".png")
-"""How files end that the Hub keeps in large file storage."""
+"""Extensions of files that the Hub stores in large file storage."""
 
 _UPLOADS = 4
-"""Files sent at the same time."""
+"""Number of concurrent uploads."""
 
 _T = TypeVar("_T")
 
 
 class Repository:
-    """A dataset, or a Space, that is written to.
+    """A dataset or Space repository to write to.
 
-    Nothing is repeated blindly: before every try of a commit the repository is looked at anew, so that one that landed
-    although its answer was lost, or that somebody else made, is seen.
+    A commit is never repeated blindly: before every try, the current state of the repository is read, so that a commit
+    whose answer was lost, or a commit of another process, is seen.
     """
 
     def __init__(self, repo_id: str, revision: str | None = None, repo_type: str = "dataset") -> None:
-        """Name it; nothing is asked yet.
+        """Store the name; no request is sent yet.
 
         Args:
-            repo_id: `org/name`.
-            revision: branch; None is the default one.
+            repo_id: Repository, `org/name`.
+            revision: Branch; None means the default branch.
             repo_type: `dataset` or `space`.
 
         Raises:
-            UsageError: that is no name of a repository.
+            UsageError: The name is not valid.
         """
         try:
             validate_repo_id(repo_id)
@@ -59,31 +59,31 @@ class Repository:
 
     @property
     def url(self) -> str:
-        """Its page."""
+        """URL of its page."""
         page = f"{self._api.endpoint}/{self.type}s/{self.id}"
         return page if self.revision is None else f"{page}/tree/{self.revision}"
 
     def head(self) -> BranchHead | None:
-        """What stands there now; None where there is no such repository, or none that may be seen.
+        """Return the current state; None if the repository does not exist or is not visible.
 
         Raises:
-            HubError: the Hub does not answer, or refuses.
+            HubError: The Hub does not answer, or refuses.
         """
         return self._call("look at", self._look)
 
     def forget(self) -> None:
-        """List the files anew when they are looked at next, whatever this process believes to have put there."""
+        """Forget the cached listing, including uploads of this process; the next access lists the files again."""
         self._head = None
 
     def create(self, private: bool, space_sdk: str | None = None) -> None:
-        """Make the repository and the branch, unless they are there.
+        """Create the repository and the branch, unless they exist.
 
         Args:
-            private: whether strangers may not read it, where it is made now.
-            space_sdk: of a Space, what runs it.
+            private: Whether a new repository is private.
+            space_sdk: SDK of a Space.
 
         Raises:
-            HubError: the Hub does not answer, or refuses.
+            HubError: The Hub does not answer, or refuses.
         """
         head = self.head()
         if head is None:
@@ -97,10 +97,10 @@ class Repository:
             )
 
     def file(self, head: BranchHead, path: str) -> Path | None:
-        """A file of it, brought here; None where there is none.
+        """Download a file; None if it does not exist.
 
         Raises:
-            HubError: the Hub does not answer, or refuses.
+            HubError: The Hub does not answer, or refuses.
         """
         if path not in head.files:
             return None
@@ -108,10 +108,10 @@ class Repository:
         return Path(self._call(f"read {path} of", fetch))
 
     def upload(self, uploads: Sequence[Upload]) -> None:
-        """Send the contents of large files, of which a commit is to follow.
+        """Upload the contents of large files ahead of their commit.
 
         Raises:
-            HubError: the Hub does not answer, or refuses.
+            HubError: The Hub does not answer, or refuses.
         """
         large = [upload for upload in uploads if upload.path.endswith(_LARGE)]
         self._call("write to", lambda: self._upload(large, None))
@@ -122,19 +122,19 @@ class Repository:
         change: Callable[[BranchHead], Sequence[Operation]],
         sent: Callable[[Upload], None] | None = None,
     ) -> BranchHead:
-        """Commit on top of whatever stands there, once what is to be done about it is known.
+        """Make a commit on top of the current state.
 
         Args:
-            message: of the commit.
-            change: says what is to be done, given what stands there: nothing, if nothing is left to do. It is asked
-                again after each try that failed.
-            sent: called from some thread with each large file that was sent ahead of the commit.
+            message: Commit message.
+            change: Returns the operations for a given state; empty if nothing remains to be done. It is called again
+                after each failed try.
+            sent: Callback; called with each large file that was uploaded ahead of the commit, from any thread.
 
         Returns:
-            What stands there in the end.
+            The final state.
 
         Raises:
-            HubError: the Hub does not answer, or refuses.
+            HubError: The Hub does not answer, or refuses.
         """
 
         def look_and_commit() -> BranchHead:
@@ -161,13 +161,13 @@ class Repository:
         return patiently(look_and_commit, self._told("write to"), takes_turns=True)
 
     def find_pull_request(self, title: str) -> int | None:
-        """Look for a draft or open pull request of that title; if there is one, later commits go there.
+        """Find a draft or open pull request by title; if there is one, later commits go to it.
 
         Returns:
-            Its number.
+            Its number; None if there is none.
 
         Raises:
-            HubError: the Hub does not answer, or refuses.
+            HubError: The Hub does not answer, or refuses.
         """
         number = self._call("list the pull requests of", lambda: self._pull_request(title))
         if number is not None:
@@ -175,10 +175,10 @@ class Repository:
         return number
 
     def open_pull_request(self, title: str, description: str) -> int:
-        """The same; opens one as a draft where there is none.
+        """Find a draft or open pull request by title, or open one as a draft; later commits go to it.
 
         Raises:
-            HubError: the Hub does not answer, or refuses.
+            HubError: The Hub does not answer, or refuses.
         """
 
         def find_or_open() -> int:
@@ -192,10 +192,10 @@ class Repository:
         return number
 
     def publish(self, number: int) -> None:
-        """Let a draft pull request be seen as ready.
+        """Mark a draft pull request as ready.
 
         Raises:
-            HubError: the Hub does not answer, or refuses.
+            HubError: The Hub does not answer, or refuses.
         """
 
         def publish() -> None:
@@ -206,7 +206,7 @@ class Repository:
         self._call("open the pull request of", publish)
 
     def pull_request_url(self, number: int) -> str:
-        """Its page."""
+        """Return the URL of a pull request."""
         return f"{self._api.endpoint}/{self.type}s/{self.id}/discussions/{number}"
 
     def _call(self, what: str, call: Callable[[], _T]) -> _T:
@@ -222,7 +222,7 @@ class Repository:
         return None
 
     def _look(self) -> BranchHead | None:
-        """What stands there; files are listed only where the commit is another than before."""
+        """Return the current state; files are listed again only if the commit has changed."""
         is_branch = True
         try:
             try:
@@ -244,7 +244,7 @@ class Repository:
         return self._head
 
     def _upload(self, uploads: Sequence[Upload], sent: Callable[[Upload], None] | None) -> None:
-        """Send contents ahead of their commit."""
+        """Upload contents ahead of their commit."""
 
         def send(upload: Upload) -> None:
             upload.send(self._api, self.id, self.type, self.revision)
@@ -255,6 +255,6 @@ class Repository:
 
 
 def _changed(files: dict[str, RemoteFile], uploads: Sequence[Upload], deleted: set[str]) -> dict[str, RemoteFile]:
-    """What a commit leaves."""
+    """Return the files after a commit."""
     sent = {upload.path: RemoteFile(upload.size, upload.operation.upload_info.sha256.hex()) for upload in uploads}
     return {path: file for path, file in {**files, **sent}.items() if path not in deleted}

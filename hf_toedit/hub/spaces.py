@@ -1,4 +1,4 @@
-"""Spaces: the machine that one runs on. Its files are those of a `Repository`."""
+"""The hardware of a Space. The files of a Space are those of a `Repository`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from hf_toedit.hub.hardware import Hardware, named
 from hf_toedit.hub.patience import patiently
 
 FREE = "cpu-basic"
-"""What a Space runs on unless it asks for more."""
+"""Default hardware of a Space."""
 
 
 class SpaceMachine:
-    """The machine of one Space."""
+    """The hardware of one Space."""
 
     def __init__(self, repo_id: str) -> None:
-        """Nothing is asked yet.
+        """Store the name; no request is sent yet.
 
         Args:
-            repo_id: `org/name`.
+            repo_id: Repository, `org/name`.
 
         Raises:
-            HubError: this `huggingface_hub` does not know enough of Spaces.
+            HubError: This version of `huggingface_hub` does not support Spaces sufficiently.
         """
         if not hasattr(HfApi, "list_spaces_hardware"):
             raise HubError(
@@ -34,28 +34,28 @@ class SpaceMachine:
         self._api = HfApi()
 
     def hardware(self, flavor: str) -> Hardware:
-        """What is to be had under a name.
+        """Return the machine of a name.
 
         Raises:
-            UsageError: nothing.
-            HubError: the Hub does not answer.
+            UsageError: There is no such machine.
+            HubError: The Hub does not answer.
         """
         return named(flavor, patiently(self._api.list_spaces_hardware, "list the hardware of Spaces"))
 
     def flavor(self) -> str:
-        """What a Space that is there runs on, or is about to.
+        """Return the current or requested hardware of an existing Space.
 
         Raises:
-            HubError: the Hub does not answer, or refuses.
+            HubError: The Hub does not answer, or refuses.
         """
         runtime = patiently(lambda: self._api.get_space_runtime(self._id), f"look at the hardware of {self._id!r}")
         return str(runtime.requested_hardware or runtime.hardware or FREE)
 
     def request(self, flavor: str) -> None:
-        """Ask for another.
+        """Request other hardware.
 
         Raises:
-            HubError: the Hub does not answer, or refuses.
+            HubError: The Hub does not answer, or refuses.
         """
         ask = self._api.request_space_hardware
         patiently(lambda: ask(self._id, flavor), f"ask for the hardware {flavor!r} of {self._id!r}")  # type: ignore[arg-type]

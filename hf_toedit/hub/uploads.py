@@ -1,4 +1,4 @@
-"""What stands in a repository, and what is to stand there."""
+"""The state of a repository, and files to upload."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class RemoteFile:
     """A file of a repository.
 
     Attributes:
-        size: bytes.
-        oid: SHA-256 of its content where it lies in large file storage, else the SHA-1 that git gives it.
+        size: Size in bytes.
+        oid: SHA-256 of its content if it is in large file storage, otherwise its git SHA-1.
     """
 
     size: int
@@ -31,13 +31,13 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class BranchHead:
-    """What stands in a repository now.
+    """The current state of a repository.
 
     Attributes:
-        sha: the newest commit.
-        files: of it, by path.
-        private: whether strangers may not read the repository.
-        is_branch: whether it is of the branch that was asked for; if not, that branch is to begin here.
+        sha: The newest commit.
+        files: Its files, by path.
+        private: Whether the repository is private.
+        is_branch: Whether the commit is of the requested branch; if not, that branch will start here.
     """
 
     sha: str
@@ -48,13 +48,13 @@ class BranchHead:
 
 @dataclass(frozen=True)
 class Upload:
-    """A file to be sent.
+    """A file to upload.
 
     Attributes:
-        path: in the repository.
-        content: the file that holds it, or the bytes themselves.
-        sha256: of the content, where it was written down when it was made.
-        num_bytes: of the content, likewise; a file that is there already need not lie here as well then.
+        path: Path in the repository.
+        content: The file with the content, or the bytes.
+        sha256: SHA-256 of the content, if it was recorded when the content was made.
+        num_bytes: Size of the content, likewise; a file that is in the repository then need not exist here.
     """
 
     path: str
@@ -64,13 +64,13 @@ class Upload:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         if self.num_bytes is not None:
             return self.num_bytes
         return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
 
     def is_in(self, head: BranchHead | None) -> bool:
-        """Whether it stands in the repository already, with the same content."""
+        """Whether the repository already contains the file, with the same content."""
         there = head.files.get(self.path) if head else None
         if there is None or there.size != self.size:
             return False
@@ -80,12 +80,12 @@ class Upload:
 
     @cached_property
     def operation(self) -> CommitOperationAdd:
-        """What adds it to a commit; once it was uploaded it knows so, and is not uploaded again.
+        """Operation that adds the file to a commit; it remembers that it was uploaded, and is not uploaded again.
 
-        A file in storage is brought here for it, until it was uploaded or is not needed any more.
+        A file in remote storage is downloaded for it, until it was uploaded or is not needed any more.
 
         Raises:
-            RunError: it is not any more what was written.
+            RunError: The file has changed since it was written.
         """
         content = self._fetched.name if isinstance(self.content, RemotePath) else self.content
         operation = CommitOperationAdd(self.path, content)
@@ -97,11 +97,11 @@ class Upload:
         return operation
 
     def send(self, api: HfApi, repo_id: str, repo_type: str, revision: str | None) -> None:
-        """Send a large file ahead of its commit; large file storage passes over what it has already."""
+        """Upload a large file ahead of its commit; large file storage skips contents that it already has."""
         api.preupload_lfs_files(
             repo_id, [self.operation], repo_type=repo_type, revision=revision, free_memory=self._is_remote
         )
-        if self._is_remote and self.operation.path_or_fileobj == b"":  # it was sent, and not left to the commit
+        if self._is_remote and self.operation.path_or_fileobj == b"":  # it was uploaded, and not left to the commit
             self._fetched.close()
 
     @property
@@ -110,8 +110,8 @@ class Upload:
 
     @cached_property
     def _fetched(self) -> Any:
-        """A passing copy of a file in storage."""
-        # By a name by which `RunFolder.sweep` finds it, should this process be killed or stopped.
+        """Temporary local copy of a file in remote storage."""
+        # The name lets `RunFolder.sweep` find the copy if this process is killed.
         copy = tempfile.NamedTemporaryFile(suffix=temporary_name("push"))
         assert isinstance(self.content, RemotePath)
         self.content.fetch(Path(copy.name))
@@ -128,4 +128,4 @@ class Upload:
 
 
 Operation = Upload | str
-"""Of a commit: a file to add, or the path of one to delete."""
+"""An operation of a commit: a file to add, or the path of a file to delete."""

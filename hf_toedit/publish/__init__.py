@@ -1,1 +1,1 @@
-"""A run on the Hub: how it gets there, and back."""
+"""Push of a run to the Hub, and pull of a run from it."""

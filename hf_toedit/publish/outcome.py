@@ -1,4 +1,4 @@
-"""What a push would do, and what it did."""
+"""Preview and result of a push."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ class Outlook:
     """What a push would do.
 
     Attributes:
-        creates: what is not there yet: `repository`, `branch`, `pull request`.
-        private: whether the repository is, or would be.
-        num_files_sent: files that are not there, or otherwise.
-        num_bytes_sent: in them.
-        num_files_skipped: files that are there already.
-        deleted: paths of files that would be deleted.
+        creates: Parts that do not exist yet: `repository`, `branch`, `pull request`.
+        private: Whether the repository is, or would be, private.
+        num_files_sent: Number of files that are missing or differ.
+        num_bytes_sent: Bytes of these files.
+        num_files_skipped: Number of files that are already there.
+        deleted: Paths of files that would be deleted.
     """
 
     creates: tuple[str, ...]
@@ -28,17 +28,17 @@ class Outlook:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a push did.
+    """The result of a push.
 
     Attributes:
-        url: of the repository, or of its branch.
-        revision: branch, or reference of the pull request; None is the default branch.
-        commit: that the repository stands at now.
-        private: whether it is.
-        num_files_sent: committed by this push.
-        num_bytes_sent: in them.
-        num_files_skipped: that were there already.
-        pull_request: its page; None where there is none.
+        url: URL of the repository, or of its branch.
+        revision: Branch, or reference of the pull request; None for the default branch.
+        commit: Current commit of the repository.
+        private: Whether the repository is private.
+        num_files_sent: Number of files committed by this push.
+        num_bytes_sent: Bytes of these files.
+        num_files_skipped: Number of files that were already there.
+        pull_request: URL of the pull request; None if there is none.
     """
 
     url: str

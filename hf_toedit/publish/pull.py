@@ -1,4 +1,4 @@
-"""A run that lies in a dataset repository of the Hub: fetched whole, or verified a shard at a time."""
+"""A run in a dataset repository of the Hub: downloaded as a whole, or verified shard by shard."""
 
 from __future__ import annotations
 
@@ -30,39 +30,39 @@ GUARD = ".huggingface.yaml"
 
 _STAGING = ".pull"
 _BLOCK_BYTES = 2**18
-"""Fetched at a time of a file that is read in place: the end of one that tells of its rows is in the first."""
+"""Bytes per request for a file that is read in place; the first request includes its footer."""
 _PORTION = 16
-"""Files that are on their way to storage at the same time."""
+"""Number of files that are transferred to remote storage at the same time."""
 
 _RECORD_BYTES = 2**16
-"""More than the statistics of a shard take."""
+"""Upper bound for the size of a shard's statistics."""
 
 _PARTS = ("data/", "toedit/", "assets/", CARD)
 
 Progress = Callable[[], None]
-"""Called after each file, or after each shard."""
+"""Callback; called after each file, or after each shard."""
 
 
 class HubRun:
     """A run in a dataset repository, at one commit.
 
     Attributes:
-        repo_id: `org/name`.
-        sha: the commit.
-        repo_files: bytes of every file of the repository, by path.
-        files: the paths of the run's own files, as they are in a run folder.
+        repo_id: Repository, `org/name`.
+        sha: The commit.
+        repo_files: Size in bytes of every file of the repository, by path.
+        files: Paths of the run's own files, as in a run folder.
     """
 
     def __init__(self, repo_id: str, revision: str | None = None, prefix: str = "") -> None:
-        """Find it; nothing is fetched yet.
+        """Find the run; no file is downloaded yet.
 
         Args:
-            repo_id: `org/name`.
-            revision: branch, tag or commit.
-            prefix: folder of the repository that it lies in.
+            repo_id: Repository, `org/name`.
+            revision: Branch, tag or commit.
+            prefix: Folder of the run in the repository.
 
         Raises:
-            SourceError: there is no such repository or revision, no access, or no run in it.
+            SourceError: There is no such repository or revision, no access, or no run in it.
         """
         self.repo_id = repo_id
         self.sha = pinned_sha("dataset", repo_id, revision, SourceError)
@@ -78,16 +78,16 @@ class HubRun:
             )
 
     def fetch(self, names: Sequence[str], folder: RunFolder, progress: Progress | None = None) -> None:
-        """Bring files of the run into a run folder, in this order, once all are there.
+        """Download files of the run to a run folder; they appear in the given order, after all were downloaded.
 
         Args:
-            names: as in `files`.
-            folder: to bring them to.
-            progress: called after each file.
+            names: Paths, as in `files`.
+            folder: The run folder to download to.
+            progress: Callback; called after each file.
 
         Raises:
-            RunError: the folder cannot be written.
-            HubError: a file cannot be fetched.
+            RunError: The folder cannot be written.
+            HubError: A file cannot be downloaded.
         """
         if isinstance(folder.root, RemotePath):
             self._send_on(names, folder.root, progress)
@@ -104,7 +104,7 @@ class HubRun:
             raise RunError(f"cannot write {folder.root}: {error.strerror or error}. Name another folder.") from error
 
     def _send_on(self, names: Sequence[str], root: RemotePath, progress: Progress | None) -> None:
-        """Bring files into storage, some at a time, and the last one alone."""
+        """Transfer files to remote storage, several at a time, and the last one separately."""
         staging = root / _STAGING
         with TemporaryDirectory(prefix="hf-toedit-") as scratch:
             Path(scratch, _STAGING).touch()
@@ -123,27 +123,27 @@ class HubRun:
 
     @classmethod
     def of(cls, repo_id: str) -> HubRun | None:
-        """The run in a repository; None where it holds none.
+        """Return the run in a repository; None if it contains none.
 
         Raises:
-            SourceError: there is no such repository, or no access.
+            SourceError: There is no such repository, or no access.
         """
         sha = pinned_sha("dataset", repo_id, None, SourceError)
         return cls(repo_id, sha) if PLAN.as_posix() in file_sizes(repo_id, sha) else None
 
     def plan(self) -> Plan:
-        """The plan alone.
+        """Download only the plan.
 
         Raises:
-            RunError: it cannot be read.
-            HubError: it cannot be fetched.
+            RunError: The plan cannot be read.
+            HubError: The plan cannot be downloaded.
         """
         with TemporaryDirectory(prefix="hf-toedit-") as scratch:
             self.fetch([PLAN.as_posix()], RunFolder(scratch))
             return self._read(RunFolder(scratch))
 
     def holds(self, plan: Plan, shard: Shard) -> bool:
-        """Whether a shard is there in every pass: data and statistics come with the same commit."""
+        """Whether a shard is in the repository for every pass: data and statistics are part of the same commit."""
         folder = RunFolder(".")
         paths = [folder.stats_path(pass_, shard) for pass_ in plan.passes]
         paths += [folder.data_path(pass_, shard) for pass_ in plan.data_passes]
@@ -151,24 +151,24 @@ class HubRun:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the push was brought to its end."""
+        """Whether the push was completed."""
         return CARD in self.repo_files and GUARD not in self.repo_files
 
     def size(self, name: str) -> int | None:
-        """Bytes of a file of the run; None where it is not there."""
+        """Return the size of a file of the run in bytes; None if it does not exist."""
         return self.repo_files.get(str(self._prefix / name))
 
     def parquet(self, name: str) -> pq.ParquetFile:
-        """A Parquet file of the run, of which only what is asked for is fetched.
+        """Open a Parquet file of the run; only the requested parts are downloaded.
 
         Raises:
-            HubError: it cannot be.
-            RunError: it is damaged.
+            HubError: The file cannot be downloaded.
+            RunError: The file is damaged.
         """
         system, path = fsspec.url_to_fs(f"hf://datasets/{self.repo_id}@{self.sha}/{self._prefix / name}")
 
         def opened() -> pq.ParquetFile:
-            # With the size, or its folder would be listed.
+            # Without the size, its folder would be listed.
             stream = system.open(path, "rb", block_size=_BLOCK_BYTES, size=self.size(name))
             try:
                 return pq.ParquetFile(stream)
@@ -181,16 +181,17 @@ class HubRun:
 
     @contextmanager
     def records(self, most: int | None = None) -> Iterator[tuple[Plan, RunFolder]]:
-        """The plan, and a run folder into which data are not brought.
+        """Yield the plan, and a run folder without data.
 
-        Its records last as long as the context, and data are read through it for ever.
+        Its records exist as long as the context; data can be read through it at any time.
 
         Args:
-            most: where there are more records than that, or larger ones than this tool writes, bring none.
+            most: Maximum number of records; if there are more, or larger ones than this tool writes, none are
+                downloaded.
 
         Raises:
-            RunError: the plan cannot be read.
-            HubError: a file cannot be fetched.
+            RunError: The plan cannot be read.
+            HubError: A file cannot be downloaded.
         """
         with TemporaryDirectory(prefix="hf-toedit-") as scratch:
             folder = _Records(scratch, self)
@@ -202,15 +203,15 @@ class HubRun:
             yield self._read(folder), folder
 
     def pull(self, folder: RunFolder, progress: Progress | None = None) -> Plan:
-        """Bring the whole run into a run folder, the plan last; broken off, it goes on where it was.
+        """Download the whole run to a run folder, the plan last; an interrupted pull continues where it stopped.
 
         Args:
-            folder: new, empty, or of a pull that was broken off.
-            progress: called after each file.
+            folder: The run folder: new, empty, or of an interrupted pull.
+            progress: Callback; called after each file.
 
         Raises:
-            RunError: the folder holds something else or cannot be written, or a file is not what was pushed.
-            HubError: a file cannot be fetched.
+            RunError: The folder contains something else or cannot be written, or a file is not the one that was pushed.
+            HubError: A file cannot be downloaded.
         """
         if not (folder.root / _STAGING).exists():
             folder.check_empty()
@@ -231,16 +232,16 @@ class HubRun:
     def verify(
         self, plan: Plan, folder: RunFolder, *, with_source: bool = True, progress: Progress | None = None
     ) -> Verification:
-        """Read every shard on the Hub again; see `verify_run`.
+        """Re-read every shard on the Hub; see `verify_run`.
 
         Args:
-            plan: of the run.
-            folder: as `records` gives it; the data of a shard are in it only while they are read.
-            with_source: read the source as well.
-            progress: called after each shard.
+            plan: The run's plan.
+            folder: Run folder from `records`; it contains the data of a shard only while they are read.
+            with_source: Whether to read the source as well.
+            progress: Callback; called after each shard.
 
         Raises:
-            HubError: a file cannot be fetched.
+            HubError: A file cannot be downloaded.
         """
 
         @contextmanager
@@ -259,9 +260,10 @@ class HubRun:
         return found
 
     def _read(self, folder: RunFolder) -> Plan:
-        """The plan, once it was brought into a folder, which may be a passing one and is not what errors name.
+        """Read the plan after it was downloaded to a folder, which may be temporary and is not named in errors.
 
-        Where local files lie is not taken from it: it may come from anyone, and is not to choose what is read here.
+        The locations of local files in it are discarded: the plan is untrusted, and must not choose which files are
+        read here.
         """
         try:
             plan = folder.plan()
@@ -277,7 +279,7 @@ class HubRun:
 
 
 class _Records(RunFolder):
-    """A run folder here, whose data lie on the Hub."""
+    """A local run folder whose data are on the Hub."""
 
     def __init__(self, root: str, run: HubRun) -> None:
         super().__init__(root)

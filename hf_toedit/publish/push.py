@@ -1,8 +1,8 @@
-"""A run folder to a repository of the Hub: what is sent, in which order, and what is refused.
+"""Push of a run folder to a Hub repository: what is sent, in which order, and what is refused.
 
-The plan goes first, data with their statistics after it, the card with its pictures last. In between, a guard in the
-repository keeps `datasets` from taking what is there for the whole, see `publish/target.py`. Nothing is noted of how
-far a push is: what the repository holds already is not sent again.
+The plan is sent first, then data with their statistics, and finally the card with its pictures. Until then, a guard
+file in the repository prevents `datasets` from loading incomplete data, see `publish/target.py`. The progress of a push
+is not recorded: files that the repository already contains are not sent again.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from hf_toedit.cards.data import CardData
 
 _COMMIT_FILES = 96
-"""Of shards, at most, unless a single one has more; with the guard they are under 100."""
+"""Maximum number of shard files per commit, unless one shard has more; with the guard they are under 100."""
 
 
 class Push:
-    """Sends a run; the same calls again send what is missing."""
+    """Pushes a run; repeating the same calls sends what is missing."""
 
     def __init__(
         self,
@@ -44,21 +44,21 @@ class Push:
         overwrite: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> None:
-        """Nothing is asked yet.
+        """Store the settings; no request is sent yet.
 
         Args:
-            plan: of the run.
-            folder: of the run.
-            repo_id: `org/name`.
-            revision: branch; None is the default one.
-            prefix: folder in the repository; none is its root.
-            public: whether strangers may read the repository, should it be made now.
-            create_pr: open a pull request, or go on with that of the same run.
-            overwrite: delete what another tool or run left there.
-            progress: called, from any thread, with the bytes of each file once it is there.
+            plan: The run's plan.
+            folder: The run folder.
+            repo_id: Repository, `org/name`.
+            revision: Branch; None means the default branch.
+            prefix: Folder in the repository; empty means its root.
+            public: Whether a new repository is public.
+            create_pr: Whether to open a pull request, or continue that of the same run.
+            overwrite: Whether to delete files of another tool or run.
+            progress: Callback; called with the size of each file once it is in the repository, from any thread.
 
         Raises:
-            UsageError: no such name or prefix is possible.
+            UsageError: The name or the prefix is invalid.
         """
         if create_pr and revision:
             raise UsageError("a pull request goes to the default branch; leave out the revision.")
@@ -75,14 +75,14 @@ class Push:
         self._counts = {"num_files_sent": 0, "num_bytes_sent": 0, "num_files_skipped": 0}
 
     def check(self) -> BranchHead | None:
-        """Look whether the run may be pushed there.
+        """Check whether the run may be pushed to the repository.
 
         Returns:
-            What stands in the repository; None where there is none.
+            The current state of the repository; None if it does not exist.
 
         Raises:
-            RunError: the repository holds something else.
-            HubError: the Hub does not answer, or refuses.
+            RunError: The repository contains something else.
+            HubError: The Hub does not answer, or refuses.
         """
         head = self.repository.head()
         if head and self._create_pr:
@@ -93,10 +93,10 @@ class Push:
         return head
 
     def outlook(self) -> Outlook:
-        """What `begin`, `send` and `finish` would do, without doing it.
+        """Return what `begin`, `send` and `finish` would do, without doing it.
 
         Raises:
-            RunError, HubError: as of `check`.
+            RunError, HubError: See `check`.
         """
         head = self.check()
         uploads = [self._plan_upload, *self._uploads(self._plan.shards), *self._last_uploads(head)]
@@ -116,11 +116,11 @@ class Push:
         )
 
     def begin(self) -> None:
-        """Make the repository where there is none, and put the plan there.
+        """Create the repository if it does not exist, and commit the plan.
 
         Raises:
-            RunError: somebody else began to push another run there.
-            HubError: the Hub does not answer, or refuses.
+            RunError: Another run is being pushed to it.
+            HubError: The Hub does not answer, or refuses.
         """
         self.repository.create(private=not self._public)
         if self._create_pr:
@@ -132,11 +132,11 @@ class Push:
         self._send("Add the plan of a run of hf-toedit", [self._plan_upload], may_replace=self._overwrite)
 
     def send(self, shards: Sequence[Shard]) -> None:
-        """Send the finished shards among some, as far as they are not there, each in one commit.
+        """Commit the finished ones of some shards, unless they are already there, each in one commit.
 
         Raises:
-            HubError: the Hub does not answer, or refuses.
-            RunError: a file is damaged, or somebody else pushed another run there.
+            HubError: The Hub does not answer, or refuses.
+            RunError: A file is damaged, or another run was pushed to the repository.
         """
         batch: list[Upload] = []
         for shard in shards:
@@ -149,20 +149,20 @@ class Push:
             self._send("Add shards", batch)
 
     def upload(self, shards: Sequence[Shard]) -> None:
-        """Send the data of finished shards ahead of the commit that `send` makes of them.
+        """Upload the data of finished shards ahead of the commit that `send` makes.
 
         Raises:
-            HubError: the Hub does not answer, or refuses.
-            RunError: a file is damaged.
+            HubError: The Hub does not answer, or refuses.
+            RunError: A file is damaged.
         """
         self.repository.upload(list(self._uploads(shards)))
 
     def finish(self) -> Pushed:
-        """Put the card there, once all else is, and take the guard away.
+        """Commit the card after everything else, and remove the guard.
 
         Raises:
-            HubError: the Hub does not answer, or refuses.
-            RunError: the run is not finished, or somebody else pushed another one there.
+            HubError: The Hub does not answer, or refuses.
+            RunError: The run is not finished, or another run was pushed to the repository.
         """
 
         def change(head: BranchHead) -> list[Operation]:
@@ -193,7 +193,7 @@ class Push:
                 assert head is not None
                 self._counts["num_files_skipped"] = outlook.num_files_skipped
                 return self._pushed(head)
-        self._last_uploads(self.repository.head())  # a card that cannot be merged is found out before all is sent
+        self._last_uploads(self.repository.head())  # detect a card that cannot be merged before everything is sent
         self.begin()
         self.send(self._plan.shards)
         return self.finish()
@@ -210,7 +210,7 @@ class Push:
         )
 
     def _send(self, message: str, uploads: Sequence[Upload], may_replace: bool = False) -> None:
-        """Commit what is missing of some files; unless they may replace another run, only where there is none."""
+        """Commit the missing ones of some files; if another run is there, only if `may_replace`."""
         through: set[str] = set()
 
         def change(head: BranchHead) -> list[Operation]:
@@ -230,12 +230,12 @@ class Push:
             tell(upload)
 
     def _check_plan(self, head: BranchHead) -> None:
-        """Refuse to mix this run with one that somebody else began to push since it was looked at last."""
+        """Refuse to mix this run with a different run that was pushed since the last check."""
         if not self._plan_upload.is_in(head):
             self._target.check_plan(head)
 
     def _count(self, uploads: Sequence[Upload], missing: Sequence[Upload]) -> None:
-        """Note which files were there when they were first looked for, and which were not."""
+        """Count files as sent or skipped, by their state when they were first checked."""
         new = [upload for upload in missing if upload.path not in self._counted]
         known = [upload for upload in uploads if upload.path in self._counted]
         self._counts["num_files_sent"] += len(new)
@@ -244,7 +244,7 @@ class Push:
         self._counted.update(upload.path for upload in uploads)
 
     def _guard(self, head: BranchHead, uploads: Iterable[Upload]) -> list[Upload]:
-        """The guard, where these files would otherwise make something loadable that is not whole, or of another run."""
+        """Return the guard if these files would make incomplete data, or data of another run, loadable."""
         if GUARD_UPLOAD.is_in(head):
             return []
         is_needed = self._target.would_load(head, [file.path for file in uploads])
@@ -254,12 +254,12 @@ class Push:
 
     @cached_property
     def _plan_upload(self) -> Upload:
-        """The plan, without where the source is on this machine."""
+        """The plan, without the local paths of the source."""
         plan = replace(self._plan, reading=self._plan.reading.without_places)
         return Upload(self._target.plan_path, plan_text(plan).encode())
 
     def _uploads(self, shards: Sequence[Shard]) -> Iterator[Upload]:
-        """Data and statistics of shards, as far as they are done."""
+        """Yield the data and statistics of the finished ones of some shards."""
         for pass_ in self._plan.passes:
             for shard, record, content in self._folder.records(pass_, shards):
                 if record["plan"] == self._plan.content_hash:
@@ -269,7 +269,7 @@ class Push:
                     yield Upload(self._target.path(self._folder.stats_path(pass_, shard)), content)
 
     def _last_uploads(self, head: BranchHead | None) -> list[Upload]:
-        """The card, which keeps what others wrote into the one that is there, and its pictures."""
+        """Return the pictures and the card, which keeps what others wrote into the existing card."""
         from hf_toedit.cards.card import render_card
         from hf_toedit.cards.reports import with_reports
 
@@ -284,7 +284,7 @@ class Push:
 
     @cached_property
     def _card_data(self) -> CardData:
-        """What the card tells; the card in the run folder is brought up to date first, as its pictures are sent."""
+        """Content of the card; the card in the run folder is updated first, because its pictures are sent."""
         from hf_toedit.cards.card import card_data, render_card, write_card
 
         here = self._folder.root / CARD
@@ -297,19 +297,19 @@ class Push:
         return card_data(self._plan, self._folder, repo_id=self.repository.id, prefix=self._target.prefix)
 
     def _deleted(self, head: BranchHead) -> list[str]:
-        """What the last commit deletes."""
+        """Return the files that the last commit deletes."""
         strange = self._target.strange(head) if self._overwrite else []
         return [*([GUARD] if GUARD in head.files else []), *(path for path in strange if path != GUARD)]
 
     @property
     def _title(self) -> str:
-        """Of the pull request, by which it is found again."""
+        """Title of the pull request, by which it is found again."""
         where = f" in {self._target.prefix}" if self._target.prefix else ""
         return f"Add run {self._plan.content_hash[:12]} of hf-toedit{where}"
 
 
 def card_text(card: AnyPath) -> str:
-    """The content of a README.
+    """Return the content of a README.
 
     Raises:
         RunError: It is not UTF-8.

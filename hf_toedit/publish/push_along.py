@@ -1,4 +1,4 @@
-"""What pushes the shards of a run while it runs: a thread that takes no part in the editing and cannot fail it."""
+"""Push of shards during a run, in a thread that is separate from the editing and cannot make it fail."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.verify import is_verified, mark_verified, verify_run
 
 EVERY_S = 60.0
-"""Between two commits: the Hub counts them."""
+"""Seconds between two commits: the Hub limits their rate."""
 
 _MANY = 1000
-"""Shards that are not kept waiting."""
+"""Number of waiting shards at which a commit is made at once."""
 
 
 class PushAlong:
-    """Sends shards in the order in which they finish, a commit a minute, the first at once.
+    """Pushes shards in the order in which they finish, with one commit per minute, the first one immediately.
 
-    Where the Hub does not take them, the run goes on, and `finish` says so.
+    If the Hub does not accept them, the run continues, and `finish` reports the error.
     """
 
     def __init__(
@@ -36,14 +36,15 @@ class PushAlong:
         every: float = EVERY_S,
         check: Callable[[Shard], None] | None = None,
     ) -> None:
-        """Begin.
+        """Start the thread.
 
         Args:
-            push: that was begun.
-            plan: of the run.
-            folder: of the run.
-            every: seconds between two commits; the data are sent ahead of them.
-            check: called with each shard before it is sent; an error keeps back that shard and all behind it.
+            push: A push that has begun.
+            plan: The run's plan.
+            folder: The run folder.
+            every: Seconds between two commits; the data are uploaded ahead of them.
+            check: Callback; called with each shard before it is sent. An error holds back that shard and all later
+                ones.
         """
         self._every = every
         self._check = check
@@ -53,36 +54,36 @@ class PushAlong:
         self._shards = {shard.name: shard for shard in plan.shards}
         self._ready: queue.SimpleQueue[Shard | None] = queue.SimpleQueue()
         self._error: Exception | None = None
-        # A daemon: it is left behind where the command is interrupted, and what it sent is found again.
+        # A daemon thread is abandoned when the command is interrupted; what it sent is found again later.
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
     def add(self, shard: str) -> None:
-        """A shard, by its name, is done."""
+        """Add a finished shard by name."""
         self._ready.put(self._shards[shard])
 
     @property
     def error(self) -> Exception | None:
-        """Why nothing more is sent; None as long as all is well."""
+        """Error that stopped the push; None if there is none."""
         return self._error
 
     def sent(self) -> None:
-        """Send what is left of the shards that were added, and wait until it is there or cannot be."""
+        """Send the remaining added shards, and wait until they are sent or cannot be."""
         self._ready.put(None)
         self._thread.join()
 
     def finish(self, unverified: bool) -> Pushed | None:
-        """Send what is left and, where the whole run is done, verify it and send its card.
+        """Send the remaining shards and, if the whole run is finished, verify it and push its card.
 
         Args:
-            unverified: do not verify it.
+            unverified: Whether to skip the verification.
 
         Returns:
-            What was done; None where shards are still to be edited, elsewhere or later.
+            The result of the push; None if other shards must still be edited, elsewhere or later.
 
         Raises:
-            RunError: a shard could not be sent, or the run is not sound.
-            HubError: the card could not be sent.
+            RunError: A shard could not be sent, or the run is not sound.
+            HubError: The card could not be sent.
         """
         self.sent()
         advice = f"Edited rows are kept; hf-toedit push {self._folder.root} {self._push.repository.id} goes on."
@@ -138,7 +139,7 @@ class PushAlong:
             ready, due = [], time.monotonic() + self._every
 
     def _is_fit(self, shard: Shard) -> bool:
-        """Whether a shard may be sent; where it may not, those before it still are."""
+        """Whether a shard may be sent; if not, the shards before it are still sent."""
         try:
             if self._check:
                 self._check(shard)

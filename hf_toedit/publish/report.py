@@ -1,4 +1,4 @@
-"""A report of `compare` or `probe` in a dataset repository, where `datasets` never looks for rows."""
+"""Push of a `compare` or `probe` report to a dataset repository, to a folder that `datasets` ignores."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def push_report(folder: str | Path, repo: str, kind: Literal["compare", "probe"]
     A report of the same name is replaced.
 
     Args:
-        folder: Of the report, as the command made it; its name is that of the report.
-        repo: `org/name`; made, private, if it is not there.
+        folder: Folder of the report, as the command made it; its name becomes the name of the report.
+        repo: Repository, `org/name`; created as private if it does not exist.
         kind: The command.
 
     Returns:
-        The address of the report.
+        The URL of the report.
 
     Raises:
-        UsageError: that is no name of a repository.
-        RunError: the folder holds no report, or the card there cannot be understood.
-        HubError: the Hub does not answer, or refuses.
+        UsageError: The repository name is not valid.
+        RunError: The folder contains no report, or the existing card cannot be parsed.
+        HubError: The Hub does not answer, or refuses.
     """
     repository = Repository(repo)
     root = Path(folder).resolve()
@@ -60,6 +60,6 @@ def push_report(folder: str | Path, repo: str, kind: Literal["compare", "probe"]
 
 
 def _linking_card(repository: Repository, head: BranchHead, report: str) -> list[Upload]:
-    """The card of a repository with a link to a new report; nothing where there is no card."""
+    """Return the card of a repository with a link to a new report; empty if there is no card."""
     card = repository.file(head, CARD)
     return [Upload(CARD, with_reports(card_text(card), [*head.files, report]).encode())] if card else []

@@ -1,4 +1,4 @@
-"""Where a run is pushed: which paths it takes there, what else stands there, and what of that would load."""
+"""The target of a push: paths of the run, other files in the repository, and files that `datasets` would load."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from hf_toedit.storage.files import sizes_in
 from hf_toedit.storage.layout import PLAN, REPORTS
 from hf_toedit.storage.remote import AnyPath
 
-# `datasets` puts this file above the card: while it is there, nothing loads, and the error quotes the path in it. Were
-# that a pattern, it would not be quoted.
+# `datasets` prefers this file to the card: while it exists, nothing loads, and the error quotes the path in it. A
+# pattern would not be quoted.
 GUARD_UPLOAD = Upload(
     GUARD,
     b"""# Written by hf-toedit while it pushes; its last commit takes this file away.
@@ -28,10 +28,10 @@ configs:
 )
 
 _KEPT = re.compile(r"\.git\w*|(readme|licen[cs]e|notice|citation|copying)\b.*", re.IGNORECASE)
-"""Names of files that belong to whoever keeps the repository."""
+"""Names of files that belong to the owner of the repository."""
 
 _NO_NAME = re.compile(r"[<>:\\|?*\x00-\x1f]")
-"""Characters that `datasets` refuses in the name of a configuration, which begins with the folder."""
+"""Characters that `datasets` does not allow in the name of a configuration, which begins with the folder."""
 
 _OWN_FOLDERS = {"assets", "data", "toedit"}
 
@@ -39,23 +39,23 @@ _NAMED = 5
 
 
 class Target:
-    """A folder of a repository, its root for one, that holds a run or is to hold one.
+    """A folder of a repository, or its root, that contains or will contain a run.
 
     Attributes:
-        prefix: of the paths in it.
+        prefix: Prefix of the paths in it.
     """
 
     def __init__(self, repository: Repository, prefix: str, plan: Plan, folder: RunFolder) -> None:
-        """Nothing is asked yet.
+        """Store the settings; no request is sent yet.
 
         Args:
-            repository: it is in.
-            prefix: name of the folder; empty for the root.
-            plan: of the run.
-            folder: of the run, here.
+            repository: The repository.
+            prefix: Name of the folder; empty for the root.
+            plan: The run's plan.
+            folder: The local run folder.
 
         Raises:
-            UsageError: that is no folder.
+            UsageError: The prefix is not a valid folder.
         """
         parts = PurePosixPath(prefix).parts
         if prefix and (".." in parts or prefix.startswith("/") or not parts):
@@ -70,30 +70,30 @@ class Target:
         self._folder = folder
 
     def __str__(self) -> str:
-        """For messages."""
+        """Return the name for messages."""
         return f"dataset {self._repository.id!r}" + (f", folder {self.prefix!r}" if self.prefix else "")
 
     def path(self, path: AnyPath) -> str:
-        """Where a file of the run folder goes."""
+        """Return the repository path of a file of the run folder."""
         return self.prefix + self._folder.relative(path)
 
     @property
     def plan_path(self) -> str:
-        """Where the plan goes."""
+        """Repository path of the plan."""
         return self.prefix + PLAN.as_posix()
 
     @property
     def pictures(self) -> list[AnyPath]:
-        """Of the card, in the run folder."""
+        """Pictures of the card, in the run folder."""
         folder = self._folder.root / "assets"
         return [folder / name for name in sorted(sizes_in(folder)) if name.endswith(".png")]
 
     def check(self, head: BranchHead) -> None:
-        """Refuse to push over what is not of this run.
+        """Refuse to overwrite files that do not belong to this run.
 
         Raises:
-            RunError: another tool made it, or it is of another run, or of more generations.
-            HubError: the Hub does not answer, or refuses.
+            RunError: The files are from another tool or run, or from more generations.
+            HubError: The Hub does not answer, or refuses.
         """
         if GUARD in head.files and not GUARD_UPLOAD.is_in(head):
             raise RunError(
@@ -115,14 +115,14 @@ class Target:
             )
 
     def check_plan(self, head: BranchHead) -> bool:
-        """Refuse to push over another run, or over more generations of this one.
+        """Refuse to overwrite another run, or more generations of this run.
 
         Returns:
-            Whether a run is there, which is this one.
+            Whether this run is already there.
 
         Raises:
-            RunError: it is another one.
-            HubError: the Hub does not answer, or refuses.
+            RunError: Another run is there.
+            HubError: The Hub does not answer, or refuses.
         """
         there = self._plan_there(head)
         if there is None:
@@ -139,10 +139,10 @@ class Target:
         return True
 
     def holds_another(self, head: BranchHead) -> bool:
-        """Whether another run is there, whose card names other files than this one's, and would go on loading them.
+        """Whether another run is there, whose card would continue to load its own files.
 
         Raises:
-            HubError: the Hub does not answer, or refuses.
+            HubError: The Hub does not answer, or refuses.
         """
         try:
             there = self._plan_there(head)
@@ -151,7 +151,7 @@ class Target:
         return there is not None and there.content_hash != self._plan.content_hash
 
     def strange(self, head: BranchHead) -> list[str]:
-        """Paths of files here that are neither of the run, nor of another run in a folder, nor their keeper's own."""
+        """Return the files that belong neither to this run, nor to a run in a subfolder, nor to the owner."""
         plans = (path.removesuffix(PLAN.as_posix()) for path in head.files if path.endswith(f"/{PLAN.as_posix()}"))
         others = tuple(root for root in plans if root.startswith(self.prefix) and root != self.prefix)
         own = self._own_paths() | ({GUARD} if GUARD_UPLOAD.is_in(head) else set())
@@ -166,13 +166,13 @@ class Target:
         ]
 
     def would_load(self, head: BranchHead, paths: Iterable[str]) -> bool:
-        """Whether `datasets` would load any of these files, were they put there now."""
+        """Whether `datasets` would load any of these files if they were committed now."""
         card = self._repository.file(head, CARD)
         patterns = _loaded(card) if card else []
         return not patterns or any(fnmatchcase(path, pattern) for path in paths for pattern in patterns)
 
     def _own_paths(self) -> set[str]:
-        """Of all that a run may put there."""
+        """Return all paths that this run may use."""
         own = {self.plan_path, *map(self.path, self.pictures)}
         own |= {self.prefix + name for name in self._folder.data_names(self._plan)}
         own |= {
@@ -183,7 +183,7 @@ class Target:
         return own
 
     def _plan_there(self, head: BranchHead) -> Plan | None:
-        """The plan of the run that is there; None where there is none."""
+        """Return the plan of the existing run; None if there is none."""
         file = self._repository.file(head, self.plan_path)
         try:
             return Plan.read(file.read_bytes()) if file else None
@@ -192,7 +192,7 @@ class Target:
 
 
 def _loaded(card: Path) -> list[str]:
-    """Patterns of the files that a card's configs load; empty where `datasets` looks for files by itself."""
+    """Return the file patterns in a card's configs; empty if `datasets` finds files on its own."""
     patterns: list[str] = []
     configs = metadata_of(card).get("configs")
     for config in configs if isinstance(configs, list) else []:

@@ -1,1 +1,1 @@
-"""Rows: which of their columns are texts, and what an edit makes of them."""
+"""Rows: their text columns, and the columns of an edited row."""

@@ -1,4 +1,4 @@
-"""Columns of conversations: which of their messages are edited, and how a chat template gets to see them."""
+"""Columns of conversations: which messages are edited, and how a chat template receives them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from hf_toedit.errors import SourceError
 from hf_toedit.rows.nested import ITEMS, ValuePath, find, is_list, is_text, kind_name, text_hint, values_at
 
 KEYS = (("role", "content"), ("from", "value"))
-"""Who speaks and what is said, in a message: as chat templates name it, and as ShareGPT does."""
+"""Keys of role and content in a message: those of chat templates, and those of ShareGPT."""
 
 CHAT_ROLES = {"human": "user", "gpt": "assistant"}
-"""ShareGPT's roles, as chat templates name them."""
+"""Chat template roles by ShareGPT role."""
 
 
 _USUAL = ("messages", "conversations", "conversation", "turns", "chosen")
-"""Usual names of columns of conversations, the likeliest to be meant first."""
+"""Usual names of columns of conversations, in order of likelihood."""
 
 _ANSWERS = ("output", "completion", "response", "answer", "chosen")
 _QUESTIONS = ("system", "instruction", "prompt", "query", "question", "input", "context")
-"""Usual names of columns that hold what is asked of a model, and what it answers."""
+"""Usual names of columns with questions to a model, and with its answers."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Conversations:
     """A column of conversations.
 
     Attributes:
-        messages: where their messages lie.
-        role_key: field of a message that says who speaks.
-        content_key: field that holds what is said.
+        messages: Path of the messages.
+        role_key: Field of a message with the speaker's role.
+        content_key: Field of a message with its content.
     """
 
     messages: ValuePath
@@ -47,7 +47,7 @@ class Conversations:
         """Find a column of conversations.
 
         Raises:
-            SourceError: there is no such column, or it holds something else.
+            SourceError: There is no such column, or it contains something else.
         """
         if is_text(find(schema, column).kind):
             raise SourceError(
@@ -74,20 +74,20 @@ class Conversations:
 
     @property
     def contents(self) -> ValuePath:
-        """Where what is said lies."""
+        """Path of the messages' contents."""
         column, steps, kind = self.messages
         known = pa.types.is_struct(kind)
         return ValuePath(column, (*steps, self.content_key), kind.field(self.content_key).type if known else kind)
 
     def edited(self, table: pa.Table, roles: Iterable[str]) -> list[bool]:
-        """Whether each message of a table, in order, is one of those roles, by whichever of its names."""
+        """Whether each message of a table, in order, has one of the given roles, under either of its names."""
         column, steps, _ = self.messages
         spoken = values_at(table, ValuePath(column, (*steps, self.role_key), pa.string())).array.to_pylist()
         wanted = {CHAT_ROLES.get(role, role) for role in roles}
         return [CHAT_ROLES.get(role, role) in wanted for role in spoken]
 
     def questions(self, table: pa.Table) -> list[list[dict[str, Any]]]:
-        """The messages of each row of a table as chat templates know them, less a last one of the assistant."""
+        """Return the messages of each row in chat template format, without a final message of the assistant."""
         messages, rows, _ = values_at(table, self.messages)
         found: list[list[dict[str, Any]]] = [[] for _ in range(len(table))]
         for row, message in zip(rows.tolist(), messages.to_pylist(), strict=True):
@@ -96,17 +96,17 @@ class Conversations:
         return [said[:-1] if said and said[-1]["role"] == "assistant" else said for said in found]
 
     def for_template(self, message: dict[str, Any]) -> dict[str, Any]:
-        """A message as chat templates know it: without fields that are null, but always with a content."""
+        """Convert a message to chat template format: without null fields, but always with a content."""
         role, content = message[self.role_key], message[self.content_key]
         return {**_without_nulls(message), "role": CHAT_ROLES.get(role, role), "content": content or ""}
 
 
 def suggestion(schema: pa.Schema, path: str) -> str | None:
-    """Which options are meant, where a path leads to no text; None where the columns do not tell.
+    """Suggest options when a path leads to no text; None if the columns give no hint.
 
     Args:
-        schema: The source's columns.
-        path: The path to a text, as it was named; `text` where none was.
+        schema: Columns of the source.
+        path: Requested path of a text; `text` if none was given.
     """
     found = [column for field in schema for column in _conversation_paths(schema, field.type, field.name)]
     column = min(found, key=lambda name: _USUAL.index(name) if name in _USUAL else len(_USUAL), default=None)
@@ -122,7 +122,7 @@ def suggestion(schema: pa.Schema, path: str) -> str | None:
 
 
 def _conversation_paths(schema: pa.Schema, kind: pa.DataType, path: str) -> Iterator[str]:
-    """The paths of conversations in a column, which are not in lists themselves."""
+    """Yield the paths of conversations in a column, except those inside lists."""
     if pa.types.is_struct(kind):
         for field in kind:
             yield from _conversation_paths(schema, field.type, f"{path}.{field.name}")
@@ -133,7 +133,7 @@ def _conversation_paths(schema: pa.Schema, kind: pa.DataType, path: str) -> Iter
 
 
 def _without_nulls(value: Any) -> Any:
-    """A value less the fields that are null: Arrow gives every struct all fields, templates ask which are there."""
+    """Remove null fields from a value: Arrow gives every struct all fields, but templates check which fields exist."""
     if isinstance(value, dict):
         return {name: _without_nulls(field) for name, field in value.items() if field is not None}
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value

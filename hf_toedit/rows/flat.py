@@ -1,4 +1,4 @@
-"""Figures of the edit log as columns of plain numbers, which the Hub's viewer plots, sorts and filters."""
+"""Figures of the edit log as columns of plain numbers, which the Hub's viewer can plot, sort and filter."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ if TYPE_CHECKING:
     from datasets import Features
 
 FIGURES = ("selected_rate", "changed_rate", "nll")
-"""What the names of the columns end with, behind the name of the log: shares of the row's tokens in this generation,
-and the mean negative log-likelihood of a token, in nats; null where no token of the row was read."""
+"""Suffixes of the column names, after the name of the log.
+
+The rates are fractions of the row's tokens in this generation; `nll` is the mean negative log-likelihood of a token, in
+nats. All are null if no token of the row was read.
+"""
 
 
 def flat_names(log_column: str) -> list[str]:
-    """Names of the columns."""
+    """Return the names of the columns."""
     return [f"{log_column}_{figure}" for figure in FIGURES]
 
 
 def flat_features(log_column: str) -> Features:
-    """Names and types of the columns."""
+    """Return the names and types of the columns."""
     from datasets import Features, Value
 
     return Features({name: Value("float32") for name in flat_names(log_column)})
 
 
 def check_flat(features: Features, log_column: str) -> None:
-    """Refuse a source that has a column of these names already.
+    """Refuse a source that already has a column of one of these names.
 
     Raises:
-        SourceError: it does.
+        SourceError: There is such a column.
     """
     for name in flat_names(log_column):
         if name in features:
@@ -43,11 +46,11 @@ def check_flat(features: Features, log_column: str) -> None:
 
 
 def flat_present(columns: Iterable[str], log_column: str) -> list[str]:
-    """Which of the columns rows have: those behind the edit log; a column of the source stands before it.
+    """Return the flat columns of rows, which follow the edit log; columns of the source precede it.
 
     Args:
-        columns: of the rows, in their order.
-        log_column: one of them.
+        columns: Columns of the rows, in order.
+        log_column: The edit log column.
     """
     names = list(columns)
     behind = names[names.index(log_column) + 1 :]
@@ -55,11 +58,11 @@ def flat_present(columns: Iterable[str], log_column: str) -> list[str]:
 
 
 def flat_values(log: pa.Array | pa.ChunkedArray, log_column: str) -> dict[str, pa.Array]:
-    """The values of the columns, float32 `[rows]`.
+    """Return the values of the columns, float32 `[rows]`.
 
     Args:
-        log: the edit log of each row.
-        log_column: its name.
+        log: Edit log of each row.
+        log_column: Name of the edit log column.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

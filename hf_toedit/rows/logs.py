@@ -1,7 +1,7 @@
-"""The edit logs of rows, read back; a row whose log cannot be right is named, and its text never taken for the source.
+"""Reading of edit logs; rows with an invalid log are reported, and their texts are never taken for the source.
 
-A log is missing where rows of elsewhere were put among edited ones, and wrong where texts were changed after they were
-edited. Such a row may hold its source, or may not.
+A log is missing if foreign rows were added to edited ones, and invalid if texts were changed after the edit. Such a row
+may or may not contain its source.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from hf_toedit.errors import SourceError
 from hf_toedit.rows.texts import Text, Texts
 
 NAMED = 5
-"""Rows that a message names."""
+"""Maximum number of rows that a message names."""
 
 
 class UnrevertibleRows(SourceError):
-    """Rows whose source is not known.
+    """Rows whose source is unknown.
 
     Attributes:
-        reasons: why, by the number of the row in its table.
+        reasons: Reasons by row number in the table.
     """
 
     def __init__(self, reasons: Mapping[int, str]) -> None:
-        """Keep what is wrong with each row."""
+        """Store the reason for each row."""
         super().__init__(reasons)
         self.reasons = reasons
 
     def __str__(self) -> str:
-        """In one line."""
+        """Return the message in one line."""
         return f"{unrevertible(len(self.reasons), named_rows(self.reasons))} Get the dataset again, or leave them out."
 
 
 def unrevertible(count: int, named: Sequence[str]) -> str:
-    """The sentence that counts rows whose source is not known, and names the first of them.
+    """Return a sentence with the number of rows whose source is unknown, and the first of them.
 
     Args:
-        count: all of them.
-        named: the first of them, as `named_rows` has it.
+        count: Number of such rows.
+        named: Descriptions of the first rows, from `named_rows`.
     """
     more = f" and {count - len(named):,} more" if count > len(named) else ""
     rows = "1 row" if count == 1 else f"{count:,} rows"
@@ -50,11 +50,11 @@ def unrevertible(count: int, named: Sequence[str]) -> str:
 
 
 def named_rows(reasons: Mapping[int, str], split: str | None = None) -> list[str]:
-    """The first rows, each with what is wrong with it.
+    """Describe the first rows, each with its reason.
 
     Args:
-        reasons: by the number of the row.
-        split: that they are of.
+        reasons: Reasons by row number.
+        split: Split of the rows.
     """
     of = "" if split is None else f" of split {split!r}"
     return [f"row {row:,}{of} ({reason})" for row, reason in list(reasons.items())[:NAMED]]
@@ -63,19 +63,19 @@ def named_rows(reasons: Mapping[int, str], split: str | None = None) -> list[str
 def earlier_edits(
     table: pa.Table, found: Sequence[Text], texts: Texts, log_column: str | None
 ) -> list[PieceTable | None]:
-    """The edits that the rows' logs tell of.
+    """Read the edits in the rows' logs.
 
     Args:
-        table: the rows; without the column of the log, nothing was edited in them.
-        found: their texts, as `Texts.read` gave them.
-        texts: which texts they are.
-        log_column: of the edit log.
+        table: The rows; without the log column, they are unedited.
+        found: Their texts, from `Texts.read`.
+        texts: Selects the texts.
+        log_column: Column of the edit log.
 
     Returns:
-        A table for each text; None for no text.
+        A table for each text; None for a missing text.
 
     Raises:
-        UnrevertibleRows: a log is missing, does not fit its text, or tells of a text that is not among them.
+        UnrevertibleRows: A log is missing, does not fit its text, or refers to a text that is not among them.
     """
     if log_column not in table.column_names:
         return [None if text.text is None else PieceTable(text.text) for text in found]
@@ -90,7 +90,7 @@ def earlier_edits(
     tables: list[PieceTable | None] = []
     for text in found:
         label = None if texts.one_a_row else text.label
-        logged = [] if text.text is None else edits.pop((text.row, label), [])  # a text that is null has no edits
+        logged = [] if text.text is None else edits.pop((text.row, label), [])  # null texts have no edits
         try:
             tables.append(None if text.text is None else PieceTable.from_log(text.text, logged))
         except UnfitLog as error:
@@ -108,7 +108,7 @@ def earlier_edits(
 
 
 def _flaw(log: dict[str, Any] | None) -> str | None:
-    """What a log lacks, whatever its text is; None for nothing."""
+    """Return what is missing in a log, regardless of its text; None if nothing is."""
     if log is None:
         return "it has no edit log"
     if log["edits"] is None:

@@ -1,7 +1,7 @@
-"""Values inside the structs and lists of a table: found by path, read, and put back with all beside them as it was.
+"""Values inside the structs and lists of a table: found by path, read, and replaced without changing anything else.
 
-A path starts with a column; `.` leads into a struct and `[]` to each item of a list (`meta.body`, `turns[].body`). A
-name that holds these characters itself goes before that reading.
+A path starts with a column; `.` enters a struct and `[]` each item of a list (`meta.body`, `turns[].body`). A name that
+contains these characters takes precedence.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import pyarrow.compute as pc
 from hf_toedit.errors import SourceError, did_you_mean
 
 ITEMS = "[]"
-"""The step from a list to its items."""
+"""Path step from a list to its items."""
 
 _MOST_PATHS = 20
-"""Paths that an error message lists at most."""
+"""Maximum number of paths in an error message."""
 
 
 class ValuePath(NamedTuple):
-    """Where the values of a path lie.
+    """The location of the values of a path.
 
     Attributes:
-        column: of the table.
-        steps: from the column's values to them: names of fields, or `ITEMS`.
-        kind: their type.
+        column: Column of the table.
+        steps: Steps from the column's values to the values: field names or `ITEMS`.
+        kind: Type of the values.
     """
 
     column: str
@@ -38,12 +38,12 @@ class ValuePath(NamedTuple):
 
 
 class Values(NamedTuple):
-    """All values at a place, in order; null where a struct around them is null.
+    """All values at a path, in order; null if an enclosing struct is null.
 
     Attributes:
-        array: the values.
-        rows: int64 `[n]`, the row that each lies in.
-        labels: each one's own path, such as `turns[1].body`.
+        array: The values.
+        rows: Row of each value, int64 `[n]`.
+        labels: Path of each individual value, such as `turns[1].body`.
     """
 
     array: pa.Array | pa.ChunkedArray
@@ -52,10 +52,10 @@ class Values(NamedTuple):
 
 
 def find(schema: pa.Schema, path: str) -> ValuePath:
-    """Find what a path leads to; a column or field of nulls alone, whose type is not known, ends it early.
+    """Find the location of a path; a column or field of only nulls, whose type is unknown, ends it early.
 
     Raises:
-        SourceError: there is no such column, field or list.
+        SourceError: There is no such column, field or list.
     """
     kind: pa.DataType = pa.struct(list(schema))
     names: list[str] = []
@@ -78,15 +78,15 @@ def find(schema: pa.Schema, path: str) -> ValuePath:
 
 
 def head(path: str, names: Collection[str], missing: str = "there is no column") -> str:
-    """The column, or field, that a path starts with.
+    """Return the column or field that a path starts with.
 
     Args:
-        path: starts with one of the names.
-        names: known ones.
-        missing: how the error begins.
+        path: Path that starts with one of the names.
+        names: Known names.
+        missing: Beginning of the error message.
 
     Raises:
-        SourceError: it does not.
+        SourceError: The path starts with none of the names.
     """
     fitting = [name for name in names if f"{path}.".startswith((f"{name}.", name + ITEMS))]
     if not fitting:
@@ -96,7 +96,7 @@ def head(path: str, names: Collection[str], missing: str = "there is no column")
 
 
 def values_at(table: pa.Table, place: ValuePath) -> Values:
-    """Read all values at a place."""
+    """Read all values at a location."""
     chunks = table.column(place.column).chunks
     starts = np.cumsum([0, *map(len, chunks)])
     parts = [_walk(chunk, place) for chunk in chunks]
@@ -108,12 +108,12 @@ def values_at(table: pa.Table, place: ValuePath) -> Values:
 
 
 def with_values(table: pa.Table, place: ValuePath, values: Sequence[Any]) -> pa.Table:
-    """Put other values at a place.
+    """Replace all values at a location.
 
     Args:
-        table: the rows.
-        place: in it.
-        values: as many as are there.
+        table: The rows.
+        place: Location in the table.
+        values: New values, as many as there are.
     """
     index = table.column_names.index(place.column)
     chunks = []
@@ -127,14 +127,14 @@ def with_values(table: pa.Table, place: ValuePath, values: Sequence[Any]) -> pa.
 
 
 def text_hint(schema: pa.Schema) -> str:
-    """The paths of all texts, as the end of an error message."""
+    """Return the paths of all texts, as the end of an error message."""
     paths = [path for field in schema for path in _text_paths(field.type, field.name)]
     more = f" and {len(paths) - _MOST_PATHS} more" if len(paths) > _MOST_PATHS else ""
     return f"Text columns: {', '.join(paths[:_MOST_PATHS])}{more}." if paths else "The source has no text column."
 
 
 def has_text(schema: pa.Schema) -> bool:
-    """Whether there is any text."""
+    """Whether a schema contains any text."""
     return any(True for field in schema for _ in _text_paths(field.type, field.name))
 
 
@@ -144,7 +144,7 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def is_like_text(kind: pa.DataType) -> bool:
-    """Whether a type holds strings or their bytes, and is none of the types of a text."""
+    """Whether a type contains strings or their bytes, but is not a text type."""
     return (
         pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)
@@ -154,12 +154,12 @@ def is_like_text(kind: pa.DataType) -> bool:
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Whether values of a type are lists whose items have paths; those of one fixed length have none."""
+    """Whether values of a type are lists whose items have paths; fixed-size lists have none."""
     return pa.types.is_list(kind) or pa.types.is_large_list(kind)
 
 
 def kind_name(kind: pa.DataType) -> str:
-    """A type for a message."""
+    """Return the name of a type for a message."""
     if pa.types.is_struct(kind):
         return "a struct"
     if pa.types.is_fixed_size_list(kind):
@@ -170,7 +170,7 @@ def kind_name(kind: pa.DataType) -> str:
 
 
 def _walk(array: pa.Array, place: ValuePath) -> Values:
-    """The values of one chunk, its rows counted from 0."""
+    """Return the values of one chunk, its rows counted from 0."""
     rows = np.arange(len(array))
     labels = [place.column] * len(array)
     for step in place.steps:

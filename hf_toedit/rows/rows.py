@@ -1,4 +1,4 @@
-"""The columns of an output row: the texts replaced, the edit log beside them, everything else as it was.
+"""The columns of an output row: replaced texts, the edit log, and all other columns unchanged.
 
 Used wherever rows are written or read back: shards, `Dataset.map`, `revert`.
 """
@@ -27,12 +27,12 @@ from hf_toedit.stats import EditStats
 
 
 class GroupSize(NamedTuple):
-    """What a group of rows holds at most, save that its last row may exceed the bytes.
+    """Upper bounds of a group of rows; only its last row may exceed the bytes.
 
     Attributes:
-        rows: number of them.
-        num_bytes: of the texts that the prior reads.
-        all_bytes: of all columns, a row counted as the mean of the table it came in.
+        rows: Number of rows.
+        num_bytes: Bytes of the texts that the prior reads.
+        all_bytes: Bytes of all columns; a row counts as the mean of its input table.
     """
 
     rows: int
@@ -41,25 +41,25 @@ class GroupSize(NamedTuple):
 
 
 ROW_GROUP = GroupSize(1000, 16 * 2**20)
-"""Of an output file."""
+"""Size of a row group of an output file."""
 
 EDIT_BATCH = GroupSize(1000, BATCH_BYTES)
-"""Read by the prior in one go: large enough to fill its packs, small enough to show progress."""
+"""Size of a batch for the prior: large enough to fill its packs, small enough to show progress."""
 
 
 def edit_batch(prior: Prior) -> GroupSize:
-    """The size of the batches for a prior: `EDIT_BATCH`, or smaller for a prior that would take long to read it."""
+    """Return the batch size for a prior: `EDIT_BATCH`, or smaller if the prior would take long to read that much."""
     return EDIT_BATCH._replace(num_bytes=prior.batch_bytes)
 
 
 class Edited(NamedTuple):
-    """What an editor made of the texts of a table; `with_edits` makes the output rows of it.
+    """The result of editing the texts of a table; `with_edits` makes the output rows from it.
 
     Attributes:
-        texts: What each text is now, in the order of `Texts.read`; empty where only the counts were kept.
+        texts: New version of each text, in the order of `Texts.read`; empty if only the counts were kept.
         logs: The edit log of each row; None if no log is wanted.
         stats: The counts.
-        counts: Those of each log; see `log_counts`.
+        counts: Names of the counts in each log; see `log_counts`.
     """
 
     texts: list[str | None]
@@ -68,15 +68,15 @@ class Edited(NamedTuple):
     counts: tuple[str, ...] = COUNTS
 
     def fits(self, found: Sequence[Text]) -> bool:
-        """Whether it can be of these texts."""
+        """Whether the result can belong to these texts."""
         return not self.texts or len(self.texts) == len(found)
 
 
 def check_log_column(features: Features, texts: Texts, log_column: str) -> None:
-    """Refuse rows that carry no edit log of these texts.
+    """Refuse rows without an edit log of these texts.
 
     Raises:
-        SourceError: no such column, or one that this tool did not write for them.
+        SourceError: There is no such column, or this tool did not write it for these texts.
     """
     if log_column not in features:
         raise SourceError(
@@ -97,14 +97,14 @@ def check_log_column(features: Features, texts: Texts, log_column: str) -> None:
 def output_features(
     features: Features, texts: Texts, log_column: str | None, counts: Sequence[str] = COUNTS, *, flat: bool = False
 ) -> Features:
-    """Features of the output: the source's, the edit log's, and its flat columns last.
+    """Return the features of the output: those of the source, of the edit log, and of its flat columns.
 
     Args:
-        features: of the source.
-        texts: which texts are edited.
-        log_column: where edits are logged; None for nowhere.
-        counts: of a log; see `log_counts`.
-        flat: whether there are flat columns; see `rows/flat.py`.
+        features: Features of the source.
+        texts: Selects the edited texts.
+        log_column: Column of the edit log; None for no log.
+        counts: Names of the counts in a log; see `log_counts`.
+        flat: Whether there are flat columns; see `rows/flat.py`.
     """
     if log_column is None:
         return Features(features)
@@ -112,13 +112,13 @@ def output_features(
 
 
 def source_features(features: Features, log_column: str) -> Features:
-    """Features of the source again, from the output's."""
+    """Return the features of the source, given those of the output."""
     ours = (log_column, *flat_present(features, log_column))
     return Features({name: feature for name, feature in features.items() if name not in ours})
 
 
 class TableDraft:
-    """Rows on their way through an editor: tokenized when this is made, then scored, then edited.
+    """The intermediate state of rows in an editor: tokenized on construction, then scored, then edited.
 
     Earlier edits in their log are composed with the new ones.
     """
@@ -127,14 +127,14 @@ class TableDraft:
         """Read the texts and tokenize them.
 
         Args:
-            editor: edits the texts.
-            table: the rows.
-            texts: which texts of them.
-            log_column: where edits are logged; None for nowhere.
-            generation: keys the draws.
+            editor: Edits the texts.
+            table: The rows.
+            texts: Selects the texts of the rows.
+            log_column: Column of the edit log; None for no log.
+            generation: Number of the generation, part of the random key.
 
         Raises:
-            UnrevertibleRows: the rows carry logs, of which some are missing or wrong.
+            UnrevertibleRows: The rows have logs, and some are missing or invalid.
         """
         self._editor = editor
         self._table = table
@@ -150,12 +150,12 @@ class TableDraft:
 
     @property
     def documents(self) -> list[Document]:
-        """What the prior reads, tokenized."""
+        """Tokenized documents that the prior reads."""
         return self._draft.documents
 
     @property
     def num_tokens(self) -> np.ndarray:
-        """int64 `[rows]`: tokens of each row's texts, as statistics count them once they are scored."""
+        """Tokens of each row's texts, as statistics count them after scoring; int64 `[rows]`."""
         rows = [text.row for text, part in zip(self._found, self._parts, strict=True) if part is not None]
         total = np.zeros(len(self._table), np.int64)
         np.add.at(total, np.array(rows, np.int64), self._draft.num_tokens)
@@ -163,7 +163,7 @@ class TableDraft:
 
     @property
     def readings(self) -> Iterator[tuple[str, np.ndarray]]:
-        """What the prior says of each text that it could read; see `Draft.readings`."""
+        """The prior's output for each text that it could read; see `Draft.readings`."""
         return self._draft.readings
 
     @property
@@ -173,20 +173,20 @@ class TableDraft:
 
     @property
     def table(self) -> pa.Table:
-        """The rows, as they were."""
+        """The unedited rows."""
         return self._table
 
     def score(self) -> TableDraft:
-        """Have the prior score the texts, and what was drawn where edits are verified; see `Editor.score`."""
+        """Score the texts and, if edits are verified, the sampled tokens; see `Editor.score`."""
         self._editor.score(self._draft)
         self._editor.verify(self._draft)
         return self
 
     def finish(self, logs: bool = False) -> Edited:
-        """Draw, splice and count.
+        """Sample, splice and count.
 
         Args:
-            logs: Make the log of each row also where no column holds it.
+            logs: Whether to make the log of each row even if no column stores it.
         """
         result = self._editor.finish(self._draft)
         edited, stats, found = iter(result.documents), result.stats, self._found
@@ -227,15 +227,15 @@ def with_edits(
     *,
     flat: bool = False,
 ) -> pa.Table:
-    """The output rows.
+    """Make the output rows.
 
     Args:
         table: The rows that were edited.
-        texts: Which texts of them.
-        log_column: The column of the edit log; None for no log.
-        found: The texts of the rows, as `Texts.read` gave them.
-        edited: What was made of them.
-        flat: Add flat columns; where the rows have them already, they are always written anew.
+        texts: Selects the texts of the rows.
+        log_column: Column of the edit log; None for no log.
+        found: The texts of the rows, from `Texts.read`.
+        edited: The result of the edit.
+        flat: Whether to add flat columns; existing ones are always rewritten.
     """
     table = texts.write(table, found, edited.texts)
     if log_column is None:
@@ -251,26 +251,26 @@ def with_edits(
 
 
 def _with_column(table: pa.Table, field: pa.Field, values: pa.Array) -> pa.Table:
-    """With a column in its place, or as the last one where it is new."""
+    """Return the table with a column replaced, or appended if it is new."""
     if field.name in table.column_names:
         return table.set_column(table.column_names.index(field.name), field, values)
     return table.append_column(field, values)
 
 
 def piece_tables(table: pa.Table, texts: Texts, log_column: str | None) -> list[PieceTable | None]:
-    """The earlier edits of all texts of rows that this tool wrote, in the order of `Texts.read`; None for no text.
+    """Return the earlier edits of all texts of edited rows, in the order of `Texts.read`; None for a missing text.
 
     Raises:
-        UnrevertibleRows: logs are missing, or wrong.
+        UnrevertibleRows: Logs are missing or invalid.
     """
     return earlier_edits(table, texts.read(table), texts, log_column)
 
 
 def reverted_table(table: pa.Table, texts: Texts, log_column: str) -> pa.Table:
-    """The source rows again: texts reverted, the log gone.
+    """Restore the source rows: texts reverted, the log removed.
 
     Raises:
-        UnrevertibleRows: logs are missing, or wrong.
+        UnrevertibleRows: Logs are missing or invalid.
     """
     found = texts.read(table)
     earlier = earlier_edits(table, found, texts, log_column)
@@ -280,7 +280,7 @@ def reverted_table(table: pa.Table, texts: Texts, log_column: str) -> pa.Table:
 
 
 def revertible_rows(table: pa.Table, texts: Texts, log_column: str) -> tuple[pa.Table, Mapping[int, str]]:
-    """The source rows again of the rows that have a right log, and what is wrong with each other one, by its number."""
+    """Restore the source rows of rows with a valid log, and return the reasons for the other ones, by row number."""
     try:
         return reverted_table(table, texts, log_column), {}
     except UnrevertibleRows as error:
@@ -289,12 +289,12 @@ def revertible_rows(table: pa.Table, texts: Texts, log_column: str) -> tuple[pa.
 
 
 def grouped(tables: Iterable[pa.Table], texts: Texts, size: GroupSize) -> Iterator[pa.Table]:
-    """Cut rows into groups of bounded size, at places that depend on the rows, and the tables they come in, alone.
+    """Cut rows into groups of bounded size, at places that depend only on the rows and the tables they come in.
 
     Args:
-        tables: of any length.
-        texts: whose bytes count.
-        size: a group is closed by the row that reaches any bound.
+        tables: Tables of any length.
+        texts: Selects the texts whose bytes count.
+        size: Bounds; the row that reaches any of them closes a group.
     """
     waiting: list[pa.Table] = []
     num_rows = num_bytes = all_bytes = 0
@@ -316,11 +316,11 @@ def grouped(tables: Iterable[pa.Table], texts: Texts, size: GroupSize) -> Iterat
 
 @dataclass(frozen=True)
 class _Cut:
-    """A text, cut where the part begins and ends that the prior reads; a chat template may strip whitespace.
+    """A text, split into the part that the prior reads and the rest; a chat template may strip whitespace.
 
     Attributes:
-        unread: before and behind that part.
-        read: the part; None for no text.
+        unread: The parts before and after the part that is read.
+        read: The part that is read; None for a missing text.
     """
 
     unread: tuple[PieceTable, ...]
@@ -328,7 +328,7 @@ class _Cut:
 
     @classmethod
     def of(cls, table: PieceTable | None, part: tuple[int, int] | None) -> _Cut:
-        """Cut a text; all of it is unread where there is no part."""
+        """Split a text; all of it is unread if `part` is None."""
         if table is None or part == (0, len(table.text)):
             return cls((), table)
         if part is None:
@@ -338,14 +338,14 @@ class _Cut:
         return cls((before, behind), read)
 
     def whole(self, document: EditedDocument) -> EditedDocument:
-        """The edited part among the others again."""
+        """Return the whole text, with the edited part between the unread ones."""
         if not self.unread or document.table is None:
             return document
         before, behind = self.unread
         return replace(document, table=PieceTable.joined([before, document.table, behind]))
 
     def count(self, stats: EditStats, known: bool) -> None:
-        """Count what still stands of the source where the editor has not seen it."""
+        """Count the unchanged source characters of the unread parts, which the editor has not seen."""
         for table in self.unread if known else ():
             stats.num_characters += table.num_source
             stats.num_characters_standing += table.num_standing
@@ -363,7 +363,7 @@ def _row_logs(
 
 
 def _row_log(documents: Sequence[tuple[str, EditedDocument]], counts: Sequence[str]) -> dict[str, Any]:
-    """The log of a row of several texts: sums, the mean over all scored tokens, edits with the path of their text."""
+    """Return the log of a row with several texts: sums, mean NLL of all scored tokens, and edits with their paths."""
     logs = [document.to_log(counts) for _, document in documents]
     scored = [document.reading.num_scored if document.reading else 0 for _, document in documents]
     total = sum(log["nll"] * count for log, count in zip(logs, scored, strict=True) if count)

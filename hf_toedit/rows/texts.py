@@ -1,4 +1,4 @@
-"""Where the texts of a row lie, what the prior reads with them, and how edited ones are put back."""
+"""The texts of a row: their location, the passages that the prior reads, and the replacement of edited texts."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Text(NamedTuple):
     """One text of one row.
 
     Attributes:
-        row: of the table.
-        label: its own path in the row, such as `messages[1].content`.
-        text: None where there is none.
-        place: which of the places to edit it lies at.
-        position: among all values there.
+        row: Row of the table.
+        label: Path of this text in the row, such as `messages[1].content`.
+        text: The text; None if it is null.
+        place: Index of its location among the edited ones.
+        position: Index among all values at that location.
     """
 
     row: int
@@ -58,14 +58,14 @@ class Text(NamedTuple):
 
 
 class Passages(NamedTuple):
-    """What the prior reads of a table.
+    """The passages of a table that the prior reads.
 
     Attributes:
-        passages: with the texts in order.
-        parts: `(start, end)` characters of each text that are in its passage; None for a text that is in none, since
-            the chat template refuses its conversation.
-        refusal: what the template says of one that it refuses, the first in the order of the alphabet; None where it
-            takes all.
+        passages: Passages with the texts, in order.
+        parts: Range `(start, end)` of characters of each text in its passage; None for a text whose conversation the
+            chat template refuses.
+        refusal: Error of the template for a refused conversation, the first one in alphabetical order; None if none is
+            refused.
     """
 
     passages: list[str | Passage | None]
@@ -75,42 +75,42 @@ class Passages(NamedTuple):
 
 @dataclass(frozen=True)
 class Texts:
-    """Finds the texts of Arrow tables and puts others in their place; everything beside them stays as it is.
+    """Finds the texts of Arrow tables and replaces them; everything else stays unchanged.
 
     Attributes:
-        config: which texts.
+        config: Settings that select the texts.
     """
 
     config: TextConfig
 
     @property
     def one_a_row(self) -> bool:
-        """Whether each row holds exactly one text, so that the log need not say which."""
+        """Whether each row contains exactly one text, so that the log need not contain its path."""
         paths = self.config.text_columns
         return len(paths) == 1 and ITEMS not in paths[0]
 
     def log_feature(self, counts: Sequence[str] = COUNTS) -> dict[str, Any]:
-        """Feature of the edit log column; edits name their text where a row may hold several.
+        """Return the feature of the edit log column; if a row may have several texts, edits contain their path.
 
         Args:
-            counts: see `log_counts`.
+            counts: Names of the counts, see `log_counts`.
         """
         edit = _EDIT if self.one_a_row else {"path": Value("string"), **_EDIT}
         return {**dict.fromkeys(counts, Value("int32")), "nll": Value("float32"), "edits": List(edit)}
 
     def is_log_feature(self, feature: Any) -> bool:
-        """Whether a feature is that of an edit log of these texts, of verified edits or others."""
+        """Whether a feature is that of an edit log of these texts, with or without the counts of verified edits."""
         return feature in (self.log_feature(), self.log_feature(VERIFIED_COUNTS))
 
     def log_field(self, log_column: str, counts: tuple[str, ...] = COUNTS) -> pa.Field:
-        """The edit log column as Arrow has it."""
+        """Return the Arrow field of the edit log column."""
         return _log_field(self, log_column, counts)
 
     def check(self, features: Features, log_column: str | None = None) -> None:
-        """Refuse a source whose rows cannot be edited as asked.
+        """Refuse a source whose rows cannot be edited as requested.
 
         Raises:
-            SourceError: no such column or field, one that holds no text, or a log column that is there already.
+            SourceError: A column or field does not exist or is not a text, or the log column exists already.
         """
         schema = features.arrow_schema
         if self.config.messages_column is not None:
@@ -126,43 +126,43 @@ class Texts:
             )
 
     def columns(self, names: Collection[str]) -> list[str]:
-        """Which of the columns of a source hold what the prior reads: the texts, and their context.
+        """Return the columns of a source that the prior reads: the texts and their context.
 
         Raises:
-            SourceError: one that should is not there.
+            SourceError: A column does not exist.
         """
         config = self.config
         edited = config.text_columns if config.messages_column is None else (config.messages_column,)
         return list(dict.fromkeys(head(path, names) for path in (*edited, *config.context_columns)))
 
     def read_places(self, schema: pa.Schema) -> list[ValuePath]:
-        """Where everything that the prior reads lies: the texts to edit, and their context.
+        """Return the locations of everything that the prior reads: the texts to edit, and their context.
 
         Raises:
-            SourceError: something of it is not there, or is no text.
+            SourceError: A location does not exist, or is not a text.
         """
         return [*self._places(schema), *(_context_texts(schema, path) for path in self.config.context_columns)]
 
     def num_bytes(self, table: pa.Table) -> np.ndarray:
-        """int64 `[rows]`: UTF-8 bytes of each row's texts and their context; 0 of rows made without these columns."""
+        """Return the UTF-8 bytes of each row's texts and context, int64 `[rows]`; 0 if the columns do not exist."""
         total = np.zeros(len(table), np.int64)
         try:
             places = self.read_places(table.schema)
-        except SourceError:  # those of the source were checked before
+        except SourceError:  # columns of the source were checked before
             return total
         for place in places:
             values = values_at(table, place)
-            # Views have no length in pyarrow.
+            # pyarrow cannot compute the length of views.
             array = values.array.cast(pa.string()) if pa.types.is_string_view(values.array.type) else values.array
             lengths = pc.fill_null(pc.binary_length(array), 0)
             np.add.at(total, values.rows, lengths.to_numpy())
         return total
 
     def read(self, table: pa.Table) -> list[Text]:
-        """All texts to edit, place by place; a null or empty list has none.
+        """Return all texts to edit, by location; null and empty lists have none.
 
         Raises:
-            SourceError: the table does not hold them.
+            SourceError: The table does not contain the texts.
         """
         found = []
         for index, place in enumerate(self._places(table.schema)):
@@ -176,12 +176,12 @@ class Texts:
         return [text for text in found if edited[text.position] and text.text is not None]
 
     def write(self, table: pa.Table, texts: Sequence[Text], edited: Sequence[str | None]) -> pa.Table:
-        """Put other texts where `read` found these.
+        """Replace texts that `read` returned.
 
         Args:
-            table: the rows.
-            texts: as `read` gave them.
-            edited: what each is now.
+            table: The rows.
+            texts: The texts, from `read`.
+            edited: New version of each text.
         """
         for index, place in enumerate(self._places(table.schema)):
             changed = {
@@ -197,12 +197,12 @@ class Texts:
         return table
 
     def passages(self, table: pa.Table, texts: Sequence[Text], render: Render) -> Passages:
-        """What the prior reads.
+        """Return the passages that the prior reads.
 
         Args:
-            table: the rows.
-            texts: as `read` gave them.
-            render: of the prior.
+            table: The rows.
+            texts: The texts, from `read`.
+            render: Chat template of the prior.
         """
         if self.config.messages_column is not None:
             return _conversations(table, texts, render, self.config.messages_column)
@@ -213,13 +213,13 @@ class Texts:
         return Passages(passages, [(0, len(text.text or "")) for text in texts])
 
     def contexts(self, table: pa.Table) -> list[tuple[str | None, ...]]:
-        """The context of each row: the values of the context columns, in order."""
+        """Return the context of each row: the values of the context columns, in order."""
         places = [_context_texts(table.schema, path) for path in self.config.context_columns]
         columns = [values_at(table, place).array.to_pylist() for place in places]
         return list(zip(*columns, strict=True)) if columns else [()] * len(table)
 
     def _places(self, schema: pa.Schema) -> list[ValuePath]:
-        """Where the texts to edit lie."""
+        """Return the locations of the texts to edit."""
         column = self.config.messages_column
         if column is not None:
             return [_conversation_texts(schema, column)]
@@ -228,7 +228,7 @@ class Texts:
 
 @lru_cache
 def _log_field(texts: Texts, log_column: str, counts: tuple[str, ...]) -> pa.Field:
-    """Made once: shards may be many and small."""
+    """Return the log field; cached, because shards may be many and small."""
     return Features({log_column: texts.log_feature(counts)}).arrow_schema.field(log_column)
 
 

@@ -1,1 +1,1 @@
-"""Runs: a plan, its shards, and the folder in which they appear; what is done, and whether it is sound."""
+"""Runs: a plan, its shards and the run folder, with status and verification."""

@@ -1,6 +1,7 @@
-"""What pinned local and remote files in plans of hf-toedit 0.1.0, places and times of change among it.
+"""Source fingerprints of plans of hf-toedit 0.1.0, which pinned files by location and modification time.
 
-Such plans go on: what they hold is compared with the same facts of today. New plans hold nothing of this.
+Such plans can still be continued: their stored facts are compared with the same facts of today. New plans contain none
+of this.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from hf_toedit.sources.resolve import hub_dataset, resolve
 
 
 def is_of_before(plan: Plan) -> bool:
-    """Whether a plan pins files by what they do not hold; lists of addresses are pinned as they were."""
+    """Whether a plan pins files by something other than their content; lists of URLs are still pinned as in 0.1.0."""
     name = plan.source.source
     by_content = any(isinstance(file.stamp, str) for file in plan.files)
     return not (by_content or name.startswith(URL_LIST) or hub_dataset(name))
 
 
 def revision_before(config: SourceConfig) -> str:
-    """The fingerprint that a source would have had.
+    """Return the fingerprint that hf-toedit 0.1.0 would give a source.
 
     Raises:
-        SourceError: It cannot be found.
+        SourceError: The source cannot be found.
     """
     found = resolve(config)
     if found.root is not None:

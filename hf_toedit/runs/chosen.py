@@ -1,4 +1,4 @@
-"""Rows chosen from those of a shard, in any order and any number of times, small enough for a plan of millions."""
+"""Row selections of a shard, in any order and with repeats, encoded compactly enough for a plan of millions of rows."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _TAKEN = 1000
-"""Rows of a table that is made of rows from anywhere in a shard."""
+"""Rows per output table when the selected rows are in arbitrary order."""
 
 
 def encoded(rows: np.ndarray) -> str:
-    """Row numbers as a string.
+    """Encode row numbers as a string.
 
-    The distance of each from the one before (the first from -1), packed. One row in eight, drawn at random from ten
-    million, takes about 1.2 MB.
+    The string holds the packed differences between successive row numbers (the first relative to -1). One row in eight,
+    drawn at random from ten million, takes about 1.2 MB.
 
     Args:
-        rows: int64 `[n]`.
+        rows: Row numbers, int64 `[n]`.
     """
     return packed(np.diff(np.asarray(rows, np.int64), prepend=-1))
 
 
 def decoded(text: str, count: int) -> np.ndarray:
-    """Row numbers from what `encoded` gave; it may come from anyone.
+    """Decode row numbers from a string of `encoded`; the string is untrusted.
 
     Args:
         text: The string.
-        count: How many there are.
+        count: Expected number of rows.
 
     Returns:
-        int64 `[count]`, none of them negative.
+        int64 `[count]`, all non-negative.
 
     Raises:
-        UsageError: It did not, or holds another number of rows.
+        UsageError: The string is not such an encoding, or it holds a different number of rows.
     """
     try:
         steps = unpacked(text, count)
@@ -55,16 +55,16 @@ def decoded(text: str, count: int) -> np.ndarray:
 
 
 def taken(tables: Iterable[pa.Table], rows: np.ndarray) -> Iterator[pa.Table]:
-    """The chosen rows, as tables of bounded size.
+    """Yield the selected rows as tables of bounded size.
 
-    In ascending order without repeats they are taken as the tables come; in any other, all tables are held in memory.
+    If the row numbers ascend without repeats, the tables are streamed; otherwise all tables are held in memory.
 
     Args:
         tables: All rows of a shard, in order.
-        rows: int64 `[n]`, their numbers.
+        rows: Row numbers to select, int64 `[n]`.
 
     Raises:
-        RunError: There is no such row.
+        RunError: A row number is out of range.
     """
     if np.all(rows[1:] > rows[:-1]):
         yield from _in_order(tables, rows)
@@ -87,7 +87,7 @@ def _in_order(tables: Iterable[pa.Table], rows: np.ndarray) -> Iterator[pa.Table
             yield table.take(rows[start:stop] - first)
         first += len(table)
         if stop == len(rows):
-            return  # what comes after is not read
+            return  # the remaining tables are not read
     _check_there(rows, first)
 
 

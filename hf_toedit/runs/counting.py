@@ -1,4 +1,4 @@
-"""How many rows and tokens a source has: all of them counted where it is small, else drawn from everywhere in it."""
+"""Count the rows and tokens of a source: exactly if it is small, otherwise from a sample spread over all of it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.sampling import Sampler
 
 Count = Callable[[pa.Table], np.ndarray]
-"""int64 `[rows]`: tokens of each row's texts, as statistics count them."""
+"""Returns the number of tokens of each row's texts, int64 `[rows]`, counted as statistics count them."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is done for an estimate.
+    """How much work an estimate may take.
 
     Attributes:
-        all_bytes: text, as planned, up to which all of it is read.
-        all_files: in at most so many files.
-        num_places: of a larger source, where rows are drawn at most.
-        seconds: to read and tokenize in; at least two places are read, however long that takes.
+        all_bytes: Planned text size up to which the whole source is read.
+        all_files: Number of files up to which the whole source is read.
+        num_places: Maximum number of places at which rows of a larger source are sampled.
+        seconds: Time limit for reading and tokenizing; at least two places are read, however long that takes.
     """
 
     all_bytes: int = 4 * 2**20
@@ -46,14 +46,14 @@ class Counted:
     """Rows and tokens of a source.
 
     Attributes:
-        num_rows: of the source.
-        num_tokens: of their texts, as the first generation's statistics count them.
-        sampled_rows: rows that were tokenized.
-        sampled_tokens: tokens in them.
-        sampled_files: files that they are from.
-        is_exact: whether these are all.
-        from_beginnings: whether of some files only the beginning was read; the intervals are right if the rest of each
-            file is like its beginning.
+        num_rows: Rows of the source.
+        num_tokens: Tokens of their texts, as the first generation's statistics count them.
+        sampled_rows: Rows that were tokenized.
+        sampled_tokens: Tokens in the sampled rows.
+        sampled_files: Files that the sampled rows are from.
+        is_exact: Whether all rows were counted.
+        from_beginnings: Whether only the beginning of some files was read; the intervals are valid if the rest of each
+            file resembles its beginning.
     """
 
     num_rows: Quantity
@@ -69,13 +69,13 @@ def count_tokens(plan: Plan, count: Count, effort: Effort | None = None, seed: i
     """Count the tokens of a source, or estimate them.
 
     Args:
-        plan: of a run.
-        count: tokenizes rows.
-        effort: how much is done for it.
-        seed: of the rows that are drawn.
+        plan: The run's plan.
+        count: Tokenizes rows.
+        effort: How much work the estimate may take.
+        seed: Random seed for sampling rows.
 
     Raises:
-        SourceError: rows cannot be read.
+        SourceError: Rows cannot be read.
     """
     effort = effort or Effort()
     counted = None
@@ -85,7 +85,7 @@ def count_tokens(plan: Plan, count: Count, effort: Effort | None = None, seed: i
 
 
 def _count_all(plan: Plan, count: Count, effort: Effort) -> Counted | None:
-    """Tokens of all rows; None where there are far more than planning took them for."""
+    """Count the tokens of all rows; return None if there is far more text than planned."""
     texts = plan.texts
     columns = texts.columns(plan.reader.features)
     num_rows = num_tokens = num_bytes = 0
@@ -102,7 +102,7 @@ def _count_all(plan: Plan, count: Count, effort: Effort) -> Counted | None:
 
 
 class _Rate(NamedTuple):
-    """Tokens and rows per byte of the line, at a place that `weight` draws led to."""
+    """Tokens and rows per byte of the line at one place, which was drawn `weight` times."""
 
     place: float
     tokens: float
@@ -111,7 +111,7 @@ class _Rate(NamedTuple):
 
 
 def _count_some(plan: Plan, count: Count, effort: Effort, seed: int) -> Counted:
-    """Tokens of rows drawn from everywhere, and what they say of the others."""
+    """Estimate the tokens of a source from rows drawn from everywhere in it."""
     until = time.monotonic() + effort.seconds
     sampler = Sampler(plan, effort.num_places, effort.seconds, seed)
     rates: list[_Rate] = []
@@ -136,7 +136,8 @@ def _count_some(plan: Plan, count: Count, effort: Effort, seed: int) -> Counted:
         files.add(file)
         if number and time.monotonic() > until:
             break
-    # What is drawn from the beginning of a file again and again says nothing of its rest, so it counts as drawn once.
+    # Repeated draws from the beginning of one file carry no information about the rest of the file, so their mean
+    # counts as one draw.
     for found in beginnings.values():
         place, token_rate, row_rate = np.mean([rate[:3] for rate in found], axis=0).tolist()
         rates.append(_Rate(place, token_rate, row_rate, len(found)))
@@ -160,10 +161,10 @@ def _count_some(plan: Plan, count: Count, effort: Effort, seed: int) -> Counted:
 
 
 def _shortened(table: pa.Table, texts: Texts, rng: np.random.Generator) -> tuple[pa.Table, np.ndarray]:
-    """Rows of which very long texts are cut, and how many times longer the texts of each row were.
+    """Shorten very long texts, and return the ratio of each row's original text length to its new length.
 
-    A part of such a text, from anywhere in it, has as many tokens per character, save for one at its ends. It is drawn
-    again each time that its row is, so that intervals tell how much the parts differ.
+    A part from anywhere in such a text has the same number of tokens per character, except for one token at its ends.
+    The part is resampled each time its row is drawn, so that the intervals reflect how much the parts differ.
     """
     times = np.ones(len(table))
     if not (texts.num_bytes(table) > _LONG_BYTES).any():

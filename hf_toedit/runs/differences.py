@@ -1,4 +1,4 @@
-"""Where two plans differ, in the words of the command line."""
+"""Differences between two plans, worded as command line options."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from hf_toedit.runs.task import Consequence, Task
 
 _SHOWN = 100
-"""Characters of a value that a message shows."""
+"""Number of characters of a value that a message shows."""
 
 _OPTIONS = {"source.source": "SOURCE", "source.text_columns": "--text-column"}
-"""Settings that are not named as their option on the command line."""
+"""Settings whose command line option has a different name."""
 
 _CHOICE = ("source.source", "source.config_name", "source.split", "source.revision")
 _CUT = "--shard-size or --num-shards cut other shards"
@@ -20,16 +20,20 @@ _CONSEQUENCES: tuple[Consequence, ...] = (
     (("reading.",), (*_CHOICE, "source.columns", "source_revision", "files"), "the columns of the source differ"),
     (("shards",), ("source.", "source_revision", "files", "reading."), _CUT),
 )
-"""What is no setting: its parts in a plan, the parts that it follows from, and how its difference is reported."""
+"""Facts that are not settings.
+
+Each entry has name prefixes in a plan, name prefixes of the facts that they follow from, and the message
+for a difference.
+"""
 
 
 def told_differences(mine: Mapping[str, Any], theirs: Mapping[str, Any], task: Task) -> list[str]:
-    """Where the facts of two plans of the same kind of task differ, see `Plan.differences`.
+    """List the differences between the facts of two plans of the same kind of task; see `Plan.differences`.
 
     Args:
-        mine: of the run's plan, as `Plan.facts` gives them.
-        theirs: of the plan that is asked for.
-        task: of the run's plan.
+        mine: Facts of the run's plan, from `Plan.facts`.
+        theirs: Facts of the requested plan.
+        task: Task of the run's plan.
     """
     flat, other = _flat(mine), _flat(theirs)
     names = [
@@ -62,7 +66,7 @@ def told_differences(mine: Mapping[str, Any], theirs: Mapping[str, Any], task: T
 
 
 def _option(name: str, task: Task) -> str:
-    """The word on the command line for a setting."""
+    """Return the command line option for a setting."""
     return _OPTIONS.get(name) or task.option(name) or "--" + (name.partition(".")[2] or name).replace("_", "-")
 
 
@@ -85,7 +89,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _short(value: Any) -> str:
-    """A value as the command line has it; of one too long to read, its start."""
+    """Format a value as on the command line, truncated if it is too long to read."""
     if value is None or value == []:
         return "not given"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,7 +1,7 @@
-"""What a run would be: rows, tokens, time and cost, with 95 % intervals.
+"""Estimates of a run before it is made: rows, tokens, time and cost, with 95 % intervals.
 
-Tokens need no model. Those of a small source are all counted; of a larger one, those of rows drawn from everywhere in
-it (`counting`). The model only reads some of these rows, to find out how fast it is.
+Counting tokens needs no model. All tokens of a small source are counted; for a larger source, rows are sampled from
+everywhere in it (`counting`). The model reads only some of these rows, to measure its speed.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ _BATCHES = (3, 8)
 
 @dataclass(frozen=True)
 class Estimate:
-    """Figures of a run that was not made.
+    """Estimated figures of a run.
 
     Attributes:
-        num_rows: of the source.
-        num_rows_low: lower end of its 95 % interval; None where nothing can be said of it, as of all intervals.
-        num_rows_high: upper end.
-        num_tokens: of the source.
-        num_tokens_low: lower end of its interval.
-        num_tokens_high: upper end.
-        is_exact: whether all rows were counted and tokenized, so that the run has as many.
-        from_beginnings: see `Counted`.
-        sampled_rows: rows tokenized.
-        sampled_tokens: tokens in them.
-        sampled_files: files that they are from.
-        tokens_per_second: measured on some of them, on one device.
-        timed_tokens: read for that, after a warm-up.
-        passes: over all rows.
-        hours: of one device, over all passes.
-        hours_low: lower end of its interval, from those of tokens and of the speed among batches.
-        hours_high: upper end.
-        cost: of these hours; None where no price is known.
-        cost_low: lower end.
-        cost_high: upper end.
+        num_rows: Rows of the source.
+        num_rows_low: Lower end of its 95 % interval; None, as for all intervals, if it cannot be estimated.
+        num_rows_high: Upper end of its interval.
+        num_tokens: Tokens of the source.
+        num_tokens_low: Lower end of its interval.
+        num_tokens_high: Upper end of its interval.
+        is_exact: Whether all rows were counted and tokenized, so that the run has exactly these numbers.
+        from_beginnings: See `Counted`.
+        sampled_rows: Rows that were tokenized.
+        sampled_tokens: Tokens in the sampled rows.
+        sampled_files: Files that the sampled rows are from.
+        tokens_per_second: Speed on one device, measured on some of the sampled rows.
+        timed_tokens: Tokens read for the speed measurement, after a warm-up.
+        passes: Number of passes over all rows.
+        hours: Hours on one device, over all passes.
+        hours_low: Lower end of its interval, from the interval of tokens and the variation of speed among batches.
+        hours_high: Upper end of its interval.
+        cost: Cost of these hours; None if no price is known.
+        cost_low: Lower end of its interval.
+        cost_high: Upper end of its interval.
     """
 
     num_rows: int
@@ -79,16 +79,16 @@ class Estimate:
 
 
 def estimate_run(plan: Plan, loaded: LoadedTask, price_per_hour: float | None = None) -> Estimate:
-    """Count tokens, or estimate how many there are, and measure how fast the model reads them.
+    """Count or estimate the tokens of a source, and measure how fast the model reads them.
 
     Args:
-        plan: of the run.
-        loaded: the plan's task, with its model.
-        price_per_hour: of a device.
+        plan: The run's plan.
+        loaded: The plan's task, with its model.
+        price_per_hour: Price of one device per hour.
 
     Raises:
-        SourceError: rows cannot be read.
-        PriorError: the model fails on every text.
+        SourceError: Rows cannot be read.
+        PriorError: The model fails on every text.
     """
     documents: list[Document] = []
 
@@ -123,12 +123,12 @@ def estimate_run(plan: Plan, loaded: LoadedTask, price_per_hour: float | None = 
 
 
 class _Speed(NamedTuple):
-    """How fast a model reads.
+    """Reading speed of a model.
 
     Attributes:
-        value: tokens per second, of texts; context is read as well, and not counted.
-        half: half the width of the 95 % interval of its mean, relative to it; None where it was measured once.
-        num_tokens: that were read, after a warm-up.
+        value: Text tokens per second; context is read as well, but not counted.
+        half: Half the width of the 95 % interval of the mean, relative to the mean; None if it was measured only once.
+        num_tokens: Number of tokens that were read, after a warm-up.
     """
 
     value: float
@@ -137,7 +137,7 @@ class _Speed(NamedTuple):
 
 
 def _measure_speed(loaded: LoadedTask, documents: Sequence[Document]) -> _Speed:
-    """Have the model read some documents, in random order, in batches that each take a moment at most."""
+    """Time the model on documents in random order, in batches that take about a second each."""
     documents = [document for document in documents if document.own.any()]
     if not documents:
         return _Speed(0.0, None, 0)
@@ -147,7 +147,7 @@ def _measure_speed(loaded: LoadedTask, documents: Sequence[Document]) -> _Speed:
     waiting = cycle([documents[index] for index in order])
     threads = loaded.concurrency
     least, most = _BATCHES
-    # A small source is not read more often than the run will.
+    # A small source must not be read more often than the run itself will read it.
     largest = min(max(sum(lengths) // (least * threads), _FIRST_BATCH), _LAST_BATCH)
 
     def seconds(num_tokens: int) -> float:
@@ -158,7 +158,7 @@ def _measure_speed(loaded: LoadedTask, documents: Sequence[Document]) -> _Speed:
 
     until = time.monotonic() + _SPEED_SECONDS
     size = _FIRST_BATCH
-    while True:  # this warms up as well
+    while True:  # this also warms up
         fitting = min(int(size * _BATCH_SECONDS / seconds(size)), 4 * size, largest)
         if fitting <= 1.5 * size or time.monotonic() > until:
             break
@@ -176,7 +176,10 @@ def _measure_speed(loaded: LoadedTask, documents: Sequence[Document]) -> _Speed:
 
 
 def _batch(documents: Iterator[Document], num_tokens: int) -> Iterator[Document]:
-    """Documents of so many tokens to read; the last one is cut to its end, for all of it to lead to its own tokens."""
+    """Yield documents with a total of `num_tokens` tokens to read.
+
+    The last document keeps only its end, so that all tokens read lead to own tokens.
+    """
     while num_tokens > 0:
         document = next(documents)
         stop = _num_read(document)
@@ -187,7 +190,7 @@ def _batch(documents: Iterator[Document], num_tokens: int) -> Iterator[Document]
 
 
 def _num_read(document: Document) -> int:
-    """Tokens of a document up to the last of its own: what follows is not read."""
+    """Number of tokens of a document up to the last of its own tokens; the rest is not read."""
     return int(np.flatnonzero(document.own)[-1]) + 1
 
 

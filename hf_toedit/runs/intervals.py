@@ -10,7 +10,7 @@ _NORMAL = 1.959964
 
 
 class Quantity(NamedTuple):
-    """A number with its 95 % interval: a point where it is exact, None where nothing can be said of it."""
+    """A number with its 95 % interval: a single point if the number is exact, None if the interval is unknown."""
 
     value: float
     low: float | None
@@ -18,11 +18,11 @@ class Quantity(NamedTuple):
 
     @classmethod
     def around(cls, value: float, half: float | None) -> Quantity:
-        """A value with half the width of its interval, cut at 0."""
+        """Make a quantity from a value and half the width of its interval; the lower end is clipped at 0."""
         return cls(value, None, None) if half is None else cls(value, max(value - half, 0.0), value + half)
 
     def times(self, factor: float) -> Quantity:
-        """All three multiplied."""
+        """Multiply the value and both ends of the interval by a factor."""
         return Quantity(*(None if number is None else number * factor for number in self))  # type: ignore[arg-type]
 
     @property
@@ -32,20 +32,20 @@ class Quantity(NamedTuple):
 
 
 def half_width(values: np.ndarray, weights: np.ndarray) -> float | None:
-    """Half the width of the 95 % interval of a weighted mean.
+    """Return half the width of the 95 % interval of a weighted mean.
 
-    The sample is spread evenly over an ordered population, so that neighbours are alike where the population changes
-    slowly. The variance is that of differences between neighbours (Wolter, Introduction to Variance Estimation, 2nd
-    ed. 2007, section 8.2, v2), which what changes slowly does not enlarge. The degrees of freedom are Satterthwaite's,
-    from the squared differences themselves: if few of them make up the variance, it is badly known, and the interval
+    The sample is spread evenly over an ordered population, so neighbours are similar where the population changes
+    slowly. The variance is computed from differences between neighbours (Wolter, Introduction to Variance Estimation,
+    2nd ed. 2007, section 8.2, v2), so that slow changes do not enlarge it. The degrees of freedom are Satterthwaite's,
+    computed from the squared differences: if a few of them dominate the variance, it is poorly known, and the interval
     is wide.
 
     Args:
-        values: float `[n]`, in the order of the population; independent clusters.
-        weights: float `[n]`, that sum to 1.
+            values: Values of independent clusters, in the order of the population; float `[n]`.
+            weights: Weights that sum to 1; float `[n]`.
 
     Returns:
-        None where there are fewer than two values, which say nothing of how much others differ.
+        Half the width; None if there are fewer than two values, which carry no information about the variation.
     """
     if len(values) < 2:
         return None
@@ -53,16 +53,16 @@ def half_width(values: np.ndarray, weights: np.ndarray) -> float | None:
     variance = squares.sum() / 2 * len(values) / len(squares)
     if variance == 0:
         return 0.0
-    # In a sample of n normal values, the sum of the squares has 2n/3 degrees of freedom, and this is 2n/3 as well.
+    # In a sample of n normal values, the sum of the squares has 2n/3 degrees of freedom, which this formula reproduces.
     freedom = 2 * squares.sum() ** 2 / (squares**2).sum()
     return t_quantile(min(freedom, len(squares))) * float(np.sqrt(variance))
 
 
 def t_quantile(freedom: float) -> float:
-    """The 97.5 % quantile of Student's t, within 1 % of it.
+    """Return the 97.5 % quantile of Student's t, within 1 % of its value.
 
-    The expansion of Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5; below two degrees of freedom,
-    where that fails, the quantile of one.
+    Uses the expansion of Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5. Below two degrees of
+    freedom, where the expansion fails, it returns the quantile for one degree of freedom.
     """
     if freedom < 2:
         return 12.7062

@@ -1,13 +1,13 @@
-"""The journal of a shard in work: its finished batches, so that a kill costs seconds of work, however large the shard.
+"""The journal of an unfinished shard: its finished batches, so that a killed process loses only seconds of work.
 
-A journal is a folder of parts, `toedit/work/PASS/SHARD/` in the run folder. A part holds batches as compressed lines of
-JSON, after a line that says which pass over which data they belong to. It is named by its first row and the start of
-the SHA-256 of its content: a damaged part is recognized, and two processes in the same shard do not disturb each other.
-A batch does not depend on other batches, so a batch of either process can be used. A part that cannot be used only
-means that its rows are read again.
+A journal is a folder of parts, `toedit/work/PASS/SHARD/` in the run folder. A part contains batches as compressed JSON
+lines, after a line that identifies their pass and data. Its name is its first row and the start of the SHA-256 of its
+content, so that damaged parts are detected and two processes in the same shard do not interfere. A batch does not
+depend on other batches, so a batch of either process can be used. If a part cannot be used, its rows are simply read
+again.
 
-Every few seconds a process replaces its last part by one with the batches since, until that is large enough; so there
-are few parts to read, however slow the prior is.
+Every few seconds, a process replaces its last part by one that includes the batches since then, until that part is
+large enough; so the number of parts stays small, however slow the prior is.
 
 A shard that is finished before the first part is due never has a journal.
 """
@@ -35,13 +35,13 @@ from hf_toedit.storage.remote import AnyPath
 logger = logging.getLogger(__name__)
 
 FORMAT = 2
-"""Version of the parts."""
+"""Version of the part format."""
 
 _EVERY_S = 20.0
-"""Between two writes. Longer than a small shard takes."""
+"""Seconds between two writes; longer than a small shard takes."""
 
 _PART_BYTES = 8 * 2**20
-"""Not compressed: a part of this size is complete. Its batches are in memory until then."""
+"""Uncompressed size at which a part is complete. Its batches stay in memory until then."""
 
 _NAME = re.compile(r"(\d{12,})-([0-9a-f]{16})\.part")
 
@@ -50,11 +50,11 @@ class Journal:
     """The journal of one pass over one shard."""
 
     def __init__(self, folder: AnyPath, about: dict[str, Any], statistics: type[Statistics]) -> None:
-        """List the parts that exist; none is read or written yet.
+        """List the existing parts; none is read or written yet.
 
         Args:
             folder: The folder of the parts.
-            about: Everything, as JSON values, that a batch depends on. Parts about anything else are not used.
+            about: Everything, as JSON values, that a batch depends on. Parts with other values are not used.
             statistics: The kind of the statistics of a batch.
         """
         self._statistics = statistics
@@ -70,7 +70,7 @@ class Journal:
         self._due = time.monotonic() + self._every_s
 
     def take(self, rows: Rows) -> Kept | None:
-        """The result of a batch, if the journal has it; batches are asked for in order."""
+        """Return the result of a batch if the journal has it; batches must be requested in order."""
         while self._unread and int(self._unread[0].partition("-")[0]) <= rows[0]:
             self._known |= self._read(self._unread.popleft())
         if self._known:
@@ -78,7 +78,7 @@ class Journal:
         return self._known.pop(rows, None)
 
     def add(self, rows: Rows, kept: Kept) -> None:
-        """Keep the result of a batch; it is on the disk after some seconds."""
+        """Add the result of a batch; it is written to disk after some seconds."""
         if not self._lines:
             self._first_row = rows[0]
         entry = [*rows, kept.value, kept.statistics.to_json()]
@@ -91,12 +91,12 @@ class Journal:
             self._lines, self._last = [], None
 
     def remove(self) -> None:
-        """Remove the journal: the shard is done."""
+        """Remove the journal of the finished shard."""
         if self._is_used:
             remove_journal(self._folder)
 
     def _read(self, name: str) -> dict[Rows, Kept]:
-        """The batches of a part; none if it cannot be used."""
+        """Return the batches of a part, or none if it cannot be used."""
         try:
             content = (self._folder / name).read_bytes()
             if _name(int(name.partition("-")[0]), content) != name:
@@ -108,12 +108,12 @@ class Journal:
             return {
                 (first, count): Kept(value, self._statistics.from_json(stats)) for first, count, value, stats in entries
             }
-        except Exception as error:  # anything may be in it
+        except Exception as error:  # the content is untrusted
             logger.info("%s is not used: %s. Its rows are read again.", self._folder / name, error)
             return {}
 
     def _write(self) -> None:
-        """Replace the last part; if that fails, the shard goes on, and a kill loses more of it."""
+        """Replace the last part. If that fails, the shard continues, and a kill loses more of its work."""
         content = zstandard.ZstdCompressor().compress(b"\n".join([json.dumps(self._about).encode(), *self._lines]))
         name = _name(self._first_row, content)
         self._is_used = True

@@ -1,4 +1,4 @@
-"""A run whose source lies elsewhere now than when it was planned: the same contents, under other names."""
+"""A run whose source was moved since planning: the same contents, under other names."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from hf_toedit.sources.source import open_source
 
 
 def located(plan: Plan) -> Plan:
-    """The plan, its source where it lies here; a plan that comes from the Hub does not say where local files lie.
+    """Return the plan with the current location of its source; a plan from the Hub does not contain local paths.
 
     Raises:
-        SourceError: they do not lie here, or have changed.
+        SourceError: The source is not here, or it has changed.
     """
     if plan.reading.root is not None or any("://" in plan.reading.place(file.path) for file in plan.files):
         return plan
@@ -36,14 +36,14 @@ def located(plan: Plan) -> Plan:
 
 
 def as_planned(plan: Plan, asked: Plan) -> Plan:
-    """What is asked for, its source and model named as in the plan of a run, where their contents are the same.
+    """Return the requested plan, its source and model named as in the run's plan if their contents are the same.
 
     Args:
         plan: The run's plan, which may have been made from a copy of the source elsewhere.
-        asked: A plan made now.
+        asked: The requested plan, made now.
 
     Returns:
-        A plan that differs from the run's by other settings only; unchanged where the contents are others.
+        A plan that differs from the run's plan only by other settings; unchanged if the contents differ.
     """
     renamed = _renamed(plan, asked.source, asked.source_revision, asked.files)
     if renamed is not None and len(asked.files) == len(plan.files):
@@ -58,7 +58,7 @@ def as_planned(plan: Plan, asked: Plan) -> Plan:
 
 
 def _renamed(plan: Plan, source: SourceConfig, revision: str, files: Iterable[SourceFile]) -> dict[str, str] | None:
-    """The files of a plan that have another path now, with it; None where the contents are others.
+    """Map the planned paths of moved files to their current paths; return None if the contents differ.
 
     Args:
         plan: The run's plan.
@@ -81,7 +81,7 @@ def _renamed(plan: Plan, source: SourceConfig, revision: str, files: Iterable[So
 
 
 def _is_same(planned: SourceFile, file: SourceFile) -> bool:
-    """Whether a file of the same source, or of one with the same content, is the one that was planned."""
+    """Whether a file, of the same source or of one with the same content, is the planned file."""
     if planned.stamp is not None and type(planned.stamp) is type(file.stamp):
         return planned[1:] == file[1:]
     return planned[:2] == file[:2]

@@ -1,7 +1,8 @@
-"""What a run tells of itself while it runs: to the screen, and to `hf-toedit status` through small files.
+"""Progress of a running run: for the screen, and through small files for `hf-toedit status`.
 
-`toedit/progress/HOST-PID.json` says what one process with its workers is at; it is gone when the process ends well.
-`toedit/failures/SHARD.json` says why a shard was given up; it is gone when the shard is done after all.
+`toedit/progress/HOST-PID.json` contains the state of one process and its workers; it is removed when the process ends
+normally. `toedit/failures/SHARD.json` contains the reason why a shard was given up; it is removed if the shard is
+finished later.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ FAILURES = PurePosixPath("toedit/failures")
 
 _WRITE_EVERY_S = 1.0
 _PUT_EVERY_S = 15.0
-"""To storage, where each write is a request that may be paid for."""
+"""Seconds between writes to remote storage, where each write is a request that may cost money."""
 
 _UNREADABLE = (OSError, ValueError, RecursionError, UsageError)
-"""A file that another process is writing, or that it never wrote whole: it is passed over."""
+"""Errors of a file that is incomplete or still being written; such files are skipped."""
 
 _MANY_FAILED = 1000
-"""Texts that the prior fails on, and none that it reads: enough to end a run before all of it is done."""
+"""Number of failed texts, with none read, at which a run is ended early."""
 
 _SPEED_OVER_S = 60.0
 _STALE_AFTER_S = 60.0
@@ -48,7 +49,7 @@ _STALE_AFTER_S = 60.0
 
 @dataclass(frozen=True)
 class Running:
-    """A shard that is under way, the name of the pass it is in, and what is through of it in that pass."""
+    """A shard in progress, the name of its current pass, and its processed rows and tokens in that pass."""
 
     shard: str
     pass_name: str
@@ -58,7 +59,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Failure:
-    """A shard that was given up, and why."""
+    """A shard that was given up, and the reason."""
 
     shard: str
     reason: str
@@ -66,14 +67,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Process:
-    """What a process, with its workers, says of itself.
+    """The state of a process and its workers.
 
     Attributes:
-        host: its machine.
-        pid: its id there.
-        updated: when it said so, seconds since 1970.
-        tokens_per_second: over the last minute.
-        running: what its workers are at.
+        host: Name of its machine.
+        pid: Process id on that machine.
+        updated: Time of this report, in seconds since 1970.
+        tokens_per_second: Speed over the last minute.
+        running: Shards that its workers are processing.
     """
 
     host: str
@@ -84,22 +85,22 @@ class Process:
 
     @property
     def is_gone(self) -> bool:
-        """Whether it is of this machine and dead, or has not been heard of for long."""
+        """Whether the process is dead, if it is of this machine, or has not reported for a long time, if it is not."""
         if self.host == platform.node():
             return not is_alive(self.pid)
         return time.time() - self.updated > _STALE_AFTER_S
 
     @classmethod
     def read(cls, path: AnyPath) -> Process:
-        """Read what `Monitor.beat` wrote."""
+        """Read a file that `Monitor.beat` wrote."""
         return from_json(json.loads(path.read_text(encoding="utf-8")), cls)
 
 
 class Monitor:
-    """Told by an engine what happens; keeps the progress file up to date. A context manager.
+    """Receives the events of an engine and keeps the progress file up to date. A context manager.
 
     Attributes:
-        failures: shards given up so far.
+        failures: Shards given up so far.
     """
 
     def __init__(
@@ -112,10 +113,10 @@ class Monitor:
         """Watch a run.
 
         Args:
-            plan: of the run.
-            folder: of the run.
-            show: called with the name of the pass and the counts of each batch of rows.
-            on_done: called with the name of each shard that is done.
+            plan: The run's plan.
+            folder: The run folder.
+            show: Callback; called with the name of the pass and the counts of each batch of rows.
+            on_done: Callback; called with the name of each finished shard.
         """
         self.failures: list[Failure] = []
         self._plan = plan
@@ -131,12 +132,12 @@ class Monitor:
         self._write_every_s = _PUT_EVERY_S if isinstance(folder.root, RemotePath) else _WRITE_EVERY_S
 
     def began(self, worker: int, index: int) -> None:
-        """A worker takes on a shard."""
+        """Record that a worker begins a shard."""
         self._running[worker] = Running(self._plan.shards[index].name, self._plan.passes[0].name)
         self.beat()
 
     def rows(self, worker: int, pass_name: str, counts: dict[str, int]) -> None:
-        """A worker is through with some rows of its shard."""
+        """Record that a worker has processed some rows of its shard."""
         before = self._running[worker]
         if before.pass_name != pass_name:
             before = Running(before.shard, pass_name)
@@ -151,10 +152,10 @@ class Monitor:
         self.beat()
 
     def done(self, worker: int) -> None:
-        """A worker is done with its shard.
+        """Record that a worker has finished its shard.
 
         Raises:
-            RunError: so far the model has failed on every text, and on many.
+            RunError: So far the model has failed on every text, and on many.
         """
         shard = self._running.pop(worker).shard
         failure_path(self._folder, shard).unlink(missing_ok=True)
@@ -164,10 +165,10 @@ class Monitor:
             self._look_for_texts(shard)
 
     def _look_for_texts(self, name: str) -> None:
-        """End a run of which this process has seen no text that the model could read, before all of it is done.
+        """End a run early if no text could be read.
 
         Raises:
-            RunError: nor has any other, and many have failed.
+            RunError: No process has read any text, and many have failed.
         """
         first, statistics = self._plan.passes[0], self._plan.task.statistics
         stats = self._folder.stats(self._plan, first, self._shards[name]) or statistics()
@@ -176,38 +177,38 @@ class Monitor:
         if self._has_read or self._num_failed < _MANY_FAILED:
             return
         parts = self._folder.all_stats(self._plan, first, self._plan.shards)
-        if len(parts) < len(self._plan.shards):  # otherwise the run ends by itself, with its report
+        if len(parts) < len(self._plan.shards):  # otherwise the run ends on its own, with its report
             check_read(statistics.merged(parts.values()), self._plan.task.done)
 
     def stopped(self, worker: int) -> None:
-        """A worker's shard goes back to those that wait."""
+        """Record that a worker's shard is put back into the queue."""
         self._running.pop(worker, None)
 
     def failed(self, worker: int, reason: str) -> None:
-        """A worker's shard is given up."""
+        """Record that a worker's shard is given up."""
         failure = Failure(self._running.pop(worker).shard, reason)
         self.failures.append(failure)
         text = json.dumps(asdict(failure), indent=2, ensure_ascii=False) + "\n"
         self._folder.write_text(FAILURES / f"{failure.shard}.json", text)
 
     def beat(self) -> None:
-        """Say that the process lives; to be called every few seconds."""
+        """Write the progress file; must be called every few seconds."""
         now = time.time()
         if now - self._written < self._write_every_s:
             return
         self._written = now
         state = Process(platform.node(), os.getpid(), now, self._speed.per_second(), tuple(self._running.values()))
-        with suppress(RunError):  # a run does not fail because it cannot tell of itself
+        with suppress(RunError):  # a run must not fail because its progress cannot be written
             self._folder.write_text(self._folder.relative(self._path), json.dumps(asdict(state)) + "\n", synced=False)
 
     def __enter__(self) -> Monitor:
-        """Nothing runs yet."""
+        """Return the monitor."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing runs any more."""
+        """Remove the progress file."""
         with suppress(OSError, RunError):
             self._path.unlink(missing_ok=True)
             _remove_empty(self._folder)
@@ -218,14 +219,14 @@ class Monitor:
 
 
 def check_read(stats: Statistics, done: str = "edited") -> None:
-    """Refuse to take a run for a success of which no text could be read.
+    """Refuse to report success for a run in which no text could be read.
 
     Args:
-        stats: Statistics of its first pass.
-        done: What its rows would be, see `Task.done`.
+        stats: Statistics of the first pass.
+        done: Participle for its rows, see `Task.done`.
 
     Raises:
-        RunError: the model, or its chat template, failed on every text.
+        RunError: The model, or its chat template, failed on every text.
     """
     if not stats.is_unreadable:
         return
@@ -245,15 +246,15 @@ def check_read(stats: Statistics, done: str = "edited") -> None:
 
 
 class Speed:
-    """Tokens a second over the last minute."""
+    """Tokens per second over the last minute."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
+        """Start without any measurement."""
         self._seen: deque[tuple[float, int]] = deque()
-        self._num_tokens = 0  # of all that were seen but the first
+        self._num_tokens = 0  # without those of the first measurement
 
     def add(self, num_tokens: int) -> None:
-        """Count tokens that were read just now; the first that come only say when the span begins."""
+        """Count tokens that were just read; the first call only marks the beginning of the time span."""
         if not num_tokens:
             return
         now = time.monotonic()
@@ -264,19 +265,19 @@ class Speed:
             self._num_tokens -= self._seen[0][1]
 
     def per_second(self) -> float:
-        """The speed."""
+        """Return the speed."""
         if len(self._seen) < 2:
             return 0.0
         return self._num_tokens / (time.monotonic() - self._seen[0][0])
 
 
 def failure_path(folder: RunFolder, shard: str) -> AnyPath:
-    """Where it is written why a shard failed."""
+    """Return the path of the file with the reason why a shard failed."""
     return folder.root / FAILURES / f"{shard}.json"
 
 
 def failures(folder: RunFolder) -> list[Failure]:
-    """The shards that were given up; one that was done after all may still be among them."""
+    """Return the shards that were given up; the list may include a shard that was finished later."""
     found = []
     for path in _files(folder.root / FAILURES):
         with suppress(*_UNREADABLE):
@@ -285,12 +286,12 @@ def failures(folder: RunFolder) -> list[Failure]:
 
 
 def processes(folder: RunFolder) -> list[Process]:
-    """The processes that work on a run now."""
+    """Return the processes that are working on a run now."""
     return [process for _, process in _processes(folder) if not process.is_gone]
 
 
 def forget_dead(folder: RunFolder) -> None:
-    """Remove what killed processes left of their progress."""
+    """Remove the progress files of killed processes."""
     with suppress(OSError, RunError):
         for path, process in _processes(folder):
             if process.is_gone:
@@ -310,5 +311,5 @@ def _processes(folder: RunFolder) -> Iterator[tuple[AnyPath, Process]]:
 
 
 def _files(folder: AnyPath) -> list[AnyPath]:
-    """The files of JSON in a folder, in order."""
+    """Return the JSON files in a folder, in order."""
     return [folder / name for name in sorted(sizes_in(folder)) if name.endswith(".json")]

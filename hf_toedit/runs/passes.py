@@ -1,4 +1,4 @@
-"""Passes over the rows of a run, and what a batch of rows is on its way through one."""
+"""Passes over the rows of a run, and the state of a batch of rows in a pass."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Rows = tuple[int, int]
-"""The first row of a batch, counted from the start of the shard, and the number of rows."""
+"""Index of the first row of a batch in its shard, and number of rows."""
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One reading of all rows of a run.
+    """One pass over all rows of a run.
 
     Attributes:
-        name: of its folders, such as `gen1`.
-        number: 1 for the first one.
-        title: for messages, such as `generation 1`.
-        before: the pass whose rows it reads; None where these are the source's.
-        writes_rows: whether it writes rows, or statistics alone.
+        name: Name of its folders, such as `gen1`.
+        number: Number of the pass, starting at 1.
+        title: Title for messages, such as `generation 1`.
+        before: The pass whose rows it reads; None if it reads the source.
+        writes_rows: Whether it writes rows, or only statistics.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Pass:
 
 
 class Kept(NamedTuple):
-    """What was made of a batch of rows, as a journal keeps it.
+    """The result of a batch of rows, as stored in a journal.
 
     Attributes:
-        value: as JSON values, whatever the task makes output rows of.
-        statistics: of the batch.
+        value: JSON values from which the task makes output rows.
+        statistics: Statistics of the batch.
     """
 
     value: Any
@@ -48,13 +48,13 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of rows that is through.
+    """A processed batch of rows.
 
     Attributes:
-        rows: which rows.
-        kept: what was made of them.
-        is_known: nothing was read for that: it was known before.
-        table: makes the output rows; not called in a pass that writes none.
+        rows: Position of the rows.
+        kept: Result of the batch.
+        is_known: Whether the result was known before, so that nothing was read for it.
+        table: Makes the output rows; not called in a pass that writes none.
     """
 
     rows: Rows

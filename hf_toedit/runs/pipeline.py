@@ -1,4 +1,4 @@
-"""Tables done one after the other: while the model reads one, those behind it are tokenized, those before written."""
+"""A pipeline over tables: while the model reads one, the next are tokenized and the previous are written."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Result = TypeVar("Result")
 Draft = TypeVar("Draft")
 
 _AHEAD = 2
-"""How many tables each stage is ahead of the next one: enough that none waits, little to hold in memory."""
+"""Number of tables by which each stage is ahead of the next: enough to avoid waits, few enough for memory."""
 
 
 class Threads(NamedTuple):
-    """In which threads a model works.
+    """The threads of a model.
 
     Attributes:
-        tokenizing: one thread.
-        reading: `concurrency` threads.
-        concurrency: how many threads the model gains by.
+        tokenizing: Executor with one thread.
+        reading: Executor with `concurrency` threads.
+        concurrency: Number of threads that speed up the model.
     """
 
     tokenizing: Executor
@@ -36,22 +36,22 @@ class Threads(NamedTuple):
 
 
 class Stages(Protocol[Draft]):
-    """What is done to a table, in three steps."""
+    """Three processing steps of a table."""
 
     def begin(self, table: pa.Table) -> Draft:
-        """Tokenize; in a thread of its own."""
+        """Tokenize a table; runs in its own thread."""
         ...
 
     def read(self, draft: Draft) -> None:
-        """Have the model read it; in other threads."""
+        """Run the model on a draft; runs in other threads."""
         ...
 
     def end(self, draft: Draft) -> tuple[Kept, Callable[[], pa.Table]]:
-        """What was made of the rows, and what makes the output rows of it; in the caller's thread."""
+        """Return the result, and a function that makes the output rows from it; runs in the caller's thread."""
         ...
 
     def again(self, table: pa.Table, kept: Kept) -> Callable[[], pa.Table] | None:
-        """What makes the output rows of what is known of the rows; None where that cannot be of them."""
+        """Return a function that makes the output rows from a known result; None if it does not fit the rows."""
         ...
 
 
@@ -63,18 +63,18 @@ def staged_batches(
     size: GroupSize,
     known: Callable[[Rows], Kept | None] = lambda rows: None,
 ) -> Iterator[Batch]:
-    """Take rows through three stages, in order, batch by batch.
+    """Process rows in three stages, in order, batch by batch.
 
-    Tokenizing and reading go on in threads of their own; taking the tables, the last stage, and what the caller does
-    with a batch, in the caller's.
+    Tokenizing and reading run in their own threads. Iterating over the tables, the last stage, and the caller's work on
+    a batch run in the caller's thread.
 
     Args:
-        stages: what is done.
-        threads: where the first two stages are done.
-        tables: the rows.
-        texts: which texts of them count for the size of a batch.
-        size: of a batch.
-        known: what was made of some rows, if it is known; called in this thread, in order.
+        stages: The three stages.
+        threads: Threads of the first two stages.
+        tables: The rows.
+        texts: Selects the texts that count for the size of a batch.
+        size: Size of a batch.
+        known: Returns an earlier result for some rows, or None; called in this thread, in order.
     """
 
     def batches() -> Iterator[tuple[Rows, pa.Table, Kept | None]]:
@@ -106,7 +106,7 @@ def staged_batches(
 
 
 def ahead(function: Callable[[Item], Result], items: Iterable[Item], executor: Executor, size: int) -> Iterator[Result]:
-    """`map` in the threads of an executor, in order, at most `size` results ahead of whoever takes them."""
+    """`map` in the threads of an executor, in order, at most `size` results ahead of the consumer."""
     begun: deque[Future[Result]] = deque()
     try:
         for item in items:

@@ -1,6 +1,6 @@
-"""The immutable plan of a run: which rows, what is done to them, and as which shards.
+"""The immutable plan of a run: which rows, which task, and how they are split into shards.
 
-Pure data: how a source is found and measured is `sources/source.py`, how it is cut into shards `runs/planning.py`.
+Pure data: `sources/source.py` finds and measures a source, `runs/planning.py` cuts it into shards.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from hf_toedit.sources.reading import RowReader
 
 FORMAT = 2
-"""Version of `plan.json`. Format 1, of hf-toedit 0.1.0, had the settings of an edit where a task is now."""
+"""Version of `plan.json`. Format 1, of hf-toedit 0.1.0, had the settings of an edit in place of a task."""
 
 MAX_SHARDS = 100_000
-"""Of a split: as many as keep their order when their names are sorted."""
+"""Maximum number of shards per split: beyond it, shard names no longer sort in order."""
 
 
 _NO_FACTS = ("task", "version", "provenance")
 _EDIT_FACTS_1 = ("prior", "prior_revision", "edit", "run")
-"""Of plans of format 1."""
+"""Facts of an edit in plans of format 1."""
 
 _CARD = dict[str, str | list[str]]
 _PROVENANCE = {
@@ -52,11 +52,11 @@ _PROVENANCE = {
     "prior_card": _CARD,
     "own": dict[str, dict[str, str]],
 }
-"""What `runs/provenance.py` gathers: types of `Plan.provenance`, which other versions may add to."""
+"""Types of `Plan.provenance`, as `runs/provenance.py` gathers it; other versions may add more."""
 
 
 class RowRange(NamedTuple):
-    """Rows `[start, stop)` of a file of the plan; to its end where `stop` is None."""
+    """Rows `[start, stop)` of a file of the plan; up to the end of the file if `stop` is None."""
 
     file: Count
     start: Count
@@ -65,16 +65,16 @@ class RowRange(NamedTuple):
 
 @dataclass(frozen=True)
 class Shard:
-    """The unit of work, and one output file a generation.
+    """The unit of work, and one output file per generation.
 
     Attributes:
-        split: of the source.
-        index: among the shards of the split.
-        count: shards of the split.
-        num_rows: rows it holds; None where planning did not count them.
-        num_bytes: of text, estimated.
-        pieces: rows of files, in order.
-        chosen: which of these rows it holds, see `runs/chosen.py`; None is all of them, in order.
+        split: Split of the source.
+        index: Index among the shards of the split.
+        count: Number of shards of the split.
+        num_rows: Number of rows; None if planning did not count them.
+        num_bytes: Estimated text size, in bytes.
+        pieces: Row ranges of files, in order.
+        chosen: Encoded selection among these rows, see `runs/chosen.py`; None selects all of them, in order.
     """
 
     split: str
@@ -87,13 +87,14 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """File name without its ending, as `datasets` names shards."""
+        """File name without its extension, as `datasets` names shards."""
         return f"{self.split}-{self.index:05d}-of-{self.count:05d}"
 
     def problem(self, files: Sequence[SourceFile]) -> str | None:
-        """What is wrong with it in a plan of these files, which may come from anyone; None where nothing is."""
+        """Return what is wrong with this shard of an untrusted plan with these files; None if nothing is."""
         if PurePath(self.name).name != self.name or any(ord(character) < 32 for character in self.split):
-            return f"split {shown(self.split)} is not the name of a split"  # it would lead out of the run folder
+            # Such a split would write outside the run folder.
+            return f"split {shown(self.split)} is not the name of a split"
         if self.index >= self.count:
             return f"index {self.index:,} must be below count, which is {self.count:,}"
         for number, piece in enumerate(self.pieces):
@@ -109,10 +110,10 @@ class Shard:
 
     @cached_property
     def rows(self) -> np.ndarray | None:
-        """Numbers of the rows that it holds, among those of its pieces; int64 `[num_rows]`; None for all, in order.
+        """Indices of the selected rows among those of its pieces, int64 `[num_rows]`; None for all rows, in order.
 
         Raises:
-            UsageError: they cannot be read.
+            UsageError: The selection cannot be decoded.
         """
         if self.chosen is None:
             return None
@@ -125,17 +126,17 @@ class Shard:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do, resolved: nothing in it depends on when, where or in which order it is done.
+    """A resolved run: nothing in it depends on when, where or in which order the work is done.
 
     Attributes:
-        source: settings of the source.
-        source_revision: pins it.
-        reading: how its files are read.
-        task: what is done to its rows.
-        files: of the source.
-        shards: in order.
-        version: of hf-toedit that planned it.
-        provenance: what a card tells of how it came about, see `runs/provenance.py`.
+        source: Settings of the source.
+        source_revision: Revision or fingerprint that pins the source.
+        reading: How the files are read.
+        task: What is done to the rows.
+        files: Files of the source.
+        shards: Shards, in order.
+        version: Version of hf-toedit that made the plan.
+        provenance: Origin of the data, for the card; see `runs/provenance.py`.
     """
 
     source: SourceConfig
@@ -149,10 +150,10 @@ class Plan:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 of all that decides what the rows of a pass are.
+        """SHA-256 of everything that determines the rows of a pass.
 
-        The device, the version and where the files are now are not among it; nor is how many generations there are, so
-        that a run can be given a further one.
+        It excludes the device, the version and the current location of the files. It also excludes the number of
+        generations, so that a run can be extended by further generations.
         """
         facts = self._source_facts()
         facts["reading"].pop("root")
@@ -160,30 +161,30 @@ class Plan:
 
     @cached_property
     def reader(self) -> RowReader:
-        """Reads the files of the source."""
+        """Reader of the files of the source."""
         from hf_toedit.sources.reading import RowReader
 
         return RowReader(self.reading)
 
     @cached_property
     def output_features(self) -> Features:
-        """Of the rows that the run writes."""
+        """Features of the rows that the run writes."""
         return self.task.output_features(self.reader.features, self.texts)
 
     @cached_property
     def texts(self) -> Texts:
-        """Which texts of a row."""
+        """Selects the texts of a row."""
         from hf_toedit.rows.texts import Texts
 
         return Texts(self.source)
 
     @cached_property
     def output_schema(self) -> pa.Schema:
-        """The same as Arrow has it."""
+        """Arrow schema of the output features."""
         return self.output_features.arrow_schema
 
     def schema_of(self, columns: list[str] | None) -> pa.Schema:
-        """The same of some columns, in their order; None is all."""
+        """Return the Arrow schema of some output columns, in their order; None selects all."""
         if columns is None:
             return self.output_schema
         features = self.output_features
@@ -191,22 +192,22 @@ class Plan:
 
     @property
     def passes(self) -> tuple[Pass, ...]:
-        """In order."""
+        """Passes of the task, in order."""
         return self.task.passes
 
     @property
     def shown_passes(self) -> tuple[Pass, ...]:
-        """Those whose figures are told of the run: those that write rows, or all where none does."""
+        """Passes whose figures are reported: those that write rows, or all passes if none does."""
         return self.data_passes or self.passes
 
     def check_rows(self, done: str) -> None:
-        """Refuse a run of which nothing is written but statistics.
+        """Refuse a run that writes only statistics.
 
         Args:
-            done: what would be done with its rows: `pushed`.
+            done: What would be done with the rows, for the message: `pushed`.
 
         Raises:
-            UsageError: it is one.
+            UsageError: The run writes no rows.
         """
         if not self.data_passes:
             raise UsageError(
@@ -216,7 +217,7 @@ class Plan:
 
     @property
     def data_passes(self) -> tuple[Pass, ...]:
-        """Those that write rows."""
+        """Passes that write rows."""
         return tuple(pass_ for pass_ in self.passes if pass_.writes_rows)
 
     @property
@@ -226,21 +227,21 @@ class Plan:
 
     @property
     def num_rows(self) -> int | None:
-        """Rows of all shards; None where one is not counted."""
+        """Number of rows of all shards; None if any shard is not counted."""
         counts = [shard.num_rows for shard in self.shards]
         return None if None in counts else sum(count or 0 for count in counts)
 
     @property
     def num_bytes(self) -> int:
-        """Text of all shards, estimated."""
+        """Estimated text size of all shards, in bytes."""
         return sum(shard.num_bytes for shard in self.shards)
 
     def facts(self) -> dict[str, Any]:
-        """Everything but the version, the provenance and new names of files, as JSON values."""
+        """Return everything but the version, the provenance and renamed files, as JSON values."""
         return {**self._source_facts(), **self.task.facts()}
 
     def _source_facts(self) -> dict[str, Any]:
-        """What of it is not the task's."""
+        """Return the facts that do not belong to the task."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name not in _NO_FACTS}
         facts: dict[str, Any] = json.loads(json.dumps(values, default=asdict))
         facts["reading"].pop("renamed")
@@ -250,7 +251,7 @@ class Plan:
         return facts
 
     def to_json(self) -> dict[str, Any]:
-        """What `plan.json` holds."""
+        """Return the content of `plan.json`."""
         facts = self._source_facts()
         if self.reading.renamed:
             facts["reading"]["renamed"] = self.reading.renamed
@@ -265,10 +266,11 @@ class Plan:
 
     @classmethod
     def read(cls, content: bytes) -> Plan:
-        """Read a `plan.json`, which may come from anyone.
+        """Read an untrusted `plan.json`.
 
         Raises:
-            RunError: It is not a plan of this format, whole and unchanged; the JSON path of what is wrong is named.
+            RunError: The file is not a complete, unchanged plan of a supported format; the message contains the JSON
+                path of the problem.
         """
         try:
             values = msgspec.json.decode(content)
@@ -281,7 +283,7 @@ class Plan:
         """Read what `to_json` wrote.
 
         Raises:
-            RunError: It did not; the JSON path of what is wrong is named.
+            RunError: The values are not a valid plan; the message contains the JSON path of the problem.
         """
         if not isinstance(values, dict):
             raise RunError(f"it must be an object, not {in_json(values)}.")
@@ -298,8 +300,8 @@ class Plan:
         try:
             facts = {name: value for name, value in values.items() if name not in ("format", "hash")}
             if isinstance(facts.get("reading"), dict):
-                facts["reading"] = {"renamed": {}, **facts["reading"]}  # it is written only where there are such names
-            if isinstance(facts.get("shards"), list):  # as is this
+                facts["reading"] = {"renamed": {}, **facts["reading"]}  # written only if there are renamed files
+            if isinstance(facts.get("shards"), list):  # likewise optional
                 facts["shards"] = [
                     {"chosen": None, **shard} if isinstance(shard, dict) else shard for shard in facts["shards"]
                 ]
@@ -317,10 +319,10 @@ class Plan:
         return plan
 
     def _check_shards(self) -> None:
-        """Refuse shards that cannot be, or whose files would be those of others.
+        """Refuse invalid shards and shards with duplicate names.
 
         Raises:
-            RunError: There is one.
+            RunError: A shard is invalid, or its name is a duplicate.
         """
         if not (self.files and self.shards):
             raise RunError(f"it has {len(self.files)} files and {len(self.shards)} shards.")
@@ -332,12 +334,12 @@ class Plan:
                 raise RunError(f"shards[{number}] is {shard.name} again, as shards[{names[shard.name]}] is.")
 
     def differences(self, other: Plan) -> list[str]:
-        """Where another plan differs, in the words of the command line: `--seed is 0 in the run and 5 here`.
+        """List the differences from another plan, worded as command line options: `--seed is 0 in the run and 5 here`.
 
-        What follows from another difference, as other files do from another source, is left out.
+        Differences that follow from others, such as other files of another source, are omitted.
 
         Args:
-            other: The plan that is asked for here.
+            other: The plan requested here.
         """
         if self.task.kind != other.task.kind:
             return [f"its rows are {self.task.done}, and would be {other.task.done} here"]

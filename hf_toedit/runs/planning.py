@@ -1,4 +1,4 @@
-"""Planning: a source of many files cut, in order, into shards of about the same amount of text. Pure."""
+"""Planning: cut the files of a source, in order, into shards of similar text size. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hf_toedit.runs.task import Task
 from hf_toedit.sources.model import SHARD_BYTES, FileExtent, Reading, SourceFile
 
 _SNAP = 0.1
-"""A cut moves to the border of a row group that is nearer than this share of a shard."""
+"""A cut moves to a row group border within this fraction of a shard."""
 
 
 def make_plan(
@@ -35,17 +35,17 @@ def make_plan(
     """Plan a run.
 
     Args:
-        source_config: settings of the source.
-        source_revision: pins it.
-        reading: how its files are read.
-        extents: files by split, in order.
-        task: what is done to the rows.
-        version: of hf-toedit.
-        shard_bytes: text that a shard aims at; None makes each file one shard.
-        num_shards: of each split, instead; fewer where there are fewer rows.
+        source_config: Settings of the source.
+        source_revision: Revision or fingerprint that pins the source.
+        reading: How the files are read.
+        extents: Files by split, in order.
+        task: What is done to the rows.
+        version: Version of hf-toedit.
+        shard_bytes: Target text size per shard; None makes each file one shard.
+        num_shards: Number of shards per split, instead of `shard_bytes`; fewer if there are fewer rows.
 
     Raises:
-        UsageError: the shards are so small that there are too many.
+        UsageError: There would be too many shards.
     """
     files: list[SourceFile] = []
     shards: list[Shard] = []
@@ -67,14 +67,14 @@ def make_plan(
 
 
 def _even_places(extents: Sequence[FileExtent], count: int) -> set[tuple[int, int]]:
-    """Where to cut files into at most `count` stretches of about the same amount of text."""
+    """Return where to cut files into at most `count` stretches of similar text size."""
     ends = list(accumulate(extent.num_bytes for extent in extents))
     places = {_place(extents, ends, ends[-1] * number / count, ends[-1] / count) for number in range(1, count)}
     return places - {(0, 0), (len(extents), 0)}
 
 
 def _cut(extents: Sequence[FileExtent], places: set[tuple[int, int]], first_file: int) -> list[Shard]:
-    """Cut files, in order, at some places; stretches without rows are left out."""
+    """Cut files, in order, at the given places; stretches without rows are dropped."""
     borders = [(0, 0), *sorted(places), (len(extents), 0)]
     stretches = [_stretch(extents, *pair) for pair in zip(borders, borders[1:], strict=False)]
     stretches = [stretch for stretch in stretches if stretch[0]] or stretches[:1]
@@ -86,7 +86,7 @@ def _cut(extents: Sequence[FileExtent], places: set[tuple[int, int]], first_file
 
 
 def _place(extents: Sequence[FileExtent], ends: Sequence[int], at: float, target: float) -> tuple[int, int]:
-    """The file and row nearest to a place in the text; between files where a file's rows are not known."""
+    """Return the file and row nearest to a text position; a border between files if the file's rows are not counted."""
     file = min(bisect_right(ends, at), len(extents) - 1)
     extent = extents[file]
     start = ends[file] - extent.num_bytes
@@ -104,7 +104,7 @@ def _place(extents: Sequence[FileExtent], ends: Sequence[int], at: float, target
 def _stretch(
     extents: Sequence[FileExtent], first: tuple[int, int], last: tuple[int, int]
 ) -> tuple[list[RowRange], int | None, int]:
-    """Pieces between two places, their rows where known, and their text."""
+    """Return the pieces between two places, their number of rows if known, and their text size."""
     pieces = []
     counts: list[int | None] = []
     num_bytes = 0.0
@@ -122,12 +122,12 @@ def _stretch(
 
 
 def chosen_shards(shards: Sequence[Shard], sizes: Sequence[int], rows: np.ndarray) -> tuple[Shard, ...]:
-    """Shards that hold some of the rows of others; those without any are left out.
+    """Return shards with a selection of the rows of other shards; shards without selected rows are dropped.
 
     Args:
-        shards: whole ones, in order.
-        sizes: rows of each.
-        rows: int64 `[n]`, numbers of rows over all of them; each shard has its own in the order in which they are here.
+        shards: Complete shards, in order.
+        sizes: Number of rows of each.
+        rows: Row numbers over all shards, int64 `[n]`; each shard keeps its own rows in the order given here.
     """
     ends = np.cumsum(sizes)
     of_shard = np.searchsorted(ends, rows, side="right")
@@ -142,12 +142,12 @@ def chosen_shards(shards: Sequence[Shard], sizes: Sequence[int], rows: np.ndarra
 
 
 def part_of(shard: Shard, rows: np.ndarray, size: int) -> Shard:
-    """A shard of some rows of another.
+    """Return a shard with some of the rows of another shard.
 
     Args:
-        shard: the other one.
-        rows: int64 `[n]`, numbers of the rows in it, in order.
-        size: rows of it.
+        shard: The other shard.
+        rows: Row numbers in that shard, in order; int64 `[n]`.
+        size: Number of rows of that shard.
     """
     is_whole = len(rows) == size and np.array_equal(rows, np.arange(size))
     num_bytes = round(shard.num_bytes * len(rows) / size)
@@ -155,7 +155,7 @@ def part_of(shard: Shard, rows: np.ndarray, size: int) -> Shard:
 
 
 def numbered(shards: Sequence[Shard]) -> tuple[Shard, ...]:
-    """Shards numbered anew in each split, in the order of the splits."""
+    """Renumber shards within each split, in the order of the splits."""
     by_split: dict[str, list[Shard]] = {}
     for shard in shards:
         by_split.setdefault(shard.split, []).append(shard)

@@ -1,4 +1,4 @@
-"""Where the data of a run come from and how: what a card tells of it, and what does not decide the result."""
+"""Provenance of the data of a run: facts for the card that do not determine the result."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _SECRETS = (
 def provenance(
     source: SourceConfig, source_revision: str, model: ModelName | None, command: str | None = None
 ) -> dict[str, Any]:
-    """Gather what is known of the origin of a run.
+    """Gather the known facts about the origin of a run.
 
     Args:
-        source: settings of the source.
-        source_revision: pins it.
-        model: that the task needs, its commit resolved; None for none.
-        command: that was typed; passwords and tokens are taken out of it.
+        source: Settings of the source.
+        source_revision: Revision or fingerprint that pins the source.
+        model: Model that the task needs, its commit resolved; None if it needs none.
+        command: The command as typed; passwords and tokens are removed from it.
 
     Returns:
-        JSON values: `command` where there is one, `python` and `versions` of libraries, and `source_card` and
-        `prior_card`: what the cards of source and model say of licence, language, name and tasks.
+        JSON values: `command` if given, `python`, `versions` of libraries, and `source_card` and `prior_card`: licence,
+        language, name and tasks from the cards of source and model.
     """
     facts: dict[str, Any] = {"command": _without_secrets(command)} if command else {}
     facts["python"] = platform.python_version()
@@ -73,7 +73,7 @@ def _inherited(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def _norwegian(language: Any) -> Any:
-    """The Hub reads `no` as a word, Python as False."""
+    """Restore the language code `no`, which YAML parses as False."""
     if isinstance(language, list):
         return [_norwegian(one) for one in language]
     return "no" if language is False else language
@@ -91,7 +91,7 @@ def _version(library: str) -> str | None:
 
 
 def holds_secret(text: str) -> bool:
-    """Whether there is a password or a token in a text, as far as that can be told."""
+    """Whether a text contains a recognizable password or token."""
     return any(pattern.search(text) for pattern, _ in _SECRETS)
 
 

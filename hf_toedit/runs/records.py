@@ -1,4 +1,4 @@
-"""What is done of a run: where the files of its shards lie, and what their records tell of them. Nothing is written."""
+"""Records of the finished shards of a run: paths of their files, and their contents. Read-only."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from hf_toedit.storage.remote import AnyPath
 from hf_toedit.version import __version__
 
 WORK = PurePosixPath("toedit/work")
-"""Where the journals of unfinished shards are."""
+"""Folder of the journals of unfinished shards."""
 
 
 class Record(NamedTuple):
-    """What was written of a shard's data.
+    """The record of a shard's data.
 
     Attributes:
-        shard: which one.
-        values: the record, whole and of data of that size.
-        content: the file that holds it.
+        shard: The shard.
+        values: The record, undamaged and of data of the recorded size.
+        content: Content of the record file.
     """
 
     shard: Shard
@@ -38,93 +38,93 @@ class Record(NamedTuple):
 
 
 class Records:
-    """The shards of a run, as far as they are done.
+    """The finished shards of a run.
 
-    A shard is done where its record is whole and of this plan, and its data have the size that the record tells;
-    whoever reads the data on holds them against the SHA-256 in it.
+    A shard is done if its record is undamaged and belongs to this plan, and its data have the recorded size. Code that
+    passes the data on checks them against the recorded SHA-256.
 
     Attributes:
-        root: the run folder.
+        root: The run folder.
     """
 
     root: AnyPath
 
     def relative(self, path: AnyPath) -> str:
-        """The path of a file of the run, from the folder."""
+        """Return the path of a file of the run, relative to the folder."""
         return path.as_posix().removeprefix(f"{self.root.as_posix()}/")
 
     def data_path(self, pass_: Pass, shard: Shard) -> AnyPath:
-        """Where a shard's rows lie."""
+        """Return the path of a shard's rows."""
         return self.root / "data" / pass_.name / f"{shard.name}.parquet"
 
     def data_names(self, plan: Plan) -> set[str]:
-        """The paths, from the folder, of all files that hold rows of a run, done or not."""
+        """Return the relative paths of all data files of a run, finished or not."""
         paths = (self.data_path(pass_, shard) for pass_ in plan.data_passes for shard in plan.shards)
         return set(map(self.relative, paths))
 
     def strays(self, plan: Plan) -> list[str]:
-        """The paths of files among the data that are not of a run, and that `load_dataset` might take for its own.
+        """Return the paths of data files that are not of the run, and that `load_dataset` might load.
 
-        Hidden files, as temporary ones are, it passes over.
+        Hidden files, such as temporary ones, are ignored, as `load_dataset` ignores them.
         """
         strange = set(self._names_of_data()) - self.data_names(plan)
         return sorted(name for name in strange if not any(part.startswith(".") for part in PurePosixPath(name).parts))
 
     def _names_of_data(self) -> Iterable[str]:
-        """The paths of all files among the data."""
+        """Return the paths of all files in the data folder."""
         return (f"data/{name}" for name in names_below(self.root / "data"))
 
     def data_sizes(self, pass_: Pass) -> dict[str, int]:
-        """Bytes of the data of all shards, by the names of their files, in one listing."""
+        """Return the data size in bytes of all shards, by file name, from a single listing."""
         return sizes_in(self.root / "data" / pass_.name)
 
     def data_size(self, pass_: Pass, shard: Shard) -> int | None:
-        """Bytes of a shard's data; None where there are none."""
+        """Return the data size of a shard in bytes; None if there are no data."""
         try:
             return self.data_path(pass_, shard).stat().st_size
         except OSError:
             return None
 
     def parquet(self, pass_: Pass, shard: Shard) -> AbstractContextManager[pq.ParquetFile]:
-        """A shard's data, opened.
+        """Open a shard's data.
 
         Raises:
-            OSError, ArrowException: they cannot be read.
+            OSError, ArrowException: The data cannot be read.
         """
         return parquet_file(self.data_path(pass_, shard))
 
     def stats_path(self, pass_: Pass, shard: Shard) -> AnyPath:
-        """Where its statistics lie."""
+        """Return the path of a shard's statistics."""
         return self.root / "toedit" / "stats" / pass_.name / f"{shard.name}.json"
 
     def journal_path(self, pass_: Pass, shard: Shard) -> AnyPath:
-        """Where the journal of a shard is while a pass is under way."""
+        """Return the path of a shard's journal during a pass."""
         return self.root / WORK / pass_.name / shard.name
 
     def stats(self, plan: Plan, pass_: Pass, shard: Shard) -> Statistics | None:
-        """Statistics of a shard; None unless data, statistics and plan hash agree, that is, unless it is done."""
+        """Return the statistics of a finished shard; None unless data, statistics and plan hash agree."""
         return self.all_stats(plan, pass_, [shard]).get(shard.name)
 
     def is_sound(self, pass_: Pass, shard: Shard) -> bool:
-        """Whether the data of a shard are, to the last byte, those that were written."""
+        """Whether the data of a shard are, byte for byte, those that were written."""
         return self.sound_sha256(pass_, shard) is not None
 
     def sound_sha256(self, pass_: Pass, shard: Shard) -> str | None:
-        """SHA-256 of the data of a shard; None unless they are, to the last byte, those that were written."""
+        """Return the SHA-256 of a shard's data; None unless they are, byte for byte, those that were written."""
         record = self.record(pass_, shard)
         if record is None or record["sha256"] != sha256(self.data_path(pass_, shard)):
             return None
         return str(record["sha256"])
 
     def record(self, pass_: Pass, shard: Shard) -> dict[str, Any] | None:
-        """What was written of a shard's data; None where it is missing, damaged, or of other data."""
+        """Return the record of a shard's data; None if it is missing, damaged, or of other data."""
         return next((record.values for record in self.records(pass_, [shard])), None)
 
     def records(self, pass_: Pass, shards: Sequence[Shard]) -> Iterator[Record]:
-        """What was written of some shards, in order, leaving out those of which `record` knows nothing.
+        """Yield the records of shards, in order; shards for which `record` returns None are omitted.
 
-        Of a pass that writes no rows it is of the data that were read, or of the plan where these are the source's. The
-        folder of the data is listed once, however many shards there are.
+        In a pass that writes no rows, a record refers to the data that were read, or to the plan if the pass reads the
+        source. The data folder is listed once, for any number of shards.
         """
         if pass_.writes_rows:
             yield from self._records_of_data(pass_, shards)
@@ -150,7 +150,7 @@ class Records:
                     yield Record(shard, values, content)
 
     def all_stats(self, plan: Plan, pass_: Pass, shards: Sequence[Shard]) -> dict[str, Statistics]:
-        """Statistics of those of some shards that are done in a pass, by name."""
+        """Return the statistics, by name, of those shards that are done in a pass."""
         return {
             record.shard.name: _read_stats(plan, record.values, self.stats_path(pass_, record.shard))
             for record in self.records(pass_, shards)
@@ -158,7 +158,7 @@ class Records:
         }
 
     def unfinished(self, plan: Plan, shards: Sequence[Shard]) -> list[Shard]:
-        """Those of some shards that are not done in every pass."""
+        """Return the shards that are not done in every pass."""
         done = {shard.name for shard in shards}
         for pass_ in plan.passes:
             done &= {
@@ -169,7 +169,7 @@ class Records:
         return [shard for shard in shards if shard.name not in done]
 
     def _contents(self, shards: Sequence[Shard], path: Callable[[Shard], AnyPath]) -> Iterator[tuple[Shard, bytes]]:
-        """What the small files of shards hold; nothing where they are missing."""
+        """Read one small file per shard; empty if it is missing."""
 
         def content(shard: Shard) -> bytes:
             with suppress(OSError):
@@ -183,10 +183,10 @@ class Records:
         return not self.unfinished(plan, [shard])
 
     def merged_stats(self, plan: Plan, pass_: Pass, split: str | None = None) -> Statistics:
-        """Statistics of a pass over all its shards, or those of one split.
+        """Merge the statistics of a pass over all its shards, or those of one split.
 
         Raises:
-            RunError: a shard is not done.
+            RunError: A shard is not done.
         """
         shards = [shard for shard in plan.shards if split in (None, shard.split)]
         parts = self.all_stats(plan, pass_, shards)
@@ -200,7 +200,7 @@ class Records:
 
 
 def _whole(content: bytes) -> dict[str, Any]:
-    """A record; nothing where it is missing or damaged."""
+    """Parse a record; empty if it is missing or damaged."""
     try:
         record = json.loads(content)
         return record if record.pop("hash") == content_hash(record) else {}
@@ -209,7 +209,7 @@ def _whole(content: bytes) -> dict[str, Any]:
 
 
 def _identity(record: dict[str, Any]) -> tuple[Any, Any]:
-    """Of which data it is."""
+    """Return what identifies the data of a record."""
     return record.get("plan"), record.get("sha256")
 
 

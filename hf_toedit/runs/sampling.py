@@ -1,13 +1,13 @@
-"""Rows drawn from everywhere in a source, to estimate sums over all its rows from a few of them.
+"""Sampling of rows from everywhere in a source, to estimate sums over all its rows from a few of them.
 
-The files are laid end to end, each as long as it has bytes, and places are drawn on that line. A place leads to a few
-neighbouring rows, which are the likelier the more bytes they have. Their tokens per byte, averaged over places and
-multiplied by the bytes of all files, estimate all tokens without bias (Hansen and Hurwitz 1943, sampling with
-probability proportional to size), and vary little: a long document has many tokens, but not many per byte. How much of
-a file is text, and how far it is compressed, is measured along the way.
+The files are laid end to end on a line, each as long as its size in bytes, and places are drawn on that line. A place
+leads to a few neighbouring rows, with a probability proportional to their bytes. Their tokens per byte, averaged over
+places and multiplied by the bytes of all files, estimate all tokens without bias (Hansen and Hurwitz 1943, sampling
+with probability proportional to size), and vary little: a long document has many tokens, but not many per byte. The
+fraction of text in a file and its compression are measured along the way.
 
-Repeated texts take next to no bytes in a compressed file. Where rows are counted, files and row groups are therefore
-half as long as they have bytes, and half as they have rows, so that no rows are too unlikely for what they weigh
+Repeated texts take almost no bytes in a compressed file. If rows are counted, the length of a file or row group is
+therefore determined half by its bytes and half by its rows, so that no rows are too improbable for their weight
 (defensive mixtures, Hesterberg 1995).
 """
 
@@ -30,7 +30,7 @@ from hf_toedit.sources.row_groups import column_bytes
 Item = TypeVar("Item")
 
 CLUSTER = GroupSize(1000, 2**14)
-"""Rows that are drawn together: few, so that there are many places, but enough to be worth the way to one."""
+"""Rows that are drawn together: few, to allow many places, but enough to be worth seeking to a place."""
 
 _PLACES_PER_RANGE = 8
 _FEW_FILES = 8
@@ -41,12 +41,13 @@ class Cluster(NamedTuple):
     """Neighbouring rows that were drawn.
 
     Attributes:
-        table: the rows, with the columns that the prior reads.
-        shares: float64 `[rows]`, the part of each row that was drawn.
-        scale: makes sums over these shares amounts per byte of the line.
-        row_rate: rows per byte of the line.
-        is_beginning: whether rows were drawn from the beginning of the file only, as the rest takes too long to reach.
-        is_measured: whether it is known which part of the file that beginning is.
+        table: The rows, with the columns that the prior reads.
+        shares: Fraction of each row that was drawn, float64 `[rows]`.
+        scale: Factor that converts sums over these shares to amounts per byte of the line.
+        row_rate: Rows per byte of the line.
+        is_beginning: Whether rows were drawn only from the beginning of the file, because the rest takes too long to
+            reach.
+        is_measured: Whether it is known which fraction of the file that beginning is.
     """
 
     table: pa.Table
@@ -58,7 +59,7 @@ class Cluster(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """A cluster, and where it was drawn: the place on the line, and the index of the file in the plan."""
+    """A cluster, its place on the line, and the index of its file in the plan."""
 
     place: float
     file: int
@@ -66,11 +67,11 @@ class Drawn(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A part of a file that can be read by itself.
+    """A part of a file that can be read independently.
 
     Attributes:
-        size: its length on the line.
-        draw: gives a cluster for each of some places in it, which are ascending fractions of it.
+        size: Length of the part on the line.
+        draw: Returns a cluster for each place; places are ascending fractions of the part.
     """
 
     size: float
@@ -81,14 +82,14 @@ class Sampler:
     """Draws clusters of rows from the source of a plan.
 
     Args:
-        plan: of a run.
-        num_places: how many are drawn at most.
-        seconds: how long the caller means to draw. Where rows can only be had from the beginning of a file, no more
-            is read of it than a share of that time allows.
-        seed: of the draws.
+        plan: The run's plan.
+        num_places: Maximum number of places.
+        seconds: Time for which the caller intends to draw. If rows can only be read from the beginning of a file,
+            reading stops after a share of that time.
+        seed: Random seed for sampling.
 
     Attributes:
-        length: of the line, in bytes of all files.
+        length: Length of the line: bytes of all files.
     """
 
     def __init__(self, plan: Plan, num_places: int, seconds: float, seed: int) -> None:
@@ -113,10 +114,10 @@ class Sampler:
         self._seconds = seconds / 2 / min(len(set(self._owners)), _FEW_FILES)
 
     def __iter__(self) -> Iterator[Drawn]:
-        """Clusters; those drawn so far are spread evenly over the source, whenever one stops.
+        """Yield clusters; at any point, those drawn so far are spread evenly over the source.
 
         Raises:
-            SourceError: the source cannot be read.
+            SourceError: The source cannot be read.
         """
         owners = np.array(self._owners)
         with LineReader(self._plan.reading, self._columns) as lines:
@@ -134,13 +135,13 @@ class Sampler:
                 yield Drawn(place, file, cluster)
 
     def _parts(self, file: int, lines: LineReader | None, num_places: int) -> list[_Part]:
-        """How a file is entered: at its row groups, at any line, or only from its beginning."""
+        """Return the parts of a file: row groups, ranges of lines, or the whole file read from its beginning."""
         source, size = self._plan.files[file], self._sizes[file]
         start, stop = self._rows[file]
         footer = self._plan.reader.footer(source)
         if footer is not None:
             return self._row_groups(file, footer, start, footer.num_rows if stop is None else stop)
-        # Of a file that a limit cuts, it is not known which lines count.
+        # If a limit cuts a file, it is unknown which lines count.
         if lines is None or self._plan.source.limit is not None or not lines.holds_lines(source):
             return [_Part(size, partial(self._from_rows, file, size, start, stop))]
         if lines.compression(source):
@@ -152,7 +153,7 @@ class Sampler:
         ]
 
     def _row_groups(self, file: int, footer: FileMetaData, start: int, stop: int) -> list[_Part]:
-        """Rows `[start, stop)` of a Parquet file, each group with a share of its length by text and rows."""
+        """Return one part per row group for rows `[start, stop)` of a Parquet file, its length by text and rows."""
         groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
         first = np.cumsum([0, *(group.num_rows for group in groups)])
         lows, highs = np.maximum(first[:-1], start), np.minimum(first[1:], stop)
@@ -166,7 +167,7 @@ class Sampler:
         ]
 
     def _from_rows(self, file: int, size: float, start: int, stop: int | None, fractions: np.ndarray) -> list[Cluster]:
-        """Rows `[start, stop)` of a file, read one after the other."""
+        """Draw from rows `[start, stop)` of a file, read sequentially."""
         kept: _Kept[pa.Table] = _Kept(len(fractions), self._rng)
         num_rows, until = 0, time.monotonic() + self._seconds
         is_late = False
@@ -179,7 +180,7 @@ class Sampler:
             if is_late:
                 break
         is_beginning = is_late and num_rows + start != stop
-        if is_beginning and stop is None:  # not even their number is known
+        if is_beginning and stop is None:  # not even the number of rows is known
             planned = self._plan.num_bytes * size / self.length
             size *= min(kept.num_bytes / planned, 1.0) if planned and kept.num_bytes else 1.0
         elif is_beginning and stop is not None:
@@ -192,7 +193,7 @@ class Sampler:
         ] or [nothing] * len(fractions)
 
     def _from_stream(self, file: int, lines: LineReader, fractions: np.ndarray) -> list[Cluster]:
-        """Lines of a compressed file."""
+        """Draw from the lines of a compressed file."""
         kept: _Kept[list[bytes]] = _Kept(len(fractions), self._rng)
         num_rows, until = 0, time.monotonic() + self._seconds
         source = self._plan.files[file]
@@ -214,9 +215,9 @@ class Sampler:
     def _from_lines(
         self, file: int, lines: LineReader, low: float, high: float, fractions: np.ndarray
     ) -> list[Cluster]:
-        """Lines around places in bytes `[low, high)` of a file."""
+        """Draw lines around places in bytes `[low, high)` of a file."""
         source = self._plan.files[file]
-        # On a grid, for a place near the end of the file to be worth no more than others.
+        # Places are on a grid, so that a place near the end of the file has the same weight as others.
         grid, owners = np.unique((low + fractions * (high - low)) // CLUSTER.num_bytes, return_inverse=True)
         begins = grid.astype(np.int64) * CLUSTER.num_bytes
         ends = np.minimum(begins + CLUSTER.num_bytes, source.size)
@@ -235,12 +236,12 @@ class Sampler:
 
 
 class _OpenedFile:
-    """A file that is read part by part, when a place in a part comes up first.
+    """A file that is read part by part; a part is read when one of its places is first requested.
 
     Args:
-        parts: of the file.
-        numbers: of the places in it.
-        inside: these places, in bytes from its beginning.
+        parts: Parts of the file.
+        numbers: Numbers of the places in the file.
+        inside: These places, in bytes from the beginning of the file.
     """
 
     def __init__(self, parts: Sequence[_Part], numbers: np.ndarray, inside: np.ndarray) -> None:
@@ -255,7 +256,7 @@ class _OpenedFile:
         self._clusters: dict[int, Cluster] = {}
 
     def cluster(self, number: int) -> Cluster:
-        """What is drawn at a place."""
+        """Return the cluster at a place."""
         if number not in self._clusters:
             [at] = np.flatnonzero(self._numbers == number)
             chosen = self._owners == self._owners[at]
@@ -265,17 +266,17 @@ class _OpenedFile:
 
 
 class _Kept(Generic[Item]):
-    """Some items of a sequence, however long it is: spread evenly over it, and the likelier the larger they are.
+    """Keeps a sample of a sequence of any length: spread evenly over it, with probability proportional to size.
 
-    Those are kept that hold a byte drawn in each of equal stretches; where there are too many, stretches are joined two
-    by two, and one of their items is left.
+    An item is kept if it contains a byte drawn in one of the equal stretches. If there are too many, stretches are
+    merged in pairs, and one item of each pair is kept.
 
     Args:
-        count: as many are kept at least, though the same one several times where there are few or large ones.
-        rng: draws the bytes.
+        count: Minimum number of kept items; the same one may count several times if there are few or large ones.
+        rng: Random number generator for drawing bytes.
 
     Attributes:
-        num_bytes: of all items.
+        num_bytes: Bytes of all items.
     """
 
     def __init__(self, count: int, rng: np.random.Generator) -> None:
@@ -287,7 +288,7 @@ class _Kept(Generic[Item]):
         self.num_bytes = 0
 
     def offer(self, item: Item, num_bytes: int) -> None:
-        """The next item of the sequence."""
+        """Add the next item of the sequence."""
         self.num_bytes += num_bytes
         while self._next < self.num_bytes:
             self._kept.append((item, num_bytes))
@@ -298,21 +299,21 @@ class _Kept(Generic[Item]):
             self._next = (len(self._kept) + self._rng.random()) * self._stretch
 
     def at(self, fractions: np.ndarray) -> list[tuple[Item, int]]:
-        """Items, and their bytes, at fractions of the sequence; nothing where it has no bytes."""
+        """Return items and their sizes in bytes, at fractions of the sequence; empty if it has no bytes."""
         if not self._kept:
             return []
         return [self._kept[int(fraction * len(self._kept))] for fraction in fractions]
 
 
 def _copied(table: pa.Table) -> pa.Table:
-    """The same rows in memory of their own: a slice keeps all the rows that it was read with."""
+    """Copy the rows into their own memory: a slice keeps the whole table that it was cut from."""
     return table.take(np.arange(len(table)))
 
 
 def spread(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Random numbers in [0, 1), spread evenly: of the first 2**m, each of as many equal stretches holds one.
+    """Return random numbers in [0, 1), spread evenly: of the first 2**m, each of 2**m equal stretches contains one.
 
-    Drawn in stretches, unlike at equal distances, they deviate from a trend no more than neighbours among them do.
+    Unlike equidistant numbers, these deviate from a trend no more than their neighbours differ from each other.
     """
     numbers = rng.random(1)
     while len(numbers) < count:
@@ -323,7 +324,7 @@ def spread(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _mixed(num_bytes: np.ndarray, num_rows: np.ndarray) -> np.ndarray:
-    """Shares of a whole, half by bytes and half by rows; what has no rows has none."""
+    """Return fractions of the total, half by bytes and half by rows; items without rows get 0."""
     if not num_rows.sum():
         return num_bytes / num_bytes.sum()
     num_bytes = num_bytes * (num_rows > 0)
@@ -331,7 +332,7 @@ def _mixed(num_bytes: np.ndarray, num_rows: np.ndarray) -> np.ndarray:
 
 
 def _planned_rows(plan: Plan) -> dict[int, tuple[int, int | None]]:
-    """The rows `[start, stop)` of each file that are in a shard; of files that hold any bytes."""
+    """Return the rows `[start, stop)` of each nonempty file that are in a shard."""
     rows: dict[int, tuple[int, int | None]] = {}
     for shard in plan.shards:
         for file, start, stop in shard.pieces:

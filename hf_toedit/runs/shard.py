@@ -1,4 +1,4 @@
-"""`run_shard`: the one idempotent function that does a shard, through all passes of its task."""
+"""`run_shard`: the idempotent function that processes a shard, in all passes of its task."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ from hf_toedit.runs.task import LoadedTask
 from hf_toedit.runs.writer import Writer
 
 Progress = Callable[[Pass, Statistics, bool], None]
-"""Called with the pass and the statistics of each batch of rows that is done, and whether it was known before."""
+"""Called with the pass, the statistics of each finished batch of rows, and whether its result was known before."""
 
 
 def run_shard(
     plan: Plan, index: int, loaded: LoadedTask, folder: RunFolder, progress: Progress | None = None
 ) -> list[Statistics]:
-    """Do one shard, pass by pass; what is done already, or is in its journal, is not done again.
+    """Process one shard, pass by pass; finished passes and batches in the journal are not repeated.
 
     Args:
-        plan: of the run.
-        index: of the shard in the plan.
-        loaded: the plan's task, with its model.
-        folder: of the run.
-        progress: told of each batch of rows.
+        plan: The run's plan.
+        index: Index of the shard in the plan.
+        loaded: The plan's task, with its model.
+        folder: The run folder.
+        progress: Callback; called with each batch of rows.
 
     Returns:
         Statistics of each pass.
 
     Raises:
-        RunError: the run folder cannot be written.
-        SourceError: the shard's rows cannot be read, or are not those that were planned.
-        PriorError: the model fails on every text.
+        RunError: The run folder cannot be written.
+        SourceError: The shard's rows cannot be read, or differ from the planned rows.
+        PriorError: The model fails on every text.
     """
     work = _ShardWork(plan, plan.shards[index], loaded, folder, progress)
     return [work.statistics(pass_) for pass_ in plan.passes]
 
 
 def source_rows(plan: Plan, shard: Shard) -> Iterator[pa.Table]:
-    """The rows of the source that a shard holds, in order, as Arrow tables of bounded size.
+    """Yield the source rows of a shard, in order, as Arrow tables of bounded size.
 
     Args:
-        plan: of the run.
-        shard: one of its shards.
+        plan: The run's plan.
+        shard: One of its shards.
 
     Raises:
-        SourceError: they cannot be read, or are not those that were planned.
-        RunError: the plan names rows that are not there.
+        SourceError: The rows cannot be read, or differ from the planned rows.
+        RunError: The plan names rows that do not exist.
     """
     pieces = (plan.reader.tables(plan.files[piece.file], piece.start, piece.stop) for piece in shard.pieces)
     tables = chain.from_iterable(pieces)
@@ -63,7 +63,7 @@ def source_rows(plan: Plan, shard: Shard) -> Iterator[pa.Table]:
 
 
 class _ShardWork:
-    """What is done of a shard, and what is not yet."""
+    """Processes one shard, and skips what is already done."""
 
     def __init__(
         self, plan: Plan, shard: Shard, loaded: LoadedTask, folder: RunFolder, progress: Progress | None
@@ -75,7 +75,7 @@ class _ShardWork:
         self._progress = progress
 
     def statistics(self, pass_: Pass) -> Statistics:
-        """Of a pass, which is done first where it is not done yet."""
+        """Return the statistics of a pass, after running the pass if it is not done yet."""
         plan, shard, folder = self._plan, self._shard, self._folder
         done = folder.stats(plan, pass_, shard)
         if done is not None:
@@ -91,7 +91,7 @@ class _ShardWork:
         return stats
 
     def _fill(self, writer: Writer, batches: Iterator[Batch]) -> Statistics:
-        """Write the rows of all batches, and count them."""
+        """Write the rows of all batches, and return their statistics."""
         total = self._plan.task.statistics()
 
         def tables() -> Iterator[pa.Table]:
@@ -105,7 +105,7 @@ class _ShardWork:
         return total
 
     def _begun(self, pass_: Pass) -> tuple[Iterator[pa.Table], Journal]:
-        """The rows that a pass reads, and what is known of it already."""
+        """Return the rows that a pass reads, and the journal of its finished batches."""
         plan, shard, folder = self._plan, self._shard, self._folder
         if pass_.before is None:
             return source_rows(plan, shard), folder.journal(plan, pass_, shard, None)
@@ -118,7 +118,7 @@ class _ShardWork:
         return folder.tables(plan, pass_.before, shard), folder.journal(plan, pass_, shard, before)
 
     def _batches(self, pass_: Pass, rows: Iterator[pa.Table], journal: Journal) -> Iterator[Batch]:
-        """The rows of a pass, batch by batch, each kept in the journal."""
+        """Yield the results of a pass batch by batch, and add each to the journal."""
         for batch in self._loaded.process(self._plan.texts, rows, pass_, journal.take):
             if not batch.is_known:
                 journal.add(batch.rows, batch.kept)

@@ -1,4 +1,4 @@
-"""How far a run is: what is done, running, failed, how fast, and how long it will take."""
+"""Status of a run: finished, running and failed shards, speed, and remaining time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hf_toedit.runs.task import Task
 
 
 class PassStatus(NamedTuple):
-    """A pass that writes rows, as far as it is done.
+    """Progress of a pass that writes rows.
 
     Attributes:
-        pass_: which pass.
-        num_shards: shards that are done in it.
-        statistics: of these.
+        pass_: The pass.
+        num_shards: Number of shards that are done in it.
+        statistics: Statistics of these shards.
     """
 
     pass_: Pass
@@ -32,16 +32,16 @@ class Status:
     """The state of a run at one moment.
 
     Attributes:
-        task: what is done to the rows.
-        num_shards: of the plan.
-        num_done: shards done in every pass.
-        running: shards that some process is at.
-        failed: shards that were given up, and why.
-        passes: those that write rows, in order.
-        num_bytes: of text, planned, over all passes.
-        num_bytes_done: of these, what is through, also of running shards where planning counted their rows.
-        num_tokens_done: tokens in them.
-        tokens_per_second: of all processes together, now; None where nothing runs.
+        task: What is done to the rows.
+        num_shards: Number of shards in the plan.
+        num_done: Number of shards done in every pass.
+        running: Shards that a process is working on.
+        failed: Shards that were given up, with reasons.
+        passes: Passes that write rows, in order.
+        num_bytes: Planned text size over all passes, in bytes.
+        num_bytes_done: Part of it that is processed, including running shards whose rows planning counted.
+        num_tokens_done: Tokens in the processed part.
+        tokens_per_second: Current speed of all processes together; None if no process is running.
     """
 
     task: Task
@@ -62,19 +62,19 @@ class Status:
 
     @property
     def statistics(self) -> list[Statistics]:
-        """Of each pass that writes rows, over the shards that are done in it."""
+        """Statistics of each pass that writes rows, over the shards that are done in it."""
         return [entry.statistics for entry in self.passes]
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated from tokens a byte so far and the speed now; None where nothing is known or nothing runs."""
+        """Remaining time, estimated from tokens per byte so far and the current speed; None if either is unknown."""
         if not (self.tokens_per_second and self.num_bytes_done and self.num_tokens_done):
             return None
         tokens_per_byte = self.num_tokens_done / self.num_bytes_done
         return (self.num_bytes - self.num_bytes_done) * tokens_per_byte / self.tokens_per_second
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return plain JSON values."""
         return {
             "task": self.task.kind,
             "num_shards": self.num_shards,
@@ -101,15 +101,15 @@ def run_status(plan: Plan, folder: RunFolder) -> Status:
     """Read the state of a run from its folder.
 
     Args:
-        plan: of the run.
-        folder: of the run.
+        plan: The run's plan.
+        folder: The run folder.
     """
     done = {pass_: folder.all_stats(plan, pass_, plan.shards) for pass_ in plan.passes}
     by_name = {pass_.name: parts for pass_, parts in done.items()}
     shards = {shard.name: shard for shard in plan.shards}
     finished = set(shards).intersection(*done.values())
     states = processes(folder)
-    # Two processes may be at one shard, and what they say of themselves may be older than what lies in the folder.
+    # Two processes may work on the same shard, and their reports may be older than the files in the folder.
     running = {entry.shard: entry for state in states for entry in state.running if entry.shard not in finished}
     through = [
         (shards[name], entry)

@@ -1,4 +1,4 @@
-"""The run folder: how its files come to be there whole, and in which order."""
+"""The run folder: how its files are written atomically, and in which order."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ from hf_toedit.storage.temporary import TEMPORARY, is_abandoned, temporary_name
 
 
 class RunFolder(Records):
-    """A folder that holds one run, on this machine or in storage.
+    """A folder with one run, on this machine or in remote storage.
 
-    On a local disk the data of a shard and their record appear by rename, the data last. In storage there is no rename:
-    a record of other data is removed first, then the data are put, then their record; a shard that another process
-    finished in the meantime is left as it is. Two that put the same shard at the same moment may leave the data of one
-    and the record of the other: the same bytes where their machines are alike, and otherwise found out by size or
-    SHA-256.
+    On a local disk, the data of a shard and their record appear by rename, the data last. Remote storage has no rename:
+    a record of other data is removed first, then the data are uploaded, then their record; a shard that another process
+    finished in the meantime is left unchanged. Two processes that upload the same shard at the same moment may leave
+    the data of one and the record of the other: these are the same bytes if their machines are alike, and otherwise the
+    mismatch is detected by size or SHA-256.
     """
 
     def __init__(self, root: str | Path) -> None:
         """Point at a folder, or at a URL that fsspec understands; nothing is read or written yet.
 
         Raises:
-            UsageError: it has no name, its path is not valid UTF-8, or no run can lie at that URL.
+            UsageError: The name is empty, the path is not valid UTF-8, or the URL cannot be used for a run.
         """
         name = str(root).removeprefix("file://")
         if not name.strip():
@@ -62,27 +62,27 @@ class RunFolder(Records):
 
     @property
     def name(self) -> str:
-        """Of the folder, without those that it lies in; its address if `datasets` loads it from there."""
+        """Name of the folder without its parents; its URL if `datasets` can load it from there."""
         if isinstance(self.root, Path):
             return self.root.resolve().name
         return self.root.url if self.root.url.startswith("hf://") else self.root.name
 
     def is_inside(self, folder: Path) -> bool:
-        """Whether it lies in a folder of this machine."""
+        """Whether the run folder is inside a folder of this machine."""
         return isinstance(self.root, Path) and self.root.resolve().is_relative_to(folder.resolve())
 
     def check(self) -> None:
-        """Refuse a folder in which a run cannot be made.
+        """Refuse a folder that cannot be used for a run.
 
         Raises:
-            RunError: it is a file, holds something else, or cannot be written.
+            RunError: It is a file, contains other files, or cannot be written.
         """
         if self.root.is_file():
             raise RunError(f"{self.root} is a file. Name a folder for the run with -o.")
         is_ours = any((self.root / name).exists() for name in (PLAN, STEPS))
         if not is_ours and any(not TEMPORARY.search(path.name) for path in self._files()):
             raise RunError(f"folder {self.root} is not empty and holds no run. Name a new folder with -o.")
-        if isinstance(self.root, RemotePath):  # there is nothing to ask but to try
+        if isinstance(self.root, RemotePath):  # the only check is to try
             trial = temporary_name("trial")
             self.write_text(trial, "This may be deleted.\n")
             (self.root / trial).unlink(missing_ok=True)
@@ -96,26 +96,26 @@ class RunFolder(Records):
             )
 
     def check_empty(self) -> None:
-        """Refuse a folder in which any file lies, save temporary ones of processes that died.
+        """Refuse a folder that contains any file, except temporary files of dead processes.
 
         Raises:
-            RunError: something does.
+            RunError: It contains a file.
         """
         if self.root.is_file() or any(not is_abandoned(path.name) for path in self._files()):
             raise RunError(f"{self.root} exists and is not an empty folder. Name a new folder with -o.")
 
     def _files(self) -> Iterator[AnyPath]:
-        """All that lie in it; in storage, also the folders at its top."""
+        """Yield all files in the folder; in remote storage, all entries at its top level."""
         if isinstance(self.root, RemotePath):
             yield from self.root.iterdir()
         else:
             yield from (path for path in self.root.rglob("*") if path.is_file())
 
     def open(self, plan: Plan) -> None:
-        """Begin a run in this folder, or go on with the same one.
+        """Begin a run in this folder, or continue the same one.
 
         Raises:
-            RunError: the folder holds a run of another plan; the differing values are named.
+            RunError: The folder contains a run with a different plan; the message lists the differences.
         """
         self.check()
         if (self.root / PLAN).exists():
@@ -132,38 +132,38 @@ class RunFolder(Records):
                 )
             if here.reading.has_places_of(plan.reading):
                 return
-            plan = replace(here, reading=plan.reading)  # the source was moved: the same plan says where it is now
+            plan = replace(here, reading=plan.reading)  # the source was moved: the same plan gets its new location
         self.replan(plan)
 
     def replan(self, plan: Plan) -> None:
-        """Write the plan of this run anew, which may have further generations now.
+        """Rewrite the plan of this run, which may have further generations now.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: It cannot be written.
         """
         self.write_text(PLAN, plan_text(plan))
 
     def sweep(self) -> None:
-        """Remove the temporary files of processes that died, and journals of shards that are done."""
+        """Remove temporary files of dead processes, and journals of finished shards."""
         sweep(self.root)
-        with suppress(RunError):  # without a plan it is not known what is done
+        with suppress(RunError):  # without a plan, it is unknown which shards are done
             if passes := names_in(self.root / WORK):
                 self._sweep_journals(self.plan(), passes)
 
     def journal(self, plan: Plan, pass_: Pass, shard: Shard, before: str | None) -> Journal:
-        """The journal of a shard that is not done.
+        """Return the journal of an unfinished shard.
 
         Args:
             plan: The run's plan.
-            pass_: The pass that is under way.
+            pass_: The current pass.
             shard: The shard.
-            before: SHA-256 of the data that it reads; None for the source.
+            before: SHA-256 of the data that the pass reads; None for the source.
         """
         about = {"plan": plan.content_hash, "shard": shard.name, "pass": pass_.name, "before": before}
         return Journal(self.journal_path(pass_, shard), about, plan.task.statistics)
 
     def _sweep_journals(self, plan: Plan, names: list[str]) -> None:
-        """Remove the journals that outlived their work, as their process was killed; others may be in use elsewhere."""
+        """Remove journals of finished shards, left by a killed process; other journals may be in use elsewhere."""
         shards = {shard.name: shard for shard in plan.shards}
         for pass_ in (pass_ for pass_ in plan.passes if pass_.name in names):
             journals = [shards[shard] for shard in names_in(self.root / WORK / pass_.name) if shard in shards]
@@ -173,10 +173,10 @@ class RunFolder(Records):
         remove_empty(self.root / WORK)
 
     def plan(self) -> Plan:
-        """The plan of this run.
+        """Read the plan of this run.
 
         Raises:
-            RunError: there is none, or it cannot be read.
+            RunError: There is none, or it cannot be read.
         """
         try:
             return Plan.read((self.root / PLAN).read_bytes())
@@ -188,13 +188,13 @@ class RunFolder(Records):
             raise RunError(f"cannot read {self.root / PLAN}: {error} Plan the run again, in another folder.") from error
 
     def tables(self, plan: Plan, pass_: Pass, shard: Shard, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """The rows of a finished shard as `load_dataset` gives them, in order, as Arrow tables of bounded size.
+        """Yield the rows of a finished shard as `load_dataset` returns them, in order, as Arrow tables of bounded size.
 
         Args:
-            plan: of the run, whose features they have.
-            pass_: which pass.
-            shard: which one.
-            columns: only these; None is all.
+            plan: The run's plan, which determines the features.
+            pass_: The pass.
+            shard: The shard.
+            columns: Columns to read; None reads all.
         """
         from hf_toedit.sources.parquet import as_loaded
         from hf_toedit.sources.row_groups import row_group_tables
@@ -205,19 +205,19 @@ class RunFolder(Records):
                 yield as_loaded(table, schema)
 
     def write_shard(self, plan: Plan, pass_: Pass, shard: Shard, fill: Callable[[Writer], Statistics]) -> Statistics:
-        """Write a shard whole or not at all; the order is said of the class.
+        """Write a shard completely or not at all; the class describes the order of the steps.
 
         Args:
-            plan: of the run.
-            pass_: which pass.
-            shard: which one.
-            fill: writes the rows and returns their statistics.
+            plan: The run's plan.
+            pass_: The pass.
+            shard: The shard.
+            fill: Writes the rows and returns their statistics.
 
         Returns:
-            Statistics of the shard that is there.
+            Statistics of the shard in the folder.
 
         Raises:
-            RunError: the folder cannot be written.
+            RunError: The folder cannot be written.
         """
         path = self.data_path(pass_, shard)
         with temporary_file(path) as temporary:
@@ -230,7 +230,7 @@ class RunFolder(Records):
                 "stats": stats.to_json(),
             }
             if isinstance(path, Path):
-                sync(temporary)  # before the statistics say that it is there
+                sync(temporary)  # before the statistics record that the data exist
                 self._write_record(self.stats_path(pass_, shard), record)
                 put(temporary, path)
                 return stats
@@ -242,10 +242,10 @@ class RunFolder(Records):
         return done or stats
 
     def write_stats(self, plan: Plan, pass_: Pass, shard: Shard, stats: Statistics) -> None:
-        """Note what was counted of a shard in a pass that writes no rows.
+        """Write the statistics of a shard for a pass that writes no rows.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: They cannot be written.
         """
         read = self.record(pass_.before, shard) if pass_.before else {"plan": plan.content_hash}
         self._write_record(self.stats_path(pass_, shard), {**(read or {}), "stats": stats.to_json()})
@@ -255,16 +255,16 @@ class RunFolder(Records):
         self.write_text(self.relative(path), text, synced=False)
 
     def write_rows(self, files: Iterable[tuple[PurePath, pa.Schema, Iterable[pa.Table]]]) -> None:
-        """Write Parquet files that are no shards: all of them or, whatever goes wrong, none.
+        """Write Parquet files other than shards: all of them or, on any error, none.
 
-        On a local disk all of them appear at the end, by rename. In storage each is put when it is done, so as not to
-        need the room for all of them here, and is removed again where a later one fails.
+        On a local disk, all files appear at the end, by rename. In remote storage, each file is uploaded when it is
+        complete, which saves local disk space, and removed again if a later one fails.
 
         Args:
-            files: path, relative to the folder, schema and rows of each.
+            files: Path relative to the folder, schema and rows of each file.
 
         Raises:
-            RunError: one cannot be written.
+            RunError: A file cannot be written.
         """
         self.sweep()
         parents = self.root.absolute().parents if isinstance(self.root, Path) else ()
@@ -289,19 +289,24 @@ class RunFolder(Records):
             raise
 
     def write_text(self, path: str | PurePath, text: str, synced: bool = True) -> None:
-        """Write a small text file whole or not at all; `path` is relative to the folder, `synced` as of `whole_file`.
+        """Write a small text file completely or not at all.
+
+        Args:
+            path: Path relative to the folder.
+            text: Content of the file.
+            synced: See `whole_file`.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: It cannot be written.
         """
         with whole_file(self.root / path, synced) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
     def update_bytes(self, path: str | PurePath, content: bytes) -> None:
-        """Write a small file whole or not at all, unless it is as it should be: a finished run may be read-only.
+        """Write a small file completely or not at all, unless it is unchanged: a finished run may be read-only.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: It cannot be written.
         """
         with suppress(OSError):
             if (self.root / path).read_bytes() == content:
@@ -311,7 +316,7 @@ class RunFolder(Records):
 
 
 def is_run(name: str) -> bool:
-    """Whether a name, which may be that of a source as well, is the name of a folder that holds a run."""
+    """Whether a name, which could also name a source, is the name of a folder with a run."""
     try:
         return (RunFolder(name).root / PLAN).exists()
     except UsageError:
@@ -319,7 +324,7 @@ def is_run(name: str) -> bool:
 
 
 def plan_text(plan: Plan) -> str:
-    """JSON with a line for each file and shard: readable, and not much longer than it must be."""
+    """Format a plan as JSON with one line per file and shard, so that it is readable and compact."""
     parts = []
     for name, value in plan.to_json().items():
         if isinstance(value, list):

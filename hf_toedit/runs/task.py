@@ -1,8 +1,8 @@
-"""The `Task` protocol: what differs between editing, scoring and whatever else is done to the rows of a run.
+"""The `Task` protocol: what differs between editing, scoring and other operations on the rows of a run.
 
-Plan, shards, completion, resume, engines, storage, status, verification, push and pull know of a task only what stands
-here. Tasks are found by name in a registry; those of other packages are entry points of the group `hf_toedit.tasks`.
-A plan may come from anyone, so it names a task that is installed here, and never code.
+Plan, shards, completion, resume, engines, storage, status, verification, push and pull depend only on this protocol.
+Tasks are found by name in a registry; other packages add theirs as entry points of the group `hf_toedit.tasks`. A plan
+is untrusted input, so it names an installed task and never contains code.
 """
 
 from __future__ import annotations
@@ -45,185 +45,186 @@ TASKS = {
     "select": "hf_toedit.tasks.select:SelectTask",
     "weigh": "hf_toedit.tasks.weigh:WeighTask",
 }
-"""Names, as plans have them, and classes."""
+"""Classes of tasks by their names in plans."""
 
 GROUP = "hf_toedit.tasks"
-"""Entry points of other packages: the name of a task, and its class."""
+"""Entry point group of other packages: task name and class."""
 
 Consequence = tuple[tuple[str, ...], tuple[str, ...], str]
-"""Facts that follow from others: how their names begin, how the names of the others begin, and what is said of them."""
+"""Facts that follow from others: prefixes of their names, prefixes of their causes, and message for a difference."""
 
 
 class LoadedTask(ABC):
-    """A task with its model, loaded once in each worker."""
+    """A task with its model, loaded once per worker."""
 
     concurrency: int = 1
-    """Threads in which `read` may usefully be called at once."""
+    """Number of threads in which `read` may usefully run concurrently."""
 
     @abstractmethod
     def process(
         self, texts: Texts, tables: Iterable[pa.Table], pass_: Pass, known: Callable[[Rows], Kept | None]
     ) -> Iterator[Batch]:
-        """Do it to some rows, in order, batch by batch; a row must not depend on the batch that it is in.
+        """Process rows in order, batch by batch; the result for a row must not depend on its batch.
 
         Args:
-            texts: which texts of the rows.
-            tables: the rows, of any number each.
-            pass_: which pass.
-            known: what was made of some rows, if it is known; called in order.
+            texts: Selects the texts of the rows.
+            tables: The rows, in tables of any length.
+            pass_: The pass.
+            known: Returns an earlier result for some rows, or None; called in order.
         """
 
     @abstractmethod
     def sample(self, texts: Texts, table: pa.Table) -> tuple[np.ndarray, list[Document]]:
-        """Tokenize rows, to estimate how many tokens there are and how fast they are read.
+        """Tokenize rows, to estimate the number of tokens and the reading speed.
 
         Returns:
-            int64 `[rows]`, tokens of each row's texts, as statistics count them; and what the model reads of them.
+            Number of tokens of each row's texts, as statistics count them, int64 `[rows]`; and the documents that the
+            model reads for them.
         """
 
     @abstractmethod
     def read(self, batches: Sequence[Sequence[Document]]) -> None:
-        """Have the model read some documents, each batch in a thread of its own, and forget what it says of them."""
+        """Run the model on some documents, each batch in its own thread, and discard the results."""
 
 
 class RowCheck(ABC):
-    """Holds the rows of one shard against its source and its statistics, portion by portion, pass by pass."""
+    """Compares the rows of one shard with its source and its statistics, portion by portion, pass by pass."""
 
     @abstractmethod
     def rows(
         self, pass_: Pass, table: pa.Table, before: pa.Table | None, source: pa.Table | None, first: int
     ) -> Iterator[str]:
-        """Look at a portion of the rows of a pass.
+        """Check a portion of the rows of a pass.
 
         Args:
-            pass_: which pass.
-            table: its rows.
-            before: the same rows as the pass read them; None where they are not at hand.
-            source: the same rows of the source; None where they are not at hand.
-            first: the number of the first one in its shard.
+            pass_: The pass.
+            table: Its rows.
+            before: The same rows as the pass read them; None if they are not available.
+            source: The same rows of the source; None if they are not available.
+            first: Number of the first row in its shard.
 
         Yields:
-            What is wrong, and where. Where nothing is, the rows are counted.
+            Each problem and its place. If there is none, the rows are counted.
         """
 
     @abstractmethod
     def statistics(self, pass_: Pass, recorded: Statistics) -> Iterator[str]:
-        """What differs between the statistics that were written and those of the rows that were counted."""
+        """Yield the differences between the recorded statistics and those of the counted rows."""
 
 
 class Task(ABC):
-    """What is done to the rows of a run: settings that a plan holds, and what follows from them.
+    """What is done to the rows of a run: the settings in a plan, and everything that follows from them.
 
     A subclass is a frozen dataclass, and is registered in `TASKS` or as an entry point.
     """
 
     kind: ClassVar[str]
-    """Its name in plans."""
+    """Name of the task in plans."""
 
     done: ClassVar[str]
-    """What the rows are in the end, for messages: `edited`."""
+    """Participle for the finished rows, for messages: `edited`."""
 
     statistics: ClassVar[type[Statistics]]
-    """What is counted in each pass."""
+    """Kind of the statistics that are counted in each pass."""
 
     chooses_rows: ClassVar[bool] = False
-    """Whether its settings decide which rows of the source the shards hold."""
+    """Whether the settings determine which rows of the source the shards contain."""
 
     @property
     @abstractmethod
     def passes(self) -> tuple[Pass, ...]:
-        """In the order in which they are done; where none writes rows, the statistics are all that is made."""
+        """Passes in the order in which they are done; if none writes rows, the statistics are the only result."""
 
     def facts(self) -> dict[str, Any]:
-        """All settings as JSON values, from which `from_facts` makes an equal task: the fields of the dataclass."""
+        """Return the fields of the dataclass as JSON values, from which `from_facts` makes an equal task."""
         facts: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # type: ignore[call-overload]
         return facts
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any], path: str = "") -> Self:
-        """Read what `facts` gave; a plan may come from anyone.
+        """Read the facts of an untrusted plan; the inverse of `facts`.
 
         Args:
-            facts: as JSON values.
-            path: of them, for messages.
+            facts: JSON values.
+            path: JSON path of the facts, for messages.
 
         Raises:
-            UsageError: It did not; the JSON path of what is wrong is named.
+            UsageError: The facts are invalid; the message contains the JSON path of the problem.
         """
         return from_json(dict(facts), cls, path, complete=True)
 
     def hashed(self) -> dict[str, Any]:
-        """The facts that decide what the rows of a pass are: part of the plan's hash."""
+        """Return the facts that determine the rows of a pass: part of the plan's hash."""
         return {"task": self.to_json()}
 
     def check(self, features: Features, texts: Texts) -> None:
-        """Refuse a source to which it cannot be done.
+        """Refuse a source that the task cannot process.
 
         Raises:
-            SourceError: it cannot.
+            SourceError: The task cannot process the source.
         """
         texts.check(features)
 
     @abstractmethod
     def output_features(self, features: Features, texts: Texts) -> Features:
-        """Of the rows that are written, from those of the source's rows."""
+        """Return the features of the output rows, given those of the source's rows."""
 
     def resolved(self, machine: Literal["cpu", "cuda"] | None = None) -> Self:
-        """The same with all that can be pinned without loading a model.
+        """Return the task with everything pinned that can be pinned without loading a model.
 
         Args:
-            machine: that the work is done on, whose kind decides dtypes; None is this one.
+            machine: Kind of the machine that does the work, which determines dtypes; None means this machine.
 
         Raises:
-            PriorError: a model cannot be found.
+            PriorError: A model cannot be found.
         """
         return self
 
     @abstractmethod
     def load(self, resources: Resources) -> tuple[Self, LoadedTask]:
-        """Load its model.
+        """Load the model.
 
         Returns:
-            The same task, pinned, dtypes resolved; and what does the work.
+            The same task, pinned and with resolved dtypes; and the loaded task.
 
         Raises:
-            PriorError: the model cannot be loaded.
+            PriorError: The model cannot be loaded.
         """
 
     def check_loaded(self, planned: Task, own: Mapping[str, Mapping[str, str]]) -> None:  # noqa: B027 - no model, no check
-        """Refuse to go on with another model, or code, than was planned.
+        """Refuse to continue with a model, or code, that differs from the plan.
 
         Args:
-            planned: the task of the plan; this one is as it was loaded here.
-            own: what a plan holds of code of the user's own, see `own_facts`.
+            planned: The task of the plan; this one is as it was loaded here.
+            own: What a plan contains about user code, see `own_facts`.
 
         Raises:
-            PriorError: a model has changed since.
-            RunError: code of the user's own has.
+            PriorError: A model has changed since.
+            RunError: User code has changed since.
         """
 
     def as_planned(self, planned: Task) -> Self:
-        """The same, its model named as in a plan where it is the same model: a copy elsewhere, for one."""
+        """Return the task, its model named as in a plan if both are the same model, such as a copy elsewhere."""
         return self
 
     @abstractmethod
     def row_check(self, texts: Texts, features: Features) -> RowCheck:
-        """What verifies the rows of a shard.
+        """Return the check that verifies the rows of a shard.
 
         Args:
-            texts: which texts of a row.
-            features: of the source.
+            texts: Selects the texts of a row.
+            features: Features of the source.
         """
 
     def further(self, generations: int | None, score_result: bool) -> Self:
-        """The same with further passes.
+        """Return the task with further passes.
 
         Args:
-            generations: how many there are to be; None leaves them as they are.
-            score_result: read the last generation once more.
+            generations: Total number of generations; None leaves it unchanged.
+            score_result: Whether to score the last generation.
 
         Raises:
-            UsageError: it has more generations already, or none at all.
+            UsageError: The task has more generations already, or it has no generations.
         """
         if generations is not None or score_result:
             raise UsageError(
@@ -232,10 +233,10 @@ class Task(ABC):
         return self
 
     def report(self, passes: Mapping[Pass, tuple[int, Statistics]]) -> dict[str, Any]:
-        """What `status --json` tells of the passes that write rows.
+        """Return what `status --json` reports on the passes that write rows.
 
         Args:
-            passes: shards that are done in each, and their statistics.
+            passes: Number of finished shards and their statistics, by pass.
         """
         return {
             "passes": [
@@ -245,75 +246,75 @@ class Task(ABC):
 
     @property
     def device(self) -> str:
-        """Where its model runs, as `PriorConfig` has it."""
+        """Device of the model, as in `PriorConfig`."""
         return "auto"
 
     def on(self, device: str) -> Self:
-        """The same on another device."""
+        """Return the task on another device."""
         return self
 
     @property
     def is_light(self) -> bool:
-        """Whether it needs no model, and loads in no time: then a core is enough for a worker."""
+        """Whether the task needs no model and loads instantly, so that a worker needs only one core."""
         return False
 
     @property
     def model(self) -> ModelName | None:
-        """The model that it needs; None for none."""
+        """Model that the task needs; None if it needs none."""
         return None
 
     @property
     def revisions(self) -> dict[str, str]:
-        """What pins its model, by name."""
+        """Revisions that pin the model, by name."""
         return {}
 
     @property
     def model_words(self) -> str:
-        """Its model in a few words, for the report on a plan."""
+        """Short description of the model, for the report on a plan."""
         return f"model {self.model.name}" if self.model else "no model"
 
     @property
     def token_words(self) -> str:
-        """What is counted by `LoadedTask.sample`, for estimates."""
+        """What `LoadedTask.sample` counts, for estimates."""
         return "tokens"
 
     @property
     def own_code(self) -> dict[str, str]:
-        """Settings that name a class of the user's own, with its name: code that a plan may bring along."""
+        """User-defined classes by the setting that names them: code that a plan may require."""
         return {}
 
     @property
     def trust_remote_code(self) -> bool:
-        """Whether its model brings code that is run."""
+        """Whether the model's own remote code is executed."""
         return False
 
     def own_facts(self) -> dict[str, dict[str, str]]:
-        """What pins classes of the user's own, and what they say of themselves, by setting."""
+        """Return what pins user-defined classes, and their descriptions of themselves, by setting."""
         return {}
 
     @property
     def consequences(self) -> tuple[Consequence, ...]:
-        """Those of its facts that follow from others, such as the fingerprint of a model."""
+        """Facts that follow from others, such as the fingerprint of a model."""
         return ()
 
     def option(self, name: str) -> str | None:
-        """The word on the command line for one of its facts, such as `prior.revision`; None for the usual one."""
+        """Return the command line option for a fact such as `prior.revision`; None for the default name."""
         return None
 
     def to_json(self) -> dict[str, Any]:
-        """The facts with the kind, as plans and messages have them."""
+        """Return the facts with the kind, as in plans and messages."""
         return {"kind": self.kind, **self.facts()}
 
     @classmethod
     def from_json_value(cls, value: Any, path: str) -> Task:
-        """A task from what a plan holds.
+        """Make a task from its value in a plan.
 
         Args:
-            value: `kind`, and the facts.
-            path: of the value, for messages.
+            value: `kind` and the facts.
+            path: JSON path of the value, for messages.
 
         Raises:
-            UsageError: There is no such task here, or these are not its facts.
+            UsageError: The task is not installed, or the facts are invalid.
         """
         if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
             raise UsageError(f"{path} must be an object with a 'kind', not {in_json(value)}.")
@@ -323,10 +324,10 @@ class Task(ABC):
 
 @cache
 def task_class(kind: str) -> type[Task]:
-    """The class of a task.
+    """Return the class of a task.
 
     Raises:
-        UsageError: There is none of that name here.
+        UsageError: No task of that name is installed.
     """
     found = TASKS
     if kind not in found:

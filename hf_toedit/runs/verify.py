@@ -1,4 +1,4 @@
-"""Verification: everything that a run wrote is read again and held against its plan, its source and its statistics."""
+"""Verification: re-read all output of a run and compare it with the plan, the source and the statistics."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from hf_toedit.storage.files import parquet_file
 from hf_toedit.version import __version__
 
 VERIFIED = PurePosixPath("toedit/verified.json")
-"""Says of which data it is known that they are sound."""
+"""File that records which data were verified."""
 
 
 @dataclass
 class Verification:
-    """What was found.
+    """Result of a verification.
 
     Attributes:
-        num_shards: shards read, over all passes that write rows.
-        num_rows: rows read, over the same.
-        problems: what is wrong, and where.
+        num_shards: Shards read, over all passes that write rows.
+        num_rows: Rows read, over the same passes.
+        problems: Problems and their places.
     """
 
     num_shards: int = 0
@@ -49,21 +49,21 @@ def verify_run(
     progress: Callable[[], None] | None = None,
     at_hand: Callable[[Shard], AbstractContextManager[None]] = lambda shard: nullcontext(),
 ) -> Verification:
-    """Read every shard of every pass that writes rows again.
+    """Re-read every shard of every pass that writes rows.
 
-    Held against the plan: names of files, schema, number and order of rows. Against the source: every column of every
-    row, as the task compares them. Against the statistics: the same figures, counted again from the rows.
+    Compared with the plan: names of files, schema, number and order of rows. Compared with the source: every column of
+    every row, as defined by the task. Compared with the statistics: the same figures, recounted from the rows.
 
     Args:
-        plan: of the run.
-        folder: of the run.
-        shards: only these; None is all, and whatever else lies among the data.
-        with_source: read the source as well; without it, rows are compared among passes only.
-        progress: called after each shard.
-        at_hand: sees to it that the data of a shard are in the folder, for as long as the context lasts.
+        plan: The run's plan.
+        folder: The run folder.
+        shards: Shards to verify; None verifies all, and also reports files that do not belong to the run.
+        with_source: Whether to read the source as well; without it, rows are only compared between passes.
+        progress: Callback; called after each shard.
+        at_hand: Context manager that makes the data of a shard available in the folder.
 
     Raises:
-        HubError: it cannot.
+        HubError: The data cannot be made available.
     """
     found = Verification()
     if shards is None:
@@ -72,7 +72,7 @@ def verify_run(
         with at_hand(shard):
             try:
                 problems = _ShardCheck(plan, folder, shard, with_source).problems(found)
-            except Exception as error:  # rows may come from anyone, and hold anything
+            except Exception as error:  # rows are untrusted, and can hold anything
                 problems = [reason(error)]
         found.problems += [f"{shard.name}: {problem}" for problem in problems]
         if progress:
@@ -81,22 +81,22 @@ def verify_run(
 
 
 def mark_verified(plan: Plan, folder: RunFolder, *, with_source: bool) -> None:
-    """Write down that a run was verified and found sound, so that it need not be read again to be pushed.
+    """Record that a run was verified and sound, so that a push need not read it again.
 
     Args:
-        plan: of the run.
-        folder: of the run.
-        with_source: its source was read as well.
+        plan: The run's plan.
+        folder: The run folder.
+        with_source: Whether the source was read as well.
 
     Raises:
-        RunError: the folder cannot be written.
+        RunError: The folder cannot be written.
     """
     mark = {"data": _data_digest(plan, folder), "with_source": with_source, "version": __version__}
     folder.update_bytes(VERIFIED, (json.dumps(mark, indent=2) + "\n").encode())
 
 
 def is_verified(plan: Plan, folder: RunFolder) -> bool:
-    """Whether a run was verified, and none of its data written anew since."""
+    """Whether a run was verified, and none of its data rewritten since."""
     try:
         mark = json.loads((folder.root / VERIFIED).read_text(encoding="utf-8"))
         return bool(mark["data"] == _data_digest(plan, folder))
@@ -105,7 +105,7 @@ def is_verified(plan: Plan, folder: RunFolder) -> bool:
 
 
 def _data_digest(plan: Plan, folder: RunFolder) -> str:
-    """Of the SHA-256 of every file of data, as noted when it was written, and of the plan."""
+    """Hash the plan and the SHA-256 of every data file, as recorded when it was written."""
     data: dict[str, str | None] = {}
     for pass_ in plan.data_passes:
         data |= {f"{pass_.name}/{shard.name}": None for shard in plan.shards}
@@ -125,7 +125,7 @@ class _ShardCheck:
         self._check = plan.task.row_check(plan.texts, plan.reader.features)
 
     def problems(self, found: Verification) -> list[str]:
-        """What is wrong with it, the first of each kind."""
+        """Return the problems of the shard, the first of each kind."""
         passes = self._plan.data_passes
         broken = [problem for pass_ in passes for problem in self._file_problems(pass_)]
         if broken:
@@ -181,14 +181,14 @@ class _ShardCheck:
 def differing_columns(
     pass_: Pass, table: pa.Table, source: pa.Table, first: int, but: Collection[str] = ()
 ) -> Iterator[str]:
-    """The columns of a portion of rows that are not those of the source.
+    """Yield a message for each column of a portion of rows that differs from the source.
 
     Args:
-        pass_: whose rows they are.
-        table: the rows.
-        source: the same rows of the source.
-        first: the number of the first one in its shard.
-        but: columns that may differ.
+        pass_: The pass of the rows.
+        table: The rows.
+        source: The same rows of the source.
+        first: Number of the first row in its shard.
+        but: Columns that may differ.
     """
     for name in source.column_names:
         if name not in but and not same(table.column(name), source.column(name)):
@@ -204,12 +204,12 @@ class _Rows:
         self._rest = pa.table({})
 
     def at_hand(self) -> int:
-        """How many rows can be taken at once; 0 at the end."""
+        """Number of rows that can be taken at once; 0 at the end."""
         while not len(self._rest) and (following := next(self._tables, None)) is not None:
             self._rest = following
         return len(self._rest)
 
     def take(self, count: int) -> pa.Table:
-        """The next `count` rows, of those at hand."""
+        """Return the next `count` rows of those that can be taken at once."""
         taken, self._rest = self._rest.slice(0, count), self._rest.slice(count)
         return taken

@@ -1,4 +1,4 @@
-"""What is to be done of a run, and whether it may be."""
+"""The remaining work of a run, and the check that its code is trusted."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from hf_toedit.runs.store import RunFolder
 
 
 def check_trust(plan: Plan, trust_remote_code: bool) -> None:
-    """Refuse to run the code that a plan names unasked: of its model, or a class of the user's own.
+    """Refuse to run code that a plan names, of its model or a user-defined class, unless it is trusted.
 
     Raises:
-        UsageError: it names some, and nobody here said that it may run.
+        UsageError: The plan names such code, and the user did not allow it.
     """
     task = plan.task
     if task.own_code and not trust_remote_code:
@@ -35,7 +35,7 @@ def check_trust(plan: Plan, trust_remote_code: bool) -> None:
 
 @contextmanager
 def swept(folder: RunFolder) -> Iterator[None]:
-    """Nothing of dead processes is left before, and nothing of the engine's after it."""
+    """Remove leftovers of dead processes before the block, and those of the engine after it."""
     sweep(folder)
     try:
         yield
@@ -44,16 +44,16 @@ def swept(folder: RunFolder) -> Iterator[None]:
 
 
 def sweep(folder: RunFolder) -> None:
-    """Remove what killed processes left: temporary files, journals of shards that are done, files of progress."""
+    """Remove leftovers of killed processes: temporary files, journals of finished shards, progress files."""
     folder.sweep()
     forget_dead(folder)
 
 
 def waiting(plan: Plan, folder: RunFolder, shard_group: str | None = None) -> list[int]:
-    """The shards of a group, or of all, that are not done in every pass.
+    """Return the shards of a group, or of all, that are not done in every pass.
 
     Raises:
-        UsageError: there is no such group.
+        UsageError: The group is invalid.
     """
     group = shards_of_group(plan, shard_group)
     names = {shard.name for shard in folder.unfinished(plan, [plan.shards[index] for index in group])}
@@ -61,7 +61,7 @@ def waiting(plan: Plan, folder: RunFolder, shard_group: str | None = None) -> li
 
 
 def shards_of_group(plan: Plan, shard_group: str | None) -> list[int]:
-    """Every Nth shard, from the largest to the smallest, so that groups are alike."""
+    """Return every Nth shard in order of decreasing size, so that groups are similar."""
     order = sorted(range(len(plan.shards)), key=lambda index: -plan.shards[index].num_bytes)
     if shard_group is None:
         return order

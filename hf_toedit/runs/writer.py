@@ -1,4 +1,4 @@
-"""How rows become a Parquet file."""
+"""Writing rows to a Parquet file."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 
 
 class Writer:
-    """A Parquet file of given schema; each table written is one row group."""
+    """A Parquet file with a given schema; each table is written as one row group."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         """Open the file.
 
         Args:
-            path: of the file.
-            schema: of its rows.
+            path: Path of the file.
+            schema: Schema of its rows.
         """
         from hf_toedit.sources.parquet import WRITING, written_schema
 
@@ -37,7 +37,7 @@ class Writer:
         self._writer.write_table(table, row_group_size=max(len(table), 1))
 
     def __enter__(self) -> Writer:
-        """Ready to write."""
+        """Return the writer."""
         return self
 
     def __exit__(self, *_: Any) -> None:

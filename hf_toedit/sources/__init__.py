@@ -1,1 +1,1 @@
-"""From the name of a source to pinned files, and from files to rows."""
+"""Sources: from the name of a source to pinned files, and from files to rows."""

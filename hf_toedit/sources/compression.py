@@ -1,7 +1,7 @@
-"""How files are decompressed: by the endings of their names, as `fsspec` has it, and never cut short in silence.
+"""Decompression of files by their extensions, as in `fsspec`, with an error for truncated files.
 
-To the reader of `fsspec` for zstd, which `datasets` uses as well, a file that is cut ends where it is cut: rows would
-be lost. It cannot read line by line either. When this is imported, another takes its place, for the whole process.
+`fsspec`'s reader for zstd, which `datasets` uses as well, silently stops at the end of a truncated file, so rows would
+be lost; it also cannot read line by line. Importing this module replaces that reader for the whole process.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ import zstandard
 from hf_toedit.sources.web import PART_BYTES, WebFile, is_web
 
 _INPUT_BYTES = 2**14
-"""What is decompressed at a time: little, as a few bytes may become many."""
+"""Compressed bytes per step: few, as they may expand to many."""
 
 
 def compression(place: str) -> str | None:
-    """By the name of a file, as `fsspec` calls it; None where it is not compressed."""
+    """Return the compression of a file by its name, as `fsspec` calls it; None if it is not compressed."""
     return fsspec.utils.infer_compression(urlsplit(place).path if is_web(place) else place)
 
 
 def decompressed(place: str, size: int) -> BinaryIO:
-    """A file of this machine, of storage or the web, opened; what it holds is decompressed.
+    """Open a local, stored or web file; its content is decompressed.
 
     Args:
         place: Path or URL.
-        size: Bytes of the file.
+        size: Size of the file in bytes.
     """
     raw: Any = io.BufferedReader(WebFile(place, size), PART_BYTES) if is_web(place) else fsspec.open(place, "rb").open()
     kind = compression(place)
@@ -40,7 +40,7 @@ def decompressed(place: str, size: int) -> BinaryIO:
 
 
 class _Zstd(io.RawIOBase):
-    """A file of zstd frames, one behind the other."""
+    """A file of consecutive zstd frames."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""What is wrong with a file, as far as that is found without reading its rows, and where, once they cannot be read."""
+"""Detection of damaged files: cheap checks without reading rows, and a search for the fault if rows cannot be read."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _DAMAGED = re.compile("utf-?8|offset|buffer", re.IGNORECASE)
 _BEGINNING = 2**16
 _LINE_BYTES = 2**26
 _MOST_BYTES = 2**32
-"""How far a fault is looked for."""
+"""Maximum number of bytes in which a fault is searched."""
 
 
 def repeated(schema: pa.Schema, columns: Container[str]) -> str | None:
-    """A column that several fields of a schema have the name of, or a path of fields in one; None where there is none.
+    """Return a column, or a path of nested fields, whose name occurs more than once; None if there is none.
 
     Args:
-        schema: Of a file.
-        columns: The columns that count.
+        schema: Schema of a file.
+        columns: Columns to check.
     """
     return _repeated([field for field in schema if field.name in columns])
 
@@ -47,14 +47,14 @@ def _repeated(fields: list[pa.Field]) -> str | None:
 
 
 def check_extent(footer: FileMetaData, size: int) -> None:
-    """Refuse a Parquet file of whose columns some begin or end outside of it, as its footer says: it lacks a part.
+    """Refuse a Parquet file whose columns extend beyond its data, according to its footer: a part is missing.
 
     Args:
-        footer: Of the file.
-        size: Its bytes.
+        footer: Footer of the file.
+        size: Size of the file in bytes.
 
     Raises:
-        ValueError: It does.
+        ValueError: A column extends beyond the data.
     """
     end = size - footer.serialized_size - 8
     for number in sorted({0, footer.num_row_groups - 1} if footer.num_row_groups else set()):
@@ -70,20 +70,20 @@ def check_extent(footer: FileMetaData, size: int) -> None:
 
 
 def is_text(reading: Reading) -> bool:
-    """Whether files are text in UTF-8."""
+    """Whether the files are text in UTF-8."""
     return reading.format in _TEXT_FORMATS and not reading.options.keys() & {"encoding", "encoding_errors"}
 
 
 def check_file(place: str, size: int, reading: Reading) -> None:
-    """Refuse a file of this machine that begins as no text does, repeats a column there, or is an Arrow file cut short.
+    """Refuse a local file that does not begin as text, repeats a column there, or is a truncated Arrow file.
 
     Args:
-        place: Its path.
-        size: Its bytes.
+        place: Path of the file.
+        size: Size of the file in bytes.
         reading: How it is read.
 
     Raises:
-        Exception: What is wrong with it.
+        Exception: The problem with the file.
     """
     if reading.format == "arrow":
         _check_arrow(place)
@@ -98,11 +98,11 @@ def check_file(place: str, size: int, reading: Reading) -> None:
 
 
 def check_values(table: pa.Table, row: int) -> None:
-    """Refuse texts that are not UTF-8, and lists whose bounds are damaged, which end in a crash later on.
+    """Refuse texts that are not UTF-8, and lists with damaged offsets, which would crash the process later.
 
     Args:
         table: Rows of a file.
-        row: Of the file, the first of them.
+        row: Index of the first of them in the file.
 
     Raises:
         ValueError: There are such values.
@@ -111,14 +111,14 @@ def check_values(table: pa.Table, row: int) -> None:
         try:
             table.column(name).validate(full=True)
         except pa.ArrowInvalid as error:
-            if not _DAMAGED.search(str(error)):  # such as a date that Arrow finds odd, and keeps
+            if not _DAMAGED.search(str(error)):  # such as an unusual date, which Arrow keeps
                 continue
             at = row + _first_invalid(table.column(name))
             raise ValueError(f"column {name!r} of row {at:,} (from 0) is damaged, or not UTF-8 ({error}).") from error
 
 
 def _first_invalid(column: pa.ChunkedArray) -> int:
-    """The first row of a column that has a value that is not valid."""
+    """Return the first row of a column with an invalid value."""
     low, high = 0, len(column)
     while high - low > 1:
         middle = (low + high) // 2
@@ -131,13 +131,13 @@ def _first_invalid(column: pa.ChunkedArray) -> int:
 
 
 def _check_arrow(place: str) -> None:
-    """Refuse an Arrow file that ends within one of its parts. Only the heads of the parts are read.
+    """Refuse an Arrow file that ends within a message. Only the message headers are read.
 
     Args:
-        place: Its path.
+        place: Path of the file.
 
     Raises:
-        OSError, pa.ArrowInvalid: It does.
+        OSError, pa.ArrowInvalid: The file is truncated.
     """
     with pa.memory_map(place) as source:
         if source.read(6) == b"ARROW1":
@@ -149,29 +149,29 @@ def _check_arrow(place: str) -> None:
 
 
 def _check_keys(head: str) -> None:
-    """Refuse JSON lines of which one holds a key twice.
+    """Refuse JSON lines with a duplicate key.
 
     Args:
-        head: What the file begins with; its last line may be cut.
+        head: Beginning of the file; its last line may be incomplete.
 
     Raises:
-        RepeatedKey: One does.
+        RepeatedKey: A line has a duplicate key.
     """
     for number, line in enumerate(head.split("\n"), start=1):
         try:
             parsed(line.encode(), number)
         except RepeatedKey:
             raise
-        except ValueError:  # JSON of several lines, a blank line, or an error that the reader knows more about
+        except ValueError:  # multi-line JSON, a blank line, or an error that the reader explains better
             continue
 
 
 def _check_header(head: str, separator: str) -> None:
-    """Refuse a CSV file of which two columns have one name: `datasets` would give the second another name.
+    """Refuse a CSV file with two columns of the same name: `datasets` would rename the second.
 
     Args:
-        head: What the file begins with.
-        separator: Of its columns.
+        head: Beginning of the file.
+        separator: Column separator.
 
     Raises:
         ValueError: There are such columns.
@@ -183,17 +183,17 @@ def _check_header(head: str, separator: str) -> None:
 
 
 def text_fault(place: str, size: int, is_json: bool) -> str:
-    """Look for the first line of a text file that is not UTF-8, or not JSON, and say what to do; empty where none is.
+    """Find the first line of a text file that is not UTF-8 or not JSON, and return advice; empty if there is none.
 
     Args:
         place: Path or URL of the file.
-        size: Its bytes.
-        is_json: Whether each line is meant to be a JSON object; where the first is not one, it is not.
+        size: Size of the file in bytes.
+        is_json: Whether each line should be a JSON object; ignored if the first line is not one.
     """
     try:
         with decompressed(place, size) as stream:
             return _line_fault(stream, is_json)
-    except (OSError, EOFError):  # the reader met another error before this one
+    except (OSError, EOFError):  # the reader met a different error first
         return ""
 
 

@@ -1,11 +1,11 @@
-"""Bytes of text files that are not UTF-8: where, what they seem to be instead, and what to do."""
+"""Text files that are not UTF-8: position of the fault, probable encoding, and advice."""
 
 from __future__ import annotations
 
 import codecs
 
 _MARKS = {
-    codecs.BOM_UTF32_LE: "UTF-32",  # before that of UTF-16, with which it begins
+    codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark is a prefix of this one
     codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
@@ -25,22 +25,22 @@ _MAGIC = {
 
 
 _BEGINNING = 64
-"""Bytes in which a zero tells a file that is not text."""
+"""Number of bytes in which a zero byte indicates a file that is not text."""
 
 
 class NotText(ValueError):
-    """Bytes that are not text in UTF-8; says where, and what to do, as the end of a sentence that names the file."""
+    """Bytes that are not UTF-8 text; the message is the end of a sentence, with the position and advice."""
 
 
 def decoded(line: bytes, number: int) -> str:
-    """The text of a line, without the mark (BOM) that UTF-8 may begin with.
+    """Decode a line, without the byte order mark (BOM) that UTF-8 may begin with.
 
     Args:
-        line: Its bytes, or several lines.
-        number: Of the line, from 1.
+        line: Bytes of the line, or of several lines.
+        number: Number of the line, from 1.
 
     Raises:
-        NotText: It is not UTF-8.
+        NotText: The line is not UTF-8.
     """
     try:
         text = line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -59,13 +59,13 @@ def decoded(line: bytes, number: int) -> str:
 
 
 def beginning(head: bytes) -> str:
-    """The text that a file begins with.
+    """Decode the beginning of a file.
 
     Args:
-        head: Its first bytes, which may end within a character.
+        head: First bytes of the file, which may end within a character.
 
     Raises:
-        NotText: It is not UTF-8.
+        NotText: The text is not UTF-8.
     """
     try:
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
@@ -77,7 +77,7 @@ def beginning(head: bytes) -> str:
 
 
 def _check_beginning(head: bytes) -> None:
-    """Say what a file is that is not text, or not UTF-8, where its first bytes say so."""
+    """Raise an error that names the file type or encoding if the first bytes reveal it."""
     known = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
     if known:
         raise NotText(f"it is {known}, which the ending of its name does not say. Rename it.")

@@ -1,4 +1,4 @@
-"""What `datasets` says of files by their names: the module that reads them, its settings, its splits."""
+"""File formats as `datasets` infers them from file names: module, settings and splits."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from hf_toedit.sources.reading import FORMATS, one_line
 from hf_toedit.sources.web import is_web
 
 ENDINGS = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".arrow", ".tar")
-"""The endings of data that people know; `datasets` reads some others."""
+"""Common file extensions of data; `datasets` reads some others as well."""
 
 _KNOWN = ", ".join(ENDINGS)
 _COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz", ".lz4")
 
 
 def format_of_files(config: SourceConfig, files: Iterable[str]) -> tuple[str, dict[str, Any]]:
-    """The module that reads files, and its options, as `datasets` tells them from the ending of their names.
+    """Return the module that reads the files, and its options, as `datasets` infers them from file extensions.
 
     Raises:
-        SourceError: an ending is not known, or they differ.
-        UsageError: a configuration is asked for, which files do not have.
+        SourceError: An extension is unknown, or the extensions differ.
+        UsageError: A configuration is requested, but files have none.
     """
     if config.config_name:
         raise UsageError(f"{config.source!r} is a file and has no configurations. Leave --config-name out.")
@@ -49,8 +49,8 @@ def format_of_files(config: SourceConfig, files: Iterable[str]) -> tuple[str, di
 
 def _format_of(config: SourceConfig, file: str) -> tuple[str, dict[str, Any]]:
     place = file if "://" in file else os.path.abspath(file)
-    with TemporaryDirectory() as empty:  # beside the file may lie settings of a dataset, which are not asked for
-        if is_web(file):  # its name is enough, and its server need not be asked
+    with TemporaryDirectory() as empty:  # settings of a dataset next to the file must not apply
+        if is_web(file):  # the name is enough; the server need not be asked
             place = os.path.join(empty, _path_of(file).name)
             Path(place).touch()
         try:
@@ -65,7 +65,7 @@ def _format_of(config: SourceConfig, file: str) -> tuple[str, dict[str, Any]]:
 
 
 def ending(file: str) -> str:
-    """What tells the format, behind which one of a compression may stand."""
+    """Return the extension that determines the format, without that of a compression."""
     path = _path_of(file)
     compressed = path.suffix.lower() in _COMPRESSIONS
     return (PurePosixPath(path.stem) if compressed else path).suffix.lower()
@@ -76,11 +76,11 @@ def _path_of(file: str) -> PurePosixPath:
 
 
 def make_builder(config: SourceConfig, what: str, **options: Any) -> DatasetBuilder:
-    """`load_dataset_builder`, its many kinds of failure become one; it leaves nothing in the cache.
+    """Call `load_dataset_builder` with uniform errors and without leaving anything in the cache.
 
     Raises:
-        SourceError: there is no dataset, or it cannot be read.
-        UsageError: it has several configurations and none is named.
+        SourceError: There is no dataset, or it cannot be read.
+        UsageError: It has several configurations and none is named.
     """
     try:
         with TemporaryDirectory() as scratch:
@@ -102,10 +102,10 @@ def make_builder(config: SourceConfig, what: str, **options: Any) -> DatasetBuil
 
 
 def settings(builder: DatasetBuilder) -> tuple[str, dict[str, Any]]:
-    """The module of a builder, and the settings of it that are not the default ones.
+    """Return the module of a builder, and its settings that differ from the defaults.
 
     Raises:
-        SourceError: its files cannot be read one by one.
+        SourceError: The files cannot be read one by one.
     """
     if builder.name not in FORMATS:
         raise SourceError(
@@ -120,5 +120,5 @@ def settings(builder: DatasetBuilder) -> tuple[str, dict[str, Any]]:
 
 
 def unreadable(config: SourceConfig, error: Exception) -> SourceError:
-    """The one error of a source that is there but cannot be read."""
+    """Return the error for a source that exists but cannot be read."""
     return SourceError(f"cannot read {config.source!r}: {one_line(error.__cause__ or error)} Name another source.")

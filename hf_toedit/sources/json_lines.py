@@ -1,7 +1,7 @@
-"""JSON lines of which some columns are wanted, whatever the other fields hold, as Arrow tables of bounded size.
+"""JSON lines as Arrow tables of bounded size, with selected columns, regardless of the content of other fields.
 
-`datasets` reads JSON as well, but guesses the types of all fields, chunk by chunk and file by file: an object whose
-fields differ from file to file does not fit then, and what looks like a date becomes one.
+`datasets` reads JSON as well, but infers the types of all fields, chunk by chunk and file by file: objects whose fields
+differ between files then do not fit, and strings that look like dates become dates.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _CHUNK = 4 * 2**20
 
 
 def json_tables(place: str, size: int, features: Features | None) -> Iterator[pa.Table]:
-    """The rows of a file, in order.
+    """Yield the rows of a file, in order.
 
     Args:
-        place: path or URL.
-        size: bytes of the file.
-        features: of the columns that are wanted; one of type string holds values of other types as JSON. None is
-            every column whose values are of one type.
+        place: Path or URL.
+        size: Size of the file in bytes.
+        features: Features of the wanted columns; a string column stores values of other types as JSON. None selects
+            every column whose values have a single type.
 
     Raises:
-        ValueError, TypeError: a line is no JSON object, or holds what does not fit.
+        ValueError, TypeError: A line is not a JSON object, or has a value that does not fit.
     """
     number = 0
     with decompressed(place, size) as lines:
@@ -48,14 +48,14 @@ def json_tables(place: str, size: int, features: Features | None) -> Iterator[pa
 
 
 def parsed(line: bytes, number: int) -> dict[str, Any]:
-    """The object on a line.
+    """Parse the object on a line.
 
     Args:
         line: The bytes of the line.
-        number: Of the line, from 1.
+        number: Number of the line, from 1.
 
     Raises:
-        ValueError: It is not UTF-8, not JSON, not an object, or (RepeatedKey) holds a key twice.
+        ValueError: The line is not UTF-8, not JSON, not an object, or (RepeatedKey) has a duplicate key.
     """
     try:
         row = json.loads(decoded(line, number), object_pairs_hook=_object)
@@ -69,11 +69,11 @@ def parsed(line: bytes, number: int) -> dict[str, Any]:
 
 
 class RepeatedKey(ValueError):
-    """A line holds a key twice, of which only one value could be kept."""
+    """A line has a duplicate key, of which only one value could be kept."""
 
 
 class _Repeated(Exception):
-    """An object has a key twice."""
+    """An object has a duplicate key."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -106,5 +106,5 @@ def _inferred(rows: Sequence[dict[str, Any]]) -> pa.Table:
         try:
             columns[name] = pa.array([row.get(name) for row in rows])
         except (ValueError, TypeError):
-            continue  # values of several types: it must be given one
+            continue  # values of several types: the column needs an explicit type
     return pa.table(columns)

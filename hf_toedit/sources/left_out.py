@@ -1,4 +1,4 @@
-"""Data files of a folder that are not read, because `datasets` reads one format, or because of their names."""
+"""Data files of a folder that are not read, because of their format or their names."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from hf_toedit.hub import card_metadata, metadata_of
 from hf_toedit.sources.formats import ENDINGS, ending
 
 CONFIG_FILES = ("README.md", ".huggingface.yaml", "dataset_infos.json")
-"""Files that say which files of a folder are a dataset, or may."""
+"""Files that may define which files of a folder are a dataset."""
 
 _NAMED = 3
-"""Names in a message at most."""
+"""Maximum number of file names in a message."""
 
 _ABOUT_DATA = re.compile(
     r"(readme|licen[cs]e|notice|copying|authors|contributors|contributing|changelog|citation|requirements|robots)\b"
     r"[^/]*\.(txt|json|xml)|(state|package|tokenizer\w*|\w+_config)\.json",
     re.IGNORECASE,
 )
-"""Names of files that are no data, though their endings are those of data; `datasets` knows others."""
+"""Names of files that are not data although their extensions suggest it; `datasets` ignores some others."""
 
 
 def is_data(file: str) -> bool:
-    """Whether a file is data by its path from its folder: not hidden, of a known ending, and no text about the data.
+    """Whether a file is data, by its path in its folder: not hidden, a known extension, and not a text about the data.
 
     Args:
-        file: The path, with `/` between its parts.
+        file: The path, with `/` as separator.
     """
     *folders, name = PurePosixPath(file).parts
     hidden = any(part.startswith((".", "__")) for part in folders) or name.startswith(".")
@@ -41,12 +41,12 @@ def is_data(file: str) -> bool:
 
 
 def left_out_of_folder(config: SourceConfig, files: Iterable[str], read: Iterable[str]) -> str:
-    """Report the data files of a local folder that are not read, in one line; empty where there are none.
+    """Describe the data files of a local folder that are not read, in one line; empty if there are none.
 
     Args:
         config: The source.
-        files: All files in the folder, and below.
-        read: Those that are read.
+        files: All files in the folder and its subfolders.
+        read: Files that are read.
     """
     folder = Path(os.path.expanduser(config.source))
     found = _below(folder.resolve(), read)
@@ -59,15 +59,15 @@ def left_out_of_folder(config: SourceConfig, files: Iterable[str], read: Iterabl
 def left_out_of_repository(
     config: SourceConfig, repo: str, sha: str, files: Collection[str], read: Iterable[str], inner: str
 ) -> str:
-    """The same of a dataset of the Hub.
+    """Describe the data files of a Hub dataset that are not read, in one line; empty if there are none.
 
     Args:
         config: The source.
-        repo: `org/name`.
+        repo: Repository, `org/name`.
         sha: The commit.
         files: All files of the repository, as paths in it.
-        read: Those that are read.
-        inner: The folder in it that is the source; empty for all of it.
+        read: Files that are read.
+        inner: Folder of the repository that is the source; empty for the whole repository.
     """
     top = f"{inner}/" if inner else ""
     found = {file.removeprefix(top) for file in read}
@@ -109,7 +109,7 @@ def _reason(unread: Sequence[str], known: Collection[str]) -> str:
 
 
 def _advice(config: SourceConfig, unread: Sequence[str], known: Collection[str]) -> str:
-    """How to read what is not read, by example: `*.csv` of another format, or the file itself."""
+    """Return advice, by example, on how to read unread files: `*.csv` for another format, or the file itself."""
     example = PurePosixPath(unread[0])
     if _is_upper(unread[0]):
         return f"rename them, such as {str(example)!r} to {str(example.with_suffix(example.suffix.lower()))!r}"
@@ -121,5 +121,5 @@ def _advice(config: SourceConfig, unread: Sequence[str], known: Collection[str])
 
 
 def _is_upper(file: str) -> bool:
-    """Whether an ending is written in a way that `datasets` does not know when it looks through a folder."""
+    """Whether an extension has upper-case letters, which `datasets` does not recognize when it scans a folder."""
     return ending(file) not in file

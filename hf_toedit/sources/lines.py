@@ -1,4 +1,4 @@
-"""Some lines of files of which each line is a row, from anywhere in them, as rows."""
+"""Random access to the lines of line-based files, and their conversion to rows."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _BACK = 2**16
 
 
 class Window(NamedTuple):
-    """The lines of which a part lies in a range of bytes.
+    """The lines that overlap a range of bytes.
 
     Attributes:
-        start: first byte of the first line.
-        lines: whole ones.
-        shares: float64 `[lines]`, the part of each that lies there.
+        start: Offset of the first byte of the first line.
+        lines: Complete lines.
+        shares: Fraction of each line in the range, float64 `[lines]`.
     """
 
     start: int
@@ -44,15 +44,15 @@ class Window(NamedTuple):
 
 
 class NotLines(Exception):
-    """Lines of a file cannot be read, or not as a row each; the reader of the run may do better, or say why not."""
+    """Lines cannot be read, or are not one row each; the reader of the run may succeed, or give the reason."""
 
 
 class LineReader:
-    """Reads lines of a source's files. A context manager: it has a folder for lines that are to be parsed.
+    """Reads lines of a source's files. A context manager: it owns a temporary folder for lines to parse.
 
     Args:
-        reading: of the source.
-        columns: top-level columns of the rows that are wanted.
+        reading: How the source is read.
+        columns: Top-level columns to read.
     """
 
     def __init__(self, reading: Reading, columns: Sequence[str]) -> None:
@@ -62,7 +62,7 @@ class LineReader:
         self._stack = ExitStack()
 
     def __enter__(self) -> LineReader:
-        """Make the folder."""
+        """Create the temporary folder."""
         self._scratch = Path(self._stack.enter_context(TemporaryDirectory(prefix="hf-toedit-")))
         self._parser = RowReader(replace(self._reading, root=str(self._scratch)))
         return self
@@ -70,18 +70,18 @@ class LineReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Remove it."""
+        """Remove the temporary folder."""
         self._stack.close()
 
     def compression(self, file: SourceFile) -> str | None:
-        """By the name of a file, as `fsspec` calls it; None where it is not compressed."""
+        """Return the compression of a file by its name, as `fsspec` calls it; None if it is not compressed."""
         return compression(self._reader.place(file))
 
     def holds_lines(self, file: SourceFile) -> bool:
-        """Whether each line of a file is a row by itself, as far as its first line tells."""
+        """Whether each line of a file is a row, as far as the first line shows."""
         if self._reading.format not in _FORMATS or self._reading.options:
             return False
-        if self.compression(file) == "zip":  # it may hold several files
+        if self.compression(file) == "zip":  # it may contain several files
             return False
         try:
             with self.opened(file) as (lines, _):
@@ -92,10 +92,10 @@ class LineReader:
 
     @contextmanager
     def opened(self, file: SourceFile) -> Iterator[tuple[BinaryIO, BinaryIO]]:
-        """A file decompressed, and the same as it is stored.
+        """Open a file; yield its decompressed stream and its raw stream.
 
         Raises:
-            NotLines: it cannot be opened, or while it is read.
+            NotLines: The file cannot be opened or read.
         """
         kind = self.compression(file)
         try:
@@ -103,11 +103,11 @@ class LineReader:
                 yield (fsspec.compression.compr[kind](stored, mode="rb") if kind else stored), stored
         except NotLines:
             raise
-        except Exception as error:  # of whichever library is below
+        except Exception as error:  # errors of any underlying library
             raise NotLines from error
 
     def window(self, lines: BinaryIO, low: int, high: int) -> Window:
-        """The lines that lie, also partly, in bytes `[low, high)` of a file."""
+        """Return the lines that overlap bytes `[low, high)` of a file."""
         lines.seek(_line_start(lines, low))
         found, bounds = [], [lines.tell()]
         while bounds[-1] < high and (line := lines.readline()):
@@ -119,7 +119,7 @@ class LineReader:
         return Window(bounds[0], [found[index] for index in kept], shares[kept])
 
     def next_lines(self, lines: BinaryIO, num_bytes: int) -> list[bytes]:
-        """The next lines that are rows, of so many bytes or a little more; none at the end of the file."""
+        """Return the next lines that are rows, of at least `num_bytes` bytes in total; empty at the end of the file."""
         while read := lines.read(num_bytes):
             found = [line for line in io.BytesIO(read + lines.readline()) if self._is_row(line)]
             if found:
@@ -127,17 +127,17 @@ class LineReader:
         return []
 
     def _is_row(self, line: bytes) -> bool:
-        """Whether a line is a row: a blank one is not where rows are JSON."""
+        """Whether a line is a row: blank lines are not rows of JSON."""
         return self._reading.format == "text" or bool(line.strip())
 
     def tables(self, parts: Sequence[Sequence[bytes]]) -> list[pa.Table]:
-        """The rows of lines, read as those of a file are.
+        """Parse lines into rows, in the same way as the lines of a file.
 
         Args:
-            parts: lines of each table.
+            parts: Lines of each table.
 
         Raises:
-            NotLines: they are not a row each, as the run reads them.
+            NotLines: The lines are not one row each, as the run reads them.
         """
         counts = [len(part) for part in parts]
         scratch = self._scratch / "rows"
@@ -156,7 +156,7 @@ class LineReader:
 
 
 def _stored(place: str, size: int, buffer: int) -> BinaryIO:
-    """The bytes of a file as they are stored, asked for in small parts where it is remote."""
+    """Open the stored bytes of a file, requested in small parts if it is remote."""
     if "://" not in place:
         return open(place, "rb", buffering=buffer)
     if is_web(place):
@@ -168,7 +168,7 @@ def _stored(place: str, size: int, buffer: int) -> BinaryIO:
 
 
 def _line_start(lines: BinaryIO, place: int) -> int:
-    """First byte of the line that a place lies in."""
+    """Return the offset of the line that contains a position."""
     back = _BACK
     while place:
         begin = max(place - back, 0)

@@ -1,4 +1,4 @@
-"""How many rows and how much text the files of a source hold, without reading more of them than planning needs."""
+"""Measuring the rows and text of a source's files, without reading more than planning needs."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _COMPRESSION_RATIO = 3
 def measure(
     reader: RowReader, files: Sequence[SourceFile], columns: Sequence[str], target: Callable[[int], float]
 ) -> list[FileExtent]:
-    """What planning knows of files; those that must be cut have their rows counted.
+    """Measure files for planning; rows are counted in files that must be cut.
 
     Args:
-        reader: reads them.
-        files: in order.
-        columns: top-level columns whose bytes count as text.
-        target: text of a shard, from the text of all files.
+        reader: Reader of the files.
+        files: Files, in order.
+        columns: Top-level columns whose bytes count as text.
+        target: Returns the text size of a shard, given the text size of all files.
 
     Raises:
-        SourceError: a file that is opened cannot be read.
+        SourceError: A file that is opened cannot be read.
     """
     sampled = spread(files, _SAMPLED_FILES) if len(files) > _MANY_FILES else files
     footers = _footers(reader, sampled)
@@ -55,16 +55,16 @@ def measure(
 def measure_first(
     reader: RowReader, files: Sequence[SourceFile], columns: Sequence[str], limit: int
 ) -> list[FileExtent]:
-    """What planning knows of the files that hold the first rows; the last of them is cut to what it adds.
+    """Measure the files that contain the first rows; the last extent is cut to the rows that are needed.
 
     Args:
-        reader: reads them.
-        files: in order.
-        columns: top-level columns whose bytes count as text.
-        limit: rows.
+        reader: Reader of the files.
+        files: Files, in order.
+        columns: Top-level columns whose bytes count as text.
+        limit: Number of rows.
 
     Raises:
-        SourceError: a file that is opened cannot be read.
+        SourceError: A file that is opened cannot be read.
     """
     extents: list[FileExtent] = []
     for file in files:
@@ -85,19 +85,19 @@ def measure_first(
 
 
 def spread(files: Sequence[SourceFile], count: int) -> list[SourceFile]:
-    """At most so many files, evenly spread, the first among them."""
+    """Return at most `count` files, evenly spread, including the first one."""
     return list(files[:: max(1, -(-len(files) // count))])
 
 
 def _footers(reader: RowReader, files: Sequence[SourceFile]) -> dict[SourceFile, pq.FileMetaData]:
-    """Footers of the files that have one."""
+    """Return the footers of the files that have one."""
     with ThreadPoolExecutor(_THREADS) as pool:
         found = dict(zip(files, pool.map(partial(_footer, reader), files), strict=True))
     return {file: footer for file, footer in found.items() if footer is not None}
 
 
 def _footer(reader: RowReader, file: SourceFile) -> pq.FileMetaData | None:
-    """The footer of a file; of one without, it is looked at whether it can be read at all."""
+    """Return the footer of a file; a file without one is checked for readability instead."""
     reader.check(file)
     return reader.footer(file)
 
@@ -110,7 +110,7 @@ def _of_footer(file: SourceFile, footer: pq.FileMetaData, columns: Sequence[str]
 
 
 def _count(reader: RowReader, file: SourceFile, columns: Sequence[str], limit: int | None) -> FileExtent:
-    """Rows and text of a file, to its end or to the first `limit` rows, by reading it."""
+    """Count the rows and text of a file, up to its end or the first `limit` rows, by reading it."""
     num_rows = num_bytes = 0
     for table in reader.tables(file, columns=list(columns)):
         if limit is not None:
@@ -123,7 +123,7 @@ def _count(reader: RowReader, file: SourceFile, columns: Sequence[str], limit: i
 
 
 def _text_share(reader: RowReader, files: Sequence[SourceFile], columns: Sequence[str]) -> float:
-    """Bytes of text among all bytes, in the first rows."""
+    """Return the fraction of text bytes among all bytes, measured on the first rows."""
     text = total = num_rows = 0
     for table in (table for file in files for table in reader.tables(file)):
         text += table.select(list(columns)).nbytes

@@ -1,4 +1,4 @@
-"""The data model of a source: its files, as they were planned, and how they are read. Data only."""
+"""Data model of a source: its planned files and how they are read. Data only."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from msgspec import Meta
 Count = Annotated[int, Meta(ge=0)]
 
 SHARD_BYTES = 256 * 2**20
-"""Text that a shard aims at, where nothing else is asked for."""
+"""Default text size per shard, in bytes."""
 
 
 class SourceFile(NamedTuple):
-    """A file of the source, as it was when it was planned.
+    """A file of the source, in its state at planning time.
 
     Attributes:
-        path: relative to the plan's root, or a URL.
-        size: bytes.
-        stamp: its fingerprint (see `hf_toedit.fingerprint`), or the checksum that a store tells of it; a number made of
-            its ETag where it is on the web; None where the path itself pins what it holds, or nothing does. A number of
-            a local file is of a plan of 0.1.0: when the file changed last, nanoseconds.
+        path: Path relative to the plan's root, or a URL.
+        size: Size in bytes.
+        stamp: Fingerprint of the file (see `hf_toedit.fingerprint`), or the checksum that a store reports; for a web
+            file, a number derived from its ETag; None if the path itself pins the content, or nothing does. For a local
+            file, a number occurs only in a plan of 0.1.0: the modification time in nanoseconds.
     """
 
     path: str
@@ -31,13 +31,13 @@ class SourceFile(NamedTuple):
 
 
 class FileExtent(NamedTuple):
-    """What planning knows of a file.
+    """The size of a file, for planning.
 
     Attributes:
-        file: the file.
-        num_rows: its rows, at most those that are asked for; None where finding out would mean opening it.
-        num_bytes: of text in them, estimated.
-        row_groups: first row of each of its row groups, where the format has such.
+        file: The file.
+        num_rows: Number of rows, limited to those requested; None if counting would require opening the file.
+        num_bytes: Estimated text size of these rows, in bytes.
+        row_groups: First row of each row group, if the format has row groups.
     """
 
     file: SourceFile
@@ -48,14 +48,14 @@ class FileExtent(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """How the files of a source become rows.
+    """How the files of a source are read as rows.
 
     Attributes:
-        format: the module of `datasets` that reads them (`parquet`, `json`, …), or `json-lines`.
-        options: its settings where they are not the default ones.
-        root: folder that paths are relative to; None where they are URLs. It may differ from machine to machine.
-        features: of the rows, as `Features.to_dict` gives them.
-        renamed: paths of files that are another one now than they were when they were planned.
+        format: Module of `datasets` that reads the files (`parquet`, `json`, …), or `json-lines`.
+        options: Settings of the module that differ from the defaults.
+        root: Folder that paths are relative to; None if the paths are URLs. It may differ between machines.
+        features: Features of the rows, as `Features.to_dict` returns them.
+        renamed: Current paths of files whose path has changed since planning.
     """
 
     format: str
@@ -65,15 +65,15 @@ class Reading:
     renamed: dict[str, str] = field(default_factory=dict)
 
     def place(self, path: str) -> str:
-        """Where a planned file is now: a path of this machine (relative if the root is not known), or a URL."""
+        """Return the current location of a planned file: a local path (relative if the root is unknown), or a URL."""
         path = self.renamed.get(path, path)
         return path if self.root is None else os.path.join(self.root, path)
 
     def has_places_of(self, other: Reading) -> bool:
-        """Whether files are where they are by another reading of the same source."""
+        """Whether another reading of the same source has its files in the same places."""
         return (self.root, self.renamed) == (other.root, other.renamed)
 
     @property
     def without_places(self) -> Reading:
-        """The same for other machines: where local files are is left out."""
+        """The same reading without local paths, for other machines."""
         return replace(self, root=None, renamed={})

@@ -1,7 +1,7 @@
-"""Rows in Parquet and back: types that it stores as others, types that it cannot store, and whether values are equal.
+"""Conversion of rows to and from Parquet: types that it changes, types that it cannot store, and equality of values.
 
-Parquet has no seconds, for one: `timestamp[s]` comes back as `timestamp[ms]`. The features of a run say what its rows
-are, and `load_dataset` casts the rows of a file to them; so does everything here that reads a run.
+For example, Parquet has no seconds: `timestamp[s]` is read back as `timestamp[ms]`. The features of a run define the
+types of its rows, and `load_dataset` casts the rows of a file to them; the functions here do the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from datasets.table import array_cast, table_cast
 
 from hf_toedit.errors import SourceError, in_one_line
 
-# Content-defined chunks let the Hub's storage keep the unedited part of two generations once.
+# Content-defined chunking lets the Hub's storage deduplicate the unedited part of two generations.
 WRITING: dict[str, Any] = {"compression": "zstd", "use_content_defined_chunking": True}
 """Settings of pyarrow's writer."""
 
@@ -27,23 +27,23 @@ def as_loaded(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Cast the rows of a file to a schema as `load_dataset` does.
 
     Args:
-        table: the rows.
-        schema: of features, as `Features.arrow_schema` gives it.
+        table: The rows.
+        schema: Schema of the features, as returned by `Features.arrow_schema`.
 
     Raises:
-        ValueError, TypeError: they do not fit, or would lose something.
+        ValueError, TypeError: The rows do not fit, or would lose information.
     """
     fitting = table_cast(table, schema)
-    return pa.Table.from_arrays(fitting.columns, schema=schema)  # without what Parquet notes on a field
+    return pa.Table.from_arrays(fitting.columns, schema=schema)  # drops the metadata that Parquet adds to fields
 
 
 def written_schema(schema: pa.Schema) -> pa.Schema:
-    """The schema to write rows with: without views, which pyarrow's writer cannot slice, and ends the process."""
+    """Return the schema for writing rows, without view types: slicing them crashes pyarrow's writer."""
     return _mapped_schema(schema, _without_view)
 
 
 def stored_schema(schema: pa.Schema) -> pa.Schema:
-    """The schema that a Parquet file of these columns has when it is read; that of such a file is its own."""
+    """Return the schema that a Parquet file of these columns has when read back; it is idempotent."""
     return _mapped_schema(schema, _stored)
 
 
@@ -51,11 +51,11 @@ def as_written(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Cast rows to `written_schema`.
 
     Args:
-        table: the rows.
-        schema: as they are to be written.
+        table: The rows.
+        schema: Schema to write.
 
     Raises:
-        SourceError: a value would come back from Parquet as another.
+        SourceError: A value would be read back from Parquet as a different value.
     """
     for field in stored_schema(table.schema):
         column = table.column(field.name)
@@ -65,7 +65,7 @@ def as_written(table: pa.Table, schema: pa.Schema) -> pa.Table:
                 f"is not among those. Fix the value, or cast the column to another type in the source."
             )
     columns = zip(table.columns, schema.types, strict=True)
-    # pyarrow's own cast breaks lists of nulls, so what need not be cast is not.
+    # pyarrow's cast breaks lists of nulls, so only columns that need it are cast.
     arrays = [column if column.type == kind else array_cast(column, kind) for column, kind in columns]
     return pa.Table.from_arrays(arrays, schema=schema)
 
@@ -74,7 +74,7 @@ def check_storable(features: Features) -> None:
     """Refuse columns of a type that Parquet cannot store.
 
     Raises:
-        SourceError: there is such a column.
+        SourceError: There is such a column.
     """
     if not _obstacle(features.arrow_schema):
         return
@@ -88,7 +88,7 @@ def check_storable(features: Features) -> None:
 
 
 def same(one: pa.ChunkedArray | pa.Array, other: pa.ChunkedArray | pa.Array) -> bool:
-    """Whether two columns are equal in type and every value, floats bit by bit: NaN equals NaN, 0.0 not -0.0."""
+    """Whether two columns are equal in type and value, floats bit by bit: NaN equals NaN, 0.0 differs from -0.0."""
     if one.type != other.type or len(one) != len(other):
         return False
     one, other = (array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array for array in (one, other))
@@ -115,7 +115,7 @@ def _survives(column: pa.ChunkedArray, stored: pa.DataType) -> bool:
 
 
 def _obstacle(schema: pa.Schema) -> str:
-    """Why Parquet cannot store a schema, by trial; empty where it can."""
+    """Return why Parquet cannot store a schema, by trial; empty if it can."""
     try:
         back = _written_and_read(schema)
     except (pa.ArrowException, OSError) as error:
@@ -124,7 +124,7 @@ def _obstacle(schema: pa.Schema) -> str:
 
 
 def _written_and_read(schema: pa.Schema) -> pa.Schema:
-    """The schema of a Parquet file of one row, in which all structs and lists are there and hold null."""
+    """Return the schema of a written and re-read Parquet file: one row, its structs and lists filled with nulls."""
     kinds = [_mapped(kind, lambda leaf: leaf, keep_extensions=False) for kind in schema.types]
     row = [array_cast(pa.array([_blank(kind)], kind), field.type) for kind, field in zip(kinds, schema, strict=True)]
     buffer = io.BytesIO()
@@ -160,7 +160,7 @@ def _mapped_schema(schema: pa.Schema, leaf: Callable[[pa.DataType], pa.DataType]
 
 
 def _mapped(kind: pa.DataType, leaf: Callable[[pa.DataType], pa.DataType], keep_extensions: bool = True) -> pa.DataType:
-    """A type with others in it; an extension of a changed type becomes that type, as in Parquet."""
+    """Map the leaves of a nested type; an extension type whose storage changes becomes that storage, as in Parquet."""
 
     def mapped(field: pa.Field) -> pa.Field:
         return field.with_type(_mapped(field.type, leaf, keep_extensions))

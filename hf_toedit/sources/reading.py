@@ -1,4 +1,4 @@
-"""From a planned file to its rows, as Arrow in bounded memory. How the file was found is `sources/source.py`."""
+"""Reading the rows of planned files, as Arrow tables in bounded memory. `sources/source.py` finds the files."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ FORMATS = {
     "arrow", "conll", "csv", "eval", "fasta", "fastq", "genbank", "hdf5", "json", "parquet", "text", "tsfile",
     "vortex", "webdataset", "xml",
 }  # fmt: skip
-"""Modules of `datasets` of which each file can be read by itself."""
+"""Modules of `datasets` that can read each file independently."""
 
-# Rows that `datasets` gathers for a table whatever they weigh; a divisor of the rows of its CSV chunks, whose columns
-# may differ in type from chunk to chunk and cannot share a table.
+# Rows per table from `datasets`, regardless of their size. It divides the number of rows of its CSV chunks: column
+# types may differ between chunks, which cannot share a table.
 _STREAM_ROWS = 20
-# What is read of a column at a time: requests cost more than memory where the file is remote.
+# Bytes read per column at a time: for remote files, requests cost more than memory.
 _LOCAL_BUFFER, _REMOTE_BUFFER = 2**20, 8 * 2**20
 
 
-# Without `pre_buffer`, which holds whole row groups; pages are checked where the file has checksums of them.
+# No `pre_buffer`, which would hold whole row groups; pages are verified if the file has checksums.
 _OPENING = {"pre_buffer": False, "page_checksum_verification": True}
 
 
@@ -47,17 +47,17 @@ class RowReader:
     """Reads the rows of a source's files.
 
     Args:
-        reading: how.
+        reading: How the files are read.
 
     Raises:
-        SourceError: the features are none that `datasets` knows.
+        SourceError: `datasets` does not support the features.
     """
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         try:
             self.features = Features.from_dict(reading.features)
-            """Of the rows."""
+            """Features of the rows."""
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise SourceError(
                 f"this version of `datasets` does not know the columns of the plan: {one_line(error)} Use the version "
@@ -68,17 +68,17 @@ class RowReader:
     def tables(
         self, file: SourceFile, start: int = 0, stop: int | None = None, columns: list[str] | None = None
     ) -> Iterator[pa.Table]:
-        """Rows `[start, stop)` of a file, in order, as tables of some 32 MB at most.
+        """Yield rows `[start, stop)` of a file, in order, as tables of at most about 32 MB.
 
         Args:
-            file: as it was planned.
-            start: first row.
-            stop: row behind the last one; None is the end of the file.
-            columns: top-level columns; None is all of them.
+            file: The file, as planned.
+            start: First row.
+            stop: Row after the last one; None means the end of the file.
+            columns: Top-level columns; None means all.
 
         Raises:
-            SourceError: the file is gone, changed since it was planned, is damaged, has too few rows, or rows that do
-                not fit the features.
+            SourceError: The file is missing, has changed since planning, is damaged, has too few rows, or has rows that
+                do not fit the features.
         """
         schema = self._schema
         if columns is not None:
@@ -107,14 +107,14 @@ class RowReader:
             raise self._unreadable(file, error) from error
 
     def empty_table(self, columns: list[str]) -> pa.Table:
-        """A table of these columns without rows."""
+        """Return a table of these columns without rows."""
         return Features({name: self.features[name] for name in columns}).arrow_schema.empty_table()
 
     def infer(self, file: SourceFile) -> Features | None:
-        """Features of the rows that a file begins with, whatever those of the source are; None where it has no rows.
+        """Infer the features of a file's first rows, regardless of those of the source; None if it has no rows.
 
         Raises:
-            SourceError: the file cannot be read.
+            SourceError: The file cannot be read.
         """
         try:
             self._check_unchanged(file)
@@ -133,10 +133,10 @@ class RowReader:
             raise self._unreadable(file, error) from error
 
     def footer(self, file: SourceFile) -> pq.FileMetaData | None:
-        """What a Parquet file says of itself; None for other formats and for an empty file.
+        """Read the footer of a Parquet file; None for other formats and for an empty file.
 
         Raises:
-            SourceError: the file cannot be read.
+            SourceError: The file cannot be read.
         """
         if not self._is_parquet or file.size == 0:
             return None
@@ -150,12 +150,12 @@ class RowReader:
             raise self._unreadable(file, error) from error
 
     def check(self, file: SourceFile) -> None:
-        """Find out, where that costs little, whether a file of another format is damaged or of another encoding.
+        """Check, if it is cheap, whether a file of another format is damaged or not UTF-8.
 
-        Of one that lies here, the beginning is read; of an Arrow file, how long its parts are.
+        For a local file, its beginning is read; for an Arrow file, its message headers.
 
         Raises:
-            SourceError: it is.
+            SourceError: The file is damaged or not UTF-8.
         """
         place = self.place(file)
         if self._is_parquet or file.size == 0 or "://" in place:
@@ -166,7 +166,7 @@ class RowReader:
             raise self._unreadable(file, error) from error
 
     def _not_text(self, file: SourceFile, error: Exception) -> str:
-        """What is wrong with a text file, and what to do, by looking for it; empty where nothing is found."""
+        """Search a text file for a fault and return it with advice; empty if none is found."""
         if isinstance(error, NotText):
             return str(error)
         if not is_text(self._reading) or self._is_json_lines or not isinstance(error, ValueError):
@@ -174,7 +174,7 @@ class RowReader:
         return text_fault(self.place(file), file.size, is_json=self._reading.format == "json")
 
     def _features_of(self, schema: pa.Schema, file: SourceFile) -> Features:
-        """Features of a file's columns; an error names the column of which there is none."""
+        """Return the features of a file's columns; an error names the unsupported column."""
         try:
             return Features.from_arrow_schema(schema)
         except ValueError:
@@ -190,7 +190,7 @@ class RowReader:
 
     @property
     def _is_parquet(self) -> bool:
-        """Whether pyarrow reads the files itself: filters and the like are left to `datasets`."""
+        """Whether pyarrow reads the files directly; options such as filters are left to `datasets`."""
         return self._reading.format == "parquet" and not self._reading.options
 
     @property
@@ -198,7 +198,7 @@ class RowReader:
         return self._reading.format == JSON_LINES
 
     def place(self, file: SourceFile) -> str:
-        """Path or URL of a file."""
+        """Return the path or URL of a file."""
         return self._reading.place(file.path)
 
     def _check_unchanged(self, file: SourceFile) -> None:
@@ -212,7 +212,7 @@ class RowReader:
             raise SourceError(f"{place} has changed since it was planned. Plan a new run, in another folder.")
 
     def _open_parquet(self, file: SourceFile) -> pq.ParquetFile:
-        """A Parquet file in which each column of the source is at most once."""
+        """Open a Parquet file, and check that no column of the source is repeated."""
         parquet = self._opened_parquet(file)
         if twice := repeated(parquet.schema_arrow, self.features):
             parquet.close()
@@ -229,12 +229,12 @@ class RowReader:
         if is_web(place):
             return pq.ParquetFile(WebFile(place, file.size), buffer_size=_REMOTE_BUFFER, **_OPENING)
         system, path = fsspec.url_to_fs(place)
-        known = {"size": file.size} if place.startswith("hf://datasets/") else {}  # or its folder would be listed
+        known = {"size": file.size} if place.startswith("hf://datasets/") else {}  # else its folder would be listed
         opened = system.open(path, "rb", cache_type="none", **known)
         return pq.ParquetFile(opened, buffer_size=_REMOTE_BUFFER, **_OPENING)
 
     def _parquet_rows(self, file: SourceFile, start: int, columns: list[str]) -> tuple[int, Iterator[pa.Table]]:
-        """The rows of a Parquet file from the row group on that holds row `start`, and the first row of that group."""
+        """Return the first row of the row group of row `start`, and the rows of the file from there on."""
         if file.size == 0:
             return 0, iter(())
         parquet = self._open_parquet(file)
@@ -245,7 +245,7 @@ class RowReader:
         return first, _closing(parquet, row_group_tables(parquet, range(group, parquet.num_row_groups), columns))
 
     def _streamed_rows(self, file: SourceFile, features: Features | None) -> Iterator[pa.Table]:
-        """All rows of a file, through `datasets`; without features, as they are."""
+        """Yield all rows of a file, read by `datasets`; without features, their types are inferred."""
         if file.size == 0:
             return
         if self._is_json_lines:
@@ -258,15 +258,15 @@ class RowReader:
             rows = builder.as_streaming_dataset("train").with_format("arrow")
             yield from (table for table in rows.iter(batch_size=_STREAM_ROWS) if len(table))
         except (EmptyDataError, StopIteration):
-            return  # a compressed file of nothing, as pandas and the JSON reader greet it
+            return  # how pandas and the JSON reader signal an empty compressed file
 
     @cached_property
     def _builder(self) -> DatasetBuilder:
-        """Reads one file after the other; made once, which takes longer than to read a small file.
+        """Builder that reads one file after the other; created once, as that takes longer than reading a small file.
 
         Raises:
-            SourceError: the format is none that planning chooses: a plan may come from anyone, and `datasets` takes
-                other names for what is to be fetched from the Hub, or to be unpickled.
+            SourceError: The format is not one that planning selects. A plan is untrusted, and `datasets` would treat
+                other names as code to fetch from the Hub, or as data to unpickle.
         """
         if self._reading.format not in FORMATS:
             raise SourceError(f"the format {self._reading.format!r} cannot be read. Plan a new run.")
@@ -289,9 +289,9 @@ class RowReader:
         return SourceError(f"cannot read {place}: {one_line(error)} Fix the file, or name another.")
 
     def _unfit(self, file: SourceFile) -> str:
-        """Columns of a file that are not as in the source, with what they hold; empty where none is to be seen."""
+        """Describe the columns of a file that differ from the source; empty if none is visible."""
         if self._is_json_lines:
-            return ""  # the error says what does not fit
+            return ""  # the error contains what does not fit
         try:
             found = self.infer(file) or {}
         except SourceError:
@@ -305,18 +305,18 @@ class RowReader:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error of a library says, short, as one sentence."""
+    """Return the message of a library's error, shortened to one sentence."""
     return in_one_line(error).removesuffix(".") + "."
 
 
 def _closing(parquet: pq.ParquetFile, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """The tables of a file, which is closed behind the last."""
+    """Yield the tables of a file, and close the file after the last one."""
     with parquet:
         yield from tables
 
 
 def _cut(tables: Iterable[pa.Table], start: int, stop: int | None) -> Iterator[pa.Table]:
-    """Rows `[start, stop)` of tables."""
+    """Yield rows `[start, stop)` of tables."""
     first = 0
     for table in tables:
         begin, end = max(start - first, 0), len(table) if stop is None else min(stop - first, len(table))
@@ -330,7 +330,7 @@ def _cut(tables: Iterable[pa.Table], start: int, stop: int | None) -> Iterator[p
 
 
 def _only(table: pa.Table, columns: list[str] | None) -> pa.Table:
-    """The columns that are asked for, where the table has them; what misses is null, as `datasets` has it."""
+    """Select the requested columns that the table has; missing ones become null later, as in `datasets`."""
     return table if columns is None else table.select([name for name in columns if name in table.column_names])
 
 

@@ -1,4 +1,4 @@
-"""What the name of a source stands for: its files by split, pinned, and how they are read. Nothing is loaded."""
+"""Resolving the name of a source: its pinned files by split, and how they are read. Nothing is loaded."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ _SPLIT_NAME = re.compile(r"train|test|eval|val|dev|-of-|(?:^|/)(?:\.|__)")
 
 @dataclass(frozen=True)
 class Resolved:
-    """A source, found.
+    """A resolved source.
 
     Attributes:
-        revision: pins it: a commit, or a fingerprint of its files.
-        format: the module of `datasets` that reads its files.
-        options: settings of the module that are not the default ones.
-        root: folder that the files lie in; None where they are URLs.
-        splits: files by split, in order.
-        features: by split, where they are declared.
-        left_out: which data files beside these are not read, and why; empty where there are none.
+        revision: A commit, or a fingerprint of the files, that pins the source.
+        format: Module of `datasets` that reads the files.
+        options: Settings of the module that differ from the defaults.
+        root: Folder of the files; None if they are URLs.
+        splits: Files by split, in order.
+        features: Declared features, by split.
+        left_out: Description of other data files that are not read; empty if there are none.
     """
 
     revision: str
@@ -65,8 +65,8 @@ def resolve(config: SourceConfig) -> Resolved:
     """Find and pin a source.
 
     Raises:
-        SourceError: it does not exist, or no format that can be read.
-        UsageError: it has no revision or no configuration to choose.
+        SourceError: The source does not exist, or its format cannot be read.
+        UsageError: A revision or configuration is given, but the source has none.
     """
     check_no_password(config.source, "the address of the source")
     config = replace(config, source=config.source.removeprefix("file://"))
@@ -100,7 +100,7 @@ def resolve(config: SourceConfig) -> Resolved:
 
 
 def hub_dataset(name: str) -> str | None:
-    """The repository that a source names, as `org/name`; None where it is none of the Hub."""
+    """Return the repository that a source names, as `org/name`; None if it is not on the Hub."""
     in_hub = _HUB_URL.fullmatch(name.removeprefix(URL_LIST))
     if in_hub:
         return in_hub[1]
@@ -109,7 +109,7 @@ def hub_dataset(name: str) -> str | None:
 
 
 def _near(path: Path) -> str:
-    """What was meant by the path of nothing, as a sentence with a leading space; empty where nothing is near."""
+    """Return a suggestion for a path that does not exist, with a leading space; empty if no name is similar."""
     names = ["sample"] if path == Path(path.name) else []
     with suppress(OSError):
         names += [entry.name for entry in islice(path.parent.iterdir(), _MANY_FILES)]
@@ -130,7 +130,7 @@ def _folder(path: Path, config: SourceConfig) -> Resolved:
     files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         found = _saved(path, config)
-        files = [file for file in files if ending(file) != ".arrow"]  # such as those that `map` keeps beside its rows
+        files = [file for file in files if ending(file) != ".arrow"]  # such as cache files of `map`
     elif (path / PLAN).is_file() and not (path / "README.md").is_file():
         raise SourceError(
             f"{config.source!r} is a run folder, and not finished, or without rows: it has no card that says what to "
@@ -145,14 +145,14 @@ def _folder(path: Path, config: SourceConfig) -> Resolved:
 
 
 def _are_alike(path: Path, files: Sequence[str]) -> bool:
-    """Whether all files of a folder are data of one format, and nothing else says which are read."""
+    """Whether all files of a folder are of one format, and no other file selects which are read."""
     return len({ending(file) for file in files}) == 1 and not any((path / name).exists() for name in CONFIG_FILES)
 
 
 def _large_folder(path: Path, config: SourceConfig, files: Sequence[str]) -> Resolved:
-    """A folder whose splits `datasets` tells by its patterns, from one example of each kind of name.
+    """Resolve a folder with many files, whose splits `datasets` infers from one example of each name pattern.
 
-    Among 100,000 files they would take it more than a minute; they know digits only as such.
+    For 100,000 files, `datasets` itself takes more than a minute; its patterns do not distinguish digits.
     """
     if not any(_SPLIT_NAME.search(os.path.relpath(file, path)) for file in files):
         return _local(config, list(files))
@@ -173,7 +173,7 @@ def _large_folder(path: Path, config: SourceConfig, files: Sequence[str]) -> Res
 
 
 def _saved(path: Path, config: SourceConfig) -> Resolved:
-    """A folder of `save_to_disk`."""
+    """Resolve a folder of `save_to_disk`."""
     if config.config_name:
         raise UsageError(f"{config.source!r} has no configurations. Leave --config-name out.")
     try:
@@ -202,7 +202,7 @@ def _local(config: SourceConfig, files: list[str]) -> Resolved:
 
 
 def _urls(config: SourceConfig) -> Resolved:
-    """Files anywhere `fsspec` reaches."""
+    """Resolve files on any file system of `fsspec`."""
     try:
         system, pattern = fsspec.url_to_fs(config.source)
         found = system.glob(pattern) if glob.has_magic(pattern) else [pattern]
@@ -224,7 +224,7 @@ def _urls(config: SourceConfig) -> Resolved:
 
 
 def _url_list(config: SourceConfig, path: Path, in_hub: re.Match[str] | None) -> Resolved:
-    """Files that a list names, which lies here or in a dataset of the Hub."""
+    """Resolve the files of a URL list, which is a local file or in a dataset of the Hub."""
     if in_hub:
         revision = pinned_sha("dataset", in_hub[1], _revision(config, in_hub), SourceError)
         names = file_sizes(in_hub[1], revision)
@@ -278,7 +278,7 @@ def _hub(config: SourceConfig, repo: str, revision: str | None, inner: str | Non
 
 
 def _hub_glob(pattern: str) -> list[str]:
-    """Names, within their repository, of the files that match."""
+    """Return the paths, within their repository, of the matching files."""
     paths = [path.removeprefix("datasets/") for path in fsspec.filesystem("hf").glob(pattern)]
     return sorted(path.partition("/")[2].partition("/")[2] for path in paths)
 
@@ -290,10 +290,10 @@ def _of_builder(builder: DatasetBuilder) -> Resolved:
 def _pinned(
     module: str, options: dict[str, Any], files: Mapping[str, list[str]], features: dict[str, Features]
 ) -> Resolved:
-    """Local files, with their sizes and fingerprints.
+    """Resolve local files, with their sizes and fingerprints.
 
     Raises:
-        SourceError: one cannot be read.
+        SourceError: A file cannot be read.
     """
     everything = [os.path.abspath(file) for files in files.values() for file in files]
     root = os.path.commonpath([os.path.dirname(file) for file in everything])

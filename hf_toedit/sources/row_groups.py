@@ -1,4 +1,4 @@
-"""Row groups of Parquet files: their bytes, and their rows as tables of bounded size."""
+"""Row groups of Parquet files: their sizes, and their rows as tables of bounded size."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _TABLE_ROWS = 1000
 
 
 def column_bytes(group: pq.RowGroupMetaData, columns: Iterable[str]) -> int:
-    """Uncompressed bytes of top-level columns in a row group."""
+    """Return the uncompressed bytes of top-level columns in a row group."""
     leaves = (group.column(index) for index in range(group.num_columns))
     prefixes = tuple(f"{name}." for name in columns)
     return sum(leaf.total_uncompressed_size for leaf in leaves if f"{leaf.path_in_schema}.".startswith(prefixes))
 
 
 def row_group_tables(parquet: pq.ParquetFile, groups: Iterable[int], columns: list[str]) -> Iterator[pa.Table]:
-    """Rows of row groups, in tables whose bytes are bounded by what the footer says of the group.
+    """Yield the rows of row groups, in tables whose size is bounded with the help of the group's metadata.
 
-    The file stays open: whoever opened it closes it.
+    The caller must close the file.
     """
     for index in groups:
         group = parquet.metadata.row_group(index)
@@ -31,6 +31,6 @@ def row_group_tables(parquet: pq.ParquetFile, groups: Iterable[int], columns: li
         try:
             yield from (pa.Table.from_batches([batch]) for batch in batches)
         except (pa.ArrowInvalid, OSError) as error:
-            if error.args and isinstance(error.args[0], str):  # what an operating system says begins with a number
+            if error.args and isinstance(error.args[0], str):  # errors of the operating system begin with a number
                 error.args = (f"row group {index} of {parquet.num_row_groups}: {error.args[0]}",)
             raise

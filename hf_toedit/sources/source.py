@@ -1,4 +1,4 @@
-"""An opened source: what its rows hold, the rows themselves, and how many there are for planning."""
+"""An opened source: its features, its rows, and their number for planning."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Source:
     """An opened dataset.
 
     Attributes:
-        name: as it was asked for.
-        revision: what pins it: a commit sha, or a fingerprint of local files.
-        reading: how its files become rows.
-        splits: files by split, in order; each split has rows.
+        name: Name as given by the user.
+        revision: A commit SHA, or a fingerprint of the files, that pins the source.
+        reading: How its files are read as rows.
+        splits: Files by split, in order; each split has rows.
     """
 
     name: str
@@ -43,19 +43,19 @@ class Source:
 
     @cached_property
     def reader(self) -> RowReader:
-        """Reads the files."""
+        """Reader of the files."""
         return RowReader(self.reading)
 
     @property
     def features(self) -> Features:
-        """Of the rows of every split."""
+        """Features of the rows of every split."""
         return self.reader.features
 
     def tables(self, split: str, limit: int | None = None, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """The rows of a split, in order and at most `limit`, as Arrow tables of bounded size.
+        """Yield the rows of a split, in order and at most `limit`, as Arrow tables of bounded size.
 
         Raises:
-            SourceError: a file cannot be read.
+            SourceError: A file cannot be read.
         """
         for file in self.splits[split]:
             for table in self.reader.tables(file, columns=columns):
@@ -75,18 +75,18 @@ class Source:
         shard_bytes: int | None = SHARD_BYTES,
         num_shards: int | None = None,
     ) -> list[FileExtent]:
-        """What planning knows of the files of a split.
+        """Measure the files of a split for planning.
 
         Args:
-            split: its name.
-            columns: top-level columns whose bytes count as text.
-            limit: rows to plan; None is all of them.
-            shard_bytes: text that a shard aims at; files with more of it have their rows counted. None makes each file
-                one shard, and no rows are counted.
-            num_shards: shards to be made, instead.
+            split: Name of the split.
+            columns: Top-level columns whose bytes count as text.
+            limit: Number of rows to plan; None means all.
+            shard_bytes: Target text size per shard; rows are counted in larger files. None makes each file one shard,
+                without counting rows.
+            num_shards: Number of shards, instead of `shard_bytes`.
 
         Raises:
-            SourceError: a file that is opened cannot be read.
+            SourceError: A file that is opened cannot be read.
         """
         files = self.splits[split]
         if limit is not None:
@@ -99,7 +99,7 @@ def open_source(config: SourceConfig) -> Source:
     """Find, pin and open a dataset, without loading it.
 
     Raises:
-        SourceError: it does not exist, cannot be read, or holds no rows.
+        SourceError: The dataset does not exist, cannot be read, or has no rows.
     """
     found = resolve(config)
     if found.left_out:
@@ -120,7 +120,7 @@ def open_source(config: SourceConfig) -> Source:
 
 
 def _features(config: SourceConfig, found: Resolved) -> dict[str, Features]:
-    """Features of each split that has rows: the declared ones, or those of the rows it begins with."""
+    """Return the features of each split that has rows: declared, or inferred from its first rows."""
     reader = RowReader(Reading(found.format, found.options, found.root, {}))
     inferred = {split: _first_features(reader, files) for split, files in found.splits.items()}
     known = {split: found.features.get(split, features) for split, features in inferred.items() if features is not None}
@@ -130,20 +130,20 @@ def _features(config: SourceConfig, found: Resolved) -> dict[str, Features]:
 
 
 def _read_by_columns(config: SourceConfig, found: Resolved) -> Resolved:
-    """The source, read such that fields of no interest cannot be in the way."""
+    """Return the source with a reader that is not disturbed by fields outside the selected columns."""
     if found.options or found.format not in ("json", "parquet"):
         raise UsageError(f"columns of {config.source!r} cannot be chosen: it is neither Parquet nor plain JSON lines.")
     return replace(found, format=JSON_LINES) if found.format == "json" else found
 
 
 def _chosen(config: SourceConfig, features: Features, module: str) -> Features:
-    """Features of the columns to keep, of the type that is given with their names or else of their own."""
+    """Return the features of the selected columns, with the types given in their names, or else their own."""
     chosen = {}
     for column in config.columns:
         name, colon, dtype = (column, "", "") if column in features or ":" not in column else column.rpartition(":")
         if not name:
             raise UsageError(f"column {column!r} of --columns has no name. Write it as NAME:TYPE.")
-        if name not in features and not (colon and module == JSON_LINES):  # there, a field may come later
+        if name not in features and not (colon and module == JSON_LINES):  # a later line may have it
             raise SourceError(f"{config.source!r} has no column {name!r}.{did_you_mean(name, features)}")
         if colon:
             try:
@@ -160,7 +160,7 @@ def _chosen(config: SourceConfig, features: Features, module: str) -> Features:
 
 
 def _first_features(reader: RowReader, files: Sequence[SourceFile]) -> Features | None:
-    """Features of the first file with rows; columns of nothing but nulls are looked up in further ones."""
+    """Infer the features from the first file with rows; types of all-null columns are looked up in further files."""
     found = next((features for file in files if (features := reader.infer(file)) is not None), None)
     if found is None or not _has_null(found):
         return found
@@ -171,7 +171,7 @@ def _first_features(reader: RowReader, files: Sequence[SourceFile]) -> Features 
 
 
 def _merged(config: SourceConfig, features: dict[str, Features], declared: bool) -> Features:
-    """Features for every split: the first one's, to which `datasets` would cast the others where none are declared."""
+    """Merge the features of all splits: if none are declared, `datasets` casts all splits to those of the first."""
     (first, merged), *others = features.items()
     for split, other in others:
         if other != merged if declared else not set(other) <= set(merged):
@@ -194,7 +194,7 @@ def _has_null(feature: Any) -> bool:
 
 
 def _filled(feature: Any, other: Any) -> Any:
-    """A feature, its nulls replaced by what another has in their place."""
+    """Replace null types in a feature by the types of another feature."""
     if feature == Value("null"):
         return other
     if isinstance(feature, dict) and isinstance(other, dict):

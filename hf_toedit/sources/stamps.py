@@ -1,4 +1,4 @@
-"""What pins the content of a source's file, on this machine, in storage or on the web; and whether it is still that."""
+"""Stamps that pin the content of local, stored and web files, and the check whether a file is unchanged."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from hf_toedit.sources.model import SourceFile
 from hf_toedit.sources.web import is_web, web_file, web_files
 
 _CHECKSUMS = ("xet_hash", "blob_id", "md5Hash", "ETag")
-"""What stores tell of a content: the Hub, Google, S3. Others have an `etag` that changes whenever a file is written."""
+"""Content checksums that the Hub, Google and S3 report; the `etag` of other stores changes with every write."""
 
 _THREADS = 32
 
 
 def local_files(root: str, splits: Mapping[str, Sequence[str]]) -> dict[str, tuple[SourceFile, ...]]:
-    """Files of this machine, pinned; their paths relative to a folder.
+    """Pin local files, with paths relative to a folder.
 
     Raises:
-        OSError: One cannot be read.
-        SourceError: The path of one is not valid UTF-8.
+        OSError: A file cannot be read.
+        SourceError: A path is not valid UTF-8.
     """
     places = [os.path.abspath(file) for files in splits.values() for file in files]
     _check_paths(places)
@@ -40,10 +40,10 @@ def local_files(root: str, splits: Mapping[str, Sequence[str]]) -> dict[str, tup
 
 
 def remote_files(system: Any, paths: Sequence[str]) -> tuple[SourceFile, ...]:
-    """Files of a file system of `fsspec`, pinned; looked at side by side where it allows that.
+    """Pin files of an `fsspec` file system; concurrently if it allows that.
 
     Raises:
-        Exception: One cannot be looked at, or its path is not valid UTF-8.
+        Exception: A file cannot be inspected, or its path is not valid UTF-8.
     """
     urls = [str(system.unstrip_protocol(path)) for path in paths]
     _check_paths(urls)
@@ -64,9 +64,10 @@ def _check_paths(paths: Sequence[str]) -> None:
 
 
 def content_revision(splits: Mapping[str, Sequence[SourceFile]]) -> str:
-    """The fingerprint of a source: the first 40 digits of SHA-256 of sizes and stamps of its files by split, in order.
+    """Return the fingerprint of a source.
 
-    The names of files are not part of it, except where nothing else pins one.
+    It is the first 40 digits of the SHA-256 of its files' sizes and stamps by split, in order. File
+    names are not included, unless nothing else pins a file.
     """
     content = {
         split: [(file.size, file.path if file.stamp is None else file.stamp) for file in files]
@@ -76,23 +77,23 @@ def content_revision(splits: Mapping[str, Sequence[SourceFile]]) -> str:
 
 
 def is_unchanged(place: str, file: SourceFile) -> bool:
-    """Whether a file is the one that was planned, by the facts that were noted then.
+    """Whether a file still matches the facts recorded at planning time.
 
     Args:
-        place: Where it is now, a path or a URL.
-        file: As it was planned.
+        place: Current path or URL.
+        file: The file, as planned.
 
     Raises:
-        OSError, SourceError: It cannot be looked at.
+        OSError, SourceError: The file cannot be inspected.
     """
     if place.startswith("hf://datasets/"):
-        return True  # a commit holds what it holds
+        return True  # a commit is immutable
     size, stamp = _now(place, file)
     return (size, stamp) == (file.size, file.stamp)
 
 
 def _now(place: str, file: SourceFile) -> tuple[int, int | str | None]:
-    """Size and stamp of a file, the stamp of the kind that was planned: in plans of 0.1.0 a time of change, or none."""
+    """Return size and stamp of a file; the stamp is of the planned kind (0.1.0: modification time or None)."""
     if is_web(place):
         found = web_file(place)
         return found.size, file.stamp and found.stamp
@@ -106,7 +107,7 @@ def _now(place: str, file: SourceFile) -> tuple[int, int | str | None]:
 
 
 def _remote(system: Any, path: str) -> tuple[int, str]:
-    """Size and stamp of a file: the checksum that the store tells, or else the fingerprint."""
+    """Return size and stamp of a file: the checksum that the store reports, or else the fingerprint."""
     info = system.info(path)
     size = info["size"] or 0
     key = next((key for key in _CHECKSUMS if info.get(key)), None)

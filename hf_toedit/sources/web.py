@@ -1,7 +1,7 @@
-"""Files on the web that a list names: which they are, how large, what pins them, and their bytes, part by part.
+"""Web files of a URL list: their names, sizes and stamps, and partial reads.
 
-A server that is busy is asked again, and so is one that breaks off. The files of `fsspec` do neither: to them a server
-that is busy for a moment has no such file.
+Requests are retried if the server is busy or the connection breaks off. The files of `fsspec` are not: they treat a
+temporarily busy server as a missing file.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from hf_toedit.retries import Failure, GaveUp, is_passing, repeated, retry_after
 from hf_toedit.sources.model import SourceFile
 
 PART_BYTES = 8 * 2**20
-"""What is asked for at a time."""
+"""Bytes per request."""
 
 _THREADS = 32
 _TIMEOUT_S = 30.0
 _NOTHING_THERE = 416
-"""A status: the file has no such byte."""
+"""HTTP status: the file has no such byte."""
 
 _T = TypeVar("_T")
 
 
 class _BrokenOff(Exception):
-    """A body ends before its end."""
+    """A response body ends too early."""
 
 
 def is_web(place: str) -> bool:
-    """Whether a place is an http(s) address."""
+    """Whether a place is an http(s) URL."""
     return place.startswith(("http://", "https://"))
 
 
 def check_no_password(url: str, where: str) -> None:
-    """Refuse an address with a password in it, which plan.json would keep and the Hub would be shown.
+    """Refuse a URL with a password, which would be stored in plan.json and published on the Hub.
 
     Raises:
-        SourceError: it has one.
+        SourceError: The URL contains a password.
     """
     if re.match(r"[\w+.-]+://[^/]*@", url):
         raise SourceError(
@@ -57,14 +57,14 @@ def check_no_password(url: str, where: str) -> None:
 
 
 def listed_urls(text: str, name: str) -> list[str]:
-    """The http(s) addresses of a list, one a line, in order; blank lines and those that begin with `#` are none.
+    """Return the http(s) URLs of a list, one per line, in order; blank lines and lines that begin with `#` are ignored.
 
     Args:
-        text: the list.
-        name: of the list, for errors.
+        text: The list.
+        name: Name of the list, for errors.
 
     Raises:
-        SourceError: a line is no address, an address comes twice, or there is none.
+        SourceError: A line is not a URL, a URL is repeated, or there is none.
     """
     numbers: dict[str, int] = {}
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
@@ -83,20 +83,20 @@ def listed_urls(text: str, name: str) -> list[str]:
 
 
 def web_files(urls: Sequence[str]) -> tuple[SourceFile, ...]:
-    """Files with their sizes and stamps, asked for side by side.
+    """Return files with their sizes and stamps, requested concurrently.
 
     Raises:
-        SourceError: one cannot be found, or its server does not say how large it is.
+        SourceError: A file cannot be found, or its server does not report its size.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
         return tuple(pool.map(web_file, urls))
 
 
 def web_file(url: str) -> SourceFile:
-    """A file with its size and, as far as the server tells it, a stamp that changes with its content.
+    """Return a file with its size and, if the server reports one, a stamp that changes with its content.
 
     Raises:
-        SourceError: it cannot be found, or its server does not say how large it is.
+        SourceError: The file cannot be found, or its server does not report its size.
     """
     status, headers = _asked(url, 0, 1, lambda answer: (answer.status_code, answer.headers))
     if status == 206:
@@ -113,11 +113,11 @@ def web_file(url: str) -> SourceFile:
 
 
 class WebFile(io.RawIOBase):
-    """The bytes of a file, asked for as they are read; put a buffer around it.
+    """The bytes of a file, requested as they are read; wrap it in a buffer.
 
     Args:
-        url: its address.
-        size: its bytes.
+        url: URL of the file.
+        size: Size of the file in bytes.
     """
 
     def __init__(self, url: str, size: int) -> None:
@@ -126,27 +126,27 @@ class WebFile(io.RawIOBase):
         self._at = 0
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """Where the next byte is read."""
+        """Return the current position."""
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go elsewhere."""
+        """Change the current position."""
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         return self._at
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill a buffer, with less at the end of the file.
+        """Fill a buffer, or less at the end of the file.
 
         Raises:
-            SourceError: the server does not send it.
+            SourceError: The server does not send the bytes.
         """
         stop = min(self._at + len(buffer), self._size)
         if self._at >= stop:
@@ -158,10 +158,10 @@ class WebFile(io.RawIOBase):
 
 
 def _part(url: str, start: int, stop: int) -> bytes:
-    """Bytes `[start, stop)` of a file; asked for again where the connection breaks off.
+    """Return bytes `[start, stop)` of a file; retried if the connection breaks off.
 
     Raises:
-        SourceError: the server does not send them.
+        SourceError: The server does not send the bytes.
     """
 
     def read(answer: Any) -> bytes:
@@ -180,16 +180,16 @@ def _part(url: str, start: int, stop: int) -> bytes:
 
 
 def _asked(url: str, start: int, stop: int, read: Callable[[Any], _T]) -> _T:
-    """Ask a server for bytes `[start, stop)` of a file, and again where it was busy or the connection broke off.
+    """Request bytes `[start, stop)` of a file; retried if the server is busy or the connection breaks off.
 
     Args:
-        url: Of the file.
+        url: URL of the file.
         start: First byte.
-        stop: Behind the last one.
-        read: What is taken of the answer.
+        stop: Byte after the last one.
+        read: Extracts the result from the response.
 
     Raises:
-        SourceError: it refuses, or cannot be reached.
+        SourceError: The server refuses, or cannot be reached.
     """
     headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
 
@@ -214,7 +214,7 @@ def _asked(url: str, start: int, stop: int, read: Callable[[Any], _T]) -> _T:
 
 
 def _failure(error: Exception) -> Failure | None:
-    """Read an error of `_asked`; None where it is one of ours."""
+    """Classify an error of `_asked`; None for our own errors."""
     if isinstance(error, SourceError):
         return None
     if isinstance(error, HfHubHTTPError):
@@ -222,7 +222,7 @@ def _failure(error: Exception) -> Failure | None:
         return Failure(status, "", is_passing(status), retry_after(error.response.headers))
     if isinstance(error, _BrokenOff):
         return Failure(None, "the connection breaks off", is_passing=True)
-    # Of whichever HTTP library is below; what is wrong with an address it says by other errors.
+    # Errors of the HTTP library; for an invalid URL, it raises errors of other types.
     reason = str(error) if isinstance(error, OutOfReach) else type(error).__name__
     return Failure(None, reason, is_passing=isinstance(error, HTTP_ERROR))
 
@@ -232,5 +232,5 @@ def _not_in_parts(url: str) -> SourceError:
 
 
 def _is_encoded(headers: Mapping[str, str]) -> bool:
-    """Whether a body comes compressed although that was not asked for: its bytes are not those of the file then."""
+    """Whether a body is compressed although that was not requested, so that its bytes are not those of the file."""
     return headers.get("Content-Encoding", "identity") != "identity"

@@ -1,1 +1,1 @@
-"""Files that are there whole or not at all, on this machine and in storage."""
+"""Atomic file operations, on this machine and in remote storage."""

@@ -1,4 +1,4 @@
-"""Errors of storage: which may pass, and what is said of them without what may be secret."""
+"""Errors of remote storage: which are transient, and messages without secrets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FINAL_CODES = {errno.EINVAL, errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENO
 
 
 def judged(error: BaseException) -> Failure | None:
-    """Read an error; None where it is one of ours."""
+    """Classify an error; None for our own errors."""
     if isinstance(error, RunError):
         return None
     if isinstance(error, FileNotFoundError):
@@ -37,18 +37,18 @@ def judged(error: BaseException) -> Failure | None:
 
 
 def status_of(error: BaseException) -> int | None:
-    """Of the answer of a server of HTTP, where there was one."""
+    """Return the HTTP status of an error, if there is one."""
     return getattr(getattr(error, "response", None), "status_code", None)
 
 
 def _status_of_s3(error: BaseException) -> int | None:
-    """The same of S3, whose library tells by the kind of an error, not by its status, what may pass."""
+    """Return the HTTP status of an S3 error; its library classifies transient errors by type, not by status."""
     response = getattr(error.__cause__, "response", None)
     return response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
 
 
 def plain(error: Exception) -> str:
-    """An error on one line of bounded length, without queries of addresses and values of the environment's secrets."""
+    """Format an error on one line of bounded length, without URL queries and secrets from the environment."""
     words = re.sub(r"\?[^\s\"']+", "", " ".join(str(error).split()))
     for name, value in os.environ.items():
         if re.search(r"SECRET|TOKEN|PASSWORD|KEY$", name) and len(value) >= 8:

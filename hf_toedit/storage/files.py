@@ -1,8 +1,8 @@
-"""Files that appear whole or not at all, whenever a process dies; and what is left of one that did.
+"""Files that appear atomically even if a process dies, and the removal of leftovers of dead processes.
 
-Local ones are renamed from a temporary name beside them; those in storage are put there, once they are whole in a
-temporary file of this machine. What differs between the two is here, in `hf_toedit.storage.remote`, and in the order of
-`RunFolder.write_shard`.
+Local files are renamed from a temporary name in the same folder; files in remote storage are uploaded after they were
+completed in a local temporary file. All differences between the two are here, in `hf_toedit.storage.remote`, and in the
+order of `RunFolder.write_shard`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 _HASH_BLOCK = 2**20
 
 _READS = 16
-"""Small files read from storage at the same time."""
+"""Number of small files read concurrently from remote storage."""
 
 _PORTION = 256
-"""Small files held in memory at the same time."""
+"""Number of small files held in memory at the same time."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -39,10 +39,10 @@ _Result = TypeVar("_Result")
 
 @contextmanager
 def temporary_file(path: AnyPath) -> Iterator[Path]:
-    """A local path to write what is to come to lie at `path`; removed in the end if it is still there.
+    """Yield a local path to write the content of `path` to; the file is removed at the end if it still exists.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: It cannot be written.
     """
     folder = path.parent if isinstance(path, Path) else Path(tempfile.gettempdir())
     temporary = folder / temporary_name(path.name)
@@ -52,14 +52,14 @@ def temporary_file(path: AnyPath) -> Iterator[Path]:
     except OSError as error:
         raise RunError(f"cannot write {path}: {_reason(error)}") from error
     finally:
-        with suppress(OSError):  # a folder that cannot be written holds none to remove
+        with suppress(OSError):  # an unwritable folder contains nothing to remove
             temporary.unlink()
 
 
 def put(temporary: Path, path: AnyPath) -> None:
-    """Let a temporary file appear at `path`.
+    """Make a temporary file appear at `path`.
 
-    The folder is not synced: a name that a power failure takes back leaves work to be done again, and nothing half.
+    The folder is not synced: if a power failure undoes the rename, work must be repeated, but no file is incomplete.
     """
     if isinstance(path, Path):
         os.replace(temporary, path)
@@ -69,14 +69,14 @@ def put(temporary: Path, path: AnyPath) -> None:
 
 @contextmanager
 def whole_file(path: AnyPath, synced: bool = True) -> Iterator[Path]:
-    """A temporary path whose file appears at `path` if all goes well, and is removed if not.
+    """Yield a temporary path whose file appears at `path` on success, and is removed on failure.
 
     Args:
-        path: of the file.
-        synced: wait until its content is on the disk; not needed where it tells by itself whether it is whole.
+        path: Path of the file.
+        synced: Whether to wait until the content is on disk; not needed for files that reveal if they are incomplete.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: The file cannot be written.
     """
     with temporary_file(path) as temporary:
         yield temporary
@@ -86,7 +86,7 @@ def whole_file(path: AnyPath, synced: bool = True) -> Iterator[Path]:
 
 
 def sizes_in(folder: AnyPath) -> dict[str, int]:
-    """Bytes of the files in a folder, by name, in one listing; none where it cannot be read."""
+    """Return the sizes of the files in a folder, in bytes by name, from one listing; empty if it cannot be read."""
     if isinstance(folder, RemotePath):
         return folder.sizes()
     with suppress(OSError), os.scandir(folder) as entries:
@@ -95,14 +95,14 @@ def sizes_in(folder: AnyPath) -> dict[str, int]:
 
 
 def names_in(folder: AnyPath) -> list[str]:
-    """Names of the files and folders in a folder, in order; none where it cannot be read."""
+    """Return the names of the files and folders in a folder, in order; empty if it cannot be read."""
     with suppress(OSError):
         return sorted(path.name for path in folder.iterdir())
     return []
 
 
 def names_below(folder: AnyPath) -> list[str]:
-    """The paths, from a folder, of all files in it and in the folders in it; none where it cannot be read."""
+    """Return the relative paths of all files in a folder and its subfolders; empty if it cannot be read."""
     if isinstance(folder, RemotePath):
         return folder.names_below()
     found = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
@@ -110,7 +110,7 @@ def names_below(folder: AnyPath) -> list[str]:
 
 
 def each(call: Callable[[_Item], _Result], items: Iterable[_Item], of: AnyPath) -> Iterator[tuple[_Item, _Result]]:
-    """What a call answers for each item, in order; several calls at the same time where `of` is in storage."""
+    """Yield the result of a call for each item, in order; calls are concurrent if `of` is in remote storage."""
     if isinstance(of, Path):
         yield from ((item, call(item)) for item in items)
         return
@@ -127,7 +127,7 @@ def each(call: Callable[[_Item], _Result], items: Iterable[_Item], of: AnyPath) 
 
 @contextmanager
 def parquet_file(path: AnyPath) -> Iterator[pq.ParquetFile]:
-    """A Parquet file to read from, in bounded memory, wherever it lies."""
+    """Open a Parquet file, local or remote, for reading in bounded memory."""
     import pyarrow.parquet as pq
 
     if isinstance(path, Path):
@@ -139,29 +139,29 @@ def parquet_file(path: AnyPath) -> Iterator[pq.ParquetFile]:
 
 
 def sweep(folder: AnyPath) -> None:
-    """Remove the temporary files that processes of this machine left when they died."""
+    """Remove temporary files of dead processes of this machine."""
     if isinstance(folder, RemotePath):
         scratch = Path(tempfile.gettempdir())
         for place in (folder, scratch):
             for name in filter(is_abandoned, sizes_in(place)):
-                with suppress(OSError):  # somebody else's
+                with suppress(OSError):  # the file belongs to another user
                     (place / name).unlink(missing_ok=True)
         return
-    for parent, _, names in os.walk(folder):  # unlike `rglob`, at ease with folders that another process removes
+    for parent, _, names in os.walk(folder):  # unlike `rglob`, tolerates folders that another process removes
         for name in names:
             if is_abandoned(name):
                 Path(parent, name).unlink(missing_ok=True)
 
 
 def remove_empty(folder: AnyPath) -> None:
-    """Remove a folder if it is empty; storage has no such folders."""
+    """Remove a folder if it is empty; remote storage has no empty folders."""
     if isinstance(folder, Path):
         with suppress(OSError):
             folder.rmdir()
 
 
 def sha256(path: AnyPath) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:
         digest = hashlib.sha256()
         while block := stream.read(_HASH_BLOCK):
@@ -178,7 +178,7 @@ def _reason(error: OSError) -> str:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file is on the disk."""
+    """Wait until the content of a file is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""Paths in storage that fsspec reaches, as far as a run folder needs them: always fresh, patient, and clear in errors.
+"""Paths in remote storage, accessed through fsspec: without caching, with retries, and with clear errors.
 
-Nothing is cached, as other processes write there too. A file appears there by being put, whole where the store is of
-objects; there is no rename and no folder without files.
+Nothing is cached, because other processes write there too. A file appears when it is uploaded, atomically in object
+stores; there is no rename, and there are no empty folders.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from hf_toedit.retries import GaveUp, repeated, told_of_silence
 from hf_toedit.storage.failures import judged, plain, status_of
 
 _READ_BYTES = 8 * 2**20
-"""What is asked for at a time, at least."""
+"""Minimum number of bytes per request."""
 
 _USELESS = {"memory": "ends with the process", "http": "cannot be written to", "https": "cannot be written to"}
-"""Protocols of storage that cannot hold a run, and why."""
+"""Protocols that cannot store a run, with the reason."""
 
 _ADVICE = {
     "s3": "Check the bucket, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE), and AWS_ENDPOINT_URL where "
@@ -32,7 +32,7 @@ _ADVICE = {
     "hf": "Check the bucket, and log in with `hf auth login` or set HF_TOKEN.",
 }
 _QUESTIONS = ("look at", "list", "remove")
-"""What is done in a moment where a store is well; how long it takes to read or write a file depends on the file."""
+"""Operations that are fast if a store works well; the time to read or write a file depends on its size."""
 
 _shared: dict[tuple[int, str], Any] = {}
 
@@ -40,10 +40,10 @@ _T = TypeVar("_T")
 
 
 class Stat(NamedTuple):
-    """What `os.stat` would say, as far as it is asked.
+    """The part of `os.stat` that is needed.
 
     Attributes:
-        st_size: bytes.
+        st_size: Size in bytes.
     """
 
     st_size: int
@@ -51,22 +51,22 @@ class Stat(NamedTuple):
 
 @dataclass(frozen=True, order=True)
 class RemotePath:
-    """The path of a file or folder in storage, with the methods of `pathlib.Path` that a run folder needs.
+    """The path of a file or folder in remote storage, with the methods of `pathlib.Path` that a run folder needs.
 
-    Those that reach out raise RunError where the store refuses, or does not answer after several tries.
+    Methods that access the store raise RunError if it refuses, or does not answer after several tries.
 
     Attributes:
-        url: such as `s3://bucket/run`, without a slash at the end.
+        url: URL such as `s3://bucket/run`, without a trailing slash.
     """
 
     url: str
 
     @classmethod
     def folder(cls, url: str) -> RemotePath:
-        """The path of a run folder.
+        """Return the path of a run folder.
 
         Raises:
-            UsageError: a run cannot lie there.
+            UsageError: A run cannot be stored there.
         """
         protocol, _, rest = url.partition("://")
         why = _USELESS.get(protocol)
@@ -83,24 +83,24 @@ class RemotePath:
         return cls(url.rstrip("/"))
 
     def __str__(self) -> str:
-        """The URL."""
+        """Return the URL."""
         return self.url
 
     def __truediv__(self, other: str | PurePath) -> RemotePath:
-        """A path below."""
+        """Return a path below this one."""
         return RemotePath("/".join([self.url, *PurePosixPath(other).parts]))
 
     @property
     def name(self) -> str:
-        """The last part."""
+        """Last part of the path."""
         return self.url.rpartition("/")[2]
 
     def as_posix(self) -> str:
-        """The URL, as `pathlib` calls it."""
+        """Return the URL, under the name that `pathlib` uses."""
         return self.url
 
     def exists(self) -> bool:
-        """Whether a file, or a folder with files, is there."""
+        """Whether there is a file, or a folder with files."""
         try:
             self._info()
         except FileNotFoundError:
@@ -108,30 +108,30 @@ class RemotePath:
         return True
 
     def is_file(self) -> bool:
-        """Whether it is a file."""
+        """Whether this is a file."""
         try:
             return bool(self._info()["type"] == "file")
         except FileNotFoundError:
             return False
 
     def stat(self) -> Stat:
-        """Its size.
+        """Return the size of the file.
 
         Raises:
-            FileNotFoundError: it is not there.
+            FileNotFoundError: It does not exist.
         """
         return Stat(self._info()["size"])
 
     def iterdir(self) -> Iterator[RemotePath]:
-        """What lies in this folder."""
+        """Yield the files and folders in this folder."""
         yield from (self / name for name in self._listed())
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of the files in this folder, by name, in one listing."""
+        """Return the sizes of the files in this folder, in bytes by name, from one listing."""
         return {name: entry["size"] for name, entry in self._listed().items() if entry["type"] == "file"}
 
     def names_below(self) -> list[str]:
-        """The paths, from this folder, of all files in it and in the folders in it, in one listing."""
+        """Return the relative paths of all files in this folder and its subfolders, from one listing."""
 
         def look(system: Any, path: str) -> list[str]:
             system.invalidate_cache(path)
@@ -145,34 +145,34 @@ class RemotePath:
         return self._call("list", look)
 
     def read_bytes(self) -> bytes:
-        """The content of a small file.
+        """Read a small file.
 
         Raises:
-            FileNotFoundError: it is not there.
+            FileNotFoundError: It does not exist.
         """
 
         def read(system: Any, path: str) -> bytes:
-            if self.url.startswith("hf://"):  # whose other ways of reading list the whole folder first
+            if self.url.startswith("hf://"):  # its other ways of reading list the whole folder first
                 with system.open(path, "rb", block_size=0) as stream:
                     return bytes(stream.read())
             try:
-                return bytes(system.cat_file(path, start=0))  # without a start, s3fs asks for the size first
+                return bytes(system.cat_file(path, start=0))  # without a start, s3fs requests the size first
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
-                return bytes(system.cat_file(path))  # an empty file, which has no byte 0
+                return bytes(system.cat_file(path))  # an empty file has no byte 0
 
         return self._call("read", read)
 
     def read_text(self, encoding: str = "utf-8") -> str:
-        """The same, decoded."""
+        """Read a small file as text."""
         return self.read_bytes().decode(encoding)
 
     def open(self, mode: str = "rb") -> io.BufferedReader:
-        """A large file, to be read in parts.
+        """Open a large file for reading in parts.
 
         Raises:
-            FileNotFoundError: it is not there.
+            FileNotFoundError: It does not exist.
         """
 
         def begin(system: Any, path: str) -> Any:
@@ -182,10 +182,10 @@ class RemotePath:
         return io.BufferedReader(_Parts(self, self._call("read", begin)), _READ_BYTES)
 
     def put(self, file: Path) -> None:
-        """Put a local file here, in the place of any that is."""
+        """Upload a local file to this path, replacing any existing file."""
 
         def send(system: Any, path: str) -> None:
-            if not system.async_impl:  # those are of objects, and would make a bucket where a name is misspelled
+            if not system.async_impl:  # object stores need no folders, and would create a bucket for a misspelled name
                 system.makedirs(system._parent(path), exist_ok=True)
             system.put_file(str(file), path)
 
@@ -195,10 +195,10 @@ class RemotePath:
             raise self._failure("write", error) from None
 
     def fetch(self, file: Path) -> None:
-        """Bring this file to a local path.
+        """Download this file to a local path.
 
         Raises:
-            FileNotFoundError: it is not there.
+            FileNotFoundError: It does not exist.
         """
 
         def get(system: Any, path: str) -> None:
@@ -211,7 +211,7 @@ class RemotePath:
         """Remove the file.
 
         Raises:
-            FileNotFoundError: it is not there, and `missing_ok` was not said.
+            FileNotFoundError: It does not exist, and `missing_ok` is False.
         """
 
         def remove(system: Any, path: str) -> None:
@@ -229,7 +229,7 @@ class RemotePath:
                 raise
 
     def _listed(self) -> dict[str, Any]:
-        """What is known of all that lies in this folder, by name."""
+        """Return the metadata of all entries of this folder, by name."""
 
         def look(system: Any, path: str) -> dict[str, Any]:
             system.invalidate_cache(path)
@@ -238,7 +238,7 @@ class RemotePath:
             except FileNotFoundError:
                 return {}
             top = f"{path.rstrip('/')}/"
-            below = (entry for entry in entries if entry["name"].startswith(top))  # a file itself is not below
+            below = (entry for entry in entries if entry["name"].startswith(top))  # a file is not an entry of itself
             return {name: entry for entry in below if (name := entry["name"].removeprefix(top).rstrip("/"))}
 
         return self._call("list", look)
@@ -251,7 +251,7 @@ class RemotePath:
         return self._call("look at", look)
 
     def _call(self, what: str, call: Callable[[Any, str], _T]) -> _T:
-        """Do something, and again where the store was busy or out of reach."""
+        """Run an operation, and retry it if the store is busy or unreachable."""
 
         def attempt() -> _T:
             with self._client(), told_of_silence(self._store) if what in _QUESTIONS else nullcontext():
@@ -266,7 +266,7 @@ class RemotePath:
             raise error
         if status_of(error) == 404:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.url) from None
-        raise self._failure(what, error) from None  # its cause may quote headers
+        raise self._failure(what, error) from None  # the cause may contain request headers
 
     @property
     def _store(self) -> str:
@@ -275,7 +275,7 @@ class RemotePath:
 
     @contextmanager
     def _client(self) -> Iterator[None]:
-        """Let the client of the Hub, for a bucket there, leave repeating to us, and not show a bar for each file."""
+        """For a Hub bucket, disable the client's own retries and its progress bar for each file."""
         if not self.url.startswith("hf://"):
             yield
             return
@@ -288,9 +288,9 @@ class RemotePath:
             yield
 
     def _system(self) -> tuple[Any, str]:
-        """The file system, and the path as it has it.
+        """Return the file system, and the path in its format.
 
-        One that is asynchronous serves all threads; of any other, fsspec has one for each.
+        An asynchronous file system serves all threads; for others, fsspec has one per thread.
         """
         import fsspec
 
@@ -299,7 +299,7 @@ class RemotePath:
         if system is None:
             system, _ = fsspec.url_to_fs(self.url, use_listings_cache=False)
             if self.url.startswith("s3://"):
-                system.retries = 1  # beside that of the library below it, and ours, of which people are told
+                system.retries = 1  # besides the retries of its own library, and ours, which are reported
                 if "AWS_MAX_ATTEMPTS" not in os.environ:
                     system.config_kwargs.setdefault("retries", {"total_max_attempts": 2})
             if system.async_impl:
@@ -307,7 +307,7 @@ class RemotePath:
         return system, system._strip_protocol(self.url)
 
     def _failure(self, what: str, error: Exception) -> RunError:
-        """What to say of an error, without what may be secret."""
+        """Return the error for the user, without secrets."""
         protocol = self.url.partition("://")[0]
         if isinstance(error, ImportError):
             known = {"s3": "'hf-toedit[s3]'", "gs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}.get(protocol)
@@ -318,7 +318,7 @@ class RemotePath:
 
 
 class _Parts(io.RawIOBase):
-    """A file of a store, whose parts are read again where the store was busy."""
+    """A file of a store; reads are retried if the store is busy."""
 
     def __init__(self, path: RemotePath, file: Any) -> None:
         self._path = path
@@ -351,4 +351,4 @@ class _Parts(io.RawIOBase):
 
 
 AnyPath = Path | RemotePath
-"""Of a run folder, or in one."""
+"""Path of a run folder, or of a file or folder in it."""

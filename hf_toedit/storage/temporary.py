@@ -1,4 +1,4 @@
-"""Names of temporary files: they tell which process wrote them, so that those of one that died are known as such."""
+"""Names of temporary files: they contain the process that wrote them, so that files of dead processes are detected."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import uuid
 from pathlib import Path
 
 TEMPORARY = re.compile(r"\.(?P<pid>\d+)@(?P<host>.*)\.[0-9a-f]{32}\.tmp$")
-"""How the name of a temporary file ends."""
+"""Suffix of a temporary file name."""
 
 
 def temporary_name(name: str) -> str:
-    """A new name for what is to be called `name`, or is a copy of it."""
+    """Return a new temporary name for a file or copy called `name`."""
     return f".{name}.{os.getpid()}@{platform.node()}.{uuid.uuid4().hex}.tmp"
 
 
 def is_abandoned(name: str) -> bool:
-    """Whether the process that wrote a temporary file is gone; one of another machine is let alone."""
+    """Whether the process that wrote a temporary file is dead; False for processes of other machines."""
     found = TEMPORARY.search(name)
     return found is not None and found["host"] == platform.node() and not is_alive(int(found["pid"]))
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this machine runs; one that ended and that nobody has waited for yet does not."""
+    """Whether a process of this machine is running; zombies are not."""
     try:
         os.kill(pid, 0)
         return not Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].lstrip().startswith(b"Z")
     except ProcessLookupError:
         return False
-    except OSError:  # somebody else's, or a system without /proc
+    except OSError:  # another user's process, or a system without /proc
         return True

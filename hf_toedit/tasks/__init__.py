@@ -1,1 +1,1 @@
-"""What is done to the rows of a run: each module fills the protocol of `runs/task.py`."""
+"""Tasks, which define what is done to the rows of a run: each module implements the protocol of `runs/task.py`."""

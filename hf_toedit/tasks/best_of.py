@@ -1,4 +1,4 @@
-"""The task of label selection: of the candidates that each row has, the one with the best score is chosen."""
+"""The task of label selection: choose the best-scored of each row's candidates."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 CHOSEN = Pass("chosen", 1, "the choice")
 
 _FIELDS = {"index": "int32", "score": "float64"}
-"""What is known of the best candidate of a row: its place in the list, and its score."""
+"""Output fields of the best candidate: its index in the list, and its score."""
 
 
 @dataclass(frozen=True)
 class BestOfTask(ScoreTask):
-    """Rows get a column with the best of their candidates, and its place and score beside it.
+    """Adds a column with the best of each row's candidates, and columns with its index and score.
 
     Attributes:
-        candidates: the column of the candidates, a list of strings.
-        score: the field of the scorer that they are compared by; empty is its first.
-        keep: whether the highest or the lowest score is the best; of equal ones the first.
+        candidates: Column of the candidates, a list of strings.
+        score: Score field by which candidates are compared; empty selects the scorer's first field.
+        keep: Whether the highest or the lowest score is the best; the first one wins ties.
     """
 
     kind = "best-of"
@@ -74,7 +74,7 @@ class BestOfTask(ScoreTask):
 
     @property
     def columns(self) -> tuple[str, str, str]:
-        """The columns that are added: the best candidate, its place among them, and its score."""
+        """Names of the added columns: the best candidate, its index, and its score."""
         name = self.scores_column
         return name, f"{name}_index", f"{name}_score"
 
@@ -116,7 +116,7 @@ class _Exploded(NamedTuple):
 
 
 class _BestOf:
-    """Scores the candidates of rows, each as the text of a row of its own; see `Scorer`."""
+    """Scores candidates, each as the text of a separate row; see `Scorer`."""
 
     def __init__(self, scorer: Scorer, task: BestOfTask) -> None:
         self.name = scorer.name
@@ -167,11 +167,11 @@ class _BestColumn(ScoreColumn):
 
 
 def chosen(candidates: pa.ChunkedArray, index: pa.Array) -> pa.Array:
-    """One item of each list; null where no index is.
+    """Return one item of each list; null where the index is null.
 
     Args:
-        candidates: lists of strings.
-        index: int32, places in them.
+        candidates: Lists of strings.
+        index: Indices in the lists, int32.
     """
     lists = candidates.combine_chunks()
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
@@ -180,12 +180,12 @@ def chosen(candidates: pa.ChunkedArray, index: pa.Array) -> pa.Array:
 
 
 def _texts_of(texts: Texts, column: str) -> Texts:
-    """The candidates as the texts of rows, behind the same context."""
+    """Return the selection of candidates as the texts of rows, with the same context."""
     return type(texts)(TextConfig(text_columns=(column,), context_columns=texts.config.context_columns))
 
 
 class _BestCheck(RowCheck):
-    """All columns of the source are as they were, and the best candidate is the one that the index says."""
+    """Checks that the source's columns are unchanged, and that the best candidate is the one at the index."""
 
     def __init__(self, task: BestOfTask) -> None:
         self._task = task

@@ -1,4 +1,4 @@
-"""The task of editing: each generation is a pass that edits the rows of the one before it."""
+"""The task of editing: each generation is a pass that edits the rows of the previous one."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from hf_toedit.rows.texts import Texts
 
 RESULT = "result"
-"""The name of the pass that reads the last generation once more."""
+"""Name of the pass that scores the last generation."""
 
 
 @dataclass(frozen=True)
 class EditTask(TaskWithPrior):
-    """Texts are edited by a prior, generation by generation.
+    """Edits texts with a prior, generation by generation.
 
     Attributes:
-        prior: settings of the prior.
-        edit: how tokens are edited.
-        run: generations and log column.
-        prior_revision: pins the prior; empty as long as it is not looked for.
+        prior: Settings of the prior.
+        edit: How tokens are edited.
+        run: Generations and log column.
+        prior_revision: Revision or fingerprint that pins the prior; empty until it is resolved.
     """
 
     kind = "edit"
@@ -50,12 +50,12 @@ class EditTask(TaskWithPrior):
 
     @property
     def generations(self) -> range:
-        """1 to the last."""
+        """Numbers of the generations, starting at 1."""
         return range(1, self.run.generations + 1)
 
     @property
     def passes(self) -> tuple[Pass, ...]:
-        """Generations, and the reading of the result where that is asked for; see `Task.passes`."""
+        """Generations, and the scoring of the result if requested; see `Task.passes`."""
         found = [generation_pass(number) for number in self.generations]
         if self.run.score_result:
             found.append(Pass(RESULT, len(found) + 1, "the reading of the result", found[-1], writes_rows=False))
@@ -68,7 +68,7 @@ class EditTask(TaskWithPrior):
         return {name: facts[name] for name in ("prior", "prior_revision", "edit", "run")}
 
     def hashed(self) -> dict[str, Any]:
-        """As it was in plans of format 1, whose runs go on; see `Task.hashed`."""
+        """Facts as hashed in plans of format 1, whose runs can be continued; see `Task.hashed`."""
         facts = self.facts()
         facts["prior"].pop("device")
         for name in ("generations", "score_result"):
@@ -84,7 +84,7 @@ class EditTask(TaskWithPrior):
             check_flat(features, self.run.edit_log_column or "")
 
     def output_features(self, features: Features, texts: Texts) -> Features:
-        """The source's, and the edit log's last; see `Task.output_features`."""
+        """Features of the source, followed by those of the edit log; see `Task.output_features`."""
         from hf_toedit.editing.result import log_counts
         from hf_toedit.rows.rows import output_features
 
@@ -136,7 +136,7 @@ class EditTask(TaskWithPrior):
         return replace(self, run=run)
 
     def report(self, passes: Mapping[Pass, tuple[int, Statistics]]) -> dict[str, Any]:
-        """With decay and distance from the source, generation by generation; see `Task.report`."""
+        """The report, with decay and distance from the source for each generation; see `Task.report`."""
         generations = [stats for _, stats in passes.values() if isinstance(stats, EditStats)]
         counts = [count for count, _ in passes.values()]
         return {
@@ -159,16 +159,16 @@ class EditTask(TaskWithPrior):
 
 
 def generation_pass(number: int) -> Pass:
-    """The pass that makes a generation."""
+    """Return the pass of a generation."""
     before = Pass(f"gen{number - 1}", number - 1, f"generation {number - 1}") if number > 1 else None
     return Pass(f"gen{number}", number, f"generation {number}", before)
 
 
 def edit_of(plan: Plan) -> EditTask:
-    """The task of a run whose rows are edited.
+    """Return the task of a run that edits rows.
 
     Raises:
-        UsageError: something else is done to its rows.
+        UsageError: The run has a task of another kind.
     """
     if not isinstance(plan.task, EditTask):
         raise UsageError(

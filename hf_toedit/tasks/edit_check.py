@@ -1,4 +1,4 @@
-"""Whether edited rows are sound: their logs lead back to the source, and the statistics are those of the rows."""
+"""Verification of edited rows: their logs restore the source, and the statistics match the rows."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from hf_toedit.sources.parquet import same
 from hf_toedit.stats import NANO, EditStats
 
 _NLL_TOLERANCE = 1e-5
-"""Relative: rows hold theirs in float32."""
+"""Relative tolerance: rows store their NLL in float32."""
 
 
 class EditCheck(RowCheck):
     """Checks the edited rows of a shard; see `RowCheck`."""
 
     def __init__(self, texts: Texts, log_column: str | None, counts: Sequence[str] = COUNTS) -> None:
-        """Nothing is counted yet.
+        """Start with no rows counted.
 
         Args:
-            texts: which texts of a row are edited.
-            log_column: of the edit log; None where there is none.
-            counts: of a log; see `log_counts`.
+            texts: Selects the edited texts of a row.
+            log_column: Column of the edit log; None if there is none.
+            counts: Counts in a log; see `log_counts`.
         """
         self._texts = texts
         self._log_column = log_column
@@ -45,7 +45,7 @@ class EditCheck(RowCheck):
     def rows(
         self, pass_: Pass, table: pa.Table, before: pa.Table | None, source: pa.Table | None, first: int
     ) -> Iterator[str]:
-        """Hold rows against their source rows; without a log, only the columns that are not edited."""
+        """Compare rows with their source rows; without a log, only columns that are not edited are compared."""
         wrong = False
         for problem in self._problems(pass_, table, source, first):
             wrong = True
@@ -86,7 +86,8 @@ class EditCheck(RowCheck):
             names.append("num_rows_changed")
         if self._log_column is not None:
             names += [*self._counts, "num_characters", "num_characters_standing"]
-            # Rows do not tell how many of their tokens have a probability: all of them, where the prior has a BOS.
+            # Rows do not record how many of their tokens have a probability. It is all of them if the prior has a BOS
+            # token.
             if recorded.num_scored == recorded.num_tokens and not math.isclose(
                 recorded.nll_nano, counted.nll_nano, rel_tol=_NLL_TOLERANCE
             ):

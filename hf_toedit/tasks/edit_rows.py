@@ -1,4 +1,4 @@
-"""How rows go through an editor, in runs and wherever else they are edited batch by batch."""
+"""Editing of rows, batch by batch, in runs and elsewhere."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class LoadedEdit(LoadedTask):
     """An editor with its prior; see `LoadedTask`."""
 
     def __init__(self, editor: Editor, log_column: str | None, *, flat: bool = False) -> None:
-        """Take what edits.
+        """Store the editor and the log settings.
 
         Args:
-            editor: edits the texts.
-            log_column: where edits are logged; None for nowhere.
-            flat: Add flat columns; see `rows/flat.py`.
+            editor: Edits the texts.
+            log_column: Column of the edit log; None writes no log.
+            flat: Whether to add flat columns; see `rows/flat.py`.
         """
         self.editor = editor
         self.concurrency = editor.prior.concurrency
@@ -77,20 +77,20 @@ def edited_batches(
     """Edit rows once, in order, batch by batch.
 
     Args:
-        editor: edits the texts.
-        tables: the rows.
-        texts: which texts of them.
-        log_column: where edits are logged; None for nowhere.
-        generation: keys the draws.
-        known: what was made of some rows, if it is known; called in this thread, in order.
-        with_rows: output rows are wanted, and not the counts alone.
-        flat: add flat columns.
+        editor: Edits the texts.
+        tables: The rows.
+        texts: Selects the texts of the rows.
+        log_column: Column of the edit log; None writes no log.
+        generation: Number of the generation, part of the random key.
+        known: Returns an earlier result for some rows, or None; called in this thread, in order.
+        with_rows: Whether output rows are needed, or only statistics.
+        flat: Whether to add flat columns.
     """
     return through(EditStages(editor, texts, log_column, generation, with_rows, flat), tables, known)
 
 
 def through(stages: EditStages, tables: Iterable[pa.Table], known: Callable[[Rows], Kept | None]) -> Iterator[Batch]:
-    """Take rows through the stages of an edit, in order, batch by batch; see `edited_batches`."""
+    """Process rows in the stages of an edit, in order, batch by batch; see `edited_batches`."""
     editor = stages.editor
     threads = Threads(editor.tokenizing, editor.scoring, editor.prior.concurrency)
     return staged_batches(stages, threads, tables, stages.texts, edit_batch(editor.prior), known)
@@ -98,7 +98,7 @@ def through(stages: EditStages, tables: Iterable[pa.Table], known: Callable[[Row
 
 @dataclass(frozen=True)
 class EditStages:
-    """How a table is edited, step by step; see `Stages`."""
+    """The stages of editing a table; see `Stages`."""
 
     editor: Editor
     texts: Texts
@@ -118,7 +118,7 @@ class EditStages:
     def end(self, draft: TableDraft) -> tuple[Kept, Callable[[], pa.Table]]:
         """See `Stages.end`."""
         edited = draft.finish()
-        # So many share the prior while they are timed.
+        # That many threads share the prior while their time is measured.
         edited.stats.seconds["score"] /= self.editor.prior.concurrency
         value = [edited.texts, edited.logs] if self.with_rows else [[], None]
         return Kept(value, edited.stats), self._made(draft.table, draft.found, edited)
@@ -135,5 +135,5 @@ class EditStages:
         return self._made(table, found, edited)
 
     def _made(self, table: pa.Table, found: Sequence[Text], edited: Edited) -> Callable[[], pa.Table]:
-        """What makes the output rows."""
+        """Return a function that makes the output rows."""
         return partial(with_edits, table, self.texts, self.log_column, found, edited, flat=self.flat)

@@ -1,4 +1,4 @@
-"""The task of generating: one pass gives each row candidates, texts that the prior writes after a prompt."""
+"""The task of generation: one pass adds candidates to each row, texts that the prior generates after a prompt."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ CANDIDATES = Pass("candidates", 1, "the generation")
 
 @dataclass(frozen=True)
 class GenerateTask(TaskWithPrior):
-    """Rows get a column of candidates, `list<string>`, beside everything else as it was.
+    """Adds a column of candidates, `list<string>`; everything else is unchanged.
 
-    A row that has no prompt, or one that fills the prior's context, has an empty list.
+    A row without a prompt, or with a prompt that fills the prior's context, has an empty list.
 
     Attributes:
-        prior: settings of the prior.
-        generate: how candidates are generated.
-        candidates_column: the column, which must be new.
-        prior_revision: pins the prior; empty as long as it is not looked for.
+        prior: Settings of the prior.
+        generate: How candidates are generated.
+        candidates_column: Name of the new column.
+        prior_revision: Revision or fingerprint that pins the prior; empty until it is resolved.
     """
 
     kind = "generate"
@@ -52,7 +52,7 @@ class GenerateTask(TaskWithPrior):
         """Check the settings.
 
         Raises:
-            UsageError: the column has no name, or the prior does not generate.
+            UsageError: The column name is empty, or the prior cannot generate.
         """
         if not self.candidates_column.strip():
             raise UsageError("candidates_column must have a name.")
@@ -64,7 +64,7 @@ class GenerateTask(TaskWithPrior):
         return (CANDIDATES,)
 
     def hashed(self) -> dict[str, Any]:
-        """All but the device; see `Task.hashed`."""
+        """All facts except the device; see `Task.hashed`."""
         facts = self.to_json()
         facts["prior"].pop("device")
         return {"task": facts}
@@ -73,7 +73,7 @@ class GenerateTask(TaskWithPrior):
         """See `Task.check`.
 
         Raises:
-            UsageError: rows have several texts, each of which would be a prompt.
+            UsageError: Rows have several texts, each of which would be a prompt.
         """
         texts.check(features)
         check_one_prompt(texts.config)
@@ -115,18 +115,18 @@ class GenerateTask(TaskWithPrior):
 
 
 def asked_prompts(source: SourceConfig, prompt_tokens: int | None) -> tuple[SourceConfig, int | None]:
-    """Which columns are read, and how much of their texts is the prompt.
+    """Determine which columns are read, and how much of their texts is the prompt.
 
     Args:
-        source: as it was asked for.
-        prompt_tokens: tokens of the text; 0 reads the context columns alone. None is 0 with these, and
-            `PROMPT_TOKENS` without.
+        source: The requested source.
+        prompt_tokens: Number of tokens of the text; 0 reads only the context columns. None means 0 with context
+            columns, and `PROMPT_TOKENS` without.
 
     Returns:
         The source, whose text is the prompt or begins with it, and `GenerateConfig.prompt_tokens`.
 
     Raises:
-        UsageError: they do not go together, or a row has several prompts.
+        UsageError: The settings conflict, or a row has several prompts.
     """
     if source.messages_column is not None:
         if prompt_tokens:
@@ -137,7 +137,7 @@ def asked_prompts(source: SourceConfig, prompt_tokens: int | None) -> tuple[Sour
             raise UsageError("--prompt-tokens 0 leaves nothing to read. Name what to answer with --context-columns.")
         prompt_tokens = prompt_tokens or PROMPT_TOKENS
     elif not prompt_tokens:
-        # The columns are the whole text: what is beside them is not read, and need not be there.
+        # The context columns are the whole text: other columns are not read, and may be missing.
         *before, last = source.context_columns
         source = replace(source, text_columns=(last,), context_columns=tuple(before))
         prompt_tokens = None
@@ -149,10 +149,10 @@ def check_one_prompt(config: TextConfig) -> None:
     """Refuse rows with several prompts.
 
     Args:
-        config: which texts are read.
+        config: Which texts are read.
 
     Raises:
-        UsageError: they have.
+        UsageError: Rows can have several prompts.
     """
     if config.messages_column is not None:
         if config.roles != ("assistant",):

@@ -1,4 +1,4 @@
-"""Whether rows with candidates are sound: all beside them is the source's, and the statistics are those of the rows."""
+"""Verification of rows with candidates: other columns are those of the source, and the statistics match the rows."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class GenerateCheck(RowCheck):
     """Checks the rows of a shard; see `RowCheck`."""
 
     def __init__(self, column: str, num_candidates: int) -> None:
-        """Nothing is counted yet.
+        """Start with no rows counted.
 
         Args:
-            column: of the candidates.
-            num_candidates: per row that has any.
+            column: Column of the candidates.
+            num_candidates: Number of candidates per row that has any.
         """
         self._column = column
         self._num_candidates = num_candidates

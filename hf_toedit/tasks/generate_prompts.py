@@ -1,4 +1,4 @@
-"""How rows become the prompts that candidates follow."""
+"""Prompts from rows, for the generation of candidates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hf_toedit.rows.conversations import Conversations
 from hf_toedit.rows.texts import Texts
 
 TOO_LONG = "prompt_too_long"
-"""Why a row is skipped whose prompt leaves no room in the model's context."""
+"""Reason to skip a row whose prompt leaves no room in the model's context."""
 
 Messages = list[dict[str, Any]]
 
@@ -25,9 +25,9 @@ class Prompts:
     """The prompts of rows.
 
     Attributes:
-        rows: the prompt of each row, or why it has none.
-        num_chats: prompts that the chat template has written.
-        refusals: what the template said of conversations that it refuses.
+        rows: Prompt of each row, or the reason why it has none.
+        num_chats: Number of prompts written by the chat template.
+        refusals: Messages of the template for conversations that it refuses.
     """
 
     rows: list[Prompt | str] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Prompts:
 
     @property
     def found(self) -> list[Prompt]:
-        """Those that there are."""
+        """The existing prompts."""
         return [prompt for prompt in self.rows if isinstance(prompt, Prompt)]
 
     @classmethod
@@ -44,12 +44,12 @@ class Prompts:
         """Make the prompts of a table.
 
         Args:
-            table: the rows.
-            texts: which texts of them are read.
-            generator: whose tokenizer and chat template they are for.
+            table: The rows.
+            texts: Selects the texts that are read.
+            generator: Provides the tokenizer and the chat template.
 
         Raises:
-            PriorError: the rows hold conversations, and the model has no chat template.
+            PriorError: The rows contain conversations, and the model has no chat template.
         """
         prompts = cls()
         for read in _read(table, texts, generator):
@@ -60,19 +60,19 @@ class Prompts:
         return prompts
 
     def _written(self, messages: Messages, generator: Generator) -> Prompt | str:
-        """A conversation by the chat template."""
+        """Apply the chat template to a conversation."""
         try:
             text = generator.render(messages)
         except PriorError as error:
             self.refusals.append(str(error))
             return "template_failed"
-        assert text is not None  # there is a template
+        assert text is not None  # the template exists
         self.num_chats += 1
         return generator.prompt(text, text)
 
 
 def _read(table: pa.Table, texts: Texts, generator: Generator) -> Iterator[Prompt | Messages | str]:
-    """What each row holds: a prompt, a conversation to be answered, or why it has neither."""
+    """Yield the prompt of each row, a conversation to answer, or the reason why there is neither."""
     column = texts.config.messages_column
     if column is not None:
         if not generator.has_chat:
@@ -90,7 +90,7 @@ def _read(table: pa.Table, texts: Texts, generator: Generator) -> Iterator[Promp
 
 
 def _of_text(text: str, context: tuple[str | None, ...], generator: Generator) -> Prompt | Messages:
-    """The beginning of a text behind its context; or the two as a question, where the whole text is the prompt."""
+    """Return the beginning of a text after its context; or both as a question if the whole text is the prompt."""
     before = "".join(part + CONTEXT_SEPARATOR for part in context if part)
     if (num_tokens := generator.config.prompt_tokens) is not None:
         return generator.beginning(before, text, num_tokens)

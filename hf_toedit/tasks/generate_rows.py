@@ -1,4 +1,4 @@
-"""How rows go through a generator, and what is generated becomes a column."""
+"""Generation of candidates for rows, and their column."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from hf_toedit.tasks.generate_prompts import Prompts
 from hf_toedit.tasks.generate_stats import GenerateStats
 
 _TIMED_TOKENS = 8
-"""New tokens per candidate that are timed, at least: fewer would time the reading of prompts."""
+"""Minimum number of timed new tokens per candidate: with fewer, reading the prompts would dominate the time."""
 
 
 class LoadedGenerate(LoadedTask):
     """A generator with its model; see `LoadedTask`."""
 
     def __init__(self, generator: Generator, column: str) -> None:
-        """Take what generates.
+        """Store the generator and the column.
 
         Args:
-            generator: generates candidates.
-            column: where they are written.
+            generator: Generates candidates.
+            column: Column of the candidates.
         """
         self._generator = generator
         self._column = column
@@ -51,16 +51,16 @@ class LoadedGenerate(LoadedTask):
         return staged_batches(stages, threads, tables, texts, size, known)
 
     def sample(self, texts: Texts, table: pa.Table) -> tuple[np.ndarray, list[Document]]:
-        """Tokens of each row if every candidate is as long as it may be, and a document of as many for each row."""
+        """Return the tokens per row if every candidate has its maximum length, and a document of them per row."""
         prompts = Prompts.of(table, texts, self._generator).rows
         documents = [self._document(prompt) if isinstance(prompt, Prompt) else None for prompt in prompts]
         num_tokens = [0 if document is None else len(document) for document in documents]
         return np.array(num_tokens, np.int64), [document for document in documents if document is not None]
 
     def read(self, batches: Sequence[Sequence[Document]]) -> None:
-        """Read as many tokens of prompts, and generate as many of candidates, as documents have; in rows side by side.
+        """Read as many prompt tokens, and generate as many new tokens, as the documents contain; in batched rows.
 
-        Each generated token costs a forward pass, one of a prompt hardly anything, so both are as in a run.
+        Each generated token costs a forward pass, a prompt token almost nothing, so both numbers must be as in a run.
         """
         documents = [document for batch in batches for document in batch]
         each = self._generator.config.num_candidates
@@ -73,7 +73,7 @@ class LoadedGenerate(LoadedTask):
         self._generator.generate(prompts, max(num_new // (each * num_rows), 1))
 
     def _document(self, prompt: Prompt) -> Document:
-        """Tokens of a prompt and of candidates, whose `starts` is 1: evenly mixed, so that any part of it has both."""
+        """Return a document with prompt tokens and new tokens (`starts` is 1), mixed evenly throughout."""
         num_new = self._generator.config.num_candidates * self._generator.room(prompt)
         total = len(prompt.ids) + num_new
         is_new = np.diff(np.arange(total + 1) * num_new // total).astype(np.int32)
@@ -83,7 +83,7 @@ class LoadedGenerate(LoadedTask):
 
 @dataclass
 class _Draft:
-    """Rows on their way through a generator."""
+    """The intermediate state of rows in a generator."""
 
     table: pa.Table
     prompts: Prompts
@@ -93,7 +93,7 @@ class _Draft:
 
 @dataclass(frozen=True)
 class _Stages:
-    """How candidates are generated for a table, step by step; see `Stages`."""
+    """The stages of generating candidates for a table; see `Stages`."""
 
     generator: Generator
     texts: Texts

@@ -1,4 +1,4 @@
-"""Statistics of generation: what was read, what was generated, why it ended, and how likely the model finds it."""
+"""Statistics of generation: tokens read and generated, reasons for the end of candidates, and their likelihood."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from hf_toedit.generation.generator import Continuation, Prompt
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-"""Of the lengths of candidates, in reports."""
+"""Quantiles of candidate lengths in reports."""
 
 _MOST_NLL = 700.0
-"""Nats per token; the exponential of more is not a float."""
+"""Nats per token; the exponential of a larger value overflows a float."""
 
 
 @dataclass
 class GenerateStats(Statistics):
-    """Counts of candidates over any number of rows; the attributes of `Statistics`, and others.
+    """Counts of candidates over any number of rows, in addition to the attributes of `Statistics`.
 
     Attributes:
-        num_tokens: tokens of prompts and candidates.
-        num_chats: rows whose prompt is written by the model's chat template.
-        num_prompt_tokens: tokens of the prompts, BOS included; each prompt counts once.
-        num_candidates: candidates.
-        num_generated: tokens of the candidates, those that end them included.
-        num_characters: characters of the candidates.
-        nll_nano: sum over the generated tokens of their negative log-likelihoods under the model at temperature 1,
-            each candidate's rounded to 1e-9, in 1e-9 nats.
-        stops: candidates by why they end: `eos`, `limit` or `context`.
-        lengths: the distribution of the candidates' numbers of tokens.
+        num_tokens: Tokens of prompts and candidates.
+        num_chats: Rows whose prompt is written by the model's chat template.
+        num_prompt_tokens: Tokens of the prompts, including BOS; each prompt counts once.
+        num_candidates: Number of candidates.
+        num_generated: Tokens of the candidates, including those that end them.
+        num_characters: Characters of the candidates.
+        nll_nano: Sum over the generated tokens of their negative log-likelihoods under the model at temperature 1, in
+            1e-9 nats; the sum of each candidate is rounded to 1e-9.
+        stops: Number of candidates by the reason for their end: `eos`, `limit` or `context`.
+        lengths: Distribution of the candidates' numbers of tokens.
     """
 
     num_rows: Count = 0
@@ -57,7 +57,7 @@ class GenerateStats(Statistics):
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Count from zero, also on what was read from JSON."""
+        """Convert the counts to counters, also those read from JSON."""
         self.num_skipped, self.stops = Counter(self.num_skipped), Counter(self.stops)
 
     def __repr__(self) -> str:
@@ -67,9 +67,9 @@ class GenerateStats(Statistics):
         """Count the candidates of a row.
 
         Args:
-            prompt: of the row.
-            made: the candidates.
-            texts: what they read like.
+            prompt: Prompt of the row.
+            made: The candidates.
+            texts: Their texts.
         """
         generated = [len(one.ids) for one in made]
         self.num_documents += 1
@@ -85,14 +85,14 @@ class GenerateStats(Statistics):
 
     @property
     def perplexity(self) -> float:
-        """Of the generated tokens, under the model that generated them, at temperature 1; NaN where there are none."""
+        """Perplexity of the generated tokens under the generating model, at temperature 1; NaN if there are none."""
         if not self.num_generated:
             return math.nan
         return math.exp(min(self.nll_nano * NANO / self.num_generated, _MOST_NLL))
 
     @property
     def headline(self) -> str:
-        """The most important figures in a few words."""
+        """Most important figures in a few words."""
         documents = f"{self.num_documents:,} prompt{'' if self.num_documents == 1 else 's'}"
         if skipped := sum(self.num_skipped.values()):
             documents += f" ({skipped:,} skipped)"

@@ -1,4 +1,4 @@
-"""The simplest task, to derive one's own from: tables in, tables out, without a model."""
+"""The simplest task, as a base for custom tasks: tables in, tables out, without a model."""
 
 from __future__ import annotations
 
@@ -47,25 +47,25 @@ class MapStats(Statistics):
 
 @dataclass(frozen=True)
 class MapTask(Task):
-    """Rows are made from rows by a function, table by table.
+    """Makes rows from rows with a function, table by table.
 
-    A subclass is a frozen dataclass of settings that JSON has, names itself by `kind` and `done`, and is an entry point
-    of the group `hf_toedit.tasks` (docs/extending.md).
+    A subclass is a frozen dataclass of JSON-compatible settings, defines `kind` and `done`, and is an entry point of
+    the group `hf_toedit.tasks` (docs/extending.md).
     """
 
     statistics = MapStats
 
     @abstractmethod
     def features(self, features: Features) -> Mapping[str, Any]:
-        """Of the rows that are made, from those of the source's."""
+        """Return the features of the output rows, given those of the source."""
 
     @abstractmethod
     def map(self, table: pa.Table) -> pa.Table:
-        """Make rows, as many as there are in the table; a row must not depend on others."""
+        """Make output rows, as many as the table has; each must depend only on its own input row."""
 
     @property
     def passes(self) -> tuple[Pass, ...]:
-        """One, which has the name of the task."""
+        """A single pass, named after the task."""
         return (Pass(self.kind, 1, self.kind),)
 
     def output_features(self, features: Features, texts: Texts) -> Features:
@@ -77,12 +77,12 @@ class MapTask(Task):
         return self, _LoadedMap(self)
 
     def row_check(self, texts: Texts, features: Features) -> RowCheck:
-        """Rows are made again, and compared; see `Task.row_check`."""
+        """Make the rows again and compare them; see `Task.row_check`."""
         return _MapCheck(self, self.output_features(features, texts).arrow_schema)
 
 
 class ChosenRowsTask(MapTask):
-    """Rows that the plan names one by one are written as they are; which ones was decided before."""
+    """Writes rows that the plan selects one by one, unchanged; the selection is made before."""
 
     chooses_rows = True
 
@@ -92,7 +92,7 @@ class ChosenRowsTask(MapTask):
         return True
 
     def features(self, features: Features) -> Mapping[str, Any]:
-        """See `MapTask.features`: the source's."""
+        """See `MapTask.features`; the features of the source."""
         return features
 
     def map(self, table: pa.Table) -> pa.Table:
@@ -101,7 +101,7 @@ class ChosenRowsTask(MapTask):
 
 
 class _LoadedMap(LoadedWithoutModel):
-    """Makes the rows."""
+    """Makes the output rows."""
 
     def __init__(self, task: MapTask) -> None:
         self._task = task

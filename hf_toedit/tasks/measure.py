@@ -1,4 +1,4 @@
-"""The task of measuring: texts are counted, and nothing is written but statistics."""
+"""The task of measuring: count texts, and write only statistics."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 TEXTS = Pass("texts", 1, "the measuring", writes_rows=False)
 
 _BATCH = GroupSize(20_000, 16 * 2**20)
-"""Counted at a time: the statistics of a batch take as long to merge as a megabyte of text to count."""
+"""Batch size: merging the statistics of a batch takes as long as counting a megabyte of text."""
 
 
 @dataclass(frozen=True)
 class MeasureTask(Task):
-    """Texts are counted: lengths, compression, and hashed n-grams by group of documents.
+    """Counts texts: lengths, compression, and hashed n-grams by group of documents.
 
     Attributes:
-        seed: of the groups; the same for all that is compared.
+        seed: Random seed of the groups; must be equal for all sources that are compared.
     """
 
     kind = "measure"
@@ -49,11 +49,11 @@ class MeasureTask(Task):
 
     @property
     def passes(self) -> tuple[Pass, ...]:
-        """One, which writes no rows; see `Task.passes`."""
+        """A single pass, which writes no rows; see `Task.passes`."""
         return (TEXTS,)
 
     def output_features(self, features: Features, texts: Texts) -> Features:
-        """Of rows that nobody writes: the source's; see `Task.output_features`."""
+        """Features of the source, as no rows are written; see `Task.output_features`."""
         return features
 
     def load(self, resources: Resources) -> tuple[Self, LoadedTask]:

@@ -1,4 +1,4 @@
-"""The tasks of mixing: rows of one dataset are laid out for a mixture, and rows of all are put together."""
+"""The tasks of mixing: prepare the rows of each dataset for a mixture, and combine them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PartTask(ChosenRowsTask):
-    """The rows of one dataset, in the order of the mixture: the columns that all have, and one for the name.
+    """Writes the rows of one dataset in the order of the mixture, with the shared columns and a name column.
 
     Attributes:
-        name: of the dataset in the mixture.
-        columns: the ones to keep, in this order.
-        name_column: the column of the name.
+        name: Name of the dataset in the mixture.
+        columns: Columns to keep, in this order.
+        name_column: Column of the dataset name.
     """
 
     kind = "mix-part"
@@ -54,18 +54,18 @@ class PartTask(ChosenRowsTask):
 
 @dataclass(frozen=True)
 class MixPart:
-    """What a mixture has of one dataset.
+    """The part of one dataset in a mixture.
 
     Attributes:
-        source: what the user calls its source.
-        revision: pins the source.
-        share: of the tokens of the mixture, as asked for.
-        num_rows: rows in the mixture, those counted twice that are there twice.
-        num_tokens: their tokens.
-        num_rows_there: rows of the source.
-        num_tokens_there: tokens of the source.
-        columns_left_out: columns that not all datasets have.
-        license: as its card says; empty where it says none.
+        source: Name of its source, as given by the user.
+        revision: Revision or fingerprint that pins the source.
+        share: Requested fraction of the tokens of the mixture.
+        num_rows: Rows in the mixture; repeated rows count each time.
+        num_tokens: Tokens of these rows.
+        num_rows_there: Rows of the source.
+        num_tokens_there: Tokens of the source.
+        columns_left_out: Columns that are dropped because other datasets lack them.
+        license: Licence in its card; empty if there is none.
     """
 
     source: str
@@ -80,19 +80,19 @@ class MixPart:
 
     @property
     def epochs(self) -> float:
-        """How often its rows are there on average."""
+        """Average number of occurrences of its rows."""
         return self.num_tokens / self.num_tokens_there
 
 
 @dataclass(frozen=True)
 class MixTask(ChosenRowsTask):
-    """Rows that lie ready are written in the order of the mixture.
+    """Writes prepared rows in the order of the mixture.
 
     Attributes:
-        parts: the datasets, by name.
-        name_column: the column that says where a row is from.
-        tokenizer: what counted tokens; None counted words.
-        seed: of the draw and of the order.
+        parts: The datasets, by name.
+        name_column: Column with the dataset of each row.
+        tokenizer: Tokenizer that counted tokens; None if words were counted.
+        seed: Random seed of the sample and of the order.
     """
 
     kind = "mix"

@@ -1,4 +1,4 @@
-"""The task of reading: a prior reads texts, and nothing is written but how likely it finds them."""
+"""The task of reading: a prior reads texts, and only their likelihoods are written."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ READING = Pass("reading", 1, "the reading", writes_rows=False)
 
 @dataclass(frozen=True)
 class ReadTask(TaskWithPrior):
-    """Texts are read by a prior, as before they are edited, and counted; see `ReadStats`.
+    """Reads texts with a prior, as before an edit, and counts them; see `ReadStats`.
 
     Attributes:
-        prior: settings of the prior.
-        prior_revision: pins the prior; empty as long as it is not looked for.
+        prior: Settings of the prior.
+        prior_revision: Revision or fingerprint that pins the prior; empty until it is resolved.
     """
 
     kind = "read"
@@ -41,17 +41,17 @@ class ReadTask(TaskWithPrior):
 
     @property
     def passes(self) -> tuple[Pass, ...]:
-        """One, which writes no rows; see `Task.passes`."""
+        """A single pass, which writes no rows; see `Task.passes`."""
         return (READING,)
 
     def hashed(self) -> dict[str, Any]:
-        """All but the device; see `Task.hashed`."""
+        """All facts except the device; see `Task.hashed`."""
         facts = self.to_json()
         facts["prior"].pop("device")
         return {"task": facts}
 
     def output_features(self, features: Features, texts: Texts) -> Features:
-        """Of rows that nobody writes: the source's; see `Task.output_features`."""
+        """Features of the source, as no rows are written; see `Task.output_features`."""
         return features
 
     def load(self, resources: Resources) -> tuple[Self, LoadedTask]:

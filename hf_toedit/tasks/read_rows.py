@@ -1,4 +1,4 @@
-"""How rows go through a prior that reads them: as through an editor, with the texts counted one by one."""
+"""Reading of rows with a prior: as with an editor, and each text is counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statistics of a reading: those of an edit that selects nothing, and the likelihoods of some texts one by one."""
+"""Statistics of a reading: those of an edit that selects nothing, and the likelihoods of individual texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 MOST_TEXTS = 500
-"""Texts that are kept one by one."""
+"""Maximum number of texts that are recorded individually."""
 
 
 @dataclass
@@ -25,20 +25,19 @@ class ReadStats(EditStats):
     """Counts of a reading of any number of texts.
 
     Attributes:
-        texts: mean negative log-likelihood per scored token, in 1e-9 nats, of the `MOST_TEXTS` texts whose hashes are
-            smallest, by hash: a sample of the different texts that is the same for every prior, and in whatever order
-            statistics are merged.
+        texts: Mean negative log-likelihood per scored token, in 1e-9 nats, of the `MOST_TEXTS` texts with the smallest
+            hashes, by hash: a sample of the distinct texts that is the same for every prior and every order of merging.
     """
 
     texts: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, stats: Statistics, read: Iterable[tuple[str, np.ndarray]]) -> Self:
-        """The same counts, with the texts that they are of.
+        """Return the same counts, with the likelihoods of individual texts.
 
         Args:
-            stats: the counts, an `EditStats`.
-            read: texts, and float32 `[n]` the log-probabilities of their tokens, NaN where not scored.
+            stats: The counts, an `EditStats`.
+            read: Texts and the log-probabilities of their tokens, float32 `[n]`, NaN where not scored.
         """
         found = cls(**{entry.name: getattr(stats, entry.name) for entry in fields(EditStats)})
         for text, logprobs in read:
@@ -49,7 +48,7 @@ class ReadStats(EditStats):
         return found
 
     def merge(self, other: Self) -> Self:
-        """See `Statistics.merge`; a text that both have is one text."""
+        """See `Statistics.merge`; a text in both counts as one text."""
         merged = super().merge(other)
         both = {name: min(self.texts[name], other.texts[name]) for name in self.texts.keys() & other.texts.keys()}
         merged.texts = _first({**self.texts, **other.texts, **both})
@@ -57,5 +56,5 @@ class ReadStats(EditStats):
 
 
 def _first(texts: dict[str, int]) -> dict[str, int]:
-    """Those with the smallest hashes."""
+    """Return the texts with the smallest hashes."""
     return {name: texts[name] for name in heapq.nsmallest(MOST_TEXTS, texts)}

@@ -1,4 +1,4 @@
-"""The task of scoring: one pass gives each row numbers, in a struct column beside everything else as it was."""
+"""The task of scoring: one pass adds scores to each row, in a struct column; everything else is unchanged."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ SCORES = Pass("scores", 1, "the scoring")
 
 @dataclass(frozen=True)
 class ScoreTask(Task):
-    """Rows are given numbers by a scorer, `scores: {perplexity: {nll, num_tokens}}` for one.
+    """Adds the numbers of a scorer to rows, such as `scores: {perplexity: {nll, num_tokens}}`.
 
-    A source that has a column of scores already keeps them; those of another scorer come beside them.
+    If the source already has a column of scores, they are kept, and those of another scorer are added to it.
 
     Attributes:
-        scorer: settings of the scorer.
-        scores_column: the struct column, new or of earlier scores.
+        scorer: Settings of the scorer.
+        scores_column: The struct column, new or with earlier scores.
     """
 
     kind = "score"
@@ -43,16 +43,16 @@ class ScoreTask(Task):
     statistics = ScoreStats
 
     scores_alone: ClassVar[bool] = False
-    """Whether the rows are left out beside the scores."""
+    """Whether only the scores are written, without the other columns."""
 
     scorer: ScorerConfig
     scores_column: str = "scores"
 
     def __post_init__(self) -> None:
-        """Check the name.
+        """Check the column name.
 
         Raises:
-            UsageError: there is none.
+            UsageError: The name is empty.
         """
         if not self.scores_column.strip():
             raise UsageError("scores_column must have a name.")
@@ -80,7 +80,7 @@ class ScoreTask(Task):
         return cls(scorer_from_json(facts["scorer"], f"{path}.scorer"), run["scores_column"])
 
     def hashed(self) -> dict[str, Any]:
-        """All but the device; see `Task.hashed`."""
+        """All facts except the device; see `Task.hashed`."""
         return {"task": without_device(self.to_json())}
 
     def check(self, features: Features, texts: Texts) -> None:
@@ -123,7 +123,7 @@ class ScoreTask(Task):
     def check_loaded(self, planned: Task, own: Mapping[str, Mapping[str, str]]) -> None:
         """See `Task.check_loaded`."""
         assert isinstance(planned, ScoreTask)
-        self.scorer.check_planned(planned.scorer)  # of the same kind, as their hashes say
+        self.scorer.check_planned(planned.scorer)  # scorers of the same kind, as their hashes agree
 
     def as_planned(self, planned: Task) -> Self:
         """See `Task.as_planned`."""
@@ -184,7 +184,7 @@ class ScoreTask(Task):
 
 
 def without_device(value: Any) -> Any:
-    """JSON values without the settings that say where a model runs, which decide nothing."""
+    """Return JSON values without the device of a model, which does not affect results."""
     if isinstance(value, dict):
         return {name: without_device(inner) for name, inner in value.items() if name != "device"}
     return value

@@ -1,4 +1,4 @@
-"""Whether scored rows are sound: all beside the scores is the source's, and the statistics are those of the rows."""
+"""Verification of scored rows: other columns are those of the source, and the statistics match the rows."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class ScoreCheck(RowCheck):
     """Checks the scored rows of a shard; see `RowCheck`."""
 
     def __init__(self, kind: str, fields: Mapping[str, str], column: str) -> None:
-        """Nothing is counted yet.
+        """Start with no rows counted.
 
         Args:
-            kind: of the scorer.
-            fields: of the scorer, and their types.
-            column: of the struct.
+            kind: Kind of the scorer.
+            fields: Fields of the scorer and their types.
+            column: Name of the struct column.
         """
         self._column = ScoreColumn(column, kind, fields)
         self._num_rows = 0

@@ -1,4 +1,4 @@
-"""How rows go through a scorer, and how their scores become a column."""
+"""Scoring of rows, and the column of their scores."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class LoadedScore(LoadedTask):
     """A scorer with its model; see `LoadedTask`."""
 
     def __init__(self, scorer: Scorer, column: ScoreColumn) -> None:
-        """Take what scores.
+        """Store the scorer and the column.
 
         Args:
-            scorer: scores rows.
-            column: where its scores are written.
+            scorer: Scores rows.
+            column: Column of its scores.
         """
         self.concurrency = scorer.concurrency
         self._scorer = scorer
@@ -63,10 +63,10 @@ class ScoreColumn:
     """The struct column that scores are written to.
 
     Attributes:
-        name: of the column.
-        kind: of the scorer, whose field of the struct holds its scores.
-        fields: of the scorer, and their types.
-        is_alone: whether no other columns are written.
+        name: Name of the column.
+        kind: Kind of the scorer, whose field of the struct contains its scores.
+        fields: Fields of the scorer and their types.
+        is_alone: Whether no other columns are written.
     """
 
     name: str
@@ -76,18 +76,18 @@ class ScoreColumn:
 
     @cached_property
     def _schema(self) -> pa.Schema:
-        """Of the fields; made once, as batches may be many and small."""
+        """Schema of the fields; cached, because batches may be many and small."""
         from datasets import Features, Value
 
         return Features({name: Value(dtype) for name, dtype in self.fields.items()}).arrow_schema
 
     def array(self, rows: Sequence[Mapping[str, Any]]) -> pa.StructArray:
-        """The scores of rows, as the column has them."""
+        """Convert the scores of rows to the values of the column."""
         columns = [pa.array([row[field.name] for row in rows], type=field.type) for field in self._schema]
         return pa.StructArray.from_arrays(columns, fields=list(self._schema))
 
     def with_scores(self, table: pa.Table, scores: pa.StructArray) -> pa.Table:
-        """Rows with their scores, beside those of other scorers where there are some."""
+        """Add scores to rows, next to those of other scorers if there are any."""
         if self.is_alone or self.name not in table.column_names:
             struct = pa.StructArray.from_arrays([scores], names=[self.kind])
             return pa.table({self.name: struct}) if self.is_alone else table.append_column(self.name, struct)
@@ -98,7 +98,7 @@ class ScoreColumn:
         return table.set_column(index, self.name, struct)
 
     def distributions(self, scores: pa.StructArray) -> dict[str, Distribution]:
-        """How the values of each field are distributed, by what stands in the column."""
+        """Return the distribution of each field's values in the column."""
         values = zip(self.fields, scores.flatten(), strict=True)
         return {
             name: Distribution.of(array.to_numpy(zero_copy_only=False).astype(np.float64)) for name, array in values
@@ -107,7 +107,7 @@ class ScoreColumn:
 
 @dataclass
 class _Draft:
-    """Rows on their way through a scorer."""
+    """The intermediate state of rows in a scorer."""
 
     table: pa.Table
     prepared: Prepared
@@ -117,7 +117,7 @@ class _Draft:
 
 @dataclass(frozen=True)
 class _Stages:
-    """How a table is scored, step by step; see `Stages`."""
+    """The stages of scoring a table; see `Stages`."""
 
     scorer: Scorer
     texts: Texts
@@ -132,7 +132,7 @@ class _Stages:
     def read(self, draft: _Draft) -> None:
         began = time.perf_counter()
         draft.scored = self.scorer.score(draft.prepared)
-        # So many share the model while they are timed.
+        # That many threads share the model while their time is measured.
         draft.seconds["score"] = (time.perf_counter() - began) / self.scorer.concurrency
 
     def end(self, draft: _Draft) -> tuple[Kept, Callable[[], pa.Table]]:

@@ -1,4 +1,4 @@
-"""The task of selecting: rows that the plan names are written as they are. Which ones, `select` has decided before."""
+"""The task of selection: write the rows that the plan selects, unchanged. `select` makes the selection."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ SELECTED = Pass("selected", 1, "the selection")
 
 @dataclass(frozen=True)
 class SelectFigures:
-    """What came of a selection.
+    """Figures of a selection.
 
     Attributes:
-        num_rows: rows of the source.
-        num_scored: those that have a score.
-        num_kept: those that are kept.
-        quantiles: of the scores of all rows, by fraction; empty where there are none.
-        kept_quantiles: of those of the rows that are kept.
-        truth: how well right rows were told from wrong ones, where that is known of some; else None.
+        num_rows: Rows of the source.
+        num_scored: Rows with a score.
+        num_kept: Selected rows.
+        quantiles: Quantiles of the scores of all rows, by fraction; empty if there are none.
+        kept_quantiles: Quantiles of the scores of the selected rows.
+        truth: How well the selection separates right rows from wrong ones, if that is known for some rows; else None.
     """
 
     num_rows: Count
@@ -44,14 +44,14 @@ class SelectFigures:
 
 @dataclass(frozen=True)
 class SelectTask(ChosenRowsTask):
-    """Rows are written as they are; the shards of the plan say which of the source's.
+    """Writes selected rows unchanged; the shards of the plan define the selection.
 
     Attributes:
-        by: the settings of the scorer, as of a run of scores.
-        score: the field of its scores that rows were selected by.
-        choice: how many rows were kept, and which, see `selection.Choice`.
-        figures: what came of it, for the card.
-        truth: the settings of the verifier that says which rows are right; None where nobody does.
+        by: Settings of the scorer, as in a run of scores.
+        score: Score field by which rows were selected.
+        choice: How many rows were selected, and which, see `selection.Choice`.
+        figures: Figures of the selection, for the card.
+        truth: Settings of the verifier that determines which rows are right; None if there is none.
     """
 
     kind = "select"
@@ -69,7 +69,7 @@ class SelectTask(ChosenRowsTask):
         return (SELECTED,)
 
     def hashed(self) -> dict[str, Any]:
-        """All but the device of the model; see `Task.hashed`."""
+        """All facts except the device of the model; see `Task.hashed`."""
         return {"task": without_device(self.to_json())}
 
     @property

@@ -1,4 +1,4 @@
-"""The task of weighing: rows are scored, and nothing is written but their scores. `select` decides by them."""
+"""The task of weighing: score rows, and write only the scores, by which `select` decides."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WeighTask(ScoreTask):
-    """Scores as those of `ScoreTask`, without the rows; one for each row, in the same order."""
+    """Scores like those of `ScoreTask`, without the other columns; one per row, in the same order."""
 
     kind = "weigh"
     done = "weighed"
     scores_alone = True
 
     def check(self, features: Features, texts: Texts) -> None:
-        """Any columns may be there, since none are written; see `Task.check`."""
+        """Allow any columns, as none are written; see `Task.check`."""
         texts.check(features)
         self.scorer.check(features)
 
@@ -34,5 +34,5 @@ class WeighTask(ScoreTask):
         return super().output_features(Features({}), texts)
 
     def row_check(self, texts: Texts, features: Features) -> RowCheck:
-        """See `Task.row_check`; there are no rows beside the scores."""
+        """See `Task.row_check`; there are no rows other than the scores."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""What tasks share whose model is a prior."""
+"""Base class of tasks whose model is a prior."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class TaskWithPrior(Task):
     """A task whose model is a prior; a subclass is a dataclass with these fields.
 
     Attributes:
-        prior: settings of the prior.
-        prior_revision: pins the prior; empty as long as it is not looked for.
+        prior: Settings of the prior.
+        prior_revision: Revision or fingerprint that pins the prior; empty until it is resolved.
     """
 
     prior: PriorConfig

@@ -1,4 +1,4 @@
-"""What tasks share that need no model: rows go through them batch by batch, and each batch is counted."""
+"""Base class of tasks without a model: rows are processed and counted batch by batch."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 class LoadedWithoutModel(LoadedTask):
-    """Takes rows in batches; what is known of one is that it was counted, and its rows are made again."""
+    """Processes rows in batches; only the counts of a batch are journaled, and its rows are made again."""
 
     size = EDIT_BATCH
-    """Of a batch."""
+    """Size of a batch."""
 
     @abstractmethod
     def counted(self, texts: Texts, table: pa.Table) -> Statistics:
         """Count a batch of rows."""
 
     def made(self, table: pa.Table) -> pa.Table:
-        """The output rows; not called in a pass that writes none."""
+        """Return the output rows; not called in a pass that writes none."""
         return table
 
     def process(
