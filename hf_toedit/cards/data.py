@@ -94,7 +94,7 @@ class CardData:
 
     @property
     def place(self) -> str:
-        """Argument that loads the run: its repository, or its folder as a path that no format or Hub dataset shadows."""
+        """Argument that loads the run: its repository, or its folder as a path that no format or Hub dataset hides."""
         return self.repo_id or (self.name if self.name.startswith("hf://") else f"./{self.name}")
 
     @property

@@ -74,7 +74,7 @@ class GroupReader:
     def _cached(
         self, kind: str, generation: int, shard: Shard, group: int | None, read: Callable[[pq.ParquetFile], Any]
     ) -> Any:
-        """Read from a file, with retries if the Hub does not answer; concurrent requests for one value may both read it."""
+        """Read from a file, with retries if the Hub does not answer; concurrent requests may both read a value."""
 
         def attempt() -> Any:
             with self._folder.parquet(generation_pass(generation), shard) as file:
