@@ -198,7 +198,7 @@ class RunRows:
         return index < len(extents) and extents[index].shard.name in self._done[generation - 1]
 
     def beside(self, generation: int, split: str, number: int, step: int) -> int | None:
-        """Return the nearest finished row of a generation after (`step` 1) or before (-1) a row; None if there is none."""
+        """Return the nearest finished row after (`step` 1) or before (-1) a row in a generation, or None."""
         extent = next(self._beyond(generation, split, number, step), None)
         if extent is None:
             return None
