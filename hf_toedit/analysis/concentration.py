@@ -47,7 +47,7 @@ def concentration(counts: np.ndarray) -> Concentration:
         return Concentration(responses, math.nan, math.nan, math.nan, math.log2(size))
     top = responses[: math.ceil(TOP_SHARE * size)].sum() / mass
     shares = responses / mass
-    ranks = np.arange(size, 0, -1)  # The smallest share has rank 1.
+    ranks = np.arange(size, 0, -1)  # the smallest share has rank 1
     gini = 2 * (ranks * shares).sum() / size - (size + 1) / size
     return Concentration(responses, float(top), float(gini), entropy(responses), math.log2(size))
 

@@ -199,7 +199,7 @@ def _samples(counts: np.ndarray, size: int, rng: np.random.Generator, order: np.
     order = _orders(len(counts), rng) if order is None else order
     chosen = np.zeros((NUM_CHOICES, len(counts)))
     np.put_along_axis(chosen, order[:, :size], 1, axis=1)
-    numbers = counts.astype(np.float64)  # For a fast product; exact below 2^53.
+    numbers = counts.astype(np.float64)  # for a fast product; exact below 2^53
     return lambda part: chosen[part] @ numbers
 
 

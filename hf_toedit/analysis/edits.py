@@ -89,7 +89,7 @@ def overlap(pairs: Iterable[tuple[PieceTable | None, PieceTable | None]]) -> dic
 def places(table: PieceTable | None) -> list[Place]:
     """Return the places where a text differs from its source, ascending; empty if its edits are unknown."""
     found = []
-    shift = 0  # From the text to the source.
+    shift = 0  # from the text to the source
     for edit in table.edits if table else ():
         start = edit.start + shift
         found.append(Place(start, start + len(edit.source), table.text[edit.start : edit.end] if table else ""))

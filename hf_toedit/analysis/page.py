@@ -45,7 +45,7 @@ def _adapted(tokens: Sequence[Token], pictures: Mapping[str, bytes]) -> list[Tok
             token.attrs["class"] = "number"
         for child in token.children or ():
             if child.type == "html_inline" and child.content not in _TAGS:
-                child.type = "text"  # The renderer escapes text.
+                child.type = "text"  # the renderer escapes text
             elif child.type == "image":
                 _embed(child, pictures)
         wide = "Table" if token.type.startswith("table_") else "Picture" if _is_picture(token) else None

@@ -50,7 +50,7 @@ def _draw_ngrams(figure: Figure, variants: Sequence[Variant]) -> None:
             counts = np.sort(getattr(variant.texts.ngrams, order).sum(axis=0))[::-1]
             counts = counts[counts > 0]
             axes.plot(np.arange(1, len(counts) + 1), counts / counts.sum(), color=colour, label=variant.name)
-        if any(len(line.get_xdata()) for line in axes.lines):  # Texts of one word have no bigrams.
+        if any(len(line.get_xdata()) for line in axes.lines):  # texts of one word have no bigrams
             axes.set_xscale("log")
             axes.set_yscale("log")
         axes.set_title(order)

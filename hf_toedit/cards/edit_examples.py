@@ -104,7 +104,7 @@ class Rows(NamedTuple):
 def _places(examples: list[Example]) -> Iterator[Place]:
     """Yield the first few places of each kind, from different texts where possible."""
     words = {word for example in examples for word in _WORD.findall(example.table.revert())}
-    known = {word for word in words if len(word) > 1 or not word.isascii()}  # A single Latin letter is rarely a word.
+    known = {word for word in words if len(word) > 1 or not word.isascii()}  # a single Latin letter is rarely a word
     found: dict[tuple[str, bool], dict[int, int]] = {}
     for number, example in enumerate(examples):
         for index, sort in enumerate(_sorts(example.table, known)):

@@ -114,7 +114,7 @@ def command(data: CardData) -> str | None:
         return None
     try:
         words = shlex.split(typed)
-    except ValueError:  # A removed secret contained a quotation mark.
+    except ValueError:  # a removed secret contained a quotation mark
         words = typed.split()
     model = data.plan.task.model
     local = {model.name} if model and not data.model_repo else set()

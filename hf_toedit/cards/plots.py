@@ -70,7 +70,7 @@ _STYLE: dict[str, Any] = {
 
 def load_matplotlib() -> None:
     """Import the modules that `png` needs, before the first picture."""
-    with _style():  # It silences what is logged during the import.
+    with _style():  # it silences what is logged during the import
         for module in ("matplotlib.backends.backend_agg", "matplotlib.figure", "PIL.Image"):
             import_module(module)
 

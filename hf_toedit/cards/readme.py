@@ -104,7 +104,7 @@ def _united(
                 new[key] = ours[key]
                 written[key] = _digest(ours[key])
             else:
-                written[key] = before  # A person removed it.
+                written[key] = before  # a person removed it
         elif before == _digest(old[key]):
             if key in ours:
                 new[key] = ours[key]
@@ -138,7 +138,7 @@ def _by_name(
     both = {**theirs, **mine}
     names = dict.fromkeys([*(_name(entry) for entry in entries if _name(entry) in both), *both])
     if key == "dataset_info" and len(names) == 1:
-        return both[next(iter(names))]  # The form in which `datasets` writes a single entry.
+        return both[next(iter(names))]  # the form in which `datasets` writes a single entry
     return [{"config_name": name, **both[name]} for name in names]
 
 
@@ -166,7 +166,7 @@ def _rewritten(text: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str
     rewritten = "".join(pieces) + (_dump(added) if added else "")
     try:
         return rewritten if yaml.safe_load(rewritten) == new else _dump(new)
-    except yaml.YAMLError:  # A reference to a removed anchor.
+    except yaml.YAMLError:  # a reference to a removed anchor
         return _dump(new)
 
 

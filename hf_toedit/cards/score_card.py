@@ -49,7 +49,7 @@ def _headline(data: ScoreCardData) -> Markdown:
         means = [f"{number(field.values.mean)} for {code(short(field.name))}" for field in known[:_NAMED]]
         more = f" (the first {_NAMED} of {len(known):,} fields)" if len(known) > _NAMED else ""
         told = f"the mean is {', '.join(means)}{more}"
-    tokens = f"{data.scores.num_tokens:,} tokens in " if data.scores.num_tokens else ""  # Verifiers count no tokens.
+    tokens = f"{data.scores.num_tokens:,} tokens in " if data.scores.num_tokens else ""  # verifiers count no tokens
     return Markdown(f"Of {tokens}{num_rows:,} rows, {told}.{_without(known)}")
 
 

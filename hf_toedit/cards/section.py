@@ -23,7 +23,7 @@ def template(name: str) -> Template:
     """Return one of the templates in `templates/`."""
     environment = Environment(
         loader=PackageLoader("hf_toedit.cards"),
-        autoescape=False,  # `finalize` escapes, for Markdown.
+        autoescape=False,  # `finalize` escapes, for Markdown
         finalize=markdown,
         trim_blocks=True,
         lstrip_blocks=True,

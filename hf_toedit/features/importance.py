@@ -72,7 +72,7 @@ def gumbel_scores(weights: np.ndarray, keys: np.ndarray, seed: int) -> np.ndarra
         float64 `[n]`; each depends only on the weight and key of its row and on the seed.
     """
     offset = np.uint64(key(str(seed).encode()))
-    uniforms = ((mixed(mixed(keys) + offset) >> np.uint64(12)) + 0.5) * 2.0**-52  # Never 0 or 1.
+    uniforms = ((mixed(mixed(keys) + offset) >> np.uint64(12)) + 0.5) * 2.0**-52  # never 0 or 1
     return np.asarray(weights, np.float64) - np.log(-np.log(uniforms))
 
 

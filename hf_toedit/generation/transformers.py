@@ -88,7 +88,7 @@ class TransformersGenerator(Generator):
             with ThreadPoolExecutor(self._threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 return list(pool.map(lambda prompt: self._together([prompt], num_new)[0], prompts))
         finally:
-            torch.set_num_threads(num_threads)  # Unchanged in this thread, but this resets it for new threads.
+            torch.set_num_threads(num_threads)  # unchanged in this thread, but this resets it for new threads
 
     def _batched(self, prompts: Sequence[Prompt], num_new: int | None) -> list[list[Continuation]]:
         found: dict[int, list[Continuation]] = {}
@@ -103,7 +103,7 @@ class TransformersGenerator(Generator):
                 if not out_of_memory(error):
                     raise
                 made = None
-            if made is None:  # Outside the handler, whose traceback holds tensors.
+            if made is None:  # outside the handler, whose traceback holds tensors
                 self._halve(len(batch))
                 continue
             found |= zip(batch, made, strict=True)
@@ -126,7 +126,7 @@ class TransformersGenerator(Generator):
             room = num_new or self.room(prompt)
             length = len(prompt.ids) + room
             if count > 1 and room < (num_new or self.config.max_new_tokens):
-                return count - 1  # Near the end of the context: alone, because others would exceed it.
+                return count - 1  # near the end of the context: alone, because others would exceed it
             if count * self.config.num_candidates * self._bytes_per_row(length) > free:
                 return max(count - 1, 1)
         return min(len(prompts), self._most_rows)
@@ -137,7 +137,7 @@ class TransformersGenerator(Generator):
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         kept = 2 * config.num_hidden_layers * heads * size * self._model.dtype.itemsize
-        return int(2 * length * kept + _LOGITS_COPIES * 4 * config.vocab_size)  # A cache is copied when it grows.
+        return int(2 * length * kept + _LOGITS_COPIES * 4 * config.vocab_size)  # a cache is copied when it grows
 
     def _free_bytes(self) -> float:
         free, total = torch.cuda.mem_get_info(self._device)

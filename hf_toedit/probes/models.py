@@ -76,7 +76,7 @@ class ProbeModel:
         from transformers import AutoModelForCausalLM, set_seed
 
         set_seed(seed)
-        if self.location is None:  # A copy, because using it as a prior changes the attention there.
+        if self.location is None:  # a copy, because using it as a prior changes the attention there
             return loaded(_MODEL, self.name, "model", AutoModelForCausalLM.from_config, deepcopy(self.config))
         commit = None if Path(self.location).is_dir() else self.revision
         model = loaded(

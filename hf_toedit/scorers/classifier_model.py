@@ -309,5 +309,5 @@ def _context(model: Any, tokenizer: Any) -> int:
     for name, module in model.named_modules():
         padding = getattr(module, "padding_idx", None)
         if name.endswith("position_embeddings") and padding is not None:
-            limits.append(module.num_embeddings - padding - 1)  # RoBERTa's positions start there.
+            limits.append(module.num_embeddings - padding - 1)  # RoBERTa's positions start there
     return int(min((limit for limit in limits if limit and limit < _NO_LIMIT), default=DEFAULT_CONTEXT))

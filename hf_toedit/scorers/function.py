@@ -106,7 +106,7 @@ class FunctionVerifier(ModelFreeScorer):
                     value = self._checked(self._function(text, row))
                 except PriorError:
                     raise
-                except Exception as error:  # User code can raise any exception.
+                except Exception as error:  # user code can raise any exception
                     skipped[FAILED] += 1
                     reasons.append(reason(error))
             rows.append({PASSED: value})

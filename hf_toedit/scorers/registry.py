@@ -116,7 +116,7 @@ def asked_scorer(name: str, prior: PriorConfig, **given: Any) -> ScorerConfig:
     if names_class(name) and is_function(name, _NAME):
         return FunctionConfig(name).pinned()
     if name != ClassifierConfig.kind:
-        return scorer_config(name, given).pinned()  # It names its scores, which the source must not contain yet.
+        return scorer_config(name, given).pinned()  # it names its scores, which the source must not contain yet
     if "model" not in given:
         raise UsageError("which classifier? Name a folder or a Hub id with --model.")
     return ClassifierConfig.from_mapping({**given, **shared})

@@ -70,7 +70,7 @@ def _add_conversations(result: RowTexts, table: pa.Table, texts: Texts, found: l
     at = 0
     for row, group in groupby(found, key=lambda text: text.row):
         count = len(list(group))
-        if parts[at] is None:  # The template refuses the whole conversation.
+        if parts[at] is None:  # the template refuses the whole conversation
             result.num_skipped["template_failed"] += count
         else:
             passage = next(waiting)

@@ -111,7 +111,7 @@ class _Editing:
             asked = view and (view.request.text, view.request.prior, view.request.preset)
             if view is None or asked != (request.text, request.prior, request.preset):
                 view = self._taken(request, turns, progress)
-        except (Superseded, ToEditError):  # The subsequent edit reports errors.
+        except (Superseded, ToEditError):  # the subsequent edit reports errors
             return gr.skip()
         return gr.skip() if view.suggested is None else view.suggested
 
@@ -196,7 +196,7 @@ def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
     examples = example_texts()
     first = EditRequest(next(iter(examples.values())), settings.prior.prior)
     view = editing.view(first)
-    with gr.Row():  # Side by side where there is room, so that the effect of a slider is visible.
+    with gr.Row():  # side by side where there is room, so that the effect of a slider is visible
         with gr.Column(scale=4, min_width=340):
             text = gr.Textbox(
                 first.text, label="Text", lines=6, max_lines=8, placeholder="Type or paste a text of any kind.",
@@ -222,7 +222,7 @@ def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
             )  # fmt: skip
         with gr.Column(scale=7, min_width=340, elem_id="te-results"):
             stale = parts.fragment("")
-            with gr.Column(visible=False) as several:  # Gradio does not show a radio again once its form was hidden.
+            with gr.Column(visible=False) as several:  # Gradio does not show a radio again once its form was hidden
                 generation = gr.Radio([1], value=1, label="Generation")
                 gr.Radio(_COMPARED, value=_COMPARED[0], label="Compared with", elem_id="te-compared", interactive=True)
             picture = parts.fragment(view.scenes[0].picture)

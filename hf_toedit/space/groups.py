@@ -80,7 +80,7 @@ class GroupReader:
             with self._folder.parquet(generation_pass(generation), shard) as file:
                 return read(file)
 
-        def guarded_attempt() -> Any:  # `patiently` would treat any ValueError as an answer of the Hub.
+        def guarded_attempt() -> Any:  # `patiently` would treat any ValueError as an answer of the Hub
             return guarded(generation, shard, attempt)
 
         try:

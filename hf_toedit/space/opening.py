@@ -170,6 +170,6 @@ def _stats(plan: Plan, folder: RunFolder) -> list[dict[str, EditStats]]:
         for parts in stats:
             EditStats.merged(parts.values()).summary()
     except (RunError, ValueError, ArithmeticError) as error:
-        reason = str(error.__cause__ or error).rstrip(".")  # Without the path, which is local to this machine.
+        reason = str(error.__cause__ or error).rstrip(".")  # without the path, which is local to this machine
         raise RunError(f"the statistics of the run cannot be read: {reason}. Push or make them anew.") from error
     return stats

@@ -111,7 +111,7 @@ class Priors:
     def _load(self, name: str) -> SharedPrior:
         config = self._checked(name)
         with self._lock:
-            while len(self._kept) >= NUM_KEPT:  # Free memory before the next prior is loaded.
+            while len(self._kept) >= NUM_KEPT:  # free memory before the next prior is loaded
                 self._kept.popitem()
         prior = SharedPrior(load_prior(config))
         with self._lock:
@@ -131,7 +131,7 @@ class Priors:
             revision, sizes = public_model(name)
         except PriorError as error:
             if local and is_out_of_reach(error):
-                return PriorConfig(name)  # Use the cached model, if there is one: nothing can be downloaded.
+                return PriorConfig(name)  # use the cached model, if there is one: nothing can be downloaded
             if is_out_of_reach(error):
                 raise PriorError(
                     f"The Hub cannot be reached for prior {name!r}. Try later, or use {EMBEDDED!r}, which needs none."
@@ -175,7 +175,7 @@ def _is_vast(prior: PriorConfig, max_bytes: int) -> bool:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except Exception:
-        return False  # Loading fails as well, before it takes memory, and reports the reason.
+        return False  # loading fails as well, before it takes memory, and reports the reason
     # Parameters are float32; the files contain 16 bits per weight.
     return sum(weight.numel() for weight in model.parameters()) * 4 > max_bytes * 2
 
