@@ -1,7 +1,7 @@
-"""How far the editor is from the floor and from other ways of doing the same, in one interleaved run.
+"""Speed of the editor relative to the floor and to alternatives, in one interleaved run.
 
-Every round runs every column once, in rotated order, on the same documents; a ratio is taken within a round, so that
-a machine that slows down slows all columns alike. See benchmarks/README.md.
+Every round runs every column once, in rotated order, on the same documents; a ratio is computed within a round, so that
+a machine that slows down affects all columns alike. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ from hf_toedit.editing.alignment import Aligner
 ROOT = Path(__file__).resolve().parents[1]
 PRIORS = ("embedded", "stories260K", *SHAPES)
 BATCHED_TOKENS = (2048, 8192)
-"""Tokens of a step of vLLM that are tried; the faster is kept."""
+"""Tokens per step to try with vLLM; the faster one is used."""
 
 WARM_UP, TRIAL = 0.1, 0.25
-"""Shares of the documents that every column reads before it is timed, and that settings are tried on."""
+"""Shares of the documents that every column reads before timing, and that settings are tried on."""
 
 TOLERANCE = 0.001
-"""Share of the selected tokens that may differ between columns, by how float32 sums are ordered."""
+"""Share of the selected tokens that may differ between columns, due to the order of float32 sums."""
 
 
 def measure(columns: dict[str, Column], num_documents: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each column in each round."""
+    """Return the seconds of each column in each round."""
     seconds: dict[str, list[float]] = {name: [] for name in columns}
     names = list(columns)
     for number in range(rounds):
@@ -67,7 +67,7 @@ def measure(columns: dict[str, Column], num_documents: int, rounds: int) -> dict
 
 
 def corpus_of(measured: Measured, seconds: float) -> list[str]:
-    """Documents that keep the floor busy for about so many seconds."""
+    """Return documents that keep the floor busy for about the given number of seconds."""
     prior = load_prior(PriorConfig(measured.path))
     some = corpus.documents(prior.tokenizer, [300] * 10, SHARED, measured.stories)
     documents = Aligner(prior.tokenizer).align(some)
@@ -79,7 +79,7 @@ def corpus_of(measured: Measured, seconds: float) -> list[str]:
 
 
 def start_vllm(python: str, columns: Columns, log: Path) -> tuple[VllmClient, dict[str, Any]]:
-    """vLLM with the number of tokens a step that reads some documents faster, and how long each took."""
+    """Start vLLM with the faster number of tokens per step, and return the time of each number."""
     some = share(columns, TRIAL)
     clients = {
         batched: VllmClient(
@@ -111,14 +111,14 @@ def start_vllm(python: str, columns: Columns, log: Path) -> tuple[VllmClient, di
 
 
 def share(columns: Columns, part: float) -> int:
-    """How many documents are about that part of them."""
+    """Return the number of documents in a share of them."""
     return max(int(len(columns.texts) * part), 1)
 
 
 def check_selection(columns: Columns, vllm: VllmClient | None, with_padded: bool) -> dict[str, Any]:
-    """Compare what the editor selects with what other columns do, on documents that fit into the prior's context.
+    """Compare the editor's selection with that of other columns, on documents that fit into the prior's context.
 
-    Longer ones are cut into windows, and not everywhere into the same.
+    Longer ones are split into windows, which differ between the columns.
     """
     count = share(columns, TRIAL)
     found: dict[str, list[Any]] = {EDITOR: columns.selected(count)}
@@ -143,7 +143,7 @@ def check_selection(columns: Columns, vllm: VllmClient | None, with_padded: bool
 
 
 def measure_prior(measured: Measured, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """All columns on one prior."""
+    """Measure all columns on one prior."""
     texts = corpus_of(measured, options.seconds)
     measured = measured.with_threshold(texts)
     columns = Columns(measured, texts, folder, options.logits_gb * 1e9)
@@ -181,7 +181,7 @@ def measure_prior(measured: Measured, options: argparse.Namespace, folder: Path)
 
 
 def parsed() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     python = ROOT / ".venv-vllm" / "bin" / "python"
     stories = SHARED / "models" / "stories260K"
     parser = argparse.ArgumentParser(description=__doc__)
@@ -203,7 +203,7 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure, print, and keep the figures."""
+    """Measure, print, and save the figures."""
     options = parsed()
     facts: dict[str, Any] = {
         "machine": platform.machine(),

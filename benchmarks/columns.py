@@ -1,4 +1,4 @@
-"""The columns of the benchmark: ways to find out, for the same documents, which tokens are to be edited into what."""
+"""The columns of the benchmark: alternative ways to compute the edits of the same documents."""
 
 from __future__ import annotations
 
@@ -48,28 +48,28 @@ NAMES = (
 )
 
 BATCH = 8
-"""Documents of a padded batch."""
+"""Number of documents per padded batch."""
 
 Column = Callable[[int], Any]
-"""Reads the first so many documents."""
+"""Reads the given number of documents, from the first."""
 
 
 class Columns:
-    """All that is timed, on one prior and one list of documents.
+    """All timed columns, on one prior and one list of documents.
 
     Attributes:
-        documents: as tokens.
-        plain: reads them with plain `transformers`.
+        documents: The documents as tokens.
+        plain: Reads them with plain `transformers`.
     """
 
     def __init__(self, measured: Measured, texts: list[str], folder: Path, logits_bytes: float) -> None:
         """Load the prior.
 
         Args:
-            measured: which one, and the threshold.
-            texts: the documents.
-            folder: for files.
-            logits_bytes: that the logits of a padded batch may take, copies included.
+            measured: The prior and its threshold.
+            texts: The documents.
+            folder: Folder for files.
+            logits_bytes: Maximum size of the logits of a padded batch, including copies.
         """
         self.measured, self.texts = measured, texts
         self.prior = load_prior(PriorConfig(measured.path))
@@ -85,16 +85,16 @@ class Columns:
 
     @property
     def num_tokens(self) -> int:
-        """Of all documents."""
+        """Number of tokens of all documents."""
         return sum(map(len, self.documents))
 
     @property
     def bos(self) -> int | None:
-        """What the prior reads before a document."""
+        """Token that the prior reads before a document."""
         return self.prior._bos[0] if self.prior._bos else None
 
     def by_name(self, vllm: VllmClient | None) -> dict[str, Column]:
-        """The columns that can be run."""
+        """Return the columns that can be run."""
         columns: dict[str, Column] = {
             "forward": lambda count: forward(self.prior, self.documents[:count], head=False),
             FLOOR: lambda count: forward(self.prior, self.documents[:count], head=True),
@@ -113,26 +113,26 @@ class Columns:
         return columns
 
     def edited(self, count: int) -> None:
-        """Edit as a run does a shard, but for reading and writing files."""
+        """Edit as a run edits a shard, without reading and writing files."""
         rows = pa.table({"text": self.texts[:count]})
         texts = Texts(SourceConfig("rows"))
         for batch in edited_batches(self._editor, [rows], texts, "toedit", generation=1):
             batch.table()
 
     def selected(self, count: int) -> list[np.ndarray]:
-        """The tokens that the editor selects, by document."""
+        """Return the tokens that the editor selects, by document."""
         result = self._editor.edit(self.texts[:count])
         return [document.reading.scores.positions for document in result.documents if document.reading]
 
     def _command(self, source: Path) -> None:
-        """The command line, Parquet to Parquet, start-up and card included."""
+        """Run the command line, Parquet to Parquet, including start-up and card."""
         with tempfile.TemporaryDirectory(dir=source.parent) as folder:
             options = ["--prior", self.measured.path, "--threshold", repr(self.measured.threshold)]
             command("edit", source, "-o", f"{folder}/run", "--quiet", *options, threads=None)
 
 
 def forward(prior: Any, documents: list[Document], head: bool) -> None:
-    """The body on every pack, without attention to what comes out; with `head`, one float32 product on top."""
+    """Run the body on every pack and discard the output; with `head`, followed by one float32 product."""
 
     @torch.inference_mode()
     def read(share: list[Window]) -> None:

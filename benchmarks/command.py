@@ -1,4 +1,4 @@
-"""Runs the real command in a process of its own, and says how long it took and how much memory."""
+"""Runs the real command in its own process, and returns its duration and memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MB = 10**6
 
 @dataclass(frozen=True)
 class Measured:
-    """A command that ran: seconds, those of CPUs, and peak resident memory of itself and its largest worker, in MB."""
+    """Seconds, CPU seconds, and peak resident memory of a command and its largest worker, in MB."""
 
     seconds: float
     cpu_seconds: float
@@ -27,7 +27,7 @@ class Measured:
 
 
 def command(*arguments: str | int | Path, threads: int | None = 1) -> Measured:
-    """Run `hf-toedit`; where it is told so, on one thread, so that what others do to threads is not measured."""
+    """Run `hf-toedit`, by default on one thread, so that the effect of threads is not measured."""
     run = [sys.executable, "-m", "hf_toedit", *map(str, arguments)]
     environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
     began, cpu_began = time.perf_counter(), children_cpu_seconds()
@@ -46,18 +46,18 @@ def command(*arguments: str | int | Path, threads: int | None = 1) -> Measured:
 
 
 def children_cpu_seconds() -> float:
-    """CPU time of all processes that this one and its children have waited for."""
+    """Return the CPU time of all processes that this one and its children have waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def peak_mb(pid: int | str) -> float:
-    """Peak resident memory of a process so far; 0 where it has just ended."""
+    """Return the peak resident memory of a process so far; 0 if it has just ended."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
     return next((int(line.split()[1]) * 1024 / MB for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 def work_seconds(run: Path) -> float:
-    """What the prior and the editor took of a run, as its statistics have it."""
+    """Return the seconds of the prior and the editor in a run, from its statistics."""
     records = (json.loads(path.read_text(encoding="utf-8")) for path in (run / "toedit" / "stats").rglob("*.json"))
     return sum(sum(record["stats"]["seconds"].values()) for record in records)

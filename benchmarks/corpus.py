@@ -1,4 +1,4 @@
-"""Documents to measure on: real text, cut and joined so that the lengths in tokens are log-normal."""
+"""Benchmark documents: real text, cut and joined so that the lengths in tokens are log-normal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hf_toedit import sample
 
 MEDIAN_TOKENS = 300
 SIGMA = 1.2
-"""Of the logarithm of the length: the mean is 616 tokens, and 1.5 % of the documents are longer than 4,000."""
+"""Standard deviation of the log length: the mean is 616 tokens, and 1.5 % of the documents are longer than 4,000."""
 
 _MIXED = ("web_dolma_cc_en_head", "book_tiny_shakespeare", "code_humaneval", "math_gsm8k_train")
 _STORIES = ("synthetic_tinystories_500",)
@@ -23,9 +23,9 @@ _JOIN = "\n\n"
 
 
 def lengths(num_tokens: int) -> list[int]:
-    """Lengths in tokens that add up to about `num_tokens`.
+    """Return lengths in tokens that add up to about `num_tokens`.
 
-    They are quantiles of the distribution, evenly spaced, so that few documents have its shape as well as many do.
+    They are evenly spaced quantiles of the distribution, so that even a few documents represent its shape.
     """
     mean = MEDIAN_TOKENS * np.exp(SIGMA**2 / 2)
     count = max(round(num_tokens / mean), 1)
@@ -36,18 +36,18 @@ def lengths(num_tokens: int) -> list[int]:
 
 
 def documents(tokenizer: Tokenizer, sizes: list[int], shared: Path, stories: bool = False) -> list[str]:
-    """Texts of so many tokens each, up to what a cut changes; the same at every call.
+    """Return texts of the given numbers of tokens, up to changes at a cut; the same at every call.
 
     Args:
-        tokenizer: whose tokens count.
-        sizes: of the documents.
-        shared: a folder that holds `data/`; without it the bundled sample is used.
-        stories: TinyStories instead of web, books, code and mathematics.
+        tokenizer: Counts the tokens.
+        sizes: Number of tokens of each document.
+        shared: Folder that contains `data/`; without it, the bundled sample is used.
+        stories: Use TinyStories instead of web, books, code and mathematics.
     """
     texts = _texts(shared / "data", _STORIES if stories else _MIXED)
     source = cycle(texts)
     needed = sum(sizes)
-    ends: list[int] = []  # character of the stream at which each token ends
+    ends: list[int] = []  # end of each token, as a character of the stream
     parts: list[str] = []
     offset = 0
     while len(ends) < needed:
@@ -62,7 +62,7 @@ def documents(tokenizer: Tokenizer, sizes: list[int], shared: Path, stories: boo
 
 
 def _texts(folder: Path, names: tuple[str, ...]) -> list[str]:
-    """Texts of several files in turn, or of the bundled sample."""
+    """Return texts of several files, interleaved, or of the bundled sample."""
     files = [folder / f"{name}.jsonl" for name in names]
     if not all(file.is_file() for file in files):
         return [text for text in pq.read_table(sample.path()).column("text").to_pylist() if text]

@@ -1,7 +1,7 @@
-"""What a shard costs on each engine beyond the work on it, against the local one.
+"""Overhead per shard of each engine, relative to the local one.
 
-The real command on shards of one short row; see benchmarks/README.md. Where Ray is installed, it runs on the cluster
-that `RAY_ADDRESS` names, else on the one of this machine, which is started if there is none.
+The real command on shards of one short row; see benchmarks/README.md. If Ray is installed, it runs on the cluster in
+`RAY_ADDRESS`, or else on that of this machine, which is started if necessary.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ ENGINES = {
     "inline": ("--workers", "0"),
     "ray": ("--engine", "ray", "--num-workers", "1"),
 }
-"""What `hf-toedit run` is told for each."""
+"""Arguments of `hf-toedit run` for each engine."""
 
 
 def measure(folder: Path, engines: list[str], num_shards: int, rounds: int) -> dict[str, Any]:
-    """Seconds of start-up, of the whole run and of the work in it, and the driver's memory, by engine and round.
+    """Measure start-up, whole run, and work in it, in seconds, and the driver's memory, by engine and round.
 
-    Start-up is a run of one row, less the work on it. An engine that cannot run that is left out.
+    Start-up is a run of one row, minus the work on it. An engine that cannot run it is left out.
     """
     rows = folder / "rows.parquet"
     pq.write_table(pa.table({"text": [f"Row {row:06d} is short." for row in range(num_shards)]}), rows)
@@ -48,7 +48,7 @@ def measure(folder: Path, engines: list[str], num_shards: int, rounds: int) -> d
         for engine in list(table)[:: 1 if number % 2 == 0 else -1]:
             try:
                 startup, work_on_one = run(one, engine)
-            except SystemExit:  # the command has said why
+            except SystemExit:  # the command has printed why
                 if number > 0:
                     raise
                 left_out.append(f"{engine}: `hf-toedit run {' '.join(ENGINES[engine])}` does not run here")
@@ -64,7 +64,7 @@ def measure(folder: Path, engines: list[str], num_shards: int, rounds: int) -> d
 
 
 def run(planned: Path, engine: str) -> tuple[Measured, float]:
-    """Run a copy of a planned run; what the command took, and the seconds of work in it."""
+    """Run a copy of a planned run; return the measured command, and the seconds of work in it."""
     with tempfile.TemporaryDirectory(dir=planned.parent) as scratch:
         copy = shutil.copytree(planned, Path(scratch, planned.name))
         return command("run", copy, *ENGINES[engine], "--quiet"), work_seconds(copy)
@@ -72,7 +72,7 @@ def run(planned: Path, engine: str) -> tuple[Measured, float]:
 
 @contextmanager
 def ray_cluster() -> Iterator[None]:
-    """A Ray cluster that commands find: the one that runs on this machine, else one that ends with the script."""
+    """Provide a Ray cluster: the one that runs on this machine, or one that ends with the script."""
     import ray
 
     cluster = ray.init(include_dashboard=False, log_to_driver=False)
@@ -85,7 +85,7 @@ def ray_cluster() -> Iterator[None]:
 
 
 def main() -> None:
-    """Measure, print, and keep the figures."""
+    """Measure, print, and save the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shards", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)

@@ -1,7 +1,7 @@
-"""How near scoring comes to what a GPU can do: a Llama-3-8B-shaped prior of random weights, made on the device.
+"""Scoring speed relative to the limits of a GPU, with a Llama-3-8B-shaped prior of random weights.
 
-Every round runs every column once, in rotated order, on the same documents. There are no texts: this is the prior
-alone. See benchmarks/README.md.
+Every round runs every column once, in rotated order, on the same documents. There are no texts: only the prior is
+measured. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -35,15 +35,18 @@ from hf_toedit.priors.transformers import TransformersPrior
 
 SELECTED = 0.12
 BYTES_PER_TOKEN = 4
-"""Of text, with which the size of a call in production is counted in tokens."""
+"""Bytes of text per token, which converts the size of a call in production to tokens."""
 
 PLAIN_POSITIONS = 16_384
-"""Of a padded batch of the plain column: with 128,256 logits each in bfloat16, in float32 and in its softmax, 21 GB."""
+"""Positions of a padded batch of the plain column.
+
+With 128,256 logits each in bfloat16, in float32 and in its softmax, they take 21 GB.
+"""
 
 
 @dataclass(frozen=True)
 class Size:
-    """A shape of model and how much it reads."""
+    """A model shape and the amount that it reads."""
 
     num_tokens: int
     matmul: int
@@ -74,14 +77,14 @@ def make_prior(shape: dict[str, int], device: torch.device, resources: Resources
     torch.manual_seed(0)
     with device:
         model = AutoModelForCausalLM.from_config(LlamaConfig(**shape), dtype=dtype).eval()
-    # Token ids are made here: the tokenizer says only which is BOS.
+    # Token ids are generated here: the tokenizer only provides BOS.
     tokenizer = AutoTokenizer.from_pretrained(embedded.path())
     context = shape["max_position_embeddings"]
     return TransformersPrior(LoadedModel(model, tokenizer, "random", context, device), "random", resources)
 
 
 def make_documents(num_tokens: int, vocabulary: int, context: int) -> list[Document]:
-    """Of random tokens, each read in one window, so that plain transformers can read it too."""
+    """Return documents of random tokens, each short enough for one window, as plain transformers needs."""
     generator = np.random.default_rng(0)
     documents: list[Document] = []
     while sum(map(len, documents)) < num_tokens:
@@ -98,7 +101,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def matmul_rate(size: int, device: torch.device, dtype: torch.dtype) -> float:
-    """FLOP/s of a large square matrix product; the best of three runs of twenty."""
+    """Return the FLOP/s of a large square matrix product; the best of three runs of twenty."""
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     seconds = []
     for _ in range(4):
@@ -112,7 +115,7 @@ def matmul_rate(size: int, device: torch.device, dtype: torch.dtype) -> float:
 
 
 def flops(prior: TransformersPrior, documents: list[Document]) -> dict[str, float]:
-    """Of one reading: two a parameter and token, and attention to the tokens before."""
+    """Return the FLOP of one reading: two per parameter and token, and attention to the previous tokens."""
     model = prior._body.model
     config = model.config
     head = config.vocab_size * config.hidden_size
@@ -124,7 +127,7 @@ def flops(prior: TransformersPrior, documents: list[Document]) -> dict[str, floa
 
 
 def calls(prior: TransformersPrior, documents: list[Document]) -> list[list[Document]]:
-    """Documents as a run hands them to the prior: as many at a time as `batch_bytes` holds."""
+    """Group documents as a run passes them to the prior: as many at a time as fit into `batch_bytes`."""
     parts: list[list[Document]] = []
     most, num_tokens = prior.batch_bytes // BYTES_PER_TOKEN, 0
     for document in documents:
@@ -157,7 +160,7 @@ def plain_batches(documents: list[Document]) -> Iterator[list[Document]]:
 
 @torch.inference_mode()
 def plain(prior: TransformersPrior, documents: list[Document], top_k: int) -> None:
-    """Padded batches in the order of the dataset, the softmax of all logits, candidates of every token."""
+    """Run padded batches in the order of the dataset, with the softmax of all logits and candidates of every token."""
     model = prior._body.model
     model.set_attn_implementation("sdpa")
     try:
@@ -173,7 +176,7 @@ def plain(prior: TransformersPrior, documents: list[Document], top_k: int) -> No
 
 
 class Clock:
-    """Seconds of work on a device, by its own clock where it has one."""
+    """Measures seconds of work on a device, with its own clock if it has one."""
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
@@ -188,7 +191,7 @@ class Clock:
             self._marks.append(time.perf_counter())
 
     def seconds(self) -> np.ndarray:
-        """Between each mark and the next."""
+        """Return the seconds between consecutive marks."""
         if not self._cuda:
             return np.diff(self._marks)
         torch.cuda.synchronize()
@@ -197,7 +200,7 @@ class Clock:
 
 @torch.inference_mode()
 def stages(prior: TransformersPrior, documents: list[Document], rule: SelectionRule) -> dict[str, float]:
-    """Seconds of body and head in one thread, and between the passes, by events on the device."""
+    """Return the seconds of body and head in one thread, and between the passes, from events on the device."""
     clock = Clock(prior.device)
     for part in calls(prior, documents):
         answers = [Answer(document) for document in part]
@@ -213,7 +216,7 @@ def stages(prior: TransformersPrior, documents: list[Document], rule: SelectionR
 
 
 def idle_share(run: Callable[[], Any], device: torch.device) -> float | None:
-    """Share of the time in which no kernel runs; None where that cannot be told."""
+    """Return the share of the time in which no kernel runs; None if it cannot be measured."""
     if device.type != "cuda":
         return None
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
@@ -227,7 +230,7 @@ def idle_share(run: Callable[[], Any], device: torch.device) -> float | None:
 
 
 def compiled(prior: TransformersPrior) -> Callable[[Callable[[], Any]], Any]:
-    """A way to run something with the body compiled; attention over packs stays as it is."""
+    """Return a function that runs another with a compiled body; attention over packs is not compiled."""
     eager = prior._body._layers
     AttentionInterface.register(IMPLEMENTATION, torch._dynamo.disable(AttentionInterface()[IMPLEMENTATION]))
     layers = torch.compile(eager, dynamic=True)
@@ -249,14 +252,14 @@ def measure(
     table: dict[str, dict[str, Any]],
     done: Callable[[], None],
 ) -> None:
-    """Fill the table: seconds of each column in each round, and its most memory; a round to warm up is left out.
+    """Fill the table with the seconds of each column in each round, and its peak memory; a warm-up round is left out.
 
     Args:
-        columns: What is timed, by name.
-        rounds: How often.
-        device: That it runs on.
+        columns: Timed functions by name.
+        rounds: Number of rounds.
+        device: Their device.
         table: Rows by column.
-        done: Called after each column of each round.
+        done: Callback; called after each column of each round.
     """
     table |= {name: {"seconds": [], "peak_bytes": None} for name in columns}
     for number in range(rounds + 1):
@@ -270,7 +273,7 @@ def measure(
             began = time.perf_counter()
             try:
                 columns[name]()
-            except Exception as error:  # one column that fails must not cost the others
+            except Exception as error:  # a column that fails must not affect the others
                 row["failed"] = f"{type(error).__name__}: {str(error)[:300]}"
                 done()
                 continue
@@ -341,7 +344,7 @@ def main() -> None:
     }
 
     def save() -> None:
-        """Write what is known so far: the machine may be gone at any time."""
+        """Write the results so far: the machine may disappear at any time."""
         for row in table.values():
             if row["seconds"]:
                 seconds = statistics.median(row["seconds"])

@@ -1,14 +1,14 @@
-"""Whether everything works on this machine's GPU, and how fast: a report that can be sent as it is.
+"""Check whether everything works on this machine's GPU, and how fast; writes a self-contained report.
 
 python benchmarks/gpu_check.py --output gpu-check
 
-Needs no `make`, no network, no `datasets`, and no file outside the repository but these, which the environment names:
+Needs no `make`, network or `datasets`, and only these files outside the repository, named by environment variables:
 
 - HF_TOEDIT_SHARED: a folder with data/synthetic_tinystories_500.jsonl, rows of JSON with a `text` (parts tests, edit);
 - HF_TOEDIT_PRIOR: the folder of a prior, such as SmolLM2-135M (part edit, which needs `datasets` as well).
 
-Each part is a process of its own with a time limit, and is written out as soon as it is done. A part fails if it lacks
-what it needs.
+Each part runs in its own process with a time limit, and is written as soon as it is done. A part fails if a requirement
+is missing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PARTS: dict[str, tuple[int, list[list[str]]]] = {
     ),
     "edit": (480, [["benchmarks/gpu_edit.py"]]),
 }  # fmt: skip
-"""Seconds that a part may take, and what it runs."""
+"""Time limit in seconds and commands of each part."""
 
 
 def main() -> None:
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def _adapted(command: list[str], name: str, options: argparse.Namespace) -> list[str]:
-    """A command with its device, size and output."""
+    """Return a command with its device, size and output."""
     if command[0] == "-m":
         return command
     if command[0] != GPU:
@@ -81,7 +81,7 @@ def _adapted(command: list[str], name: str, options: argparse.Namespace) -> list
 
 
 def _run(name: str, command: list[str], until: float, folder: Path) -> int:
-    """Run a part; what it prints goes to a file and to the screen as it comes."""
+    """Run a part; its output goes to a file and to the screen as it arrives."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1", "HF_TOEDIT_REQUIRE_SHARED": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     print(f"\n== {name}: {' '.join(command)}", flush=True)

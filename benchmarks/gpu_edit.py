@@ -1,6 +1,6 @@
-"""The whole command on a GPU: text edited by a real prior in bfloat16, killed and resumed, beside float32 on a CPU.
+"""The whole command on a GPU: edits by a real prior in bfloat16, killed and resumed, compared with float32 on CPU.
 
-A part of `gpu_check.py`, which says what it needs.
+A part of `gpu_check.py`, which lists the requirements.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NUM_ROWS = 200
 
 
 def main() -> None:
-    """Edit, kill, resume, and compare what was selected."""
+    """Edit, kill, resume, and compare the selections."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--output", type=Path, required=True)

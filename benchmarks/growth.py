@@ -1,4 +1,4 @@
-"""What a token costs, in time and memory, as datasets, shards and documents grow."""
+"""Time and memory per token as datasets, shards and documents grow."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ from hf_toedit.priors.packing import windows
 from hf_toedit.runs.store import RunFolder
 
 BLOCK_TOKENS = 10_000
-"""Datasets of any size are made of copies of so many tokens, so that a token of all of them is equally dear."""
+"""Datasets of any size are copies of a block of this many tokens, so that tokens cost the same in all of them."""
 
 NARROW = {"hidden_size": 64, "num_attention_heads": 1, "num_key_value_heads": 1, "intermediate_size": 128}
 LONG = {"hidden_size": 256, "num_attention_heads": 4, "num_key_value_heads": 4, "intermediate_size": 848}
 LONG_CONTEXT = 65_536
 ROW_GROUP = 1000
-"""Rows of a row group, as `datasets` writes texts."""
+"""Rows per row group, as `datasets` writes texts."""
 
 
 def embedded_tokenizer() -> Any:
-    """Of the prior that ships; those made here use it too."""
+    """Return the tokenizer of the embedded prior, which the priors created here use too."""
     return load_prior(PriorConfig("embedded")).tokenizer
 
 
 def write_rows(path: Path, texts: list[str]) -> Path:
-    """A Parquet file of texts."""
+    """Write a Parquet file of texts."""
     pq.write_table(pa.table({"text": texts}), path, row_group_size=ROW_GROUP)
     return path
 
 
 def blocks(folder: Path, num_tokens: int) -> tuple[Path, int]:
-    """A Parquet file of about so many tokens, and the number of rows."""
+    """Write a Parquet file of about `num_tokens` tokens; return it with its number of rows."""
     block = documents(embedded_tokenizer(), lengths(BLOCK_TOKENS), SHARED)
     texts = block * max(num_tokens // BLOCK_TOKENS, 1)
     return write_rows(folder / f"{num_tokens}.parquet", texts), len(texts)
 
 
 def measured_run(folder: Path, source: Path, num_tokens: int, num_shards: int) -> dict[str, float]:
-    """Microseconds a token: wall-clock and CPU time of `run` less start-up (a run of one row), and the work in it."""
+    """Return microseconds per token: wall-clock and CPU time of `run` minus start-up (a one-row run), and its work."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         one, run = Path(scratch, "one"), Path(scratch, "run")
         command("plan", source, "-o", one, "--limit", "1", "--quiet")
@@ -67,7 +67,7 @@ def measured_run(folder: Path, source: Path, num_tokens: int, num_shards: int) -
 
 
 def measure_growth(folder: Path, points: list[tuple[int, int]], rounds: int) -> list[dict[str, Any]]:
-    """Cost of a token by (tokens of the source, shards), interleaved; by round."""
+    """Measure the cost per token by (tokens of the source, shards), interleaved; by round."""
     sources = {num_tokens: blocks(folder, num_tokens) for num_tokens, _ in points}
     table: list[dict[str, Any]] = [
         {"num_tokens": num_tokens, "num_shards": num_shards, "num_rows": sources[num_tokens][1]}
@@ -83,9 +83,9 @@ def measure_growth(folder: Path, points: list[tuple[int, int]], rounds: int) -> 
 
 
 def measure_lengths(folder: Path, sizes: list[int], num_tokens: int, rounds: int) -> dict[str, list[dict[str, Any]]]:
-    """Cost of a token by the length of its document, and what it asks for.
+    """Measure the cost per token by the length of its document, with the operations that it requires.
 
-    For the prior that ships, which reads windows of its context, and for one that reads all of them whole.
+    Measured for the embedded prior, which reads windows of its context, and for one that reads all documents whole.
     """
     tokenizer = embedded.path() / "tokenizer.json"
     long = random_llama(folder / "long", tokenizer, LONG | {"num_hidden_layers": 2, "vocab_size": 1024}, LONG_CONTEXT)
@@ -96,7 +96,7 @@ def measure_lengths(folder: Path, sizes: list[int], num_tokens: int, rounds: int
 
 
 def measure_lengths_of(prior: Any, sizes: list[int], num_tokens: int, rounds: int) -> list[dict[str, Any]]:
-    """The same of one prior; about `num_tokens` of each length are read, on one thread, and CPU time taken."""
+    """Measure one prior; about `num_tokens` of each length are read, on one thread, in CPU time."""
     editor = ToEditor(prior)
     texts = {size: documents(prior.tokenizer, [size] * max(num_tokens // size, 1), SHARED) for size in sizes}
     editor.edit(texts[sizes[0]][:10])
@@ -113,10 +113,11 @@ def measure_lengths_of(prior: Any, sizes: list[int], num_tokens: int, rounds: in
 
 
 def reading(prior: Any, length: int) -> dict[str, float]:
-    """What a document of that length asks for, a token of it: positions read, and MFLOP of attention.
+    """Return the requirements per token of a document of that length: positions read, and MFLOP of attention.
 
-    A query of `d` numbers meets the key and the value of each position up to its own, at 2 d operations each, in every
-    head and layer. Windows after the first repeat some positions as context.
+    A query of `d` numbers is multiplied with the key and the value of each position up to its own, at 2 d operations
+    each,
+    in every head and layer. Windows after the first repeat some positions as context.
     """
     config = prior._body.model.config.get_text_config()
     width = config.num_attention_heads * config.head_dim
@@ -129,7 +130,7 @@ def reading(prior: Any, length: int) -> dict[str, float]:
 
 
 def measure_document_memory(folder: Path, sizes: list[int]) -> dict[str, float]:
-    """Peak memory of a worker by the length of the only document, in tokens."""
+    """Measure the peak memory of a worker by the length of the only document, in tokens."""
     table = {}
     for size in sizes:
         source = write_rows(folder / "document.parquet", documents(embedded_tokenizer(), [size], SHARED))
@@ -138,7 +139,7 @@ def measure_document_memory(folder: Path, sizes: list[int]) -> dict[str, float]:
 
 
 def measure_vocabulary_memory(folder: Path, vocabularies: list[int], counts: list[int]) -> list[dict[str, float]]:
-    """Peak memory of a worker by entries of the vocabulary and by rows that are read in one go."""
+    """Measure the peak memory of a worker by the size of the vocabulary and the number of rows read at once."""
     texts = documents(embedded_tokenizer(), [100] * max(counts), SHARED)
     table = []
     for vocab_size in vocabularies:

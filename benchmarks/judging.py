@@ -1,11 +1,11 @@
-"""What it costs to judge a dataset: n-grams against the package of DSIR's authors, and memory as data grow.
+"""Cost of judging a dataset: n-grams against the package of DSIR's authors, and memory as data grows.
 
     python benchmarks/judging.py --texts FILE.jsonl --out results/latest-judging.json
     python benchmarks/judging.py --megabytes 10 100 2000 --rows 10000000     # hours on a small machine
 
-The columns of `ngrams` are interleaved, and timed in CPU seconds of this process: read the ratios. Each line of
-`memory` is a process of its own, whose largest resident memory is told: `hf-toedit compare` of as many megabytes
-against ten, and `hf-toedit select --by dsir` of as many rows.
+The columns of `ngrams` are interleaved, and timed in CPU seconds of this process: compare the ratios. Each line of
+`memory` is the peak resident memory of a separate process: `hf-toedit compare` of the given megabytes against ten, and
+`hf-toedit select --by dsir` of the given number of rows.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _GROUP = 1_000
 
 
 def main() -> None:
-    """Measure, keep the figures, and print them."""
+    """Measure, save the figures, and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--texts", help="JSON lines with a column `text`; the bundled sample otherwise")
     parser.add_argument("--rounds", type=int, default=5)
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def ngrams(texts: list[str], rounds: int) -> dict[str, Any]:
-    """Megabytes per CPU second of each way of counting hashed unigrams and bigrams, and the ratios to ours."""
+    """Return megabytes per CPU second of each way to count hashed unigrams and bigrams, and the ratios to ours."""
     columns: dict[str, Callable[[], object]] = {"hf-toedit": lambda: HashedNgrams().count(texts)}
     try:
         from data_selection.hashed_ngram_dsir import get_ngram_counts
@@ -88,7 +88,7 @@ def ngrams(texts: list[str], rounds: int) -> dict[str, Any]:
 
 
 def compared(folder: Path, texts: list[str], megabytes: int) -> dict[str, Any]:
-    """`hf-toedit compare` of as many megabytes against ten."""
+    """Run `hf-toedit compare` of the given megabytes against ten."""
     paths = [_written(folder / f"{size}mb.parquet", texts, size * 1_000_000) for size in (10, megabytes)]
     return {
         "compare_mb": megabytes,
@@ -97,7 +97,7 @@ def compared(folder: Path, texts: list[str], megabytes: int) -> dict[str, Any]:
 
 
 def selected(folder: Path, texts: list[str], rows: int) -> dict[str, Any]:
-    """`hf-toedit select --by dsir` of one row in eight of as many short ones."""
+    """Run `hf-toedit select --by dsir` of one in eight of the given number of short rows."""
     short = [text[start : start + 100] for text in texts for start in range(0, len(text) - 100, 100)]
     path = _written(folder / f"{rows}rows.parquet", short, None, rows)
     target = _written(folder / "target.parquet", texts, 1_000_000)
@@ -106,7 +106,7 @@ def selected(folder: Path, texts: list[str], rows: int) -> dict[str, Any]:
 
 
 def _run(*args: object) -> dict[str, float]:
-    """Peak memory, CPU and wall time of a command in a process of its own, which works in that process."""
+    """Return peak memory, CPU and wall time of a command that runs in one separate process."""
     command = [sys.executable, "-m", "hf_toedit", *map(str, args), "--workers", "0", "-q"]
     code = (
         "import json, resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
@@ -120,7 +120,7 @@ def _run(*args: object) -> dict[str, float]:
 
 
 def _written(path: Path, texts: list[str], num_bytes: int | None, rows: int | None = None) -> Path:
-    """Texts again and again, in random order, as Parquet."""
+    """Write repeated texts, in random order, as Parquet."""
     if path.exists():
         return path
     schema = pa.schema([("text", pa.string()), ("number", pa.int64())])

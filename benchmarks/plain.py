@@ -1,4 +1,4 @@
-"""What one writes with `transformers`, in a process of its own, whose memory the editor does not manage."""
+"""A typical script with `transformers`, in its own process, whose memory the editor does not manage."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ TOP_K = 8
 
 @dataclass(frozen=True)
 class Plain:
-    """Padded batches in the order of the documents: all logits, their logarithm, the best, and what stands there.
+    """Padded batches in the order of the documents: all logits, log-softmax, top candidates, and the original tokens.
 
     Attributes:
-        folder: of the model.
-        documents: token ids.
-        context: positions of the model.
-        bos: what it reads before a document; None for nothing.
-        threshold: of the probability of a selected token.
-        logits_bytes: that the logits of a batch may take, copies included.
+        folder: Folder of the model.
+        documents: Token ids.
+        context: Number of positions of the model.
+        bos: Token before a document; None for none.
+        threshold: Probability from which a token is selected.
+        logits_bytes: Maximum size of the logits of a batch, including copies.
     """
 
     folder: str
@@ -37,7 +37,7 @@ class Plain:
     logits_bytes: float
 
     def read(self, count: int, batch_size: int) -> list[list[int]]:
-        """Read the first documents; the selected tokens of each."""
+        """Read the first documents and return the selected tokens of each."""
         selected: list[list[int]] = [[] for _ in range(count)]
         for halves in self._batches(count, batch_size):
             for batch in halves:
@@ -45,7 +45,7 @@ class Plain:
         return selected
 
     def num_split(self, batch_size: int) -> int:
-        """How many batches are split for want of memory."""
+        """Return the number of batches that are split due to memory."""
         return sum(len(halves) > 1 for halves in self._batches(len(self.documents), batch_size))
 
     @cached_property
@@ -53,12 +53,12 @@ class Plain:
         return AutoModelForCausalLM.from_pretrained(self.folder, dtype=torch.float32).eval()
 
     def _batches(self, count: int, batch_size: int) -> list[list[list[Part]]]:
-        """Batches in the order of the documents, each as what it is split into."""
+        """Return batches in the order of the documents, each as a list of its splits."""
         prompts = parts(self.documents[:count], self.context, self.bos)
         return [self._split(prompts[start : start + batch_size]) for start in range(0, len(prompts), batch_size)]
 
     def _split(self, batch: list[Part]) -> list[list[Part]]:
-        """Halves of a batch, until logits and their logarithm fit."""
+        """Halve a batch until logits and their logarithm fit."""
         longest = max(len(part.ids) for part in batch)
         num_bytes = len(batch) * longest * self._model.config.vocab_size * 4 * 2
         if len(batch) == 1 or num_bytes <= self.logits_bytes:
@@ -82,10 +82,10 @@ class Plain:
 
 
 class PlainClient:
-    """A process that reads as `Plain` does."""
+    """A process that runs `Plain`."""
 
     def __init__(self, plain: Plain) -> None:
-        """Start it with the next call."""
+        """Prepare the process, which starts with the first call."""
         given = (plain, torch.get_num_threads())
         self._pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin, initargs=given)
 
@@ -98,7 +98,7 @@ class PlainClient:
         return self._pool.submit(_num_split, batch_size).result()
 
     def close(self) -> None:
-        """End the process."""
+        """Stop the process."""
         self._pool.shutdown()
 
 

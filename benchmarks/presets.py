@@ -1,9 +1,9 @@
-"""What presets change, by the kinds of places, in real texts with a real prior: the tables of the README.
+"""Effects of presets on real texts with a real prior, by kind of place: the tables of the README.
 
     python benchmarks/presets.py --prior FOLDER --out results/presets.json web=FILE:200 chat=FILE:50
 
-Each text is edited for three generations by each preset, and the last one is read once more. With `--dictionary`, words
-are counted that were in it, and where words stand after the edits that are not.
+Each text is edited for three generations with each preset, and the last one is scored once more. With `--dictionary`,
+words outside the dictionary that the source does not contain are counted in the edited texts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GENERATIONS = 3
 
 
 def main() -> None:
-    """Measure, keep the figures, and print the tables."""
+    """Measure, save the figures, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("texts", nargs="+", metavar="NAME=FILE:ROWS")
     parser.add_argument("--prior", required=True)
@@ -66,7 +66,7 @@ def _figures(run: hf_toedit.Run[Any], known: set[str] | None) -> dict[str, Any]:
 
 
 def _new_words(before: list[str], after: list[str], known: set[str]) -> dict[str, int]:
-    """Words of the edited texts that are in no dictionary, less those that were in the source."""
+    """Return the words of the edited texts that are not in the dictionary, minus those that were in the source."""
     made: Counter[str] = Counter()
     for source, edited in zip(before, after, strict=True):
         made += _unknown(edited, known) - _unknown(source, known)
@@ -79,7 +79,7 @@ def _unknown(text: str, known: set[str]) -> Counter[str]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """Markdown: a row for each text and preset."""
+    """Return a Markdown table with a row per text and preset."""
     lines = [
         "| Text | Preset | Tokens | Selected % | Changed | Changed places by kind | New non-words | Perplexity |",
         "|---|---|---:|---:|---:|---|---:|---:|",

@@ -1,4 +1,4 @@
-"""The priors that are measured: models that are at hand, and Llamas with random weights made in a folder."""
+"""The measured priors: existing models, and Llamas with random weights created in a folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.priors import embedded
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-"""Real models, tokenizers and texts beside the checkout, where there are any."""
+"""Real models, tokenizers and texts beside the checkout, if there are any."""
 
 SHAPES: dict[str, dict[str, int]] = {
     "Llama 30M": {
@@ -33,7 +33,7 @@ SHAPES: dict[str, dict[str, int]] = {
         "intermediate_size": 1536,
     },
 }
-"""Models with random weights; what they compute costs what it costs in a trained one."""
+"""Models with random weights; their computations cost the same as in a trained one."""
 
 VOCAB_SIZE = 49_152
 CONTEXT = 8192
@@ -46,10 +46,10 @@ class Measured:
     """A prior to measure.
 
     Attributes:
-        name: in the tables.
-        path: its folder, or `embedded`.
-        stories: whether it was trained on TinyStories and should read such.
-        threshold: at which it selects about `SELECTED_RATE` of the tokens; None is not known yet.
+        name: Name in the tables.
+        path: Its folder, or `embedded`.
+        stories: Whether it was trained on TinyStories and should read them.
+        threshold: Threshold at which it selects about `SELECTED_RATE` of the tokens; None if not known yet.
     """
 
     name: str
@@ -59,11 +59,11 @@ class Measured:
 
     @property
     def folder(self) -> str:
-        """Where its files lie."""
+        """Folder of its files."""
         return str(embedded.path()) if self.path == "embedded" else self.path
 
     def with_threshold(self, texts: list[str]) -> Measured:
-        """The same with the threshold that selects `SELECTED_RATE` of the first tokens of some texts."""
+        """Return the prior with the threshold that selects `SELECTED_RATE` of the first tokens of the texts."""
         prior = load_prior(PriorConfig(self.path))
         logprobs: list[np.ndarray] = []
         for document in Aligner(prior.tokenizer).align(texts):
@@ -75,7 +75,7 @@ class Measured:
 
 
 def available(names: list[str], stories: Path, cache: Path) -> tuple[list[Measured], list[str]]:
-    """The priors of some names, made where they must be, and what is left out and why."""
+    """Return the named priors, created if necessary, and those that are left out, with reasons."""
     tokenizer = SHARED / "tokenizers" / "gpt2" / "tokenizer.json"
     priors: list[Measured] = []
     left_out: list[str] = []
@@ -94,14 +94,15 @@ def available(names: list[str], stories: Path, cache: Path) -> tuple[list[Measur
 
 
 def random_llama(folder: Path, tokenizer: Path, shape: dict[str, int], context: int = CONTEXT) -> Path:
-    """Make a Llama with random weights, always the same.
+    """Create a Llama with random weights, always the same.
 
     Args:
-        folder: where it is written.
-        tokenizer: a `tokenizer.json` of byte-level BPE, of which the first entries are kept.
-        shape: settings of `LlamaConfig`; `vocab_size` is `VOCAB_SIZE` unless given. A tokenizer with fewer entries than
-            the model has logits is no hindrance.
-        context: positions.
+        folder: Output folder.
+        tokenizer: A `tokenizer.json` of byte-level BPE, whose first entries are kept.
+        shape: Settings of `LlamaConfig`; `vocab_size` defaults to `VOCAB_SIZE`. The tokenizer may have fewer entries
+            than
+            the model has logits.
+        context: Number of positions.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -127,7 +128,7 @@ def random_llama(folder: Path, tokenizer: Path, shape: dict[str, int], context: 
 
 
 def cut_tokenizer(spec: dict[str, Any], size: int) -> dict[str, Any]:
-    """A byte-level BPE less its last merges, its one special token last; as it is where it is small enough."""
+    """Return a byte-level BPE without its last merges, with its one special token last; unchanged if small enough."""
     model, (special, *_) = spec["model"], spec["added_tokens"]
     if len(model["vocab"]) <= size:
         return spec

@@ -1,4 +1,4 @@
-"""The tables of README.md, from the figures that a benchmark kept: `python benchmarks/report.py results/x.json`."""
+"""The tables of README.md, from the saved figures of a benchmark: `python benchmarks/report.py results/x.json`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LESS_STARTUP = "edit command, less start-up"
 
 
 def speed_tables(facts: dict[str, Any]) -> str:
-    """Markdown of what `bench.py` measured: a table a prior, and what was left out."""
+    """Return Markdown of the results of `bench.py`: a table per prior, and what was left out."""
     parts = [
         f"{facts['cores']} {facts['machine']} cores, {facts['threads']} threads, torch {facts['torch']}, transformers "
         f"{facts['transformers']}; {facts['rounds']} rounds."
@@ -59,7 +59,7 @@ def _prior_table(name: str, prior: dict[str, Any]) -> str:
 
 
 def _ratio(times: list[float], base: list[float] | None, same: bool) -> str:
-    """Two cells: the median over rounds of the time over the base's in the same round, and its range."""
+    """Return two cells: the median over rounds of the ratio to the base in the same round, and its range."""
     if base is None or same:
         return "1.00 | " if same else " | "
     ratios = [mine / other for mine, other in zip(times, base, strict=True)]
@@ -67,7 +67,7 @@ def _ratio(times: list[float], base: list[float] | None, same: bool) -> str:
 
 
 def growth_tables(facts: dict[str, Any]) -> str:
-    """Markdown of what `scaling.py` measured: the parts that it did."""
+    """Return Markdown of the results of `scaling.py`, for the parts that were run."""
     tables = {
         "tokens": _tokens,
         "cuts": _cuts,
@@ -84,19 +84,19 @@ def growth_tables(facts: dict[str, Any]) -> str:
 
 
 def _table(columns: list[str], rows: list[list[str]]) -> str:
-    """Markdown; the first column is text, the others figures."""
+    """Return a Markdown table; the first column is text, the others are figures."""
     lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _spread(values: list[float], digits: int = 1) -> str:
-    """Median and, of several, the range."""
+    """Return the median and, with several values, the range."""
     median = f"{statistics.median(values):,.{digits}f}"
     return median if len(values) == 1 else f"{median} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
 
 
 def _against_first(rows: list[dict[str, Any]], name: str, row: dict[str, Any]) -> str:
-    """A row's figure over the first row's in the same round."""
+    """Return a row's figure relative to the first row's in the same round."""
     return _spread([mine / first for mine, first in zip(row[name], rows[0][name], strict=True)], 2)
 
 
@@ -123,7 +123,7 @@ def _lengths(priors: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def _length_table(name: str, rows: list[dict[str, Any]]) -> str:
-    """Measured cost beside what a constant for each position and one for each operation of attention would make."""
+    """Return the measured cost beside a fit with one constant per position and one per operation of attention."""
     measured = np.array([statistics.median(row["us"]) for row in rows])
     asked = np.array([[row["positions"], row["attention_mflop"]] for row in rows])
     constants, *_ = np.linalg.lstsq(asked / measured[:, None], np.ones(len(rows)), rcond=None)
@@ -183,7 +183,7 @@ def _workers(seconds: dict[str, list[float]]) -> str:
 
 
 def engine_tables(facts: dict[str, Any]) -> str:
-    """Markdown of what `engines.py` measured, and what was left out."""
+    """Return Markdown of the results of `engines.py`, and what was left out."""
     columns = ["engine", "start-up, s", "run, s", "work in it, s", "overhead, ms a shard", "over the local one", "MB"]
     local = facts["engines"].get("local", {}).get("overhead_ms")
     cells = []
@@ -197,7 +197,7 @@ def engine_tables(facts: dict[str, Any]) -> str:
 
 
 def simulation_tables(facts: dict[str, Any]) -> str:
-    """Markdown of what `simulation.py` saw: a row a driver, a row for each thing that they do, and the whole."""
+    """Return Markdown of the results of `simulation.py`: tables of the drivers, of their work, and of the whole."""
     world, drivers = facts["world"], facts["drivers"]
     columns = ["driver", "shards to do", "read the plan, s", "find what is done, s", "drive, s", "peak, MB"]
     rows = [
@@ -224,7 +224,7 @@ def simulation_tables(facts: dict[str, Any]) -> str:
 
 
 def _whole(facts: dict[str, Any], driving: float) -> list[list[str]]:
-    """The figures of a simulation that are not those of one driver."""
+    """Return the figures of a simulation that do not belong to one driver."""
     world, plan, drivers, last = facts["world"], facts["plan"], facts["drivers"], facts["drivers"][-1]
     names = ("plan_seconds", "waiting_seconds", "sweep_seconds", "status_seconds", "finish_seconds")
     whole = driving + sum(driver.get(name, 0.0) for driver in drivers for name in names)
@@ -259,7 +259,7 @@ def _whole(facts: dict[str, Any], driving: float) -> list[list[str]]:
 
 
 def space_tables(facts: dict[str, Any]) -> str:
-    """Markdown of what `space_load.py` saw."""
+    """Return Markdown of the results of `space_load.py`."""
     figures = {
         "edits": f"{facts['edits']:,}",
         "of the visitor who got fewest": f"{facts['fewest_of_a_visitor']:,}",

@@ -1,6 +1,6 @@
-"""How a run scales: memory with the size of the source, time with the number of shards, files and workers.
+"""Scaling of a run: memory with the size of the source, time with the number of shards, files and workers.
 
-Every figure is of the real command in processes of its own, on sources made for it in a temporary folder. See
+Every figure is from the real command in separate processes, on sources created for it in a temporary folder. See
 benchmarks/README.md.
 """
 
@@ -30,14 +30,14 @@ from hf_toedit import sample
 from hf_toedit.runs.store import PLAN, RunFolder
 
 ROW_BYTES = 10**6 * 10 // 3
-"""A row of the memory sources: a short text and an image of 3.3 MB, so that ten rows are 33 MB."""
+"""Size of a row of the memory sources: a short text and an image of 3.3 MB, so that ten rows are 33 MB."""
 
 GROUP_ROWS = 100
-"""Rows of a row group: 333 MB, as `datasets` writes images. pyarrow makes one page of it, and reads it whole."""
+"""Rows per row group: 333 MB, as `datasets` writes images. pyarrow writes it as one page, and reads it whole."""
 
 
 def heavy_tables(num_bytes: float) -> Iterator[pa.Table]:
-    """Rows of little text and much that cannot be compressed, a row group at a time."""
+    """Yield tables of one row group, with little text and much incompressible data."""
     random = np.random.default_rng(0)
     num_rows = int(num_bytes / ROW_BYTES)
     for start in range(0, num_rows, GROUP_ROWS):
@@ -65,7 +65,7 @@ def write_saved(path: Path, num_bytes: float) -> None:
 
 
 def write_jsonl(path: Path, num_bytes: float) -> None:
-    """Rows of the same weight, of hexadecimal digits; JSON knows no bytes."""
+    """Write rows of the same size, as hexadecimal digits, because JSON has no bytes."""
     with path.open("w", encoding="utf-8") as stream:
         for table in heavy_tables(num_bytes):
             for row in table.to_pylist():
@@ -73,7 +73,7 @@ def write_jsonl(path: Path, num_bytes: float) -> None:
 
 
 def measure_memory(folder: Path, gigabytes: list[float]) -> dict[str, dict[str, float]]:
-    """Peak memory by source, and how much that is over what the prior needs for a source of one row."""
+    """Measure peak memory by source, and its excess over the prior's memory for a source of one row."""
     sources = {f"Parquet {size:g} GB": (write_parquet, size, "heavy.parquet") for size in gigabytes}
     sources |= {"save_to_disk 1 GB": (write_saved, 1, "saved"), "JSON lines 1 GB": (write_jsonl, 1, "heavy.jsonl")}
     table: dict[str, dict[str, float]] = {}
@@ -87,7 +87,7 @@ def measure_memory(folder: Path, gigabytes: list[float]) -> dict[str, dict[str, 
 
 
 def tiny_files(folder: Path, count: int, ending: str) -> Path:
-    """So many files of one short row each."""
+    """Write `count` files of one short row each."""
     folder.mkdir()
     text = "The cat sat on the mat."
     sink = pa.BufferOutputStream()
@@ -100,7 +100,7 @@ def tiny_files(folder: Path, count: int, ending: str) -> Path:
 
 
 def measure_shards(folder: Path, count: int, rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Time a shard beyond the work on it and beyond start-up, where each shard is one short row; by round."""
+    """Measure the time per shard besides its work and start-up, with shards of one short row; by round."""
     rows = folder / "rows.parquet"
     pq.write_table(pa.table({"text": [f"Row {row:06d} is short." for row in range(count)]}), rows)
     sources = {"rows of one Parquet file": rows, "JSON lines files": tiny_files(folder / "jsonl", count, ".jsonl")}
@@ -123,7 +123,7 @@ def measure_shards(folder: Path, count: int, rounds: int) -> dict[str, dict[str,
 
 
 def measure_workers(folder: Path, rounds: int) -> dict[str, list[float]]:
-    """Seconds of a run with one worker, which uses all cores, and with two, which share them; by round."""
+    """Measure the seconds of a run with one worker, which uses all cores, and with two, which share them; by round."""
     source = folder / "sample.parquet"
     texts = pq.read_table(sample.path()).select(["text"])
     pq.write_table(pa.concat_tables([texts] * 2), source)
@@ -138,7 +138,7 @@ def measure_workers(folder: Path, rounds: int) -> dict[str, list[float]]:
 
 
 def measure_planning(folder: Path, count: int) -> dict[str, dict[str, float]]:
-    """Time to plan many files, size of the plan, and time to read it again and to tell the state of its run."""
+    """Measure the time to plan many files, the size of the plan, and the time to read it and to get the status."""
     table = {}
     for ending in (".parquet", ".jsonl"):
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -157,7 +157,7 @@ def measure_planning(folder: Path, count: int) -> dict[str, dict[str, float]]:
 
 
 def parts(folder: Path, large: bool, rounds: int) -> dict[str, Callable[[], Any]]:
-    """What can be measured, by name."""
+    """Return the measurements, by name."""
     few = 1 if large else rounds
     num_shards, num_files = (10_000, 100_000) if large else (300, 10_000)
     most = 10**7 if large else 10**6
@@ -179,7 +179,7 @@ def parts(folder: Path, large: bool, rounds: int) -> dict[str, Callable[[], Any]
 
 
 def main() -> None:
-    """Measure, print, and keep the figures."""
+    """Measure, print, and save the figures."""
     names = list(parts(Path(), False, 1))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--large", action="store_true", help="10 GB, 10^7 tokens, 10,000 shards, 100,000 files; hours")

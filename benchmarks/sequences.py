@@ -1,6 +1,6 @@
-"""What columns that know no long documents are given: token ids, as many as the prior's context holds at a time.
+"""Input of the columns without support for long documents: token ids, at most the prior's context at a time.
 
-Imports nothing that vLLM's Python may lack.
+Imports nothing that vLLM's Python environment may lack.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ class Part(NamedTuple):
     """A window of a document, as a prompt.
 
     Attributes:
-        document: index of the document.
-        start: the document's token that stands first, after BOS.
-        ids: with BOS, where there is one.
-        score_from: index into `ids` of the first token to score; those before are read only.
+        document: Index of the document.
+        start: The document's first token in the window, after BOS.
+        ids: Token ids, with BOS if there is one.
+        score_from: Index into `ids` of the first token to score; earlier ones are only context.
     """
 
     document: int
@@ -31,7 +31,7 @@ class Part(NamedTuple):
 
 
 def parts(documents: Iterable[list[int]], context: int, bos: int | None) -> list[Part]:
-    """Prompts of at most `context` tokens, which between them score each token once, as the editor's windows do.
+    """Return prompts of at most `context` tokens, which together score each token once, as the editor's windows do.
 
     The last position is left free: vLLM must generate a token.
     """
@@ -49,7 +49,7 @@ def parts(documents: Iterable[list[int]], context: int, bos: int | None) -> list
 
 
 def padded(sequences: Sequence[Sequence[int] | np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids side by side, zeros behind them, and which of them are no padding; int64 `[n, longest]` each."""
+    """Return stacked token ids, padded with zeros at the end, and their mask; int64 `[n, longest]` each."""
     ids = torch.zeros(len(sequences), max(map(len, sequences)), dtype=torch.long)
     mask = torch.zeros_like(ids)
     for row, sequence in enumerate(sequences):

@@ -1,4 +1,4 @@
-"""Workers that are simulated, on an event queue's time, told what to do as engines tell real ones."""
+"""Simulated workers, in the time of an event queue, driven like the real workers of engines."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ TOKENS_A_ROW = 8
 
 @dataclass(frozen=True)
 class World:
-    """What is simulated; times are in seconds of simulated time.
+    """Parameters of the simulation; times are in seconds of simulated time.
 
     Attributes:
-        num_shards: of the plan.
-        num_workers: at a time; one that dies is replaced.
-        rows_a_shard: the monitor is told of each.
-        median: of the time that a worker takes for a shard, log-normal.
-        sigma: of its logarithm; at 1, one time in a thousand is 22 times the median.
-        start: time until a worker has loaded the prior.
-        mean_life: of a worker, exponential.
-        unsaid: share of the deaths that come when a shard is written, and the driver has not been told.
-        lost: share of the deaths that are those of machines, which is no fault of the shards.
-        hears_every: the driver hears at once what workers say in so much time.
-        num_kills: of the driver, at random moments.
-        down: time until there is another.
-        seed: of all that is drawn.
+        num_shards: Number of shards of the plan.
+        num_workers: Number of concurrent workers; one that dies is replaced.
+        rows_a_shard: Rows per shard; the monitor is notified of each.
+        median: Median time of a worker for a shard, log-normal.
+        sigma: Standard deviation of the logarithm; at 1, one time in a thousand is 22 times the median.
+        start: Time until a worker has loaded the prior.
+        mean_life: Mean lifetime of a worker, exponential.
+        unsaid: Share of the deaths that occur when a shard is written, but before the driver is notified.
+        lost: Share of the deaths that are those of machines, which is not the fault of the shards.
+        hears_every: Interval at which the driver receives the messages of workers together.
+        num_kills: Number of times that the driver is killed, at random moments.
+        down: Time until the next driver starts.
+        seed: Random seed.
     """
 
     num_shards: int = 100_000
@@ -61,17 +61,17 @@ class World:
 
     @property
     def ideal(self) -> float:
-        """Time that the shards would take if workers never died, never waited, and all finished at once."""
+        """Time for the shards if workers never died, never waited, and all finished at once."""
         return self.num_shards * self.median * exp(self.sigma**2 / 2) / self.num_workers
 
     def kills(self) -> list[float]:
-        """When the driver is killed."""
+        """Return the times at which the driver is killed."""
         return sorted(np.random.default_rng([self.seed, 0]).uniform(0, self.ideal, self.num_kills).tolist())
 
 
 @dataclass(frozen=True)
 class Life:
-    """Of one driver: its number, from 1, and the simulated times at which it begins and is killed."""
+    """Life of one driver: its number, from 1, and the simulated times at which it starts and is killed."""
 
     number: int
     began: float
@@ -79,14 +79,14 @@ class Life:
 
 
 class SimulatedWorker:
-    """A worker, and those that come in its place, as the driver sees it; see `dispatch.Worker`.
+    """A worker and its replacements, as the driver sees them; see `dispatch.Worker`.
 
     Attributes:
-        began: when it began with its shard.
+        began: When it started its shard.
     """
 
     def __init__(self, number: int, told: list[SimulatedWorker]) -> None:
-        """It is to load the model."""
+        """Start by loading the model."""
         self.number = number
         self.task: Task | None = None
         self.shard: int | None = None
@@ -95,22 +95,22 @@ class SimulatedWorker:
         told.append(self)
 
     def order(self, order: Order) -> None:
-        """Tell it to edit the shard that it has."""
+        """Receive the order to edit its shard."""
         self._told.append(self)
 
 
 class SimulatedEngine(Dispatcher[SimulatedWorker]):
-    """Workers that are simulated, told what to do by the real dispatcher; see `Engine`.
+    """An engine of simulated workers, driven by the real dispatcher; see `Engine`.
 
     Attributes:
-        now: simulated time.
-        seconds: of the driver's own code, by what it did: followed an answer of some kind, or handed out shards.
-        cpu_seconds: of that code in all.
-        longest: the same of the longest time that it did so.
-        calls: how often it did.
-        counts: what happened.
-        busy: simulated time of workers that went into shards that were then done.
-        lost: the same, into those that were not.
+        now: Simulated time.
+        seconds: Time of the driver's own code, by activity: handling an answer of some kind, or handing out shards.
+        cpu_seconds: Total CPU time of that code.
+        longest: Longest time of a single activity.
+        calls: Number of times of each activity.
+        counts: Number of events of each kind.
+        busy: Simulated time of workers on shards that were finished.
+        lost: Simulated time of workers on shards that were not finished.
     """
 
     _advice = "a larger --mean-life"
@@ -118,13 +118,13 @@ class SimulatedEngine(Dispatcher[SimulatedWorker]):
     def __init__(
         self, world: World, life: Life, written: Callable[[int], None], die: Callable[[SimulatedEngine], None]
     ) -> None:
-        """Nothing runs yet.
+        """Prepare a simulation without workers.
 
         Args:
-            world: what is simulated.
-            life: of the driver.
-            written: writes a shard, unless it is there.
-            die: ends the driver, and does not return.
+            world: Parameters of the simulation.
+            life: Life of the driver.
+            written: Writes a shard, unless it exists.
+            die: Ends the driver, and does not return.
         """
         super().__init__()
         self.now = life.began
@@ -144,7 +144,7 @@ class SimulatedEngine(Dispatcher[SimulatedWorker]):
         self._row = Rows(GENERATION.name, told(row_stats(), is_known=False))
 
     def run(self, plan: Plan, folder: RunFolder, indices: Iterable[int], monitor: Monitor) -> None:
-        """Have shards edited, up to the end or up to the driver's; see `Engine.run`."""
+        """Edit the shards, until all are done or the driver dies; see `Engine.run`."""
         self._plan = plan
         self._ready = Ready(plan.task.to_json())
         self._go()
@@ -159,7 +159,7 @@ class SimulatedEngine(Dispatcher[SimulatedWorker]):
         self._workers[worker.number] = SimulatedWorker(worker.number, self._told)
 
     def _drop(self, worker: SimulatedWorker) -> None:
-        """It is dead already."""
+        """Do nothing: the worker is dead already."""
 
     def _hear(self) -> list[tuple[SimulatedWorker, Answer]]:
         self._lap("hand out")
@@ -184,7 +184,7 @@ class SimulatedEngine(Dispatcher[SimulatedWorker]):
         return heard
 
     def _begin(self, worker: SimulatedWorker, index: int) -> None:
-        """Draw how it will go with a shard: row by row to its end, or to that of the worker."""
+        """Simulate the work on a shard: row by row to its end, or to the death of the worker."""
         worker.began = self.now
         self.counts["attempts"] += 1
         takes = self._world.median * self._random.lognormal(0.0, self._world.sigma)
@@ -200,7 +200,7 @@ class SimulatedEngine(Dispatcher[SimulatedWorker]):
         self._at(self.now + takes, worker, Done(index))
 
     def _happens(self, worker: SimulatedWorker, answer: Answer) -> None:
-        """What is so before the driver is told."""
+        """Apply the effects of an event before the driver is notified."""
         if worker.shard is None or isinstance(answer, Rows):
             return
         is_done = isinstance(answer, Done)
@@ -223,11 +223,11 @@ class SimulatedEngine(Dispatcher[SimulatedWorker]):
         heappush(self._events, (when, self._num_events, worker, answer))
 
     def _go(self) -> None:
-        """From now on it is the driver's code that runs."""
+        """Start timing the driver's code."""
         self._clock, self._cpu_clock = time.perf_counter(), time.process_time()
 
     def _lap(self, name: str) -> None:
-        """It did something."""
+        """Record the time of an activity."""
         took = time.perf_counter() - self._clock
         self.cpu_seconds += time.process_time() - self._cpu_clock
         self.seconds[name] += took
@@ -237,7 +237,7 @@ class SimulatedEngine(Dispatcher[SimulatedWorker]):
 
 
 def row_stats() -> EditStats:
-    """Of one row, as full as real ones are."""
+    """Return statistics of one row, as detailed as real ones."""
     stats = EditStats(num_rows=1, seconds={"tokenize": 0.1, "score": 0.1, "edit": 0.1})
     stats.add_scores(np.log(np.linspace(0.1, 0.999, TOKENS_A_ROW, dtype=np.float32)))
     return stats

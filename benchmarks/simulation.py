@@ -1,7 +1,7 @@
-"""What it costs to drive 100,000 shards on 1,000 workers, and how busy those are; the workers are simulated.
+"""Cost of driving 100,000 shards on 1,000 workers, and the utilization of these; the workers are simulated.
 
-All else is real: the driver is a process of its own that calls what `hf-toedit run` calls, and is killed and started
-again; shards are written by this process, through the store. See benchmarks/README.md.
+Everything else is real: the driver is a separate process that calls the code of `hf-toedit run`, and is killed and
+restarted; this process writes the shards, through the store. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from hf_toedit.stats import EditStats
 
 BEATS = 3
 BEAT_EVERY_S = 1.1
-"""The monitor writes its file at most once a second."""
+"""The monitor writes its file at most once per second."""
 
 
 def drive(world: World, life: Life, run: Path, pipe: Connection) -> None:
-    """The life of a driver, in a process of its own: what `hf-toedit run` does, and figures of it into the pipe."""
+    """Run a driver in its own process: do what `hf-toedit run` does, and send its figures through the pipe."""
     from hf_toedit.api.run import Run
     from hf_toedit.runs.status import run_status
     from hf_toedit.runs.work import waiting
@@ -51,7 +51,7 @@ def drive(world: World, life: Life, run: Path, pipe: Connection) -> None:
     def lap(name: str) -> None:
         nonlocal clock, cpu_clock
         figures[f"{name}_seconds"] = time.perf_counter() - clock
-        if name != "work":  # of which most is the simulation's own; the engine tells what is not
+        if name != "work":  # most of it is the simulation's own; the engine reports the rest
             figures["cpu_seconds"] += time.process_time() - cpu_clock
         clock, cpu_clock = time.perf_counter(), time.process_time()
 
@@ -90,7 +90,7 @@ def drive(world: World, life: Life, run: Path, pipe: Connection) -> None:
 
 
 def beat_seconds(plan: Plan, folder: RunFolder, num_workers: int) -> list[float]:
-    """How long the monitor takes to write what so many workers are at, as it does every second."""
+    """Return the time that the monitor takes to write the state of the workers, as it does every second."""
     seconds = []
     with Monitor(plan, folder) as monitor:
         for number in range(num_workers):
@@ -104,17 +104,17 @@ def beat_seconds(plan: Plan, folder: RunFolder, num_workers: int) -> list[float]
 
 
 class WorkerSide:
-    """Writes shards as `run_shard` does, without a prior: the rows of the source as they are.
+    """Writes shards like `run_shard`, but without a prior: the rows of the source are unchanged.
 
     Attributes:
-        num_written: how often each shard was, by its place in the plan.
+        num_written: Number of times that each shard was written, by its index in the plan.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         """Read the plan.
 
         Args:
-            folder: of the run.
+            folder: The run folder.
         """
         self.num_written: Counter[int] = Counter()
         self._folder = folder
@@ -122,14 +122,14 @@ class WorkerSide:
         self._stats = row_stats()
 
     def serve(self, pipe: Connection) -> dict[str, Any]:
-        """Write the shards that a driver names, up to its figures."""
+        """Write the shards that a driver names, until it sends its figures."""
         while not isinstance(said := pipe.recv(), dict):
             self.write(said)
             pipe.send(None)
         return said
 
     def write(self, index: int) -> None:
-        """Write a shard, unless it is there."""
+        """Write a shard, unless it exists."""
         shard = self._plan.shards[index]
         if self._folder.stats(self._plan, GENERATION, shard) is not None:
             return
@@ -143,7 +143,7 @@ class WorkerSide:
         self.num_written[index] += 1
 
     def problems(self, num_rows: int) -> list[str]:
-        """What is wrong: shards that were not written once, or rows that are not those of the source, in order."""
+        """Return the problems: shards not written exactly once, or rows that differ from the source, in order."""
         wrong = [shard.name for index, shard in enumerate(self._plan.shards) if self.num_written[index] != 1]
         if wrong:
             return [f"{len(wrong)} shards were not written once, {wrong[0]} among them"]
@@ -159,15 +159,15 @@ class WorkerSide:
 
 
 def text(row: int) -> str:
-    """Of a row of the source."""
+    """Return the text of a row of the source."""
     return f"Row {row:07d} is short."
 
 
 def simulate(world: World, scratch: Path) -> dict[str, Any]:
-    """Plan a run, drive it to its end, look whether all is there, and tell what it took.
+    """Plan a run, drive it to its end, check the result, and return its figures.
 
     Raises:
-        SystemExit: something is not.
+        SystemExit: The result is wrong.
     """
     source, run = scratch / "rows.parquet", scratch / "run"
     rows = range(world.num_shards * world.rows_a_shard)
@@ -196,7 +196,7 @@ def simulate(world: World, scratch: Path) -> dict[str, Any]:
 
 
 def drivers(world: World, workers: WorkerSide, run: Path) -> list[dict[str, Any]]:
-    """Figures of one driver after the other, until nothing is left to do."""
+    """Run one driver after the other, until nothing is left to do, and return their figures."""
     spawn = multiprocessing.get_context("spawn")
     kills = [*world.kills(), inf]
     lives: list[dict[str, Any]] = []
@@ -216,7 +216,7 @@ def drivers(world: World, workers: WorkerSide, run: Path) -> list[dict[str, Any]
 
 
 def main() -> None:
-    """Simulate, print, and keep the figures."""
+    """Simulate, print, and save the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     for entry in fields(World):
         option = f"--{entry.name.replace('_', '-')}"

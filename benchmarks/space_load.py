@@ -1,8 +1,8 @@
-"""How the demo does with many visitors at once, and whether each gets what is theirs.
+"""Load test of the demo with many concurrent visitors; checks that each gets the right answers.
 
-The server is `hf-toedit space run` in a process of its own; each visitor is a thread that speaks to it as the page
-does, over HTTP with Gradio's queue, and presses the next button as soon as an answer is there. Every answer is held
-against what the editor makes of the same text with the same settings.
+The server is `hf-toedit space run` in its own process; each visitor is a thread that communicates like the page, over
+HTTP with Gradio's queue, and presses the next button as soon as it gets an answer. Every answer is compared with the
+editor's result for the same text and settings.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ API = "/gradio_api"
 
 @dataclass(frozen=True)
 class Wish:
-    """What a visitor asks for, and the text that is to be there after each generation."""
+    """A visitor's request, and the expected text after each generation."""
 
     text: str
     config: EditConfig
@@ -46,7 +46,7 @@ class Wish:
 
     @property
     def inputs(self) -> list[Any]:
-        """As the page sends them; the last is kept by the server."""
+        """Inputs as the page sends them; the server keeps the last one."""
         edit = self.config
         return [
             self.text,
@@ -66,10 +66,10 @@ class Visitor:
     """One page in one browser.
 
     Attributes:
-        wishes: asked for one after the other, again and again.
-        seconds: that each edit took, from the button to the answer.
-        errors: where there was no answer.
-        wrong: answers that were not those of the editor, or somebody else's.
+        wishes: Requests, made one after the other, repeatedly.
+        seconds: Duration of each edit, from the button to the answer.
+        errors: Errors instead of answers.
+        wrong: Answers that differ from the editor's result, or belong to another visitor.
     """
 
     address: str
@@ -79,7 +79,7 @@ class Visitor:
     wrong: list[str] = field(default_factory=list)
 
     def stay(self, until: float) -> None:
-        """Open the page, and use it until then."""
+        """Open the page, and use it until the given time."""
         with httpx.Client(base_url=self.address, timeout=TIMEOUT_S, trust_env=False) as client:
             try:
                 self._client, self._session = client, secrets.token_hex(8)
@@ -96,7 +96,7 @@ class Visitor:
                     shown = number % len(wish.expected) + 1
                     self._check(
                         wish, self._ask(show, [None, shown]), shown
-                    )  # of what the server keeps for this visitor
+                    )  # the value that the server keeps for this visitor
                     number += 1
             except (httpx.HTTPError, KeyError, ValueError, RuntimeError) as error:
                 self.errors.append(f"{type(error).__name__}: {error}")
@@ -122,7 +122,7 @@ class Visitor:
 
 @dataclass(frozen=True)
 class _Event:
-    """What happens when something is pressed; its outputs by their labels, None for what has none."""
+    """An event handler; its outputs by their labels, None for those without one."""
 
     number: int
     labels: list[str | None]
@@ -138,7 +138,7 @@ class _Event:
 
 
 def _event(config: dict[str, Any], name: str, trigger: str) -> _Event:
-    """What a trigger of the first thing of a name starts."""
+    """Return the event handler for a trigger of the first component with a name."""
     props = {each["id"]: each["props"] for each in config["components"]}
     thing = next(number for number, each in props.items() if name in (each.get("label"), each.get("value")))
     event = next(each for each in config["dependencies"] if [thing, trigger] in map(list, each["targets"]))
@@ -146,7 +146,7 @@ def _event(config: dict[str, Any], name: str, trigger: str) -> _Event:
 
 
 def wishes(num_visitors: int, each: int) -> list[list[Wish]]:
-    """Texts of their own for each visitor, with settings of their own, and what the editor makes of them."""
+    """Return different texts and settings for each visitor, with the editor's results."""
     rng = random.Random(0)
     words = " ".join(example_texts().values()).split(" ")
     prior = load_prior(PriorConfig())
@@ -177,7 +177,7 @@ def _edited(editor: ToEditor, text: str, generations: int) -> tuple[str, ...]:
 
 @contextmanager
 def serving() -> Iterator[tuple[str, int]]:
-    """The demo; gives its address and the id of its process."""
+    """Serve the demo; yields its address and the id of its process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -194,7 +194,7 @@ def serving() -> Iterator[tuple[str, int]]:
 
 
 def measure(num_visitors: int, seconds: float) -> dict[str, Any]:
-    """Let visitors come, all at once."""
+    """Run all visitors concurrently."""
     asked = wishes(num_visitors, 2)
     with serving() as (address, pid):
         before = peak_mb(pid)
@@ -223,7 +223,7 @@ def measure(num_visitors: int, seconds: float) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, print, and keep the figures."""
+    """Measure, print, and save the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--visitors", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=60.0)

@@ -3,10 +3,10 @@
     python benchmarks/training.py --prior FOLDER --work FOLDER --out results/training.json \\
         --human web=FILE:0:60 --human biomedical=FILE:0:100 --eval web=FILE:140:200 --eval books=FILE
 
-All variants are made of the same human text by one prior: edited (`toedit`, `toedit` with rejected edits, `careful`,
+All variants are made from the same human text by one prior: edited (`toedit`, `toedit` with rejected edits, `careful`,
 and `careful` from a lower threshold, one and three generations), generated (continuations of the first 32 tokens of
-each document, without these), and half of each. Then `hf_toedit.probe` trains models from scratch on each. What was
-made is kept in `--work`, and the same command goes on from there.
+each document, without these), and half of each. Then `hf_toedit.probe` trains models from scratch on each. Results are
+kept in `--work`, and the same command continues with them.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ EDITS: dict[str, dict[str, Any]] = {
     "careful": {"preset": "careful"},
     "careful --threshold 0.9": {"preset": "careful", "threshold": 0.9},
 }
-"""Settings of `edit`, by what the table calls them."""
+"""Settings of `edit`, by name in the table."""
 
 
 def main() -> None:
-    """Make the variants, train on them, keep the figures, and print the table."""
+    """Make the variants, train on them, save the figures, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--human", action="append", required=True, metavar="NAME=FILE[:FROM:TO]")
     parser.add_argument("--eval", action="append", required=True, metavar="NAME=FILE[:FROM:TO]")
@@ -98,7 +98,7 @@ def _generated(human: str, asked: argparse.Namespace) -> dict[str, str]:
 
 
 def _texts(part: str) -> tuple[str, list[str]]:
-    """The name and the rows of NAME=FILE[:FROM:TO]."""
+    """Return the name and the rows of NAME=FILE[:FROM:TO]."""
     found = re.fullmatch(r"(.+?)=(.+?)(?::(\d+):(\d+))?", part)
     assert found, part
     name, file, first, last = found.groups()
@@ -117,7 +117,7 @@ def _slug(name: str) -> str:
 
 
 def table(figures: Mapping[str, Any]) -> str:
-    """Markdown: a row for each variant, with its difference from the source at each learning rate."""
+    """Return a Markdown table with a row per variant, and its difference from the source at each learning rate."""
     rates = [f"{rate:g}" for rate in figures["training"]["learning_rates"]]
     lines = [
         "| Trained on | Tokens changed | " + " | ".join(f"Perplexity at {rate}" for rate in rates) + " | Verdict |",

@@ -1,4 +1,4 @@
-"""Starts vLLM in its own Python and tells it what to read; it sleeps while other columns run."""
+"""Starts vLLM in its own Python environment and sends it requests; it sleeps while other columns run."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from hf_toedit.priors.allocator import KEPT_BYTES, LARGEST_KEPT_BYTES
 KV_CACHE_GB = 4
 WORKER = Path(__file__).with_name("vllm_worker.py")
 HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
-"""That vLLM's attention on CPUs knows."""
+"""Head sizes that vLLM's attention supports on CPU."""
 
 
 class VllmClient:
-    """A process that has a model and documents loaded.
+    """A process with a loaded model and documents.
 
     Attributes:
-        version: of vLLM.
+        version: Version of vLLM.
     """
 
     def __init__(self, python: str, log: Path, **load: Any) -> None:
-        """Start it, and wait until it has loaded.
+        """Start the process, and wait until it has loaded the model.
 
         Args:
-            python: with vLLM installed.
-            log: file for what vLLM prints.
-            **load: the keys that `vllm_worker.Reader` takes.
+            python: Python with vLLM installed.
+            log: File for vLLM's output.
+            **load: Arguments of `vllm_worker.Reader`.
         """
         cores = ",".join(map(str, sorted(os.sched_getaffinity(0))[: torch.get_num_threads()]))
         environment = os.environ | {
@@ -41,10 +41,10 @@ class VllmClient:
             "VLLM_CPU_OMP_THREADS_BIND": cores,
             "VLLM_NO_USAGE_STATS": "1",
             "HF_HUB_OFFLINE": "1",
-            # Threads that wait for work must not take the cores from the other columns.
+            # Waiting threads must not take cores from the other columns.
             "OMP_WAIT_POLICY": "passive",
             "KMP_BLOCKTIME": "0",
-            # What the other columns gain by it, it shall have as well.
+            # The other columns profit from these settings, so vLLM gets them as well.
             "MALLOC_TRIM_THRESHOLD_": str(KEPT_BYTES),
             "MALLOC_MMAP_THRESHOLD_": str(LARGEST_KEPT_BYTES),
         }
@@ -64,13 +64,13 @@ class VllmClient:
             self.version = self._answer()["version"]
 
     def read(self, column: str, num_documents: int, top_k: int = 8, selected: bool = False) -> dict[str, Any]:
-        """Have the first documents read; seconds within the process and, if asked for, the selected tokens."""
+        """Read the first documents; return the seconds within the process and, on request, the selected tokens."""
         request = {"column": column, "num_documents": num_documents, "top_k": top_k, "selected": selected}
         print(json.dumps(request), file=self._process.stdin, flush=True)
         return self._answer()
 
     def close(self) -> None:
-        """End the process."""
+        """Stop the process."""
         self._process.stdin.close()
         self._process.wait()
         self._log.close()

@@ -1,6 +1,6 @@
-"""vLLM in a process and a Python of its own: loads a model, then reads documents when it is told to.
+"""vLLM in its own process and Python environment: loads a model, then reads documents on request.
 
-Requests and answers are JSON, one a line, on standard input and output; what vLLM prints goes to standard error. See
+Requests and answers are JSON, one per line, on standard input and output; vLLM's output goes to standard error. See
 `vllm_client.py`, which starts it.
 """
 
@@ -19,7 +19,7 @@ from sequences import Part, parts
 from vllm import LLM, SamplingParams
 
 SCRIPT_BATCH = 100
-"""Documents of a call, as in the command that the authors' page shows; see README.md."""
+"""Documents per call, as in the command on the authors' page; see README.md."""
 
 SCRIPT_TEMPERATURE = 1.5
 
@@ -28,7 +28,7 @@ class Reader:
     """A loaded model, and the documents to read."""
 
     def __init__(self, request: dict[str, Any]) -> None:
-        """Load the model and take the documents."""
+        """Load the model and the documents."""
         self.llm = LLM(
             model=request["model"],
             dtype="float32",
@@ -45,7 +45,7 @@ class Reader:
         self._random = np.random.default_rng(0)
 
     def flat(self, documents: slice) -> list[list[int]]:
-        """Read token ids into flat lists; positions of the selected tokens by document.
+        """Score token ids with flat lists, and return the positions of the selected tokens by document.
 
         The candidates of the selected tokens are gathered as well.
         """
@@ -64,7 +64,7 @@ class Reader:
         return selected
 
     def script(self, documents: slice, top_k: int) -> list[list[int]]:
-        """Edit texts as the authors' script does, in whole; positions of the selected tokens by document."""
+        """Edit whole texts as the authors' script does, and return the positions of the selected tokens by document."""
         texts = self.texts[documents]
         selected: list[list[int]] = [[] for _ in texts]
         for start in range(0, len(texts), SCRIPT_BATCH):
@@ -79,7 +79,7 @@ class Reader:
         for part, answer in zip(prompts, answers, strict=True):
             document = ids[part.document]
             for index in range(part.score_from, len(part.ids)):
-                # Token by token and through dictionaries, since that is what the script does.
+                # Token by token and through dictionaries, as in the script.
                 logprobs = {token: entry.logprob for token, entry in answer.prompt_logprobs[index].items()}
                 position = index + self._shift(part)
                 if np.exp(logprobs[part.ids[index]]) >= self.threshold:
@@ -90,13 +90,13 @@ class Reader:
                 stream.write(json.dumps({"text": self.tokenizer.decode(document)}, ensure_ascii=False) + "\n")
 
     def _drawn(self, logprobs: dict[int, float]) -> Any:
-        """One of the candidates, at a temperature."""
+        """Sample one of the candidates, at a temperature."""
         weights = np.array(list(logprobs.values())) / SCRIPT_TEMPERATURE
         weights = np.exp(weights - weights.max())
         return self._random.choice(list(logprobs), p=weights / weights.sum())
 
     def _shift(self, part: Part) -> int:
-        """From an index into the part's ids to a token of the document."""
+        """Return the offset from an index into the part's ids to a token of the document."""
         return part.start - (self.bos is not None)
 
 

@@ -1,1 +1,1 @@
-"""What makes the files that the package ships."""
+"""Tools that create the files that the package ships."""

@@ -1,4 +1,4 @@
-"""Records what `hf-toedit reproduce` finds at `--scale tiny`, and writes docs/papers.md from it: `make evidence`."""
+"""Records the results of `hf-toedit reproduce --scale tiny`, and writes docs/papers.md from them: `make evidence`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LIBRARIES = ("numpy", "torch", "transformers")
 
 
 def main(names: Sequence[str]) -> None:
-    """Record some items, or all, then write the page anew."""
+    """Record some items, or all, then rewrite the page."""
     EVIDENCE.mkdir(exist_ok=True)
     for item in map(find_item, names) if names else items():
         with tempfile.TemporaryDirectory() as folder:
@@ -46,21 +46,21 @@ def main(names: Sequence[str]) -> None:
 
 
 def path_of(item: Item) -> Path:
-    """The file of an item's record."""
+    """Return the path of an item's record."""
     return EVIDENCE / (re.sub(r"[^a-z0-9.]+", "-", item.title.lower()) + ".json")
 
 
 def recorded() -> dict[str, dict[str, Any]]:
-    """All records, by the title of their item, in the order of the papers."""
+    """Return all records, by the title of their item, in the order of the papers."""
     found = {item.title: path_of(item) for item in items()}
     return {title: json.loads(path.read_bytes()) for title, path in found.items() if path.exists()}
 
 
 def page(records: dict[str, dict[str, Any]]) -> str:
-    """The documentation of what was measured.
+    """Return the documentation of the results.
 
     Args:
-        records: As `recorded` gives them.
+        records: Output of `recorded`.
     """
     parts = [
         "# The papers, measured again",

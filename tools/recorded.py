@@ -1,4 +1,4 @@
-"""What a real prior did to the bundled sample, from run folders: the examples that the demo shows beside its toy.
+"""Edits of the bundled sample by a real prior, from run folders: the examples that the demo shows beside its toy.
 
 python -m tools.recorded hf_toedit/space/assets/recorded.json toedit=RUN careful=RUN
 """
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def _recorded(title: str, run: Run[Any]) -> dict[str, Any]:
-    """Figures of a run by generation, and places that it changed, at most two of a kind."""
+    """Return the figures of a run by generation, and places that it changed, at most two of a kind."""
     prior = Path(edit_of(run.plan).prior.prior).name
     generations = [run.stats(pass_.name) for pass_ in run.plan.data_passes]
     tables = [table for table in run.texts() if table is not None and table.edits]

@@ -21,14 +21,14 @@ PACKAGE = ROOT / "hf_toedit"
 
 
 def layers() -> list[str]:
-    """Names of all rooms and single modules, from the command line down."""
+    """Return the names of all rooms and single modules, from the command line down."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
     [names] = [contract["layers"] for contract in settings["contracts"] if contract["type"] == "layers"]
     return [name.strip() for layer in names for name in re.split(r"[:|]", layer)]
 
 
 def the_map() -> str:
-    """Markdown: each room with its docstring, then each of its modules with the first sentence of its own."""
+    """Return Markdown: each room with its docstring, and each of its modules with the first sentence of its own."""
     return "\n".join(line for name in layers() for line in _room(name))
 
 
@@ -48,7 +48,7 @@ def _first_sentence(file: Path) -> str:
 
 
 def _docstring(file: Path, whole: bool = False) -> str:
-    """A module's docstring, its paragraphs on one line each; without `whole`, all paragraphs on one."""
+    """Return a module's docstring, one line per paragraph with `whole`, else all paragraphs on one line."""
     found = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
     if not found:
         raise ValueError(f"{file} has no docstring. Say in one what lives there.")

@@ -1,1 +1,1 @@
-"""How datasets differ: figures of what was counted of them, with their uncertainty."""
+"""Differences between datasets: figures of their texts, with uncertainty."""

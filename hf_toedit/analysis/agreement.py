@@ -1,4 +1,4 @@
-"""Whether priors agree which documents are likely: the correlation of their ranks."""
+"""Agreement of priors on which documents are likely: rank correlations."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from hf_toedit.stats import EditStats
 from hf_toedit.tasks.read_stats import ReadStats
 
 FEWEST = 10
-"""Texts that a correlation needs."""
+"""Minimum number of texts for a correlation."""
 
 _Z = 1.96
 
 
 def agreements(readings: Mapping[str, EditStats]) -> list[dict[str, Any]]:
-    """Agreement of each pair of priors on the texts of one dataset.
+    """Return the agreement of each pair of priors on the texts of one dataset.
 
     Args:
-        readings: By prior.
+        readings: Statistics by prior.
 
     Returns:
         JSON values of each pair: `priors`, `num_documents`, and `spearman` with the ends of its 95 % interval `low` and
-        `high`, None where there are too few texts or all are equally likely.
+        `high`; None if there are too few texts or all are equally likely.
     """
     found = []
     for (first, mine), (second, theirs) in combinations(readings.items(), 2):
@@ -42,11 +42,11 @@ def agreements(readings: Mapping[str, EditStats]) -> list[dict[str, Any]]:
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Spearman's rank correlation, with mean ranks of what is equal; None where one of them is all equal.
+    """Return Spearman's rank correlation, with mean ranks for ties; None if all values of one side are equal.
 
     Args:
-        first: numbers `[n]`.
-        second: numbers `[n]` of the same things.
+        first: Numbers `[n]`.
+        second: Numbers `[n]` of the same items.
     """
     ranks = [_ranks(values) for values in (first, second)]
     if not all(values.any() for values in ranks):
@@ -56,14 +56,14 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
 
 
 def interval(value: float, count: int) -> tuple[float, float]:
-    """95 % interval of a rank correlation, by Fisher's transformation.
+    """Return the 95 % interval of a rank correlation, by Fisher's transformation.
 
     Its variance is (1 + value² / 2) / (n - 3) (Bonett and Wright 2000, "Sample size requirements for estimating
     Pearson, Kendall and Spearman correlations", Psychometrika 65).
 
     Args:
-        value: Of the correlation.
-        count: Of the things, n above 3.
+        value: The correlation.
+        count: Number of items n, above 3.
     """
     if abs(value) == 1:
         return value, value
@@ -72,7 +72,7 @@ def interval(value: float, count: int) -> tuple[float, float]:
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks less their mean; float64 `[n]`."""
+    """Return ranks minus their mean; float64 `[n]`."""
     _, owners, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks = np.cumsum(counts) - (counts - 1) / 2
     return ranks[owners] - (len(values) + 1) / 2

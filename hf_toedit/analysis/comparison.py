@@ -1,4 +1,4 @@
-"""How datasets differ: every figure of a comparison by name, with intervals, noise floors and verdicts."""
+"""A comparison of datasets: all figures by name, with intervals, noise floors and verdicts."""
 
 from __future__ import annotations
 
@@ -28,19 +28,18 @@ def compared(
     """Compare each variant with the first one, the reference.
 
     Args:
-        variants: two or more, with different names, read by the same priors; see `check_texts` and `check_reading`.
-        epsilon: bits of KL divergence up to which data are semi-synthetic; see `analysis.divergence`.
-        seed: of random choices.
-        sampled_rows: rows drawn of each source at most; None where all were taken.
-        overlaps: of the edits of two variants each, see `analysis.edits`.
-        view: of the embeddings, see `analysis.embedding`.
-        similar: how much the texts of each variant are like each other, by name; None looks.
+        variants: Two or more, with different names, read by the same priors; see `check_texts` and `check_reading`.
+        epsilon: Bits of KL divergence up to which data is semi-synthetic; see `analysis.divergence`.
+        seed: Random seed.
+        sampled_rows: Maximum number of rows sampled from each source; None if all rows were used.
+        overlaps: Overlaps between the edits of two variants, see `analysis.edits`.
+        view: The embedding view, see `analysis.embedding`.
+        similar: Similarity of the texts within each variant, by name; None to compute it.
 
     Returns:
-        JSON values: `reference`; `variants`, by name, with what is known of each alone; `comparisons`, by name, with
+        JSON values: `reference`; `variants`, by name, with the figures of each alone; `comparisons`, by name, with
         `verdict`, `reason`, `divergence` of unigrams, bigrams and both together (in bits, each with its interval and
-        noise floor), and `coverage` by prior; `overlaps`, and `embedding`, which is None where there is
-        no view.
+        noise floor), and `coverage` by prior; `overlaps`, and `embedding`, which is None without a view.
 
     Raises:
         UsageError: epsilon is not above zero.
@@ -84,7 +83,7 @@ def _against(reference: Variant, other: Variant, epsilon: float | None, seed: in
 
 
 def _diversity(variant: Variant, num_words: int) -> dict[str, Any]:
-    """Of as many words of each variant, since these figures depend on how many there are."""
+    """Return figures over the same number of words of each variant, because they depend on that number."""
     found = asdict(diversity(variant.sample, num_words))
     found["distinct"] = {str(order): share for order, share in found["distinct"].items()}
     return found

@@ -1,4 +1,4 @@
-"""How far the n-grams of a dataset are concentrated on few buckets.
+"""Concentration of the n-grams of a dataset on few buckets.
 
 Zhu et al. 2024, "How to Synthesize Text Data without Model Collapse?", arXiv 2412.14689, Figure 5: synthetic text has
 most of its n-grams in few buckets.
@@ -13,19 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 
 TOP_SHARE = 0.01
-"""Of the buckets, those with most n-grams."""
+"""Share of the buckets: those with the most n-grams."""
 
 
 @dataclass(frozen=True, eq=False)
 class Concentration:
-    """How far a mass is concentrated on few buckets.
+    """The concentration of a mass on few buckets.
 
     Attributes:
-        responses: `[num_buckets]`, the counts, the largest first.
-        top_share: The share of the mass in the 1 % of buckets with most, their number rounded up; NaN without mass.
-        gini: 0 where all buckets hold the same, 1 - 1/num_buckets where one holds everything; NaN without mass.
-        entropy: Of the distribution over buckets, in bits; NaN without mass.
-        max_entropy: Of the uniform one: log2(num_buckets).
+        responses: The counts in descending order; `[num_buckets]`.
+        top_share: Share of the mass in the fullest 1 % of buckets, their number rounded up; NaN without mass.
+        gini: 0 if all buckets are equal, 1 - 1/num_buckets if one has everything; NaN without mass.
+        entropy: Entropy of the distribution over buckets, in bits; NaN without mass.
+        max_entropy: Entropy of the uniform distribution: log2(num_buckets).
     """
 
     responses: np.ndarray
@@ -36,10 +36,10 @@ class Concentration:
 
 
 def concentration(counts: np.ndarray) -> Concentration:
-    """Measure counts.
+    """Compute the concentration of counts.
 
     Args:
-        counts: `[num_buckets]`, or means of them; at least one bucket.
+        counts: Counts, or means of counts, of at least one bucket; `[num_buckets]`.
     """
     responses = np.sort(counts)[::-1]
     size, mass = len(responses), responses.sum()
@@ -47,13 +47,13 @@ def concentration(counts: np.ndarray) -> Concentration:
         return Concentration(responses, math.nan, math.nan, math.nan, math.log2(size))
     top = responses[: math.ceil(TOP_SHARE * size)].sum() / mass
     shares = responses / mass
-    ranks = np.arange(size, 0, -1)  # 1 is that of the smallest
+    ranks = np.arange(size, 0, -1)  # the smallest share has rank 1
     gini = 2 * (ranks * shares).sum() / size - (size + 1) / size
     return Concentration(responses, float(top), float(gini), entropy(responses), math.log2(size))
 
 
 def entropy(counts: np.ndarray | Sequence[int]) -> float:
-    """Of the distribution that counts are of, some of them above zero; in bits."""
+    """Return the entropy of the distribution given by counts, some of them above zero; in bits."""
     counts = np.asarray(counts)
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log2(shares)).sum())

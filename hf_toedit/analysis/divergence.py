@@ -1,14 +1,15 @@
-"""How far two datasets differ by their n-grams, against how far samples of one of them differ.
+"""Differences of two datasets by their n-grams, relative to the differences of samples of one dataset.
 
-A divergence between samples is above zero even where both come from one distribution, and the more so the less text
-there is. So every figure here is taken between samples of the same amount of text, and held against *noise*: the same
-figure between two samples of that size from one dataset. That of the reference is the noise floor.
+A divergence between samples is above zero even if both come from one distribution, and it is larger the less text there
+is. So every figure here is computed between samples with the same amount of text, and compared with *noise*: the same
+figure between two samples of that size from one dataset. The noise of the reference is the noise floor.
 
 Samples are random choices of groups of documents (see `features.ngram_groups`), without replacement and of at most half
-of the groups; of the larger dataset, of as few as are as much text. With half of the groups, the spread over choices is
-that of the figure over new documents (the delete-d jackknife of Shao and Wu 1989, "A General Theory for Jackknife
-Variance Estimation"); with fewer it is larger. A bootstrap with replacement would hold groups twice, and be biased by
-that.
+of the groups; the larger dataset contributes fewer groups, so that the amounts of text are equal. With half of the
+groups, the spread over choices equals that of the figure over new documents (the delete-d jackknife of Shao and Wu
+1989,
+"A General Theory for Jackknife Variance Estimation"); with fewer, it is larger. A bootstrap with replacement would
+contain groups twice, which would bias it.
 """
 
 from __future__ import annotations
@@ -28,32 +29,35 @@ ALPHA = 0.5
 """Added to the count of each bucket."""
 
 EPSILON_FLOORS = 2.0
-"""The default of epsilon: so many times the noise floor, which depends on the amount of text."""
+"""Default of epsilon, as a multiple of the noise floor, which depends on the amount of text."""
 
 HIGHEST_FLOOR = 0.5
-"""Bits of KL divergence; above, the default of epsilon is too high to call data semi-synthetic. So is any where samples
-have fewer n-grams than there are buckets, and `ALPHA` makes them alike."""
+"""In bits of KL divergence; with a higher noise floor, the default of epsilon is too high to call data semi-synthetic.
+
+The same holds for any epsilon if samples have fewer n-grams than there are buckets, because `ALPHA` then makes them
+similar.
+"""
 
 MIN_GROUPS = 20
-"""Groups with text that each dataset needs: about 25 documents."""
+"""Minimum number of groups with text in each dataset: about 25 documents."""
 
 MOST_APART = 0.1
-"""By how much the amounts of text of the two samples may differ, relatively."""
+"""Maximum relative difference between the amounts of text of the two samples."""
 
 NUM_CHOICES = 200
-"""Random choices of groups, for each figure."""
+"""Number of random choices of groups for each figure."""
 
 INTERVAL = (0.025, 0.975)
-"""Quantiles that are the ends of an interval."""
+"""Quantiles at the ends of an interval."""
 
 NOISE_QUANTILE = 0.99
-"""Up to this quantile a figure can be noise."""
+"""Figures up to this quantile of the noise can be noise."""
 
 KL, KL_REVERSE, JS = "kl", "kl_reverse", "js"
 """KL of the data from the reference, KL of the reference from the data, Jensen-Shannon."""
 
 _AT_ONCE = 50
-"""Choices that are computed at a time, so that memory stays below 50 MB."""
+"""Number of choices computed at once, which keeps memory below 50 MB."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,10 @@ class Figure:
     """A divergence in bits, between samples of the same amount of text.
 
     Attributes:
-        value: Its mean over choices of groups.
-        low: The lower end of its 95 % interval.
-        high: The upper end.
-        noise_floor: Its mean between two samples of the reference.
+        value: Mean over choices of groups.
+        low: Lower end of its 95 % interval.
+        high: Upper end of its 95 % interval.
+        noise_floor: Mean between two samples of the reference.
         noise_high: Up to here the value can be noise: the mean of the reference's and the data's own noise, plus the
             larger of the two distances from a mean to its quantile 0.99.
     """
@@ -77,25 +81,26 @@ class Figure:
 
     @property
     def can_be_noise(self) -> bool:
-        """Whether samples of one dataset differ as much."""
+        """Whether samples of one dataset can differ as much."""
         return self.value <= self.noise_high
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """How far a dataset differs from the reference.
+    """The difference between a dataset and the reference.
 
     Attributes:
-        verdict: By Eq. 9 of Zhu et al. 2024, arXiv 2412.14689, data are semi-synthetic if their KL divergence is at
-            most epsilon, and pure synthetic otherwise; here it must be so of KL both ways, with its whole interval.
-            `no difference seen` if the Jensen-Shannon divergence can be noise, whatever epsilon is. `not enough data`
-            where none of these can be said.
+        verdict: By Eq. 9 of Zhu et al. 2024, arXiv 2412.14689, data is semi-synthetic if its KL divergence is at most
+            epsilon, and pure synthetic otherwise; here, this must hold for KL both ways, with its whole interval.
+            `no difference seen` if the Jensen-Shannon divergence can be noise, for any epsilon. `not enough data` if
+            none
+            of these can be concluded.
         reason: The verdict's reason, in a sentence.
-        figures: `kl`, `kl_reverse` and `js`; none where there is too little text for an interval.
-        epsilon: In bits, for `kl` and `kl_reverse`; none where there are no figures.
-        num_groups: Groups of a sample: of the reference, and of the data; 0 where there are no figures.
-        num_ngrams: N-grams of a sample of each, on average.
-        alpha: What was added to the count of each bucket.
+        figures: `kl`, `kl_reverse` and `js`; empty if there is too little text for an interval.
+        epsilon: In bits, for `kl` and `kl_reverse`; empty without figures.
+        num_groups: Number of groups in a sample of the reference and of the data; 0 without figures.
+        num_ngrams: Mean number of n-grams in a sample of each.
+        alpha: The number added to the count of each bucket.
     """
 
     verdict: Verdict
@@ -108,11 +113,11 @@ class Divergence:
 
     @property
     def differs(self) -> bool:
-        """Whether a difference is seen; False also where the data do not suffice."""
+        """Whether a difference is seen; also False if there is not enough data."""
         return bool(self.figures) and not self.figures[JS].can_be_noise
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return plain JSON values."""
         return asdict(self)
 
 
@@ -120,14 +125,14 @@ def diverge(reference: np.ndarray, data: np.ndarray, *, epsilon: float | None = 
     """Compare a dataset with the reference.
 
     Args:
-        reference: int `[groups, buckets]`, counts of n-grams by group of documents, as of `NgramGroups`.
-        data: The same of the dataset.
-        epsilon: Bits of KL divergence up to which data are semi-synthetic; `EPSILON_FLOORS` times the noise floor if
+        reference: Counts of n-grams by group of documents, as in `NgramGroups`; int `[groups, buckets]`.
+        data: The same counts of the dataset.
+        epsilon: Bits of KL divergence up to which data is semi-synthetic; `EPSILON_FLOORS` times the noise floor if
             None.
-        seed: Of the choices of groups.
+        seed: Random seed of the choices of groups.
 
     Raises:
-        UsageError: As of `check_epsilon`.
+        UsageError: See `check_epsilon`.
     """
     check_epsilon(epsilon)
     reference, data = (counts[counts.any(axis=1)] for counts in (reference, data))
@@ -151,7 +156,7 @@ def diverge(reference: np.ndarray, data: np.ndarray, *, epsilon: float | None = 
 
 
 def check_epsilon(epsilon: float | None) -> None:
-    """Refuse an epsilon that no divergence can be held against.
+    """Check that epsilon is a positive number.
 
     Raises:
         UsageError: It is not above zero, or not finite.
@@ -161,10 +166,10 @@ def check_epsilon(epsilon: float | None) -> None:
 
 
 def divergences(p: np.ndarray, q: np.ndarray) -> dict[str, np.ndarray]:
-    """KL both ways and Jensen-Shannon, in bits.
+    """Return KL both ways and Jensen-Shannon, in bits.
 
     Args:
-        p: float64 `[..., buckets]`, distributions of the reference, without zeros.
+        p: Distributions of the reference, without zeros; float64 `[..., buckets]`.
         q: The same of the data.
 
     Returns:
@@ -181,16 +186,16 @@ def divergences(p: np.ndarray, q: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def smoothed(counts: np.ndarray) -> np.ndarray:
-    """The distribution over buckets, the last axis, with `ALPHA` added to each count; float64, of the same shape."""
+    """Return the distribution over buckets (last axis), with `ALPHA` added to each count; float64, same shape."""
     return (counts + ALPHA) / (counts.sum(axis=-1, keepdims=True) + ALPHA * counts.shape[-1])
 
 
 _Samples = Callable[[slice], np.ndarray]
-"""Counts `[choices, buckets]` of a slice of the choices."""
+"""Returns counts `[choices, buckets]` of a slice of the choices."""
 
 
 def _samples(counts: np.ndarray, size: int, rng: np.random.Generator, order: np.ndarray | None = None) -> _Samples:
-    """Counts of the groups that are chosen, `size` of them: the first in a random order."""
+    """Return the counts of `size` randomly chosen groups: the first ones in a random order."""
     order = _orders(len(counts), rng) if order is None else order
     chosen = np.zeros((NUM_CHOICES, len(counts)))
     np.put_along_axis(chosen, order[:, :size], 1, axis=1)
@@ -199,18 +204,18 @@ def _samples(counts: np.ndarray, size: int, rng: np.random.Generator, order: np.
 
 
 def _orders(num_groups: int, rng: np.random.Generator) -> np.ndarray:
-    """A random order of the groups for each choice; int64 `[choices, groups]`."""
+    """Return a random order of the groups for each choice; int64 `[choices, groups]`."""
     return np.argsort(rng.random((NUM_CHOICES, num_groups)), axis=1)
 
 
 def _noise(counts: np.ndarray, size: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """The figures between two samples of one dataset, which have no group in common; float64 `[choices]` each."""
+    """Return the figures between two disjoint samples of one dataset; float64 `[choices]` each."""
     order = _orders(len(counts), rng)
     return _figures(_samples(counts, size, rng, order), _samples(counts, size, rng, order[:, size:]))
 
 
 def _figures(reference: _Samples, data: _Samples) -> dict[str, np.ndarray]:
-    """The three figures of each choice; float64 `[choices]` each."""
+    """Return the three figures of each choice; float64 `[choices]` each."""
     parts = []
     for start in range(0, NUM_CHOICES, _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
@@ -221,7 +226,7 @@ def _figures(reference: _Samples, data: _Samples) -> dict[str, np.ndarray]:
 def _figure(between: np.ndarray, reference_noise: np.ndarray, data_noise: np.ndarray) -> Figure:
     low, high = np.quantile(between, INTERVAL)
     noises = (reference_noise, data_noise)
-    # The value holds half of the noise of each; a single pair of samples strays further than a mean over choices.
+    # The value contains half of the noise of each; a single pair of samples deviates more than a mean over choices.
     expected = (reference_noise.mean() + data_noise.mean()) / 2
     margin = max(np.quantile(noise, NOISE_QUANTILE) - noise.mean() for noise in noises)
     value, floor = float(between.mean()), float(reference_noise.mean())
@@ -229,7 +234,7 @@ def _figure(between: np.ndarray, reference_noise: np.ndarray, data_noise: np.nda
 
 
 def _equal_text(reference: np.ndarray, data: np.ndarray) -> tuple[int, int] | None:
-    """How many groups of each are the same amount of text, as many as can be; None where no numbers are."""
+    """Return the largest numbers of groups of each with the same amount of text; None if there are none."""
     mine, theirs = (counts.sum() / len(counts) for counts in (reference, data))
     found = []
     for size in range(1, len(reference) // 2 + 1):

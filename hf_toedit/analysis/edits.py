@@ -1,4 +1,4 @@
-"""What runs of edits did to the datasets that are compared: decay, kinds, and how far two runs edit the same places."""
+"""The edits of the compared datasets: decay, kinds, and the overlap of two runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Place(NamedTuple):
     Attributes:
         start: First character, in the source.
         end: One past the last.
-        text: What is there now.
+        text: The current text.
     """
 
     start: int
@@ -25,16 +25,17 @@ class Place(NamedTuple):
 
 
 def edit_figures(generations: Sequence[EditStats]) -> list[dict[str, Any]]:
-    """Figures of each generation.
+    """Return the figures of each generation.
 
     Args:
-        generations: Statistics of generations 1, 2, … up to the one that is compared.
+        generations: Statistics of generations 1, 2, … up to the compared one.
 
     Returns:
         JSON values: `generation`, `num_tokens`; `selected_rate`, `changed_rate` and `dropped_rate` of these;
-        `eta`, the ratio of the selected rate to that of the generation before; `characters_standing`, the share of the
+        `eta`, the ratio of the selected rate to that of the previous generation; `characters_standing`, the share of
+        the
         source's characters that no edit touches; and `changed_by_kind`, shares of the changed and deleted tokens, empty
-        where kinds are not known. What is not defined is None.
+        if kinds are unknown. Undefined values are None.
     """
     return [
         {
@@ -57,15 +58,17 @@ def _shares_by_kind(stats: EditStats) -> dict[str, float]:
 
 
 def overlap(pairs: Iterable[tuple[PieceTable | None, PieceTable | None]]) -> dict[str, Any]:
-    """How far two runs edited the same places of one source.
+    """Return the overlap of the places that two runs edited in one source.
 
     Args:
-        pairs: The texts of both runs, each pair of one text of the source.
+        pairs: Texts of both runs; each pair comes from one text of the source.
 
     Returns:
-        JSON values: `num_texts`; and, for one and the other, `num_places` that differ from the source, `shared`: the
-        share of these that have a character of the source in common with a place of the other, and `same`: the share
-        that the other edited as well, from the same first to the same last character and to the same text.
+        JSON values: `num_texts`; and, for each run, `num_places` that differ from the source, `shared`: the share of
+            these
+        that have a character of the source in common with a place of the other run, and `same`: the share that the
+            other
+        run edited as well, from the same first to the same last character and to the same text.
     """
     num_texts, num_places, num_shared, num_same = 0, [0, 0], [0, 0], 0
     for pair in pairs:
@@ -84,7 +87,7 @@ def overlap(pairs: Iterable[tuple[PieceTable | None, PieceTable | None]]) -> dic
 
 
 def places(table: PieceTable | None) -> list[Place]:
-    """Where a text differs from its source, ascending; nowhere if its edits are not known."""
+    """Return the places where a text differs from its source, ascending; empty if its edits are unknown."""
     found = []
     shift = 0  # from the text to the source
     for edit in table.edits if table else ():
@@ -95,7 +98,7 @@ def places(table: PieceTable | None) -> list[Place]:
 
 
 def _num_touched(mine: Sequence[Place], theirs: Sequence[Place]) -> int:
-    """How many of the one have a character in common with any of the other."""
+    """Return the number of places of one that have a character in common with any of the other."""
     count = at = 0
     for place in mine:
         while at < len(theirs) and theirs[at].end <= place.start:

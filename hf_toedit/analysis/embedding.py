@@ -1,8 +1,8 @@
-"""Datasets as clouds of vectors, one of each document: a picture, and how far the clouds overlap.
+"""Datasets as clouds of vectors, one per document: a picture, and the overlap of the clouds.
 
 The overlap is an area like that of MAUVE (Pillutla et al. 2021, "MAUVE: Measuring the Gap Between Neural Text and Human
-Text using Divergence Frontiers", arXiv 2102.01454): the vectors of all datasets, less all but their 50 principal
-components, are quantised by k-means, and `frontier_area` is taken of the shares of the clusters.
+Text using Divergence Frontiers", arXiv 2102.01454): the vectors of all datasets, reduced to their 50 principal
+components, are quantised by k-means, and `frontier_area` is computed from the shares of the clusters.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 from hf_toedit.errors import UsageError
 
 MOST_DOCUMENTS, FEWEST_DOCUMENTS = 500, 20
-"""Of each dataset."""
+"""Maximum and minimum number of documents of each dataset."""
 
 SCALE = 5.0
 """The constant c of MAUVE."""
 
 DOCUMENTS_PER_CLUSTER = 10
-"""Of each dataset, on average, as MAUVE has it."""
+"""Mean number of documents of each dataset per cluster, as in MAUVE."""
 
 _COMPONENTS = 50
 _MIXTURES = np.linspace(0, 1, 102)[1:-1]
@@ -37,11 +37,11 @@ class EmbeddingView:
     """Datasets as clouds of vectors.
 
     Attributes:
-        embedder: Name of the model that the vectors are of.
-        revision: Pins it.
-        points: float64 `[documents, 2]` of each dataset, by t-SNE.
-        shares: float64 `[clusters]` of each dataset: how many of its documents are in each cluster, the fullest of the
-            reference first.
+        embedder: Name of the embedding model.
+        revision: Commit or fingerprint of the embedding model.
+        points: Positions of each dataset's documents by t-SNE; float64 `[documents, 2]`.
+        shares: Share of each dataset's documents in each cluster, the fullest of the reference first; float64
+            `[clusters]`.
         areas: `value`, `low`, `high`, `noise_floor` and `noise_low` of each dataset but the reference.
     """
 
@@ -52,7 +52,7 @@ class EmbeddingView:
     areas: Mapping[str, Mapping[str, float]]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, without the points."""
+        """Return plain JSON values, without the points."""
         return {
             "embedder": self.embedder,
             "revision": self.revision,
@@ -63,10 +63,10 @@ class EmbeddingView:
 
 
 def check_embeddable(name: str, num_documents: int) -> None:
-    """Refuse a dataset with too few documents, and a machine without scikit-learn.
+    """Check that a dataset has enough documents and that scikit-learn is installed.
 
     Raises:
-        UsageError: it is one of these.
+        UsageError: There are too few documents, or scikit-learn is missing.
     """
     if find_spec("sklearn") is None:
         raise UsageError("--embedder needs scikit-learn. Install it: pip install 'hf-toedit[analysis]'")
@@ -80,14 +80,14 @@ def check_embeddable(name: str, num_documents: int) -> None:
 def embedding_view(vectors: Mapping[str, np.ndarray], embedder: str, revision: str, seed: int = 0) -> EmbeddingView:
     """Draw and compare clouds of vectors; the first is the reference.
 
-    All clouds have as many vectors: as many as the smallest. Areas are between random halves of two of them, and the
-    noise floor is the same area between two halves of the reference that have nothing in common.
+    All clouds are reduced to the size of the smallest one. Areas are between random halves of two clouds, and the noise
+    floor is the same area between two disjoint halves of the reference.
 
     Args:
         vectors: float32 `[n, hidden]` of each dataset, in random order; n is `FEWEST_DOCUMENTS` or more.
-        embedder: Name of the model that they are of.
-        revision: Pins it.
-        seed: Of random choices.
+        embedder: Name of the embedding model.
+        revision: Commit or fingerprint of the embedding model.
+        seed: Random seed.
     """
     from sklearn.cluster import KMeans
     from sklearn.decomposition import PCA
@@ -120,15 +120,15 @@ def embedding_view(vectors: Mapping[str, np.ndarray], embedder: str, revision: s
 
 
 def frontier_area(p: np.ndarray, q: np.ndarray) -> float:
-    """The area under the divergence frontier of two distributions: 1 where they are equal, near 0 where disjoint.
+    """Return the area under the divergence frontier of two distributions: 1 if they are equal, near 0 if disjoint.
 
     With R = w P + (1 - w) Q, the frontier is the curve of (exp(-c KL(Q || R)), exp(-c KL(P || R))) for w from 0 to 1,
-    with c = 5, KL in nats, and (1, 0) and (0, 1) as its ends. Here w is 0.01 to 0.99 in 100 equal steps, straight lines
-    lie between, and the area is the mean of those under the curve as seen from either axis, as MAUVE has it.
+    with c = 5, KL in nats, and (1, 0) and (0, 1) as its ends. Here w is 0.01 to 0.99 in 100 equal steps, connected by
+    straight lines, and the area is the mean of those under the curve as seen from either axis, as in MAUVE.
 
     Args:
-        p: float64 `[clusters]`, shares.
-        q: float64 `[clusters]`, the same of the other.
+        p: Shares; float64 `[clusters]`.
+        q: Shares of the other; float64 `[clusters]`.
     """
     weights = _MIXTURES[:, None]
     middle = weights * p + (1 - weights) * q
@@ -140,13 +140,13 @@ def frontier_area(p: np.ndarray, q: np.ndarray) -> float:
 
 
 def _kl(p: np.ndarray, middle: np.ndarray) -> np.ndarray:
-    """KL divergence of a distribution from mixtures `[mixtures, clusters]` of which it is a part; `[mixtures]`."""
+    """Return the KL divergence of a distribution from mixtures `[mixtures, clusters]` that contain it; `[mixtures]`."""
     some = p > 0
     return (p[some] * np.log(p[some] / middle[:, some])).sum(axis=1)
 
 
 def _halves(mine: np.ndarray, theirs: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A random half of one, and of the other the documents that the half would leave out of its own."""
+    """Return a random half of one, and the complementary half of the other."""
     order = rng.permutation(len(mine))
     half = len(mine) // 2
     return mine[order[:half]], theirs[order[half : 2 * half]]

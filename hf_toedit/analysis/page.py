@@ -1,4 +1,4 @@
-"""A report as one HTML file: its Markdown, with the pictures in it."""
+"""A report as one HTML file: its Markdown, with embedded pictures."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _TAGS = ("<code>", "</code>")
-"""The only HTML in the Markdown of a report; any other is text."""
+"""The only HTML tags in the Markdown of a report; any other is text."""
 
 _WIDE = '<div class="wide" role="region" aria-label="{}" tabindex="0">'
-"""Around what may be wider than a phone, and is then moved by a finger or by the arrow keys."""
+"""Wraps content that may be wider than a phone, so that it scrolls by touch or arrow keys."""
 
 
 def html_report(markdown: str, pictures: Mapping[str, bytes], title: str) -> str:
-    """The report as a page that needs no network and no script, in light and dark.
+    """Return the report as a page without network requests or scripts, with a light and a dark theme.
 
     Args:
-        markdown: As `markdown_report` gave it.
-        pictures: PNG files, by the paths that the Markdown has.
-        title: Of the page.
+        markdown: Output of `markdown_report`.
+        pictures: PNG files, by their paths in the Markdown.
+        title: Title of the page.
     """
     from markdown_it import MarkdownIt
 
@@ -36,7 +36,7 @@ def html_report(markdown: str, pictures: Mapping[str, bytes], title: str) -> str
 
 
 def _adapted(tokens: Sequence[Token], pictures: Mapping[str, bytes]) -> list[Token]:
-    """Without styles of their own, which the page forbids, and with pictures instead of their paths."""
+    """Return tokens without inline styles, which the page forbids, and with pictures instead of their paths."""
     from markdown_it.token import Token
 
     found: list[Token] = []
@@ -45,7 +45,7 @@ def _adapted(tokens: Sequence[Token], pictures: Mapping[str, bytes]) -> list[Tok
             token.attrs["class"] = "number"
         for child in token.children or ():
             if child.type == "html_inline" and child.content not in _TAGS:
-                child.type = "text"  # which is escaped
+                child.type = "text"  # the renderer escapes text
             elif child.type == "image":
                 _embed(child, pictures)
         wide = "Table" if token.type.startswith("table_") else "Picture" if _is_picture(token) else None

@@ -22,12 +22,12 @@ _COLOURS = ("#24292f", "#0072b2", "#e5833b", "#009e73", "#cc79a7", "#56b4e9", "#
 def draw_plots(
     variants: Sequence[Variant], similar: Mapping[str, Similarity], view: EmbeddingView | None = None
 ) -> dict[str, bytes]:
-    """Pictures, as PNG, by file name.
+    """Return the pictures as PNG, by file name.
 
     Args:
-        variants: what `compared` was given.
-        similar: the same.
-        view: the same.
+        variants: The same as for `compared`.
+        similar: The same as for `compared`.
+        view: The same as for `compared`.
     """
     plots: dict[str, Callable[[Figure, Sequence[Variant]], None]] = {"ngrams.png": _draw_ngrams}
     for number, prior in enumerate(variants[0].readings, start=1):
@@ -44,7 +44,7 @@ def _for_prior(draw: Callable[..., None], prior: str) -> Callable[[Figure, Seque
 
 
 def _draw_ngrams(figure: Figure, variants: Sequence[Variant]) -> None:
-    """Figure 5 of Zhu et al. 2024: the share of each bucket, the fullest first."""
+    """Draw Figure 5 of Zhu et al. 2024: the share of each bucket, fullest first."""
     for axes, order in zip(figure.subplots(1, 2), ("unigrams", "bigrams"), strict=True):
         for variant, colour in zip(variants, cycle(len(variants)), strict=True):
             counts = np.sort(getattr(variant.texts.ngrams, order).sum(axis=0))[::-1]
@@ -60,7 +60,7 @@ def _draw_ngrams(figure: Figure, variants: Sequence[Variant]) -> None:
 
 
 def _draw_similarities(figure: Figure, similar: Mapping[str, Similarity]) -> None:
-    """Figure 12 of Zhu et al. 2024: texts in each bucket of locality-sensitive hashes, the fullest first."""
+    """Draw Figure 12 of Zhu et al. 2024: texts in each bucket of locality-sensitive hashes, fullest first."""
     axes = figure.subplots()
     for (name, found), colour in zip(similar.items(), cycle(len(similar)), strict=True):
         shares = found.responses[found.responses > 0] / found.num_texts
@@ -73,7 +73,7 @@ def _draw_similarities(figure: Figure, similar: Mapping[str, Similarity]) -> Non
 
 
 def _draw_perplexities(figure: Figure, variants: Sequence[Variant], prior: str) -> None:
-    """Figure 3: how the perplexities of documents are distributed."""
+    """Draw Figure 3: the distribution of the perplexities of documents."""
     from matplotlib.ticker import LogLocator
 
     axes = figure.subplots()
@@ -94,7 +94,7 @@ def _draw_perplexities(figure: Figure, variants: Sequence[Variant], prior: str) 
 
 
 def _draw_probabilities(figure: Figure, variants: Sequence[Variant], prior: str) -> None:
-    """Figure 6 and Table 8: how likely tokens are."""
+    """Draw Figure 6 and Table 8: the distribution of token probabilities."""
     axes = figure.subplots()
     width = 0.8 / len(variants)
     for number, (variant, colour) in enumerate(zip(variants, cycle(len(variants)), strict=True)):
@@ -108,7 +108,7 @@ def _draw_probabilities(figure: Figure, variants: Sequence[Variant], prior: str)
 
 
 def _draw_embeddings(figure: Figure, view: EmbeddingView) -> None:
-    """Figure 4A: documents in a plane, and how many are in each cluster."""
+    """Draw Figure 4A: documents in a plane, and the number of documents in each cluster."""
     cloud, bars = figure.subplots(1, 2)
     for (name, points), colour in zip(view.points.items(), cycle(len(view.points)), strict=True):
         cloud.scatter(*points.T, s=7, color=colour, alpha=0.6, linewidths=0, label=name)
@@ -120,9 +120,9 @@ def _draw_embeddings(figure: Figure, view: EmbeddingView) -> None:
 
 
 def cycle(count: int) -> list[str]:
-    """Colours of datasets, the reference's first; they repeat where there are many.
+    """Return colours for datasets, the reference's first; they repeat if there are many.
 
     Args:
-        count: How many.
+        count: Number of datasets.
     """
     return [_COLOURS[number % len(_COLOURS)] for number in range(count)]

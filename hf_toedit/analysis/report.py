@@ -1,4 +1,4 @@
-"""A comparison as people read it: Markdown from its figures; its pictures are those of `analysis.plots`."""
+"""The Markdown report of a comparison; its pictures are those of `analysis.plots`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MARKDOWN, HTML, JSON = "report.md", "report.html", "report.json"
 """Files of a report; its pictures are in `assets/`."""
 
 TITLE = "How these datasets differ"
-"""Of the report as a page."""
+"""Title of the report."""
 
 _TOP_BIGRAMS = 10
 _ORDERS = ("both", "unigrams", "bigrams")
@@ -22,10 +22,10 @@ _PARTS = ("value", "low", "high", "noise_floor", "noise_high")
 
 
 def markdown_report(report: dict[str, Any]) -> str:
-    """The report, which reads well on the Hub and in a terminal.
+    """Return the report in Markdown, for the Hub and the terminal.
 
     Args:
-        report: what `compared` gave.
+        report: Output of `compared`.
     """
     reference, variants = report["reference"], report["variants"]
     priors = list(next(iter(variants.values()))["readings"])

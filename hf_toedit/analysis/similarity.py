@@ -1,7 +1,7 @@
-"""How much the texts of a dataset are like each other, by locality-sensitive hashes.
+"""Similarity of the texts within a dataset, by locality-sensitive hashes.
 
 Zhu et al. 2024 (arXiv 2412.14689, Figure 12): the texts of a dataset are hashed into 1,000 rows of 20,000 buckets each,
-such that texts that are alike often share a bucket; the more texts the fullest buckets hold, the less varied they are.
+so that similar texts often share a bucket; the more texts the fullest buckets contain, the less varied the texts are.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from hf_toedit.analysis.variant import Variant
 from hf_toedit.features.density import DensityTable, MinHash
 
 _MOST = 2_000
-"""Texts of each dataset, at most."""
+"""Maximum number of texts of each dataset."""
 
 
 @dataclass(frozen=True, eq=False)
 class Similarity:
-    """How much texts are like each other.
+    """Similarity of texts.
 
     Attributes:
-        num_texts: how many were hashed.
-        mean: the mean similarity of two texts: the share of their words and pairs of words that both have (Jaccard).
-        responses: float64 `[20000]`, texts in a bucket, the fullest first, as means over the rows of the table.
+        num_texts: Number of texts hashed.
+        mean: Mean similarity of two texts: the Jaccard index of their words and pairs of words.
+        responses: Number of texts per bucket, fullest first, as means over the rows of the table; float64 `[20000]`.
     """
 
     num_texts: int
@@ -35,7 +35,7 @@ class Similarity:
     responses: np.ndarray
 
     def to_json(self) -> dict[str, Any]:
-        """The figures, without the responses."""
+        """Return the figures, without the responses."""
         found = concentration(self.responses)
         return {
             "num_texts": self.num_texts,
@@ -48,7 +48,7 @@ class Similarity:
 
 
 def similarities(variants: Sequence[Variant]) -> dict[str, Similarity]:
-    """Of as many texts of each variant, since these figures depend on how many there are; by name."""
+    """Return similarities by variant name, over equally many texts each, because they depend on that number."""
     count = min(_MOST, *(len(variant.sample) for variant in variants))
     return {variant.name: _similarity(variant.sample[:count]) for variant in variants}
 

@@ -1,4 +1,4 @@
-"""A variant: one of the datasets that are compared, as far as its texts were measured and read."""
+"""A variant: one of the compared datasets, with the figures of its texts."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from hf_toedit.features.text_stats import TextStats
 from hf_toedit.stats import EditStats
 
 QUANTILES = (0.005, 0.05, 0.25, 0.5, 0.75, 0.95, 0.995)
-"""Of the perplexities of documents; the outermost are the ends of the central 99 %."""
+"""Quantiles of the perplexities of documents; the outermost are the ends of the central 99 %."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One of the datasets that are compared.
+    """One of the compared datasets.
 
     Attributes:
-        name: as the user calls it.
-        source: where it is from.
-        revision: pins the source.
-        texts: what was counted of all of its texts.
-        readings: how likely priors find its texts, by name of the prior.
-        sample: some of its texts, drawn from everywhere in it.
-        generations: statistics of the generations of edits that led to it, where it is from a run of edits.
+        name: The user's name of the dataset.
+        source: Its source.
+        revision: Revision or fingerprint of the source.
+        texts: Statistics of all of its texts.
+        readings: Statistics of its texts under priors, by name of the prior.
+        sample: Some of its texts, sampled from the whole dataset.
+        generations: Statistics of the edit generations that led to it, if it is from an edit run.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Variant:
     generations: Sequence[EditStats] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The figures of this variant alone."""
+        """Return the figures of this variant alone."""
         orders = {"unigrams": self.texts.ngrams.unigrams, "bigrams": self.texts.ngrams.bigrams}
         return {
             "source": self.source,
@@ -59,20 +59,20 @@ class Variant:
 
 
 def check_texts(name: str, source: str, texts: TextStats) -> None:
-    """Refuse a variant of which there is nothing to compare.
+    """Check that a variant has text to compare.
 
     Raises:
-        UsageError: none of its texts has a word.
+        UsageError: None of its texts has a word.
     """
     if not texts.num_words:
         raise UsageError(f"variant {name!r} ({source}) has no text. Name the column of its texts with --text-column.")
 
 
 def check_reading(name: str, prior: str, reading: EditStats) -> None:
-    """Refuse a variant of which there are no probabilities.
+    """Check that a variant has probabilities.
 
     Raises:
-        UsageError: the prior gave none of its tokens a probability.
+        UsageError: The prior gave no probability to any of its tokens.
     """
     if not reading.num_scored:
         raise UsageError(
@@ -82,12 +82,13 @@ def check_reading(name: str, prior: str, reading: EditStats) -> None:
 
 
 def coverage(reference: EditStats, other: EditStats) -> dict[str, float]:
-    """How far the perplexities of a dataset cover those of the reference (Zhu et al. 2024, Appendix D.1).
+    """Return how well the perplexities of a dataset cover those of the reference (Zhu et al. 2024, Appendix D.1).
 
     Returns:
         `span`: the share of the reference's central 99 %, on a logarithmic scale, that the central 99 % of the other
-        has in common with it; `beyond`: the share of the other's documents above the reference's 95th percentile, which
-        is 0.05 where both are alike.
+        covers; `beyond`: the share of the other's documents above the reference's 95th percentile, which is 0.05 if
+        both
+        are alike.
     """
     low, high = (np.log(sketch.quantile(reference.perplexity_bins, q)) for q in (QUANTILES[0], QUANTILES[-1]))
     first, last = (np.log(sketch.quantile(other.perplexity_bins, q)) for q in (QUANTILES[0], QUANTILES[-1]))

@@ -1,7 +1,7 @@
-"""The dataset card of a run: what is known of it in, Markdown out.
+"""The dataset card of a run: run data in, Markdown out.
 
-`render_card` is pure. Every string that comes from a dataset, a prior, a path or a command goes through one of the
-functions of `escape`; a template puts whatever is not `Markdown` yet through `markdown` by itself.
+`render_card` is pure. Every string that comes from a dataset, a prior, a path or a command is escaped by a function of
+`escape`; templates apply `markdown` to every string that is not `Markdown` yet.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ README = "README.md"
 
 
 class CardKind(NamedTuple):
-    """How the card of a task is made.
+    """How to build the card of a task.
 
     Attributes:
-        data: the class of what it tells.
-        section: writes Markdown about a run.
-        plots: draws PNG files, by name.
-        words: what was done to the source, for headings.
-        tags: of the dataset.
+        data: The class that holds the card's data.
+        section: Writes Markdown about a run.
+        plots: Draws PNG files, by name.
+        words: What was done to the source, for headings.
+        tags: Tags of the dataset.
     """
 
     data: type[CardData]
@@ -53,7 +53,7 @@ def _edit_kind(plan: Plan) -> CardKind:
 
 
 def _score_kind(plan: Plan) -> CardKind:
-    # Imported here, since what scores needs `datasets`: cards of edits do not wait for it.
+    # Imported here because scorers need `datasets`, and cards of edits should not wait for that import.
     from hf_toedit.cards.score_card import score_section
     from hf_toedit.cards.score_data import ScoreCardData, score_of
     from hf_toedit.cards.score_plots import draw_score_plots
@@ -93,16 +93,16 @@ KINDS: dict[str, Callable[[Plan], CardKind]] = {
     "score": _score_kind,
     "select": _select_kind,
 }
-"""By the kind of the task."""
+"""Card kinds by kind of task."""
 
 
 def card_kind(plan: Plan) -> CardKind:
-    """How the card of a run is made; plainly, where its task is not known here."""
+    """Return how to build the card of a run; a plain card if the kind of its task is unknown."""
     return KINDS.get(plan.task.kind, _plain_kind)(plan)
 
 
 def card_data(plan: Plan, folder: RunFolder, *, repo_id: str | None = None, prefix: str = "") -> CardData:
-    """What the card of a finished run tells; see `CardData.from_run`."""
+    """Return the card data of a finished run; see `CardData.from_run`."""
     return card_kind(plan).data.from_run(plan, folder, repo_id=repo_id, prefix=prefix)
 
 
@@ -110,11 +110,11 @@ def render_card(data: CardData, existing: str | None = None) -> str:
     """Write a `README.md`: front matter that `datasets` and the Hub understand, and a section about the run.
 
     Args:
-        data: of the run.
-        existing: the README that is there; what people wrote in it stays.
+        data: The run's card data.
+        existing: The existing README; text that people wrote in it is kept.
 
     Raises:
-        RunError: the README that is there cannot be understood.
+        RunError: The existing README cannot be parsed.
     """
     kind = card_kind(data.plan)
     name = title(data, kind.words)
@@ -127,18 +127,18 @@ def render_card(data: CardData, existing: str | None = None) -> str:
 
 
 def write_card(plan: Plan, folder: RunFolder) -> list[AnyPath]:
-    """Write the card of a finished run, and its pictures, into the run folder; each file whole or not at all.
+    """Write the card of a finished run and its pictures into the run folder; each file is written atomically.
 
     Args:
-        plan: of the run.
-        folder: of the run.
+        plan: The run's plan.
+        folder: The run folder.
 
     Returns:
-        The files.
+        The paths of the files.
 
     Raises:
-        RunError: the run is not finished, its card cannot be understood, or the folder cannot be written.
-        UsageError: the run has no rows.
+        RunError: The run is not finished, its card cannot be parsed, or the folder cannot be written.
+        UsageError: The run has no rows.
     """
     plan.check_rows("described by a card")
     path = folder.root / README

@@ -1,4 +1,4 @@
-"""What a card tells of a run: gathered from its folder here, and from nowhere else. No wording."""
+"""The data of a run's card, read only from the run folder. No wording."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CardData:
-    """A finished run, as the card of any task needs it.
+    """A finished run, with the data that the card of any task needs.
 
     Attributes:
-        plan: of the run.
-        name: of the run folder; its address where `datasets` loads it from there.
-        stats: of each pass that writes rows, by split.
-        features: the columns of the rows, as `datasets` describes them in YAML, with a name and a type each.
+        plan: The run's plan.
+        name: Name of the run folder; its address if `datasets` loads it from there.
+        stats: Statistics of each pass that writes rows, by split.
+        features: Columns of the rows, as `datasets` describes them in YAML, each with a name and a type.
         infos: `dataset_info` of each of these passes, as `datasets` writes it.
         repo_id: `org/name` on the Hub; None for a card of the folder.
-        prefix: folder of the repository that the run lies in; empty for its root.
+        prefix: Folder of the repository that contains the run; empty for its root.
     """
 
     plan: Plan
@@ -48,19 +48,19 @@ class CardData:
         """Read a finished run.
 
         Args:
-            plan: of the run.
-            folder: of the run.
-            repo_id: of the repository that it goes to.
-            prefix: folder of the repository that it goes to.
+            plan: The run's plan.
+            folder: The run folder.
+            repo_id: Target repository.
+            prefix: Target folder in the repository.
 
         Raises:
-            RunError: the run is not finished, or damaged.
+            RunError: The run is not finished, or is damaged.
         """
         return cls(**cls.facts(plan, folder, repo_id, prefix))
 
     @staticmethod
     def facts(plan: Plan, folder: RunFolder, repo_id: str | None, prefix: str) -> dict[str, Any]:
-        """The attributes of this class, by name, for `from_run` of subclasses."""
+        """Return the attributes of this class by name, for `from_run` of subclasses."""
         prefix = prefix.strip("/")
         passes = plan.data_passes
         return {
@@ -84,7 +84,7 @@ class CardData:
 
     @property
     def source_repo(self) -> str | None:
-        """The Hub dataset that the source is, or that names its files, as `org/name`; None where it is none."""
+        """Hub dataset of the source or of its listed files, as `org/name`; None if there is none."""
         from hf_toedit.sources.resolve import hub_dataset
 
         if self.plan.reading.root is not None:
@@ -94,25 +94,25 @@ class CardData:
 
     @property
     def place(self) -> str:
-        """What loads the run: its repository, or its folder, which no name of a format or of a Hub dataset hides."""
+        """Argument that loads the run: its repository, or its folder as a path that no format or Hub dataset hides."""
         return self.repo_id or (self.name if self.name.startswith("hf://") else f"./{self.name}")
 
     @property
     def model_repo(self) -> str | None:
-        """The Hub model that the task needs, as `org/name`; None where it is none."""
+        """Hub model that the task needs, as `org/name`; None if there is none."""
         model = self.plan.task.model
         return model.name if model and model.commit else None
 
     def config_name(self, pass_: Pass) -> str:
-        """How a pass is called in `load_dataset`."""
+        """Return the config name of a pass in `load_dataset`."""
         return _config_name(self.prefix, pass_)
 
     def path(self, inner: str) -> str:
-        """Where a file of the run lies in the repository."""
+        """Return the path of a run file in the repository."""
         return str(PurePosixPath(self.prefix) / inner)
 
     def link(self, inner: str) -> str:
-        """The same, as links have it."""
+        """Return the path of a run file in the repository, quoted for links."""
         return url(self.path(inner))
 
 
@@ -130,10 +130,10 @@ class DataFile(NamedTuple):
 
 
 def data_files(plan: Plan, folder: RunFolder, pass_: Pass) -> list[DataFile]:
-    """What the footers of a pass's files say.
+    """Read the sizes of a pass's files from their footers.
 
     Raises:
-        RunError: one cannot be read.
+        RunError: A file cannot be read.
     """
     import pyarrow as pa
 
@@ -155,7 +155,7 @@ def data_files(plan: Plan, folder: RunFolder, pass_: Pass) -> list[DataFile]:
 
 
 def _info(plan: Plan, config_name: str, files: list[DataFile]) -> dict[str, Any]:
-    """`dataset_info` of a pass."""
+    """Return the `dataset_info` of a pass."""
     from datasets import DatasetInfo, SplitDict, SplitInfo
 
     splits = SplitDict()
@@ -173,7 +173,7 @@ def _info(plan: Plan, config_name: str, files: list[DataFile]) -> dict[str, Any]
 
 
 def yaml_info(info: DatasetInfo) -> dict[str, Any]:
-    """`dataset_info` as a card has it; without features where `datasets` would not read from YAML what it wrote."""
+    """Return `dataset_info` for a card; without features if `datasets` could not read them back from YAML."""
     written = info._to_yaml_dict()
     if info.features is not None and not _survives_yaml(info.features):
         del written["features"]

@@ -1,4 +1,4 @@
-"""The section of a card about edits."""
+"""The card section about edits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PLACES, _CONTEXT, _UNEDITED_LENGTH = 4, 60, 200
 
 
 def edit_section(data: EditCardData) -> str:
-    """Markdown about a run of edits."""
+    """Return Markdown about an edit run."""
     task, last, rule = data.task, data.generations[-1], rule_in(data.plan)
     figures = generation_figures(data.generations)
     return template("edit").render(
@@ -60,14 +60,14 @@ def edit_section(data: EditCardData) -> str:
 
 
 def _rarely_changes(rule: Rule) -> bool:
-    """Whether a draw is nearly sure to give the token that was there."""
+    """Whether resampling almost always returns the original token."""
     edit = rule.config
     is_sure = rule.at_least is not None and rule.at_least >= 0.9 and not edit.own
     return is_sure and edit.temperature <= 1 and not edit.exclude_original
 
 
 def _headline(data: EditCardData) -> str:
-    """What was selected and changed, in the first generation and the last."""
+    """Return the counts of selected and changed tokens in the first and the last generation."""
     edit, rule, last = data.task.edit, rule_in(data.plan), len(data.generations)
     told = []
     for generation in sorted({1, last}):
@@ -87,7 +87,7 @@ def _headline(data: EditCardData) -> str:
 
 
 def _revert_snippet(data: EditCardData) -> str:
-    """The call of `hf_toedit.revert`, with the arguments that are not its own defaults."""
+    """Return the call of `hf_toedit.revert`, with only the arguments that differ from its defaults."""
     source, log = data.plan.source, data.task.run.edit_log_column or ""
     config = TextConfig(messages_column=source.messages_column)
     given = {
@@ -117,7 +117,7 @@ def _example_name(example: Example, data: EditCardData) -> Markdown:
 
 
 def _opening(data: EditCardData) -> Iterator[tuple[str, list[Place]]]:
-    """Two edits under which the text reads on, and two under which it does not, of different kinds where there are."""
+    """Yield two edits that keep the text readable and two that do not, of different kinds where possible."""
     whole = _of_different_kinds([place for place in data.places if place.is_whole], ("whole_word", "capitalised_word"))
     broken = [place for place in data.places if not place.is_whole and place.kind not in WHOLE]
     for words, places in (
@@ -132,7 +132,7 @@ def _opening(data: EditCardData) -> Iterator[tuple[str, list[Place]]]:
 
 
 def _of_different_kinds(places: Sequence[Place], first: Sequence[str]) -> list[Place]:
-    """Two places, of these kinds first; of one kind only where there is no other."""
+    """Return two places, preferring these kinds; both of one kind only if there is no other."""
     order = {kind: number for number, kind in enumerate([*first, *(kind for kind in KINDS if kind not in first)])}
     met: Counter[str] = Counter()
     ranked: list[tuple[int, int, int, Place]] = []
@@ -151,7 +151,7 @@ def _place(place: Place) -> Markdown:
 
 
 def _diff(example: Example) -> Markdown:
-    """Edited places as one HTML block, in which nothing is Markdown; or the beginning of a text that is not edited."""
+    """Return edited places as one HTML block without Markdown; the beginning of the text if it is not edited."""
     text = example.table.text
     if not example.table.edits:
         more = " …" if len(text) > _UNEDITED_LENGTH else ""
@@ -165,7 +165,7 @@ def _diff(example: Example) -> Markdown:
 
 
 def _alternatives(data: EditCardData) -> Mapping[str, str]:
-    """What the pictures show, in words."""
+    """Return alternative texts for the pictures."""
     threshold = rule_in(data.plan).threshold
     bound = "" if threshold is None else f" A line marks the threshold, {decimal(threshold)}."
     shares, middles = [], []

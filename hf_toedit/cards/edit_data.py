@@ -1,4 +1,4 @@
-"""What the card of an edited dataset tells beside what every card does. No wording."""
+"""Card data specific to edited datasets. No wording."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class ReadStats(NamedTuple):
-    """Texts as the prior read them at one time.
+    """Statistics of one reading of the texts by the prior.
 
     Attributes:
-        after: generations of edits behind them; 0 is the source.
-        stats: of that reading.
+        after: Number of edit generations before the reading; 0 is the source.
+        stats: Statistics of the reading.
     """
 
     after: int
@@ -32,12 +32,12 @@ class ReadStats(NamedTuple):
 
 @dataclass(frozen=True)
 class EditCardData(CardData):
-    """A finished run of edits, as its card needs it.
+    """A finished edit run, with the data that its card needs.
 
     Attributes:
-        result: statistics of the last generation read once more; None where it was not.
-        examples: edited texts, then one that is not.
-        places: single edits, of every kind that was found.
+        result: Statistics of a final reading of the last generation; None if there was none.
+        examples: Edited texts, followed by one unedited text.
+        places: Single edits, of every kind that was found.
     """
 
     result: EditStats | None = None
@@ -46,7 +46,7 @@ class EditCardData(CardData):
 
     @classmethod
     def from_run(cls, plan: Plan, folder: RunFolder, *, repo_id: str | None = None, prefix: str = "") -> Self:
-        """Read a finished run; a few row groups of its rows at most, however large it is; see `CardData.from_run`."""
+        """Read a finished run; reads at most a few row groups, whatever its size; see `CardData.from_run`."""
         facts = cls.facts(plan, folder, repo_id, prefix)
         last = plan.passes[-1]
         result = cast("EditStats", folder.merged_stats(plan, last)) if last.name == RESULT else None
@@ -55,7 +55,7 @@ class EditCardData(CardData):
 
     @property
     def task(self) -> EditTask:
-        """How it was edited."""
+        """The edit task."""
         return edit_of(self.plan)
 
     @cached_property
@@ -65,12 +65,12 @@ class EditCardData(CardData):
 
     @property
     def by_split(self) -> list[dict[str, EditStats]]:
-        """The same, by split."""
+        """Statistics of each generation, by split."""
         return [{split: cast("EditStats", stats) for split, stats in found.items()} for found in self.stats]
 
     @property
     def has_kinds(self) -> bool:
-        """Whether any token was changed or deleted, and the kinds of all of them are known."""
+        """Whether tokens were changed or deleted, and the kinds of all of them are known."""
         edited = [stats for stats in self.generations if stats.num_changed or stats.num_dropped]
         return bool(edited) and all(stats.kinds for stats in edited)
 
@@ -81,12 +81,12 @@ class EditCardData(CardData):
 
     @property
     def has_decay(self) -> bool:
-        """Whether there is a first generation to hold further ones against."""
+        """Whether later generations can be compared with a first generation that selected tokens."""
         return len(self.generations) > 1 and self.generations[0].num_selected > 0
 
     @property
     def readings(self) -> list[ReadStats]:
-        """The source as it was read, and behind it what was read last, where that is something else."""
+        """Readings of the source and, if it differs, of the text that was read last."""
         last = len(self.generations)
         later = ReadStats(last - 1, self.generations[-1]) if self.result is None else ReadStats(last, self.result)
         both = [ReadStats(0, self.generations[0]), *([later] if later.after else [])]

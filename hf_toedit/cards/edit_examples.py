@@ -1,4 +1,4 @@
-"""Edits that a card shows: whole texts, and single places of every kind, from a few row groups. No wording."""
+"""Example edits for a card, from a few row groups: whole texts, and single places of every kind. No wording."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 _EDITED_EXAMPLES = 3
 _GROUPS_LOOKED_AT = 8
-"""Row groups that are read, at most, to find examples."""
+"""Maximum number of row groups to search for examples."""
 
 _TEXTS_LOOKED_AT = 200
-"""Edited texts in which places of every kind are looked for, at most."""
+"""Maximum number of edited texts to search for places of every kind."""
 
 _PLACES_OF_A_KIND = 2
 
 WHOLE = {"capitalised_word", "whole_word", "punctuation"}
-"""Kinds that leave a text readable, if something of them stands there afterwards as well."""
+"""Kinds whose edits keep a text readable, if the replacement is of these kinds as well."""
 
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -39,10 +39,10 @@ class Example(NamedTuple):
     """A text of the last generation.
 
     Attributes:
-        split: of its row.
-        row: its number in the split.
-        path: of the text in the row; None where a row holds one text.
-        table: the text and its differences from the source.
+        split: Split of its row.
+        row: Index of the row in the split.
+        path: Path of the text in the row; None if a row has one text.
+        table: The text and its differences from the source.
     """
 
     split: str
@@ -55,11 +55,12 @@ class Place(NamedTuple):
     """One edit of a text.
 
     Attributes:
-        example: the text.
-        alone: the source with this edit and no other.
-        kind: what stood there; one of `place_kinds.KINDS`.
-        is_whole: whether the text reads on: a word stood there, and one that these texts have elsewhere does now; or
-            punctuation did, and does.
+        example: The edited text.
+        alone: The source with only this edit applied.
+        kind: Kind of the replaced text; one of `place_kinds.KINDS`.
+        is_whole: Whether the text stays readable: a word was replaced by a word that occurs elsewhere in these texts,
+            or
+            punctuation by punctuation.
     """
 
     example: Example
@@ -69,11 +70,11 @@ class Place(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What was found in the rows of a run.
+    """Examples found in the rows of a run.
 
     Attributes:
-        examples: edited texts of the last generation, drawn by the seed, in order; then one that is not edited.
-        places: the first few of each kind, whole and not, in texts drawn by the seed.
+        examples: Edited texts of the last generation, sampled with the seed, in order; then one unedited text.
+        places: The first few of each kind, whole and not, in texts sampled with the seed.
     """
 
     examples: tuple[Example, ...]
@@ -81,7 +82,7 @@ class Rows(NamedTuple):
 
     @classmethod
     def read(cls, plan: Plan, folder: RunFolder, files: list[DataFile]) -> Self:
-        """Look into row groups that the seed chooses, until enough is found, or so many were looked at."""
+        """Search row groups, chosen by the seed, until enough is found or the limit is reached."""
         edited: list[Example] = []
         unedited: list[Example] = []
         looked_at: list[Example] = []
@@ -101,9 +102,9 @@ class Rows(NamedTuple):
 
 
 def _places(examples: list[Example]) -> Iterator[Place]:
-    """The first few places of each kind, in different texts where there are several."""
+    """Yield the first few places of each kind, from different texts where possible."""
     words = {word for example in examples for word in _WORD.findall(example.table.revert())}
-    known = {word for word in words if len(word) > 1 or not word.isascii()}  # a Latin letter alone is a word too rarely
+    known = {word for word in words if len(word) > 1 or not word.isascii()}  # a single Latin letter is rarely a word
     found: dict[tuple[str, bool], dict[int, int]] = {}
     for number, example in enumerate(examples):
         for index, sort in enumerate(_sorts(example.table, known)):
@@ -114,7 +115,7 @@ def _places(examples: list[Example]) -> Iterator[Place]:
 
 
 def _sorts(table: PieceTable, known: set[str]) -> Iterator[tuple[str, bool]]:
-    """The kind of each edit of a text, and whether what stands there now is whole as well."""
+    """Yield the kind of each edit of a text, and whether its replacement is whole as well."""
     from hf_toedit.editing.kinds import kinds_of, kinds_of_edits
     from hf_toedit.editing.words import shape_of
 
@@ -137,7 +138,7 @@ def _alone(table: PieceTable, index: int) -> PieceTable:
 def _row_groups(
     plan: Plan, folder: RunFolder, files: list[DataFile], draw: random.Random
 ) -> Iterator[Iterator[Example]]:
-    """The texts of a few row groups, drawn."""
+    """Yield the texts of a few sampled row groups."""
     if edit_of(plan).run.edit_log_column is None:
         return
     firsts = _first_rows(files)
@@ -153,7 +154,7 @@ def _row_groups(
 
 
 def _first_rows(files: list[DataFile]) -> Mapping[str, int]:
-    """The number in its split of the first row of each shard."""
+    """Return the index in its split of the first row of each shard."""
     firsts: dict[str, int] = {}
     ends: dict[str, int] = {}
     for file in files:

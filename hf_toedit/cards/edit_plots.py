@@ -1,4 +1,4 @@
-"""The pictures of a card about edits; their words for those who cannot see them are in `edit_card`."""
+"""The pictures of an edit card; their alternative texts are in `edit_card`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LABELLED = 9
-"""A part of a bar has its figure in it from so many per cent on."""
+"""Minimum percentage at which a part of a bar is labelled with its value."""
 
 _TAIL_TICKS = ("0.1", "0.01", "0.001", "10⁻⁴", "10⁻⁵", "10⁻⁶")
 
 
 def draw_edit_plots(data: EditCardData) -> dict[str, bytes]:
-    """Draw what there is to show.
+    """Draw the pictures for which there is data.
 
     Returns:
-        PNG files by name; the same run gives the same bytes, with the same version of matplotlib.
+        PNG files by name; the same run gives the same bytes with the same version of matplotlib.
     """
     drawn: dict[str, Callable[[Figure, EditCardData], None]] = {}
     if data.has_kinds:
@@ -41,7 +41,7 @@ def draw_edit_plots(data: EditCardData) -> dict[str, bytes]:
 
 
 def _kinds(figure: Figure, data: EditCardData) -> None:
-    """Stacked bars of kinds; beside them, with several generations, the shares of all tokens."""
+    """Draw stacked bars of kinds and, with several generations, the shares of all tokens."""
     shown = kind_bars(data)
     if data.has_decay:
         axes, decay = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -73,7 +73,7 @@ def _kinds(figure: Figure, data: EditCardData) -> None:
 
 
 def _probabilities(figure: Figure, data: EditCardData) -> None:
-    """Tokens by probability (paper, Figure 6), and the upper end apart where the threshold lies in it."""
+    """Draw tokens by probability (paper, Figure 6), with a panel for the upper end if it contains the threshold."""
     rule = rule_in(data.plan)
     tail_from = rule.at_least if 0.9 <= (rule.at_least or 0) < 1 else None
     panels = figure.subplots(1, 1 if tail_from is None else 2, squeeze=False)[0]
@@ -99,7 +99,7 @@ def _probabilities(figure: Figure, data: EditCardData) -> None:
 
 
 def _perplexity(figure: Figure, data: EditCardData) -> None:
-    """Texts by perplexity."""
+    """Draw texts by perplexity."""
     axes = figure.subplots()
     counts = [reading.stats.perplexity_histogram for reading in data.readings]
     used = [n for n in range(len(PERPLEXITY_EDGES)) if any(count[n] for count in counts)]
@@ -112,7 +112,7 @@ def _perplexity(figure: Figure, data: EditCardData) -> None:
 
 
 def _decay(figure: Figure, data: EditCardData) -> None:
-    """Selected tokens beside the paper's, and what stands of the source where that is known."""
+    """Draw the selected tokens beside the paper's, and the unchanged share of the source where it is known."""
     figures = generation_figures(data.generations)
     numbers = [entry.generation for entry in figures]
     characters = standing_curve([entry.characters_standing for entry in figures])
@@ -134,7 +134,7 @@ def _decay(figure: Figure, data: EditCardData) -> None:
 
 
 def _bars(axes: Axes, data: EditCardData, counts: Sequence[Sequence[int]], wholes: Callable[[EditStats], int]) -> None:
-    """Shares side by side, one colour a reading, of what `wholes` says."""
+    """Draw shares of the totals that `wholes` returns as grouped bars, one colour per reading."""
     width = 0.86 / len(counts)
     for number, (reading, values) in enumerate(zip(data.readings, counts, strict=True)):
         whole = wholes(reading.stats)

@@ -1,4 +1,4 @@
-"""The figures of a card about edits, as Markdown tables."""
+"""The figures of an edit card, as Markdown tables."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from hf_toedit.rows.flat import FIGURES as FLAT_FIGURES
 from hf_toedit.stats import NANO, PERPLEXITY_EDGES, PROBABILITY_BINS, SAMPLE, EditStats, generation_figures
 
 _MOST_BARS = 8
-"""Of the picture of kinds; of more generations the first ones and the last are shown."""
+"""Maximum number of bars in the picture of kinds; with more generations, the first ones and the last are shown."""
 
 PAPER = ((4_671_834, 584_103), (4_671_834, 549_519), (4_671_834, 517_433))
 """Tokens and selected tokens of Natural-Instructions over three generations (paper, Table 9)."""
 
 
 def origin(data: EditCardData) -> Markdown:
-    """Everything that decides the result."""
+    """Return a table of everything that determines the result."""
     return table(("what", "value"), [*source_rows(data), *edit_rows(data), *version_rows(data)], left=2)
 
 
 def fields(data: EditCardData) -> Markdown:
-    """All columns, and what was done with them."""
+    """Return a table of all columns and what was done with them."""
     log = data.task.run.edit_log_column or ""
     notes: dict[str | None, str] = {log: "edit log"}
     if data.task.run.flat_columns:
@@ -36,7 +36,7 @@ def fields(data: EditCardData) -> Markdown:
 
 
 def statistics(data: EditCardData) -> Markdown:
-    """Counts by generation and split."""
+    """Return a table of counts by generation and split."""
     columns = {
         "rows": lambda stats: f"{stats.num_rows:,}",
         "rows changed": lambda stats: f"{stats.num_rows_changed:,}",
@@ -59,7 +59,7 @@ def statistics(data: EditCardData) -> Markdown:
 
 
 def kinds(data: EditCardData) -> Markdown:
-    """Selected, changed and deleted tokens by kind and generation, over all splits."""
+    """Return a table of selected, changed and deleted tokens by kind and generation, over all splits."""
     told = [kind for kind in KINDS if any(kind in stats.kinds for stats in data.generations)]
     rows = []
     for number, stats in enumerate(data.generations, start=1):
@@ -72,7 +72,7 @@ def kinds(data: EditCardData) -> Markdown:
 
 
 def kind_bars(data: EditCardData) -> list[tuple[str, dict[str, float]]]:
-    """The bars of the picture of kinds: a name, and the share of each kind."""
+    """Return the bars of the picture of kinds: a name and the share of each kind."""
     if not data.has_kinds:
         return []
     several = len(data.generations) > 1
@@ -92,7 +92,7 @@ def kind_bars(data: EditCardData) -> list[tuple[str, dict[str, float]]]:
 
 
 def note(data: EditCardData) -> str | None:
-    """What a reading marked with an asterisk is; None where none is."""
+    """Return the footnote of readings marked with an asterisk; None if there are none."""
     last = len(data.generations)
     if not any(_is_of_before(reading, data) for reading in data.readings):
         return None
@@ -102,7 +102,7 @@ def note(data: EditCardData) -> str | None:
 
 
 def causes(data: EditCardData, name: str) -> Markdown | None:
-    """Counts of `num_ineligible` or `num_skipped` by cause; None where there are none."""
+    """Return a table of `num_ineligible` or `num_skipped` by cause; None if there are none."""
     found = sorted({cause for stats in data.generations for cause in getattr(stats, name)})
     if not found:
         return None
@@ -111,7 +111,7 @@ def causes(data: EditCardData, name: str) -> Markdown | None:
 
 
 def decay(data: EditCardData) -> Markdown:
-    """Generation by generation, beside the paper's Table 9."""
+    """Return a table of the generations beside the paper's Table 9."""
     figures = generation_figures(data.generations)
     columns: dict[str, list[str]] = {
         "generation": [str(entry.generation) for entry in figures],
@@ -129,7 +129,7 @@ def decay(data: EditCardData) -> Markdown:
 
 
 def draws(data: EditCardData) -> Markdown:
-    """Mean probability of the selected tokens before and after the draw."""
+    """Return a table of the mean probability of the selected tokens before and after resampling."""
     rows = [
         (
             number,
@@ -143,7 +143,7 @@ def draws(data: EditCardData) -> Markdown:
 
 
 def probabilities(data: EditCardData) -> Markdown:
-    """Scored tokens by probability (paper, Table 8)."""
+    """Return a table of scored tokens by probability (paper, Table 8)."""
     headings = ["probability"]
     columns: list[list[str]] = [[f"{n / 10:.1f} to {(n + 1) / 10:.1f}" for n in range(PROBABILITY_BINS)]]
     for reading in data.readings:
@@ -155,7 +155,7 @@ def probabilities(data: EditCardData) -> Markdown:
 
 
 def perplexities(data: EditCardData) -> Markdown:
-    """Perplexity over all tokens, and where the middle text stands."""
+    """Return a table of the perplexity over all tokens and that of the median text."""
     rows = [
         (_marked(reading, data), f"{reading.stats.perplexity:,.2f}", median_perplexity(reading.stats))
         for reading in data.readings
@@ -164,7 +164,7 @@ def perplexities(data: EditCardData) -> Markdown:
 
 
 def edit_log(data: EditCardData) -> Markdown:
-    """What each field of the edit log means."""
+    """Return a table with the meaning of each field of the edit log."""
     sampled = any(stats.is_sample for stats in data.generations)
     read = f"1 token in {SAMPLE} of the text that was read" if sampled else "the text that was read"
     meanings = {
@@ -189,12 +189,12 @@ def edit_log(data: EditCardData) -> Markdown:
 
 
 def label(reading: ReadStats) -> str:
-    """Which texts a reading is of."""
+    """Return the name of the texts of a reading."""
     return f"after generation {reading.after}" if reading.after else "source"
 
 
 def median_perplexity(stats: EditStats) -> str:
-    """That of the median text; the bin that it lies in, where no more is known."""
+    """Return the perplexity of the median text; its bin if the exact value is unknown."""
     if stats.median_perplexity is not None:
         return f"{stats.median_perplexity:,.4g}"
     half = sum(stats.perplexity_histogram) / 2
@@ -216,7 +216,7 @@ def _heads(data: EditCardData) -> tuple[str, ...]:
 
 
 def _by_split(data: EditCardData) -> Iterator[tuple[list[object], EditStats]]:
-    """Generation and split, and their statistics; with several splits, those of all behind them."""
+    """Yield generation, split and statistics; with several splits, also the statistics of all splits at the end."""
     for number, (by_split, together) in enumerate(zip(data.by_split, data.generations, strict=True), start=1):
         if len(by_split) == 1:
             yield [number], together

@@ -1,4 +1,4 @@
-"""What an edited dataset is for, what it is not for, and whom to cite: in words, with the run's own figures."""
+"""Intended uses, out-of-scope uses and citations of an edited dataset, with the run's own figures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Ning and Lin, Zhouhan and Zheng, Zilong and Zhou, Bowen},
 
 
 def uses(data: EditCardData) -> list[Markdown]:
-    """What it is for."""
+    """Return the intended uses."""
     if not _num_edits(data):
         return [Markdown("The same as the source: no text differs from it.")]
     standing = generation_figures(data.generations)[-1].characters_standing
@@ -36,12 +36,12 @@ def uses(data: EditCardData) -> list[Markdown]:
 
 
 def not_for(data: EditCardData) -> list[Markdown]:
-    """What it is not for."""
+    """Return the out-of-scope uses."""
     return list(_not_for(data)) if _num_edits(data) else []
 
 
 def citations(data: EditCardData) -> str:
-    """BibTeX of the source and the prior, where they are on the Hub, of the paper, and of this tool."""
+    """Return BibTeX for the source and the prior if they are on the Hub, for the paper, and for this tool."""
     entries = []
     if data.source_repo:
         address = f"{HUB}/datasets/{url(data.source_repo)}"

@@ -1,4 +1,4 @@
-"""Text that others wrote, made harmless for the place it goes to: one function a context."""
+"""Escaping of untrusted text: one function per context."""
 
 from __future__ import annotations
 
@@ -10,60 +10,60 @@ from urllib.parse import quote
 
 _JOINERS = "\u200c\u200d\ufe0e\ufe0f"
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]<>#~$&!]|:(?=//)|(?<=[Ww]{3})\.")
-"""Characters that mean something, those of a bare address among them, which GitHub makes a link of, escapes and all."""
+"""Characters with a meaning in Markdown, including those of bare addresses, which GitHub links even if escaped."""
 
 
 class Markdown(str):
-    """Markdown that may stand in a card as it is; the template escapes every other string."""
+    """Markdown that is inserted into a card unchanged; templates escape every other string."""
 
 
 def printable(text: str) -> str:
-    """Text that cannot move the cursor or turn the line: control and direction characters are written out."""
+    """Return text that cannot move the cursor or change the direction: control characters are spelled out."""
     return "".join(_visible(character) for character in text)
 
 
 def markdown(text: object) -> Markdown:
-    """Words of a paragraph, a heading, a link or a table cell; not at the beginning of a line."""
+    """Escape text of a paragraph, heading, link or table cell; not for the beginning of a line."""
     if isinstance(text, Markdown):
         return text
     return Markdown(_MARKDOWN.sub(r"\\\g<0>", printable(str(text))).replace("|", "&#124;"))
 
 
 def code(text: object) -> Markdown:
-    """The same in the font of code; a span of backticks could not hold every text in a table."""
+    """Escape text and set it as code; in a table, a span of backticks cannot hold every text."""
     return Markdown(f"<code>{markdown(text)}</code>")
 
 
 def html(text: str) -> Markdown:
-    """Words of an HTML block or attribute, on one line."""
+    """Escape text of an HTML block or attribute, on one line."""
     return Markdown(escape(printable(text)))
 
 
 def fenced(text: str, language: str) -> Markdown:
-    """Lines of code, fenced by more backticks than they hold."""
+    """Fence lines of code with more backticks than they contain."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return Markdown("\n".join([fence + language, *(printable(line) for line in text.split("\n")), fence]))
 
 
 def literal(text: str) -> str:
-    """A string of Python."""
+    """Return a Python string literal."""
     written = repr(text)
     return f'"{written[1:-1]}"' if written.startswith("'") and '"' not in written else written
 
 
 def shell(words: Iterable[str]) -> str:
-    """A command for bash, on one line whatever its words hold."""
+    """Return a bash command on one line, whatever characters its words contain."""
     return " ".join(shlex.quote(word) if word.isprintable() else _ansi_c(word) for word in words)
 
 
 def percent(share: float | None) -> str:
-    """A share as people write it; nothing where it is not known."""
+    """Format a share as a percentage; empty if unknown."""
     return "" if share is None else f"{share:.2%}"
 
 
 def url(path: str) -> str:
-    """A path as links have it."""
+    """Quote a path for links."""
     return quote(path, safe="/-_.~")
 
 

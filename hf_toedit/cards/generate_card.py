@@ -1,4 +1,4 @@
-"""The section of a card about generated candidates."""
+"""The card section about generated candidates."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _SKIPPED = {
 
 @dataclass(frozen=True)
 class GenerateCardData(CardData):
-    """A finished run of generation, as its card needs it."""
+    """A finished generate run, with the data that its card needs."""
 
     @property
     def task(self) -> GenerateTask:
-        """How it was generated.
+        """The generate task.
 
         Raises:
-            UsageError: something else was done to the rows.
+            UsageError: The run has another task.
         """
         task = self.plan.task
         if not isinstance(task, GenerateTask):
@@ -54,7 +54,7 @@ class GenerateCardData(CardData):
 
 
 def generate_section(data: GenerateCardData) -> str:
-    """Markdown about a run of generation."""
+    """Return Markdown about a generate run."""
     task, stats = data.task, data.generated
     return template("generate").render(
         shared(data),
@@ -77,7 +77,7 @@ def generate_section(data: GenerateCardData) -> str:
 
 
 def _what(data: GenerateCardData) -> Markdown:
-    """What the candidates are, within a sentence."""
+    """Describe the candidates, as part of a sentence."""
     task, source = data.task, data.plan.source
     if source.messages_column is not None:
         return Markdown(f"answers to the conversations of {code(source.messages_column)}, without their last answer")
@@ -91,7 +91,7 @@ def _what(data: GenerateCardData) -> Markdown:
 
 
 def _headline(data: GenerateCardData) -> Markdown:
-    """The most important figures, as sentences."""
+    """Return the most important figures as sentences."""
     stats = data.generated
     if not stats.num_candidates:
         return Markdown(f"There are {stats.num_rows:,} rows, and no candidates.")
@@ -104,7 +104,7 @@ def _headline(data: GenerateCardData) -> Markdown:
 
 
 def decoding_words(config: GenerateConfig) -> str:
-    """How tokens are chosen, in words."""
+    """Describe how tokens are chosen."""
     if config.decoding == "greedy":
         return "greedy: the likeliest token at each position"
     if config.decoding == "beam":
@@ -119,7 +119,7 @@ def decoding_words(config: GenerateConfig) -> str:
 
 
 def _origin(data: GenerateCardData) -> Iterator[tuple[str, Markdown]]:
-    """Everything that decides the result."""
+    """Yield everything that determines the result."""
     task, config = data.task, data.task.generate
     yield from source_rows(data)
     yield from prior_rows(data, task.prior, task.prior_revision)
@@ -137,7 +137,7 @@ def _origin(data: GenerateCardData) -> Iterator[tuple[str, Markdown]]:
 
 
 def _figures(data: GenerateCardData) -> Markdown:
-    """What was read and generated; by split, where there are several."""
+    """Return a table of what was read and generated; by split if there are several."""
     parts = {Markdown("**all**"): data.generated}
     if len(data.by_split) > 1:
         parts = {**{code(split): stats for split, stats in data.by_split.items()}, **parts}
@@ -167,6 +167,6 @@ def _share(stats: GenerateStats, count: int) -> str:
 
 
 def _best_snippet(data: GenerateCardData) -> str:
-    """A command that keeps the best candidate of each row."""
+    """Return a command that keeps the best candidate of each row."""
     asked = ("--best-of", data.task.candidates_column, "--by", "perplexity", "--keep", "lowest")
     return shell(["hf-toedit", "select", data.place, "-o", "best", *asked])

@@ -1,4 +1,4 @@
-"""The front matter of a card: what the Hub and `datasets` read of it."""
+"""The front matter of a card, for the Hub and `datasets`."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[\w-]+)?|code|multilingual")
-"""What the Hub takes for a licence and a language; it refuses a card with others, and with it a push."""
+"""Valid licences and languages on the Hub; it rejects a card with others, and the push with it."""
 
 _MAGNITUDES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 
 
 def metadata(data: CardData, title: str, tags: Sequence[str]) -> dict[str, Any]:
-    """Keys and values; licence, language and tasks are the source's, and no others are made up.
+    """Return keys and values; licence, language and tasks are only those of the source.
 
     Args:
-        data: of the card.
-        title: of the dataset.
-        tags: of the dataset.
+        data: The card data.
+        title: Title of the dataset.
+        tags: Tags of the dataset.
     """
     card = data.plan.provenance.get("source_card", {})
     link = license_link(data)
@@ -49,14 +49,14 @@ def metadata(data: CardData, title: str, tags: Sequence[str]) -> dict[str, Any]:
 
 
 def features_card(features: Features) -> str:
-    """A card of nothing but the features of a dataset, since not every one can be told from Parquet files."""
+    """Return a card with only the features of a dataset, because Parquet files do not determine every feature."""
     from datasets import DatasetInfo
 
     return f"---\n{yaml.safe_dump({'dataset_info': yaml_info(DatasetInfo(features=features))}, sort_keys=False)}---\n"
 
 
 def _license(card: dict[str, Any]) -> dict[str, Any]:
-    """The source's; one that the Hub does not list is `other`, with its name beside it."""
+    """Return the source's licence; one that the Hub does not list becomes `other`, with its name."""
     given = card.get("license", "other")
     if all(_LICENSE.fullmatch(name) for name in _listed(given)):
         return {"license": given, **({"license_name": card["license_name"]} if "license_name" in card else {})}
@@ -68,7 +68,7 @@ def _listed(words: str | list[str]) -> list[str]:
 
 
 def size_category(num_rows: int) -> str:
-    """The Hub's word for a number of rows."""
+    """Return the Hub's size category for a number of rows."""
     for number, magnitude in enumerate(_MAGNITUDES):
         if num_rows < 1000 * 10**number:
             return f"{_MAGNITUDES[number - 1]}<n<{magnitude}" if number else f"n<{magnitude}"
@@ -76,7 +76,7 @@ def size_category(num_rows: int) -> str:
 
 
 def _configs(data: CardData) -> list[dict[str, Any]]:
-    """One per pass, the last one default; each names the files of the run, and no others beside them."""
+    """Return one config per pass, the last one as default; each lists exactly the files of the run."""
     last = data.plan.data_passes[-1]
     counts = {shard.split: shard.count for shard in data.plan.shards}
     return [

@@ -1,4 +1,4 @@
-"""How a run edits, in words only: code that a plan brings along is never imported."""
+"""How a run edits, in words; code that a plan refers to is never imported."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from hf_toedit.tasks.edit import edit_of
 
 
 def rule_in(plan: Plan) -> Rule:
-    """The selection rule; one of the user's own says what it said of itself when the run was planned."""
+    """Return the selection rule; a user-defined rule is described by its own words from planning time."""
     return _ToldRule(plan) if "select" in edit_of(plan).edit.own else rule_of(edit_of(plan).edit)
 
 
 def sampler_in(plan: Plan) -> Sampler:
-    """The same of the sampler."""
+    """Return the sampler; a user-defined sampler is described by its own words from planning time."""
     return _ToldSampler(plan) if "sampler" in edit_of(plan).edit.own else sampler_of(edit_of(plan).edit)
 
 
 def method_words(plan: Plan) -> str:
-    """What was done with which tokens, as the end of a sentence."""
+    """Describe what was done with which tokens, as the end of a sentence."""
     edit, rule, sampler = edit_of(plan).edit, rule_in(plan), sampler_in(plan)
     excluded = ", without the original token" if edit.exclude_original else ""
     done = []
@@ -42,13 +42,13 @@ def method_words(plan: Plan) -> str:
 
 
 def acceptance_words(rule: Acceptance) -> str:
-    """What makes that an edit is put back, as the end of a sentence."""
+    """Describe which edits are undone, as the end of a sentence."""
     following = "the next token" if rule.window == 1 else f"the next {rule.window:,} tokens"
     return f"{following} less likely" + (f" by more than {decimal(rule.tau)} nats" if rule.tau else "")
 
 
 def edit_rows(data: EditCardData) -> Iterator[tuple[str, Markdown]]:
-    """How the texts were edited, each setting with its name."""
+    """Yield how the texts were edited, as setting names and values."""
     plan, task, edit = data.plan, data.task, data.task.edit
     yield from prior_rows(data, task.prior, task.prior_revision)
     rule, sampler = rule_in(plan), sampler_in(plan)
@@ -94,6 +94,6 @@ class _ToldSampler(Sampler):
 
 
 def _told(plan: Plan, setting: str) -> str | None:
-    """What a class of the user's own said of itself when the run was planned; None where that is not known."""
+    """Return a user-defined class's description from planning time; None if unknown."""
     found: dict[str, dict[str, str]] = plan.provenance.get("own", {})
     return found.get(setting, {}).get("words")

@@ -1,4 +1,4 @@
-"""The section of a card about a mixture of datasets."""
+"""The card section about a mixture of datasets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hf_toedit.tasks.mix import MixTask
 
 
 def mix_section(data: CardData) -> str:
-    """Markdown about a run in which datasets are mixed."""
+    """Return Markdown about a run that mixes datasets."""
     task = _task(data.plan)
     parts = task.parts
     num_tokens = sum(part.num_tokens for part in parts.values())

@@ -1,4 +1,4 @@
-"""Where a run comes from, in words: its source, its model, by which command, under which licence."""
+"""The origin of a run, in words: source, model, command and licence."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from hf_toedit.stats import decimal
 HUB = "https://huggingface.co"
 
 _OF_THE_MACHINE = {"--quiet": 0, "-q": 0, "--json": 0, "--workers": 1, "--token-budget": 1, "--memory-fraction": 1}
-"""Options that do not decide what comes out, with the number of words that follow each."""
+"""Options that do not affect the output, with the number of arguments of each."""
 
 _LOCAL_PATH = re.compile(r"(?:^|(?<==)|(?<=^urls:))(?:file://|~|\.{0,2}/)")
 _SEPARATOR = re.compile(r"[/\\]")
 
 
 def source_name(data: CardData) -> str:
-    """What to call the source: as its card does, or by its Hub id, or by the last part of its path."""
+    """Return the source's name: its title from its card, its Hub id, or the last part of its path."""
     pretty = data.plan.provenance.get("source_card", {}).get("pretty_name")
     return str(pretty or data.source_repo or _last_part(place_name(data.plan.source.source).removeprefix(URL_LIST)))
 
 
 def title(data: CardData, words: str) -> str:
-    """Of the dataset.
+    """Return the title of the dataset.
 
     Args:
-        data: of the card.
-        words: what was done to the source.
+        data: The card data.
+        words: What was done to the source.
     """
     return f"{source_name(data)}, {words}"
 
 
 def model_words(data: CardData) -> Markdown:
-    """The model that the task needs, with a link where it is on the Hub."""
+    """Return the model that the task needs, with a link if it is on the Hub."""
     model = data.plan.task.model
     if data.model_repo:
         return _link(data.model_repo, f"{HUB}/{url(data.model_repo)}")
@@ -51,18 +51,18 @@ def model_words(data: CardData) -> Markdown:
 
 
 def model_name(model: ModelName) -> str:
-    """A model's Hub id; of a path on this machine the last part."""
+    """Return a model's Hub id, or the last part of a local path."""
     return model.name if model.commit else _last_part(model.name)
 
 
 def pinned_model(data: CardData, revision: str, dtype: str) -> Markdown:
-    """The model that the task needs, with what pins it and the dtype of its weights."""
+    """Return the model that the task needs, with its revision or fingerprint and the dtype of its weights."""
     pinned = " @" if data.model_repo else ", fingerprint"
     return Markdown(f"{model_words(data)}{pinned} {code(revision)}, in {markdown(dtype)}")
 
 
 def prior_rows(data: CardData, prior: PriorConfig, revision: str) -> Iterator[tuple[str, Markdown]]:
-    """The prior, each setting with its name."""
+    """Yield the settings of the prior, with their names."""
     yield "prior", pinned_model(data, revision, prior.dtype)
     yield from given(
         {
@@ -73,7 +73,7 @@ def prior_rows(data: CardData, prior: PriorConfig, revision: str) -> Iterator[tu
 
 
 def source_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:
-    """Which rows and texts, each setting with its name."""
+    """Yield which rows and texts were used, as setting names and values."""
     plan, source, done = data.plan, data.plan.source, data.plan.task.done
     if data.source_repo:
         place = _link(data.source_repo, f"{HUB}/datasets/{url(data.source_repo)}/tree/{url(plan.source_revision)}")
@@ -98,7 +98,7 @@ def source_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:
 
 
 def version_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:
-    """The versions of what did the work."""
+    """Yield the versions of the software."""
     plan = data.plan
     versions = {"Python": plan.provenance.get("python"), **plan.provenance.get("versions", {})}
     yield "hf-toedit", markdown(plan.version)
@@ -108,13 +108,13 @@ def version_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:
 
 
 def command(data: CardData) -> str | None:
-    """What was typed, without the folders of local paths and what concerns this machine; None where it is not known."""
+    """Return the command, without local folders and machine-specific options; None if unknown."""
     typed = data.plan.provenance.get("command")
     if not typed:
         return None
     try:
         words = shlex.split(typed)
-    except ValueError:  # a secret that was taken out held a quotation mark
+    except ValueError:  # a removed secret contained a quotation mark
         words = typed.split()
     model = data.plan.task.model
     local = {model.name} if model and not data.model_repo else set()
@@ -123,7 +123,7 @@ def command(data: CardData) -> str | None:
 
 
 def _deciding(words: list[str]) -> Iterator[str]:
-    """The words of a command without `_OF_THE_MACHINE`."""
+    """Yield the words of a command without those of `_OF_THE_MACHINE`."""
     rest = iter(words)
     for word in rest:
         name, is_given, _ = word.partition("=")
@@ -135,7 +135,7 @@ def _deciding(words: list[str]) -> Iterator[str]:
 
 
 def prints_fingerprints(data: CardData) -> bool:
-    """Whether the command, with `--dry-run --json`, prints the fingerprints of this card for a copy of the source."""
+    """Whether the command with `--dry-run --json` prints the fingerprints of this card for a copy of the source."""
     typed = str(data.plan.provenance.get("command") or "")
     by_content = any(isinstance(file.stamp, str) for file in data.plan.files)
     commands = ("edit", "generate", "plan", "score")
@@ -143,7 +143,7 @@ def prints_fingerprints(data: CardData) -> bool:
 
 
 def license_link(data: CardData) -> Any:
-    """Where the licence of the source can be read; a file that lies beside it is named by its address."""
+    """Return the link to the source's licence; a file beside the source becomes its full address."""
     link = data.plan.provenance.get("source_card", {}).get("license_link")
     if isinstance(link, str) and data.source_repo and "://" not in link:
         return f"{HUB}/datasets/{url(data.source_repo)}/blob/{url(data.plan.source_revision)}/{url(link)}"
@@ -151,7 +151,7 @@ def license_link(data: CardData) -> Any:
 
 
 def license_words(card: dict[str, Any], link: Any = None) -> Markdown | None:
-    """The licence that a card names, with its link; None where it names none."""
+    """Return the licence of a card, with its link; None if it has none."""
     names = card.get("license")
     if not names or names == "unknown" or (names == "other" and not (card.get("license_name") or link)):
         return None
@@ -164,7 +164,7 @@ def license_words(card: dict[str, Any], link: Any = None) -> Markdown | None:
 
 
 def given(values: dict[str, Any]) -> Iterator[tuple[str, Markdown]]:
-    """Those that were set; several of one kind side by side."""
+    """Yield the settings that have a value; tuples become lists."""
     for name, value in values.items():
         if isinstance(value, tuple):
             if value:
@@ -178,7 +178,7 @@ def _link(words: str, address: str) -> Markdown:
 
 
 def place_name(name: str) -> str:
-    """A source or a prior by name: of a path on this machine the last part, of an address all but its query."""
+    """Return the name of a source or a prior: the last part of a local path, or an address without its query."""
     if "://" in name and not name.startswith("file://"):
         return name.partition("?")[0]
     prefix = URL_LIST if name.startswith(URL_LIST) else ""
@@ -190,6 +190,6 @@ def _last_part(path: str) -> str:
 
 
 def _shortened(word: str) -> str:
-    """A word of a command; of a path on this machine only the last part."""
+    """Shorten a local path in a word of a command to its last part."""
     found = _LOCAL_PATH.search(word)
     return word if found is None else word[: found.start()] + _last_part(word[found.start() :])

@@ -1,4 +1,4 @@
-"""A page: one HTML file that needs nothing else, and asks nothing of any network."""
+"""A self-contained HTML page that makes no network requests."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from hf_toedit.cards.escape import html
 
 
 def page(title: str, css: str, body: str, javascript: str = "", *, mark: str = "", classes: str = "") -> str:
-    """A page of its own, which browsers hold to its content: nothing is loaded, and no other script or style counts.
+    """Return an HTML page with a content security policy that loads nothing and allows only its own style and script.
 
     Args:
-        title: Any text.
-        css: Its style sheet.
-        body: HTML, without `style` attributes; pictures are `data:` URLs.
-        javascript: Its script.
-        mark: A comment behind the document type, by which its files may be known.
-        classes: Of the root element.
+        title: Title; any text.
+        css: Style sheet.
+        body: HTML without `style` attributes; pictures are `data:` URLs.
+        javascript: Script.
+        mark: Comment after the document type, by which its files can be recognized.
+        classes: Classes of the root element.
     """
     sources = [f"style-src '{_digest(css)}'"]
     if javascript:

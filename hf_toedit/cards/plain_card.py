@@ -1,4 +1,4 @@
-"""The section of a card of which nothing is known but what every task has."""
+"""The card section of a task without a card of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hf_toedit.cards.tables import field_table, table
 
 
 def plain_section(data: CardData) -> str:
-    """Markdown about a run: how it is loaded, where it comes from, its figures and columns."""
+    """Return Markdown about a run: how to load it, its origin, its figures and its columns."""
     heading = "###" if data.prefix else "##"
     origin = [*source_rows(data), ("model", model_words(data)), *version_rows(data)]
     parts = [

@@ -1,4 +1,4 @@
-"""How scorers score that need no model, in words only."""
+"""Card words for scorers that need no model."""
 
 from __future__ import annotations
 
@@ -199,4 +199,4 @@ PLAIN_WORDS: dict[type, type[ScorerWords[Any]]] = {
     RougeConfig: _VerifierWords,
     RandomConfig: _RandomWords,
 }
-"""By the settings of the scorer."""
+"""Card words by class of scorer settings."""

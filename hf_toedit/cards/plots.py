@@ -1,7 +1,7 @@
-"""Pictures of cards, as PNG: how they look, whatever they show.
+"""The style of card pictures, as PNG.
 
-Each stands on a light ground of its own, so that it reads the same on a dark page. Blue and vermilion are told apart
-by people who see few colours, and differ in lightness as well.
+Pictures have a light background, so that they look the same on a dark page. Blue and vermilion are distinguishable with
+colour blindness, and differ in lightness as well.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ KIND_COLOURS = {
     "whitespace": "#aab2bb",
     "code": "#cc79a7",
 }
-"""Of `place_kinds.KINDS`: warm where a change is read as wrong, cool where it may be read over."""
+"""Colours of `place_kinds.KINDS`: warm where a change reads as an error, cool where it may go unnoticed."""
 
 _DPI = 100
 _COLOURS_OF_A_FILE = 64
-"""Few make a small file, and are enough for lines, bars and the edges of letters. The octree finds them in a tenth of
-the time of Pillow's default, which takes as long as drawing the picture."""
+"""Few colours give a small file, and suffice for lines, bars and the edges of letters.
+
+The octree finds them in a tenth of the time of Pillow's default, which takes as long as drawing the picture.
+"""
 
 _STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -67,18 +69,18 @@ _STYLE: dict[str, Any] = {
 
 
 def load_matplotlib() -> None:
-    """Import what `png` imports, ahead of the first picture."""
-    with _style():  # which silences what is logged on the way
+    """Import the modules that `png` needs, before the first picture."""
+    with _style():  # it silences what is logged during the import
         for module in ("matplotlib.backends.backend_agg", "matplotlib.figure", "PIL.Image"):
             import_module(module)
 
 
 def png(draw: Callable[[Figure, Data], None], data: Data) -> bytes:
-    """A picture.
+    """Return a picture as PNG.
 
     Args:
-        draw: draws it.
-        data: what `draw` draws.
+        draw: Draws the picture.
+        data: What `draw` draws.
     """
     with _style():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -98,7 +100,7 @@ def png(draw: Callable[[Figure, Data], None], data: Data) -> bytes:
 
 @contextmanager
 def _style() -> Iterator[None]:
-    """Settings of our own, whatever stands in a `matplotlibrc`; and no word about font caches."""
+    """Apply our own settings, whatever a `matplotlibrc` contains, and silence messages about font caches."""
     import matplotlib
 
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
@@ -109,7 +111,7 @@ def _style() -> Iterator[None]:
 
 
 def legend(figure: Figure) -> None:
-    """One for all panels, above them, where nothing lies under it."""
+    """Add one legend for all panels, above them, where it covers nothing."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if len(labels) > 1:
         figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))

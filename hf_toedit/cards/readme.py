@@ -1,4 +1,4 @@
-"""A generated section among what people wrote: their words, and their metadata, stay."""
+"""Merging of a generated section into a README; text and metadata that people wrote are kept."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ _BY_NAME = ("configs", "dataset_info")
 
 
 def merged(existing: str | None, metadata: Mapping[str, Any], section: str, name: str, title: str) -> str:
-    """A README with its generated section, and its metadata, brought up to date.
+    """Return a README with its generated section and its metadata brought up to date.
 
-    What stands outside the section is kept. A key of the metadata is set where it is not there, or is as the last
-    section said that it was written; tags are united, configurations merged by name.
+    Text outside the section is kept. A metadata key is set if it is missing, or if its value is unchanged since the
+    last
+    section wrote it; tags are united, configurations merged by name.
 
     Args:
-        existing: the README that is there; None or blank for none.
-        metadata: what the front matter is to say.
-        section: Markdown.
-        name: of the section, so that several can stand in one README; may be empty.
-        title: Markdown that goes before the section where it is new.
+        existing: The existing README; None or blank for none.
+        metadata: New values for the front matter.
+        section: The section, in Markdown.
+        name: Name of the section, so that one README can hold several; may be empty.
+        title: Markdown to put before a new section.
 
     Raises:
-        RunError: the README cannot be understood.
+        RunError: The README cannot be parsed.
     """
     text, old, body = _split((existing or "").removeprefix("\ufeff"))
     before, wrote, after = _around(body, name)
@@ -52,7 +53,7 @@ def merged(existing: str | None, metadata: Mapping[str, Any], section: str, name
 
 
 def _split(existing: str) -> tuple[str, dict[str, Any], str]:
-    """Front matter, as it is written and as it is meant, and what follows it."""
+    """Return the front matter as text, the front matter as values, and the text after it."""
     found = _FRONT_MATTER.match(existing)
     if found is None:
         if _FENCE.match(existing):
@@ -68,7 +69,7 @@ def _split(existing: str) -> tuple[str, dict[str, Any], str]:
 
 
 def _around(body: str, name: str) -> tuple[str, dict[str, str] | None, str]:
-    """What stands before and after a section, and the hashes that it keeps of what was written with it."""
+    """Return the text before and after a section, and the hashes that the section records of the metadata it wrote."""
     marker = re.escape(f" {url(name)}" if name else "")
     begin = re.search(rf"(?m)^<!-- hf-toedit:begin{marker} -->\r?$", body)
     if begin is None:
@@ -84,7 +85,7 @@ def _around(body: str, name: str) -> tuple[str, dict[str, str] | None, str]:
 def _united(
     old: Mapping[str, Any], ours: Mapping[str, Any], wrote: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The metadata of both, and hashes of what of it is ours."""
+    """Return the metadata of both, and hashes of the values that are ours."""
     new = dict(old)
     written: dict[str, str] = {}
     for key in dict.fromkeys([*ours, *(key for key in wrote if "/" not in key)]):
@@ -103,7 +104,7 @@ def _united(
                 new[key] = ours[key]
                 written[key] = _digest(ours[key])
             else:
-                written[key] = before  # somebody took it out
+                written[key] = before  # a person removed it
         elif before == _digest(old[key]):
             if key in ours:
                 new[key] = ours[key]
@@ -116,7 +117,7 @@ def _united(
 def _by_name(
     key: str, old: Any, ours: list[dict[str, Any]], wrote: Mapping[str, str], written: dict[str, str]
 ) -> list[dict[str, Any]] | dict[str, Any]:
-    """Entries merged by `config_name`: ours instead of those of the same name, save configurations changed by hand."""
+    """Merge entries by `config_name`: ours replace those of the same name, except configurations changed by hand."""
     entries = [] if old is None else [old] if isinstance(old, dict) and key == "dataset_info" else old
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise _broken(f"its {key!r} is not a list of mappings")
@@ -137,7 +138,7 @@ def _by_name(
     both = {**theirs, **mine}
     names = dict.fromkeys([*(_name(entry) for entry in entries if _name(entry) in both), *both])
     if key == "dataset_info" and len(names) == 1:
-        return both[next(iter(names))]  # as `datasets` writes a single one
+        return both[next(iter(names))]  # the form in which `datasets` writes a single entry
     return [{"config_name": name, **both[name]} for name in names]
 
 
@@ -146,7 +147,7 @@ def _name(entry: Mapping[str, Any]) -> str:
 
 
 def _rewritten(text: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Front matter with new values; what is as it was keeps its layout and its comments."""
+    """Return front matter with new values; unchanged keys keep their layout and comments."""
     node = yaml.compose(text, Loader=yaml.SafeLoader)
     if node is None:
         return text.lstrip() + _dump(new)
@@ -165,12 +166,12 @@ def _rewritten(text: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str
     rewritten = "".join(pieces) + (_dump(added) if added else "")
     try:
         return rewritten if yaml.safe_load(rewritten) == new else _dump(new)
-    except yaml.YAMLError:  # a reference to something that is gone
+    except yaml.YAMLError:  # a reference to a removed anchor
         return _dump(new)
 
 
 def _dump(values: Mapping[str, Any]) -> str:
-    """YAML in which no character hides."""
+    """Dump YAML without invisible characters."""
     text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
     if all(line.isprintable() for line in text.split("\n")):
         return text

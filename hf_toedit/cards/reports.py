@@ -1,4 +1,4 @@
-"""The section of a card that links the reports beside the data: of comparisons, and of probes."""
+"""The card section that links the comparison and probe reports beside the data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hf_toedit.storage.layout import REPORTS
 
 _REPORT = "report.md"
 _SECTION = "reports/"
-"""Ends in a slash, unlike the names of other sections, which are those of folders."""
+"""Ends in a slash, unlike the names of other sections, which are folder names."""
 
 _WORDS = {
     "compare": "How these data differ from others, by `hf-toedit compare`",
@@ -19,15 +19,7 @@ _WORDS = {
 
 
 def with_reports(card: str, paths: Iterable[str]) -> str:
-    """A card with links to the reports in its repository; the same card where there are none.
-
-    Args:
-        card: A README.
-        paths: The files of the repository; those that are not reports are ignored.
-
-    Raises:
-        RunError: The README cannot be understood.
-    """
+    """Return a card with links to the reports in its repository; the same card if there are none."""
     reports = sorted({path for path in paths if path.endswith(f"/{_REPORT}")})
     parts = []
     for kind, folder in REPORTS.items():

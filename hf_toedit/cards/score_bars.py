@@ -1,7 +1,7 @@
-"""How the values of a field are cut into bars.
+"""How the values of a field are grouped into bars.
 
-The edges of bars are edges of the bins that a distribution counts in. Others would cut through bins, whose values count
-where the middle is: bars side by side would hold one bin and two, and a smooth distribution would look like a comb.
+The edges of bars are edges of the bins that a distribution counts in. Other edges would cut through bins, whose values
+count at the bin's middle: one bar would hold one bin, the next two, and a smooth distribution would look like a comb.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from hf_toedit.scorers.distribution import Distribution
 from hf_toedit.sketch import PER_OCTAVE
 
 Axis = Literal["linear", "log", "exp"]
-"""What is drawn along the axis: values, their logarithms to base 10, or such logarithms of their exponentials."""
+"""Scale of the axis: values, their logarithms to base 10, or such logarithms of their exponentials."""
 
 _FEWEST, _MOST = 8, 32
-"""Bars, by the number of values; more where these extend over more octaves."""
+"""Minimum and maximum number of bars for a number of values; a range of more octaves can have more."""
 
 _SIZES = (1e-100, 1e100)
-"""Values and ranges outside are not drawn, which keeps the arithmetic of any library away from its limits."""
+"""Values and ranges outside these limits are not drawn, to keep the arithmetic of libraries within its range."""
 
 _LARGEST_NLL = 1000.0
 
@@ -31,10 +31,10 @@ class Bars(NamedTuple):
     """A histogram.
 
     Attributes:
-        axis: What is drawn along it.
-        edges: float64 `[n + 1]`: of the bars, as values of the field.
-        counts: int64 `[n]`: rows.
-        num_left_out: rows with a value that the axis does not have.
+        axis: Scale of the axis.
+        edges: Edges of the bars, as values of the field; float64 `[n + 1]`.
+        counts: Number of rows per bar; int64 `[n]`.
+        num_left_out: Number of rows whose value is outside the axis.
     """
 
     axis: Axis
@@ -44,18 +44,18 @@ class Bars(NamedTuple):
 
     @property
     def places(self) -> np.ndarray:
-        """The edges, as places along the axis; float64 `[n + 1]`."""
+        """The edges, as positions along the axis; float64 `[n + 1]`."""
         return self.place(self.edges)
 
     def place(self, values: np.ndarray) -> np.ndarray:
-        """Where values of the field are along the axis."""
+        """Return the positions of field values along the axis."""
         return {"linear": values, "log": np.log10(np.maximum(values, _SIZES[0])), "exp": values / math.log(10)}[
             self.axis
         ]
 
 
 def bars_of(field: ScoreField) -> Bars | None:
-    """The histogram of a field; None where it would show nothing."""
+    """Return the histogram of a field; None if it would show nothing."""
     values = field.values
     low, high = values.minimum, values.maximum
     if low is None or high is None or not _is_drawable(low, high) or (field.is_nll and high > _LARGEST_NLL):
@@ -71,7 +71,7 @@ def _is_drawable(low: float, high: float) -> bool:
 
 
 def _bars(axis: Axis, edges: np.ndarray, values: Distribution) -> Bars | None:
-    """Bars between edges, without empty ones at the ends."""
+    """Return bars between edges, without empty ones at the ends."""
     counts = values.histogram(np.array([-np.inf, *edges]))[1:]
     used = np.flatnonzero(counts)
     if len(used) < 2:
@@ -82,14 +82,14 @@ def _bars(axis: Axis, edges: np.ndarray, values: Distribution) -> Bars | None:
 
 
 def _linear(low: float, high: float, most: int) -> np.ndarray:
-    """Edges at multiples of a power of two that is not smaller than a bin."""
+    """Return edges at multiples of a power of two that is not smaller than a bin."""
     finest = math.frexp(max(abs(low), abs(high)))[1] - 1 - int(math.log2(PER_OCTAVE))
     width = 2.0 ** max(math.ceil(math.log2((high - low) / most)), finest)
     return width * np.arange(math.floor(low / width), math.floor(high / width) + 2)
 
 
 def _log(low: float, high: float, most: int) -> np.ndarray:
-    """Edges for whole numbers, at about equal ratios; each bar has room for a whole number."""
+    """Return edges for integers, at roughly equal ratios; each bar contains at least one integer."""
     per = min(2 ** max(math.floor(math.log2(most / math.log2(high / low))), 0), PER_OCTAVE)
     numbers = range(math.floor(math.log2(low) * per) - 1, math.floor(math.log2(high) * per) + 3)
     edges = [

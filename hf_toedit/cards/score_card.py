@@ -1,4 +1,4 @@
-"""The section of a card about scores."""
+"""The card section about scores."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hf_toedit.cards.section import shared, template
 from hf_toedit.cards.tables import short
 
 _NAMED = 3
-"""Fields whose means are in the headline, at most."""
+"""Maximum number of fields whose means are in the headline."""
 
 
 def score_section(data: ScoreCardData) -> str:
-    """Markdown about a run of scores."""
+    """Return Markdown about a score run."""
     task, fields = data.task, data.score_fields
     words = scorer_words(task.scorer)
     select = _select_snippet(data)
@@ -38,7 +38,7 @@ def score_section(data: ScoreCardData) -> str:
 
 
 def _headline(data: ScoreCardData) -> Markdown:
-    """The most important figures, as sentences."""
+    """Return the most important figures as sentences."""
     known, num_rows = data.known_fields, data.scores.num_rows
     if not known:
         return Markdown(f"There is no score for any of the {num_rows:,} rows." if num_rows else "There are no rows.")
@@ -49,19 +49,19 @@ def _headline(data: ScoreCardData) -> Markdown:
         means = [f"{number(field.values.mean)} for {code(short(field.name))}" for field in known[:_NAMED]]
         more = f" (the first {_NAMED} of {len(known):,} fields)" if len(known) > _NAMED else ""
         told = f"the mean is {', '.join(means)}{more}"
-    tokens = f"{data.scores.num_tokens:,} tokens in " if data.scores.num_tokens else ""  # a verifier counts none
+    tokens = f"{data.scores.num_tokens:,} tokens in " if data.scores.num_tokens else ""  # verifiers count no tokens
     return Markdown(f"Of {tokens}{num_rows:,} rows, {told}.{_without(known)}")
 
 
 def _without(fields: list[ScoreField]) -> str:
-    """Rows without a score, where that is one number."""
+    """Return the number of rows without a score as a sentence; empty if it differs between fields."""
     counts = {field.values.num_null for field in fields}
     count = counts.pop() if len(counts) == 1 else 0
     return "" if not count else " One row has no score." if count == 1 else f" {count:,} rows have no score."
 
 
 def _select_snippet(data: ScoreCardData) -> str | None:
-    """Python that selects rows by their scores; None where there are none."""
+    """Return Python code that selects rows by their scores; None if there are none."""
     if not data.known_fields:
         return None
     field = data.known_fields[0]
@@ -79,7 +79,7 @@ def _select_snippet(data: ScoreCardData) -> str | None:
 
 
 def _alternative(picture: Picture) -> str:
-    """What a picture shows, in words."""
+    """Return the alternative text of a picture."""
     values, what = picture.field.values, picture.what
 
     def told(q: float) -> str:

@@ -1,4 +1,4 @@
-"""What the card of scores reports beside what every card does. No wording."""
+"""Card data specific to scores. No wording."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class ScoreField(NamedTuple):
     """A field of the scores.
 
     Attributes:
-        number: From 1, in the order of the scorer.
-        name: Of the field.
+        number: Number of the field, from 1, in the order of the scorer.
+        name: Name of the field.
         is_nll: Whether its values are mean negative log-likelihoods, whose exponentials are perplexities.
         is_count: Whether its values are numbers of tokens.
-        is_whole: Whether its values are whole numbers.
-        values: Over all rows.
-        by_split: Over the rows of each split.
+        is_whole: Whether its values are integers.
+        values: Distribution over all rows.
+        by_split: Distribution over the rows of each split.
     """
 
     number: int
@@ -39,11 +39,11 @@ class ScoreField(NamedTuple):
 
 @dataclass(frozen=True)
 class ScoreCardData(CardData):
-    """A finished run of scores, as its card needs it."""
+    """A finished score run, with the data that its card needs."""
 
     @property
     def task(self) -> ScoreTask:
-        """How it was scored."""
+        """The score task."""
         return score_of(self.plan)
 
     @property
@@ -76,15 +76,15 @@ class ScoreCardData(CardData):
 
     @property
     def known_fields(self) -> list[ScoreField]:
-        """Those that are more than counts and have values; the first one is the most important."""
+        """Fields with values that are not counts; the first one is the most important."""
         return [field for field in self.score_fields if field.values.num_values and not field.is_count]
 
 
 def score_of(plan: Plan) -> ScoreTask:
-    """The task of a run whose rows are scored.
+    """Return the task of a score run.
 
     Raises:
-        UsageError: Something else is done to its rows.
+        UsageError: The run has another task.
     """
     if not isinstance(plan.task, ScoreTask):
         raise UsageError(f"this needs a run whose rows are scored, and those of this run are {plan.task.done}.")

@@ -1,4 +1,4 @@
-"""The pictures of a card of scores; their words for those who cannot see them are in `score_card`."""
+"""The pictures of a score card; their alternative texts are in `score_card`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST = 12
-"""Fields that have a picture, at most: the first ones."""
+"""Maximum number of fields with a picture: the first ones."""
 
 _NAME_LENGTH = 40
 _LATIN = 0x250
-"""Characters before this one are in the font."""
+"""The font contains all characters below this code point."""
 
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
@@ -31,9 +31,9 @@ class Picture(NamedTuple):
     """A field that has a picture.
 
     Attributes:
-        file: Its name.
+        file: Name of the file.
         field: The field.
-        bars: Its histogram.
+        bars: Histogram of the field.
         what: What its values are, in a few words.
     """
 
@@ -44,7 +44,7 @@ class Picture(NamedTuple):
 
 
 def pictures(data: ScoreCardData) -> list[Picture]:
-    """The fields that have a picture."""
+    """Return the fields that have a picture."""
     words = scorer_words(data.task.scorer)
     found = [(field, bars_of(field)) for field in data.score_fields[:MOST]]
     return [
@@ -55,16 +55,16 @@ def pictures(data: ScoreCardData) -> list[Picture]:
 
 
 def draw_score_plots(data: ScoreCardData) -> dict[str, bytes]:
-    """Draw what there is to show.
+    """Draw the pictures for which there is data.
 
     Returns:
-        PNG files by name; the same run gives the same bytes, with the same version of matplotlib.
+        PNG files by name; the same run gives the same bytes with the same version of matplotlib.
     """
     return {picture.file: png(_histogram, picture) for picture in pictures(data)}
 
 
 def _histogram(figure: Figure, picture: Picture) -> None:
-    """Rows by the values of a field, and a line at the median."""
+    """Draw rows by the values of a field, with a line at the median."""
     axes, bars = figure.subplots(), picture.bars
     places, shares = bars.places, 100 * bars.counts / picture.field.values.num_values
     widths = np.diff(places)
@@ -86,7 +86,7 @@ def _histogram(figure: Figure, picture: Picture) -> None:
 
 
 def _ticks(first: float, last: float) -> Iterator[tuple[float, str]]:
-    """Places along an axis of logarithms to base 10, and the numbers there."""
+    """Yield positions along an axis of logarithms to base 10, with their labels."""
     if last - first <= 0.3:
         from matplotlib.ticker import MaxNLocator
 
@@ -103,7 +103,7 @@ def _ticks(first: float, last: float) -> Iterator[tuple[float, str]]:
 
 
 def _plain(field: ScoreField) -> str:
-    """The name of a field where a picture can show it, else its number."""
+    """Return the name of a field if a picture can show it, else its number."""
     name = field.name
     is_plain = name.isprintable() and len(name) <= _NAME_LENGTH and all(ord(character) < _LATIN for character in name)
     return name if is_plain else f"field {field.number}"

@@ -1,4 +1,4 @@
-"""The figures of a card of scores, as Markdown tables."""
+"""The figures of a score card, as Markdown tables."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hf_toedit.scorers.statistics import QUANTILES, ScoreStats
 
 
 def origin(data: ScoreCardData) -> Markdown:
-    """Everything that decides the result."""
+    """Return a table of everything that determines the result."""
     scorer_rows = scorer_words(data.task.scorer).rows(data)
     column = given({"scores in column": data.task.scores_column})
     return table(("what", "value"), [*source_rows(data), *scorer_rows, *column, *version_rows(data)], left=2)
 
 
 def read(data: ScoreCardData) -> Markdown:
-    """What was read, and what was not by cause; by split, where there are several."""
+    """Return a table of what was read, and what was not by cause; by split if there are several."""
     causes = sorted(data.scores.num_skipped)
     headings = ("rows", "texts", "tokens", *(f"not read: {cause.replace('_', ' ')}" for cause in causes))
 
@@ -37,7 +37,7 @@ def read(data: ScoreCardData) -> Markdown:
 
 
 def values(data: ScoreCardData) -> Markdown:
-    """How the values of each field are distributed; by split, where there are several."""
+    """Return a table of the distribution of each field's values; by split if there are several."""
     several = len(data.by_split) > 1
     heads = ("field", "split") if several else ("field",)
     headings = (*heads, "values", "null", "mean", "min", *(f"{q:.0%}" for q in QUANTILES), "max")
@@ -51,12 +51,12 @@ def values(data: ScoreCardData) -> Markdown:
 
 
 def fields(data: ScoreCardData) -> Markdown:
-    """All columns, and what was done with them."""
+    """Return a table of all columns and what was done with them."""
     return field_table(data, {data.task.scores_column: "scores"})
 
 
 def score_fields(data: ScoreCardData) -> Markdown:
-    """What each field of the scores means."""
+    """Return a table with the meaning of each field of the scores."""
     scorer = data.task.scorer
     words = scorer_words(scorer)
     rows = [(code(short(name)), code(dtype), words.meaning(name)) for name, dtype in scorer.fields.items()]
@@ -64,7 +64,7 @@ def score_fields(data: ScoreCardData) -> Markdown:
 
 
 def number(value: float, is_whole: bool = False) -> str:
-    """A value in as many digits as people read."""
+    """Format a value with as many digits as readers need."""
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     if is_whole or 1000 <= abs(value) < 1e9:
@@ -73,7 +73,7 @@ def number(value: float, is_whole: bool = False) -> str:
 
 
 def perplexity(nll: float) -> float:
-    """The exponential; infinity where it is too large for a float."""
+    """Return the exponential; infinity if it is too large for a float."""
     try:
         return math.exp(nll)
     except OverflowError:
@@ -81,7 +81,7 @@ def perplexity(nll: float) -> float:
 
 
 def _rows_of(field: ScoreField) -> Iterator[tuple[Markdown, Callable[[Distribution], list[str]]]]:
-    """The rows of a table that a field has: their names, and what writes their cells."""
+    """Yield the table rows of a field: their names and the functions that write their cells."""
 
     def cells(values: Distribution) -> list[str]:
         counts = [f"{values.num_values:,}", f"{values.num_null:,}"]
@@ -100,5 +100,5 @@ def _rows_of(field: ScoreField) -> Iterator[tuple[Markdown, Callable[[Distributi
 
 
 def _quantiles(values: Distribution) -> list[float]:
-    """Minimum, quantiles and maximum."""
+    """Return minimum, quantiles and maximum."""
     return [values.quantile(q) for q in (0.0, *QUANTILES, 1.0)]

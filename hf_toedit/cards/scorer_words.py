@@ -1,4 +1,4 @@
-"""How a scorer scores, in words only: code that a plan brings along is never imported."""
+"""How a scorer scores, in words; code that a plan refers to is never imported."""
 
 from __future__ import annotations
 
@@ -132,5 +132,5 @@ _WORDS: dict[type, type[ScorerWords[Any]]] = {
 
 
 def scorer_words(scorer: ScorerConfig) -> ScorerWords[Any]:
-    """What a card says of a scorer."""
+    """Return the card words of a scorer."""
     return _WORDS[type(scorer)](scorer)

@@ -1,4 +1,4 @@
-"""What the sections of all cards share: the template, pictures, and how a run is loaded."""
+"""Parts shared by all card sections: templates, pictures and loading code."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from hf_toedit.stats import decimal
 ASSETS = "assets"
 
 WIDTH = 800
-"""Pixels that a picture takes on a page; it has twice as many."""
+"""Width of a picture on a page in pixels; the file has twice as many."""
 
 
 @cache
 def template(name: str) -> Template:
-    """One of the templates in `templates/`."""
+    """Return one of the templates in `templates/`."""
     environment = Environment(
         loader=PackageLoader("hf_toedit.cards"),
-        autoescape=False,  # `finalize` does it, for Markdown
+        autoescape=False,  # `finalize` escapes, for Markdown
         finalize=markdown,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -33,9 +33,9 @@ def template(name: str) -> Template:
 
 
 def shared(data: CardData) -> dict[str, Any]:
-    """The variables that the templates of all sections have in common, those for the ones that they include among them.
+    """Return the variables that all section templates have in common, including those of included templates.
 
-    Beside these `licence.md.jinja` needs `model_role`: what the model was used as, in words; empty for no model.
+    `licence.md.jinja` also needs `model_role`: the role of the model, in words; empty for no model.
     """
     plan, typed = data.plan, command(data)
     source_card, model_card = (plan.provenance.get(name, {}) for name in ("source_card", "prior_card"))
@@ -59,19 +59,19 @@ def shared(data: CardData) -> dict[str, Any]:
 
 
 def image(data: CardData, name: str, words: str) -> Markdown:
-    """A picture of the card.
+    """Return a picture of the card.
 
     Args:
-        data: of the card.
-        name: of the file.
-        words: what it shows, for those who cannot see it.
+        data: The card data.
+        name: Name of the file.
+        words: Alternative text.
     """
     source = data.link(f"{ASSETS}/{name}")
     return Markdown(f'<p><img src="{source}" width="{WIDTH}" alt="{html(words)}"></p>')
 
 
 def load_snippet(data: CardData) -> str:
-    """Python that loads the last pass of a run, and the first one where there are several."""
+    """Return Python code that loads the last pass of a run, and the first one if there are several."""
     passes = data.plan.data_passes
     place, configs = literal(data.place), [data.config_name(pass_) for pass_ in passes]
     named = f", {literal(configs[-1])}" if data.prefix else ""
@@ -89,6 +89,6 @@ def load_snippet(data: CardData) -> str:
 
 
 def sentence(parts: list[str]) -> str:
-    """Parts as one sentence."""
+    """Join parts into one sentence."""
     told = "; ".join(parts)
     return f"{told[:1].upper()}{told[1:]}."

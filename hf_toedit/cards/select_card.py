@@ -1,4 +1,4 @@
-"""The section of a card about a selection of rows."""
+"""The card section about a selection of rows."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from hf_toedit.tasks.select import SelectFigures, SelectTask
 
 
 def select_title(plan: Plan) -> str:
-    """What was done to the source, for headings."""
+    """Return what was done to the source, for headings."""
     return f"selected by {_task(plan).by.get('scorer')}"
 
 
 def select_section(data: CardData) -> str:
-    """Markdown about a run whose rows were selected."""
+    """Return Markdown about a select run."""
     task = _task(data.plan)
     scorer = scorer_from_json(task.by, "by")
-    # The words of a scorer are about a run of scores: here, the one that decided.
+    # Scorer words expect a score run; this one has the scorer that decided.
     weighed = replace(data, plan=replace(data.plan, task=ScoreTask(scorer)))
     words, choice = scorer_words(scorer), Choice.from_mapping(task.choice)
     return template("select").render(
@@ -92,7 +92,7 @@ def _scores(figures: SelectFigures, score: str) -> Markdown:
 
 
 def _truth(found: Breakdown, verifier: dict[str, Any]) -> Markdown:
-    """How well the selection tells right rows from wrong ones."""
+    """Describe how well the selection separates right rows from wrong ones."""
     known = found.num_right + found.num_wrong
     kept = found.num_right_kept + found.num_wrong_kept
     rows: list[tuple[object, ...]] = [

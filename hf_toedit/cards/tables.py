@@ -1,4 +1,4 @@
-"""Markdown tables that every card may have."""
+"""Markdown tables for every card."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _TYPE_LENGTH = 200
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], left: int = 1) -> Markdown:
-    """A Markdown table; columns after the first few are numbers, and stand to the right."""
+    """Return a Markdown table; columns after the first `left` are numbers and right-aligned."""
     lines = [headings, [":---" if number < left else "---:" for number in range(len(headings))], *rows]
     return Markdown("\n".join("| " + " | ".join(markdown(cell) for cell in line) + " |" for line in lines))
 
 
 def field_table(data: CardData, columns: Mapping[str | None, str]) -> Markdown:
-    """All columns, and what was done with them.
+    """Return a table of all columns and what was done with them.
 
     Args:
-        data: of the card.
-        columns: what the columns are that the task writes beside the source's.
+        data: The card data.
+        columns: Descriptions of the columns that the task adds to the source's.
     """
     source, done = data.plan.source, data.plan.task.done
     notes = {path: "context" for path in source.context_columns}
@@ -35,7 +35,7 @@ def field_table(data: CardData, columns: Mapping[str | None, str]) -> Markdown:
 
 
 def type_name(feature: Any) -> str:
-    """A feature of `datasets` in few words."""
+    """Describe a feature of `datasets` in few words."""
     if isinstance(feature, dict):
         return "{" + ", ".join(f"{name}: {type_name(inner)}" for name, inner in feature.items()) + "}"
     if isinstance(feature, str):
@@ -52,11 +52,11 @@ def type_name(feature: Any) -> str:
 
 
 def short(text: str) -> str:
-    """A name or a type that may be of any length."""
+    """Shorten a name or a type of any length."""
     return text if len(text) <= _TYPE_LENGTH else text[: _TYPE_LENGTH - 1] + "…"
 
 
 def _note(name: str, notes: dict[str, str]) -> str:
-    """What was done with a column, or with texts in it."""
+    """Return what was done with a column, or with texts in it."""
     own = {note for path, note in notes.items() if path == name or path.startswith((f"{name}.", f"{name}[]"))}
     return ", ".join(sorted(own))

@@ -1,4 +1,4 @@
-"""What a card says of a scorer of any kind."""
+"""The card words of a scorer of any kind."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Config = TypeVar("Config")
 
 
 class ScorerWords(ABC, Generic[Config]):
-    """What a card says of a scorer.
+    """The card words of a scorer.
 
     Attributes:
-        role: What the model was used as; empty for no model.
-        tags: Of the dataset, beside those of all scores.
+        role: Role of the model; empty for no model.
+        tags: Tags of the dataset, in addition to those of all scores.
     """
 
     role: ClassVar[str] = ""
     tags: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, scorer: Config) -> None:
-        """Take settings.
+        """Store the settings.
 
         Args:
-            scorer: Of the scorer.
+            scorer: Settings of the scorer.
         """
         self.scorer = scorer
 
@@ -42,7 +42,7 @@ class ScorerWords(ABC, Generic[Config]):
 
     @abstractmethod
     def rows(self, data: CardData) -> Iterator[tuple[str, Markdown]]:
-        """The settings of the scorer, each with its name."""
+        """The settings of the scorer, with their names."""
 
     @abstractmethod
     def what(self, name: str) -> str:
@@ -54,4 +54,4 @@ class ScorerWords(ABC, Generic[Config]):
 
     @abstractmethod
     def limits(self) -> Iterator[str]:
-        """Markdown: what readers should know before they use the scores."""
+        """What readers should know before they use the scores, as Markdown."""

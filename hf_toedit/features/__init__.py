@@ -1,1 +1,1 @@
-"""What is counted of texts, to compare and select datasets: hashed n-grams, lengths, compression, diversity."""
+"""Features of texts, to compare and select datasets: hashed n-grams, lengths, compression, diversity."""

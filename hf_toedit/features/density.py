@@ -1,11 +1,11 @@
-"""How many texts of a dataset are like a text: sums of similarities, from a table of locality-sensitive hashes.
+"""The density of texts in a dataset: sums of similarities, from a table of locality-sensitive hashes.
 
 Sachdeva et al. 2024, "How to Train Data-Efficient LLMs" (arXiv 2402.09668), section 3.2: the density of a text is the
 sum of its similarities to all others, which a table of hashes estimates in one pass (Coleman and Shrivastava 2020,
-"Sub-linear RACE Sketches for Approximate Kernel Density Estimation"). There, texts are embedded by a model; here they
-are sets of words and pairs of words, and similarity is the share that two sets have in common (Jaccard). The hash is
-MinHash by one permutation (Li, Owen and Zhang 2012), empty places filled from their neighbours (Shrivastava and Li
-2014). The table has 1,000 rows of 20,000 buckets, as in Figure 12 of Zhu et al. 2024 (arXiv 2412.14689).
+"Sub-linear RACE Sketches for Approximate Kernel Density Estimation"). The paper embeds texts with a model; here, a text
+is the set of its words and pairs of words, and similarity is the Jaccard index of two sets. The hash is one-permutation
+MinHash (Li, Owen and Zhang 2012), with empty bins filled from their neighbours (Shrivastava and Li 2014). The table has
+1,000 rows of 20,000 buckets, as in Figure 12 of Zhu et al. 2024 (arXiv 2412.14689).
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from hf_toedit.features.hashing import mixed
 from hf_toedit.features.ngrams import HashedNgrams, Ngrams
 
 NUM_ROWS, NUM_BUCKETS = 1_000, 20_000
-"""Of the table."""
+"""Size of the table."""
 
 _WHOLE = 2**62
-"""Buckets of n-grams: so many that these are their hashes."""
+"""Number of buckets for n-grams: so large that the buckets are the hashes themselves."""
 
 _EMPTY = np.iinfo(np.uint64).max
 
 
 class MinHash:
-    """Hashes texts such that the more n-grams two have in common, the more of their hashes are equal."""
+    """Hashes texts so that two texts have more equal hashes the more n-grams they have in common."""
 
     def __init__(self) -> None:
-        """Nothing is known yet."""
+        """Start with an empty hasher."""
         self._ngrams = HashedNgrams(_WHOLE)
 
     def buckets(self, texts: Sequence[str]) -> np.ndarray:
-        """The bucket of each text in each row of the table.
+        """Return the bucket of each text in each row of the table.
 
         Args:
             texts: n texts.
 
         Returns:
-            uint16 `[n, 1000]`, below 20,000; those of a text without words are those of no other text's n-grams.
+            uint16 `[n, 1000]`, below 20,000; a text without words has buckets of its own, not those of any n-gram.
         """
         hashed = self._ngrams.count(texts)
         least = np.full(len(texts) * NUM_ROWS, _EMPTY)
@@ -54,15 +54,15 @@ class MinHash:
 
 
 class DensityTable:
-    """Counts of hashes, from which the density of any text follows.
+    """Counts of hashes, which give the density of any text.
 
     Attributes:
-        counts: uint32 `[1000, 20000]`, texts by row and bucket.
-        num_texts: texts counted.
+        counts: Number of texts by row and bucket; uint32 `[1000, 20000]`.
+        num_texts: Number of texts counted.
     """
 
     def __init__(self, counts: np.ndarray | None = None, num_texts: int = 0) -> None:
-        """Begin with counts, or with none."""
+        """Start with counts, or with zeros."""
         self.counts = np.zeros((NUM_ROWS, NUM_BUCKETS), np.uint32) if counts is None else counts
         self.num_texts = num_texts
 
@@ -77,9 +77,9 @@ class DensityTable:
         self.num_texts += len(buckets)
 
     def densities(self, buckets: np.ndarray) -> np.ndarray:
-        """The mean similarity of each text to those that were counted.
+        """Return the mean similarity of each text to the counted texts.
 
-        Two texts that have nothing in common are taken to be 1/20,000 alike, by chance.
+        Two texts with nothing in common count as 1/20,000 similar, due to chance collisions.
 
         Args:
             buckets: uint16 `[n, 1000]`, see `MinHash`.
@@ -91,18 +91,18 @@ class DensityTable:
         return found.mean(axis=1) / max(self.num_texts, 1)
 
     def responses(self) -> np.ndarray:
-        """The share of the texts in each bucket, the fullest first, as means over the rows (Figure 12); [20000]."""
+        """Return the share of the texts in each bucket, fullest first, as means over rows (Figure 12); `[20000]`."""
         ordered = np.sort(self.counts, axis=1)[:, ::-1]
         return np.asarray(ordered.mean(axis=0) / max(self.num_texts, 1))
 
 
 def _documents(ngrams: Ngrams) -> np.ndarray:
-    """The text that each n-gram is of; int64 `[total]`."""
+    """Return the index of the text of each n-gram; int64 `[total]`."""
     return np.repeat(np.arange(len(ngrams.lengths)), ngrams.lengths)
 
 
 def _filled(least: np.ndarray) -> np.ndarray:
-    """Empty places get what stands in the next place to the right that is not empty, beyond the last one the first."""
+    """Fill each empty place from the next nonempty place to its right, wrapping around."""
     there = least != _EMPTY
     places = np.arange(NUM_ROWS)
     twice = np.concatenate([there, there], axis=1)

@@ -1,6 +1,6 @@
-"""How varied the words of a sample of texts are; words are those of `ngrams`, and no n-gram spans two texts.
+"""Diversity of the words in a sample of texts; words are those of `ngrams`, and no n-gram spans two texts.
 
-All of these figures depend on how much text there is: compare samples of the same size.
+All of these figures depend on the amount of text: compare samples of the same size.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from hf_toedit.features.ngrams import words
 from hf_toedit.mergeable import ratio
 
 ORDERS = (1, 2, 3, 4)
-"""Of the n-grams of distinct-n."""
+"""Orders of the n-grams for distinct-n."""
 
 SIZES = 10
-"""Growing sizes at which the distinct words are counted."""
+"""Number of growing sizes at which the distinct words are counted."""
 
 REPEATED = 4
-"""Words of an n-gram whose repetition is counted, as in Salkar et al. 2022."""
+"""Order of the n-grams whose repetition is counted, as in Salkar et al. 2022."""
 
 TOP = 20
-"""Most frequent bigrams."""
+"""Number of most frequent bigrams."""
 
 
 @dataclass(frozen=True)
 class FrequentBigram:
-    """A bigram that many texts have.
+    """A frequent bigram.
 
     Attributes:
         bigram: Its two words with a space between.
-        count: How often it occurs.
-        share: Of all bigrams.
+        count: Number of its occurrences.
+        share: Share of all bigrams.
     """
 
     bigram: str
@@ -43,20 +43,20 @@ class FrequentBigram:
 
 @dataclass(frozen=True)
 class Diversity:
-    """How varied the words of a sample of texts are.
+    """Diversity of the words in a sample of texts.
 
     Attributes:
-        num_documents: Texts of the sample.
-        num_words: Their words.
+        num_documents: Number of texts.
+        num_words: Number of their words.
         distinct: For n of 1 to 4, distinct n-grams per n-gram (Li et al. 2016, "A Diversity-Promoting Objective
-            Function for Neural Conversation Models"); 0 where there are none.
-        growth: Type-token growth: how many words, and how many distinct ones among them, for the first 1/10, 2/10, …
-            of the words, in the order of the texts.
-        bigrams: The most frequent ones, the most frequent first, then in the order of the alphabet.
-        self_repetition: The mean over texts of ln(1 + r), with r the sum, over the distinct 4-grams of the text, of how
-            many other texts have it (Salkar et al. 2022, "Self-Repetition in Abstractive Neural Summarizers"; a 4-gram
-            counts once per text). A text without a 4-gram has r = 0.
-        repeating_rate: The share of texts that have a 4-gram of another text.
+            Function for Neural Conversation Models"); 0 if there are none.
+        growth: Type-token growth: number of words and of distinct words in the first 1/10, 2/10, … of the words, in the
+            order of the texts.
+        bigrams: The most frequent bigrams, by descending frequency, then alphabetically.
+        self_repetition: Mean over texts of ln(1 + r), where r is the sum, over the distinct 4-grams of the text, of the
+            number of other texts with that 4-gram (Salkar et al. 2022, "Self-Repetition in Abstractive Neural
+            Summarizers"; a 4-gram counts once per text). A text without a 4-gram has r = 0.
+        repeating_rate: Share of texts with a 4-gram that also occurs in another text.
     """
 
     num_documents: int
@@ -73,7 +73,7 @@ def diversity(texts: Sequence[str], num_words: int | None = None) -> Diversity:
 
     Args:
         texts: The sample.
-        num_words: Only its first so many words; all of them if None.
+        num_words: Number of words to use, from the start; None for all.
     """
     documents = [words(text) for text in texts]
     documents = documents if num_words is None else _first(documents, num_words)
@@ -90,7 +90,7 @@ def diversity(texts: Sequence[str], num_words: int | None = None) -> Diversity:
 
 
 def _first(documents: Sequence[list[str]], num_words: int) -> list[list[str]]:
-    """Documents of so many words together; the last one is cut."""
+    """Return documents with `num_words` words in total; the last one is truncated."""
     found: list[list[str]] = []
     for document in documents:
         if num_words <= 0:
@@ -110,7 +110,7 @@ def _distinct(documents: Sequence[Sequence[str]], n: int) -> float:
 
 
 def _growth(documents: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
-    """Words and distinct words at each size; the size is rounded down."""
+    """Return the number of words and of distinct words at each size; the size is rounded down."""
     total = sum(map(len, documents))
     sizes = [total * tenth // SIZES for tenth in range(1, SIZES + 1)]
     seen: set[str] = set()
@@ -136,7 +136,7 @@ def _frequent(documents: Sequence[Sequence[str]]) -> list[FrequentBigram]:
 
 
 def _repetition(documents: Sequence[Sequence[str]]) -> list[int]:
-    """For each text, how many other texts have one of its 4-grams, summed over its distinct 4-grams."""
+    """Return, for each text, the number of other texts with each of its distinct 4-grams, summed."""
     distinct = [set(_ngrams(document, REPEATED)) for document in documents]
     texts = Counter(ngram for ngrams in distinct for ngram in ngrams)
     return [sum(texts[ngram] - 1 for ngram in ngrams) for ngrams in distinct]

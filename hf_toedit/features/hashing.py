@@ -1,4 +1,4 @@
-"""Hashes that are the same on every machine, of bytes and of numbers."""
+"""Hashes of bytes and of numbers that are the same on every machine."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import xxhash
 
 
 def key(data: bytes, seed: int = 0) -> int:
-    """64 bits of bytes: their XXH3.
+    """Return a 64-bit hash of bytes, by XXH3.
 
     Args:
         data: The bytes.
-        seed: Another one gives another hash; from 0 to 2^64 - 1.
+        seed: Seed of the hash; from 0 to 2^64 - 1.
     """
     return xxhash.xxh3_64_intdigest(data, seed=seed)
 
 
 def mixed(values: np.ndarray) -> np.ndarray:
-    """64 bits of 64 bits, without a pattern of the input and without collisions: one step of SplitMix64.
+    """Mix 64-bit values into 64-bit hashes without collisions: one step of SplitMix64.
 
     Args:
         values: uint64 `[n]`.

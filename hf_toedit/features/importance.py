@@ -2,7 +2,7 @@
 
 Xie et al. 2023, "Data Selection for Language Models via Importance Resampling", arXiv 2302.03169, sections 3 and 4: a
 text x has the weight p_target(x) / p_raw(x), where both p are bags of hashed n-grams, and texts are sampled by weight
-without replacement by the Gumbel top-k trick.
+without replacement with the Gumbel top-k trick.
 """
 
 from __future__ import annotations
@@ -16,21 +16,15 @@ from hf_toedit.features.hashing import key, mixed
 from hf_toedit.features.ngrams import HashedTexts
 
 SMOOTHING = 1e-8
-"""Added to the probability of each bucket, as the authors' package `data-selection` does."""
+"""Added to the probability of each bucket, as in the authors' package `data-selection`."""
 
 
 def log_ratios(target: np.ndarray, raw: np.ndarray) -> np.ndarray:
-    """The log-ratio of each bucket: ln p_target - ln p_raw.
+    """Return the log-ratio of each bucket: ln p_target - ln p_raw.
 
     Args:
-        target: int `[num_buckets]`, counts of both orders of n-grams in the target.
-        raw: The same of the data to select from.
-
-    Returns:
-        float64 `[num_buckets]`.
-
-    Raises:
-        UsageError: One of them has no n-grams.
+        target: Counts of both orders of n-grams in the target; int `[num_buckets]`.
+        raw: The same counts of the data to select from.
     """
     for name, counts in (("target", target), ("source", raw)):
         if not counts.sum():
@@ -39,45 +33,43 @@ def log_ratios(target: np.ndarray, raw: np.ndarray) -> np.ndarray:
 
 
 def log_weights(texts: HashedTexts, ratios: np.ndarray) -> np.ndarray:
-    """The log-weight of each text: ln p_target(x) - ln p_raw(x).
+    """Return the log-weight of each text: ln p_target(x) - ln p_raw(x).
 
-    It grows with the length of a text, in either direction: the authors' package selects among texts of at least 100
-    words for that reason.
+    Its magnitude grows with the length of a text; for that reason, the authors' package only selects texts of at least
+    100 words.
 
     Args:
         texts: n texts.
-        ratios: Those of `log_ratios`.
+        ratios: Output of `log_ratios`.
 
     Returns:
-        float64 `[n]`; 0 of a text without words. It depends on the text alone.
+        float64 `[n]`; 0 for a text without words. Each weight depends only on its own text.
     """
     return texts.sums(ratios)
 
 
 def row_keys(names: Sequence[str]) -> np.ndarray:
-    """A key of each row from what names it, such as its text, or its file and its place there.
+    """Return a key of each row from its name, such as its text, or its file and its position in the file.
 
-    Rows of the same name have the same key, and so the same noise in `gumbel_scores`.
-
-    Returns:
-        uint64 `[n]`, the same on every machine.
+    Rows with the same name have the same key, and so the same noise in `gumbel_scores`.
     """
     return np.array([key(name.encode()) for name in names], np.uint64)
 
 
 def gumbel_scores(weights: np.ndarray, keys: np.ndarray, seed: int) -> np.ndarray:
-    """Log-weights plus Gumbel noise: the k rows of the largest scores are a sample without replacement.
+    """Return log-weights plus Gumbel noise: the k rows with the largest scores are a sample without replacement.
 
-    Each next row is sampled in proportion to its weight among the rows that are left (Kool, van Hoof and Welling 2019,
-    "Stochastic Beams and Where to Find Them", section 2.3).
+    Each row is sampled in proportion to its weight among the remaining rows (Kool, van Hoof and Welling 2019,
+    "Stochastic
+    Beams and Where to Find Them", section 2.3).
 
     Args:
         weights: float64 `[n]`, log-weights.
         keys: uint64 `[n]`, see `row_keys`.
-        seed: Of the noise.
+        seed: Random seed of the noise.
 
     Returns:
-        float64 `[n]`; each depends on the weight and key of its row and on the seed, not on other rows.
+        float64 `[n]`; each depends only on the weight and key of its row and on the seed.
     """
     offset = np.uint64(key(str(seed).encode()))
     uniforms = ((mixed(mixed(keys) + offset) >> np.uint64(12)) + 0.5) * 2.0**-52  # never 0 or 1
@@ -85,18 +77,12 @@ def gumbel_scores(weights: np.ndarray, keys: np.ndarray, seed: int) -> np.ndarra
 
 
 def top_k(scores: np.ndarray, keys: np.ndarray, k: int) -> np.ndarray:
-    """The places of the k largest scores; of equal ones, those of the smallest keys.
+    """Return the indices of the k largest scores; ties are broken by the smallest keys.
 
     Args:
         scores: float64 `[n]`.
         keys: uint64 `[n]`.
-        k: How many; all where there are no more.
-
-    Returns:
-        int64 `[min(k, n)]`, ascending.
-
-    Raises:
-        UsageError: A score is not a number, or k is negative.
+        k: Number of scores; all if there are fewer.
     """
     if k < 0:
         raise UsageError(f"k {k} is out of range: it must be at least 0.")

@@ -1,4 +1,4 @@
-"""Counts of hashed n-grams by group of documents, which merge by addition and are small in JSON."""
+"""Counts of hashed n-grams by group of documents, which merge by addition and are compact in JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from hf_toedit.features.ngrams import NUM_BUCKETS, HashedTexts
 from hf_toedit.packed import packed, unpacked
 
 NUM_GROUPS = 64
-"""Groups of documents. Intervals and noise floors are those of random choices of groups, without a second reading."""
+"""Number of groups of documents.
+
+Intervals and noise floors are computed from random choices of groups, without another pass over the text.
+"""
 
 SHAPE = (2, NUM_GROUPS, NUM_BUCKETS)
 """Orders (unigrams, bigrams), groups, buckets."""
@@ -22,11 +25,11 @@ _GROUP_BITS = NUM_GROUPS.bit_length() - 1
 
 
 def group_of(data: bytes, seed: int = 0) -> int:
-    """The group of a document by a hash of its text, so that equal documents are in the same one.
+    """Return the group of a document, by a hash of its text, so that equal documents are in the same group.
 
     Args:
         data: The text in UTF-8.
-        seed: Another one makes other groups; the same for all that is merged or compared.
+        seed: Seed of the groups; must be the same for everything that is merged or compared.
     """
     return key(data, seed) >> 64 - _GROUP_BITS
 
@@ -34,8 +37,9 @@ def group_of(data: bytes, seed: int = 0) -> int:
 class NgramGroups:
     """Counts of hashed unigrams and bigrams by group of documents.
 
-    In JSON, a string: where counts are not zero, as the distance from the place before (the first from -1), then the
-    counts there, packed.
+    In JSON, they are a packed string: the distances between the indices of nonzero counts (the first from -1), then
+    these
+    counts.
 
     Attributes:
         counts: int64 `[2, 64, 10000]`, see `SHAPE`.
@@ -56,7 +60,7 @@ class NgramGroups:
             counts.reshape(-1)[cells] += found
 
     def __add__(self, other: NgramGroups) -> NgramGroups:
-        """The counts of both."""
+        """Add the counts of both."""
         return NgramGroups(self.counts + other.counts)
 
     def __eq__(self, other: object) -> bool:
@@ -83,17 +87,17 @@ class NgramGroups:
         return self.counts.sum(axis=0)
 
     def to_json(self) -> str:
-        """A string, from which `from_json_value` makes an equal object."""
+        """Return a string from which `from_json_value` makes an equal object."""
         flat = self.counts.reshape(-1)
         places = np.flatnonzero(flat)
         return packed(np.concatenate([np.diff(places, prepend=-1), flat[places]]))
 
     @classmethod
     def from_json_value(cls, value: Any, path: str) -> NgramGroups:
-        """Read what `to_json` wrote.
+        """Read a value that `to_json` wrote.
 
         Raises:
-            UsageError: It did not.
+            UsageError: The value is invalid.
         """
         if not isinstance(value, str):
             raise UsageError(f"{path} must be a string of counts in base64.")

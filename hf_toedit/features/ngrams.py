@@ -1,11 +1,12 @@
 """Words of texts, and their n-grams hashed into buckets.
 
 Words are those of DSIR (Xie et al. 2023, "Data Selection for Language Models via Importance Resampling", arXiv
-2302.03169): of the text in lower case, runs of word characters, and runs of what is neither a word character nor space.
+2302.03169): in the lower-case text, runs of word characters, and runs of characters that are neither word characters
+nor whitespace.
 
-A word is hashed once and remembered, and a bigram is hashed from the hashes of its words, so that no bigram is ever
-spelled. A bucket depends on the words alone: it is the same on every machine. Which characters are letters, the version
-of Unicode that Python knows says.
+The hash of a word is cached, and a bigram is hashed from the hashes of its words, without building a string. A bucket
+depends only on the words: it is the same on every machine. Python's version of Unicode determines which characters are
+letters.
 """
 
 from __future__ import annotations
@@ -20,37 +21,37 @@ from hf_toedit.errors import UsageError
 from hf_toedit.features.hashing import key, mixed
 
 NUM_BUCKETS = 10_000
-"""As in DSIR."""
+"""The number of buckets in DSIR."""
 
 _word = re.compile(r"\w+|[^\w\s]+").findall
 _space = re.compile(r"\s").search
 
 _PIECE = 1 << 20
-"""Characters of a text whose words are held at a time; a piece ends at a space, where no word does not end as well."""
+"""Number of characters whose words are held at once; a piece ends at a space, where a word always ends."""
 
 _MOST_KNOWN = 1 << 18
-"""Words that are remembered, about 50 MB of them."""
+"""Number of cached words, about 50 MB."""
 
 _LONGEST_KNOWN = 64
-"""Characters of a word that is remembered."""
+"""Maximum number of characters of a cached word."""
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
-"""Sets the first word of a bigram apart from the second."""
+"""Makes the hash of a bigram depend on the order of its words."""
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, in order."""
+    """Return the words of a text, in order."""
     return _word(text.lower())
 
 
 @dataclass(frozen=True)
 class Ngrams:
-    """The n-grams of a list of n texts, each as its bucket: a sparse matrix of counts `[n, num_buckets]`.
+    """The n-grams of n texts, each as its bucket: a sparse matrix of counts `[n, num_buckets]`.
 
     Attributes:
-        buckets: int64 `[total]`, of the n-grams of the first text in order, of the second, ….
-        offsets: int64 `[n + 1]`: those of text i are `buckets[offsets[i]:offsets[i + 1]]`.
-        num_buckets: How many buckets there are.
+        buckets: Buckets of the n-grams of the first text in order, then of the second, …; int64 `[total]`.
+        offsets: Those of text i are `buckets[offsets[i]:offsets[i + 1]]`; int64 `[n + 1]`.
+        num_buckets: Number of buckets.
     """
 
     buckets: np.ndarray
@@ -59,41 +60,41 @@ class Ngrams:
 
     @property
     def lengths(self) -> np.ndarray:
-        """How many n-grams each text has; int64 `[n]`."""
+        """Number of n-grams of each text; int64 `[n]`."""
         return np.diff(self.offsets)
 
     def total(self) -> np.ndarray:
-        """Counts over all texts; int64 `[num_buckets]`."""
+        """Return counts over all texts; int64 `[num_buckets]`."""
         return np.bincount(self.buckets, minlength=self.num_buckets)
 
     def dense(self) -> np.ndarray:
-        """Counts of each text; int64 `[n, num_buckets]`."""
+        """Return counts of each text; int64 `[n, num_buckets]`."""
         return self.by_group(np.arange(len(self.offsets) - 1), len(self.offsets) - 1)
 
     def by_group(self, groups: np.ndarray, num_groups: int) -> np.ndarray:
-        """Counts over the texts of each group; int64 `[num_groups, num_buckets]`.
+        """Return counts over the texts of each group; int64 `[num_groups, num_buckets]`.
 
         Args:
-            groups: int `[n]`, the group of each text.
-            num_groups: How many groups there are.
+            groups: Group of each text; int `[n]`.
+            num_groups: Number of groups.
         """
         cells = self.cells(groups)
         return np.bincount(cells, minlength=num_groups * self.num_buckets).reshape(num_groups, self.num_buckets)
 
     def cells(self, groups: np.ndarray) -> np.ndarray:
-        """Where each n-gram counts in `by_group`, as a flat array; int64 `[total]`."""
+        """Return the flat index in `by_group` of each n-gram; int64 `[total]`."""
         return np.repeat(np.asarray(groups, np.int64) * self.num_buckets, self.lengths) + self.buckets
 
     def sums(self, values: np.ndarray) -> np.ndarray:
-        """The product with a vector: for each text the sum of the values of its n-grams.
+        """Return the product with a vector: for each text, the sum of the values of its n-grams.
 
-        A sum depends on the text alone, not on those beside it.
+        A sum depends only on its own text.
 
         Args:
             values: float64 `[num_buckets]`.
 
         Returns:
-            float64 `[n]`; 0 of a text without n-grams.
+            float64 `[n]`; 0 for a text without n-grams.
         """
         sums = np.zeros(len(self.offsets) - 1)
         some = self.lengths > 0
@@ -104,22 +105,22 @@ class Ngrams:
 
 @dataclass(frozen=True)
 class HashedTexts:
-    """The n-grams of a list of texts. Those of DSIR are both orders together.
+    """The n-grams of several texts. The features of DSIR are both orders together.
 
     Attributes:
         unigrams: One per word.
-        bigrams: One per pair of neighbouring words of a text.
+        bigrams: One per pair of adjacent words of a text.
     """
 
     unigrams: Ngrams
     bigrams: Ngrams
 
     def total(self) -> np.ndarray:
-        """Counts of both orders over all texts; int64 `[num_buckets]`."""
+        """Return counts of both orders over all texts; int64 `[num_buckets]`."""
         return self.unigrams.total() + self.bigrams.total()
 
     def sums(self, values: np.ndarray) -> np.ndarray:
-        """For each text the sum of the values of its n-grams of both orders, see `Ngrams.sums`; float64 `[n]`."""
+        """Return, for each text, the sum of the values of both orders of n-grams, see `Ngrams.sums`; float64 `[n]`."""
         return self.unigrams.sums(values) + self.bigrams.sums(values)
 
 
@@ -127,10 +128,10 @@ class HashedNgrams:
     """Counts the unigrams and bigrams of texts in buckets.
 
     Args:
-        num_buckets: How many there are.
+        num_buckets: Number of buckets.
 
     Raises:
-        UsageError: There is none.
+        UsageError: `num_buckets` is less than 1.
     """
 
     def __init__(self, num_buckets: int = NUM_BUCKETS) -> None:
@@ -140,18 +141,18 @@ class HashedNgrams:
         self._known = _Hashes()
 
     def count(self, texts: Sequence[str]) -> HashedTexts:
-        """The n-grams of texts, in time and memory that are linear in their size."""
+        """Return the n-grams of texts, in linear time and memory."""
         hashes = [self._hashes(text) for text in texts]
         offsets = np.concatenate([[0], np.cumsum([len(found) for found in hashes], dtype=np.int64)])
         flat = np.concatenate([np.empty(0, np.uint64), *hashes])
         starts = np.arange(1, len(flat))
-        starts = np.delete(starts, offsets[(offsets > 0) & (offsets < len(flat))] - 1)  # of pairs across two texts
+        starts = np.delete(starts, offsets[(offsets > 0) & (offsets < len(flat))] - 1)  # without pairs across texts
         bigrams = mixed(flat[starts - 1] * _ODD ^ flat[starts])
         before = offsets - np.concatenate([[0], np.cumsum(np.diff(offsets) > 0)])
         return HashedTexts(self._ngrams(flat, offsets), self._ngrams(bigrams, before))
 
     def _hashes(self, text: str) -> np.ndarray:
-        """Of the words of a text; uint64 `[num_words]`."""
+        """Return the hashes of the words of a text; uint64 `[num_words]`."""
         known = self._known.__getitem__
         found = [np.fromiter(map(known, words(piece)), np.int64) for piece in _pieces(text)]
         return (found[0] if len(found) == 1 else np.concatenate(found)).view(np.uint64)
@@ -161,7 +162,7 @@ class HashedNgrams:
 
 
 class _Hashes(dict[str, int]):
-    """The hash of a word: 63 bits of its XXH3, which fit an int64; those of many words are remembered."""
+    """A cache of word hashes: 63 bits of a word's XXH3, which fit an int64."""
 
     def __missing__(self, word: str) -> int:
         value = key(word.encode()) >> 1
@@ -173,7 +174,7 @@ class _Hashes(dict[str, int]):
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """A text in pieces that have the same words, at least one."""
+    """Split a text into at least one piece, without splitting words."""
     start = 0
     while (space := _space(text, start + _PIECE)) is not None:
         yield text[start : space.start()]

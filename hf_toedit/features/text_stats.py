@@ -1,4 +1,4 @@
-"""Statistics of texts: how many and how long, how far they compress, and their hashed n-grams by group of documents."""
+"""Statistics of texts: number, lengths, compression, and hashed n-grams by group of documents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hf_toedit.mergeable import Count, Statistics, ratio
 GroupSizes = Annotated[list[Count], Meta(min_length=NUM_GROUPS, max_length=NUM_GROUPS)]
 
 QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
-"""Of the lengths of documents, in a summary."""
+"""Quantiles of document lengths in a summary."""
 
 
 @dataclass
@@ -27,20 +27,21 @@ class TextStats(Statistics):
     """Counts of the texts of any number of rows; words are those of `ngrams`.
 
     Attributes:
-        num_rows: rows seen.
-        num_documents: texts seen; a row may hold several.
-        num_skipped: texts that were not counted, by cause.
-        skip_reasons: what was said of one such text, by cause.
-        num_tokens: words of the texts counted: here the words are the tokens.
-        num_bytes: bytes of these texts in UTF-8.
-        num_characters: their characters.
-        num_bytes_compressed: bytes of each of these texts compressed by zlib at its default level, summed; builds of
-            zlib differ in it by about 1 %.
-        word_bins: these texts by number of words, in the bins of `sketch`.
-        byte_bins: the same by number of bytes.
-        group_sizes: these texts by group, see `ngram_groups`.
-        ngrams: their hashed n-grams by group.
-        seconds: wall-clock time by stage.
+        num_rows: Number of rows read.
+        num_documents: Number of texts read; a row may contain several.
+        num_skipped: Number of texts that were not counted, by cause.
+        skip_reasons: Error message of one such text, by cause.
+        num_tokens: Number of words of the counted texts; here, tokens are words.
+        num_bytes: Their size in UTF-8 bytes.
+        num_characters: Their number of characters.
+        num_bytes_compressed: Sum of their sizes, each compressed by zlib at its default level; builds of zlib differ in
+            it
+            by about 1 %.
+        word_bins: Number of these texts by number of words, in the bins of `sketch`.
+        byte_bins: Number of these texts by number of bytes, in the same bins.
+        group_sizes: Number of these texts by group, see `ngram_groups`.
+        ngrams: Their hashed n-grams by group.
+        seconds: Wall-clock time by stage.
     """
 
     num_rows: Count = 0
@@ -58,7 +59,7 @@ class TextStats(Statistics):
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Count from zero, also on what was read from JSON."""
+        """Make missing counts zero, also after reading JSON."""
         self.num_skipped = Counter(self.num_skipped)
 
     def __repr__(self) -> str:
@@ -71,12 +72,12 @@ class TextStats(Statistics):
 
     @property
     def num_words(self) -> int:
-        """Words of the texts counted."""
+        """Number of words of the counted texts."""
         return self.num_tokens
 
     @property
     def compression_ratio(self) -> float:
-        """Bytes per byte compressed, each text alone: more says that texts repeat themselves; 0 of nothing."""
+        """Bytes per compressed byte, each text alone; higher for repetitive texts, 0 without text."""
         return ratio(self.num_bytes, self.num_bytes_compressed)
 
     def add(self, texts: Sequence[str], counter: HashedNgrams, seed: int = 0) -> None:
@@ -84,8 +85,8 @@ class TextStats(Statistics):
 
         Args:
             texts: The texts.
-            counter: Hashes their n-grams into `NUM_BUCKETS`; it remembers words, so keep it for the next texts.
-            seed: Of the groups, see `group_of`.
+            counter: Hashes their n-grams into `NUM_BUCKETS`; it caches words, so reuse it for further texts.
+            seed: Seed of the groups, see `group_of`.
         """
         data = [text.encode() for text in texts]
         hashed = counter.count(texts)
@@ -103,11 +104,11 @@ class TextStats(Statistics):
         self.ngrams.add(hashed, groups)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, from which `from_json` makes an equal object."""
+        """Return plain JSON values, from which `from_json` makes an equal object."""
         return {**super().to_json(), "ngrams": self.ngrams.to_json()}
 
     def summary(self) -> dict[str, Any]:
-        """The figures of a report; those of documents are absent where there are none."""
+        """Return the figures of a report; without those of documents if there are none."""
         figures: dict[str, Any] = {
             "num_rows": self.num_rows,
             "num_documents": self.num_documents,

@@ -1,1 +1,1 @@
-"""Text that a causal language model generates after a prompt, by transformers or vLLM."""
+"""Text that a causal language model generates after a prompt, with transformers or vLLM."""

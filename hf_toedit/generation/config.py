@@ -1,4 +1,4 @@
-"""How candidates are generated: the settings of decoding."""
+"""Generation settings: how candidates are decoded."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Decoding = Literal["greedy", "sample", "beam"]
 DECODINGS: tuple[Decoding, ...] = ("greedy", "sample", "beam")
 
 Stop = Literal["eos", "limit", "context"]
-"""Why a candidate ends: a token that ends texts, `max_new_tokens`, or the end of the model's context."""
+"""Why a candidate ends: an end-of-text token, `max_new_tokens`, or the end of the model's context."""
 
 STOPS: tuple[Stop, ...] = ("eos", "limit", "context")
 
 PROMPT_TOKENS = 32
-"""Tokens of a text that are its prompt, where nothing else is."""
+"""Default number of a text's tokens that form its prompt."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,18 @@ class GenerateConfig(BaseConfig):
     """How candidates are generated from a prompt.
 
     Attributes:
-        num_candidates: candidates per row; of a beam search the number of beams as well.
-        decoding: `greedy` takes the likeliest token, `sample` samples each token, `beam` searches with beams.
-        temperature: divides the logits before sampling; None is 1 with `sample`, and must be None elsewhere.
-        top_k: sample from the k likeliest tokens only; None samples from all.
-        top_p: sample from the likeliest tokens that together have this probability; None samples from all. It applies
-            after the temperature and `top_k`.
-        max_new_tokens: tokens per candidate, at most.
-        prompt_tokens: tokens of the row's text that are the prompt, from its first; None is the whole text, as a
-            question to be answered.
-        seed: any integer; samples depend on (seed, text, candidate, position) only.
+        num_candidates: Number of candidates per row; with beam search, also the number of beams.
+        decoding: `greedy` takes the most likely token, `sample` samples each token, `beam` uses beam search.
+        temperature: Divides the logits before sampling; None means 1 with `sample`, and must be None otherwise.
+        top_k: Sample only from the k most likely tokens; None for all.
+        top_p: Sample only from the most likely tokens that together have this probability; None for all. Applied after
+            the
+            temperature and `top_k`.
+        max_new_tokens: Maximum number of tokens per candidate.
+        prompt_tokens: Number of tokens at the beginning of the row's text that form the prompt; None for the whole
+            text, as
+            a question to answer.
+        seed: Random seed, any integer; samples depend only on (seed, text, candidate, position).
     """
 
     num_candidates: Annotated[int, Meta(ge=1, le=10_000)] = 1
@@ -49,10 +51,10 @@ class GenerateConfig(BaseConfig):
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] = 0
 
     def __post_init__(self) -> None:
-        """Check the values and whether they go together.
+        """Validate the values and their combination.
 
         Raises:
-            UsageError: they do not.
+            UsageError: They are invalid.
         """
         super().__post_init__()
         if self.decoding == "sample":

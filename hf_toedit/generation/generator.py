@@ -1,4 +1,4 @@
-"""What generates: prompts in, continuations out, whatever runs the model."""
+"""The interface of generators: prompts in, continuations out, independent of the backend."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from hf_toedit.priors import chat
 from hf_toedit.priors.loading import FoundModel
 
 _BROKEN = "\ufffd"
-"""What tokenizers write for bytes that are not a whole character."""
+"""The output of tokenizers for bytes that are not a complete character."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the model reads before it generates.
+    """The input of the model for one row.
 
     Attributes:
-        ids: token ids, with BOS where the model has one.
-        key: the text that keys the samples of this row.
+        ids: Token ids, with BOS if the model has one.
+        key: Text that keys the samples of this row.
     """
 
     ids: list[int]
@@ -35,9 +35,9 @@ class Continuation(NamedTuple):
     """One candidate.
 
     Attributes:
-        ids: token ids, the one that ends the text included.
-        logprob: sum of the tokens' log-probabilities under the model itself, at temperature 1, in nats.
-        stop: why it ends.
+        ids: Token ids, including the one that ends the text.
+        logprob: Sum of the tokens' log-probabilities under the model itself, at temperature 1, in nats.
+        stop: Why it ends.
     """
 
     ids: list[int]
@@ -46,25 +46,25 @@ class Continuation(NamedTuple):
 
 
 class Generator(ABC):
-    """A causal language model that generates.
+    """A causal language model that generates text.
 
     Attributes:
-        name: as asked for.
-        dtype: of the model's weights.
-        context: positions that the model reads at once, prompt and candidate together.
-        batch_rows: rows that a call of `generate` should have in a run.
+        name: Name as the user gave it.
+        dtype: Dtype of the model's weights.
+        context: Maximum number of positions, prompt and candidate together.
+        batch_rows: Preferred number of rows in a call of `generate` in a run.
     """
 
     dtype: str
     batch_rows: int
 
     def __init__(self, prior: PriorConfig, found: FoundModel, config: GenerateConfig) -> None:
-        """Take a tokenizer and settings; subclasses load the model.
+        """Store the tokenizer and the settings; subclasses load the model.
 
         Args:
-            prior: settings of the model.
-            found: the model before its weights are loaded.
-            config: how it generates.
+            prior: Settings of the model.
+            found: The model before its weights are loaded.
+            config: How to generate.
         """
         self.name = prior.prior
         self.context = found.context
@@ -82,8 +82,8 @@ class Generator(ABC):
         """Generate the candidates of each prompt, which must be shorter than the context.
 
         Args:
-            prompts: of any number of rows.
-            num_new: generate as many tokens, whatever they are: for timing. None generates as the settings say.
+            prompts: Prompts of any number of rows.
+            num_new: Generate exactly this many tokens, for timing; None to generate as the settings specify.
         """
 
     @property
@@ -92,45 +92,46 @@ class Generator(ABC):
         return bool(self._chat.chat_template)
 
     def render(self, messages: list[dict[str, Any]]) -> str | None:
-        """Write a conversation by the chat template, up to where an answer begins; None without a template.
+        """Render a conversation with the chat template, up to the start of an answer; None without a template.
 
         Raises:
-            PriorError: the template refuses the conversation.
+            PriorError: The template refuses the conversation.
         """
         return chat.render(self._chat, self.name, messages, answers=True)
 
     def prompt(self, text: str, key: str) -> Prompt:
-        """All of a text as a prompt."""
+        """Return a whole text as a prompt."""
         return Prompt(self._bos + self._tokenizer.encode(text, add_special_tokens=False).ids, key)
 
     def beginning(self, context: str, text: str, num_tokens: int) -> Prompt:
-        """A context and the first tokens of a text as a prompt.
+        """Return a context and the first tokens of a text as a prompt.
 
         Args:
-            context: is read whole, before the text.
-            text: the text, which keys the samples.
-            num_tokens: of the text; a token that reaches over its beginning belongs to the context.
+            context: Read whole, before the text.
+            text: The text; it keys the samples.
+            num_tokens: Number of tokens of the text; a token that spans its beginning belongs to the context.
         """
         encoded = self._tokenizer.encode(context + text, add_special_tokens=False)
         before = sum(1 for start, _ in encoded.offsets if start < len(context))
         return Prompt(self._bos + encoded.ids[: before + num_tokens], context + text)
 
     def room(self, prompt: Prompt) -> int:
-        """Tokens that a candidate of a prompt may have."""
+        """Return the maximum number of tokens of a prompt's candidates."""
         return min(self.config.max_new_tokens, self.context - len(prompt.ids))
 
     def text(self, prompt: Prompt, continuation: Continuation) -> str:
-        """What a candidate reads like, without special tokens.
+        """Decode a candidate, without special tokens.
 
-        Tokenizers drop the space before a text's first word, so a candidate is decoded behind its prompt. A character
-        of which the prompt ends with the first bytes belongs to the candidate.
+        Tokenizers drop the space before a text's first word, so a candidate is decoded together with its prompt. If the
+        prompt
+        ends in the middle of a character's bytes, the character belongs to the candidate.
         """
         before = self._decode(prompt.ids).rstrip(_BROKEN)
         whole = self._decode(prompt.ids + continuation.ids)
         return whole[len(before) :] if whole.startswith(before) else self._decode(continuation.ids)
 
     def stop(self, prompt: Prompt, ids: Sequence[int]) -> Stop:
-        """Why a candidate ends."""
+        """Return why a candidate ends."""
         if ids and ids[-1] in self.eos:
             return "eos"
         return "limit" if len(ids) >= self.config.max_new_tokens else "context"
@@ -140,11 +141,7 @@ class Generator(ABC):
 
 
 def eos_ids(found: FoundModel) -> frozenset[int]:
-    """The tokens that end a text: those of `generation_config.json` or the model's configuration, and the tokenizer's.
-
-    Args:
-        found: the model before its weights are loaded.
-    """
+    """Return the end-of-text tokens of `generation_config.json` or the model's configuration, and of the tokenizer."""
     from transformers import GenerationConfig
 
     try:

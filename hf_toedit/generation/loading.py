@@ -1,4 +1,4 @@
-"""From the name of a prior to what generates; a backend is imported when it is asked for."""
+"""Loading of a generator from the name of a prior; a backend is imported only when it is needed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def check_generates(prior: PriorConfig) -> None:
-    """Refuse settings of a prior that only editing has.
+    """Check that a prior has no settings that only editing supports.
 
     Raises:
-        UsageError: it cannot generate.
+        UsageError: The prior cannot generate.
     """
     if prior.is_own:
         raise UsageError(
@@ -33,19 +33,19 @@ def check_generates(prior: PriorConfig) -> None:
 def load_generator(
     prior: PriorConfig, config: GenerateConfig, resources: Resources
 ) -> tuple[PriorConfig, str, Generator]:
-    """Load what generates, and say what it is.
+    """Load a generator, and return what pins it.
 
     Args:
-        prior: settings of the model.
-        config: how it generates.
-        resources: what it may use of this machine.
+        prior: Settings of the model.
+        config: How to generate.
+        resources: Resources of this machine that it may use.
 
     Returns:
-        The settings, commit and dtype resolved; what pins the model; and what generates.
+        The settings with resolved commit and dtype; the revision of the model; and the generator.
 
     Raises:
-        PriorError: the model cannot be found, loaded or used.
-        UsageError: the backend cannot use such resources.
+        PriorError: The model cannot be found, loaded or used.
+        UsageError: The backend cannot use these resources.
     """
     check_generates(prior)
     prior, revision = pinned(prior)

@@ -1,6 +1,6 @@
-"""How `generate` of transformers is made to take tokens by keyed uniforms: no state of a random generator is used.
+"""Token sampling in `generate` of transformers by keyed uniforms, without the state of a random generator.
 
-`generate` runs without sampling; at each position a logits processor leaves it one token only.
+`generate` runs without sampling; at each position, a logits processor leaves only one token.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ from hf_toedit.editing.sampling import KeyedUniforms
 from hf_toedit.generation.config import GenerateConfig
 
 _GENERATION = 0
-"""What keys the samples in place of the number of a generation: edits count theirs from 1."""
+"""Keys the samples in place of a generation number, which starts at 1 for edits."""
 
 
 def uniforms(seed: int, keys: Sequence[str], num_candidates: int, length: int) -> np.ndarray:
-    """What decides the samples; float64 `[rows * candidates, length]` in [0, 1), the candidates of a row together.
+    """Return the uniforms of the samples; float64 `[rows * candidates, length]` in [0, 1).
+
+    The candidates of a row are adjacent.
 
     Args:
-        seed: of the run.
-        keys: the text of each row.
-        num_candidates: per row.
-        length: positions; the first ones do not depend on it.
+        seed: The run's random seed.
+        keys: The text of each row.
+        num_candidates: Number of candidates per row.
+        length: Number of positions; it does not affect the values of earlier positions.
     """
     keyed = [KeyedUniforms(seed, _GENERATION, key) for key in keys]
     streams = [one.stream(number, length) for one in keyed for number in range(num_candidates)]
@@ -42,18 +44,18 @@ class Picking(LogitsProcessor):
     """Picks the token at each position, and keeps its log-probability."""
 
     def __init__(self, config: GenerateConfig, drawn: np.ndarray | None) -> None:
-        """Take settings.
+        """Store the settings.
 
         Args:
-            config: how candidates are generated.
-            drawn: see `uniforms`; None takes the likeliest token.
+            config: How to generate.
+            drawn: See `uniforms`; None takes the most likely token.
         """
         self._drawn = drawn
         self._warpers = warpers(config)
         self._logprobs: list[torch.Tensor] = []
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """Leave one token in each row of the logits `[rows, vocabulary]`."""
+        """Mask all but one token in each row of the logits `[rows, vocabulary]`."""
         logits = scores.float()
         if self._drawn is None:
             picked = logits.argmax(dim=-1)
@@ -66,12 +68,12 @@ class Picking(LogitsProcessor):
         return only  # type: ignore[return-value]
 
     def logprobs(self) -> np.ndarray:
-        """float64 `[rows, positions]`: log-probabilities of the tokens under the model, at temperature 1."""
+        """Return the log-probabilities of the tokens under the model, at temperature 1; float64 `[rows, positions]`."""
         return torch.stack(self._logprobs, dim=1).double().cpu().numpy()
 
 
 def warpers(config: GenerateConfig) -> LogitsProcessorList:
-    """What changes logits before sampling: those of transformers, in its order."""
+    """Return the processors that change logits before sampling: those of transformers, in its order."""
     found = LogitsProcessorList()
     if config.temperature not in (None, 1.0):
         found.append(TemperatureLogitsWarper(config.temperature))
@@ -87,11 +89,12 @@ def pick(logits: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
 
     Args:
         logits: `[rows, vocabulary]`; -inf is never picked.
-        drawn: float64 `[rows]` in [0, 1).
+        drawn: Uniforms; float64 `[rows]` in [0, 1).
 
     Returns:
         int64 `[rows]`.
     """
     cumulative = logits.double().softmax(dim=-1).cumsum(dim=-1)
-    # Against the sum as rounded: the first entry above is one that raised the sum, so never one of probability 0.
+    # Compared with the rounded sum: the first entry above it is one that increased the sum, so never one of probability
+    # 0.
     return torch.searchsorted(cumulative, drawn[:, None] * cumulative[:, -1:], right=True)[:, 0]

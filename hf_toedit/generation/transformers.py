@@ -1,12 +1,11 @@
 """Generation by `generate` of transformers, for any causal language model.
 
-On a CPU each prompt has a call of its own, in one thread, with its candidates as the batch: rows that were padded to
-the length of others would differ in their last bits, and so might sums that are shared out among another number of
-threads. So in float32 on a CPU the candidates of a row depend on nothing but its text. Several prompts run at once, one
-per core.
+On CPU, each prompt has its own call, in one thread, with its candidates as the batch: padding to the length of other
+rows would change the last bits, and so might sums that are divided among another number of threads. So in float32 on
+CPU, the candidates of a row depend only on its text. Several prompts run concurrently, one per core.
 
-On a GPU prompts of about the same length share a call, as many as memory has room for. Which ones do may show in the
-last bits, and so, rarely, in a candidate.
+On GPU, prompts of similar length share a call, as many as fit into memory. The composition of a batch can affect the
+last bits, and so, rarely, a candidate.
 """
 
 from __future__ import annotations
@@ -31,23 +30,23 @@ from hf_toedit.priors.memory import out_of_memory
 from hf_toedit.priors.probing import Probe
 
 _MOST_THREADS = 8
-"""Python's lock would keep more of them from working."""
+"""Python's global interpreter lock would block more of them."""
 
 _ROWS_PER_THREAD = 2
 _ROWS_ON_GPU = 256
 
 _LOGITS_COPIES = 6
-"""Float32 copies of the logits of a step that sampling holds at once, at most."""
+"""Maximum number of float32 copies of a step's logits that sampling holds at once."""
 
 
 class TransformersGenerator(Generator):
-    """A causal language model of transformers that generates; see `Generator`."""
+    """A generator that runs a causal language model of transformers; see `Generator`."""
 
     def __init__(self, prior: PriorConfig, config: GenerateConfig, resources: Resources) -> None:
         """Load a model by its settings.
 
         Raises:
-            PriorError: it cannot be found or loaded, or is not a causal language model.
+            PriorError: The model cannot be found or loaded, or is not a causal language model.
         """
         self._device = loading.device_of(prior.device)
         found = loading.find(prior)
@@ -62,7 +61,7 @@ class TransformersGenerator(Generator):
                 f"with more memory."
             ) from error
         self.dtype = str(self._model.dtype).removeprefix("torch.")
-        # What a model recommends for sampling is not what was asked for, but fills in what is not given.
+        # A model's recommended sampling settings would fill in those that the user left out.
         self._model.generation_config = GenerationConfig()
         self._threads = min(torch.get_num_threads(), _MOST_THREADS)
         self._on_cpu = self._device.type == "cpu"
@@ -73,14 +72,14 @@ class TransformersGenerator(Generator):
                 torch.cuda.set_per_process_memory_fraction(self._memory_fraction, self._device)
             head = Head(self._model, self._device)
             num_tokens = min(head.vocab_size, self._tokenizer.get_vocab_size())
-            Probe(self.name, Body(self._model, self._device), head, num_tokens)  # refuses what is not causal
+            Probe(self.name, Body(self._model, self._device), head, num_tokens)  # raises if not causal
         self._most_rows = _ROWS_ON_GPU
 
     def generate(self, prompts: Sequence[Prompt], num_new: int | None = None) -> list[list[Continuation]]:
         """See `Generator.generate`.
 
         Raises:
-            OutOfMemory: not even the candidates of one prompt fit into memory.
+            OutOfMemory: Not even the candidates of one prompt fit into memory.
         """
         if not self._on_cpu:
             return self._batched(prompts, num_new)
@@ -89,13 +88,13 @@ class TransformersGenerator(Generator):
             with ThreadPoolExecutor(self._threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 return list(pool.map(lambda prompt: self._together([prompt], num_new)[0], prompts))
         finally:
-            torch.set_num_threads(num_threads)  # of this thread it has not changed, but of threads yet to be started
+            torch.set_num_threads(num_threads)  # unchanged in this thread, but this resets it for new threads
 
     def _batched(self, prompts: Sequence[Prompt], num_new: int | None) -> list[list[Continuation]]:
         found: dict[int, list[Continuation]] = {}
         left = sorted(range(len(prompts)), key=lambda index: len(prompts[index].ids))
         while left:
-            # The longest come last: a call has room for as many rows as if all were as long as its last one.
+            # The longest come last: a call must fit as many rows as if all had the length of its last one.
             count = self._fitting([prompts[index] for index in left], num_new)
             batch = left[:count]
             try:
@@ -104,7 +103,7 @@ class TransformersGenerator(Generator):
                 if not out_of_memory(error):
                     raise
                 made = None
-            if made is None:  # past the handler, whose traceback holds tensors
+            if made is None:  # outside the handler, whose traceback holds tensors
                 self._halve(len(batch))
                 continue
             found |= zip(batch, made, strict=True)
@@ -121,24 +120,24 @@ class TransformersGenerator(Generator):
         self._most_rows = max(num_rows // 2, 1)
 
     def _fitting(self, prompts: Sequence[Prompt], num_new: int | None) -> int:
-        """How many of some prompts, the shortest first, are generated for at once."""
+        """Return how many prompts, the shortest first, fit into one call."""
         free = self._free_bytes()
         for count, prompt in enumerate(prompts[: self._most_rows], start=1):
             room = num_new or self.room(prompt)
             length = len(prompt.ids) + room
             if count > 1 and room < (num_new or self.config.max_new_tokens):
-                return count - 1  # near the end of the context: alone, for others not to run over it
+                return count - 1  # near the end of the context: alone, because others would exceed it
             if count * self.config.num_candidates * self._bytes_per_row(length) > free:
                 return max(count - 1, 1)
         return min(len(prompts), self._most_rows)
 
     def _bytes_per_row(self, length: int) -> int:
-        """Of a candidate: keys and values of all positions, and the logits of a step."""
+        """Return the memory of a candidate: keys and values of all positions, and the logits of a step."""
         config = self._model.config.get_text_config()
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         kept = 2 * config.num_hidden_layers * heads * size * self._model.dtype.itemsize
-        return int(2 * length * kept + _LOGITS_COPIES * 4 * config.vocab_size)  # a cache is copied while it grows
+        return int(2 * length * kept + _LOGITS_COPIES * 4 * config.vocab_size)  # a cache is copied when it grows
 
     def _free_bytes(self) -> float:
         free, total = torch.cuda.mem_get_info(self._device)
@@ -146,12 +145,12 @@ class TransformersGenerator(Generator):
         return (min(free + held, self._memory_fraction * total)) * 0.8
 
     def _here(self) -> Any:
-        """Which device is the current one is up to each thread."""
+        """Return a context that sets the current device, which is per thread."""
         return nullcontext() if self._on_cpu else torch.cuda.device(self._device)
 
     @torch.inference_mode()
     def _together(self, prompts: Sequence[Prompt], num_new: int | None) -> list[list[Continuation]]:
-        """The candidates of prompts in one call, padded on the left."""
+        """Generate the candidates of several prompts in one call, padded on the left."""
         config, is_beam = self.config, self.config.decoding == "beam"
         room = num_new or max(map(self.room, prompts))
         rows = [prompt for prompt in prompts for _ in range(1 if is_beam else config.num_candidates)]
@@ -200,12 +199,12 @@ class TransformersGenerator(Generator):
         ]
 
     def _ended(self, ids: list[int]) -> list[int]:
-        """Token ids up to the first that ends a text; what follows is padding."""
+        """Return token ids up to the first end-of-text token; the rest is padding."""
         stop = next((place for place, token in enumerate(ids) if token in self.eos), None)
         return ids if stop is None else ids[: stop + 1]
 
     def _logprob(self, prompt: Prompt, ids: list[int]) -> float:
-        """Of a whole candidate, read once more: a beam search gives it with the scores of all steps only."""
+        """Recompute the log-probability of a candidate, which beam search only returns with the scores of all steps."""
         whole = torch.tensor([prompt.ids + ids], device=self._device)
         with self._here():
             logits = self._model(whole).logits[0, len(prompt.ids) - 1 : -1].float()

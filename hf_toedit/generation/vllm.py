@@ -1,7 +1,7 @@
-"""Generation by vLLM, which batches prompts by itself. Imports vLLM only when a model is loaded.
+"""Generation by vLLM, which batches prompts itself. Imports vLLM only when a model is loaded.
 
-Each prompt has a seed of its own, made of the run's seed and its text. Which prompts share a step still shows in the
-last bits of its probabilities, so unlike with transformers on a CPU a candidate may depend on the rows around it.
+Each prompt has its own seed, derived from the run's seed and its text. The prompts that share a step still affect the
+last bits of its probabilities; so unlike with transformers on CPU, a candidate may depend on neighbouring rows.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from hf_toedit.priors.vllm import cache_bytes, import_vllm, vllm_device_type
 
 _BATCH_ROWS = 256
 _SEQUENCES_ON_CPU = 32
-"""Whose keys and values a CPU keeps in memory at once."""
+"""Number of sequences whose keys and values a CPU keeps in memory."""
 
 _SEED_BITS = 32
 
 
 class VLLMGenerator(Generator):
-    """A causal language model that vLLM runs; see `Generator`."""
+    """A generator that runs a causal language model with vLLM; see `Generator`."""
 
     batch_rows = _BATCH_ROWS
 
@@ -32,7 +32,7 @@ class VLLMGenerator(Generator):
         """Load a model by its settings.
 
         Raises:
-            PriorError: it cannot be found or loaded, or vLLM is not installed.
+            PriorError: The model cannot be found or loaded, or vLLM is not installed.
         """
         import_vllm()
         from vllm import LLM
@@ -102,7 +102,7 @@ class VLLMGenerator(Generator):
         )
 
     def _searched(self, prompts: Sequence[Prompt], given: Any, num_new: int | None) -> list[list[Continuation]]:
-        """By beam search, which has one limit for all of its prompts and knows one token that ends a text."""
+        """Generate with beam search, which has one limit for all of its prompts and supports one end-of-text token."""
         from vllm.sampling_params import BeamSearchParams
 
         found = []
@@ -127,11 +127,11 @@ class VLLMGenerator(Generator):
 
 
 def keyed_seed(seed: int, key: str) -> int:
-    """The seed of a prompt.
+    """Return the seed of a prompt.
 
     Args:
-        seed: of the run.
-        key: the text that keys the row.
+        seed: The run's random seed.
+        key: Text that keys the row.
     """
     from hf_toedit.editing.sampling import KeyedUniforms
 

@@ -1,1 +1,1 @@
-"""The tables, figures and theorems of both papers, measured again: our numbers beside the paper's; nothing is tuned."""
+"""Reproductions of the tables, figures and theorems of both papers: our numbers beside the paper's, without tuning."""

@@ -1,4 +1,4 @@
-"""What `reproduce` measures again: a table, figure or theorem of a paper, and what came out."""
+"""The items of `reproduce`: a table, figure or theorem of a paper, and its outcome."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 Scale = Literal["tiny", "paper"]
-"""`tiny` takes minutes on two cores, with text that comes with the package or is generated; `paper` is the paper's
-setting, or as near to it as the paper says."""
+"""Scale of a reproduction.
+
+`tiny` takes minutes on two cores, with bundled or generated text; `paper` is the paper's setup, or as close to it as
+the
+paper specifies.
+"""
 
 Holds = Literal["yes", "no", "not decided"]
 
 Cell = str | int | float | None
-"""A number, or words; None where the paper has no number."""
+"""A number or words; None if the paper has no number."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +27,9 @@ class Paper:
     """A paper.
 
     Attributes:
-        key: Before the names of its items where both papers have one of that name.
-        title: Its title.
-        arxiv: Its number.
+        key: Prefix of item names that occur in both papers.
+        title: Title of the paper.
+        arxiv: Its arXiv number.
     """
 
     key: str
@@ -41,13 +45,13 @@ REINFORCEMENT = Paper(
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers of ours beside those of the paper.
+    """Our numbers beside those of the paper.
 
     Attributes:
-        title: What is in it.
-        columns: Headings; `paper` and `theory` are among them where these have such numbers.
-        rows: As many cells each.
-        labels: How many of the first columns are words.
+        title: Title of the table.
+        columns: Headings; including `paper` and `theory` if these have such numbers.
+        rows: Rows, with one cell per column.
+        labels: Number of leading columns that contain words.
     """
 
     title: str
@@ -61,10 +65,10 @@ class Line:
     """A line, or points, of a plot.
 
     Attributes:
-        name: In the legend.
-        x: Its places.
-        y: Its values.
-        error: Half the height of the interval at each place; None for none.
+        name: Name in the legend.
+        x: Positions.
+        y: Values.
+        error: Half the height of the interval at each position; None for none.
         style: `line`, `dashed` or `points`.
     """
 
@@ -80,13 +84,13 @@ class Plot:
     """A picture in the form of the paper's.
 
     Attributes:
-        name: Of its file, without an ending.
-        words: What it shows, for those who cannot see it.
-        x_label: Of the horizontal axis.
-        y_label: Of the vertical axis.
-        lines: What is drawn.
+        name: Name of its file, without the extension.
+        words: Alternative text.
+        x_label: Label of the horizontal axis.
+        y_label: Label of the vertical axis.
+        lines: The lines to draw.
         x_log: Whether the horizontal axis is logarithmic.
-        y_log: The same of the vertical one.
+        y_log: Whether the vertical axis is logarithmic.
     """
 
     name: str
@@ -100,7 +104,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out.
+    """The outcome of a reproduction.
 
     Attributes:
         holds: Whether the claim holds here.
@@ -119,12 +123,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Work:
-    """Where and how an item works.
+    """The environment of an item.
 
     Attributes:
-        seed: Of all that is drawn.
-        folder: For what is kept between two tries: runs, models. The same command goes on from there.
-        progress: Whether bars are shown.
+        seed: Random seed.
+        folder: Folder for runs and models; the same command continues with them.
+        progress: Whether progress bars are shown.
     """
 
     seed: int
@@ -133,15 +137,15 @@ class Work:
 
 
 class Item(ABC):
-    """A table, figure or theorem that can be measured again; a subclass is made without arguments.
+    """A table, figure or theorem that can be reproduced; a subclass is constructed without arguments.
 
     Attributes:
-        paper: That has it.
-        name: The paper's own.
-        claim: What it says, in a sentence.
-        needs: What it takes beside the package, in words; empty for nothing.
-        minutes: How long `tiny` takes on two cores.
-        differs: How the setting of `tiny` differs from the paper's.
+        paper: Its paper.
+        name: Its name in the paper.
+        claim: What it states, in a sentence.
+        needs: Requirements besides the package, in words; empty for none.
+        minutes: Duration of `tiny` on two cores.
+        differs: How the setup of `tiny` differs from the paper's.
     """
 
     paper: ClassVar[Paper]
@@ -153,15 +157,15 @@ class Item(ABC):
 
     @abstractmethod
     def settings(self, scale: Scale) -> Mapping[str, Any]:
-        """What decides the outcome, as JSON values."""
+        """Return the settings that determine the outcome, as JSON values."""
 
     @abstractmethod
     def run(self, settings: Mapping[str, Any], work: Work) -> Outcome:
-        """Measure it.
+        """Reproduce the item.
 
         Args:
-            settings: Those of a scale.
-            work: Where and how.
+            settings: Settings of a scale.
+            work: Environment of the item.
         """
 
     @property

@@ -1,4 +1,4 @@
-"""What can be measured again, by the names of the papers; an item is imported when it is asked for."""
+"""Reproducible items by their names in the papers; the module of an item is imported on demand."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ _ITEMS = (
 
 
 def items() -> list[Item]:
-    """All of them, in the order of the papers."""
+    """Return all items, in the order of the papers."""
     return [_made(place) for place in _ITEMS]
 
 
 def find_item(name: str) -> Item:
-    """One of them.
+    """Return an item by name.
 
     Args:
-        name: The paper's, such as `Table 9`, in any case; `toedit:Figure 2` where both papers have one.
+        name: Its name in the paper, such as `Table 9`, case-insensitive; `toedit:Figure 2` if both papers have one.
 
     Raises:
-        UsageError: There is none of that name, or two.
+        UsageError: There is no such item, or there are two.
     """
     known = items()
     wanted = " ".join(name.split()).casefold()

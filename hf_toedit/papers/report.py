@@ -1,4 +1,4 @@
-"""What came out, as people read it: Markdown, and pictures in the form of the paper's."""
+"""The report of a reproduction: Markdown, and pictures in the form of the paper's."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _STYLES: dict[str, dict[str, Any]] = {
 
 
 def report_json(item: Item, settings: Mapping[str, Any], outcome: Outcome, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything by name, as JSON values.
+    """Return all results by name, as JSON values.
 
     Args:
-        item: What was measured.
+        item: The item.
         settings: Its settings.
-        outcome: What came out.
-        facts: Of the run: scale, seed, seconds, version.
+        outcome: Its outcome.
+        facts: Facts of the run: scale, seed, seconds, version.
     """
     return {
         "paper": {"title": item.paper.title, "arxiv": item.paper.arxiv},
@@ -53,11 +53,11 @@ def report_json(item: Item, settings: Mapping[str, Any], outcome: Outcome, facts
 
 
 def report_markdown(report: Mapping[str, Any], outcome: Outcome) -> str:
-    """The report.
+    """Return the report in Markdown.
 
     Args:
-        report: What `report_json` gave.
-        outcome: What came out.
+        report: Output of `report_json`.
+        outcome: Outcome of the item.
     """
     paper = report["paper"]
     parts = [
@@ -86,14 +86,14 @@ def _table(one: Table) -> Markdown:
 
 
 def cell_text(cell: Cell) -> str:
-    """A cell of a table as people read it."""
+    """Format a table cell."""
     if cell is None:
         return ""
     return f"{cell:,.4g}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else cell
 
 
 def draw(plot: Plot) -> bytes:
-    """A picture, as PNG."""
+    """Return a picture as PNG."""
     return png(_draw, plot)
 
 

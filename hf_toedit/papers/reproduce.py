@@ -1,4 +1,4 @@
-"""A table, figure or theorem of a paper measured again, as `hf-toedit reproduce` does."""
+"""Reproduction of a table, figure or theorem of a paper, for `hf-toedit reproduce`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hf_toedit.papers.registry import find_item, items
 from hf_toedit.version import __version__
 
 WORK = "work"
-"""The folder of a report in which runs and models are: the same command goes on from there."""
+"""Subfolder of a report for runs and models; the same command continues with them."""
 
 _ASKED = "asked.json"
-"""What a folder was made for, so that nothing else is mixed into it."""
+"""Records the settings of a folder, so that nothing else is mixed into it."""
 
 
 def reproducible() -> list[dict[str, Any]]:
-    """What can be measured again: name, paper, claim, what it needs and how long it takes on two cores."""
+    """Return the reproducible items: name, paper, claim, requirements and duration on two cores."""
     return [
         {
             "name": item.name,
@@ -45,21 +45,22 @@ def reproduce(
     seed: int = 0,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Measure a table, figure or theorem of a paper again; what was interrupted goes on.
+    """Reproduce a table, figure or theorem of a paper; an interrupted reproduction continues.
 
     Args:
-        name: The paper's, such as `Table 9`; `toedit:Figure 2` where both papers have one; see `reproducible`.
-        folder: Of the report: `report.md`, `report.html`, `report.json`, `assets/`, and `work/`, which may be deleted.
+        name: Its name in the paper, such as `Table 9`; `toedit:Figure 2` if both papers have one; see `reproducible`.
+        folder: Folder for the report: `report.md`, `report.html`, `report.json`, `assets/`, and `work/`, which may be
+            deleted.
         scale: `tiny` takes minutes on two cores; `paper` has the paper's settings.
-        seed: Of all that is drawn.
-        progress: Show bars.
+        seed: Random seed.
+        progress: Show progress bars.
 
     Returns:
-        What `report.json` holds.
+        The content of `report.json`.
 
     Raises:
-        UsageError: There is nothing of that name, or a library is missing.
-        RunError: The folder cannot be written, or holds something else.
+        UsageError: There is no item of that name, or a library is missing.
+        RunError: The folder cannot be written, or contains something else.
 
     Example:
         >>> reproduce("Theorem 1", "theorem-1")["holds"]  # doctest: +SKIP
@@ -81,14 +82,14 @@ def reproduce(
 
 
 def outlook(name: str, scale: Scale) -> dict[str, Any]:
-    """What `reproduce` would do.
+    """Return what `reproduce` would do.
 
     Args:
-        name: See `reproduce`, as is `scale`.
-        scale: Of the settings.
+        name: See `reproduce`, also for `scale`.
+        scale: Scale of the settings.
 
     Raises:
-        UsageError: There is nothing of that name.
+        UsageError: There is no item of that name.
     """
     item: Item = find_item(name)
     check_scale(scale)
@@ -104,17 +105,17 @@ def outlook(name: str, scale: Scale) -> dict[str, Any]:
 
 
 def check_scale(scale: str) -> None:
-    """Refuse another scale.
+    """Check that a scale exists.
 
     Raises:
-        UsageError: It is one.
+        UsageError: It does not exist.
     """
     if scale not in ("tiny", "paper"):
         raise UsageError(f"there is no scale {scale!r}. Use tiny or paper.")
 
 
 def _settle(work: Path, asked: dict[str, Any]) -> None:
-    """Note what a folder is for, or find that it is for the same."""
+    """Record the settings of a folder, or check that they are the same."""
     path = work / _ASKED
     text = json.dumps(asked, indent=2) + "\n"
     if not path.exists():

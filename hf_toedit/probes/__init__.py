@@ -1,1 +1,1 @@
-"""Does training on a dataset help? Small models trained on each variant, and scored on held-out text; an extra."""
+"""Probes: train small models on each variant of a dataset, and score them on held-out text; needs an extra."""

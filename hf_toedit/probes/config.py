@@ -1,4 +1,4 @@
-"""What a probe trains, and how: frozen settings that check themselves."""
+"""Settings of a probe's models and training: frozen and self-validating."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from hf_toedit.config import BaseConfig, Device
 from hf_toedit.errors import UsageError
 
 SCRATCH = ("tiny", "small", "gpt2")
-"""Models that are built in: their configurations, with new weights."""
+"""Built-in models: configurations that are trained from scratch."""
 
 SCRATCH_RATES = (3e-4, 1e-3)
-"""A small and an ordinary learning rate from scratch, for models of some million parameters."""
+"""A small and an ordinary learning rate from scratch, for models of a few million parameters."""
 
 CONTINUAL_RATES = (1e-5, 1e-4)
-"""The same for a model that is trained already."""
+"""The same for continued training."""
 
 LORA_RATES = (2e-5, 2e-4)
-"""The same for LoRA, whose ordinary learning rates are higher."""
+"""The same for LoRA, which has higher ordinary learning rates."""
 
 _MOST_BLOCKS, _FEWEST_STEPS = 16, 200
 
@@ -34,16 +34,17 @@ class ProbeConfig(BaseConfig):
     """Settings of a probe.
 
     Attributes:
-        model: `tiny`, `small`, `gpt2` or a `CONFIG.json`, which are trained from scratch; or a folder or a Hub id,
-            whose weights are trained further.
-        tokenizer: A folder, a Hub id, or `embedded`; empty is that of the model, `embedded` for `tiny`, `small` and a
+        model: `tiny`, `small`, `gpt2` or a `CONFIG.json`, trained from scratch; or a folder or a Hub id, whose weights
+            are
+            trained further.
+        tokenizer: A folder, a Hub id, or `embedded`; empty for that of the model, `embedded` for `tiny`, `small` and a
             `CONFIG.json`, and `openai-community/gpt2` for `gpt2`.
-        num_tokens: Training tokens per model; None is as many as the smallest variant has.
-        max_epochs: How often a variant may be read.
-        context: Tokens per training block, and in a window of the evaluation.
-        batch_size: Blocks per step; None is 16, or fewer where that would be less than 200 steps.
-        learning_rates: Peak learning rates; empty is a small and an ordinary one, see `rates`.
-        seeds: Number of seeds: 0, 1, …. One alone says nothing of what another seed would have given.
+        num_tokens: Training tokens per model; None for the size of the smallest variant.
+        max_epochs: Maximum number of epochs over a variant.
+        context: Tokens per training block, and per window of the evaluation.
+        batch_size: Blocks per step; None for 16, or fewer if that would give less than 200 steps.
+        learning_rates: Peak learning rates; empty for a small and an ordinary one, see `rates`.
+        seeds: Number of seeds: 0, 1, …. A single seed would not show the variation between seeds.
         lora: Train LoRA adapters instead of all weights.
         drop_contaminated: Train without documents that share a 13-gram with the evaluation text.
         keep_models: Keep the weights of trained models.
@@ -52,7 +53,7 @@ class ProbeConfig(BaseConfig):
     """
 
     loose: ClassVar[tuple[str, ...]] = ("learning_rates", "seeds", "keep_models", "report_to", "device")
-    """Settings that may change in a folder: trained models stay as they are, others are added."""
+    """Settings that may change in an existing folder: trained models are kept, others are added."""
 
     model: str = "tiny"
     tokenizer: str = ""
@@ -69,11 +70,11 @@ class ProbeConfig(BaseConfig):
     device: Device = "auto"
 
     def blocks_per_step(self, num_blocks: int) -> int:
-        """Blocks per step where there are so many in all."""
+        """Return the number of blocks per step for a total number of blocks."""
         return self.batch_size or min(_MOST_BLOCKS, max(1, num_blocks // _FEWEST_STEPS))
 
     def __post_init__(self) -> None:
-        """Check the values and whether they go together."""
+        """Validate the values and their combination."""
         super().__post_init__()
         if self.lora and self.is_scratch:
             raise UsageError(
@@ -85,18 +86,18 @@ class ProbeConfig(BaseConfig):
 
     @property
     def is_scratch(self) -> bool:
-        """Whether the model begins with new weights."""
+        """Whether the model starts with new weights."""
         return self.model in SCRATCH or self.model.endswith(".json")
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """The learning rates, the smallest first."""
+        """The learning rates, in ascending order."""
         default = SCRATCH_RATES if self.is_scratch else LORA_RATES if self.lora else CONTINUAL_RATES
         return tuple(sorted(self.learning_rates or default))
 
 
 def check_installed(lora: bool) -> None:
-    """Refuse to begin without what trains.
+    """Check that the training libraries are installed.
 
     Args:
         lora: Whether adapters are trained.

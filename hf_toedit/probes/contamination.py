@@ -1,7 +1,7 @@
-"""Evaluation text that is in the training text as well, found by 13-grams of words.
+"""Contamination: evaluation text that is also in the training text, found by 13-grams of words.
 
-As for GPT-3 (Brown et al. 2020, "Language Models are Few-Shot Learners", arXiv 2005.14165, Appendix C). Words are those
-of `features.ngrams`; a document with fewer than 13 of them cannot be checked.
+The method is that of GPT-3 (Brown et al. 2020, "Language Models are Few-Shot Learners", arXiv 2005.14165, Appendix C).
+Words are those of `features.ngrams`; a document with fewer than 13 of them cannot be checked.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from hf_toedit.features.hashing import key, mixed
 from hf_toedit.features.ngrams import words
 
 ORDER = 13
-"""Words of an n-gram."""
+"""Number of words of an n-gram."""
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 def gram_hashes(text: str) -> np.ndarray:
-    """Hashes of the 13-grams of a text, in order; uint64 `[max(num_words - 12, 0)]`."""
+    """Return hashes of the 13-grams of a text, in order; uint64 `[max(num_words - 12, 0)]`."""
     found = words(text)
     count = len(found) - ORDER + 1
     if count < 1:
@@ -38,13 +38,13 @@ class EvalGrams:
     """The 13-grams of all evaluation sets.
 
     Attributes:
-        names: Of the sets.
-        grams: uint64 `[g]`, ascending, each once.
-        members: bool `[g, sets]`: which sets a gram is in.
-        gram_of: int64 `[p]`, index of the gram of each pair of a gram and a document.
-        document_of: int64 `[p]`, the document of each pair; documents are numbered over all sets.
-        set_of: int64 `[documents]`, the set of each document.
-        checked: bool `[documents]`: whether a document has a 13-gram.
+        names: Names of the sets.
+        grams: Distinct grams, ascending; uint64 `[g]`.
+        members: Which sets a gram is in; bool `[g, sets]`.
+        gram_of: Index of the gram of each pair of a gram and a document; int64 `[p]`.
+        document_of: Document of each pair, numbered over all sets; int64 `[p]`.
+        set_of: Set of each document; int64 `[documents]`.
+        checked: Whether a document has a 13-gram; bool `[documents]`.
     """
 
     names: tuple[str, ...]
@@ -76,10 +76,10 @@ class EvalGrams:
         return cls(tuple(texts), grams, members, gram_of, document_of, set_of, sizes > 0)
 
     def seen_in(self, parts: Sequence[str]) -> np.ndarray:
-        """Indices of the grams that a training document has, with repeats; int64.
+        """Return the indices of the grams in a training document, with repeats; int64.
 
         Args:
-            parts: Its texts.
+            parts: Texts of the document.
         """
         if not len(self.grams):
             return np.empty(0, np.int64)
@@ -90,14 +90,14 @@ class EvalGrams:
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much of an evaluation set is in a variant.
+    """The overlap of an evaluation set with a variant.
 
     Attributes:
-        num_documents: Documents of the evaluation set.
-        num_checked: Of these, the ones with 13 words or more.
-        num_contaminated: Of these, the ones with a 13-gram that the variant has.
-        gram_share: Share of the set's distinct 13-grams that the variant has.
-        num_training_documents: Documents of the variant with a 13-gram of the set.
+        num_documents: Number of documents of the evaluation set.
+        num_checked: Number of these with 13 words or more.
+        num_contaminated: Number of these with a 13-gram of the variant.
+        gram_share: Share of the set's distinct 13-grams that the variant contains.
+        num_training_documents: Number of documents of the variant with a 13-gram of the set.
     """
 
     num_documents: int
@@ -112,8 +112,8 @@ def overlaps(evals: EvalGrams, seen: np.ndarray, hits: np.ndarray) -> dict[str, 
 
     Args:
         evals: The evaluation sets.
-        seen: bool `[g]`: grams that the variant has.
-        hits: bool `[n, sets]`: training documents with a gram of a set.
+        seen: Which grams the variant contains; bool `[g]`.
+        hits: Which training documents have a gram of a set; bool `[n, sets]`.
     """
     contaminated = np.zeros(len(evals.set_of), bool)
     contaminated[evals.document_of[seen[evals.gram_of]]] = True

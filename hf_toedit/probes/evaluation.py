@@ -1,4 +1,4 @@
-"""Held-out text, and how likely a trained model finds each of its documents."""
+"""Evaluation: the likelihood of held-out documents under a trained model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hf_toedit.priors.loading import LoadedModel
 from hf_toedit.priors.transformers import TransformersPrior
 
 _BATCH_TOKENS = 2**16
-"""Tokens that are read in one go."""
+"""Number of tokens scored in one call."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class EvalSet:
     """A set of held-out documents.
 
     Attributes:
-        name: Of the set.
-        documents: Tokenized.
-        texts: The texts of each document, without context.
+        name: Name of the set.
+        documents: Tokenized documents.
+        texts: Texts of each document, without context.
     """
 
     name: str
@@ -36,17 +36,17 @@ class EvalSet:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of its texts."""
+        """Number of tokens of its texts."""
         return sum(int(document.own.sum()) for document in self.documents)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model says of the documents of a set.
+    """A model's likelihoods of the documents of a set.
 
     Attributes:
-        nll: float64 `[n]`, the negative log-likelihood of each document's tokens, summed, in nats.
-        num_tokens: int64 `[n]`, how many tokens these are.
+        nll: Negative log-likelihood of each document, summed over tokens, in nats; float64 `[n]`.
+        num_tokens: Number of these tokens; int64 `[n]`.
     """
 
     nll: np.ndarray
@@ -54,13 +54,13 @@ class Scores:
 
 
 def reader_of(model: Any, tokenizer: Any, name: str, context: int) -> TransformersPrior:
-    """A model as a prior, which reads documents of any length in windows.
+    """Return a model as a prior, which scores documents of any length in windows.
 
     Args:
-        model: Of `transformers`.
-        tokenizer: Its own.
-        name: For messages.
-        context: Tokens of a window.
+        model: A model of `transformers`.
+        tokenizer: Its tokenizer.
+        name: Name for messages.
+        context: Number of tokens per window.
 
     Raises:
         PriorError: The model is not causal.
@@ -72,11 +72,11 @@ def evaluate(reader: TransformersPrior, sets: Sequence[EvalSet]) -> Mapping[str,
     """Score all documents of all sets.
 
     Args:
-        reader: From `reader_of`.
+        reader: Output of `reader_of`.
         sets: The sets.
 
     Raises:
-        PriorError: A document has no finite likelihood, as after a training that diverged.
+        PriorError: A document has no finite likelihood, for example after a training that diverged.
     """
     rule = SelectionRule.of(EditConfig(select="none"))
     found = {}
@@ -86,7 +86,7 @@ def evaluate(reader: TransformersPrior, sets: Sequence[EvalSet]) -> Mapping[str,
         scores = Scores(
             np.array([-values.sum() for values in logprobs]), np.array([len(values) for values in logprobs], np.int64)
         )
-        # The first token of a document has no likelihood where nothing is read before it; any other NaN is an error.
+        # The first token of a document has no likelihood if nothing precedes it; any other NaN is an error.
         fewest = np.array([int(document.own.sum()) - 1 for document in one.documents])
         if not np.isfinite(scores.nll).all() or (scores.num_tokens < fewest).any() or not scores.num_tokens.sum():
             raise PriorError(

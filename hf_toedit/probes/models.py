@@ -27,7 +27,7 @@ _LLAMAS = {
     "tiny": {"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4},
     "small": {"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 6, "num_attention_heads": 6},
 }
-"""Shapes of the Llamas that are built in: 0.9 and 11 million parameters with the embedded tokenizer."""
+"""Shapes of the built-in Llamas: 0.9 and 11 million parameters with the embedded tokenizer."""
 
 _GPT2 = "openai-community/gpt2"
 
@@ -42,16 +42,16 @@ _MODEL = Kind(
 
 @dataclass(frozen=True)
 class ProbeModel:
-    """A model before it is made.
+    """A model before it is created.
 
     Attributes:
-        name: As asked for.
-        config: Of `transformers`.
+        name: Name as the user gave it.
+        config: Its configuration, of `transformers`.
         location: Folder or Hub id of the weights; None from scratch.
-        revision: Pins configuration and weights; empty for a model that is built in.
-        tokenizer: Of `transformers`, fast.
-        tokenizer_name: As asked for.
-        tokenizer_revision: Pins it.
+        revision: Revision or fingerprint of configuration and weights; empty for a built-in model.
+        tokenizer: A fast tokenizer of `transformers`.
+        tokenizer_name: Name of the tokenizer as the user gave it.
+        tokenizer_revision: Revision or fingerprint of the tokenizer.
         lora: Whether adapters are trained.
     """
 
@@ -65,18 +65,18 @@ class ProbeModel:
     lora: bool
 
     def make(self, seed: int) -> Any:
-        """The model with its first weights, in float32; equal seeds give equal weights.
+        """Create the model with its initial weights, in float32; equal seeds give equal weights.
 
         Args:
-            seed: Of new weights.
+            seed: Random seed of new weights.
 
         Raises:
-            PriorError: It cannot be made or loaded.
+            PriorError: The model cannot be created or loaded.
         """
         from transformers import AutoModelForCausalLM, set_seed
 
         set_seed(seed)
-        if self.location is None:  # a copy, since reading as a prior sets the kind of attention there
+        if self.location is None:  # a copy, because using it as a prior changes the attention there
             return loaded(_MODEL, self.name, "model", AutoModelForCausalLM.from_config, deepcopy(self.config))
         commit = None if Path(self.location).is_dir() else self.revision
         model = loaded(
@@ -92,7 +92,7 @@ class ProbeModel:
         return _with_adapters(model, self.name) if self.lora else model
 
     def facts(self) -> dict[str, Any]:
-        """What it is, as JSON values without places on this machine."""
+        """Return the facts of the model as JSON values, without paths on this machine."""
         return {
             "model": Path(self.name).name if self.location is None or Path(self.name).is_dir() else self.name,
             "revision": self.revision,
@@ -104,11 +104,11 @@ class ProbeModel:
 
 
 def find_model(asked: ProbeConfig) -> ProbeModel:
-    """Find the model and the tokenizer of a probe; weights are not loaded yet.
+    """Find the model and the tokenizer of a probe, without loading weights.
 
     Raises:
         PriorError: One of them cannot be found or used.
-        UsageError: The context is longer than the model reads.
+        UsageError: The context is longer than the model supports.
     """
     from transformers import AutoConfig
 
@@ -133,14 +133,14 @@ def find_model(asked: ProbeConfig) -> ProbeModel:
 
 
 def check_trainable(model: Any, name: str) -> None:
-    """Refuse a model whose answer has no logits over its vocabulary, so that there is no loss.
+    """Check that a model returns logits over its vocabulary, which the loss needs.
 
     Args:
-        model: Of `transformers`.
-        name: For the message.
+        model: A model of `transformers`.
+        name: Name for the message.
 
     Raises:
-        PriorError: It is one.
+        PriorError: The model returns no logits.
     """
     with torch.inference_mode():
         answer = model(input_ids=torch.zeros((1, 4), dtype=torch.long, device=model.device))
@@ -166,7 +166,7 @@ def _tokenizer(name: str) -> tuple[Any, str]:
 
 
 def _from_scratch(name: str, tokenizer: Any, context: int) -> tuple[Any, str]:
-    """A configuration for the vocabulary of a tokenizer, and what pins it."""
+    """Return a configuration for the vocabulary of a tokenizer, and its fingerprint."""
     from transformers import AutoConfig, GPT2Config, LlamaConfig
 
     special = {

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 def draw_plots(report: Mapping[str, Any]) -> dict[str, bytes]:
-    """Pictures, as PNG, by file name.
+    """Return the pictures as PNG, by file name.
 
     Args:
-        report: What `summary` gave.
+        report: Output of `summary`.
     """
     return {"differences.png": png(_draw_differences, report), "losses.png": png(_draw_losses, report)}
 
 
 def _draw_differences(figure: Figure, report: Mapping[str, Any]) -> None:
-    """The change of perplexity against the reference over all sets, with its interval; left is better."""
+    """Draw the change of perplexity relative to the reference over all sets, with its interval; left is better."""
     comparisons = report["comparisons"]
     axes = figure.subplots()
     rates = [f"{rate:g}" for rate in report["training"]["learning_rates"]]
@@ -46,7 +46,7 @@ def _draw_differences(figure: Figure, report: Mapping[str, Any]) -> None:
 
 
 def _draw_losses(figure: Figure, report: Mapping[str, Any]) -> None:
-    """Training loss by step, the mean over seeds; one panel per learning rate."""
+    """Draw the training loss by step, as the mean over seeds; one panel per learning rate."""
     losses = report["losses"]
     rates = [f"{rate:g}" for rate in report["training"]["learning_rates"]]
     panels = figure.subplots(1, len(rates), sharey=True, squeeze=False)[0]

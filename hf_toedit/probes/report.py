@@ -1,4 +1,4 @@
-"""A probe as people read it: Markdown from its figures; its pictures are those of `probes.plots`."""
+"""The Markdown report of a probe; its pictures are those of `probes.plots`."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from hf_toedit.probes.contamination import ORDER
 from hf_toedit.probes.verdict import ALL
 
 TITLE = "Does training on these datasets help?"
-"""Of the report as a page."""
+"""Title of the report."""
 
 _MEAN = "all sets"
-"""What the mean over sets is called in tables."""
+"""Name of the mean over sets in tables."""
 
 
 def markdown_report(report: dict[str, Any]) -> str:
-    """The report, which reads well on the Hub and in a terminal.
+    """Return the report in Markdown, for the Hub and the terminal.
 
     Args:
-        report: What `summary` gave.
+        report: Output of `summary`.
     """
     training = report["training"]
     seeds = training["seeds"]
@@ -64,22 +64,22 @@ def markdown_report(report: dict[str, Any]) -> str:
 
 
 def relative(difference: float) -> str:
-    """A difference of log perplexities as a change of the perplexity."""
+    """Format a difference of log perplexities as a relative change of the perplexity."""
     return f"{math.expm1(difference):+.2%}"
 
 
 def verdict_line(name: str, found: Mapping[str, Any]) -> str:
-    """The verdict on a variant in one sentence.
+    """Return the verdict on a variant in one sentence.
 
     Args:
-        name: Of the variant.
+        name: Name of the variant.
         found: Its entry of `comparisons`.
     """
     return f"{name}: {found['verdict']} ({_sizes(found)})"
 
 
 def _sizes(found: Mapping[str, Any]) -> str:
-    """The difference at each learning rate, and what could have been seen."""
+    """Return the difference at each learning rate, and the smallest detectable one."""
     parts = []
     for rate, by_set in found["differences"].items():
         entry = by_set[ALL]

@@ -1,4 +1,4 @@
-"""What is kept of a trained model: its losses, and what it says of each held-out document."""
+"""The stored results of a trained model: its losses, and its scores of held-out documents."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Job(NamedTuple):
     """One model to train.
 
     Attributes:
-        variant: Its data.
+        variant: Name of its training data.
         rate: Its learning rate.
-        seed: Of its first weights, and of the order of the data.
+        seed: Random seed of its initial weights, and of the order of the data.
     """
 
     variant: str
@@ -30,18 +30,18 @@ class Job(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Name of its folder."""
         return f"{self.variant}/rate-{self.rate:g}/seed-{self.seed}"
 
 
 @dataclass(frozen=True)
 class Result:
-    """What is known of a trained model.
+    """The results of a trained model.
 
     Attributes:
-        losses: `(step, training loss since the last one)`.
-        scores: Of each evaluation set.
-        seconds: That training and evaluation took, since it was last begun.
+        losses: `(step, training loss since the previous entry)`.
+        scores: Scores of each evaluation set.
+        seconds: Duration of training and evaluation, since the last start.
     """
 
     losses: list[tuple[int, float]]
@@ -49,10 +49,10 @@ class Result:
     seconds: float
 
     def write(self, path: Path) -> None:
-        """Write it, whole or not at all.
+        """Write the result atomically.
 
         Raises:
-            RunError: It cannot be written.
+            RunError: The file cannot be written.
         """
         value = {
             "losses": self.losses,
@@ -67,7 +67,7 @@ class Result:
 
     @classmethod
     def read(cls, path: Path) -> Result | None:
-        """Read it; None where it is not there.
+        """Read a result; None if the file does not exist.
 
         Raises:
             RunError: The file is damaged.

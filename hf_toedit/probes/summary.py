@@ -1,4 +1,4 @@
-"""From the results of all models to the figures of a report."""
+"""The figures of a report, from the results of all models."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hf_toedit.version import __version__
 
 
 def summary(facts: Mapping[str, Any], results: Mapping[Job, Result]) -> dict[str, Any]:
-    """What `report.json` holds.
+    """Return the content of `report.json`.
 
     Args:
-        facts: Of the setting: `model`, `training`, `variants` (the first is the reference) and `evals`.
-        results: Of all models.
+        facts: Facts of the setup: `model`, `training`, `variants` (the first is the reference) and `evals`.
+        results: Results of all models.
 
     Raises:
-        RunError: Results are of other evaluation text.
+        RunError: Results are for different evaluation text.
     """
     variants, rates = list(facts["variants"]), facts["training"]["learning_rates"]
     reference, *others = variants
@@ -81,7 +81,7 @@ def summary(facts: Mapping[str, Any], results: Mapping[Job, Result]) -> dict[str
 
 
 def _num_tokens(results: Mapping[Job, Result]) -> dict[str, np.ndarray]:
-    """Tokens of each document of each evaluation set, which are the same for all models."""
+    """Return the number of tokens of each document of each evaluation set, which must be the same for all models."""
     first, *others = results.values()
     found = {name: scores.num_tokens for name, scores in first.scores.items()}
     for other in others:
@@ -103,6 +103,6 @@ def _perplexities(nll: Mapping[str, np.ndarray], num_tokens: Mapping[str, np.nda
 
 
 def _mean_losses(curves: Sequence[Sequence[tuple[int, float]]]) -> list[list[float]]:
-    """`[step, mean loss over seeds]`; all trainings log at the same steps."""
+    """Return `[step, mean loss over seeds]`; all trainings log at the same steps."""
     return [[step, float(np.mean([loss for _, loss in points]))] for points in zip(*curves, strict=True)
             for step in {step for step, _ in points}]  # fmt: skip

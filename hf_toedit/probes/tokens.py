@@ -1,4 +1,4 @@
-"""Token ids of a variant on disk, and the order in which models read them: blocks of equal length."""
+"""Token ids of a variant on disk, and their order in training: blocks of equal length."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import torch
 
 IGNORED = -100
-"""The label of a token without a loss, as `transformers` has it."""
+"""Label of a token without a loss, as in `transformers`."""
 
 _BATCH = 200
-"""Documents that are tokenized at a time."""
+"""Number of documents tokenized at once."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Separators:
     """Tokens around each document.
 
     Attributes:
-        before: The token before a document; None for none.
-        after: The token after it; None for none, as where it is the one before the next document.
+        before: Token before a document; None for none.
+        after: Token after a document; None for none, for example if it equals the token before the next document.
     """
 
     before: int | None
@@ -43,14 +43,14 @@ class Separators:
 
     @classmethod
     def of(cls, tokenizer: Any) -> Separators:
-        """Those of a tokenizer of `transformers`: each document is read as a prior reads it."""
+        """Return the separators of a tokenizer of `transformers`: each document is read as a prior reads it."""
         bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
         return cls(bos, None if eos == bos else eos)
 
     def sequence(self, document: Document) -> np.ndarray:
-        """A document as it is trained on.
+        """Return the training tokens of a document.
 
-        Separators have a loss if all of the document has.
+        Separators have a loss if the whole document has.
 
         Returns:
             int32 `[n]`: token ids; `~id` for tokens without a loss, such as context.
@@ -61,12 +61,12 @@ class Separators:
 
 
 def documents(plan: Plan, aligner: Aligner, render: Render) -> Iterator[tuple[Passage, Document]]:
-    """The documents of a source, in order, tokenized; those without text to read are left out.
+    """Yield the tokenized documents of a source, in order, without those that have no text to read.
 
     Args:
-        plan: Of the source.
-        aligner: Tokenizes.
-        render: Writes conversations.
+        plan: The source's plan.
+        aligner: Tokenizes the documents.
+        render: Renders conversations.
 
     Raises:
         SourceError: The source cannot be read.
@@ -89,10 +89,10 @@ class Tokens:
     """The token ids of a variant.
 
     Attributes:
-        ids: int32 `[total]`, of all documents, in order, memory-mapped; see `Separators.sequence`.
-        offsets: int64 `[n + 1]`: document i is `ids[offsets[i]:offsets[i + 1]]`.
-        hits: bool `[n, sets]`: documents with a 13-gram of an evaluation set.
-        seen: bool `[g]`: the 13-grams of the evaluation sets that are in a document.
+        ids: Ids of all documents, in order, memory-mapped, see `Separators.sequence`; int32 `[total]`.
+        offsets: Document i is `ids[offsets[i]:offsets[i + 1]]`; int64 `[n + 1]`.
+        hits: Which documents have a 13-gram of an evaluation set; bool `[n, sets]`.
+        seen: Which 13-grams of the evaluation sets are in a document; bool `[g]`.
     """
 
     ids: np.ndarray
@@ -103,11 +103,11 @@ class Tokens:
     @classmethod
     def of(cls, path: Path, found: Callable[[], Iterator[tuple[Passage, Document]]], around: Separators,
            evals: EvalGrams) -> Tokens:  # fmt: skip
-        """Read the tokens of a variant; they are written first where they are not there.
+        """Read the tokens of a variant; write them first if they do not exist.
 
         Args:
-            path: Of the file of ids; one with `.npz` after its name is beside it.
-            found: Gives the documents.
+            path: Path of the file of ids; its index is beside it, with `.npz` appended to its name.
+            found: Returns the documents.
             around: Their separators.
             evals: The evaluation sets.
 
@@ -124,11 +124,11 @@ class Tokens:
         return cls(ids, **parts)
 
     def stream(self, seed: int, drop_contaminated: bool) -> Stream:
-        """The tokens in the order of a seed.
+        """Return the tokens in the order of a seed.
 
         Args:
-            seed: Of the order.
-            drop_contaminated: Leave documents out that have a 13-gram of an evaluation set.
+            seed: Random seed of the order.
+            drop_contaminated: Leave out documents that have a 13-gram of an evaluation set.
         """
         kept = ~self.hits.any(axis=1) if drop_contaminated else np.ones(len(self.hits), bool)
         return Stream(self.ids, self.offsets, np.flatnonzero(kept), seed)
@@ -162,17 +162,18 @@ def _write(
 
 
 class Stream:
-    """Documents one after the other, epoch after epoch, each epoch in an order of its own."""
+    """Documents in sequence, epoch after epoch, each epoch in a different order."""
 
     def __init__(self, ids: np.ndarray, offsets: np.ndarray, kept: np.ndarray, seed: int) -> None:
-        """Nothing is read yet.
+        """Start at the beginning.
 
         Args:
-            ids: See `Tokens`, as for `offsets`.
-            offsets: Of the documents.
-            kept: int64, the documents to read.
-            seed: Of the order. It depends on the numbers of the documents: those that two variants have in common, in
-                the same rows, are in the same order.
+            ids: See `Tokens`, also for `offsets`.
+            offsets: Offsets of the documents.
+            kept: Indices of the documents to read; int64.
+            seed: Random seed of the order. The order depends on the indices of the documents: documents that two
+                variants have
+                in common, in the same rows, are in the same order.
         """
         self._ids, self._offsets, self._kept, self._seed = ids, offsets, kept, seed
         self._lengths = np.diff(offsets)
@@ -180,11 +181,11 @@ class Stream:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of an epoch."""
+        """Number of tokens of an epoch."""
         return int(self._lengths[self._kept].sum())
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Tokens from a place of the stream to another; int32 `[stop - start]`."""
+        """Return the tokens from one position of the stream to another; int32 `[stop - start]`."""
         parts: list[np.ndarray] = []
         size = self.num_tokens
         while start < stop:
@@ -199,7 +200,7 @@ class Stream:
         return np.concatenate(parts)
 
     def _order(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """The documents of an epoch in order, and the places in it at which they end."""
+        """Return the documents of an epoch in order, and the positions at which they end."""
         if self._known is None or self._known[0] != epoch:
             keys = np.random.default_rng([self._seed, epoch]).random(len(self._lengths))
             numbers = self._kept[np.argsort(keys[self._kept], kind="stable")]
@@ -209,12 +210,12 @@ class Stream:
 
 @dataclass(frozen=True)
 class Blocks:
-    """What a model is trained on, as a dataset of PyTorch.
+    """The training data of a model, as a PyTorch dataset.
 
     Attributes:
         stream: The tokens.
-        context: Tokens of a block.
-        num_blocks: How many there are.
+        context: Number of tokens per block.
+        num_blocks: Number of blocks.
     """
 
     stream: Stream
@@ -222,11 +223,11 @@ class Blocks:
     num_blocks: int
 
     def __len__(self) -> int:
-        """Number of blocks."""
+        """Return the number of blocks."""
         return self.num_blocks
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """A block: `input_ids` and `labels`, int64 `[context]`."""
+        """Return a block: `input_ids` and `labels`, int64 `[context]`."""
         import torch
 
         if not 0 <= index < self.num_blocks:

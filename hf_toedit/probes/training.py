@@ -1,4 +1,4 @@
-"""One model, trained by `transformers.Trainer`; what was broken off goes on from its last checkpoint."""
+"""Training of one model with `transformers.Trainer`; an interrupted training continues from its last checkpoint."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from hf_toedit.probes.config import ProbeConfig
 from hf_toedit.probes.tokens import IGNORED, Blocks
 
 _CHECKPOINT_S = 60
-"""Seconds between checkpoints, at least; `HF_TOEDIT_CHECKPOINT_S` is another number."""
+"""Minimum number of seconds between checkpoints; overridden by `HF_TOEDIT_CHECKPOINT_S`."""
 
 _LOSSES = 100
-"""Points of a loss curve."""
+"""Number of points of a loss curve."""
 
 _WARMUP, _WEIGHT_DECAY = 0.05, 0.1
 
@@ -41,8 +41,8 @@ class Trained:
     """A trained model.
 
     Attributes:
-        model: Of `transformers`, adapters merged.
-        losses: `(step, training loss since the last one)`.
+        model: A model of `transformers`, with merged adapters.
+        losses: `(step, training loss since the previous entry)`.
     """
 
     model: Any
@@ -59,19 +59,19 @@ def train(
     on_step: Callable[[int], None],
     name: str = "",
 ) -> Trained:
-    """Train a model on blocks, in their order: AdamW, a short warm-up, and a cosine to 0.
+    """Train a model on blocks, in their order: AdamW, a short warm-up, and cosine decay to 0.
 
-    In float32 on a CPU the weights do not depend on where a training was broken off.
+    In float32 on CPU, the weights do not depend on where a training was interrupted.
 
     Args:
-        model: With its first weights.
-        blocks: Whole batches.
-        folder: Of checkpoints.
+        model: The model with its initial weights.
+        blocks: The training data, in whole batches.
+        folder: Folder of checkpoints.
         asked: Settings of the probe, with the blocks per step.
         rate: Peak learning rate.
-        seed: Of dropout.
-        on_step: Called with the number of steps that are done.
-        name: Of the training, for what it reports to.
+        seed: Random seed of dropout.
+        on_step: Callback; called with the number of finished steps.
+        name: Name of the training, for the tracker that it reports to.
     """
     batch_size = asked.blocks_per_step(len(blocks))
     steps = len(blocks) // batch_size
@@ -89,7 +89,7 @@ def train(
         use_cpu=device_of(asked.device).type == "cpu",
         dataloader_pin_memory=device_of(asked.device).type == "cuda",
         logging_steps=max(1, steps // _LOSSES),
-        save_strategy="no",  # `_Watch` says when
+        save_strategy="no",  # `_Watch` decides
         save_total_limit=1,
         report_to=asked.report_to,
         run_name=name or None,
@@ -97,7 +97,7 @@ def train(
         remove_unused_columns=False,
     )
     if torch.cuda.device_count() > 1:
-        arguments._n_gpu = 1  # or else each step would read a batch per GPU; `accelerate launch` has its own way
+        arguments._n_gpu = 1  # otherwise each step would read a batch per GPU; `accelerate launch` has its own way
     trainer = Trainer(
         model=model,
         args=arguments,
@@ -117,13 +117,13 @@ def train(
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Remove the checkpoints of a training that is done."""
+    """Remove the checkpoints of a finished training."""
     for checkpoint in folder.glob("checkpoint-*"):
         shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def _loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-    """The loss of `transformers` for causal models; 0 for a batch of context alone, which has no mean."""
+    """Return the loss of `transformers` for causal models; 0 for a batch of only context, which has no mean."""
     logits = outputs["logits"]
     count = (labels[..., 1:] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
     count = torch.clamp(torch.as_tensor(count, device=logits.device), min=1)
@@ -131,7 +131,7 @@ def _loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) ->
 
 
 class _Watch(TrainerCallback):
-    """Counts steps, and asks for a checkpoint about once a minute."""
+    """Counts steps, and requests a checkpoint about once per minute."""
 
     def __init__(self, on_step: Callable[[int], None]) -> None:
         self._on_step = on_step
@@ -157,13 +157,13 @@ class _Watch(TrainerCallback):
 
 
 def _last_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that is whole: its state is written last."""
+    """Return the newest complete checkpoint: its state is written last."""
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
     for checkpoint in found:
         try:
             json.loads((checkpoint / "trainer_state.json").read_bytes())
         except (OSError, ValueError):
-            shutil.rmtree(checkpoint, ignore_errors=True)  # it was being written, or removed
+            shutil.rmtree(checkpoint, ignore_errors=True)  # interrupted while it was written or removed
         else:
             return str(checkpoint)
     return None

@@ -1,20 +1,20 @@
-r"""Which variants make better models: differences with intervals, and a verdict in words.
+r"""Verdicts on which variants make better models, from differences with intervals.
 
-The figure is the log perplexity of an evaluation set: the summed negative log-likelihood of its documents by their
-number of tokens. *Over all* is the mean of the log perplexities of the sets, whatever their sizes. A difference is that
-of a variant less that of the reference, for the same seed and the same documents.
+The figure is the log perplexity of an evaluation set: the summed negative log-likelihood of its documents divided by
+their number of tokens. *Over all* is the mean of the log perplexities of the sets, regardless of their sizes. A
+difference is that of a variant minus that of the reference, for the same seed and the same documents.
 
-A difference would come out otherwise with other seeds (first weights, order of the data) and with other held-out
+A difference would be different with other seeds (initial weights, order of the data) and with other held-out
 documents. Its variance is estimated as
 
     V = V_seeds + V_documents
 
-where V_seeds is the variance of the differences of single seeds by their number, and V_documents is that of the mean
-difference over seeds when documents are drawn with replacement. What a seed does to single documents counts in both,
-which makes V a little too large, never too small. The interval is D +- t sqrt(V), where t is a quantile of Student's t
-with the degrees of freedom of Welch and Satterthwaite. With three seeds that is a wide interval where seeds matter
-(t = 4.3), as it must be: resampling three seeds with replacement would give one that holds the truth in 75 % of the
-cases, not in 95 %. One seed gives no V_seeds, so two are the fewest.
+where V_seeds is the variance of the differences of single seeds divided by their number, and V_documents is that of the
+mean difference over seeds when documents are sampled with replacement. The effect of a seed on single documents counts
+in both, which makes V slightly too large, never too small. The interval is D +- t sqrt(V), where t is a quantile of
+Student's t with the degrees of freedom of Welch and Satterthwaite. With three seeds, that is a wide interval if seeds
+matter (t = 4.3), as it must be: resampling three seeds with replacement would give one that contains the truth in 75 %
+of the cases, not in 95 %. One seed gives no V_seeds, so at least two are required.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from typing import Any, Literal
 import numpy as np
 
 ALL = "all"
-"""Over all evaluation sets."""
+"""Name of the mean over all evaluation sets."""
 
 LEVEL = 0.95
 _DRAWS = 1000
 _MOST_FREEDOM = 1000.0
-"""Degrees of freedom beyond which Student's t is the normal distribution, to three digits."""
+"""Degrees of freedom beyond which Student's t equals the normal distribution to three digits."""
 
 Word = Literal["better", "worse", "no difference seen"]
 
@@ -43,7 +43,7 @@ class Estimate:
     Attributes:
         value: The figure.
         half: Half the width of its 95 % interval.
-        half_adjusted: The same at a level so that all intervals of a table hold together (Bonferroni).
+        half_adjusted: The same at a level at which all intervals of a table hold simultaneously (Bonferroni).
         seed_share: Share of the variance that is due to seeds.
     """
 
@@ -54,16 +54,16 @@ class Estimate:
 
     @property
     def word(self) -> Word:
-        """What it says as a difference of log perplexities."""
+        """Verdict on the value as a difference of log perplexities."""
         return _word(self.value, self.half)
 
     @property
     def word_adjusted(self) -> Word:
-        """The same, if all intervals are to hold together."""
+        """The same verdict, with all intervals holding simultaneously."""
         return _word(self.value, self.half_adjusted)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values, the ends of the interval and the verdict among them."""
+        """Return JSON values, including the ends of the interval and the verdict."""
         return {
             **asdict(self),
             "low": self.value - self.half,
@@ -74,10 +74,10 @@ class Estimate:
 
 
 def log_perplexity(nll: np.ndarray, num_tokens: np.ndarray) -> np.ndarray:
-    """Of a set.
+    """Return the log perplexity of a set.
 
     Args:
-        nll: float64 `[…, n]`, of each document.
+        nll: Negative log-likelihood of each document; float64 `[…, n]`.
         num_tokens: int64 `[n]`.
 
     Returns:
@@ -89,17 +89,17 @@ def log_perplexity(nll: np.ndarray, num_tokens: np.ndarray) -> np.ndarray:
 def estimates(
     nll: Mapping[str, np.ndarray], num_tokens: Mapping[str, np.ndarray], num_comparisons: int = 1, seed: int = 0
 ) -> dict[str, Estimate]:
-    """Log perplexities, or differences of them, of each evaluation set and over all.
+    """Estimate log perplexities, or differences of them, of each evaluation set and over all.
 
     Args:
-        nll: float64 `[seeds, n]` of each set, with two seeds or more: of each document, or its difference to the
-            reference.
+        nll: Negative log-likelihood of each document of each set, or its difference to the reference; float64
+            `[seeds, n]`, with two seeds or more.
         num_tokens: int64 `[n]` of each set.
-        num_comparisons: Intervals that are to hold together.
-        seed: Of the bootstrap.
+        num_comparisons: Number of intervals that must hold simultaneously.
+        seed: Random seed of the bootstrap.
 
     Returns:
-        One for each set, and `all`, which is that of the set where there is one alone.
+        One estimate per set, and `all`, which equals that of the set if there is only one.
     """
     values = {name: log_perplexity(found, num_tokens[name]) for name, found in nll.items()}
     draws = {name: _redrawn(found.mean(axis=0), num_tokens[name], seed) for name, found in nll.items()}
@@ -111,7 +111,7 @@ def estimates(
 
 
 def student_quantile(probability: float, freedom: float) -> float:
-    """Quantile of Student's t above the median, to four digits.
+    """Return a quantile of Student's t above the median, to four digits.
 
     With t = sqrt(freedom) tan(a), the density of a is proportional to cos(a) to the power of freedom - 1.
 
@@ -128,10 +128,10 @@ def student_quantile(probability: float, freedom: float) -> float:
 
 
 def agreement(words: Mapping[float, Word]) -> str:
-    """What the verdicts at several learning rates say together.
+    """Combine the verdicts at several learning rates.
 
     Args:
-        words: The verdict at each learning rate, ascending.
+        words: Verdict at each learning rate, ascending.
     """
     found = set(words.values())
     if len(found) == 1:
@@ -145,7 +145,7 @@ def agreement(words: Mapping[float, Word]) -> str:
 
 
 def _redrawn(nll: np.ndarray, num_tokens: np.ndarray, seed: int) -> np.ndarray:
-    """The figure with documents drawn with replacement, many times; float64 `[draws]`."""
+    """Return the figure for many samples of the documents with replacement; float64 `[draws]`."""
     rng = np.random.default_rng(seed)
     size = len(nll)
     found = np.empty(_DRAWS)

@@ -1,1 +1,1 @@
-"""What gives each row of a dataset numbers: perplexity, a classifier, or a scorer of the user's own."""
+"""Scorers, which give each row of a dataset numbers: perplexity, a classifier, or a user-defined scorer."""

@@ -1,4 +1,4 @@
-"""The settings of a sequence classifier; no torch."""
+"""Settings of a sequence classifier; does not import torch."""
 
 from __future__ import annotations
 
@@ -23,20 +23,22 @@ if TYPE_CHECKING:
 class ClassifierConfig(BaseConfig):
     """A model for sequence classification or regression; its fields are its labels, and the values its logits.
 
-    The text of a row is its context and its texts, with a blank line between them; conversations are written by the
-    model's chat template, if it has one. A text that is longer than the model reads at once is read in windows one
-    after the other, and its logits are the means over them, weighted by their tokens.
+    The text of a row is its context and its texts, with a blank line between them; conversations are rendered with the
+    model's chat template, if it has one. A text that is longer than the model's context is split into consecutive
+    windows,
+    and its logits are the means over the windows, weighted by their tokens.
 
     Attributes:
         model: A local folder, or a Hub model id, such as `HuggingFaceFW/fineweb-edu-classifier`.
         model_revision: Branch, tag or commit of a Hub model; pinned to a commit sha.
-        dtype: Of the weights; `auto` is float32 on CPU and bfloat16 on GPU. Logits are float32.
+        dtype: Dtype of the weights; `auto` is float32 on CPU and bfloat16 on GPU. Logits are float32.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ….
-        trust_remote_code: Let the model's repository run its Python code here.
-        labels: The labels to keep, in this order; none given is all of them, as they are called once pinned.
-        truncate: Read the first window alone, as `tokenizer(text, truncation=True)` does; FineWeb-Edu's published
-            scores are made so.
-        revision: What pins the model; empty until the settings are pinned.
+        trust_remote_code: Whether the Python code of the model's repository may run here.
+        labels: The labels to keep, in this order; empty for all, which pinning then fills in.
+        truncate: Score only the first window, as `tokenizer(text, truncation=True)` does; FineWeb-Edu's published
+            scores
+            are computed this way.
+        revision: Commit or fingerprint of the model; empty until the settings are pinned.
     """
 
     kind: ClassVar[str] = "classifier"
@@ -51,7 +53,7 @@ class ClassifierConfig(BaseConfig):
     revision: str = ""
 
     def __post_init__(self) -> None:
-        """Check the values."""
+        """Validate the values."""
         super().__post_init__()
         if not self.model.strip():
             raise UsageError("the classifier has no name. Name a folder or a Hub id (org/name).")
@@ -114,7 +116,7 @@ class ClassifierConfig(BaseConfig):
             )
 
     def check(self, features: Features) -> None:
-        """See `ScorerConfig`: texts are all that it needs."""
+        """See `ScorerConfig`: it needs only texts."""
 
     def load(self, resources: Resources) -> tuple[Self, ClassifierScorer]:
         """See `ScorerConfig`."""
@@ -126,7 +128,7 @@ class ClassifierConfig(BaseConfig):
         return replace(config, dtype=scorer.dtype), scorer
 
     def _found(self) -> tuple[Self, FoundClassifier]:
-        """The same settings, pinned, and the classifier that they name."""
+        """Return the pinned settings, and the classifier that they name."""
         with libraries():
             from hf_toedit.scorers.classifier_model import find
 

@@ -1,7 +1,7 @@
 """Sequence classifiers of `transformers`, over texts of any length.
 
-On a CPU windows are read one at a time: padding, and the number of rows of a matrix product, would show in the last
-bits, and a row's logits must not depend on the other rows. On a GPU they are read in padded batches, by length.
+On CPU, windows are scored one at a time: padding, and the number of rows of a matrix product, would affect the last
+bits, and a row's logits must not depend on other rows. On GPU, they are scored in padded batches, sorted by length.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ CLASSIFIER = Kind(
 )
 
 _BUDGET = 16_384
-"""Tokens of a batch on a GPU, padding among them."""
+"""Number of tokens of a batch on a GPU, including padding."""
 
 _NO_LIMIT = 10**9
-"""A tokenizer that knows of no limit names one beyond this."""
+"""Tokenizers without a limit have a `model_max_length` larger than this."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class FoundClassifier:
     """A classifier before its weights are loaded.
 
     Attributes:
-        name: as asked for.
-        location: folder, or Hub id.
-        revision: what pins it.
-        commit: what to load of the Hub; None for a folder.
-        config: its configuration, of `transformers`.
-        labels: the names of its logits, in order.
+        name: Name as the user gave it.
+        location: Folder, or Hub id.
+        revision: Commit or fingerprint of the model.
+        commit: Commit to load from the Hub; None for a folder.
+        config: Its configuration, of `transformers`.
+        labels: Names of its logits, in order.
     """
 
     name: str
@@ -77,7 +77,7 @@ class FoundClassifier:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the loaders of `transformers` are told."""
+        """Arguments for the loaders of `transformers`."""
         return {"revision": self.commit, "trust_remote_code": self.trust_remote_code}
 
 
@@ -85,7 +85,7 @@ def find(name: str, commit: str | None, trust_remote_code: bool) -> FoundClassif
     """Load the configuration of a classifier; for the arguments see `ClassifierConfig`.
 
     Raises:
-        PriorError: it cannot be found, or two of its labels have one name.
+        PriorError: The classifier cannot be found, or two of its labels have the same name.
     """
     location, revision = locate_model(CLASSIFIER, name, Path(name).expanduser(), commit, trust_remote_code)
     commit = None if Path(location).is_dir() else revision
@@ -101,8 +101,8 @@ class ClassifierScorer(WholeRowScorer):
     """A sequence classifier; see `Scorer` and `ClassifierConfig`.
 
     Attributes:
-        dtype: of the weights.
-        context: tokens that the model reads at once, special ones among them.
+        dtype: Dtype of the weights.
+        context: Maximum number of tokens of a window, including special tokens.
     """
 
     what = "classifier"
@@ -117,16 +117,16 @@ class ClassifierScorer(WholeRowScorer):
         resources: Resources | None = None,
         batched: bool | None = None,
     ) -> None:
-        """Take a loaded model.
+        """Wrap a loaded model.
 
         Args:
-            model: Of `transformers`, in evaluation mode.
+            model: A model of `transformers`, in evaluation mode.
             tokenizer: Its fast tokenizer, of `transformers`.
-            found: What it is.
-            labels: Those to keep, in this order.
-            truncate: Read the first window of a text alone.
-            resources: What it may use of this machine.
-            batched: Whether windows share forward passes; None leaves it to the device.
+            found: The classifier that was loaded.
+            labels: The labels to keep, in this order.
+            truncate: Score only the first window of a text.
+            resources: Resources of this machine that it may use.
+            batched: Whether windows share forward passes; None decides by device.
         """
         resources = resources or Resources()
         self.name = found.name
@@ -141,7 +141,7 @@ class ClassifierScorer(WholeRowScorer):
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.context, direction=tokenizer.truncation_side)
         self._has_types = "token_type_ids" in tokenizer.model_input_names
-        # A causal model finds the last token by it; where there is none, `transformers` reads one text at a time.
+        # A causal model uses it to find the last token; without it, `transformers` can process only one text at a time.
         self._padding = model.config.get_text_config().pad_token_id
         on_gpu = self.device.type != "cpu"
         self._batched = self._padding is not None and (on_gpu if batched is None else batched)
@@ -164,8 +164,8 @@ class ClassifierScorer(WholeRowScorer):
         """Load a classifier; for the arguments see `ClassifierConfig`.
 
         Raises:
-            PriorError: it cannot be loaded, or its weights are not those of a classifier.
-            UsageError: it cannot use such resources.
+            PriorError: The classifier cannot be loaded, or its weights are not those of a classifier.
+            UsageError: The classifier cannot use these resources.
         """
         if resources.tensor_parallel > 1:
             raise UsageError("--tensor-parallel is for the vLLM backend. Leave it out.")
@@ -179,7 +179,7 @@ class ClassifierScorer(WholeRowScorer):
             CLASSIFIER, name, "model", load, location, output_loading_info=True, **options, **found.options
         )
         if missing := sorted(told["missing_keys"]):
-            # `transformers` would make them up at random.
+            # `transformers` would initialize them randomly.
             raise PriorError(
                 f"the weights of classifier {name!r} lack {missing[0]}, so it was not trained as a classifier. "
                 f"{CLASSIFIER.advice}"
@@ -229,10 +229,10 @@ class ClassifierScorer(WholeRowScorer):
         return answers
 
     def _logits(self, ids: Sequence[np.ndarray], types: Sequence[np.ndarray]) -> np.ndarray:
-        """Logits of windows; float32 `[n, labels]`. Where memory runs out, batches are halved, from then on.
+        """Return the logits of windows; float32 `[n, labels]`. When out of memory, permanently halve the batches.
 
         Raises:
-            OutOfMemory: even a single window is too long.
+            OutOfMemory: Even a single window does not fit.
         """
         while True:
             try:
@@ -245,7 +245,7 @@ class ClassifierScorer(WholeRowScorer):
             except Exception as error:
                 if not out_of_memory(error):
                     raise
-            # Only here, past the handler, has the traceback let go of the tensors of the pass that failed.
+            # Outside the handler, because the traceback holds the tensors of the failed pass until here.
             self._halve(max(map(len, ids)))
 
     def _halve(self, longest: int) -> None:
@@ -260,7 +260,7 @@ class ClassifierScorer(WholeRowScorer):
             torch.cuda.empty_cache()
 
     def _batches(self, ids: Sequence[np.ndarray]) -> Iterator[list[int]]:
-        """Windows by number, those of like lengths together; each alone where they are not batched."""
+        """Yield batches of window indices, similar lengths together; one window each without batching."""
         batch: list[int] = []
         for index in sorted(range(len(ids)), key=lambda index: -len(ids[index])):
             if batch and (not self._batched or (len(batch) + 1) * len(ids[batch[0]]) > self._token_budget):
@@ -272,7 +272,7 @@ class ClassifierScorer(WholeRowScorer):
 
     @torch.inference_mode()
     def _forward(self, batch: Sequence[int], ids: Sequence[np.ndarray], types: Sequence[np.ndarray]) -> np.ndarray:
-        """One pass; float32 `[windows, labels]`."""
+        """Run one forward pass; float32 `[windows, labels]`."""
         longest = max(len(ids[index]) for index in batch)
         inputs = {
             "input_ids": [_padded(ids[index], longest, self._padding or 0) for index in batch],
@@ -285,7 +285,7 @@ class ClassifierScorer(WholeRowScorer):
 
 
 def _window(text: str, encoding: Any) -> Document:
-    """A window as a document, of which the special tokens are context."""
+    """Return a window as a document whose special tokens are context."""
     offsets = np.array(encoding.offsets, np.int32).reshape(-1, 2)
     special = np.array(encoding.special_tokens_mask, bool)
     causes = np.where(special, CONTEXT, ELIGIBLE).astype(np.uint8)
@@ -293,7 +293,7 @@ def _window(text: str, encoding: Any) -> Document:
 
 
 def _mean(logits: np.ndarray, weights: list[int]) -> np.ndarray:
-    """The mean of the logits of windows, weighted by their tokens; those of a single one as they are."""
+    """Return the mean of the logits of windows, weighted by their tokens; those of a single window unchanged."""
     if len(logits) == 1:
         return logits[0]
     return np.average(logits.astype(np.float64), axis=0, weights=weights).astype(np.float32)
@@ -304,10 +304,10 @@ def _padded(values: np.ndarray, length: int, padding: int) -> np.ndarray:
 
 
 def _context(model: Any, tokenizer: Any) -> int:
-    """Tokens that a classifier reads at once: what its tokenizer, its configuration and its positions allow."""
+    """Return the maximum number of tokens that a classifier's tokenizer, configuration and positions allow."""
     limits = [context_of(model.config), tokenizer.model_max_length]
     for name, module in model.named_modules():
         padding = getattr(module, "padding_idx", None)
         if name.endswith("position_embeddings") and padding is not None:
-            limits.append(module.num_embeddings - padding - 1)  # RoBERTa counts positions from there
+            limits.append(module.num_embeddings - padding - 1)  # RoBERTa's positions start there
     return int(min((limit for limit in limits if limit and limit < _NO_LIMIT), default=DEFAULT_CONTEXT))

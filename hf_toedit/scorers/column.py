@@ -1,4 +1,4 @@
-"""Column: a number that the rows hold already, such as a score of an earlier run."""
+"""Column: a number that the rows already contain, such as a score of an earlier run."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _FIELDS = {"value": "float64"}
 
 @dataclass(frozen=True)
 class ColumnConfig(WithoutModelConfig):
-    """The value of a column of numbers, or of truth values (1 and 0).
+    """The value of a column of numbers or booleans (1 and 0).
 
     Attributes:
-        column: a column, or a field in it (`scores.perplexity.nll`).
+        column: A column, or a field in it (`scores.perplexity.nll`).
     """
 
     kind: ClassVar[str] = "column"
@@ -35,7 +35,7 @@ class ColumnConfig(WithoutModelConfig):
     column: str = ""
 
     def __post_init__(self) -> None:
-        """Check the values."""
+        """Validate the values."""
         super().__post_init__()
         if not self.column.strip():
             raise UsageError("which column? Name it with --column.")
@@ -60,10 +60,10 @@ class ColumnScorer(ModelFreeScorer):
     name = "column"
 
     def __init__(self, column: str) -> None:
-        """Take its name.
+        """Store the name of the column.
 
         Args:
-            column: see `ColumnConfig`.
+            column: See `ColumnConfig`.
         """
         self._column = column
 
@@ -81,10 +81,10 @@ class ColumnScorer(ModelFreeScorer):
 
 
 def number_path(schema: pa.Schema, column: str) -> ValuePath:
-    """Where the numbers of a column lie.
+    """Return the path of a column's numbers.
 
     Raises:
-        SourceError: there is no such column, or it does not hold one number a row.
+        SourceError: There is no such column, or it does not have one number per row.
     """
     path = find(schema, column)
     kind = path.kind

@@ -1,4 +1,4 @@
-"""Density: how much a text is like the others of its dataset."""
+"""Density: the similarity of a text to the other texts of its dataset."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _LEAST = 1e-6
 
 @dataclass(frozen=True)
 class DensityConfig(WithoutModelConfig):
-    """The density of a text among texts of its dataset, see `features/density.py`.
+    """The density of a text among the texts of its dataset, see `features/density.py`.
 
     `density` is its mean similarity to a sample of them, from 0 to 1; `log_inverse_density` is -ln of that. Rows that
     are sampled in proportion to the inverse density cover the dataset evenly (Sachdeva et al. 2024, arXiv 2402.09668).
 
     Attributes:
-        table: the file with the counts of the sample; empty where it is not known any more.
-        revision: its fingerprint.
+        table: File with the counts of the sample; empty if it is no longer available.
+        revision: Fingerprint of the file.
     """
 
     kind: ClassVar[str] = "density"
@@ -59,8 +59,8 @@ class DensityConfig(WithoutModelConfig):
         """Count texts into a file.
 
         Args:
-            texts: a sample of the dataset's.
-            path: of the file; its folder is there.
+            texts: A sample of the dataset.
+            path: Path of the file; its folder must exist.
         """
         from hf_toedit.storage.files import whole_file
 
@@ -74,7 +74,7 @@ class DensityConfig(WithoutModelConfig):
         """See `WithoutModelConfig`.
 
         Raises:
-            RunError: the file is gone, or is another one.
+            RunError: The file was deleted or changed.
         """
         path = Path(self.table)
         if not path.is_file() or file_fingerprint(str(path))[1] != self.revision:
@@ -84,16 +84,16 @@ class DensityConfig(WithoutModelConfig):
 
 
 class DensityScorer(TextScorer):
-    """Looks texts up; see `Scorer`."""
+    """Computes densities from a table; see `Scorer`."""
 
     name = "density"
     fields = tuple(_FIELDS)
 
     def __init__(self, table: DensityTable) -> None:
-        """Take counts.
+        """Store the table.
 
         Args:
-            table: of a sample.
+            table: Counts of a sample.
         """
         self._table = table
         self._hash = MinHash()

@@ -15,7 +15,7 @@ from hf_toedit.mergeable import Count
 from hf_toedit.stats import NANO
 
 _WHOLE = 2.0**53
-"""Floats from here on are whole numbers."""
+"""Floats of at least this size are integers."""
 
 
 @dataclass
@@ -23,12 +23,12 @@ class Distribution:
     """The values of one field over any number of rows.
 
     Attributes:
-        num_values: finite values.
-        num_null: rows without one.
-        sum_nano: the sum of the values, each rounded to 1e-9, in 1e-9.
-        minimum: the smallest value; None where there is none.
-        maximum: the largest one.
-        bins: values by number of their bin, ascending; 0 is that of zero, -i that of the negatives of bin i.
+        num_values: Number of finite values.
+        num_null: Number of rows without one.
+        sum_nano: Sum of the values, each rounded to 1e-9, in units of 1e-9.
+        minimum: Smallest value; None without values.
+        maximum: Largest value; None without values.
+        bins: Number of values by bin index, ascending; 0 is the bin of zero, -i that of the negatives of bin i.
     """
 
     num_values: Count = 0
@@ -39,10 +39,10 @@ class Distribution:
     bins: dict[int, Count] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check what was read from JSON.
+        """Validate values from JSON.
 
         Raises:
-            UsageError: The parts do not fit together.
+            UsageError: The parts are inconsistent.
         """
         if sum(self.bins.values()) != self.num_values:
             raise UsageError(f"the bins hold {sum(self.bins.values())} values, not {self.num_values}.")
@@ -51,7 +51,7 @@ class Distribution:
 
     @classmethod
     def of(cls, values: np.ndarray) -> Distribution:
-        """The distribution of values; see `add`."""
+        """Return the distribution of values; see `add`."""
         distribution = cls()
         distribution.add(values)
         return distribution
@@ -60,7 +60,7 @@ class Distribution:
         """Count values.
 
         Args:
-            values: real `[n]`; NaN for null, as which infinity counts, too.
+            values: Real `[n]`; NaN and infinity count as null.
         """
         numbers = np.asarray(values, np.float64) + 0.0  # -0.0 becomes 0.0
         finite = numbers[np.isfinite(numbers)]
@@ -74,7 +74,7 @@ class Distribution:
         sketch.count(self.bins, finite)
 
     def __add__(self, other: Distribution) -> Distribution:
-        """The values of both."""
+        """Return the distribution of the values of both."""
         extremes = [*self._extremes, *other._extremes]
         return Distribution(
             self.num_values + other.num_values,
@@ -87,22 +87,22 @@ class Distribution:
 
     @property
     def num_bins(self) -> int:
-        """Bins that hold a value."""
+        """Number of nonempty bins."""
         return len(self.bins)
 
     @property
     def mean(self) -> float:
-        """The mean of the values; NaN where there are none."""
+        """Mean of the values; NaN without values."""
         return self.sum_nano / (self.num_values * 10**9) if self.num_values else math.nan
 
     def quantile(self, q: float) -> float:
-        """The value of rank ⌈q · n⌉ among the sorted values, with a relative error of 1 % at most.
+        """Return the value of rank ⌈q · n⌉ among the sorted values, with a relative error of at most 1 %.
 
         Args:
             q: From 0, the minimum, to 1, the maximum, which are exact.
 
         Returns:
-            NaN where there are no values.
+            The quantile; NaN without values.
         """
         if self.minimum is None or self.maximum is None:
             return math.nan
@@ -112,7 +112,7 @@ class Distribution:
         return min(max(sketch.quantile(self.bins, q), self.minimum), self.maximum)
 
     def histogram(self, edges: np.ndarray) -> np.ndarray:
-        """Values between edges, for plots; each bin counts where its middle is.
+        """Count values between edges, for plots; each bin counts at its middle.
 
         Args:
             edges: float `[n + 1]`, ascending; the first at most the minimum, the last at least the maximum.
@@ -126,7 +126,7 @@ class Distribution:
         return np.histogram(middles, edges, weights=np.array(list(self.bins.values())))[0].astype(np.int64)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, equal for equal distributions."""
+        """Return plain JSON values, equal for equal distributions."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return {**values, "bins": {str(number): self.bins[number] for number in sorted(self.bins)}}
 

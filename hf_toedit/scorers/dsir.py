@@ -1,4 +1,4 @@
-"""DSIR: how likely a text is in a target, against the data that it is selected from, by its hashed n-grams."""
+"""DSIR: log-likelihood ratio of a text between a target and the source data, from hashed n-grams."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ class DsirConfig(WithoutModelConfig):
     """Importance weights of DSIR (Xie et al. 2023, arXiv 2302.03169), see `features/importance.py`.
 
     `log_weight` is ln p_target(x) - ln p_source(x) of the text of a row, where both are bags of hashed words and pairs
-    of words. It grows with the length of a text, in either direction; `mean_log_weight` is the mean over its n-grams,
-    for which a short text is as good as a long one.
+    of words. Its magnitude grows with the length of a text; `mean_log_weight` is the mean over its n-grams, which
+    treats
+    short and long texts alike.
 
     Attributes:
-        target: what the user calls the target.
-        target_revision: pins it.
-        log_ratios: of the buckets, see `features.importance.log_ratios`: 10,000 float64, little-endian, in base64;
-            empty where they are not known any more.
+        target: The user's name of the target.
+        target_revision: Commit or fingerprint of the target.
+        log_ratios: Log-ratios of the buckets, see `features.importance.log_ratios`: 10,000 float64, little-endian, in
+            base64; empty if they are no longer available.
     """
 
     kind: ClassVar[str] = "dsir"
@@ -40,23 +41,23 @@ class DsirConfig(WithoutModelConfig):
     log_ratios: str
 
     def __post_init__(self) -> None:
-        """Check the values."""
+        """Validate the values."""
         super().__post_init__()
         if self.log_ratios:
-            self.ratios  # noqa: B018 - raises where they are damaged
+            self.ratios  # noqa: B018 - raises if they are damaged
 
     @classmethod
     def fitted(cls, target: str, target_revision: str, wanted: np.ndarray, raw: np.ndarray) -> DsirConfig:
-        """Settings from counts of n-grams.
+        """Compute settings from counts of n-grams.
 
         Args:
-            target: what the user calls the target.
-            target_revision: pins it.
-            wanted: int `[10000]`, counts of both orders of n-grams in the target.
-            raw: the same of the data to select from.
+            target: The user's name of the target.
+            target_revision: Commit or fingerprint of the target.
+            wanted: Counts of both orders of n-grams in the target; int `[10000]`.
+            raw: The same counts of the data to select from.
 
         Raises:
-            UsageError: one of them has no words.
+            UsageError: One of them has no words.
         """
         ratios = log_ratios(wanted, raw).astype("<f8")
         return cls(target, target_revision, base64.b64encode(ratios.tobytes()).decode())
@@ -73,7 +74,7 @@ class DsirConfig(WithoutModelConfig):
 
     @property
     def ratios(self) -> np.ndarray:
-        """The log-ratios; float64 `[10000]`."""
+        """Log-ratios of the buckets; float64 `[10000]`."""
         try:
             found = np.frombuffer(base64.b64decode(self.log_ratios, validate=True), "<f8")
         except ValueError:
@@ -88,13 +89,13 @@ class DsirConfig(WithoutModelConfig):
 
 
 class DsirScorer(TextScorer):
-    """Weighs texts; see `Scorer`."""
+    """Computes importance weights of texts; see `Scorer`."""
 
     name = "dsir"
     fields = tuple(_FIELDS)
 
     def __init__(self, ratios: np.ndarray) -> None:
-        """Take what was fitted.
+        """Store the fitted log-ratios.
 
         Args:
             ratios: float64 `[10000]`.

@@ -1,4 +1,4 @@
-"""Functions of the user's own as verifiers: `module:function`."""
+"""User-defined functions as verifiers: `module:function`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FunctionConfig(WithoutModelConfig):
-    """A function of the user's own: `passes(text, row)` returns true or false, a number, or None for no score.
+    """A user-defined function: `passes(text, row)` returns true or false, a number, or None for no score.
 
     Attributes:
         function: `module:function`.
-        revision: what pins it; empty until the settings are pinned.
+        revision: Fingerprint of the code; empty until the settings are pinned.
     """
 
     kind: ClassVar[str] = "function"
@@ -47,10 +47,10 @@ class FunctionConfig(WithoutModelConfig):
         return {"scorer": self.function}
 
     def pinned(self) -> Self:
-        """See `ScorerConfig`; the module is imported.
+        """See `ScorerConfig`; imports the module.
 
         Raises:
-            UsageError: there is no such function.
+            UsageError: There is no such function.
         """
         return replace(self, revision=revision_of(own_function(self.function, "scorer")))
 
@@ -73,10 +73,10 @@ class FunctionConfig(WithoutModelConfig):
 
 
 class FunctionVerifier(ModelFreeScorer):
-    """Calls a function of the user's own; see `Scorer`."""
+    """Calls a user-defined function; see `Scorer`."""
 
     def __init__(self, name: str) -> None:
-        """Take its name.
+        """Import the function.
 
         Args:
             name: `module:function`.
@@ -92,7 +92,7 @@ class FunctionVerifier(ModelFreeScorer):
         """See `Scorer`; a row on which the function fails has no score, and is counted.
 
         Raises:
-            PriorError: the function fails on every row, or returns something else than it should.
+            PriorError: The function fails on every row, or returns an invalid value.
         """
         skipped: Counter[str] = Counter()
         reasons: list[str] = []
@@ -106,7 +106,7 @@ class FunctionVerifier(ModelFreeScorer):
                     value = self._checked(self._function(text, row))
                 except PriorError:
                     raise
-                except Exception as error:  # whatever its code does
+                except Exception as error:  # user code can raise any exception
                     skipped[FAILED] += 1
                     reasons.append(reason(error))
             rows.append({PASSED: value})

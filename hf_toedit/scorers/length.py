@@ -1,4 +1,4 @@
-"""Length: how many tokens the text of a row has."""
+"""Length: the number of tokens in the text of a row."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ _FIELDS = {"num_tokens": "int32"}
 
 @dataclass(frozen=True)
 class LengthConfig(WithoutModelConfig):
-    """How many tokens a text has, special ones not counted.
+    """The number of tokens in a text, without special tokens.
 
     Attributes:
-        tokenizer: that of a model: a folder, a Hub id, or `embedded`; None counts words (see `features.ngrams`).
-        commit: of a Hub model.
-        revision: what pins the model; empty until the settings are pinned, and for words.
+        tokenizer: Model whose tokenizer to use: a folder, a Hub id, or `embedded`; None counts words (see
+            `features.ngrams`).
+        commit: Commit of a Hub model.
+        revision: Commit or fingerprint of the model; empty until the settings are pinned, and for words.
     """
 
     kind: ClassVar[str] = "length"
@@ -60,7 +61,7 @@ class LengthConfig(WithoutModelConfig):
 
     @property
     def model_name(self) -> ModelName | None:
-        """See `ScorerConfig`: none, as only a tokenizer is loaded."""
+        """See `ScorerConfig`: None, because only a tokenizer is loaded."""
         return None
 
     def as_planned(self, planned: Self) -> Self:
@@ -92,10 +93,10 @@ class LengthScorer(TextScorer):
     fields = tuple(_FIELDS)
 
     def __init__(self, tokenizer: Any) -> None:
-        """Take a tokenizer.
+        """Store the tokenizer.
 
         Args:
-            tokenizer: of `tokenizers`; None for words.
+            tokenizer: A tokenizer of `tokenizers`; None for words.
         """
         self._tokenizer = tokenizer
 

@@ -1,7 +1,7 @@
-r"""Numbers in texts: all of them in order, and the one that answers a question of school mathematics.
+r"""Numbers in texts: all numbers in order, and the answer to a school mathematics question.
 
-A minus sign belongs to a number unless a digit, a Latin letter or `)` is before it: `5-3` holds 5 and 3, `x = -3` holds
--3. Digits after a Latin letter (`x2`) are not a number.
+A minus sign belongs to a number unless it follows a digit, a Latin letter or `)`: `5-3` contains 5 and 3, `x = -3`
+contains -3. Digits after a Latin letter (`x2`) are not a number.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 _LONGEST = 1000
-"""Characters of a number; a longer one is passed over, as Python does not convert it in linear time."""
+"""Maximum number of characters of a number; longer ones are skipped, because Python's conversion is not linear."""
 
 _START = r"(?:(?<![A-Za-z\d)])[-+])?(?<![A-Za-z\d])(?<!\d\.)"
 _NUMBER = re.compile(_START + r"(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
@@ -30,16 +30,18 @@ _ANSWER_IS = re.compile(r"\banswer\s+is\b", re.IGNORECASE)
 
 
 def numbers(text: str) -> list[float]:
-    """All numbers of a text, in order. A comma stands between two numbers, and is never a part of one."""
+    """Return all numbers of a text, in order. A comma always separates numbers."""
     return [float(found) for found in _found(_NUMBER, text)]
 
 
 def math_answer(text: str) -> Fraction | None:
-    r"""The number that a solution gives as its answer, as an exact one; None where there is none.
+    r"""Return the number that a solution gives as its answer, as an exact fraction; None if there is none.
 
-    The first number after the last `####`; where there is none, the last one in the last `\boxed{}`; else the first
-    one after the last `answer is`; else the last number of the text. `1,234.50`, `3/4` and `\frac{3}{4}` are one number
-    each; signs of currency and percent are passed over, so that `50%` is 50.
+    The first number after the last `####`; without it, the last one in the last `\boxed{}`; else the first one after
+    the
+    last `answer is`; else the last number of the text. `1,234.50`, `3/4` and `\frac{3}{4}` are one number each;
+    currency
+    and percent signs are ignored, so that `50%` is 50.
     """
     for pattern, replacement in _LATEX:
         text = pattern.sub(replacement, text)
@@ -51,7 +53,7 @@ def math_answer(text: str) -> Fraction | None:
 
 
 def _parts(text: str) -> Iterator[tuple[str, int]]:
-    """Where the answer may be, best first: a part of the text, and which of its numbers it is, 0 or -1."""
+    """Yield where the answer may be, best first: a part of the text, and the index of the number in it, 0 or -1."""
     _, mark, after = text.rpartition("####")
     if mark:
         yield after, 0
@@ -64,7 +66,7 @@ def _parts(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _in_braces(text: str) -> str:
-    """A text up to the brace that closes the one before it."""
+    """Return a text up to the brace that closes the one before it."""
     depth = 1
     for at, character in enumerate(text):
         depth += {"{": 1, "}": -1}.get(character, 0)

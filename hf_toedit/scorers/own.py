@@ -1,4 +1,4 @@
-"""Scorers of the user's own: a class that is named as `module:Class`, and what runs it."""
+"""User-defined scorers: a class given as `module:Class`, and its runner."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _WORD = re.compile(r"\S+")
 
 
 class OwnScorer(ABC):
-    """What a scorer of the user's own is derived from.
+    """Base class of user-defined scorers.
 
-    It is made without arguments, once per worker. A run pins it by the attribute `revision` of its class; where the
-    class has none, by a fingerprint of its module's source file.
+    It is constructed without arguments, once per worker. A run pins it by the attribute `revision` of its class or,
+    without that attribute, by a fingerprint of its module's source file.
 
     Attributes:
         fields: Its fields and their types: `float32`, `float64`, `int32` or `int64`.
-        kind: The name of its field in the struct of scores; the class's name in lower case where it has none.
+        kind: Name of its field in the struct of scores; by default the class name in lower case.
     """
 
     fields: ClassVar[Mapping[str, str]]
@@ -43,10 +43,10 @@ class OwnScorer(ABC):
 
     @abstractmethod
     def score_texts(self, texts: list[str]) -> list[dict[str, float]]:
-        """Score texts, any number of them; the answer for one must not depend on the others.
+        """Score any number of texts; the result for one must not depend on the others.
 
         Args:
-            texts: Of one row each: its context, then its texts in order, with a blank line between them.
+            texts: One text per row: its context, then its texts in order, with a blank line between them.
 
         Returns:
             A number for each field of each text; None, NaN and infinity become null.
@@ -55,13 +55,13 @@ class OwnScorer(ABC):
 
 @dataclass(frozen=True)
 class OwnScorerConfig(WithoutModelConfig):
-    """A scorer of the user's own. Tokens are words here: what is between whitespace.
+    """A user-defined scorer. Its tokens are words, separated by whitespace.
 
     Attributes:
         name: `module:Class`, derived from `OwnScorer`.
-        kind: See `OwnScorer`; empty until the settings are pinned, like what follows.
-        pinned_fields: The names of its fields and their types. A run can so be read where the class is not installed.
-        revision: What pins the class.
+        kind: See `OwnScorer`; empty until the settings are pinned, like the following attributes.
+        pinned_fields: Names and types of its fields, so that a run can be read where the class is not installed.
+        revision: Revision or fingerprint of the class.
     """
 
     name: str
@@ -70,7 +70,7 @@ class OwnScorerConfig(WithoutModelConfig):
     revision: str = ""
 
     def __post_init__(self) -> None:
-        """Check the values."""
+        """Validate the values."""
         super().__post_init__()
         if not names_class(self.name):
             raise UsageError(f"scorer {self.name!r} is not known. A class of your own is named as module:Class.")
@@ -86,7 +86,7 @@ class OwnScorerConfig(WithoutModelConfig):
         return {"scorer": self.name}
 
     def pinned(self) -> Self:
-        """See `ScorerConfig`; the class is imported, and not made.
+        """See `ScorerConfig`; imports the class without constructing it.
 
         Raises:
             UsageError: There is no such class, or it is not a scorer.
@@ -122,15 +122,15 @@ class OwnScorerConfig(WithoutModelConfig):
 
 
 class OwnScorerRunner(WholeRowScorer):
-    """Runs a scorer of the user's own; see `Scorer`."""
+    """Runs a user-defined scorer; see `Scorer`."""
 
     def __init__(self, scorer: OwnScorer, name: str, fields: Mapping[str, str]) -> None:
-        """Take a scorer.
+        """Store the scorer.
 
         Args:
-            scorer: Scores texts.
+            scorer: The user-defined scorer.
             name: `module:Class`.
-            fields: Its fields, and their types.
+            fields: Its fields and their types.
         """
         self._scorer = scorer
         self.name = name
@@ -153,7 +153,7 @@ class OwnScorerRunner(WholeRowScorer):
         return {name: self._value(name, answer[name], kind) for name, kind in self.fields.items()}
 
     def _value(self, name: str, value: Any, kind: str) -> Score:
-        """A value as it is in the column."""
+        """Convert a value to the type of its column."""
         if value is None:
             return None
         is_number = isinstance(value, Real) and not isinstance(value, bool)
@@ -180,7 +180,7 @@ def _is_field(name: Any, kind: Any) -> bool:
 
 
 def _words(text: str) -> Document:
-    """The words of a text, as tokens without ids."""
+    """Return the words of a text as tokens without ids."""
     spans = np.array([word.span() for word in _WORD.finditer(text)], np.int32).reshape(-1, 2)
     count = len(spans)
     return Document(text, np.zeros(count, np.int32), spans[:, 0], spans[:, 1], np.full(count, ELIGIBLE, np.uint8))

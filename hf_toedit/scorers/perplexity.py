@@ -33,11 +33,11 @@ class PerplexityConfig(BaseConfig):
     """Perplexity under a prior.
 
     `nll` is the mean negative log-likelihood of the scored tokens of a row's texts, in nats; its exponential is the
-    perplexity. `num_tokens` counts the tokens of the texts that were read. Both are those of the edit log.
+    perplexity. `num_tokens` counts the tokens of the texts that were read. Both are the same as in the edit log.
 
     Attributes:
         prior: The language model.
-        prior_revision: What pins it; empty until the settings are pinned.
+        prior_revision: Commit or fingerprint of the prior; empty until the settings are pinned.
     """
 
     kind: ClassVar[str] = "perplexity"
@@ -46,7 +46,7 @@ class PerplexityConfig(BaseConfig):
     prior_revision: str = ""
 
     def __post_init__(self) -> None:
-        """Check the values and whether they go together."""
+        """Validate the values and their combination."""
         super().__post_init__()
         if self.prior.prune:
             raise UsageError("a score needs every probability, so that nothing can be pruned. Leave --prune out.")
@@ -110,7 +110,7 @@ class PerplexityConfig(BaseConfig):
         check_prior(self.prior, self.prior_revision, planned.prior, planned.prior_revision)
 
     def check(self, features: Features) -> None:
-        """See `ScorerConfig`: texts are all that it needs."""
+        """See `ScorerConfig`: it needs only texts."""
 
     def load(self, resources: Resources) -> tuple[Self, PerplexityScorer]:
         """See `ScorerConfig`."""
@@ -119,13 +119,13 @@ class PerplexityConfig(BaseConfig):
 
 
 class PerplexityScorer:
-    """Has a prior read texts as an editor that selects nothing; see `Scorer`."""
+    """Scores texts with a prior, like an editor that selects no tokens; see `Scorer`."""
 
     def __init__(self, prior: Prior) -> None:
-        """Take a loaded prior.
+        """Wrap a loaded prior.
 
         Args:
-            prior: Reads the texts.
+            prior: Scores the texts.
         """
         config = EditConfig(select="none")
         self._prior = prior
@@ -158,5 +158,5 @@ class PerplexityScorer:
 
 
 def _float32(value: float | None) -> float | None:
-    """A number as it is in the column."""
+    """Round a number to the type of its column."""
     return None if value is None else float(np.float32(value))

@@ -1,4 +1,4 @@
-"""Random numbers: what every other way of selecting rows is compared with."""
+"""Random numbers: the baseline for every other selection of rows."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _FIELDS = {"number": "float64"}
 
 @dataclass(frozen=True)
 class RandomConfig(WithoutModelConfig):
-    """A number from 0 to 1 by the text of a row and a seed; rows of equal texts have equal numbers.
+    """A number from 0 to 1, from a hash of the row's text and a seed; rows of equal texts have equal numbers.
 
     Attributes:
-        seed: another one gives other numbers.
+        seed: Random seed.
     """
 
     kind: ClassVar[str] = "random"
@@ -36,16 +36,16 @@ class RandomConfig(WithoutModelConfig):
 
 
 class RandomScorer(TextScorer):
-    """Draws numbers; see `Scorer`."""
+    """Computes random numbers; see `Scorer`."""
 
     name = "random"
     fields = tuple(_FIELDS)
 
     def __init__(self, seed: int) -> None:
-        """Take a seed.
+        """Store the seed.
 
         Args:
-            seed: of the numbers.
+            seed: Random seed.
         """
         self._seed = f"{seed} ".encode()
 

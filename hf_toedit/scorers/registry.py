@@ -1,4 +1,4 @@
-"""Scorers by name; a class of the user's own as `module:Class`. No torch."""
+"""Scorers by name; a user-defined class as `module:Class`. Does not import torch."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ SCORERS: dict[str, type[PerplexityConfig] | type[ClassifierConfig] | type[Withou
     "length": LengthConfig,
     "random": RandomConfig,
 }
-"""The settings of each scorer, by its name."""
+"""Settings class of each scorer, by name."""
 
 FITTED = ("density", "dsir")
-"""Those that are fitted to data before they score: by `select`."""
+"""Scorers that `select` fits to data before they score."""
 
 SETTINGS = ("model", "model_revision", "labels", "truncate", "column", "tokenizer", "reference_column", "tolerance")
-"""What commands and functions take for scorers other than perplexity: fields of their settings."""
+"""Settings of scorers other than perplexity that commands and functions accept."""
 
 _NAME = "scorer"
 
 
 def scorer_config(name: str, settings: Mapping[str, Any] | None = None) -> ScorerConfig:
-    """The settings of a scorer that is named.
+    """Return the settings of a named scorer.
 
     Args:
         name: A key of `SCORERS`, or `module:Class`.
@@ -65,20 +65,20 @@ def scorer_config(name: str, settings: Mapping[str, Any] | None = None) -> Score
 
 
 def scorer_to_json(config: ScorerConfig) -> dict[str, Any]:
-    """Settings as they are in a plan: with the name of the scorer first."""
+    """Return settings as they are in a plan: with the name of the scorer first."""
     settings = config.to_json()
     return {_NAME: settings.pop("name") if isinstance(config, OwnScorerConfig) else config.kind, **settings}
 
 
 def scorer_from_json(value: Any, path: str = "") -> ScorerConfig:
-    """Read what `scorer_to_json` wrote; nothing is imported.
+    """Read settings that `scorer_to_json` wrote; imports nothing.
 
     Args:
-        value: What JSON was read as.
-        path: Of the value, for messages.
+        value: A parsed JSON value.
+        path: Path of the value, for messages.
 
     Raises:
-        UsageError: It is not the settings of a scorer.
+        UsageError: The value is not the settings of a scorer.
     """
     if not isinstance(value, dict) or not isinstance(value.get(_NAME), str):
         raise UsageError(f"{path or 'it'} must be an object with the name of a scorer, not {in_json(value)}.")
@@ -90,15 +90,15 @@ def scorer_from_json(value: Any, path: str = "") -> ScorerConfig:
 
 
 def asked_scorer(name: str, prior: PriorConfig, **given: Any) -> ScorerConfig:
-    """The settings of a scorer, from those that a command and a function take for any of them.
+    """Return the settings of a scorer, from the arguments that commands and functions accept for every scorer.
 
     Args:
         name: A key of `SCORERS`, or `module:Class`.
-        prior: For perplexity; a classifier takes its dtype, device and trust.
-        **given: Settings of scorers, see `SETTINGS`; those that are None, empty or False are not given.
+        prior: Prior for perplexity; a classifier takes its dtype, device and trust.
+        **given: Settings of scorers, see `SETTINGS`; those that are None, empty or False count as not given.
 
     Raises:
-        UsageError: There is no such scorer, a setting is that of another one, or a value is not of its type.
+        UsageError: There is no such scorer, a setting belongs to another one, or a value is not of its type.
     """
     given = {setting: value for setting, value in given.items() if value or _is_number(value)}
     known = () if names_class(name) else kinds(_class(name))
@@ -116,14 +116,14 @@ def asked_scorer(name: str, prior: PriorConfig, **given: Any) -> ScorerConfig:
     if names_class(name) and is_function(name, _NAME):
         return FunctionConfig(name).pinned()
     if name != ClassifierConfig.kind:
-        return scorer_config(name, given).pinned()  # names its scores, which the source must not have yet
+        return scorer_config(name, given).pinned()  # it names its scores, which the source must not contain yet
     if "model" not in given:
         raise UsageError("which classifier? Name a folder or a Hub id with --model.")
     return ClassifierConfig.from_mapping({**given, **shared})
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a value is a number, which is given even if it is 0; true and false are none."""
+    """Whether a value is a number, which counts as given even if it is 0; booleans are not numbers."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -1,4 +1,4 @@
-"""The text of a row as one, for scorers that read a row at once."""
+"""The text of a row as a single string, for scorers that read whole rows."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hf_toedit.rows.texts import Text, Texts
 
 @dataclass
 class RowTexts:
-    """The rows of a table that hold something to read.
+    """The rows of a table that have text to read.
 
     Attributes:
-        rows: their numbers.
-        texts: the text of each.
-        num_read: how many texts of the row it is made of.
-        num_skipped: texts of all rows that are in none, by cause, as editing counts them.
-        skip_reasons: what the chat template said of one that it refused.
+        rows: Their indices.
+        texts: The text of each row.
+        num_read: Number of the row's texts that it is joined from.
+        num_skipped: Number of texts in all rows that were left out, by cause, as editing counts them.
+        skip_reasons: Error of the chat template for one conversation that it refused.
     """
 
     rows: list[int] = field(default_factory=list)
@@ -41,14 +41,14 @@ class RowTexts:
 
 
 def row_texts(table: pa.Table, texts: Texts, render: Render) -> RowTexts:
-    """Find the text of each row: its context, then its texts in order, with a blank line between them.
+    """Return the text of each row: its context, then its texts in order, with a blank line between them.
 
-    A conversation is written by the chat template; without one, its messages are joined in the same way.
+    A conversation is rendered with the chat template; without one, its messages are joined in the same way.
 
     Args:
         table: The rows.
-        texts: Which texts of them.
-        render: Writes a conversation by the chat template.
+        texts: Selects the texts of the rows.
+        render: Renders a conversation with the chat template.
     """
     found = texts.read(table)
     result = RowTexts()

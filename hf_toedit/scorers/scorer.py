@@ -1,4 +1,4 @@
-"""What a run of scores needs of a scorer: the `Scorer` protocol, and the settings that name one and load it."""
+"""The interface between score runs and scorers: the `Scorer` protocol, and the settings that name and load one."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Score = float | int | None
 
 
 class Prepared(NamedTuple):
-    """Rows on their way through a scorer.
+    """Prepared rows, ready to be scored.
 
     Attributes:
-        num_rows: rows of the table.
-        documents: what the model reads, tokenized, in the order in which it reads them.
-        num_tokens: int64 `[rows]`: tokens of each row's texts.
-        state: whatever else the scorer needs to score them.
+        num_rows: Number of rows of the table.
+        documents: Tokenized input of the model, in the order in which it reads it.
+        num_tokens: Number of tokens of each row's texts; int64 `[rows]`.
+        state: Additional state of the scorer.
     """
 
     num_rows: int
@@ -40,15 +40,15 @@ class Prepared(NamedTuple):
 
 @dataclass
 class RowScores:
-    """What a scorer says of the rows of a table.
+    """The scores of the rows of a table.
 
     Attributes:
-        rows: for each row, a value for each of the scorer's fields, rounded to the type of its column; None where
-            there is nothing to read, or the model's answer is not a finite number.
-        num_documents: texts in them.
-        num_tokens: tokens of the texts that were read.
-        num_skipped: texts that were not read, by cause, as of `Statistics`.
-        skip_reasons: what was said of one such text, by cause.
+        rows: For each row, a value for each of the scorer's fields, rounded to the type of its column; None if there is
+            nothing to read, or the model's output is not a finite number.
+        num_documents: Number of texts in the rows.
+        num_tokens: Number of tokens of the texts that were read.
+        num_skipped: Number of texts that were not read, by cause, as in `Statistics`.
+        skip_reasons: Error message of one such text, by cause.
     """
 
     rows: list[dict[str, Score]]
@@ -62,9 +62,9 @@ class Scorer(Protocol):
     """Gives each row a value in each of its fields; a row's values must not depend on other rows.
 
     Attributes:
-        name: of the model, for messages.
-        concurrency: how many threads may usefully call `score` at once; any number may.
-        batch_bytes: UTF-8 bytes of text that a call of `prepare` should have.
+        name: Name of the model, for messages.
+        concurrency: Number of threads that may usefully call `score` concurrently; any number may.
+        batch_bytes: Preferred size of the text in a call of `prepare`, in UTF-8 bytes.
     """
 
     name: str
@@ -72,28 +72,28 @@ class Scorer(Protocol):
     batch_bytes: int
 
     def prepare(self, table: pa.Table, texts: Texts) -> Prepared:
-        """The first step, which runs in a thread of its own: find the texts of the rows and tokenize them."""
+        """Find the texts of the rows and tokenize them; the first step, which runs in its own thread."""
         ...
 
     def score(self, prepared: Prepared) -> RowScores:
-        """The second step: read them.
+        """Score prepared rows; the second step.
 
         Raises:
-            PriorError: the model fails on every text, or runs out of memory.
+            PriorError: The model fails on every text, or runs out of memory.
         """
         ...
 
     def read(self, documents: Sequence[Document]) -> None:
-        """Have the model read documents and forget what it says of them, to find out how fast it is."""
+        """Run the model on documents and discard the results, to measure its speed."""
         ...
 
 
 class ScorerConfig(Protocol):
-    """The settings of a scorer: a frozen dataclass that is a `BaseConfig`, which a plan holds."""
+    """Settings of a scorer, stored in a plan: a frozen dataclass derived from `BaseConfig`."""
 
     @property
     def kind(self) -> str:
-        """The scorer's name in plans, on the command line, and of its field in the struct of scores."""
+        """Name of the scorer in plans, on the command line, and of its field in the struct of scores."""
         ...
 
     @property
@@ -103,86 +103,87 @@ class ScorerConfig(Protocol):
 
     @property
     def revision(self) -> str:
-        """What pins the model: a commit sha, or a fingerprint of local files; empty until the settings are pinned."""
+        """Commit sha of the model, or a fingerprint of local files; empty until the settings are pinned."""
         ...
 
     @property
     def own_code(self) -> dict[str, str]:
-        """The settings that name a class of the user's own, with its name: code that a plan may bring along."""
+        """Settings that name a user-defined class, with its name: code that a plan may bring along."""
         ...
 
     @property
     def trust_remote_code(self) -> bool:
-        """Whether the model's repository may run its Python code here."""
+        """Whether the Python code of the model's repository may run here."""
         ...
 
     def to_json(self) -> dict[str, Any]:
-        """All settings as plain JSON values."""
+        """Return all settings as plain JSON values."""
         ...
 
     def pinned(self) -> Self:
-        """The same settings with all that can be known without loading weights: commit, labels.
+        """Return the settings with everything that can be found without loading weights: commit, labels.
 
         Raises:
-            PriorError: the model cannot be found.
+            PriorError: The model cannot be found.
         """
         ...
 
     @property
     def pins(self) -> tuple[str, ...]:
-        """Names of the settings that are found and not given: they follow from the others."""
+        """Names of the settings that pinning derives from the others."""
         ...
 
     @property
     def device(self) -> str:
-        """Where the model runs, as `PriorConfig` has it."""
+        """Device of the model, as in `PriorConfig`."""
         ...
 
     @property
     def model_name(self) -> ModelName | None:
-        """The model; None for none."""
+        """The model; None if there is none."""
         ...
 
     def on(self, device: str) -> Self:
-        """The same on another device."""
+        """Return the same settings on another device."""
         ...
 
     def resolved(self, machine: Literal["cpu", "cuda"] | None = None) -> Self:
-        """The same settings, pinned, with the dtype of the model.
+        """Return the pinned settings, with the dtype of the model.
 
         Args:
-            machine: the kind of machine that it runs on, where its device does not say so; None is this one.
+            machine: Kind of machine on which the model runs, if its device does not determine it; None for this
+                machine.
 
         Raises:
-            PriorError: the model cannot be found.
+            PriorError: The model cannot be found.
         """
         ...
 
     def as_planned(self, planned: Self) -> Self:
-        """The same, the model named as in a plan where it is the same model: a copy elsewhere, for one."""
+        """Return the settings with the model's name in a plan if it is the same model, for example a copy elsewhere."""
         ...
 
     def check_planned(self, planned: Self) -> None:
-        """Refuse to go on with another model, or code, than was planned.
+        """Check that model and code are those that were planned.
 
         Raises:
-            PriorError: the model has changed since.
-            RunError: the code of the user's own has.
+            PriorError: The model has changed since planning.
+            RunError: The user-defined code has changed since planning.
         """
         ...
 
     def check(self, features: Features) -> None:
-        """Refuse a source that lacks what is scored beside its texts.
+        """Check that a source has everything that is scored besides its texts.
 
         Raises:
-            SourceError: it does.
+            SourceError: Something is missing.
         """
         ...
 
     def load(self, resources: Resources) -> tuple[Self, Scorer]:
-        """Load the model; the settings that come back name the dtype that it has.
+        """Load the model; the returned settings contain its dtype.
 
         Raises:
-            PriorError: it cannot be loaded.
+            PriorError: The model cannot be loaded.
         """
         ...

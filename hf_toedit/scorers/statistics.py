@@ -1,4 +1,4 @@
-"""Statistics of scores: what was read, and how the values of each field are distributed."""
+"""Statistics of scores: what was read, and the distribution of each field's values."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from hf_toedit.scorers.distribution import Distribution
 from hf_toedit.scorers.scorer import RowScores
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-"""Of each field, in reports."""
+"""Quantiles of each field in reports."""
 
 
 @dataclass
 class ScoreStats(Statistics):
-    """Counts of scores over any number of rows; the attributes of `Statistics`, and one more.
+    """Counts of scores over any number of rows; adds one attribute to those of `Statistics`.
 
     Attributes:
-        values: the distribution of each field, by its name.
+        values: Distribution of each field, by its name.
     """
 
     num_rows: Count = 0
@@ -35,7 +35,7 @@ class ScoreStats(Statistics):
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Count from zero, also on what was read from JSON."""
+        """Make missing counts zero, also after reading JSON."""
         self.num_skipped = Counter(self.num_skipped)
 
     def __repr__(self) -> str:
@@ -43,10 +43,10 @@ class ScoreStats(Statistics):
 
     @classmethod
     def of(cls, scored: RowScores, fields: Mapping[str, str]) -> ScoreStats:
-        """The statistics of rows.
+        """Return the statistics of rows.
 
         Args:
-            scored: What a scorer says of them.
+            scored: The scores of the rows.
             fields: The scorer's fields, see `ScorerConfig`.
         """
         return cls(
@@ -83,12 +83,12 @@ class ScoreStats(Statistics):
 
 
 def _column(scored: RowScores, name: str) -> np.ndarray:
-    """The values of a field; float64 `[rows]`, NaN for null."""
+    """Return the values of a field; float64 `[rows]`, NaN for null."""
     return np.array([math.nan if row[name] is None else row[name] for row in scored.rows], np.float64)
 
 
 def _figures(values: Distribution) -> dict[str, Any]:
-    """What a report says of a field; only the counts where it has no values."""
+    """Return the figures of a field for a report; only counts if it has no values."""
     counts: dict[str, Any] = {"num_values": values.num_values, "num_null": values.num_null}
     if not values.num_values:
         return counts

@@ -1,4 +1,4 @@
-"""Verifiers: scorers whose number says whether the text of a row is right, by a reference in the row.
+"""Verifiers: scorers that check the text of a row against a reference in the row.
 
 Feng et al. 2024, "Beyond Model Collapse: Scaling Up with Synthesized Data Requires Reinforcement", arXiv 2406.07515.
 """
@@ -29,32 +29,32 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 PASSED = "passed"
-"""The field that says whether a text is right: 1 or 0."""
+"""Field with the verdict on a text: 1 for right, 0 for wrong."""
 
 _NO_REFERENCE = "no_reference"
-"""The cause by which texts are counted whose row has no reference."""
+"""Skip cause of texts whose row has no reference."""
 
 _UNUSABLE = "unusable_reference"
-"""The same of those whose reference holds nothing to compare with, such as no number."""
+"""Skip cause of texts whose reference cannot be compared, for example because it contains no number."""
 
 _BETWEEN = "\n\n"
-"""Between the texts of a row that has several."""
+"""Separator of several texts of a row."""
 
 
 @dataclass(frozen=True)
 class VerifierConfig(WithoutModelConfig):
     """Settings of a verifier that compares the texts of a row with a reference.
 
-    The texts are those of the row without what is context for them. A row without a reference has no score.
+    The texts are those of the row without their context. A row without a reference has no score.
 
     Attributes:
-        reference_column: a column of strings or numbers, or a field in it.
+        reference_column: A column of strings or numbers, or a field in it.
     """
 
     reference_column: str = ""
 
     def __post_init__(self) -> None:
-        """Check the values."""
+        """Validate the values."""
         super().__post_init__()
         if not self.reference_column.strip():
             raise UsageError(f"{self.kind} compares texts with a reference. Name its column with --reference-column.")
@@ -79,12 +79,12 @@ class VerifierConfig(WithoutModelConfig):
 
     @abstractmethod
     def verify(self, text: str, reference: str) -> dict[str, Score] | None:
-        """The values of a text; None where the reference cannot be used."""
+        """Return the values of a text; None if the reference cannot be used."""
 
 
 @dataclass(frozen=True)
 class ExactConfig(VerifierConfig):
-    """Right is a text that is the reference, whitespace around both and the form of Unicode (NFC) left aside."""
+    """Accepts a text equal to the reference after stripping whitespace and Unicode normalization (NFC)."""
 
     kind: ClassVar[str] = "exact"
 
@@ -99,14 +99,15 @@ def _plain(text: str) -> str:
 
 @dataclass(frozen=True)
 class NumericConfig(VerifierConfig):
-    """Right is a text whose numbers are near those of the reference, one by one, in order.
+    """Accepts a text whose numbers are near those of the reference, one by one, in order.
 
-    `error` is the relative L1 error sum |a - b| / sum |b| of the text's numbers a and the reference's b, as Feng et al.
-    2024 (Appendix B) take it of predicted eigenvalues. A text with another number of numbers is wrong, and has no
-    error, as has one whose error is infinite.
+    `error` is the relative L1 error sum |a - b| / sum |b| between the text's numbers a and the reference's b, which
+    Feng et
+    al. 2024 (Appendix B) use for predicted eigenvalues. A text with a different number of numbers is wrong and has no
+    error; a text with an infinite error has none either.
 
     Attributes:
-        tolerance: the largest error that is right (Appendix B: 0.005, 0.01, 0.02).
+        tolerance: Largest accepted error (Appendix B: 0.005, 0.01, 0.02).
     """
 
     kind: ClassVar[str] = "numeric"
@@ -133,9 +134,9 @@ class NumericConfig(VerifierConfig):
 
 @dataclass(frozen=True)
 class MathAnswerConfig(VerifierConfig):
-    """Right is a text whose answer is that of the reference, as exact numbers; see `numbers.math_answer`.
+    """Accepts a text whose answer equals that of the reference, as exact numbers; see `numbers.math_answer`.
 
-    A reference is read as a text is: GSM8K's has its answer behind `####`.
+    A reference is parsed like a text: GSM8K's has its answer after `####`.
     """
 
     kind: ClassVar[str] = "math-answer"
@@ -148,7 +149,7 @@ class MathAnswerConfig(VerifierConfig):
 
 @dataclass(frozen=True)
 class RougeConfig(VerifierConfig):
-    """The share of words that text and reference have in common: ROUGE-1 F1 by the `rouge-score` package."""
+    """The word overlap of text and reference: ROUGE-1 F1 of the `rouge-score` package."""
 
     kind: ClassVar[str] = "rouge1"
 
@@ -161,7 +162,7 @@ class RougeConfig(VerifierConfig):
         """See `ScorerConfig`.
 
         Raises:
-            UsageError: the package is not installed.
+            UsageError: The package is not installed.
         """
         _rouge()
         return self
@@ -173,10 +174,10 @@ class RougeConfig(VerifierConfig):
 
 @cache
 def _rouge() -> Any:
-    """What computes ROUGE-1.
+    """Return the ROUGE-1 scorer.
 
     Raises:
-        UsageError: the package is not installed.
+        UsageError: The package is not installed.
     """
     try:
         from rouge_score.rouge_scorer import RougeScorer
@@ -191,10 +192,10 @@ class Verifier(ModelFreeScorer):
     """Compares texts with references; see `Scorer`."""
 
     def __init__(self, config: VerifierConfig) -> None:
-        """Take settings.
+        """Store the settings.
 
         Args:
-            config: of the verifier.
+            config: Settings of the verifier.
         """
         self.name = config.kind
         self._config = config
@@ -225,7 +226,7 @@ class Verifier(ModelFreeScorer):
 
 
 def row_answers(table: pa.Table, texts: Texts) -> list[str | None]:
-    """The texts of each row as one, without context; None where it has none."""
+    """Return the texts of each row as one string, without context; None if it has none."""
     parts: dict[int, list[str]] = defaultdict(list)
     for text in texts.read(table):
         if text.text:

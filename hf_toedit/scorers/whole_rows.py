@@ -1,4 +1,4 @@
-"""What scorers share that read a row's texts as one: which rows there are, which fail, and what is counted."""
+"""Shared code of scorers that read a row's texts as one: finding rows, handling failures, and counting."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hf_toedit.scorers.row_texts import RowTexts, row_texts
 from hf_toedit.scorers.scorer import Prepared, RowScores, Score
 
 FAILED = "scorer_failed"
-"""The cause by which texts are counted that a scorer fails on."""
+"""Skip cause of texts on which a scorer fails."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Tokenized:
     """The text of a row as a scorer reads it.
 
     Attributes:
-        text: all of it.
-        windows: the parts that are read one after the other; the tokens of the text are their own (`Document.own`).
-        type_ids: int64 `[n]` of each window, where the model has types of tokens.
+        text: The whole text.
+        windows: Parts that are read one after the other; their own tokens (`Document.own`) are those of the text.
+        type_ids: int64 `[n]` of each window, if the model has token types.
     """
 
     text: str
@@ -38,12 +38,12 @@ class Tokenized:
     type_ids: Sequence[np.ndarray] = ()
 
     def __len__(self) -> int:
-        """Tokens of the text."""
+        """Return the number of tokens of the text."""
         return sum(map(num_own, self.windows))
 
 
 def num_own(window: Document) -> int:
-    """Tokens of a window that are the text's."""
+    """Return the number of a window's tokens that belong to the text."""
     return int(window.own.sum())
 
 
@@ -53,12 +53,12 @@ class _State(NamedTuple):
 
 
 class WholeRowScorer(ABC):
-    """A `Scorer` that gives the text of a row, as `row_texts` has it, a value in each field.
+    """A `Scorer` that gives the text of a row, see `row_texts`, a value in each field.
 
     Attributes:
-        what: The model is, in messages.
-        name: Of the model.
-        fields: And their types.
+        what: Word for the model in messages.
+        name: Name of the model.
+        fields: Its fields and their types.
     """
 
     what = "scorer"
@@ -73,10 +73,10 @@ class WholeRowScorer(ABC):
 
     @abstractmethod
     def _answers(self, read: Sequence[Tokenized], reasons: list[str]) -> list[dict[str, Score] | None]:
-        """Values of each text; see `read_apart`."""
+        """Return the values of each text; see `read_apart`."""
 
     def _render(self, messages: list[dict[str, Any]]) -> str | None:
-        """Write a conversation; see `Prior.render`."""
+        """Render a conversation; see `Prior.render`."""
         return None
 
     def prepare(self, table: pa.Table, texts: Texts) -> Prepared:
@@ -120,10 +120,10 @@ class WholeRowScorer(ABC):
         self._answers([Tokenized(_text(document), [document]) for document in documents], [])
 
     def _check_works(self, reasons: list[str]) -> None:
-        """Whether the model can score anything at all: if so, a failure is the text's, and the run goes on.
+        """Check that the model can score an example; if so, the failure is due to the texts, and the run continues.
 
         Raises:
-            PriorError: it cannot.
+            PriorError: The model cannot score the example.
         """
         if read_apart(self._answers, self._tokenize([EXAMPLE]), [], self.what) == [None]:
             raise PriorError(
@@ -132,6 +132,6 @@ class WholeRowScorer(ABC):
 
 
 def _text(document: Document) -> str:
-    """The part of a text that a document, which may be cut, has tokens for."""
+    """Return the part of a possibly truncated text that a document has tokens for."""
     own = np.flatnonzero(document.own)
     return document.text[document.starts[own[0]] : document.ends[own[-1]]]

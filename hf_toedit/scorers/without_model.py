@@ -1,4 +1,4 @@
-"""What scorers share that need no model."""
+"""Shared code of scorers that need no model."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class WithoutModelConfig(BaseConfig):
 
     @abstractmethod
     def scorer(self) -> Scorer:
-        """What scores."""
+        """Return the scorer."""
 
     @property
     def told(self) -> Self:
-        """The same for plans and cards of what was selected, without what was fitted to data."""
+        """Settings for plans and cards of a selection, without fitted data."""
         return self
 
     @property
@@ -99,7 +99,7 @@ class WithoutModelConfig(BaseConfig):
 
 
 class ModelFreeScorer(ABC):
-    """What such scorers have in common; see `Scorer`."""
+    """Base class of scorers that need no model; see `Scorer`."""
 
     name: str
     concurrency = 1
@@ -107,11 +107,11 @@ class ModelFreeScorer(ABC):
 
     @staticmethod
     def prepared(table: pa.Table, state: Any) -> Prepared:
-        """Rows of which no model reads anything.
+        """Return prepared rows without documents for a model.
 
         Args:
-            table: the rows.
-            state: what `score` needs of them.
+            table: The rows.
+            state: State for `score`.
         """
         return Prepared(len(table), [], np.zeros(len(table), np.int64), state)
 
@@ -123,18 +123,18 @@ class ModelFreeScorer(ABC):
     def score(self, prepared: Prepared) -> RowScores:
         """See `Scorer`."""
 
-    def read(self, documents: Sequence[Document]) -> None:  # noqa: B027 - there is nothing to do
-        """See `Scorer`; there is no model."""
+    def read(self, documents: Sequence[Document]) -> None:  # noqa: B027 - optional to override
+        """See `Scorer`; does nothing, because there is no model."""
 
 
 class TextScorer(ModelFreeScorer):
-    """Gives the text of a row, as `row_texts` has it, a value in each field; see `Scorer`."""
+    """Gives the text of a row, see `row_texts`, a value in each field; see `Scorer`."""
 
     fields: Sequence[str]
 
     @abstractmethod
     def values(self, texts: Sequence[str]) -> list[dict[str, Score]]:
-        """The values of each text."""
+        """Return the values of each text."""
 
     def prepare(self, table: pa.Table, texts: Texts) -> Prepared:
         """See `Scorer`."""

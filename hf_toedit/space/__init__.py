@@ -1,1 +1,1 @@
-"""The demo that `hf-toedit space` serves here or puts on the Hub; needs the extra `space`, which brings Gradio."""
+"""The demo that `hf-toedit space` serves locally or puts on the Hub; needs the extra `space`, which installs Gradio."""

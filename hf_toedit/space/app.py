@@ -1,4 +1,4 @@
-"""The whole app: two tabs, and the server that shows them; the page fetches nothing from anywhere else."""
+"""The app: two tabs and the server for them; the page loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ hf-toedit push run org/name-toedit</pre></details>"""
 
 _QUEUE_SIZE = 40
 _SESSIONS = 200
-"""Visitors whose last view is kept; the memory of a server is bounded by it."""
+"""Number of visitors whose last view is kept; it bounds the memory of the server."""
 
 _HEADERS = {
-    # Gradio's page holds scripts and styles in itself, and makes functions of strings.
+    # Gradio's page contains inline scripts and styles, and evaluates strings as functions.
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; connect-src 'self'; "
@@ -54,14 +54,14 @@ _HEADERS = {
 
 
 _CLOSED = ("/gradio_api/upload", "/gradio_api/deep_link")
-"""Where Gradio writes what a visitor sends, or what they look at, into files that nobody takes away."""
+"""Endpoints where Gradio writes visitors' uploads or views to files that are never deleted."""
 
 _BODY_BYTES = 4 * 2**20
-"""Of a request: more than a text that is told to be too long, and no more than a server may hold for a visitor."""
+"""Maximum size of a request: more than a text over the limit, so that the app can report it, but still bounded."""
 
 
 class _Guarded:
-    """Adds headers to every answer of a server, and leaves out what this app has no use for."""
+    """Add headers to every response of a server, and block endpoints that this app does not use."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -85,10 +85,10 @@ class _Guarded:
 
 
 def build(settings: SpaceSettings) -> gr.Blocks:
-    """The app, not yet served.
+    """Build the app without serving it.
 
     Args:
-        settings: what visitors may do.
+        settings: What visitors may do.
     """
     with gr.Blocks(title=TITLE, analytics_enabled=False) as app:
         gr.HTML(
@@ -112,14 +112,14 @@ def launch(
     """Serve the app.
 
     Args:
-        settings: what visitors may do.
-        host: address to listen at; `0.0.0.0` for all.
-        port: None takes the first free one from 7860 on.
-        open_browser: show it to whoever sits here.
-        block: return when the server has ended; otherwise at once, and `close()` of what is returned ends it.
+        settings: What visitors may do.
+        host: Address to bind; `0.0.0.0` for all.
+        port: Port; None for the first free one from 7860.
+        open_browser: Open the app in a browser on this machine.
+        block: Wait until the server stops; otherwise return at once, and `close()` of the returned app stops it.
 
     Raises:
-        UsageError: others could reach a server that reads the files of this machine.
+        UsageError: Other machines could reach a server that reads the files of this one.
     """
     middleware = [Middleware(_Guarded)]
     if settings.local:
@@ -128,7 +128,7 @@ def launch(
                 f"host {host!r} can be reached by others, who could read this machine's files. Listen at 127.0.0.1, "
                 f"or serve without local folders."
             )
-        # A page elsewhere could give its own name this address, and read what is served here.
+        # Against DNS rebinding: another site could resolve its own name to this address, and read what is served here.
         middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", host]))
     app = build(settings)
     app.launch(
@@ -156,7 +156,7 @@ def launch(
 
 
 def _theme() -> Any:
-    """Fonts of the reader's own system, and colours that can be read."""
+    """Return a theme with the fonts of the reader's system and readable colours."""
     return gr.themes.Default(
         font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
         font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"],
@@ -178,7 +178,7 @@ def _asset(name: str) -> str:
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only."""
+    """Whether an address can be reached from this machine only."""
     try:
         found = socket.getaddrinfo(host, None)
     except OSError:

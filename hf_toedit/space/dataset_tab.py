@@ -1,4 +1,4 @@
-"""The tab in which the rows of an edited dataset are shown: its layout, and what happens when something is pressed."""
+"""The tab that shows the rows of an edited dataset: its layout and its event handlers."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from hf_toedit.space.run_figures import run_html
 from hf_toedit.space.settings import SpaceSettings
 
 _AT_ONCE = 8
-"""Visitors who are answered at once; most of the time is spent waiting for files."""
+"""Maximum number of concurrent requests; most of their time is spent waiting for files."""
 
 _MOST_GENERATIONS = 50
-"""That can be chosen from."""
+"""Maximum number of generations to choose from."""
 
 _GROUPS_OPENED = 4
-"""Row groups that are searched for a row to begin with."""
+"""Maximum number of row groups to search for a first row."""
 
 _ANY = 1e-12
-"""A share of changed tokens, at most that of any row in which one changed."""
+"""A share of changed tokens that is not larger than that of any row with a change."""
 
 TAB_ID = "te-dataset"
-"""Of the `gr.Tab` around; what is in it does not exist before it is chosen."""
+"""Id of the surrounding `gr.Tab`; its content does not exist until the tab is selected."""
 
-# A link to a row chooses the tab that it lies in.
+# A link to a row selects the tab that shows it.
 _READ_ADDRESS = """(fragment) => {
     if (location.hash.startsWith("#te1-row?")) document.getElementById("te-dataset-button")?.click();
     return location.hash;
@@ -40,13 +40,13 @@ _READ_ADDRESS = """(fragment) => {
 
 
 class Search(NamedTuple):
-    """How far a search for rows has come that found none so far.
+    """State of a search for rows that has found none so far.
 
     Attributes:
-        step: its direction.
-        least: changed share of the rows it is for, in percent.
-        most: the same.
-        last: row that it goes on from.
+        step: Direction of the search.
+        least: Minimum changed share of a row, in percent.
+        most: Maximum changed share of a row, in percent.
+        last: Row from which the search continues.
     """
 
     step: int
@@ -56,22 +56,22 @@ class Search(NamedTuple):
 
 
 class Browsing:
-    """What the tab does, for any number of visitors at once; what they share are open runs, which nobody changes.
+    """The event handlers of the tab, for concurrent visitors; they share only open runs, which are never modified.
 
-    Answers are values of the outputs named in `dataset_tab`, in that order.
+    Handlers return values of the outputs named in `dataset_tab`, in that order.
     """
 
     def __init__(self, settings: SpaceSettings) -> None:
-        """Nothing is opened yet.
+        """Start without open runs.
 
         Args:
-            settings: what visitors may do.
+            settings: What visitors may do.
         """
         self._settings = settings
         self._runs = Runs(settings)
 
     def open(self, name: str) -> list[Any]:
-        """Answer a name: its figures, and the first row that changed of its last generation."""
+        """Open a run by name: return its figures, and the first changed row of its last generation."""
         try:
             run = self._runs.open(name)
             generation, split = run.rows.generations[-1], run.rows.splits[0]
@@ -81,7 +81,7 @@ class Browsing:
             return [notice_html(str(error)), *[gr.skip()] * (_NUM_OUTPUTS - 1)]
 
     def restore(self, fragment: str) -> Any:
-        """Answer the opening of a page: the row that its address names, or else the dataset that is shown at first."""
+        """Handle a page load: show the row that the address names, or else the initial dataset."""
         if not fragment.startswith(PREFIX):
             return [self._settings.source, *self.open(self._settings.source)] if self._settings.source else gr.skip()
         name: Any = gr.skip()
@@ -94,33 +94,33 @@ class Browsing:
             return [name, notice_html(str(error)), *[gr.skip()] * (_NUM_OUTPUTS - 1)]
 
     def generation(self, place: RowAddress | None, reverted: bool, generation: int) -> list[Any]:
-        """Answer the choice of a generation: the same row there."""
+        """Handle the choice of a generation: show the same row in it."""
         return self._go(place, reverted, generation=generation)
 
     def split(self, place: RowAddress | None, reverted: bool, split: str) -> list[Any]:
-        """Answer the choice of a split: its first row."""
+        """Handle the choice of a split: show its first row."""
         return self._go(place, reverted, split=split, row=0)
 
     def row(self, place: RowAddress | None, reverted: bool, number: int | None) -> list[Any]:
-        """Answer a row's number."""
+        """Handle the input of a row number."""
         if place is not None and number == place.row:
             return [gr.skip()] * _NUM_MOVED
         return self._go(place, reverted, row=-1 if number is None else number)
 
     def revert(self, place: RowAddress | None, reverted: bool) -> list[Any]:
-        """Answer the switch between an edited row and its source."""
+        """Handle the switch between an edited row and its source."""
         return self._go(place, reverted)
 
     def previous(
         self, place: RowAddress | None, reverted: bool, search: Search | None, least: float, most: float
     ) -> list[Any]:
-        """Answer the button: the row before, or the nearest before that fits the filter."""
+        """Handle the button: show the previous row, or the nearest previous one that matches the filter."""
         return self._step(place, reverted, search, least, most, -1)
 
     def following(
         self, place: RowAddress | None, reverted: bool, search: Search | None, least: float, most: float
     ) -> list[Any]:
-        """The same for those behind."""
+        """Handle the button: show the next row, or the nearest next one that matches the filter."""
         return self._step(place, reverted, search, least, most, 1)
 
     def _step(
@@ -165,7 +165,7 @@ class Browsing:
         ]
 
     def _go(self, place: RowAddress | None, reverted: bool, **changes: Any) -> list[Any]:
-        """Show another place; where that fails, say why and stay."""
+        """Show another place; on failure, report the reason and stay."""
         if place is None:
             return _left_alone()
         try:
@@ -189,7 +189,7 @@ _NUM_OUTPUTS, _NUM_MOVED = 15, 8
 
 
 def _first_changed(rows: RunRows, generation: int, split: str) -> int:
-    """A row to begin with: the first that a generation changed, or else generation 1, or the first that is there."""
+    """Return a first row to show: the first changed by this generation, else by generation 1, else any."""
     for looked in dict.fromkeys((generation, rows.generations[0])) if rows.has_log else ():
         found = rows.search(looked, split, -1, 1, _ANY, 1.0, _GROUPS_OPENED).number
         if found is not None and rows.is_done(generation, split, found):
@@ -198,7 +198,7 @@ def _first_changed(rows: RunRows, generation: int, split: str) -> int:
 
 
 def _refused(place: RowAddress, why: str, search: Search | None = None) -> list[Any]:
-    """The visitor stays where they are, and the controls say so."""
+    """Return outputs that keep the visitor's place and show the reason."""
     return [notice_html(why), place.generation, place.split, place.row, gr.skip(), gr.skip(), gr.skip(), search]
 
 
@@ -208,11 +208,11 @@ def _left_alone() -> list[Any]:
 
 
 def dataset_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
-    """Lay out the tab; called inside a `gr.Tab` whose `elem_id` is `TAB_ID`.
+    """Build the tab; called inside a `gr.Tab` whose `elem_id` is `TAB_ID`.
 
     Args:
-        app: tells when a page is opened.
-        settings: what visitors may do.
+        app: Reports page loads.
+        settings: What visitors may do.
     """
     browsing = Browsing(settings)
     styled: dict[str, Any] = {"apply_default_css": False, "js_on_load": None}

@@ -1,4 +1,4 @@
-"""The tab in which a text is edited and every token shown: its layout, and what happens when something is pressed."""
+"""The tab that edits a text and shows every token: its layout and its event handlers."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from hf_toedit.space.settings import SpaceSettings
 from hf_toedit.space.view import Scene, Superseded, Turns, View, take_view
 
 _AT_ONCE = 4
-"""Visitors whose texts are worked on; the others wait. More than a prior can read at once, as one may be fetched."""
+"""Number of requests processed at once; the rest wait. More than a prior can run, because one may be downloading."""
 
 _READ_ADDRESS = "(fragment, turns) => [location.hash, turns]"
 
 _OUT_OF_DATE = "Out of date: the text or a setting has changed since these results were made. Press Edit."
 
-# The results are compared with what the controls hold now; whoever sets a control back has up-to-date results again.
+# Results are compared with the current values of the controls: resetting a control makes its results current again.
 _MARK = f"""(asked, source, text, prior, ...settings) => {{
     const lines = (text) => (text ?? "").replace(/\\r\\n?/g, "\\n");
     const now = JSON.stringify([(prior ?? "").trim(), ...settings]);
@@ -37,14 +37,14 @@ _MARK = f"""(asked, source, text, prior, ...settings) => {{
 
 
 class _Editing:
-    """What the tab does, for any number of visitors at once; nothing of theirs is kept here."""
+    """The event handlers of the tab, for concurrent visitors; no visitor's data is kept here."""
 
     def __init__(self, settings: SpaceSettings) -> None:
         self._most = settings.max_characters
         self._priors = Priors(settings)
 
     def view(self, request: EditRequest) -> View:
-        """What a request shows, at once."""
+        """Return the view of a request, without progress or cancellation."""
         return take_view(request, self._priors, self._most)
 
     def edit(
@@ -60,7 +60,7 @@ class _Editing:
         turns: Turns,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Any:
-        """Answer the button, a slider or a choice; see `_outputs`."""
+        """Handle the button, a slider or a choice; see `_outputs`."""
         try:
             request = EditRequest(text, prior.strip(), threshold, top_k, temperature, seed, generations, preset=preset)
             return _outputs(self._taken(replace(request, shown=generations), turns, progress))
@@ -70,7 +70,7 @@ class _Editing:
             return _refused(error)
 
     def restore(self, fragment: str, turns: Turns, progress: gr.Progress = gr.Progress()) -> Any:  # noqa: B008
-        """Answer a link: its settings, then what `edit` shows of them."""
+        """Handle a link: return its settings, and the outputs of `edit` for them."""
         if not fragment.startswith(permalink.PREFIX):
             return gr.skip()
         try:
@@ -86,7 +86,7 @@ class _Editing:
             return settings + _refused(error)
 
     def _taken(self, request: EditRequest, turns: Turns, progress: Any) -> View:
-        """What a request shows, unless the visitor asks for something else before it is done."""
+        """Return the view of a request, unless the visitor makes another one before it is done."""
         turn = turns.take()
 
         def told(done: int, total: int) -> None:
@@ -105,19 +105,19 @@ class _Editing:
         turns: Turns,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Any:
-        """Answer the button that selects a share of the tokens: the threshold, of the text as it is now."""
+        """Handle the button that selects a share of the tokens: return the threshold for the current text."""
         try:
             request = EditRequest(text, prior.strip(), preset=preset)
             asked = view and (view.request.text, view.request.prior, view.request.preset)
             if view is None or asked != (request.text, request.prior, request.preset):
                 view = self._taken(request, turns, progress)
-        except (Superseded, ToEditError):  # the edit that follows reports an error
+        except (Superseded, ToEditError):  # the subsequent edit reports errors
             return gr.skip()
         return gr.skip() if view.suggested is None else view.suggested
 
     @staticmethod
     def show(view: View | None, generation: int) -> Any:
-        """Answer the choice of a generation: picture, histogram, edited text, fragment of the link, view."""
+        """Handle the choice of a generation: return picture, histogram, edited text, link fragment and view."""
         if view is None or not 1 <= generation <= len(view.scenes):
             gr.Warning("This page was idle for too long. Press Edit again.")
             return gr.skip()
@@ -131,18 +131,18 @@ _NUM_SETTINGS = len(_SETTINGS)
 _NUM_OUTPUTS = 12
 
 _COMPARED = ["The previous generation", "The source"]
-"""What a picture is compared with; `space.css` shows the one or the other."""
+"""What a picture is compared with; `space.css` shows one or the other."""
 
 _WHAT = [
     ("All tokens, as in the paper", "toedit"),
     ("Careful: whole words only, and no numbers, dates, names, links or code", "careful"),
 ]
 _STARTING_POINTS = {"hf-toedit's defaults": "toedit", "The paper's settings": "formula"}
-"""Presets by what the buttons are called that set the sliders."""
+"""Presets by the names of the buttons that set the sliders."""
 
 
 def _outputs(view: View) -> list[Any]:
-    """Values of the components that `edit_tab` calls `outputs`."""
+    """Return the values of the components that `edit_tab` calls `outputs`."""
     request = view.request
     scene = view.scenes[request.shown - 1]
     count = len(view.scenes)
@@ -163,17 +163,17 @@ def _outputs(view: View) -> list[Any]:
 
 
 def _refused(error: ToEditError) -> list[Any]:
-    """The same values where there is nothing to show but why; what was shown before stays."""
+    """Return the same values for an error: only its message is shown, and the previous results stay."""
     return [gr.HTML(notice_html(str(error)), visible=True), *[gr.skip()] * (_NUM_OUTPUTS - 1)]
 
 
 def _suggestion(view: View) -> str:
-    """What the button that selects a share of the tokens says."""
+    """Return the label of the button that selects a share of the tokens."""
     return f"Select {SHARE:.0%}" + ("" if view.suggested is None else f" (p ≥ {view.suggested:g})")
 
 
 def _asked(request: EditRequest) -> str:
-    """The settings of results, to be compared with those of the controls."""
+    """Return the settings of results, for comparison with those of the controls."""
     return json.dumps([getattr(request, name) for name in _SETTINGS[1:]])
 
 
@@ -186,17 +186,17 @@ def _after(generation: int) -> str:
 
 
 def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
-    """Lay out the tab; called inside a `gr.Tab`.
+    """Build the tab; called inside a `gr.Tab`.
 
     Args:
-        app: tells when a page is opened.
-        settings: what visitors may do.
+        app: Reports page loads.
+        settings: What visitors may do.
     """
     editing = _Editing(settings)
     examples = example_texts()
     first = EditRequest(next(iter(examples.values())), settings.prior.prior)
     view = editing.view(first)
-    with gr.Row():  # beside each other where there is room, so that whoever moves a slider sees what it does
+    with gr.Row():  # side by side where there is room, so that the effect of a slider is visible
         with gr.Column(scale=4, min_width=340):
             text = gr.Textbox(
                 first.text, label="Text", lines=6, max_lines=8, placeholder="Type or paste a text of any kind.",
@@ -222,7 +222,7 @@ def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
             )  # fmt: skip
         with gr.Column(scale=7, min_width=340, elem_id="te-results"):
             stale = parts.fragment("")
-            with gr.Column(visible=False) as several:  # a radio alone is not shown again, once its form was hidden
+            with gr.Column(visible=False) as several:  # Gradio does not show a radio again once its form was hidden
                 generation = gr.Radio([1], value=1, label="Generation")
                 gr.Radio(_COMPARED, value=_COMPARED[0], label="Compared with", elem_id="te-compared", interactive=True)
             picture = parts.fragment(view.scenes[0].picture)
@@ -261,7 +261,7 @@ def edit_tab(app: gr.Blocks, settings: SpaceSettings) -> None:
     shared: dict[str, Any] = {"show_progress_on": picture, "api_visibility": "private"}
     shared |= {"concurrency_id": "edit", "concurrency_limit": _AT_ONCE, "trigger_mode": "multiple"}
     edits = [gr.on([button.click, prior.submit, preset.input], editing.edit, [*inputs, turns], outputs, **shared)]
-    # A key that is held moves a slider many times a second: of what waits, only the last is asked for.
+    # A held key moves a slider many times per second: of the waiting events, only the last one is processed.
     moved = [slider.release for slider in sliders]
     edits.append(gr.on(moved, editing.edit, [*inputs, turns], outputs, **{**shared, "trigger_mode": "always_last"}))
     for name, pressed in buttons.items():

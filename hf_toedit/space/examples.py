@@ -1,4 +1,4 @@
-"""Texts to begin with, from the bundled sample."""
+"""Example texts from the bundled sample."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _ROWS = {"A story": "doc-006", "An article": "doc-047", "A letter": "doc-034", "
 
 
 def example_texts() -> dict[str, str]:
-    """Texts by what they are."""
+    """Return example texts by description."""
     import pyarrow.parquet as pq
 
     from hf_toedit import sample

@@ -1,6 +1,6 @@
-"""Row groups of a run's files: as few of them, and of their columns, as are asked for, the last ones kept. No Gradio.
+"""Cached reading of a run's row groups, limited to the requested groups and columns. No Gradio.
 
-A run on the Hub may come from anyone: what is read of it at once is bounded, whatever its files say of themselves.
+A run on the Hub is untrusted: the amount that is read at once is bounded, whatever its files claim.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from hf_toedit.sources.row_groups import column_bytes
 from hf_toedit.tasks.edit import generation_pass
 
 _GROUP_BYTES, _GROUP_ROWS = 128 * 2**20, 10**6
-"""Of a row group that is looked into, at most; this tool writes smaller ones."""
+"""Maximum size of a row group that is read; this tool writes smaller ones."""
 
 _BATCH_ROWS = 64
 _CACHE_BYTES = 64 * 2**20
 _TRIES = 3
-"""Of a Hub that does not answer: somebody waits."""
+"""Number of attempts if the Hub does not answer; a visitor is waiting."""
 
 _T = TypeVar("_T")
 
@@ -41,45 +41,46 @@ def _key(_: GroupReader, kind: str, generation: int, shard: Shard, group: int | 
 
 
 class GroupReader:
-    """Reads row groups of a run; any thread may call, and what is asked for again is there.
+    """A cached, thread-safe reader of a run's row groups.
 
-    Each method raises RunError where a file is damaged or too much of it would have to be read, and HubError where the
-    Hub does not answer.
+    Each method raises RunError if a file is damaged or too much of it would have to be read, and HubError if the Hub
+    does
+    not answer.
     """
 
     def __init__(self, folder: RunFolder) -> None:
-        """Nothing is read yet.
+        """Start with an empty cache.
 
         Args:
-            folder: of the run, whose data may lie elsewhere.
+            folder: The run folder, whose data may be elsewhere.
         """
         self._folder = folder
         self._cache: LRUCache[Hashable, Any] = LRUCache(_CACHE_BYTES, getsizeof=attrgetter("nbytes"))
         self._lock = threading.Lock()
 
     def group_sizes(self, generation: int, shard: Shard) -> np.ndarray:
-        """int64 `[groups]`: rows of the row groups of a shard."""
+        """Return the number of rows of each row group of a shard; int64 `[groups]`."""
         return self._cached("sizes", generation, shard, None, _sizes)
 
     def rows(self, generation: int, shard: Shard, group: int, columns: list[str]) -> pa.Table:
-        """Some columns of a row group; always the same ones."""
+        """Return some columns of a row group; `columns` must be the same in every call."""
         return self._cached("rows", generation, shard, group, partial(_rows, columns=columns, group=group))
 
     def shares(self, generation: int, shard: Shard, group: int, log_column: str) -> np.ndarray:
-        """float64 `[rows]`: tokens that the generation changed, of those it read; 0 where it read none."""
+        """Return the changed share of the tokens that the generation read; 0 where it read none; float64 `[rows]`."""
         return self._cached("shares", generation, shard, group, partial(_shares, log_column=log_column, group=group))
 
     @cachedmethod(attrgetter("_cache"), key=_key, lock=attrgetter("_lock"))
     def _cached(
         self, kind: str, generation: int, shard: Shard, group: int | None, read: Callable[[pq.ParquetFile], Any]
     ) -> Any:
-        """Read of a file, and again where the Hub did not answer; two who ask at once may both do so."""
+        """Read from a file, with retries if the Hub does not answer; concurrent requests may both read a value."""
 
         def attempt() -> Any:
             with self._folder.parquet(generation_pass(generation), shard) as file:
                 return read(file)
 
-        def guarded_attempt() -> Any:  # whatever is a ValueError would be taken for an answer of the Hub
+        def guarded_attempt() -> Any:  # `patiently` would treat any ValueError as an answer of the Hub
             return guarded(generation, shard, attempt)
 
         try:
@@ -89,10 +90,10 @@ class GroupReader:
 
 
 def guarded(generation: int, shard: Shard, call: Callable[[], _T]) -> _T:
-    """Call something that may find in a shard what this tool does not write.
+    """Call a function that may find data in a shard that this tool does not write.
 
     Raises:
-        RunError: it does.
+        RunError: The data is not what this tool writes.
     """
     try:
         return call()
@@ -101,7 +102,7 @@ def guarded(generation: int, shard: Shard, call: Callable[[], _T]) -> _T:
 
 
 def damaged(generation: int, shard: Shard, why: str) -> RunError:
-    """The error to raise of a shard."""
+    """Return the error for a damaged shard."""
     return RunError(
         f"{_path(generation, shard)} is damaged, or not of this run: {why} `hf-toedit verify` looks through all files."
     )

@@ -1,4 +1,4 @@
-"""A small chart of lines over generations, as inline SVG in the colours of the page. No Gradio."""
+"""A small line chart over generations, as inline SVG in the colours of the page. No Gradio."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _MOST_TICKS = 8
 
 
 def line_chart(caption: str, words: str, first: int, lines: dict[str, list[float]]) -> str:
-    """Draw lines that are told apart by dashes, marks and their names.
+    """Draw lines that are distinguished by dashes, marks and their names.
 
     Args:
-        caption: above the picture.
-        words: what it shows, for who cannot see it.
-        first: generation that the lines begin with.
-        lines: values by name, two lines at most; the first is the one that matters.
+        caption: Caption above the picture.
+        words: Alternative text.
+        first: Generation of the first value of each line.
+        lines: Values by name, at most two lines; the first is the main one.
     """
     values = [value for line in lines.values() for value in line]
     ticks = _ticks(min(values), max(values))
@@ -54,7 +54,7 @@ def line_chart(caption: str, words: str, first: int, lines: dict[str, list[float
 
 
 def _ticks(least: float, most: float) -> list[float]:
-    """A few round numbers around all values."""
+    """Return a few round numbers that enclose all values."""
     rough = max(most - least, 0.2) / 4
     power = 10.0 ** floor(log10(rough))
     step = next(times * power for times in (1, 2, 5, 10) if times * power >= rough * (1 - 1e-9))
@@ -64,7 +64,7 @@ def _ticks(least: float, most: float) -> list[float]:
 
 
 def _key(number: int, name: str) -> str:
-    """What a line is called."""
+    """Return the legend entry of a line."""
     line = f'<line class="te-line{number}" x1="0" x2="28" y1="5" y2="5"/>{_mark(number, 14, 5)}'
     return f'<span class="te-key"><svg viewBox="0 0 28 10" aria-hidden="true">{line}</svg>{escaped(name)}</span>'
 

@@ -1,4 +1,4 @@
-"""Runs that visitors name: who may see what, which commit is meant, and how many stay open. No Gradio."""
+"""Opening of runs by name: access control, pinning to a commit, and a bound on open runs. No Gradio."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hf_toedit.storage.layout import PLAN
 from hf_toedit.tasks.edit import edit_of
 
 MAX_RECORDS = 256
-"""Records of shards that are fetched for a visitor, of a run that does not lie on this machine."""
+"""Maximum number of shard records fetched for a visitor, for a run that is not on this machine."""
 
 _MAX_PLAN_BYTES = 64 * 2**20
 _KEPT = 8
@@ -34,12 +34,12 @@ _NAME = re.compile(
 
 
 class Address(NamedTuple):
-    """Where on the Hub a run lies.
+    """The address of a run on the Hub.
 
     Attributes:
         repo_id: `org/name`.
-        revision: branch, tag or commit; None is the default branch.
-        prefix: folder of the repository; empty for its root.
+        revision: Branch, tag or commit; None for the default branch.
+        prefix: Folder of the repository; empty for its root.
     """
 
     repo_id: str
@@ -48,25 +48,25 @@ class Address(NamedTuple):
 
     @classmethod
     def of(cls, name: str) -> Address | None:
-        """Where a name leads to, whatever lies on this machine; None where it is no such name."""
+        """Parse a name, ignoring local files; return None if it is not a Hub address."""
         found = _NAME.fullmatch(name)
         return found and cls(found["repo_id"], found["revision"], found["prefix"] or "")
 
     def __str__(self) -> str:
-        """As people type it."""
+        """Return the address as people type it."""
         revision, prefix = (f"@{self.revision}" if self.revision else ""), (f"/{self.prefix}" if self.prefix else "")
         return self.repo_id + revision + prefix
 
 
 class OpenRun(NamedTuple):
-    """A run that can be looked at.
+    """An open run.
 
     Attributes:
-        name: opens the same again: on the Hub, at the same commit.
-        address: where on the Hub it lies, pinned; None where it does not.
-        plan: of the run.
-        stats: of the shards that are done in each generation, by name; None where they are too many to fetch.
-        rows: of the run.
+        name: Opens the same run again: on the Hub, at the same commit.
+        address: Its pinned address on the Hub; None if it is not there.
+        plan: The run's plan.
+        stats: Statistics of the finished shards of each generation, by name; None if there are too many to fetch.
+        rows: The run's rows.
     """
 
     name: str
@@ -77,7 +77,7 @@ class OpenRun(NamedTuple):
 
     @property
     def link(self) -> str | None:
-        """Its page on the Hub."""
+        """URL of its page on the Hub."""
         if self.address is None:
             return None
         repo_id, revision, prefix = self.address
@@ -85,27 +85,26 @@ class OpenRun(NamedTuple):
 
 
 class Runs:
-    """Opens runs for everybody, and keeps the last few open; any thread may call."""
+    """Opens runs for all visitors, and keeps the most recent ones open; thread-safe."""
 
     def __init__(self, settings: SpaceSettings) -> None:
-        """Nothing is opened yet."""
+        """Start without open runs."""
         self._local = settings.local
         self._open: LRUCache[str, OpenRun] = LRUCache(_KEPT)
         self._lock = threading.Lock()
         source = Address.of(settings.source or "")
         self._own = {source} if source else set()
-        """Shown to everybody, private or not, as whoever serves this named them."""
+        """Addresses shown to every visitor, private or not, because the operator of this server named them."""
 
     def open(self, name: str, is_link: bool = False) -> OpenRun:
-        """Open a run as it is now.
+        """Open the current state of a run.
 
         Args:
-            name: `org/name[@revision][/folder]` of the Hub, its page there or, where local ones may be named, a run
-                folder.
-            is_link: whether a link names it, which may come from anybody: it is of the Hub then.
+            name: `org/name[@revision][/folder]` on the Hub, its page there or, if local runs are allowed, a run folder.
+            is_link: Whether the name is from a link, which is untrusted: it must then be on the Hub.
 
         Raises:
-            ToEditError: there is no such run, it may not be seen by everybody, or it cannot be read.
+            ToEditError: There is no such run, it is not public, or it cannot be read.
         """
         name = name.strip()
         if self._local and not is_link and name and is_run(name):
@@ -123,10 +122,10 @@ class Runs:
         return self._kept(str(pinned)) or self._keep(_of_hub(HubRun(*pinned), pinned))
 
     def get(self, name: str) -> OpenRun:
-        """An open run, by the name that it has itself; opened again where others took its place.
+        """Return an open run by its own name; open it again if it was evicted.
 
         Raises:
-            ToEditError: that fails.
+            ToEditError: The run cannot be opened.
         """
         return self._kept(name) or self.open(name)
 
@@ -161,16 +160,16 @@ def _of_hub(on_hub: HubRun, address: Address) -> OpenRun:
 
 
 def _stats(plan: Plan, folder: RunFolder) -> list[dict[str, EditStats]]:
-    """Of the shards that are done in each generation.
+    """Return the statistics of the finished shards of each generation.
 
     Raises:
-        RunError: they are not what this tool writes; what lies on the Hub may come from anyone.
+        RunError: They are not what this tool writes; data on the Hub is untrusted.
     """
     try:
         stats = [cast("dict[str, EditStats]", folder.all_stats(plan, pass_, plan.shards)) for pass_ in plan.data_passes]
         for parts in stats:
             EditStats.merged(parts.values()).summary()
     except (RunError, ValueError, ArithmeticError) as error:
-        reason = str(error.__cause__ or error).rstrip(".")  # without the path, which is one of this machine
+        reason = str(error.__cause__ or error).rstrip(".")  # without the path, which is local to this machine
         raise RunError(f"the statistics of the run cannot be read: {reason}. Push or make them again.") from error
     return stats

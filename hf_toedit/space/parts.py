@@ -1,4 +1,4 @@
-"""The parts of the tab for a text: what each looks like and says, whatever it does."""
+"""Components of the tab for a text: their looks and labels, without behaviour."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from hf_toedit.space.permalink import EditRequest
 
 
 def fragment(content: str) -> gr.HTML:
-    """HTML that has a style of its own."""
+    """Return an HTML component with its own style."""
     return gr.HTML(content, apply_default_css=False, js_on_load=None)
 
 
 def text(content: str, label: str) -> gr.Textbox:
-    """A text to read and to copy."""
+    """Return a read-only text that can be copied."""
     return gr.Textbox(
         content, label=label, lines=6, max_lines=12, min_width=320, interactive=False, buttons=["copy"],
         autoscroll=False,
@@ -22,7 +22,7 @@ def text(content: str, label: str) -> gr.Textbox:
 
 
 def sliders(first: EditRequest) -> list[gr.Slider]:
-    """One a setting, in the order of their fields in `EditRequest`."""
+    """Return one slider per setting, in the order of their fields in `EditRequest`."""
     return [
         gr.Slider(
             0, 1, first.threshold, step=permalink.THRESHOLD_STEP, label="Threshold",

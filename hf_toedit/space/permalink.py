@@ -1,7 +1,7 @@
-"""What a visitor asked for, and its way into the fragment of an address and back; no Gradio.
+"""A visitor's request, and its encoding in the fragment of a URL. No Gradio.
 
-Browsers keep the fragment to themselves: a text in it is in no request for a page, and so in no log of a server. A
-link may come from anybody: what it holds is checked like what is typed, and it cannot name anything of a machine.
+Browsers do not send the fragment: a text in it is in no request for a page, and so in no log of a server. A link is
+untrusted: its content is validated like typed input, and it cannot name anything on a machine.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from hf_toedit.config import EditConfig
 from hf_toedit.errors import UsageError
 
 PREFIX = "#te1="
-"""Begins a fragment, and says how the rest is to be read."""
+"""Prefix of a fragment; determines how the rest is parsed."""
 
 TELL_LINK = "(fragment) => fragment && location.origin + location.pathname + fragment"
-# The query of the address is left out: on a private Space it holds a key.
+# The query of the address is left out: on a private Space it contains a key.
 SET_ADDRESS = """(fragment) => {
     history.replaceState(null, "", location.pathname + location.search + fragment);
     if (parent !== window) parent.postMessage({ hash: fragment }, "https://huggingface.co");
@@ -31,13 +31,13 @@ MAX_TOP_K = 64
 MAX_TEMPERATURE = 5.0
 MAX_SEED = 9999
 MAX_GENERATIONS = 10
-"""Ends of the sliders, where `EditConfig` would allow more than a visitor can look at, or a server should do."""
+"""Upper ends of the sliders, where `EditConfig` would allow more than is sensible to view or to compute."""
 
 THRESHOLD_STEP = 0.001
-"""Of the slider."""
+"""Step of the slider."""
 
 PRESETS_OFFERED = ("toedit", "careful")
-"""The presets that differ in what the sliders cannot set."""
+"""Presets that differ in what the sliders cannot set."""
 
 _MAX_FRAGMENT = 2**18
 _MAX_BYTES = 2**20
@@ -46,21 +46,21 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 @dataclass(frozen=True)
 class EditRequest:
-    """A text, how it is to be edited, and which generation is looked at.
+    """A text, the settings of its edit, and the generation shown.
 
     Attributes:
-        text: the source.
+        text: The source text.
         prior: `embedded`, or a Hub id.
-        threshold: see `EditConfig`, as are `top_k`, `temperature` and `seed`.
-        top_k: at most `MAX_TOP_K`.
-        temperature: at most `MAX_TEMPERATURE`.
+        threshold: See `EditConfig`, also for `top_k`, `temperature` and `seed`.
+        top_k: At most `MAX_TOP_K`.
+        temperature: At most `MAX_TEMPERATURE`.
         seed: 0 to `MAX_SEED`.
-        generations: 1 to `MAX_GENERATIONS`.
-        shown: which of them is looked at.
+        generations: Number of generations, 1 to `MAX_GENERATIONS`.
+        shown: The generation shown.
         preset: One of `PRESETS_OFFERED`; it sets what is protected.
 
     Raises:
-        UsageError: a value is out of range.
+        UsageError: A value is out of range.
     """
 
     text: str
@@ -74,7 +74,7 @@ class EditRequest:
     preset: str = "toedit"
 
     def __post_init__(self) -> None:
-        """Validate once, whether typed or from a link."""
+        """Validate the values, whether typed or from a link."""
         _check_text("text", self.text)
         _check_text("prior", self.prior)
         if self.preset not in PRESETS_OFFERED:
@@ -88,19 +88,19 @@ class EditRequest:
 
     @property
     def config(self) -> EditConfig:
-        """How to edit."""
+        """How to edit the text."""
         return EditConfig.from_preset(
             self.preset, threshold=self.threshold, top_k=self.top_k, temperature=self.temperature, seed=self.seed
         )
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a prior's name has the form of a Hub id; `embedded` has as well."""
+    """Whether a prior's name has the form of a Hub id, as `embedded` does too."""
     return len(name) <= 96 and ".." not in name and _HUB_ID.fullmatch(name) is not None
 
 
 def to_fragment(request: EditRequest) -> str:
-    """Write a request as the fragment of an address; empty where its prior is a folder, which no link may name."""
+    """Encode a request as a URL fragment; empty if its prior is a folder, which a link may not name."""
     if not is_hub_id(request.prior):
         return ""
     content = json.dumps(asdict(request), ensure_ascii=False, separators=(",", ":")).encode()
@@ -108,10 +108,10 @@ def to_fragment(request: EditRequest) -> str:
 
 
 def from_fragment(fragment: str) -> EditRequest:
-    """Read a request from the fragment of an address.
+    """Decode a request from a URL fragment.
 
     Raises:
-        UsageError: it is damaged, was not made here, or holds a value that could not be typed.
+        UsageError: The fragment is damaged, was not made here, or contains a value that could not be typed.
     """
     values = _unpacked(fragment)
     if not isinstance(values, dict) or not set(values) <= {field.name for field in fields(EditRequest)}:
@@ -134,7 +134,7 @@ def _unpacked(fragment: str) -> object:
     unpacking = zlib.decompressobj()
     try:
         compressed = base64.b64decode(packed + "=" * (-len(packed) % 4), altchars=b"-_", validate=True)
-        # A few bytes can stand for gigabytes: no more of them are unpacked than a text may have.
+        # A few bytes can expand to gigabytes: decompression stops at the maximum size of a text.
         content = unpacking.decompress(compressed, _MAX_BYTES)
         if not unpacking.eof or unpacking.unused_data:
             raise _damaged()

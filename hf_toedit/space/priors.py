@@ -1,7 +1,7 @@
-"""The priors of a server: the one that is offered first, and the few that visitors asked for last; no Gradio.
+"""The priors of a server: the default one, and the few that visitors requested last. No Gradio.
 
-Visitors name models of the Hub that anybody may read, whose weights are safetensors of bounded size. Their code is
-never run, and what the server's own token could read stays out of their reach.
+Visitors can name public models of the Hub whose weights are safetensors of bounded size. The code of a model is never
+run, and repositories that only the server's own token can read are not accessible.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from hf_toedit.space.permalink import is_hub_id
 from hf_toedit.space.settings import SpaceSettings
 
 NUM_KEPT = 2
-"""Priors of visitors that stay in memory."""
+"""Number of visitors' priors that stay in memory."""
 
 _WEIGHTS = ("model*.safetensors",)
 _OTHERS = ("*.json", "*.txt", "*.model", "*.jinja")
-"""What else is fetched."""
+"""Other files to download."""
 
 _MAX_LAYERS = 1000
-"""Of a model; even to find out how large more of them are takes long."""
+"""Maximum number of layers of a model; even computing the size of a deeper one takes long."""
 
 _PATIENCE_S = 5.0
-"""How long a visitor waits while a prior is fetched for another; everybody else would wait behind."""
+"""Maximum time that a visitor waits for another visitor's download; all further requests would wait behind it."""
 
 
 class SharedPrior:
-    """A prior that no more threads call at once than gain by it, whoever they work for; see `Prior`."""
+    """A prior that limits concurrent calls to the number that it can use; see `Prior`."""
 
     def __init__(self, prior: Prior) -> None:
         """Share a prior.
 
         Args:
-            prior: called through this object alone from now on.
+            prior: The prior; from now on called only through this object.
         """
         self.name = prior.name
         self.revision = prior.revision
@@ -58,12 +58,12 @@ class SharedPrior:
         self._turns = threading.Semaphore(prior.concurrency)
 
     def score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
-        """Read each document once, whole; see `Prior.score`."""
+        """Score each document once, whole; see `Prior.score`."""
         with self._turns:
             return self._prior.score(documents, rule)
 
     def render(self, messages: list[dict[str, Any]]) -> str | None:
-        """Write a conversation as the prior reads it; see `Prior.render`."""
+        """Render a conversation in the prior's format; see `Prior.render`."""
         return self._prior.render(messages)
 
 
@@ -71,10 +71,10 @@ class Priors:
     """Priors by name, shared by all visitors."""
 
     def __init__(self, settings: SpaceSettings) -> None:
-        """Load the one that is offered first.
+        """Load the default prior.
 
         Args:
-            settings: what visitors may do.
+            settings: What visitors may do.
         """
         self._settings = settings
         self._first = SharedPrior(load_prior(settings.prior))
@@ -83,13 +83,13 @@ class Priors:
         self._loading = threading.Lock()
 
     def get(self, name: str) -> SharedPrior:
-        """A prior by its name, loaded if need be.
+        """Return a prior by its name, and load it if necessary.
 
         Args:
-            name: `embedded`, a Hub id, or where the settings allow it, a folder.
+            name: `embedded`, a Hub id or, if the settings allow it, a folder.
 
         Raises:
-            PriorError: it may not be named here, is too large, or cannot be found or loaded.
+            PriorError: The prior is not allowed here, is too large, or cannot be found or loaded.
         """
         if name == self._settings.prior.prior:
             return self._first
@@ -111,7 +111,7 @@ class Priors:
     def _load(self, name: str) -> SharedPrior:
         config = self._checked(name)
         with self._lock:
-            while len(self._kept) >= NUM_KEPT:  # before the next one takes its memory
+            while len(self._kept) >= NUM_KEPT:  # free memory before the next prior is loaded
                 self._kept.popitem()
         prior = SharedPrior(load_prior(config))
         with self._lock:
@@ -119,7 +119,7 @@ class Priors:
         return prior
 
     def _checked(self, name: str) -> PriorConfig:
-        """Settings of a prior that a visitor may have."""
+        """Return the settings of a prior that a visitor may use."""
         local = self._settings.local
         if name == EMBEDDED or (local and os.path.isdir(os.path.expanduser(name))):
             return PriorConfig(name)
@@ -131,7 +131,7 @@ class Priors:
             revision, sizes = public_model(name)
         except PriorError as error:
             if local and is_out_of_reach(error):
-                return PriorConfig(name)  # of the cache, if it is there: nothing can be fetched
+                return PriorConfig(name)  # use the cached model, if there is one: nothing can be downloaded
             if is_out_of_reach(error):
                 raise PriorError(
                     f"The Hub cannot be reached for prior {name!r}. Try later, or use {EMBEDDED!r}, which needs none."
@@ -161,9 +161,9 @@ class Priors:
 
 
 def _is_vast(prior: PriorConfig, max_bytes: int) -> bool:
-    """Whether a model would take more memory than one whose files are as large as they may be.
+    """Whether a model would take more memory than one whose files have the maximum size.
 
-    Weights that a configuration names and no file holds would be made up; a few words could take all memory.
+    Weights that a configuration names and no file contains would be initialized; a tiny file could use up all memory.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -175,8 +175,8 @@ def _is_vast(prior: PriorConfig, max_bytes: int) -> bool:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except Exception:
-        return False  # loading it fails as well, before it takes memory, and tells why
-    # In float32, where the files hold 16 bits.
+        return False  # loading fails as well, before it takes memory, and reports the reason
+    # Parameters are float32; the files contain 16 bits per weight.
     return sum(weight.numel() for weight in model.parameters()) * 4 > max_bytes * 2
 
 

@@ -1,4 +1,4 @@
-"""What a real prior did to the bundled sample, as HTML: recorded, since the demo begins with a toy."""
+"""Recorded edits of the bundled sample by a real prior, as HTML, because the demo starts with a toy prior."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TAGS = {REMOVED: "del", ADDED: "ins"}
 
 
 def recorded_html() -> str:
-    """A fold-out with a table of each recorded run; `tools/recorded.py` writes what it shows."""
+    """Return a fold-out with a table per recorded run; `tools/recorded.py` writes its data."""
     runs = json.loads(files("hf_toedit.space").joinpath("assets/recorded.json").read_text(encoding="utf-8"))
     prior = html(runs[0]["prior"])
     return (
@@ -41,6 +41,6 @@ def _place(place: Mapping[str, Any]) -> str:
 
 
 def _segment(kind: str, text: str) -> str:
-    """A stretch of text; line breaks are made visible, also where nothing but one was taken out."""
+    """Return a segment of text as HTML; line breaks are visible, even where only a line break was deleted."""
     tag, shown = _TAGS.get(kind), html(text.replace("\n", "⏎"))
     return f"<{tag}>{shown}</{tag}>" if tag and text else shown

@@ -1,6 +1,6 @@
-"""The Space on the Hub: the files that it is made of, and how they get there. No Gradio.
+"""The Space on the Hub: its files and how they are pushed. No Gradio.
 
-What runs there is `hf_toedit.space.app`, installed from the package index; the files only say with which settings.
+The Space runs `hf_toedit.space.app`, installed from the package index; its files contain only the settings.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hf_toedit.hub.hardware import Hardware
 
 GRADIO = "6.31.0"
-"""The version that the tests run with, of which `constraints.txt` sees to it."""
+"""The version that the tests run with; `constraints.txt` ensures it."""
 
 APP = "app.py"
 README = "README.md"
@@ -33,20 +33,20 @@ _PYTHON = "3.12"
 _MARK = "# Written by hf-toedit; `hf-toedit space push` rewrites it."
 _MADE_BY_THE_HUB = {README, ".gitattributes"}
 _ZERO = "zero-"
-"""How the names of hardware begin that is lent to single functions, of which this app has none."""
+"""Prefix of the hardware that is allocated per function call, which this app does not use."""
 
 
 @dataclass(frozen=True)
 class SpaceOutlook:
-    """What a push finds, and what is to be done about it.
+    """The state of a Space before a push, and the changes that the push makes.
 
     Attributes:
-        url: of the Space.
-        creates: whether it is to be made.
-        private: whether strangers cannot see it, once it is there.
-        hardware: to be asked for; None where it stays as it is.
-        files: all that are ours, by path.
-        changed: the paths of those that are to be sent.
+        url: URL of the Space.
+        creates: Whether the push creates the Space.
+        private: Whether the Space is private after the push.
+        hardware: Hardware to request; None to leave it unchanged.
+        files: All files of ours, by path.
+        changed: Paths of the files to upload.
     """
 
     url: str
@@ -58,21 +58,21 @@ class SpaceOutlook:
 
 
 class SpacePush:
-    """Brings a Space to the Hub, or up to date there; what is there already is not sent again."""
+    """Creates or updates a Space on the Hub; unchanged files are not uploaded again."""
 
     def __init__(
         self, repo_id: str, settings: SpaceSettings, *, private: bool = True, hardware: str | None = None
     ) -> None:
-        """Nothing is asked yet.
+        """Check the arguments, without any request to the Hub.
 
         Args:
             repo_id: `org/name`.
-            settings: with which it runs; the prior is pinned to a commit.
-            private: hide it from strangers, where it is made now.
-            hardware: flavor to run on; None leaves that as it is.
+            settings: Settings of the app; the prior is pinned to a commit.
+            private: Whether a new Space is private.
+            hardware: Hardware flavor; None leaves it unchanged.
 
         Raises:
-            UsageError: that is no name of a repository, or the app cannot use that hardware.
+            UsageError: `repo_id` is not a repository name, or the app cannot use that hardware.
         """
         if hardware is not None and hardware.startswith(_ZERO):
             raise UsageError(
@@ -85,11 +85,11 @@ class SpacePush:
         self._machine = SpaceMachine(repo_id)
 
     def outlook(self) -> SpaceOutlook:
-        """What `__call__` would do; nothing is written.
+        """Return what `__call__` would do, without writing anything.
 
         Raises:
-            HubError: the Hub does not answer, or refuses, or something else lies there.
-            UsageError: there is no such hardware.
+            HubError: The Hub does not answer, or refuses, or the repository contains something else.
+            UsageError: There is no such hardware.
         """
         head = self._repository.head()
         now = self._machine.flavor() if head else FREE
@@ -105,14 +105,14 @@ class SpacePush:
         )
 
     def __call__(self) -> SpaceOutlook:
-        """Make the Space unless it is there, ask for its hardware, and send the files that differ, in one commit.
+        """Create the Space if it does not exist, request its hardware, and upload the files that differ, in one commit.
 
         Returns:
-            What was found before, and done about it.
+            The state before the push, and the changes made.
 
         Raises:
-            HubError: the Hub does not answer, or refuses, or something else lies there.
-            UsageError: there is no such hardware.
+            HubError: The Hub does not answer, or refuses, or the repository contains something else.
+            UsageError: There is no such hardware.
         """
         found = self.outlook()
         self._repository.create(self._private, space_sdk="gradio")
@@ -125,18 +125,18 @@ class SpacePush:
         return found
 
     def _files(self, head: BranchHead | None) -> dict[str, str]:
-        """What is ours, beside what people wrote into the README.
+        """Return our files; text that people wrote into the README is kept.
 
         Raises:
-            HubError: what stands there is not ours to change.
+            HubError: The content of the repository is not ours to change.
         """
         return space_files(self._settings, self._readme(head))
 
     def _readme(self, head: BranchHead | None) -> str | None:
-        """The README of our Space; None where there is none yet, or only what the Hub itself puts into a new one.
+        """Return the README of our Space; None if there is none, or only files that the Hub puts into a new Space.
 
         Raises:
-            HubError: what stands there is not ours to change.
+            HubError: The content of the repository is not ours to change.
         """
         if head is None or head.files.keys() <= _MADE_BY_THE_HUB:
             return None
@@ -154,14 +154,14 @@ class SpacePush:
 
 
 def space_files(settings: SpaceSettings, readme: str | None = None) -> dict[str, str]:
-    """The files of a Space, by path.
+    """Return the files of a Space, by path.
 
     Args:
-        settings: with which it runs.
-        readme: the one that is there; what people wrote in it stays.
+        settings: Settings of the app.
+        readme: The existing README; text that people wrote in it is kept.
 
     Raises:
-        RunError: the README that is there cannot be understood.
+        RunError: The existing README cannot be parsed.
     """
     prior = settings.prior
     values = {
@@ -180,7 +180,7 @@ def space_files(settings: SpaceSettings, readme: str | None = None) -> dict[str,
 
 
 def _front_matter(settings: SpaceSettings) -> dict[str, Any]:
-    """What the Hub is to know of the Space."""
+    """Return the metadata of the Space for the Hub."""
     known: dict[str, Any] = {
         "title": "ToEdit",
         "emoji": "✏️",
@@ -202,14 +202,14 @@ def _front_matter(settings: SpaceSettings) -> dict[str, Any]:
 
 
 def _missing(files: dict[str, str], head: BranchHead | None) -> list[Upload]:
-    """The files that do not stand there as they should."""
+    """Return the files that are missing or differ in the repository."""
     uploads = [Upload(path, text.encode()) for path, text in files.items()]
     return [upload for upload in uploads if not upload.is_in(head)]
 
 
 @cache
 def _environment() -> Environment:
-    # Nothing here becomes HTML, and every value is a name that the Hub knows.
+    # No template renders HTML, and every value is a name that the Hub has validated.
     environment = Environment(
         loader=PackageLoader("hf_toedit.space"),
         autoescape=False,

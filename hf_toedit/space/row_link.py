@@ -1,7 +1,7 @@
-"""Which row of which run is looked at, and its way into the fragment of an address and back. No Gradio.
+"""The address of a row of a run, and its encoding in the fragment of a URL. No Gradio.
 
-As with the links of `permalink`, a link may come from anybody: it cannot name anything of a machine, and what it holds
-is looked up like what is typed.
+As with the links of `permalink`, a link is untrusted: it cannot name anything on a machine, and its content is
+validated like typed input.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 from hf_toedit.errors import UsageError
 
 PREFIX = "#te1-row?"
-"""Begins a fragment, and says how the rest is to be read."""
+"""Prefix of a fragment; determines how the rest is parsed."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class RowAddress:
     """A row in one generation.
 
     Attributes:
-        run: name that opens the run, see `opening.OpenRun`.
-        generation: that is looked at.
-        split: of the row.
-        row: its number in the split.
+        run: Name that opens the run, see `opening.OpenRun`.
+        generation: The generation.
+        split: Split of the row.
+        row: Index of the row in the split.
     """
 
     run: str
@@ -32,16 +32,16 @@ class RowAddress:
     row: int
 
     def to_fragment(self) -> str:
-        """The place as the fragment of an address."""
+        """Encode the address as a URL fragment."""
         values = {"dataset": self.run, "generation": self.generation, "split": self.split, "row": self.row}
         return PREFIX + urlencode(values)
 
     @classmethod
     def from_fragment(cls, fragment: str) -> RowAddress:
-        """Read the fragment of an address.
+        """Decode the address from a URL fragment.
 
         Raises:
-            UsageError: it is damaged, or was not made here.
+            UsageError: The fragment is damaged, or was not made here.
         """
         values = dict(parse_qsl(fragment.removeprefix(PREFIX)))
         try:

@@ -1,4 +1,4 @@
-"""One row as HTML: what its edits took out and put there, or its source, rebuilt from them. No Gradio."""
+"""One row as HTML: its edits, or its source, rebuilt from them. No Gradio."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _MOST_TEXTS = 200
 
 
 def row_html(row: Row, rows: RunRows, limit: int, reverted: bool) -> str:
-    """The texts of a row, under what its edit log counts.
+    """Return the texts of a row, below the counts of its edit log.
 
     Args:
-        row: to show.
-        rows: that it is of.
-        limit: characters shown at most.
-        reverted: show the source that its edit log gives.
+        row: The row.
+        rows: The rows of the run.
+        limit: Maximum number of characters to show.
+        reverted: Whether to show the source that the edit log gives.
 
     Raises:
-        ToEditError: the source cannot be held against what other generations say of it.
+        ToEditError: The source cannot be compared with the logs of other generations.
     """
     heading = f"Row {row.number:,} of {row.split}, " + (
         f"reverted from generation {row.generation}" if reverted else f"generation {row.generation}"
@@ -58,7 +58,7 @@ def row_html(row: Row, rows: RunRows, limit: int, reverted: bool) -> str:
 
 
 def shortened(table: PieceTable, limit: int) -> PieceTable:
-    """The beginning of a text, up to so many characters, those that stood there in the source counted as well."""
+    """Return the beginning of a text, up to `limit` characters, including the replaced characters of the source."""
     at, left = 0, limit
     for number, edit in enumerate(table.edits):
         kept, replaced = edit.start - at, edit.end - edit.start + len(edit.source)

@@ -1,4 +1,4 @@
-"""Rows of a run, one at a time, by their numbers: their texts, their edits, and the next that has many. No Gradio."""
+"""Random access to the rows of a run: texts, edits, and search for the next row with many edits. No Gradio."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from hf_toedit.tasks.edit import edit_of
 from hf_toedit.threads import in_threads
 
 GROUPS_SEARCHED = 32
-"""Row groups that are searched at once, where each has to be fetched; on this machine many more."""
+"""Number of row groups searched per request if each must be downloaded; many more on this machine."""
 
 _GROUPS_SEARCHED_HERE = 1000
 _SHARDS_COUNTED = 256
-"""Shards that are opened to count their rows, where neither plan nor records tell."""
+"""Maximum number of shards opened to count their rows, if neither plan nor records contain the count."""
 
 _GENERATIONS_COMPARED = 20
 _THREADS = 16
@@ -40,8 +40,8 @@ class RowText(NamedTuple):
     """One text of a row.
 
     Attributes:
-        label: its path in the row; None where each row holds exactly one text.
-        table: the text now, and its differences from the source; None where there is no text.
+        label: Its path in the row; None if each row has exactly one text.
+        table: The current text, and its differences from the source; None if there is no text.
     """
 
     label: str | None
@@ -52,12 +52,12 @@ class Row(NamedTuple):
     """A row as one generation left it.
 
     Attributes:
-        generation: that left it so.
-        split: that it is of.
-        number: in the split, from 0.
-        texts: those that were to be edited.
-        sources: the same in the source, rebuilt from the edit log of this generation alone.
-        counts: of the edit log, over its texts; empty where there is no log.
+        generation: The generation.
+        split: Split of the row.
+        number: Index of the row in the split, from 0.
+        texts: The texts to edit.
+        sources: Their sources, rebuilt from the edit log of this generation alone.
+        counts: Counts of the edit log, over its texts; empty without a log.
     """
 
     generation: int
@@ -69,18 +69,18 @@ class Row(NamedTuple):
 
     @property
     def num_edits(self) -> int:
-        """Places that differ from the source."""
+        """Number of places that differ from the source."""
         return sum(len(text.table.edits) for text in self.texts if text.table)
 
 
 class Match(NamedTuple):
-    """What a search found.
+    """The result of a search.
 
     Attributes:
-        number: of the row; None where none fits of those that were looked at.
-        num_rows: that were looked at.
-        last: the row to search on from.
-        at_end: whether none is left in that direction.
+        number: Index of the row; None if no searched row matches.
+        num_rows: Number of rows searched.
+        last: Row from which to continue the search.
+        at_end: Whether no rows are left in that direction.
     """
 
     number: int | None
@@ -90,7 +90,7 @@ class Match(NamedTuple):
 
 
 class _Extent(NamedTuple):
-    """Rows `[first, stop)` of a split, which lie in one shard."""
+    """Rows `[first, stop)` of a split, all in one shard."""
 
     shard: Shard
     first: int
@@ -98,31 +98,32 @@ class _Extent(NamedTuple):
 
 
 class RunRows:
-    """The rows of a run; any thread may call.
+    """The rows of a run; thread-safe.
 
-    A row's number counts all rows before it, also those of shards that are not done, as far as planning counted them:
-    so it is the same in every generation.
+    The index of a row counts all rows before it, including those of unfinished shards as counted by planning, so it is
+    the same in every generation.
 
     Attributes:
-        has_log: whether the rows carry an edit log.
-        generations: of which any shard is done.
-        is_cut: whether the last rows are left out, as counting them would mean opening too many files.
+        has_log: Whether the rows have an edit log.
+        generations: Generations with at least one finished shard.
+        is_cut: Whether the last rows are left out, because counting them would open too many files.
     """
 
     def __init__(
         self, plan: Plan, folder: RunFolder, stats: list[dict[str, EditStats]] | None, *, is_here: bool
     ) -> None:
-        """Count the rows; nothing else is read.
+        """Count the rows, and read nothing else.
 
         Args:
-            plan: of the run.
-            folder: of the run, whose data may lie elsewhere.
-            stats: of the shards that are done in each generation, by name; None where those are whose data are there.
-            is_here: whether the data lie on this machine.
+            plan: The run's plan.
+            folder: The run folder, whose data may be elsewhere.
+            stats: Statistics of the finished shards of each generation, by name; None to treat shards with data as
+                finished.
+            is_here: Whether the data is on this machine.
 
         Raises:
-            RunError: no shard is done, or the plan or the statistics are not of this tool.
-            HubError: the Hub does not answer.
+            RunError: No shard is finished, or the plan or the statistics are not from this tool.
+            HubError: The Hub does not answer.
         """
         self._plan = plan
         self._groups_searched = _GROUPS_SEARCHED_HERE if is_here else GROUPS_SEARCHED
@@ -149,15 +150,15 @@ class RunRows:
         return [split for split, extents in self._extents.items() if extents[-1].stop]
 
     def num_rows(self, split: str) -> int:
-        """Rows of a split, those that are not done yet among them."""
+        """Return the number of rows of a split, including unfinished ones."""
         return self._extents[split][-1].stop
 
     def row(self, generation: int, split: str, number: int) -> Row:
         """Read one row.
 
         Raises:
-            RunError: there is no such row, it is not done in that generation, or its file is damaged.
-            HubError: the Hub does not answer.
+            RunError: There is no such row, it is not finished in that generation, or its file is damaged.
+            HubError: The Hub does not answer.
         """
         if not 0 <= number < self.num_rows(split):
             raise RunError(f"there is no row {number:,}: {split!r} has rows 0 to {self.num_rows(split) - 1:,}.")
@@ -173,14 +174,14 @@ class RunRows:
         return guarded(generation, extent.shard, lambda: self._row(table, generation, split, number))
 
     def differing(self, row: Row) -> tuple[list[int], list[int]]:
-        """Hold a row's source against what the edit logs of other generations say.
+        """Compare a row's source with the sources that the edit logs of other generations give.
 
         Returns:
-            The generations that were looked at, and those of which the log gives another source.
+            The generations compared, and those whose log gives another source.
 
         Raises:
-            RunError: a file is damaged.
-            HubError: the Hub does not answer.
+            RunError: A file is damaged.
+            HubError: The Hub does not answer.
         """
         others = [number for number in self.generations if number != row.generation]
         looked: list[int] = []
@@ -191,13 +192,13 @@ class RunRows:
         return looked, found
 
     def is_done(self, generation: int, split: str, number: int) -> bool:
-        """Whether a row is there in a generation."""
+        """Whether a row is finished in a generation."""
         extents = self._extents[split]
         index = bisect_right(extents, number, key=lambda extent: extent.stop)
         return index < len(extents) and extents[index].shard.name in self._done[generation - 1]
 
     def beside(self, generation: int, split: str, number: int, step: int) -> int | None:
-        """The nearest row that is done in a generation, after a row (`step` 1) or before it (-1); None for none."""
+        """Return the nearest finished row after (`step` 1) or before (-1) a row in a generation, or None."""
         extent = next(self._beyond(generation, split, number, step), None)
         if extent is None:
             return None
@@ -213,22 +214,22 @@ class RunRows:
         most: float,
         num_groups: int | None = None,
     ) -> Match:
-        """Find the nearest row of whose tokens a generation changed a share within bounds.
+        """Find the nearest row whose share of tokens changed by a generation is within bounds.
 
-        Some row groups are searched at most, and of them two columns of numbers read.
+        Searches a bounded number of row groups, and reads two numeric columns of each.
 
         Args:
-            generation: to look in.
-            split: to look in.
-            number: row to start after, or before.
+            generation: Generation to search.
+            split: Split to search.
+            number: Row after or before which to start.
             step: 1 for after, -1 for before.
-            least: share of the tokens that this generation read.
-            most: the same; both bounds are within.
-            num_groups: Row groups searched at most; None for as many as can be searched while somebody waits.
+            least: Minimum share of the tokens that this generation read, inclusive.
+            most: Maximum share, inclusive.
+            num_groups: Maximum number of row groups to search; None for as many as a waiting visitor allows.
 
         Raises:
-            RunError: there is no edit log, or a file is damaged.
-            HubError: the Hub does not answer.
+            RunError: There is no edit log, or a file is damaged.
+            HubError: The Hub does not answer.
         """
         if not self.has_log:
             raise RunError("this run has no edit log, so changes cannot be shown.")
@@ -251,7 +252,7 @@ class RunRows:
         return Match(None, looked, last, self.beside(generation, split, last, step) is None)
 
     def _counted(self, counts: Mapping[str, int]) -> tuple[dict[str, list[_Extent]], bool]:
-        """Which rows lie in which shard, by split, and whether some were left out."""
+        """Return which rows are in which shard, by split, and whether some were left out."""
         there = set().union(*self._done)
         known = {shard.name: counts.get(shard.name, shard.num_rows) for shard in self._plan.shards}
         if not all(count is None or (isinstance(count, int) and count >= 0) for count in known.values()):
@@ -276,7 +277,7 @@ class RunRows:
         return {split: own for split, own in extents.items() if own}, bool(cut)
 
     def _beyond(self, generation: int, split: str, number: int, step: int) -> Iterator[_Extent]:
-        """Those that hold rows beyond one, the nearest first, as far as they are done in a generation."""
+        """Yield the extents with rows beyond one, nearest first, if finished in a generation."""
         extents = self._extents[split]
         start = bisect_right(extents, number + 1 if step > 0 else number - 1, key=lambda extent: extent.stop)
         for index in range(start, len(extents)) if step > 0 else range(min(start, len(extents) - 1), -1, -1):
@@ -286,7 +287,7 @@ class RunRows:
                     yield extent
 
     def _groups(self, generation: int, extent: _Extent) -> list[tuple[int, int, int]]:
-        """The row groups of a shard: number, first row in the split, and the row behind the last."""
+        """Return the row groups of a shard: index, first row in the split, and the row after the last."""
         stops = extent.first + np.cumsum(self._files.group_sizes(generation, extent.shard))
         if extent.stop != (stops[-1] if len(stops) else extent.first):
             raise damaged(generation, extent.shard, "it does not hold as many rows as it should.")
@@ -294,7 +295,7 @@ class RunRows:
         return list(zip(range(len(stops)), firsts, stops.tolist(), strict=False))
 
     def _row(self, table: pa.Table, generation: int, split: str, number: int) -> Row:
-        """From a table of one row."""
+        """Build a row from a table of one row."""
         table = as_loaded(table.select(self._columns), self._plan.schema_of(self._columns))
         try:
             tables = piece_tables(table, self._texts, self._log)

@@ -1,4 +1,4 @@
-"""What a run is and how it went, as HTML: the facts of its card in few words, its table, and its curves. No Gradio."""
+"""A run and its results, as HTML: short facts, a table and curves. No Gradio."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from hf_toedit.tasks.edit import edit_of
 
 
 def run_html(run: OpenRun) -> str:
-    """What a run is, and its figures as far as they are known.
+    """Return the facts of a run, and its figures as far as they are known.
 
     Args:
-        run: to tell of.
+        run: The run.
     """
     stats, note = _generations(run)
     parts = [_about(run)]
@@ -35,7 +35,7 @@ def run_html(run: OpenRun) -> str:
 
 
 def _generations(run: OpenRun) -> tuple[list[EditStats], str]:
-    """Statistics of generations 1, 2, … over the same shards, and what to say of those that are left out."""
+    """Return the statistics of generations 1, 2, … over the same shards, and a note about those left out."""
     if run.stats is None:
         card = "on its page" if run.link else "in its card, README.md"
         return (
@@ -80,7 +80,7 @@ def _about(run: OpenRun) -> str:
 
 
 def _curves(stats: Sequence[EditStats]) -> list[str]:
-    """How the share of selected tokens falls, and what stands of the source, where there are generations to compare."""
+    """Return charts of the share of selected tokens and of the unchanged source, if there are several generations."""
     if len(stats) < 2 or not stats[0].num_selected:
         return []
     figures = generation_figures(stats)

@@ -1,4 +1,4 @@
-"""What a server of the demo offers, and to whom; no Gradio."""
+"""The settings of a demo server. No Gradio."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ class SpaceSettings:
     """What visitors may do.
 
     Attributes:
-        prior: the one offered first, loaded before anybody comes.
-        local: run folders and priors of this machine may be named; only while it alone can reach the server.
-        source: a dataset opened in the dataset tab at first: a Hub id, or where `local`, a run folder.
-        max_characters: of a text that is pasted.
-        max_prior_bytes: of the weights of a Hub model that a visitor names.
+        prior: The default prior, loaded before the first visit.
+        local: Whether visitors may name run folders and priors of this machine; only if no other machine can reach the
+            server.
+        source: Dataset that the dataset tab opens initially: a Hub id or, with `local`, a run folder.
+        max_characters: Maximum length of a pasted text.
+        max_prior_bytes: Maximum size of the weights of a Hub model that a visitor names.
     """
 
     prior: PriorConfig = field(default_factory=PriorConfig)

@@ -1,4 +1,4 @@
-"""What one visitor's edit gives to look at, and whether it is still wanted; no Gradio."""
+"""The view of one visitor's edit, and its cancellation. No Gradio."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ from hf_toedit.stats import EditStats
 
 
 class Superseded(Exception):
-    """A visitor has asked for something else in the meantime."""
+    """The visitor has made another request in the meantime."""
 
 
 class Turns:
-    """Counts what one visitor asked for, so that earlier work can tell that it is no longer wanted."""
+    """A counter of one visitor's requests, so that earlier work can detect that it is superseded."""
 
     def __init__(self) -> None:
         self._latest = 0
 
     def take(self) -> int:
-        """Begin the next one; those before are over."""
+        """Begin the next turn; earlier ones are superseded."""
         self._latest += 1
         return self._latest
 
     def check(self, turn: int) -> None:
-        """Go on with one.
+        """Check that a turn is the latest one.
 
         Raises:
-            Superseded: a later one has begun.
+            Superseded: A later turn has begun.
         """
         if turn != self._latest:
             raise Superseded
@@ -60,8 +60,8 @@ class Scene:
     """One generation, as it is shown.
 
     Attributes:
-        histogram: the probabilities of the tokens, as HTML.
-        edited: the text after this generation.
+        histogram: Probabilities of the tokens, as HTML.
+        edited: The text after this generation.
     """
 
     histogram: str
@@ -70,26 +70,27 @@ class Scene:
 
     @classmethod
     def of(cls, frame: Frame, stats: EditStats, config: EditConfig, note: str, is_one_of_several: bool) -> Scene:
-        """Draw one.
+        """Render a generation.
 
         Args:
             frame: The generation.
             stats: Its counts.
             config: How it was edited.
-            note: What else to say of the text, in words.
-            is_one_of_several: Whether there are more generations, so that the source is shown as well.
+            note: Additional remarks on the text.
+            is_one_of_several: Whether there are more generations, so that a comparison with the source is added.
         """
         shown = _told(frame, note) + frame_html(frame, config)
         if is_one_of_several:
             shown += _against_source(frame)
-        # Many visitors' last views are kept, of megabytes a generation: packed, they take a twentieth.
+        # The last views of many visitors are kept, with megabytes per generation; compressed, they take a twentieth.
         return cls(histogram_html(stats, config), frame.document.text or "", zlib.compress(shown.encode()))
 
     @property
     def picture(self) -> str:
-        """The tokens, under a heading and a summary in words, as HTML.
+        """The tokens, under a heading and a summary, as HTML.
 
-        Of several generations, an element of class `te-against` follows: the text against the source. The page shows
+        With several generations, an element of class `te-against` follows: the text compared with the source. The page
+        shows
         one or the other.
         """
         return zlib.decompress(self._packed).decode()
@@ -97,14 +98,14 @@ class Scene:
 
 @dataclass(frozen=True)
 class View:
-    """All that a visitor can look at after an edit; it is theirs alone.
+    """Everything that a visitor can view after an edit; not shared between visitors.
 
     Attributes:
-        request: what was asked for.
-        scenes: one a generation.
-        table: of all generations, as HTML.
-        suggested: A position of the threshold slider that selects at least `SHARE` of the tokens; None where fewer may
-            be edited.
+        request: The request.
+        scenes: One per generation.
+        table: Table of all generations, as HTML.
+        suggested: Position of the threshold slider that selects at least `SHARE` of the tokens; None if fewer are
+            editable.
     """
 
     request: EditRequest
@@ -114,7 +115,7 @@ class View:
 
     @classmethod
     def of(cls, request: EditRequest, gallery: Gallery) -> View:
-        """Draw a gallery of one text."""
+        """Build the view of a gallery of one text."""
         (picture,) = gallery.pictures
         suggested = _on_slider(gallery.threshold_selecting(SHARE))
         note = _suggestion(picture.frames[0], suggested)
@@ -133,13 +134,13 @@ def take_view(
     """Edit a text as `hf-toedit edit` does.
 
     Args:
-        request: what is asked for.
-        priors: of the server.
-        max_characters: of the text.
-        progress: called with the readings by the prior that are done and those there are in all; may raise, to stop.
+        request: The request.
+        priors: Priors of the server.
+        max_characters: Maximum length of the text.
+        progress: Callback; called with the finished and the total number of readings by the prior; may raise, to stop.
 
     Raises:
-        ToEditError: the request cannot be met.
+        ToEditError: The request cannot be fulfilled.
     """
     if not request.text:
         raise UsageError("There is no text. Type or paste one, or take an example.")
@@ -156,7 +157,7 @@ def take_view(
 
 
 def _on_slider(threshold: float | None) -> float | None:
-    """The next lower position of the threshold slider."""
+    """Return the next lower position of the threshold slider."""
     if threshold is None:
         return None
     steps = round(1 / THRESHOLD_STEP)
@@ -164,7 +165,7 @@ def _on_slider(threshold: float | None) -> float | None:
 
 
 def _told(frame: Frame, note: str) -> str:
-    """What happened to a text, in words, and how to learn more."""
+    """Describe what happened to a text, and how to learn more."""
     log = frame.document.to_log()
     tokens, selected, changed = log["num_tokens"], log["num_selected"], log["num_changed"]
     if not tokens:
@@ -184,7 +185,7 @@ def _told(frame: Frame, note: str) -> str:
 
 
 def _suggestion(frame: Frame, suggested: float | None) -> str:
-    """How easy the prior found the text that was given, and which threshold would select a share of it, as HTML."""
+    """Describe how easy the text is for the prior, and which threshold would select a share of it, as HTML."""
     known = sorted(token.probability for token in frame.tokens if token.probability is not None)
     if not known:
         return ""
@@ -198,7 +199,7 @@ def _suggestion(frame: Frame, suggested: float | None) -> str:
 
 
 def _against_source(frame: Frame) -> str:
-    """The text after a generation against the source, whatever generation made each edit, as HTML."""
+    """Return the text after a generation compared with the source, with the edits of all generations, as HTML."""
     table = frame.document.table
     if table is None or not table.edits:
         told, shown = "Nothing differs from the source.", escaped(frame.document.text or "")

@@ -1,1 +1,1 @@
-"""How the embedded prior was made: not in the wheel, so that what users install holds no training."""
+"""Training of the embedded prior; not in the wheel, so that users do not install training code."""

@@ -39,14 +39,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Document:
-    """A cleaned text, the source it is from and the key that decides its split."""
+    """A cleaned text, its source, and the key that determines its split."""
 
     source: str
     key: str
     text: str
 
 
-# Repeats upweight general prose, of which there is little, over technical documentation, of which there is plenty.
+# Repeats upweight general prose, which is scarce, over technical documentation, which is plentiful.
 SOURCES = (
     Source("wikitext2", "wikitext2_tokens_valid.jsonl", "wikitext", 5, 3, "CC BY-SA 3.0", PROSE),
     Source("pride_and_prejudice", "book_pride_and_prejudice.jsonl", "book", 3, 1, "public domain", PROSE),
@@ -155,7 +155,7 @@ class _Html(HTMLParser):
     NEVER_CLOSED = frozenset("br hr img input link meta col area base wbr".split())
 
     def __init__(self, page: bool) -> None:
-        """Prepare for an HTML page or, where `page` is true, a Mallard one (whose titles are headings)."""
+        """Prepare for an HTML page or, if `page` is true, a Mallard one (whose titles are headings)."""
         super().__init__(convert_charrefs=True)
         self.page = page
         self.hidden: list[str] = []
@@ -294,12 +294,12 @@ def read(data: Path, docs: Path) -> Iterator[Document]:
 
 
 def split(documents: Iterable[Document], share: float, least: int) -> tuple[list[Document], list[Document]]:
-    """Set documents aside by the hash of their key.
+    """Hold documents out by the hash of their key.
 
     Args:
         documents: The corpus.
         share: Share of the documents of each source to hold out.
-        least: Number to hold out of each source at least, where it has ten times as many.
+        least: Minimum number to hold out of each source with ten times as many.
 
     Returns:
         The training documents and the held-out documents.

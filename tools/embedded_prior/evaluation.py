@@ -1,4 +1,4 @@
-"""Measurement of the stored model on the documents that were held out of its training."""
+"""Evaluation of the stored model on the documents held out of its training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Losses = dict[str, list[torch.Tensor]]
 
 
 def limited(held: list[corpus.Document], most: int) -> list[corpus.Document]:
-    """Keep so many whole documents of each source as fit into `most` bytes, but one at least."""
+    """Keep as many whole documents of each source as fit into `most` bytes, but at least one."""
     used: dict[str, int] = {}
     kept = []
     for document in sorted(held, key=lambda d: corpus.fraction(d.key)):
@@ -31,7 +31,7 @@ def limited(held: list[corpus.Document], most: int) -> list[corpus.Document]:
 def windows(
     documents: list[corpus.Document], tokenizer: PreTrainedTokenizerBase, context: int
 ) -> Iterator[list[Piece]]:
-    """Yield batches of windows of like length; a document longer than the context is cut into several."""
+    """Yield batches of windows of similar length; a document longer than the context is split."""
     pieces: list[Piece] = []
     for document in documents:
         ids = tokenizer(document.text, add_special_tokens=False, verbose=False)["input_ids"]
@@ -67,7 +67,7 @@ def summary(losses: list[torch.Tensor], documents: int, size: int) -> dict[str, 
 
 
 def table(losses: Losses, held: list[corpus.Document]) -> dict[str, dict]:
-    """Summarise the losses of the prose sources together, of all sources together and of each source."""
+    """Summarise the losses of the prose sources together, of all sources together, and of each source."""
     prose = [s.name for s in corpus.SOURCES if s.group == corpus.PROSE and s.name in losses]
     rows = {"prose": prose, "all": list(losses)} | {s.name: [s.name] for s in corpus.SOURCES if s.name in losses}
     result = {}
@@ -79,12 +79,12 @@ def table(losses: Losses, held: list[corpus.Document]) -> dict[str, dict]:
 
 
 def report(folder: Path, held: list[corpus.Document], most: int) -> dict[str, dict]:
-    """Measure the model in a folder, in float32, as it is stored.
+    """Evaluate the model in a folder, in float32, as it is stored.
 
     Args:
         folder: Model folder.
         held: Held-out documents.
-        most: Bytes of text to measure at most, by source.
+        most: Maximum number of bytes of text per source.
 
     Returns:
         The figures of the prose sources together, of all together, and of each.

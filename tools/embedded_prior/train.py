@@ -1,4 +1,4 @@
-"""Make the embedded prior: read the corpus, train tokenizer and model, evaluate, write the model folder.
+"""Train the embedded prior: read the corpus, train tokenizer and model, evaluate, write the model folder.
 
 The documentation packages are unpacked into one subfolder each, named after the package; `corpus.SOURCES` lists them.
 """
@@ -29,17 +29,17 @@ OUT = Path(__file__).resolve().parents[2] / "hf_toedit/priors/embedded"
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the training with a mixture and a schedule of its own.
+    """A part of the training with its own mixture and schedule.
 
     Attributes:
         name: Name of its files.
         mixture: Field of `corpus.Source` with the repeats of its mixture.
         skip: Number of updates whose share of that mixture an earlier stage has used.
-        steps: Number of updates that the schedule is made for.
+        steps: Number of updates of the schedule.
         until: Number of updates after which the stage ends.
         peak: Highest share of the full learning rates.
-        warm_up: Number of steps to reach it in.
-        last: Share of the peak to end at.
+        warm_up: Number of warm-up steps.
+        last: Final share of the peak.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Stage:
     last: float
 
     def share(self, step: int) -> float:
-        """Return the share of the full learning rates in a step: a linear warm-up, then a cosine."""
+        """Return the share of the full learning rates in a step: a linear warm-up, then cosine decay."""
         if step < self.warm_up:
             return self.peak * (step + 1) / self.warm_up
         done = (step - self.warm_up) / max(1, self.steps - self.warm_up)
@@ -60,7 +60,7 @@ class Stage:
 
 
 def parse_args() -> argparse.Namespace:
-    """Return the command line; its defaults are the values the shipped weights were made with."""
+    """Parse the command line; its defaults are the values with which the shipped weights were made."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of JSON-lines files")
     parser.add_argument("--docs", type=Path, required=True, help="folder of unpacked documentation packages")
@@ -95,7 +95,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def one_pass(documents: list[corpus.Document], seed: int, stage: str) -> list[corpus.Document]:
-    """Return one pass over the corpus in random order, each document as often as its source says."""
+    """Return one pass over the corpus in random order, with each document repeated as its source specifies."""
     repeats = {s.name: getattr(s, stage) for s in corpus.SOURCES}
     rng = random.Random(seed)
     chosen = []
@@ -163,7 +163,7 @@ def batch(stream: np.ndarray, step: int, bos: int, args: argparse.Namespace) -> 
     length = args.context if step % 4 == 3 else args.context // 2
     part = stream[step * args.tokens_per_step : (step + 1) * args.tokens_per_step].astype(np.int64)
     target = torch.from_numpy(part.reshape(-1, length))
-    # Every row starts with the token that every text will start with when the model is used.
+    # Every row starts with the token that starts every text when the model is used.
     return torch.cat([torch.full((len(target), 1), bos), target[:, :-1]], dim=1), target
 
 
@@ -190,7 +190,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace) -> L
 def new_optimizers(model: LlamaForCausalLM, args: argparse.Namespace) -> list[torch.optim.Optimizer]:
     """Return Muon for the matrices inside the layers and AdamW for the rest.
 
-    In so short a training the number of updates is what is scarce, and Muon gets by far the most out of each.
+    In such a short training, the number of updates is the bottleneck, and Muon makes the most of each.
     """
     inner = [p for p in model.model.layers.parameters() if p.dim() == 2]
     rest = [p for p in model.parameters() if all(p is not q for q in inner)]
@@ -203,7 +203,7 @@ def new_optimizers(model: LlamaForCausalLM, args: argparse.Namespace) -> list[to
 def update(
     model: LlamaForCausalLM, data: tuple[torch.Tensor, torch.Tensor], optimizers: list, full: list[float], share: float
 ) -> tuple[float, float]:
-    """Make one step and return its loss and gradient norm."""
+    """Run one step and return its loss and gradient norm."""
     inputs, target = data
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = model(input_ids=inputs, use_cache=False).logits
@@ -218,17 +218,17 @@ def update(
 
 
 class Pace:
-    """Choice of the number of threads, for a machine that has other work to do as well.
+    """Choice of the number of threads, for a machine with other work to do.
 
-    Threads wait for the slowest of them, so one on a busy core makes a step slower than no second thread does.
+    Threads wait for the slowest of them, so one on a busy core makes a step slower than a single thread would be.
     """
 
     def __init__(self, threads: int) -> None:
-        """Begin with all threads."""
+        """Start with all threads."""
         self.threads, self.fastest, self.alone = threads, math.inf, 0
 
     def after(self, seconds: float) -> None:
-        """Take note of the duration of a step: go on alone for a while after a very slow one."""
+        """Record the duration of a step; after a very slow one, use a single thread for a while."""
         if self.alone:
             self.alone -= 1
         else:
@@ -238,7 +238,7 @@ class Pace:
 
 
 def restore(checkpoint: Path, model: LlamaForCausalLM, optimizers: list[torch.optim.Optimizer]) -> tuple[int, float]:
-    """Load a checkpoint and return the steps done and the seconds they took."""
+    """Load a checkpoint and return the number of finished steps and their duration in seconds."""
     state = torch.load(checkpoint, weights_only=True)
     model.load_state_dict(state["model"])
     for optimizer, stored in zip(optimizers, state["optimizers"], strict=True):
@@ -247,7 +247,7 @@ def restore(checkpoint: Path, model: LlamaForCausalLM, optimizers: list[torch.op
 
 
 def train(model: LlamaForCausalLM, stream: np.ndarray, bos: int, stage: Stage, args: argparse.Namespace) -> None:
-    """Go through a stage, writing a checkpoint from time to time and a log line every 20 steps."""
+    """Run a stage, with occasional checkpoints and a log line every 20 steps."""
     optimizers = new_optimizers(model, args)
     checkpoint, log_file = args.work / f"{stage.name}.pt", args.work / f"{stage.name}.jsonl"
     first, seconds, losses = 0, 0.0, []
@@ -282,7 +282,7 @@ def save(
     tokenizer.save_pretrained(args.out)
     config_file = args.out / "tokenizer_config.json"
     config = json.loads(config_file.read_text(encoding="utf-8"))
-    # This name is known to every release of transformers that can load the model.
+    # Every release of transformers that can load the model supports this name.
     config["tokenizer_class"] = "PreTrainedTokenizerFast"
     config_file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     model.to(torch.float16).save_pretrained(args.out)

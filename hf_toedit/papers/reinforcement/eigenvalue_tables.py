@@ -1,4 +1,4 @@
-"""Tables 1 to 4: a model that predicts eigenvalues, its beams, and models that are trained on what is selected."""
+"""Tables 1 to 4: a model that predicts eigenvalues, its beams, and models trained on selected predictions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hf_toedit.papers.reinforcement.eigenvalues import Study
 _GENERATOR = "generator"
 
 _TOLERANCES = (0.02, 0.05, 0.1)
-"""Relative errors by which the tables have a column each."""
+"""Relative errors with a column in the tables."""
 
 _DIFFERS = (
     "The paper has 5 x 5 matrices, and calls a prediction right whose relative error is at most 2 %. Here matrices are "
@@ -33,12 +33,12 @@ _TRAINED = (
 
 @dataclass(frozen=True)
 class _Measured:
-    """How right a way to predict is in one repetition.
+    """Accuracy of one prediction method in one repetition.
 
     Attributes:
         errors: Relative errors for held-out matrices, `[k]`.
-        examples: Of a training; 0 where nothing is trained.
-        share: Of these, those with a right label.
+        examples: Number of training examples; 0 without training.
+        share: Share of these with a right label.
     """
 
     errors: np.ndarray
@@ -47,12 +47,12 @@ class _Measured:
 
 
 class _Eigenvalues(Item):
-    """An item that measures several ways to predict, with a repetition per seed.
+    """An item that measures several prediction methods, with one repetition per seed.
 
     Attributes:
         sizes: Settings of each scale.
-        better: Pairs of ways; the claim is that the first of each is better than the second.
-        no_better: Pairs of ways; the claim is that the first of each is not better than the second.
+        better: Pairs of methods; the claim is that the first of each is better than the second.
+        no_better: Pairs of methods; the claim is that the first of each is not better than the second.
     """
 
     paper = REINFORCEMENT
@@ -105,7 +105,7 @@ class _Eigenvalues(Item):
 
     @abstractmethod
     def measured(self, study: Study) -> dict[str, _Measured]:
-        """The ways to predict, by name."""
+        """Return the results of the prediction methods, by name."""
 
     def run(self, settings: Mapping[str, Any], work: Work) -> Outcome:
         """See `Item.run`."""
@@ -157,10 +157,10 @@ class Table1(_Eigenvalues):
 
 
 class _Selected(_Eigenvalues):
-    """An item that trains on synthetic examples."""
+    """An item that trains models on synthetic examples."""
 
     def generated(self, study: Study) -> tuple[dict[str, _Measured], np.ndarray, np.ndarray]:
-        """What the generator reaches, its greedy labels `[k, 3 d]` of synthetic examples, and whether each is right."""
+        """Return the generator's result, its greedy labels `[k, 3 d]` of synthetic examples, and which are right."""
         model = study.generator()
         greedy = study.predicted(_GENERATOR, model, "synthetic")
         is_right = study.errors("synthetic", greedy.values)[:, 0] <= study.settings["tolerance"]
@@ -176,13 +176,13 @@ class _Selected(_Eigenvalues):
         kept: np.ndarray | None = None,
         is_further: bool = False,
     ) -> _Measured:
-        """What a model reaches that is trained on labels of synthetic examples.
+        """Return the result of a model trained on labels of synthetic examples.
 
         Args:
             study: The repetition.
-            name: Of the model.
-            labels: `[k, 3 d]`.
-            is_right: Of each label, `[k]`.
+            name: Name of the model.
+            labels: Labels, `[k, 3 d]`.
+            is_right: Whether each label is right, `[k]`.
             kept: Whether each example is trained on, `[k]`; None for all.
             is_further: Train the generator further.
         """
@@ -275,7 +275,7 @@ class Table4(_Selected):
 
 
 def _table(by_name: Mapping[str, list[_Measured]], right: Mapping[str, np.ndarray]) -> Table:
-    """Shares of right predictions by tolerance, and the gain over the generator at that of the item."""
+    """Return the shares of right predictions by tolerance, and the gain over the generator at the item's tolerance."""
     is_trained = any(runs[0].examples for runs in by_name.values())
     rows: list[list[Cell]] = []
     first = next(iter(right.values()))
@@ -293,12 +293,12 @@ def _table(by_name: Mapping[str, list[_Measured]], right: Mapping[str, np.ndarra
 
 
 def _by_perplexity(errors: np.ndarray, perplexities: np.ndarray) -> np.ndarray:
-    """The error of the candidate of the lowest perplexity, `[k]`, of `[k, n]` each."""
+    """Return the error of the candidate with the lowest perplexity, `[k]`, from `[k, n]` each."""
     return errors[np.arange(len(errors)), perplexities.argmin(axis=1)]
 
 
 def _sign(first: np.ndarray, second: np.ndarray) -> int:
-    """Whether the first is right more (1) or less (-1) often, by two standard errors in every repetition; else 0.
+    """Return 1 if the first is right more often, -1 if less often, by two standard errors in every repetition; else 0.
 
     Args:
         first: Whether each prediction is right, `[repetitions, k]`.

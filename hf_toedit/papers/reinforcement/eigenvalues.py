@@ -1,4 +1,4 @@
-"""Models that read a symmetric matrix and write its eigenvalues: data, training, beams, and what is right."""
+"""Models that read a symmetric matrix and write its eigenvalues: data, training, beams, and errors."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ from hf_toedit.storage.files import whole_file
 _LARGEST_ENTRY = 10.0
 
 _BATCH = 512
-"""Matrices that are predicted at a time."""
+"""Number of matrices per prediction batch."""
 
 _WARMUP = 0.05
-"""Share of the steps in which the learning rate rises."""
+"""Share of the steps during which the learning rate rises."""
 
 
 def symmetric(rng: np.random.Generator, count: int, dimension: int) -> np.ndarray:
-    """Symmetric matrices `[count, d, d]` with independent entries, uniform between -10 and 10."""
+    """Return symmetric matrices `[count, d, d]` with independent entries, uniform between -10 and 10."""
     entries = rng.uniform(-_LARGEST_ENTRY, _LARGEST_ENTRY, (count, dimension, dimension))
     return np.asarray(np.triu(entries) + np.triu(entries, 1).swapaxes(1, 2))
 
 
 def eigenvalues(matrices: np.ndarray) -> np.ndarray:
-    """Eigenvalues `[k, d]` of symmetric matrices `[k, d, d]`, in descending order."""
+    """Return the eigenvalues `[k, d]` of symmetric matrices `[k, d, d]`, in descending order."""
     return np.linalg.eigvalsh(matrices)[:, ::-1]
 
 
 def relative_errors(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Relative L1 errors sum |a - b| / sum |b|, as of `NumericConfig`.
+    """Return relative L1 errors sum |a - b| / sum |b|, as in `NumericConfig`.
 
     Args:
-        found: Predictions a, `[..., d]`, NaN where there is no number.
+        found: Predictions a, `[..., d]`, NaN if there is no number.
         truth: Right values b, `[..., d]`.
 
     Returns:
-        `[...]`; infinite where a number is missing.
+        `[...]`; infinite if a number is missing.
     """
     difference = np.abs(found - truth).sum(axis=-1)
     size = np.broadcast_to(np.abs(truth).sum(axis=-1), difference.shape)
@@ -64,8 +64,8 @@ class Beams:
     """Predictions of a model.
 
     Attributes:
-        tokens: Ids, `[k, n, 3 d]`: n candidates per matrix, the likeliest first.
-        perplexities: `[k, n]`, of the model itself, ascending for each matrix.
+        tokens: Token ids, `[k, n, 3 d]`: n candidates per matrix, the most likely first.
+        perplexities: Perplexities under the model itself, ascending for each matrix, `[k, n]`.
     """
 
     tokens: np.ndarray
@@ -73,19 +73,19 @@ class Beams:
 
     @property
     def values(self) -> np.ndarray:
-        """Eigenvalues, `[k, n, d]`; NaN where there is no number."""
+        """Eigenvalues, `[k, n, d]`; NaN if there is no number."""
         return decode(self.tokens)
 
 
 def new_model(settings: Mapping[str, Any], seed: int) -> Any:
-    """An encoder-decoder of `transformers` (BART) with its first weights.
+    """Return an encoder-decoder of `transformers` (BART) with its initial weights.
 
-    Mantissas begin as sinusoids of their value, so that near numbers are near from the start. Otherwise a small model
-    spends its training on finding the order of a thousand tokens.
+    Embeddings of mantissas are initialized as sinusoids of their value, so that close numbers are close from the start.
+    Otherwise a small model spends its training on learning the order of a thousand tokens.
 
     Args:
         settings: `d_model`, `layers` of the encoder and of the decoder, `heads`, `dropout`.
-        seed: Of the weights.
+        seed: Random seed of the weights.
     """
     from transformers import BartConfig, BartForConditionalGeneration, set_seed
 
@@ -100,11 +100,11 @@ def new_model(settings: Mapping[str, Any], seed: int) -> Any:
         encoder_ffn_dim=4 * size,
         decoder_ffn_dim=4 * size,
         dropout=settings["dropout"],
-        init_std=size**-0.5,  # that of BART, 0.02, suits large models
+        init_std=size**-0.5,  # BART's own, 0.02, suits large models
         pad_token_id=PAD,
         bos_token_id=START,
         decoder_start_token_id=START,
-        eos_token_id=None,  # the dimension tells how many numbers are written
+        eos_token_id=None,  # the dimension determines how many numbers to write
         forced_eos_token_id=None,
     )
     set_seed(seed)
@@ -116,7 +116,7 @@ def new_model(settings: Mapping[str, Any], seed: int) -> Any:
 
 
 def _sinusoids(values: np.ndarray, size: int) -> np.ndarray:
-    """Sines and cosines `[n, size]` of values `[n]`, of a quarter of a turn to 32 turns per unit."""
+    """Return sines and cosines `[n, size]` of values `[n]`, from a quarter of a turn to 32 turns per unit."""
     angles = np.pi * np.geomspace(0.5, 64, size // 2) * values[:, None]
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
 
@@ -130,16 +130,16 @@ def train(
     seed: int,
     on_step: Callable[[], None],
 ) -> None:
-    """Train a model by `transformers.Trainer`: AdamW, a short warm-up, and a cosine to 0.
+    """Train a model with `transformers.Trainer`: AdamW, a short warm-up, and cosine decay to 0.
 
     Args:
-        model: Of `new_model`, or trained before.
-        inputs: Ids of matrices, `[k, n]`.
-        labels: Ids of eigenvalues, `[k, 3 d]`.
-        folder: Nothing is written to it; `Trainer` asks for one.
+        model: A new or trained model, see `new_model`.
+        inputs: Token ids of matrices, `[k, n]`.
+        labels: Token ids of eigenvalues, `[k, 3 d]`.
+        folder: Output folder that `Trainer` requires; nothing is written to it.
         how: `steps`, `batch_size`, `learning_rate`.
-        seed: Of the order.
-        on_step: Called after each step.
+        seed: Random seed of the order.
+        on_step: Callback; called after each step.
     """
     from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, default_data_collator
 
@@ -172,13 +172,13 @@ def train(
 
 
 def predict(model: Any, inputs: np.ndarray, dimension: int, num_beams: int = 1) -> Beams:
-    """All candidates of a beam search; of one beam, the likeliest token at each place.
+    """Return all candidates of a beam search; with one beam, the most likely token at each position.
 
     Args:
-        model: Of `new_model`, trained.
-        inputs: Ids of matrices, `[k, n]`.
-        dimension: d of these.
-        num_beams: Candidates per matrix.
+        model: A trained model, see `new_model`.
+        inputs: Token ids of matrices, `[k, n]`.
+        dimension: Dimension d of the matrices.
+        num_beams: Number of candidates per matrix.
     """
     import torch
 
@@ -207,12 +207,12 @@ def predict(model: Any, inputs: np.ndarray, dimension: int, num_beams: int = 1) 
 
 @dataclass(frozen=True)
 class Study:
-    """One repetition of an item: its matrices, its models, and how right these are.
+    """One repetition of an item: its matrices, its models, and their errors.
 
     Attributes:
-        settings: Of the item.
-        work: What is trained and predicted is kept in its folder.
-        repetition: Its number; each has matrices and weights of its own.
+        settings: Settings of the item.
+        work: Environment of the item; trained models and predictions are stored in its folder.
+        repetition: Index of the repetition; each has its own matrices and weights.
     """
 
     settings: Mapping[str, Any]
@@ -220,32 +220,32 @@ class Study:
     repetition: int
 
     def matrices(self, kind: str) -> np.ndarray:
-        """The matrices of a kind: `originals`, `synthetic` or `held_out`, `[k, d, d]`."""
+        """Return the matrices of a kind: `originals`, `synthetic` or `held_out`, `[k, d, d]`."""
         number = ("originals", "synthetic", "held_out").index(kind)
         rng = np.random.default_rng((self.work.seed, self.repetition, number))
         return symmetric(rng, self.settings[kind], self.settings["dimension"])
 
     def inputs(self, kind: str) -> np.ndarray:
-        """The ids of these."""
+        """Return the token ids of the matrices of a kind."""
         return encode_matrices(self.matrices(kind), self.settings["all_entries"])
 
     def errors(self, kind: str, values: np.ndarray) -> np.ndarray:
-        """Relative errors `[k, n]` of predictions `[k, n, d]` for the matrices of a kind."""
+        """Return the relative errors `[k, n]` of predictions `[k, n, d]` for the matrices of a kind."""
         return relative_errors(values, eigenvalues(self.matrices(kind))[:, None])
 
     def generator(self) -> Any:
-        """The model that is trained on the original examples and their right eigenvalues."""
+        """Return the model trained on the original examples and their right eigenvalues."""
         labels = encode(eigenvalues(self.matrices("originals")))
         return self.trained("generator", lambda: (self.inputs("originals"), labels))
 
     def trained(
         self, name: str, examples: Callable[[], tuple[np.ndarray, np.ndarray]], is_further: bool = False
     ) -> Any:
-        """A model that is trained on examples, or was before.
+        """Train a model on examples, or load it if it is stored.
 
         Args:
-            name: Of the model.
-            examples: Returns ids of matrices and of eigenvalues.
+            name: Name of the model.
+            examples: Returns token ids of matrices and of eigenvalues.
             is_further: Train the generator further; if false, train new weights, the same for each name.
         """
         from safetensors.torch import load_model, save_model
@@ -265,13 +265,13 @@ class Study:
         return model
 
     def predicted(self, name: str, model: Any, kind: str, num_beams: int = 1) -> Beams:
-        """The predictions of a model for the matrices of a kind, or those that it made before.
+        """Predict the matrices of a kind, or load the predictions if they are stored.
 
         Args:
-            name: Of the model.
-            model: The model itself.
+            name: Name of the model.
+            model: The model.
             kind: See `matrices`.
-            num_beams: Candidates per matrix.
+            num_beams: Number of candidates per matrix.
         """
         path = self._path(f"{name}-{kind}-{num_beams}.npz")
         if not path.exists():
@@ -282,7 +282,7 @@ class Study:
             return Beams(kept["tokens"], kept["perplexities"])
 
     def held_out_errors(self, name: str, model: Any) -> np.ndarray:
-        """Relative errors `[k]` of a model's greedy predictions for held-out matrices."""
+        """Return the relative errors `[k]` of a model's greedy predictions for held-out matrices."""
         return self.errors("held_out", self.predicted(name, model, "held_out").values)[:, 0]
 
     def _path(self, name: str) -> Path:

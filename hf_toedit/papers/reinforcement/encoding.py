@@ -1,4 +1,4 @@
-"""Numbers as tokens: P1000, which writes each number as a sign, a mantissa of three digits and an exponent.
+"""Numbers as tokens: P1000, which encodes a number as a sign, a mantissa of three digits and an exponent.
 
 Charton 2021, "Linear algebra with transformers", arXiv 2112.01898, Section 2.
 """
@@ -12,13 +12,13 @@ PAD, START = 0, 1
 _PLUS, _MINUS = 2, 3
 
 MANTISSAS = 4
-"""Token of the mantissa 0; the others follow up to 999."""
+"""Token of the mantissa 0; those up to 999 follow."""
 
 _LOWEST, _HIGHEST = -12, 2
-"""Exponents of ten beside a whole mantissa. Smaller numbers are written as 0."""
+"""Range of exponents of ten, for integer mantissas. Smaller numbers become 0."""
 
 _EXPONENTS = MANTISSAS + 1000
-"""Token of the lowest exponent."""
+"""Token of the smallest exponent."""
 
 _DIMENSIONS = _EXPONENTS + _HIGHEST - _LOWEST + 1
 """Token of the dimension 1."""
@@ -37,17 +37,17 @@ VOCABULARY = (
 """Names of the tokens, in the order of their ids."""
 
 LARGEST = 999 * 10.0**_HIGHEST
-"""The largest number that can be written."""
+"""The largest number that can be encoded."""
 
 
 def encode(numbers: np.ndarray) -> np.ndarray:
-    """Tokens of numbers, rounded to three significant digits.
+    """Encode numbers as tokens, rounded to three significant digits.
 
     Args:
-        numbers: Finite, `[..., n]`.
+        numbers: Finite numbers, `[..., n]`.
 
     Returns:
-        Ids, `[..., 3 n]`: 3.14159 is `+ 314 E-2`, and 0 is `+ 0 E0`.
+        Token ids, `[..., 3 n]`: 3.14159 is `+ 314 E-2`, and 0 is `+ 0 E0`.
 
     Raises:
         ValueError: A number is larger than `LARGEST`, or not finite.
@@ -67,10 +67,10 @@ def encode(numbers: np.ndarray) -> np.ndarray:
 
 
 def decode(tokens: np.ndarray) -> np.ndarray:
-    """Numbers of tokens.
+    """Decode tokens to numbers.
 
     Args:
-        tokens: Ids, `[..., 3 n]`.
+        tokens: Token ids, `[..., 3 n]`.
 
     Returns:
         `[..., n]`; NaN where three tokens are not a sign, a mantissa and an exponent.
@@ -80,19 +80,19 @@ def decode(tokens: np.ndarray) -> np.ndarray:
     is_number = np.isin(signs, (_PLUS, _MINUS)) & (mantissas >= 0) & (mantissas < 1000)
     is_number &= (exponents >= _LOWEST) & (exponents <= _HIGHEST)
     powers = 10.0 ** np.abs(np.where(is_number, exponents, 0))
-    sizes = np.where(exponents < 0, mantissas / powers, mantissas * powers)  # the nearest float, as of "3.14"
+    sizes = np.where(exponents < 0, mantissas / powers, mantissas * powers)  # the nearest float, as from "3.14"
     return np.where(is_number, np.where(signs == _MINUS, -sizes, sizes), np.nan)
 
 
 def encode_matrices(matrices: np.ndarray, all_entries: bool) -> np.ndarray:
-    """Tokens of symmetric matrices: their dimension, then their entries by row.
+    """Encode symmetric matrices as tokens: their dimension, then their entries by row.
 
     Args:
         matrices: `[k, d, d]`.
-        all_entries: If false, write those on and above the diagonal only.
+        all_entries: Encode all entries; if false, only those on and above the diagonal.
 
     Returns:
-        Ids, `[k, 1 + 3 d²]` or `[k, 1 + 3 d (d + 1) / 2]`.
+        Token ids, `[k, 1 + 3 d²]` or `[k, 1 + 3 d (d + 1) / 2]`.
     """
     count, dimension, _ = matrices.shape
     rows, columns = np.indices((dimension, dimension)).reshape(2, -1) if all_entries else np.triu_indices(dimension)

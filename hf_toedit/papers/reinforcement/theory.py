@@ -19,10 +19,10 @@ from hf_toedit.papers.theory.gaussian import (
 )
 
 _NEAR = 0.02
-"""How near to the limit an accuracy of a finite simulation must be."""
+"""Maximum distance between the limit and the accuracy of a finite simulation."""
 
 _PAIRS = {"none": (1.0, 1.0), "weak": (0.6, 0.3), "strong": (0.9, 0.1), "oracle": (1.0, 0.0)}
-"""(phi, psi) of verifiers."""
+"""(phi, psi) of the verifiers."""
 
 
 class Theorem32(Item):
@@ -278,12 +278,12 @@ def _finite(settings: Mapping[str, Any], rng: np.random.Generator, mean: np.ndar
 
 
 def _is_above(gains: np.ndarray) -> bool:
-    """Whether gains of single repetitions are above zero by more than two standard errors."""
+    """Whether the mean gain over repetitions is above zero by more than two standard errors."""
     return bool(gains.mean() > 2 * gains.std(ddof=1) / len(gains) ** 0.5)
 
 
 def _examples(rng: np.random.Generator, mean: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Features `[count, d]` and right labels `[count]` of a mixture."""
+    """Return features `[count, d]` and right labels `[count]` of a mixture."""
     labels = rng.choice((-1, 1), count)
     return labels[:, None] * mean + rng.standard_normal((count, len(mean))), labels
 
@@ -297,7 +297,7 @@ def _mean_vector(settings: Mapping[str, Any]) -> np.ndarray:
 def _trained(
     settings: Mapping[str, Any], rng: np.random.Generator, p: float, phi: float, psi: float, count: int
 ) -> float:
-    """Accuracy of a classifier of kept labels, of which a share p is wrong before the selection."""
+    """Return the accuracy of a classifier trained on kept labels, a share p of which is wrong before the selection."""
     mean = _mean_vector(settings)
     features, truth = _examples(rng, mean, count)
     is_wrong = rng.random(count) < p
@@ -306,7 +306,7 @@ def _trained(
 
 
 def _crossing(rates: list[float], mean: np.ndarray) -> float | None:
-    """The error rate at which the accuracy falls through 1/2, between two that were tried; None where it does not."""
+    """Return the error rate at which the accuracy falls below 1/2, interpolated; None if it does not."""
     below = np.flatnonzero(mean < 0.5)
     if not len(below) or not below[0]:
         return None
@@ -318,7 +318,7 @@ def _crossing(rates: list[float], mean: np.ndarray) -> float | None:
 def _sampled(
     settings: Mapping[str, Any], rng: np.random.Generator, generator: float, verifier: float, between: float
 ) -> list[tuple[float, float]]:
-    """Error rate, phi and psi of a sample, each with its standard error."""
+    """Return error rate, phi and psi of a sample, each with its standard error."""
     truth, *classifiers = unit_vectors(3, generator, verifier, between)
     signed = settings["norm"] * truth + rng.standard_normal((settings["num_samples"], 3))  # y x
     says_right, verified = (signed @ classifier > 0 for classifier in classifiers)

@@ -1,1 +1,1 @@
-"""What the theorems say, and simulations of what they speak of: numbers in, numbers out, numpy only."""
+"""Formulas of the theorems and simulations of their processes: numbers in, numbers out, numpy only."""

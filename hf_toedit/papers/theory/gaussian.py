@@ -1,12 +1,12 @@
 """Selection of synthetic labels in a Gaussian mixture (Feng et al. 2024, arXiv 2406.07515, Section 3).
 
-Labels y are +1 or -1, features are y mu plus standard normal noise. A generator gives labels y', of which a share p is
+Labels y are +1 or -1, features are y mu plus standard normal noise. A generator gives labels y', a share p of which is
 wrong. A verifier keeps right ones with probability phi and wrong ones with probability psi. A linear classifier that is
-trained on what is kept points to
+trained on the kept labels points to
 
     E[q y' x] = (phi (1 - p) - psi p) mu
 
-where errors do not depend on x: the right way for p < p* = 1 / (1 + psi / phi), the wrong way for p > p*.
+if errors do not depend on x: in the right direction for p < p* = 1 / (1 + psi / phi), in the wrong one for p > p*.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ _NODES = 400
 
 
 def breakdown_point(phi: float, psi: float) -> float:
-    """p* = 1 / (1 + psi / phi), Theorem 3.2; NaN where nothing is kept."""
+    """Return p* = 1 / (1 + psi / phi), Theorem 3.2; NaN if nothing is kept."""
     return phi / (phi + psi) if phi + psi else math.nan
 
 
 def normal_cdf(value: np.ndarray | float) -> np.ndarray:
-    """The distribution function of a standard normal variable."""
+    """Return the distribution function of a standard normal variable."""
     return 0.5 * (1 + _erf(np.asarray(value, float) / math.sqrt(2)))
 
 
 def orthant(mean_1: float, mean_2: float, correlation: float) -> float:
-    """P(a > 0, b > 0) of two normal variables with variance 1, to about eight digits.
+    """Return P(a > 0, b > 0) of two normal variables with variance 1, to about eight digits.
 
     Args:
-        mean_1: Of a.
-        mean_2: Of b.
-        correlation: From -1 to 1.
+        mean_1: Mean of a.
+        mean_2: Mean of b.
+        correlation: Correlation, from -1 to 1.
     """
     if abs(correlation) >= 1:
         other = mean_2 if correlation > 0 else -mean_2
@@ -53,12 +53,12 @@ def orthant(mean_1: float, mean_2: float, correlation: float) -> float:
 
 
 class Selection(NamedTuple):
-    """How well labels of a generator are selected.
+    """Quality of the selection of a generator's labels.
 
     Attributes:
         error: p, the share of wrong labels.
-        phi: The share of right labels that are kept.
-        psi: The share of wrong labels that are kept.
+        phi: Share of right labels that are kept.
+        psi: Share of wrong labels that are kept.
     """
 
     error: float
@@ -72,13 +72,13 @@ class Selection(NamedTuple):
 
 
 def selection_by_angles(norm: float, generator: float, verifier: float, between: float) -> Selection:
-    """Labels of one linear classifier, kept where another agrees, by orthant probabilities.
+    """Compute the selection of one linear classifier's labels by the agreement of another, from orthant probabilities.
 
     Args:
         norm: Length of mu.
         generator: Angle between the generator's classifier and mu, in radians.
-        verifier: The same of the verifier's.
-        between: Angle between the two classifiers.
+        verifier: Angle between the verifier's classifier and mu, in radians.
+        between: Angle between the two classifiers, in radians.
     """
     means = norm * math.cos(generator), norm * math.cos(verifier)
     both = orthant(*means, math.cos(between))
@@ -88,7 +88,7 @@ def selection_by_angles(norm: float, generator: float, verifier: float, between:
 
 
 def unit_vectors(dimension: int, generator: float, verifier: float, between: float) -> np.ndarray:
-    """Directions of mu, the generator and the verifier with these angles; float64 `[3, dimension]`.
+    """Return directions of mu, the generator and the verifier with these angles; float64 `[3, dimension]`.
 
     Raises:
         ValueError: No three directions have such angles.
@@ -107,7 +107,7 @@ def unit_vectors(dimension: int, generator: float, verifier: float, between: flo
 
 
 def accuracy(classifier: np.ndarray, mean: np.ndarray) -> float:
-    """Share of new examples that a linear classifier labels right.
+    """Return the share of new examples that a linear classifier labels correctly.
 
     Args:
         classifier: float64 `[d]`.
@@ -118,12 +118,12 @@ def accuracy(classifier: np.ndarray, mean: np.ndarray) -> float:
 
 
 def fitted(features: np.ndarray, labels: np.ndarray, ridge: float = 1e-3) -> np.ndarray:
-    """Least squares with a small ridge; float64 `[d]`, zeros without examples.
+    """Fit least squares with a small ridge; float64 `[d]`, zeros without examples.
 
     Args:
         features: float64 `[n, d]`.
         labels: `[n]`, +1 or -1.
-        ridge: Of the mean squares.
+        ridge: Ridge penalty, relative to the mean squared error.
     """
     if not len(labels):
         return np.zeros(features.shape[1])

@@ -1,4 +1,4 @@
-"""Figure 1: training again and again on what the last model wrote, on all that was ever written, or on edited text."""
+"""Figure 1: repeated training on the last model's output, on all output so far, or on edited text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hf_toedit.papers.toedit.mixtures import NEEDS, TRAINED, differences, probed
 
 _HUMAN, _REPLACED, _ACCUMULATED, _EDITED = "human", "replaced", "accumulated", "edited"
 _SEED = 0
-"""Of the models that write: others are trained only to know how far seeds differ."""
+"""Seed of the models that generate; others are trained only to measure the variation between seeds."""
 
 
 class Figure1(Item):
@@ -102,13 +102,13 @@ class Figure1(Item):
 
 
 def _model(work: Work, probe: str, variant: str, settings: Mapping[str, Any]) -> Path:
-    """The folder of a trained model."""
+    """Return the folder of a trained model."""
     rate = settings["learning_rates"][0]
     return work.folder / probe / "work" / "models" / variant / f"rate-{rate:g}" / f"seed-{_SEED}" / "model"
 
 
 def _written(human: str, model: Path, name: str, generation: int, settings: Mapping[str, Any], work: Work) -> list[str]:
-    """What a model writes behind the beginnings of the human texts."""
+    """Return a model's continuations of the beginnings of the human texts."""
     from hf_toedit.api.generated import generate
 
     run = generate(

@@ -1,4 +1,4 @@
-"""Appendix D.3: what editing costs against writing text anew."""
+"""Appendix D.3: the cost of editing compared with generating text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hf_toedit.papers.toedit.data import settings_of, texts_of
 
 
 class AppendixD3(Item):
-    """Appendix D.3: one forward pass per document against one per token."""
+    """Appendix D.3: one forward pass per document compared with one per token."""
 
     paper = TOEDIT
     name = "Appendix D.3"

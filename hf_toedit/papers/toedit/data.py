@@ -1,4 +1,4 @@
-"""The texts of items that take texts: human ones, held-out ones, and synthetic ones that a prior generates."""
+"""The texts of items: human, held-out, and synthetic ones that a prior generates."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAPER: Mapping[str, Any] = {
     "prior": "meta-llama/Meta-Llama-3-8B",
     "synthetic": "HuggingFaceTB/cosmopedia",
 }
-"""Dolma, Cosmopedia, and Paloma to evaluate on; the prior reads both."""
+"""Dolma and Cosmopedia, with Paloma for evaluation; the prior reads both."""
 
 DIFFERS = (
     "The paper has Dolma as human and Cosmopedia as synthetic text. Here the human text is the bundled sample, 70 "
@@ -39,7 +39,7 @@ DIFFERS = (
 
 
 def settings_of(scale: Scale, **more: Any) -> dict[str, Any]:
-    """Settings of a scale, with those of an item."""
+    """Return the settings of a scale, with those of an item."""
     return {**(TINY if scale == "tiny" else PAPER), **more}
 
 
@@ -49,7 +49,7 @@ class Data:
 
     Attributes:
         human: Human text.
-        held_out: Human text that nothing is trained on.
+        held_out: Human text for evaluation, never trained on.
         synthetic: Text that a model wrote.
     """
 
@@ -59,11 +59,11 @@ class Data:
 
 
 def texts_of(settings: Mapping[str, Any], work: Work) -> Data:
-    """Find the texts, and generate the synthetic ones where none are named.
+    """Find the texts, and generate the synthetic ones if none are named.
 
     Args:
-        settings: Of the item, see `settings_of`.
-        work: What is made is kept in its folder.
+        settings: Settings of the item, see `settings_of`.
+        work: Environment of the item; generated texts are stored in its folder.
     """
     human, held_out = settings["human"], settings.get("held_out", "")
     if human == "sample":
@@ -72,10 +72,10 @@ def texts_of(settings: Mapping[str, Any], work: Work) -> Data:
 
 
 def write_texts(path: Path, texts: Sequence[str]) -> str:
-    """A dataset of texts, one a row.
+    """Write a dataset of texts, one per row, and return its path.
 
     Args:
-        path: Of the Parquet file to write.
+        path: Path of the Parquet file.
         texts: The rows.
     """
     import pyarrow as pa
@@ -87,11 +87,11 @@ def write_texts(path: Path, texts: Sequence[str]) -> str:
 
 
 def of_the_same_size(variants: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The first texts of each variant with as many words as the smallest has, since many figures depend on the number.
+    """Truncate each variant to the number of words of the smallest, because many figures depend on that number.
 
     Args:
         variants: Parquet files of texts, by name.
-        folder: To write to.
+        folder: Folder for the truncated files.
     """
     import pyarrow.parquet as pq
 
@@ -117,7 +117,7 @@ def _split(folder: Path, held_out_rows: int) -> tuple[str, str]:
 
 
 def _continued(human: str, settings: Mapping[str, Any], work: Work) -> str:
-    """Texts that the prior writes: the beginning of each human one is its prompt, and is left out."""
+    """Generate texts with the prior from the beginnings of the human ones; a prompt is not part of its text."""
     from hf_toedit.api.generated import generate
 
     run = generate(

@@ -1,4 +1,4 @@
-"""Tables 8 and 9: token probabilities of a dataset under a prior, and how many tokens it selects, by generation."""
+"""Tables 8 and 9: token probabilities of a dataset under a prior, and its number of selected tokens by generation."""
 
 from __future__ import annotations
 

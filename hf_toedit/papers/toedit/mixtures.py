@@ -72,7 +72,7 @@ class Figure2(Item):
 
 
 class _Edited(Item):
-    """An item that trains on edited text, and on its source."""
+    """An item that trains on edited text and on its source."""
 
     paper = TOEDIT
     needs = NEEDS
@@ -142,14 +142,14 @@ def probed(
     folder: str = "probe",
     keep_models: bool = False,
 ) -> dict[str, Any]:
-    """What a probe of an item finds.
+    """Run a probe for an item and return its report.
 
     Args:
-        variants: What models are trained on, by name; the first is the reference.
-        held_out: What they are scored on.
-        settings: Of the item: the fields of `ProbeConfig` that it has are the probe's.
-        work: Of the item.
-        folder: Of the report, in the item's.
+        variants: Training data by name; the first is the reference.
+        held_out: Evaluation data.
+        settings: Settings of the item; those that are fields of `ProbeConfig` are the probe's.
+        work: Environment of the item.
+        folder: Name of the report folder in the item's.
         keep_models: Keep the models' weights.
     """
     from hf_toedit.api.probe import probe
@@ -162,10 +162,10 @@ def probed(
 
 
 def differences(report: Mapping[str, Any]) -> tuple[list[list[Cell]], list[Mapping[str, Any]]]:
-    """Rows of a table of perplexities, and the differences of all variants but the first.
+    """Return rows of a table of perplexities, and the differences of all variants but the first.
 
     Args:
-        report: Of a probe with one learning rate.
+        report: Report of a probe with one learning rate.
     """
     [rate] = (f"{rate:g}" for rate in report["training"]["learning_rates"])
     found = {name: entry["differences"][rate]["all"] for name, entry in report["comparisons"].items()}

@@ -18,7 +18,7 @@ from hf_toedit.papers.theory.linear import (
 )
 
 _ERRORS = 3.0
-"""Standard errors by which a simulation must miss a number to contradict it."""
+"""Number of standard errors by which a simulation must miss a number to contradict it."""
 
 _SHOWN = (0, 1, 2, 3, 5, 6, 10, 20, 40)
 _X, _Y = "generation", "test error, in sigma²d/(T−d−1)"
@@ -36,7 +36,7 @@ class _Simulated(Item):
     differs = _DIFFERS
 
     def settings(self, scale: Scale) -> Mapping[str, Any]:
-        """See `Item.settings`; the paper names none, so `paper` has more repetitions."""
+        """See `Item.settings`; the paper has none, so `paper` has more repetitions."""
         return {
             "num_samples": 100,
             "dimension": 20,
@@ -181,7 +181,7 @@ class Equation8(_Simulated):
 
 
 def _simulated(settings: Mapping[str, Any], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Shares of edited rows, and means and standard errors of the simulated test errors."""
+    """Return shares of edited rows, and means and standard errors of the simulated test errors."""
     shares = geometric_shares(settings["first_share"], settings["decay"], settings["generations"])
     rng = np.random.default_rng(seed)
     errors = simulated_errors(settings["num_samples"], settings["dimension"], shares, settings["repetitions"], rng)
