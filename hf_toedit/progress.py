@@ -1,4 +1,4 @@
-"""Progress bars of long calls, on standard error of a terminal or in a notebook; nothing where nobody looks."""
+"""Progress bars for long calls, on standard error of a terminal or in a notebook; otherwise nothing is shown."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from hf_toedit.runs.monitor import Speed
 
 
 class RunProgress:
-    """A progress bar on standard error with tokens/s, time left and, of edits, selected and changed %."""
+    """A progress bar on standard error with tokens/s, time left and, for edits, the selected and changed %."""
 
     def __init__(self, num_rows: int | None, quiet: bool) -> None:
-        """Set up for `num_rows` rows over all passes; None where they are not counted."""
+        """Create a bar for `num_rows` rows over all passes; None if the number of rows is unknown."""
         self._sums: Counter[str] = Counter()
         self._speed = Speed()
         self._bar = Progress(
-            # Short enough for 80 columns: rich cuts what does not fit, and the time left stands last.
+            # Short enough for 80 columns: rich cuts what does not fit, and the time left comes last.
             TextColumn("{task.description}"),
             BarColumn(bar_width=8),
             MofNCompleteColumn(),
@@ -55,7 +55,7 @@ class RunProgress:
             figures += f" selected {selected:.1%} changed {changed:.2%}"
         num_rows = self._sums["num_rows"]
         if counts["num_tokens_read"] < counts["num_tokens"]:
-            self._bar.reset(self._task, completed=num_rows)  # without what it estimates the time left by
+            self._bar.reset(self._task, completed=num_rows)  # discards the samples of its time estimate
         self._bar.update(self._task, completed=num_rows, description=pass_name, figures=figures)
 
     def __enter__(self) -> RunProgress:
@@ -66,13 +66,13 @@ class RunProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take it away."""
+        """Remove the bar."""
         self._bar.stop()
 
 
 @contextmanager
 def counted_progress(what: str, number: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error, of `shards` or `files`; what it gives is called after each."""
+    """Show a progress bar on standard error for `shards` or `files`; call the yielded function after each."""
     with Progress(
         *(TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True)),
         console=Console(stderr=True),
@@ -85,7 +85,7 @@ def counted_progress(what: str, number: int, quiet: bool) -> Iterator[Callable[[
 
 @contextmanager
 def push_progress(quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Files and bytes on standard error; what it gives is called with the bytes of each file that is through."""
+    """Show uploaded files and bytes on standard error; call the yielded function with each finished file's size."""
     with Progress(
         *(TextColumn("pushed"), TextColumn("{task.fields[files]} files"), DownloadColumn(), TransferSpeedColumn()),
         console=Console(stderr=True),
