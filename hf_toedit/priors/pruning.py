@@ -41,8 +41,8 @@ def in_sample(document: Document) -> np.ndarray:
     """Return which of a document's own tokens are scored regardless of the bound; bool `[n]`.
 
     They depend only on the document. Multiples of the golden ratio (Knuth, The Art of Computer Programming 3, 6.4)
-    spread them evenly and do not align with repetitions in a text. The sum of the ids shifts where they begin; otherwise
-    they would include the first token of every text, the least likely one.
+    spread them evenly and do not align with repetitions in a text. The sum of the ids shifts where they begin;
+    otherwise they would include the first token of every text, the least likely one.
     """
     places = np.arange(len(document), dtype=np.uint32) + np.uint32(document.ids.sum(dtype=np.int64) % 2**32)
     return (places * np.uint32(2_654_435_769) < 2**32 // SAMPLE) & document.own
