@@ -350,7 +350,7 @@ class SourceConfig(TextConfig):
 
 @dataclass(frozen=True)
 class RunConfig(BaseConfig):
-    """What a run makes of a source.
+    """Generations and output of a run.
 
     Attributes:
         generations: Number of editing passes, each over the previous output; generation 0 is the source.

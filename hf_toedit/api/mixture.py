@@ -1,4 +1,4 @@
-"""Rows of datasets on their way into a mixture, and the shards of the mixture."""
+"""Rows of datasets that are mixed, and the shards of the mixture."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHARD_BYTES = 256_000_000
 
 @dataclass(frozen=True)
 class Part:
-    """One dataset on its way into a mixture.
+    """One dataset of a mixture.
 
     Attributes:
         counted: The run that counted its tokens.

@@ -1,4 +1,4 @@
-"""Verification of edits: the prior scores the edited text, and edits that lower the following likelihoods are reverted.
+"""Verification of edits: the prior scores the edited text, and edits that make later tokens less likely are reverted.
 
 Let x be the tokens of a passage as a generation reads them, and x' the same tokens with all edits in place: the sampled
 token at each changed position, deleted tokens left out. x' is not a new tokenization of the edited text, so each token

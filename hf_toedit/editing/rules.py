@@ -17,7 +17,7 @@ class Rule(ABC):
     Attributes:
         config: How tokens are edited; `threshold` is for rules to use.
         selects: Whether the rule ever selects a token.
-        threshold: The probability at which selection begins or ends, for pictures; None where there is no single one.
+        threshold: The probability at which selection begins or ends, for pictures; None if there is no single one.
         at_least: No token with a smaller probability is selected; None if there is no such bound. Pruning needs it.
     """
 

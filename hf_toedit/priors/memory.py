@@ -1,7 +1,7 @@
 """Number of tokens per forward pass on a GPU, and detection of out-of-memory errors.
 
 A pass has two stages: the body, whose activations grow with its tokens, and the head, which needs memory for one chunk
-of logits, whatever the number of tokens, beside the hidden states. The peak of a pass is the larger of the two, so each
+of logits, whatever the number of tokens, plus the hidden states. The peak of a pass is the larger of the two, so each
 stage is measured separately. While a long document continues from pass to pass, the keys and values of the window read
 so far are kept as well: at most those of the prior's whole context, for one window per thread. At most half of a
 thread's memory is reserved for them; if that is too little for a document, passes are halved. If memory is short,
