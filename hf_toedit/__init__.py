@@ -1,8 +1,8 @@
 """hf-toedit: edit the text datasets of the Hugging Face Hub token by token (ToEdit, arXiv 2412.14689).
 
-Importing this package has one side effect: it wraps the function by which `datasets` finds a builder, so that
-`datasets.load_dataset("toedit", source=…)` works, see `register`. Set `HF_TOEDIT_NO_REGISTER=1` before the import to
-leave `datasets` as it is, and call `hf_toedit.register()` where the name is wanted.
+Importing this package has one side effect: it wraps the function with which `datasets` finds a builder, so that
+`datasets.load_dataset("toedit", source=…)` works (see `register`). Set `HF_TOEDIT_NO_REGISTER=1` before the import to
+leave `datasets` unchanged, and call `hf_toedit.register()` where you need the name.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hf_toedit import notebook as _notebook  # noqa: F401 - tells results how notebooks show them
+from hf_toedit import notebook as _notebook  # noqa: F401 - registers how notebooks show results
 from hf_toedit.datasets_api.registration import register as register
 from hf_toedit.version import __version__ as __version__
 
-if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against `_EXPORTS`
+if TYPE_CHECKING:  # for type checkers and editors; a test compares this list with `_EXPORTS`
     from hf_toedit.api.compare import compare as compare
     from hf_toedit.api.editor import ToEditor as ToEditor
     from hf_toedit.api.edits import edit as edit
@@ -152,10 +152,10 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # a type checker that saw it would take any name for one of the package
+if not TYPE_CHECKING:  # with `__getattr__` visible, a type checker would accept any name
 
     def __getattr__(name: str) -> Any:
-        """Import public names when first used: `import hf_toedit` alone loads neither torch nor datasets."""
+        """Import public names on first use: `import hf_toedit` alone loads neither torch nor datasets."""
         if name not in _EXPORTS:
             raise AttributeError(f"module 'hf_toedit' has no attribute {name!r}")
         return getattr(import_module(_EXPORTS[name]), name)

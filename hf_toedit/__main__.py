@@ -1,4 +1,4 @@
-"""`python -m hf_toedit` is `hf-toedit`."""
+"""Entry point of `python -m hf_toedit`, the same as `hf-toedit`."""
 
 from hf_toedit.cli.main import cli
 

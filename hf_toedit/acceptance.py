@@ -1,4 +1,4 @@
-"""Rules by which edits are kept or put back once they have been read, as `accept` writes them."""
+"""Rules that decide which edits are kept after the edited text is scored (the `accept` setting)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ _ACCEPTANCE = re.compile(r"likelihood(?::(?P<tau>[0-9.]+(?:e[+-]?[0-9]+)?|inf)(?
 
 
 class Acceptance(NamedTuple):
-    """Which edits are kept once they have been read, see `EditConfig.accept`.
+    """Which edits are kept after the edited text is scored; see `EditConfig.accept`.
 
     Attributes:
-        tau: nats by which the log-likelihood of what follows an edit may fall, at least 0; infinity keeps every edit.
-        window: tokens after an edit that are looked at, at least 1.
+        tau: Nats by which the log-likelihood of the tokens after an edit may fall, at least 0;
+            infinity keeps every edit.
+        window: Number of tokens after an edit to compare, at least 1.
     """
 
     tau: float = 0.0
@@ -24,16 +25,16 @@ class Acceptance(NamedTuple):
 
     @classmethod
     def of(cls, rule: str) -> Acceptance:
-        """Read a rule as `EditConfig.accept` has it.
+        """Parse a rule in the format of `EditConfig.accept`.
 
         Raises:
-            UsageError: it is none.
+            UsageError: The rule is not valid.
         """
         found = _ACCEPTANCE.fullmatch(rule)
         try:
             given = {name: text for name, text in (found.groupdict() if found else {}).items() if text is not None}
             made = cls(float(given.get("tau", cls().tau)), int(given.get("window", cls().window)))
-        except ValueError:  # of several points in a number; of thousands of digits
+        except ValueError:  # a number with several decimal points, or with thousands of digits
             found = None
         if found is None or not 1 <= made.window <= 1_000_000:
             raise UsageError(
@@ -43,7 +44,7 @@ class Acceptance(NamedTuple):
         return made
 
     def __str__(self) -> str:
-        """The shortest rule that is read as this, so that equal ones hash alike."""
+        """Return the shortest rule that parses to this object, so that equal rules hash alike."""
         tau = repr(self.tau).removesuffix(".0")
         if self.window != Acceptance().window:
             return f"likelihood:{tau}:{self.window}"

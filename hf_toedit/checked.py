@@ -1,7 +1,7 @@
-"""Values against the types of what they fill, strictly, by msgspec: one check for Python, command line, YAML and JSON.
+"""Strict type checks of values with msgspec: one check for Python, the command line, YAML and JSON.
 
-`1.5` is not a whole number, `true` is not a number, and neither is `"8"`; whole numbers are fine where a number is
-asked for, and so are NumPy's numbers. Every refusal is one line that names the value and what is expected.
+`1.5` is not a whole number, `true` is not a number, and neither is `"8"`. Whole numbers are accepted where a number is
+expected, and so are NumPy numbers. Every error message is one line with the value and what was expected.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import msgspec
 from hf_toedit.errors import ToEditError, UsageError, did_you_mean
 
 Names = tuple[str, ...]
-"""Several names, in order; one alone may be given as a string, and None for none."""
+"""Several names, in order; a single name may be given as a string, and None means no names."""
 
 
 @dataclass(frozen=True)
 class NameOrClass:
-    """In `Annotated`, of a string: one of some names, or a class of the user's own, see `names_class`."""
+    """Marker in `Annotated` for a string: one of these names, or a user-defined class (see `names_class`)."""
 
     names: tuple[str, ...]
 
@@ -44,7 +44,7 @@ _WORDS = {
     "array": "a list",
     "object": "an object",
 }
-"""What msgspec's types are called in messages; null is left out."""
+"""How messages call msgspec's types; null is left out."""
 
 _KINDS: dict[type, dict[str, Any]] = {}
 
@@ -57,14 +57,14 @@ _REPR.maxlevel = 2
 def checked(
     value: Any, kind: Any, name: str, written: str | None = None, show: Callable[[Any], str] | None = None
 ) -> Any:
-    """A value as its type has it: tuples for lists, floats for whole numbers where floats are asked for.
+    """Return a value converted to its type: lists become tuples, and whole numbers become floats where expected.
 
     Args:
         value: The value.
-        kind: Its type, with `msgspec.Meta` for bounds and `Literal` for choices.
-        name: What it is called in messages.
-        written: How the value is written in the file that it comes from, for messages.
-        show: Writes the value, or a part of it, where that is not known.
+        kind: The expected type, with `msgspec.Meta` for bounds and `Literal` for choices.
+        name: Name of the value in messages.
+        written: How the value is written in its file, for messages.
+        show: Formats the value, or a part of it, if `written` is not known.
 
     Raises:
         UsageError: The value is not of that type.
@@ -74,7 +74,7 @@ def checked(
         value = () if value is None else (value,)
     try:
         if isinstance(value, set | frozenset):
-            raise msgspec.ValidationError("Expected `array`, got `set`")  # it has no order: msgspec would choose one
+            raise msgspec.ValidationError("Expected `array`, got `set`")  # it has no order: msgspec would pick one
         result = msgspec.convert(value, kind, str_keys=True)
         if isinstance(result, float) and not math.isfinite(result):
             raise msgspec.ValidationError("Expected `float` other than NaN and infinity, got `float`")
@@ -88,17 +88,17 @@ def checked(
 
 
 def check_encodable(text: str, name: str, error: type[ToEditError] = UsageError) -> None:
-    """Refuse text that UTF-8 cannot encode, in which all that we write is.
+    """Refuse text that UTF-8 cannot encode, since all output is UTF-8.
 
-    Python reads so the names of files, and words of a command line, that are not valid in the encoding of the system.
+    Python produces such text from file names and command-line words that are not valid in the system's encoding.
 
     Args:
-        text: The text, such as the name of a file.
-        name: What it is called in the message.
-        error: The error.
+        text: The text, such as a file name.
+        name: Name of the text in the message.
+        error: Error class to raise.
 
     Raises:
-        ToEditError: There is a lone surrogate in it.
+        ToEditError: The text contains a lone surrogate.
     """
     try:
         text.encode()
@@ -111,16 +111,16 @@ def check_encodable(text: str, name: str, error: type[ToEditError] = UsageError)
 
 
 def from_json(value: Any, kind: type[T], path: str = "", *, complete: bool = False) -> T:
-    """An object of a dataclass from JSON; where its fields are dataclasses, from objects in that.
+    """Build a dataclass object from JSON, including fields that are themselves dataclasses.
 
     Args:
-        value: What JSON was read as.
+        value: The parsed JSON value.
         kind: The dataclass.
-        path: Of the value, in messages.
-        complete: Every field must be there; otherwise those without a default.
+        path: Path of the value, for messages.
+        complete: Require every field; otherwise only those without a default.
 
     Raises:
-        UsageError: A value is of another type, or a name is missing or unknown; its path is named.
+        UsageError: A value has the wrong type, or a name is missing or unknown. The message contains the path.
     """
     if not isinstance(value, dict):
         raise UsageError(f"{path or 'it'} must be an object, not {in_json(value)}.")
@@ -136,7 +136,7 @@ def from_json(value: Any, kind: type[T], path: str = "", *, complete: bool = Fal
         if isinstance(wanted, type) and is_dataclass(wanted):
             found[name] = from_json(value[name], wanted, inner, complete=complete)
             continue
-        if wanted == Names and not isinstance(value[name], list):  # a file has one way to say it
+        if wanted == Names and not isinstance(value[name], list):  # in a file, only a list is valid
             raise UsageError(f"{inner} must be a list of strings, not {in_json(value[name])}.")
         if _is_dict_of_objects(wanted, value[name]):
             one = get_args(wanted)[1]
@@ -154,13 +154,13 @@ def from_json(value: Any, kind: type[T], path: str = "", *, complete: bool = Fal
 
 
 def names_class(name: str) -> bool:
-    """Whether a name is that of a class in a module: `module:Class`, as in `my_package.my_module:MySampler`."""
+    """Whether a name refers to a class in a module: `module:Class`, as in `my_package.my_module:MySampler`."""
     module, colon, cls = name.partition(":")
     return bool(colon) and all(part.isidentifier() for part in (*module.split("."), cls))
 
 
 def kinds(cls: type) -> dict[str, Any]:
-    """The type of each field of a dataclass, with its bounds."""
+    """Return the type of each field of a dataclass, with its bounds."""
     if cls not in _KINDS:
         hints = get_type_hints(cls, include_extras=True)
         _KINDS[cls] = {field.name: hints[field.name] for field in fields(cls)}
@@ -168,25 +168,25 @@ def kinds(cls: type) -> dict[str, Any]:
 
 
 def shown(value: Any) -> str:
-    """A value for a message: on one line, and cut where it is long."""
-    with suppress(ValueError):  # of a number with thousands of digits
+    """Format a value for a message: on one line, shortened if it is long."""
+    with suppress(ValueError):  # raised for a number with thousands of digits
         return cut(str(value) if hasattr(value, "isoformat") else _REPR.repr(value))
     return f"a very long {type(value).__name__}"
 
 
 def in_json(value: Any) -> str:
-    """The same of a value of JSON."""
+    """Format a JSON value for a message, like `shown`, with JSON's names for null, true and false."""
     return msgspec.json.encode(value).decode() if value is None or isinstance(value, bool) else shown(value)
 
 
 def cut(text: str) -> str:
-    """A text for a message: on one line, and cut where it is long."""
+    """Format a text for a message: on one line, shortened if it is long."""
     line = " ".join(text.split())
     return line if len(line) <= 2 * _SHOWN else f"{line[: 2 * _SHOWN - 1]}…"
 
 
 def _plain(value: Any) -> Any:
-    """Python's own value where another counts as one: numbers of NumPy, paths."""
+    """Convert NumPy numbers and paths to plain Python values."""
     if isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
     if isinstance(value, Real) and not isinstance(value, bool):
@@ -195,7 +195,7 @@ def _plain(value: Any) -> Any:
 
 
 def _check_names(value: Any, kind: type, path: str, complete: bool) -> None:
-    """Refuse names that a dataclass does not have, which msgspec passes over, and say which are missing."""
+    """Refuse unknown field names, which msgspec ignores, and missing ones."""
     if not isinstance(value, dict):
         return
     known = kinds(kind)
@@ -222,15 +222,15 @@ def _is_dict_of_objects(kind: Any, value: Any) -> bool:
 
 
 def _problem(said: str, value: Any, kind: Any, name: str, written: str | None, show: Callable[[Any], str]) -> str:
-    """What is wrong, in one sentence that begins with the name of the value, or its path in a longer one.
+    """Describe an error in one sentence that begins with the name of the value, or with the path inside it.
 
     Args:
-        said: By msgspec.
-        value: As of `checked`, like what follows.
+        said: The message from msgspec.
+        value: The value, as in `checked`.
         kind: Its type.
         name: Its name.
-        written: How it is written.
-        show: Writes it, or a part of it.
+        written: How it is written in its file.
+        show: Formats the value, or a part of it.
     """
     where = _WHERE.search(said)
     if where and where[1]:
@@ -251,7 +251,7 @@ def _problem(said: str, value: Any, kind: Any, name: str, written: str | None, s
     expected, is_other_type, _ = said.partition(", got ")
     if bounds and not is_other_type:
         return f"{name} {here} is out of range: it must be {bounds}."
-    if not expected.startswith("Expected "):  # of a number that is too large for any float
+    if not expected.startswith("Expected "):  # for example, a number that is too large for a float
         return f"{name}: {said}"
     expected = re.sub("`(.+?)`", lambda found: _words(found[1]), expected.removeprefix("Expected "))
     if choices or described:
@@ -262,14 +262,14 @@ def _problem(said: str, value: Any, kind: Any, name: str, written: str | None, s
 
 
 def _part(value: Any, key: str) -> Any:
-    """A part of a value; an ellipsis where msgspec does not say which."""
+    """Return a part of a value, or an ellipsis if msgspec does not report which part."""
     if isinstance(value, Mapping) and key in value:
         return value[key]
     return value[int(key)] if isinstance(value, Sequence) and key.isdecimal() else ...
 
 
 def _facts(kind: Any) -> list[Any]:
-    """What a type is made of: choices, and what is said of bounds; those of an optional one among them."""
+    """Return the parts of a type: choices, and metadata with bounds; optional types are included."""
     if get_origin(kind) in (Annotated, Union, UnionType):
         return [fact for part in get_args(kind) for fact in _facts(part)]
     return [kind]
@@ -280,7 +280,7 @@ def _words(types: str) -> str:
 
 
 def _bounds(meta: msgspec.Meta) -> str:
-    """Between which numbers a number may be; nothing where it may be any."""
+    """Describe the allowed range of a number; empty if the range is not bounded."""
     low, high = (f"{end:,}" if isinstance(end, int) else f"{end:g}" for end in (meta.gt or meta.ge or 0, meta.le or 0))
     if meta.gt is not None:
         return f"above {low}" if meta.le is None else f"above {low} and at most {high}"

@@ -1,8 +1,8 @@
-"""The HTTP client of `huggingface_hub`, which does not wait for ever, nor in silence.
+"""HTTP client for `huggingface_hub` with timeouts and visible retries.
 
-That library repeats some requests by itself, up to five times in 23 seconds, and tells nobody. Inside a call of ours
-it fails at once instead, so that only our own policy repeats it; elsewhere, where `datasets` or `transformers` call,
-people are told that it repeats.
+`huggingface_hub` silently retries some requests, up to five times in 23 seconds. Inside our own calls the client fails
+at once instead, so that only our retry policy applies. Elsewhere, when `datasets` or `transformers` call the Hub, the
+client logs that a request is retried.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from huggingface_hub.utils import _http, hf_raise_for_status, set_client_factory
 from hf_toedit.retries import Failure, tell, told_of_silence
 
 HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
-"""Of the HTTP library below, which is another one from version to version of `huggingface_hub`."""
+"""Base error of the underlying HTTP library, which differs between versions of `huggingface_hub`."""
 
 SERVICE = "Hub"
 
 _CONNECT_S = 10.0
 _ASK_S = 30.0
 _SEND_S = 120.0
-"""Without a sign of life, where something is asked or sent. Most calls of `huggingface_hub` would wait for ever."""
+"""Timeouts without any data, for requests that read and that send. Most `huggingface_hub` calls have no timeout."""
 
 _REPEATED = (408, 429, 500, 502, 503, 504)
 """Statuses after which `huggingface_hub` repeats a request."""
 
 _COUNTS = "https://s3.amazonaws.com/datasets.huggingface.co/"
-"""Where `datasets` counts what is loaded, by a request that it makes once and does not mind to lose."""
+"""Where `datasets` counts downloads, with a single request whose failure it ignores."""
 
 _is_ours: ContextVar[bool] = ContextVar("hf_toedit_is_ours", default=False)
 _failed = threading.local()
 
 
 class OutOfReach(HTTP_ERROR):  # type: ignore[misc, valid-type]
-    """No answer, or none that is whole; of no kind that `huggingface_hub` would repeat."""
+    """No answer, or an incomplete one. Not a subclass of any error that `huggingface_hub` retries."""
 
 
 def watch() -> None:
-    """Have every client that `huggingface_hub` makes from now on watched, however it is made."""
+    """Wrap every client that `huggingface_hub` creates from now on, however it is created."""
     factory = _http._GLOBAL_CLIENT_FACTORY
     if not (isinstance(factory, partial) and factory.func is _watched):
         set_client_factory(partial(_watched, factory))
@@ -54,7 +54,7 @@ def watch() -> None:
 
 @contextmanager
 def ours() -> Iterator[None]:
-    """Where our own policy repeats what fails."""
+    """Mark a block in which our own policy retries failed requests."""
     watch()
     token = _is_ours.set(True)
     try:
@@ -64,7 +64,7 @@ def ours() -> Iterator[None]:
 
 
 def _watched(factory: Callable[[], Any]) -> Any:
-    """A client, whose requests fail as `_send` says."""
+    """Create a client whose requests go through `_send`."""
     client = factory()
     client.send = partial(_send, client.send)
     return client
@@ -77,12 +77,12 @@ def _send(send: Callable[..., Any], request: Any, **options: Any) -> Any:
     given = request.extensions.get("timeout") or {}
     request.extensions["timeout"] = {**bounds, **{name: bound for name, bound in given.items() if bound is not None}}
     try:
-        with nullcontext() if request.method == "PUT" else told_of_silence(_service(request)):  # a file takes its time
+        with nullcontext() if request.method == "PUT" else told_of_silence(_service(request)):  # uploads are slow
             answer = send(request, **options)
     except HTTP_ERROR as error:
         if not _is_ours.get():
             _note(request, Failure(None, type(error).__name__, True))
-        elif not options.get("stream"):  # a stream is taken up where it broke off
+        elif not options.get("stream"):  # a stream is resumed where it broke off
             raise OutOfReach(type(error).__name__) from error
         raise
     if answer.status_code in _REPEATED:
@@ -95,7 +95,7 @@ def _send(send: Callable[..., Any], request: Any, **options: Any) -> Any:
 
 
 def _note(request: Any, failure: Failure) -> None:
-    """Tell people of a request that fails again: the library repeats it, and waits before each further time."""
+    """Log a request that fails repeatedly: the library retries it, and waits before each further attempt."""
     asked = request.method, str(request.url)
     if getattr(_failed, "request", None) == asked:
         tell(_service(request), f"{failure.told(_service(request))}; trying again")
@@ -103,9 +103,9 @@ def _note(request: Any, failure: Failure) -> None:
 
 
 def _service(request: Any) -> str:
-    """Whom a request asks: files lie elsewhere, by names that are not secret as the rest of their addresses is."""
+    """Return the name of the requested service. For files on other hosts it is the host; the rest may be secret."""
     asked = urlsplit(str(request.url))
     return SERVICE if asked.netloc == urlsplit(constants.ENDPOINT).netloc else asked.hostname or SERVICE
 
 
-watch()  # from here on, whoever asks the Hub: `datasets` and `transformers` ask without going through this room
+watch()  # at import, since `datasets` and `transformers` call the Hub directly

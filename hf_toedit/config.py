@@ -1,6 +1,6 @@
-"""What to edit, how, and with which prior: frozen settings that check themselves, read from YAML, hash by content.
+"""Configuration of what to edit, how, and with which prior: frozen, validated, read from YAML, hashed by content.
 
-No torch, no datasets: the command line, plans and cards read this module at start-up.
+This module imports neither torch nor datasets, since the command line, plans and cards load it at start-up.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Share = Annotated[float, Meta(gt=0, le=1)]
 _VLLM_DEVICES = ("auto", "cpu", "cuda", "xpu")
 
 URL_LIST = "urls:"
-"""How a source begins that is a list of addresses."""
+"""Prefix of a source that is a list of URLs."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "toedit": {},
@@ -54,14 +54,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "protect": ("words", "numbers", "dates", "names", "urls", "emails", "handles", "code", "math"),
     },
 }
-"""Settings by name: this tool's default, the paper's formula as printed, the authors' script's strategies, and one for
-data that people read and learn facts from."""
+"""Named settings: this tool's default, the paper's formula as printed, the strategies of the authors' script, and a
+preset for data that people read and learn facts from."""
 
 Config = TypeVar("Config", bound="BaseConfig")
 
 
 class EditSettings(TypedDict, total=False):
-    """How tokens are selected and drawn: the fields of `EditConfig`."""
+    """How tokens are selected and resampled: the fields of `EditConfig`."""
 
     select: Select
     threshold: float
@@ -78,27 +78,27 @@ class EditSettings(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class BaseConfig:
-    """Shared by all settings: checked by their types, from a mapping or a YAML file, to JSON, by content hash."""
+    """Base of all settings: type checks, reading from a mapping or a YAML file, JSON output and a content hash."""
 
     later: ClassVar[dict[str, Any]] = {}
-    """Settings that earlier plans do not have, with the values that do what was done then: left out of JSON where they
-    have these, so that hashes stay."""
+    """Settings that earlier plans do not have, with the values that reproduce the earlier behavior. Settings with these
+    values are left out of JSON, so that hashes do not change."""
 
     def __post_init__(self) -> None:
-        """Check each value against its type, so that inner code can trust.
+        """Check each value against its type, so that inner code can rely on it.
 
         Raises:
-            UsageError: A value is of another type, or out of range.
+            UsageError: A value has the wrong type, or is out of range.
         """
         for name, kind in kinds(type(self)).items():
             object.__setattr__(self, name, checked(getattr(self, name), kind, name))
 
     @classmethod
     def from_mapping(cls: type[Config], values: Mapping[str, Any]) -> Config:
-        """Make settings from names and values.
+        """Create settings from names and values.
 
         Raises:
-            UsageError: a name is unknown (the nearest known one is named) or a value is out of range.
+            UsageError: A name is unknown (the message suggests the nearest known one), or a value is out of range.
         """
         known = kinds(cls)
         for name in values:
@@ -108,7 +108,7 @@ class BaseConfig:
 
     @classmethod
     def from_yaml(cls: type[Config], path: str | Path) -> Config:
-        """Make settings from a YAML file of names and values; see `from_mapping`. What is null is left out."""
+        """Create settings from a YAML file of names and values; see `from_mapping`. Null values are ignored."""
         from hf_toedit.yaml_file import load_yaml
 
         known = kinds(cls)
@@ -121,47 +121,47 @@ class BaseConfig:
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
-        """All settings as plain JSON values, but those of `later` that do nothing."""
+        """Return all settings as plain JSON values, except those of `later` that have no effect."""
         values = json.loads(json.dumps(asdict(self)))
         return {name: value for name, value in values.items() if name not in self.later or value != self.later[name]}
 
     @classmethod
     def from_json_value(cls: type[Config], value: Any, path: str) -> Config:
-        """Read what `to_json` wrote; see `checked.from_json`."""
+        """Read the output of `to_json`; see `checked.from_json`."""
         return from_json({**cls.later, **value} if isinstance(value, dict) else value, cls, path, complete=True)
 
     def differing(self, other: BaseConfig) -> dict[str, Any]:
-        """The settings that are not those of another."""
+        """Return the settings whose values differ from those of another configuration."""
         return {name: value for name, value in vars(self).items() if value != getattr(other, name)}
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of the settings, in hexadecimal; equal settings hash alike on any machine."""
+        """SHA-256 of the settings, in hexadecimal; equal settings have the same hash on any machine."""
         return content_hash(self.to_json())
 
 
 @dataclass(frozen=True)
 class EditConfig(BaseConfig):
-    """How tokens are selected and drawn again (arXiv 2412.14689, section 4, and its Tables 5 to 7).
+    """How tokens are selected and resampled (arXiv 2412.14689, section 4, and its Tables 5 to 7).
 
     Attributes:
         select: `above` edits tokens with p >= threshold, `below` those with p <= threshold, `none` edits none;
-            `module:Class` is a selection rule of your own (docs/extending.md).
-        threshold: probability in [0, 1].
-        sampler: `top-k`, `top-p` (at most 1,024 candidates a token) or `rejection`: a candidate of the top k,
+            `module:Class` is a user-defined selection rule (docs/extending.md).
+        threshold: Probability in [0, 1].
+        sampler: `top-k`, `top-p` (at most 1,024 candidates per token) or `rejection`: a candidate of the top k,
             proposed uniformly, is accepted with probability exp((logp - max) / temperature);
-            `module:Class` is a sampler of your own.
-        top_k: candidates a token, for `top-k` and `rejection`.
-        top_p: mass of the nucleus, for `top-p`; the temperature is applied before it.
-        temperature: divides the log-probabilities of the candidates.
-        exclude_original: never draw the token that was there.
-        drop_below: tokens with p below it are deleted; None deletes none.
-        protect: what is not edited: names of `GUARDS` (see `protect`), or `re:PATTERN`. No edit changes, makes or ends
-            a match; tokens that touch one, or the character on either side of it, are not edited.
-        accept: `likelihood`, `likelihood:TAU` or `likelihood:TAU:M` reads each edited text once more, with all of its
-            edits in place, and puts an edit back if the log-likelihood of the unchanged tokens among the next M
+            `module:Class` is a user-defined sampler.
+        top_k: Number of candidates per token, for `top-k` and `rejection`.
+        top_p: Probability mass of the nucleus, for `top-p`; the temperature is applied first.
+        temperature: Divides the log-probabilities of the candidates.
+        exclude_original: Never sample the original token.
+        drop_below: Delete tokens with p below this value; None deletes none.
+        protect: Text that is not edited: names of `GUARDS` (see `protect`), or `re:PATTERN`. No edit changes, creates
+            or ends a match; tokens that touch a match, or the character on either side of it, are not edited.
+        accept: `likelihood`, `likelihood:TAU` or `likelihood:TAU:M` scores each edited text once more, with all of its
+            edits in place, and reverts an edit if the log-likelihood of the unchanged tokens among the next M
             (16) falls by more than TAU (0) nats; see `editing/acceptance.py`. None keeps every edit.
-        seed: any integer; draws depend on (seed, generation, document text, token position) only.
+        seed: Any integer; sampling depends on (seed, generation, document text, token position) only.
     """
 
     later: ClassVar[dict[str, Any]] = {"accept": None}
@@ -179,7 +179,7 @@ class EditConfig(BaseConfig):
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] = 0
 
     def __post_init__(self) -> None:
-        """Check the values and what they name."""
+        """Check the values and the names they refer to."""
         super().__post_init__()
         for pattern in self.protect:
             check_protect(pattern)
@@ -188,24 +188,24 @@ class EditConfig(BaseConfig):
 
     @property
     def acceptance(self) -> Acceptance | None:
-        """What `accept` says; None where every edit is kept."""
+        """The parsed `accept` rule; None if every edit is kept."""
         return None if self.accept is None else Acceptance.of(self.accept)
 
     @property
     def own(self) -> dict[str, str]:
-        """The settings that name a class of the user's own, with its name: code that a plan may bring along."""
+        """Settings that name a user-defined class, with the class name: code that a plan may bring along."""
         return {name: value for name in ("select", "sampler") if names_class(value := getattr(self, name))}
 
     @classmethod
     def from_preset(cls, preset: str = "toedit", **settings: Unpack[EditSettings]) -> EditConfig:
-        """Start from a preset; settings given here win over it, and `protect` adds to what it protects.
+        """Create settings from a preset; settings given here override it, and `protect` adds to what it protects.
 
         Args:
             preset: One of `PRESETS`.
             **settings: Fields of `EditConfig`.
 
         Raises:
-            UsageError: unknown preset or setting, or a value out of range.
+            UsageError: The preset or a setting is unknown, or a value is out of range.
         """
         checked(preset, Literal[tuple(PRESETS)], "preset")
         protect = checked(settings.get("protect", ()), Names, "protect")
@@ -215,19 +215,21 @@ class EditConfig(BaseConfig):
 
 @dataclass(frozen=True)
 class PriorConfig(BaseConfig):
-    """Which language model reads the documents, and how it is run.
+    """Which language model scores the documents, and how it is run.
 
     Attributes:
-        prior: `embedded`, a local folder, a Hub model id, or `module:Class`, a prior of your own.
-        revision: branch, tag or commit of a Hub model; pinned to a commit sha when loaded. It has this name here, and
-            so in plans and their hashes; functions and commands that know a source as well call it `prior_revision`.
-        dtype: of the body's weights; `auto` is float32 on CPU and bfloat16 on GPU. The head is float32 always.
+        prior: `embedded`, a local folder, a Hub model id, or `module:Class` for a user-defined prior.
+        revision: Branch, tag or commit of a Hub model; pinned to a commit sha when loaded. It has this name here, and
+            therefore in plans and their hashes; functions and commands that also take a source call it
+            `prior_revision`.
+        dtype: Data type of the body's weights; `auto` is float32 on CPU and bfloat16 on GPU. The head is always
+            float32.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ….
-        trust_remote_code: let the model's repository, or a prior of your own, run its Python code here.
-        backend: the library that runs the model.
-        prune: leave out the output layer where a bound shows that a token cannot be selected, if tokens are selected
-            from above and none is deleted. The edits are the same; probabilities, but for those of selected tokens,
-            are known of a sample.
+        trust_remote_code: Allow the model's repository, or a user-defined prior, to run Python code on this machine.
+        backend: The library that runs the model.
+        prune: Skip the output layer where a bound shows that a token cannot be selected. Applies if tokens are selected
+            from above and none is deleted. The edits are the same; the probabilities of tokens that are not selected
+            are known only for a sample.
     """
 
     prior: str = "embedded"
@@ -239,7 +241,7 @@ class PriorConfig(BaseConfig):
     prune: bool = False
 
     def __post_init__(self) -> None:
-        """Check the values and whether they go together."""
+        """Check the values and their combination."""
         super().__post_init__()
         if not self.prior.strip():
             raise UsageError("the prior has no name. Name a folder, a Hub id (org/name), or 'embedded'.")
@@ -255,7 +257,7 @@ class PriorConfig(BaseConfig):
 
     @property
     def is_own(self) -> bool:
-        """Whether the prior is a class of the user's own, not a model that a backend runs."""
+        """Whether the prior is a user-defined class, not a model that a backend runs."""
         return names_class(self.prior)
 
     def _check_own(self) -> None:
@@ -272,12 +274,12 @@ class PriorConfig(BaseConfig):
 
 @dataclass(frozen=True)
 class Resources(BaseConfig):
-    """What a prior may use of a machine; no part of a plan, since results do not depend on it.
+    """Machine resources that a prior may use; not part of a plan, since results do not depend on them.
 
     Attributes:
-        token_budget: tokens that a forward pass aims at; None leaves it to the backend.
-        memory_fraction: share of a GPU's memory that may be used.
-        tensor_parallel: GPUs that share one copy of the model; the vLLM backend only.
+        token_budget: Target number of tokens per forward pass; None lets the backend choose.
+        memory_fraction: Share of a GPU's memory that may be used.
+        tensor_parallel: Number of GPUs that share one copy of the model; vLLM backend only.
     """
 
     token_budget: Annotated[int, Meta(ge=1, le=2**31)] | None = None
@@ -287,14 +289,14 @@ class Resources(BaseConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class TextConfig(BaseConfig):
-    """Which texts of a row are edited, and what the prior reads with them.
+    """Which texts of a row are edited, and what context the prior reads.
 
     Attributes:
-        text_columns: the columns to edit; `.` leads into a struct, `[]` to each item of a list (`turns[].body`).
-            None given is `text`, unless there is a messages column.
-        context_columns: read by the prior before the text, in this order, and not edited.
-        messages_column: a column of conversations (a list of structs with role and content) to edit instead.
-        roles: whose messages are edited; the others are read as context.
+        text_columns: Columns to edit; `.` leads into a struct, `[]` to each item of a list (`turns[].body`).
+            The default is `text`, unless there is a messages column.
+        context_columns: Columns that the prior reads before the text, in this order, and that are not edited.
+        messages_column: Column of conversations (a list of structs with role and content) to edit instead.
+        roles: Roles whose messages are edited; the others are read as context.
     """
 
     text_columns: Names = ()
@@ -303,7 +305,7 @@ class TextConfig(BaseConfig):
     roles: Names = ("assistant",)
 
     def __post_init__(self) -> None:
-        """Check the values and whether they go together."""
+        """Check the values and their combination."""
         super().__post_init__()
         if self.messages_column is not None and (self.text_columns or self.context_columns):
             raise UsageError("a messages column is edited alone: leave the text and context columns out.")
@@ -320,16 +322,16 @@ class TextConfig(BaseConfig):
 
 @dataclass(frozen=True)
 class SourceConfig(TextConfig):
-    """Which dataset is edited, and which texts of it.
+    """Which dataset is edited, and which of its texts.
 
     Attributes:
-        source: path, glob, `save_to_disk` folder, Hub id, `hf://` path, `urls:` and the path of a list of URLs, or
+        source: Path, glob, `save_to_disk` folder, Hub id, `hf://` path, `urls:` and the path of a list of URLs, or
             `sample` for the bundled sample.
-        config_name: configuration (subset) of a Hub dataset.
-        split: one split; None means every split.
-        revision: branch, tag or commit of a Hub dataset; pinned to a commit sha when opened.
-        limit: at most this many rows of each split, from the first.
-        columns: the ones to keep, in this order, each a name or `name:type`; none given is all of them.
+        config_name: Configuration (subset) of a Hub dataset.
+        split: A single split; None means every split.
+        revision: Branch, tag or commit of a Hub dataset; pinned to a commit sha when opened.
+        limit: Maximum number of rows per split, from the first.
+        columns: Columns to keep, in this order, each a name or `name:type`; the default is all of them.
     """
 
     source: str
@@ -340,7 +342,7 @@ class SourceConfig(TextConfig):
     columns: Names = ()
 
     def __post_init__(self) -> None:
-        """Check the values and whether they go together."""
+        """Check the values and their combination."""
         super().__post_init__()
         if not self.source.removeprefix(URL_LIST).strip():
             raise UsageError("the source has no name. Name a file, a folder, a Hub dataset (org/name), or 'sample'.")
@@ -348,15 +350,15 @@ class SourceConfig(TextConfig):
 
 @dataclass(frozen=True)
 class RunConfig(BaseConfig):
-    """What a run makes of a source.
+    """Generations and output of a run.
 
     Attributes:
-        generations: how often the result is edited again; generation 0 is the source.
-        edit_log_column: name of the struct column that makes edits reversible; None leaves it out.
-        score_result: read the last generation once more, so that its probabilities are known as well; None is only
-            where that is under a tenth of the work: after more than 10 generations.
-        flat_columns: figures of the edit log as columns of numbers too, which the Hub's viewer plots and filters; None
-            is as the run was planned, and without them where it was not.
+        generations: Number of editing passes, each over the previous output; generation 0 is the source.
+        edit_log_column: Name of the struct column that makes edits reversible; None leaves it out.
+        score_result: Score the output of the last generation, so that its probabilities are known as well. None does so
+            only if it is under a tenth of the work: after more than 10 generations.
+        flat_columns: Also write figures of the edit log as numeric columns, which the Hub's viewer can plot and filter.
+            None keeps the choice of the run's plan; for a new run it means no such columns.
     """
 
     later: ClassVar[dict[str, Any]] = {"flat_columns": None}
@@ -378,10 +380,10 @@ class RunConfig(BaseConfig):
 
     @classmethod
     def from_json_value(cls, value: Any, path: str) -> RunConfig:
-        """See `BaseConfig`; in JSON it is decided whether the result is read.
+        """Read JSON; see `BaseConfig`. In JSON, `score_result` must be decided.
 
         Raises:
-            UsageError: It is not, or these are not settings.
+            UsageError: `score_result` is null, or the value is not a valid configuration.
         """
         if isinstance(value, dict) and value.get("score_result", False) is None:
             raise UsageError(f"{path}.score_result must be true or false, not null.")
@@ -389,6 +391,6 @@ class RunConfig(BaseConfig):
 
 
 def content_hash(value: Any) -> str:
-    """SHA-256, in hexadecimal, of a JSON value written in one canonical way."""
+    """Return the SHA-256, in hexadecimal, of a JSON value in canonical form."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""Objects that show themselves: in one line, and in notebooks, in HTML that a room above them writes.
+"""Objects with a one-line `repr` and an HTML view for notebooks.
 
-`editing/` and `stats.py` may not know of `picture/`, which draws with their results. So a class here says only that it
-can be shown; `notebook.py`, above both, registers what writes it.
+`editing/` and `stats.py` may not import `picture/`, which renders their results. A class here only declares that it can
+be shown; `notebook.py`, which may import both, registers the function that writes its HTML.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ Writer = TypeVar("Writer", bound=Callable[[Any], str])
 
 
 def shows(name: str) -> Callable[[Writer], Writer]:
-    """Register a function as what writes the HTML of a class.
+    """Register a function that writes the HTML of a class.
 
     Args:
-        name: The class, by name: registering is done when the package is imported, and must not import the class.
+        name: Name of the class; registration runs when the package is imported, and must not import the class.
     """
 
     def register(writer: Writer) -> Writer:
@@ -29,7 +29,7 @@ def shows(name: str) -> Callable[[Writer], Writer]:
 
 
 class Shown:
-    """An object that notebooks show as HTML, where a writer is registered for its class; otherwise by its `repr`."""
+    """An object that notebooks show as HTML if a writer is registered for its class, and otherwise by its `repr`."""
 
     def _repr_html_(self) -> str | None:
         writers = (_WRITERS[cls.__name__] for cls in type(self).__mro__ if cls.__name__ in _WRITERS)
@@ -38,11 +38,11 @@ class Shown:
 
 
 def called(cls: type, name: str, settings: Mapping[str, Any]) -> str:
-    """How an object would be made, on one line, for its `repr`.
+    """Format the call that would create an object, on one line, for its `repr`.
 
     Args:
-        cls: Its class.
-        name: Its first argument.
-        settings: Its other arguments.
+        cls: The class.
+        name: The first argument.
+        settings: The other arguments.
     """
     return f"{cls.__name__}({', '.join([repr(name), *(f'{key}={value!r}' for key, value in settings.items())])})"

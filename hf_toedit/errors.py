@@ -1,4 +1,4 @@
-"""The errors a user can meet; every message says what is wrong, where, and what to do next."""
+"""Errors that a user can meet; every message says what is wrong, where, and what to do next."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 KEPT = "Finished work is kept; the same command continues where it stopped."
-"""What a command that writes, and that can be repeated, may promise where it is broken off."""
+"""What a command that writes, and can be repeated, may promise when it is interrupted."""
 
 _MOST_KNOWN = 20
-"""Words that an error message lists at most."""
+"""Maximum number of words that an error message lists."""
 
 
 class ToEditError(Exception):
-    """Something failed that the user can act on; the command line prints it in one line and exits with `exit_code`."""
+    """A failure that the user can act on; the command line prints it on one line and exits with `exit_code`."""
 
     exit_code = 1
 
 
 class UsageError(ToEditError):
-    """A command, option or configuration that cannot be meant (exit code 2)."""
+    """A command, option or configuration that is not valid (exit code 2)."""
 
     exit_code = 2
 
 
 class SourceError(ToEditError):
-    """A dataset that cannot be found, read, or edited as asked."""
+    """A dataset that cannot be found, read, or edited as requested."""
 
 
 class PriorError(ToEditError):
@@ -34,22 +34,22 @@ class PriorError(ToEditError):
 
 
 class OutOfMemory(PriorError):
-    """A document that a language model cannot read in the memory there is, not even alone."""
+    """A document that a language model cannot read in the available memory, even alone."""
 
 
 class RunError(ToEditError):
-    """A run folder that cannot be written, does not match the request, or does not hold what it should."""
+    """A run folder that cannot be written, does not match the request, or lacks expected content."""
 
 
 class HubError(ToEditError):
-    """The Hub does not answer, or refuses what was asked; or a repository is not one to write to."""
+    """The Hub does not answer or refuses a request, or a repository may not be written to."""
 
 
 class NoAnswer(HubError):
-    """The Hub did not answer, however often it was asked; it may answer later.
+    """The Hub did not answer after all retries; it may answer later.
 
     Attributes:
-        what: The message without advice, which only the caller can give who knows what is kept.
+        what: The message without advice; only the caller can advise, since it knows what has been kept.
     """
 
     def __init__(self, message: str, what: str | None = None) -> None:
@@ -58,20 +58,20 @@ class NoAnswer(HubError):
 
 
 class Interrupted(ToEditError):
-    """The user, or the machine, asked to stop (exit code 130, as shells have it)."""
+    """The user, or the machine, asked to stop (exit code 130, as in shells)."""
 
     exit_code = 130
 
 
 @contextmanager
 def kept(advice: str = KEPT) -> Iterator[None]:
-    """Promise, where the Hub does not answer, that what is done so far is kept: for work that writes.
+    """Add to a `NoAnswer` error the promise that finished work is kept; for work that writes.
 
     Args:
         advice: The promise.
 
     Raises:
-        HubError: With it.
+        HubError: The Hub did not answer; the message contains the promise.
     """
     try:
         yield
@@ -80,14 +80,14 @@ def kept(advice: str = KEPT) -> Iterator[None]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Name the nearest known word, or all of them, as the end of an error message.
+    """Return the end of an error message: the nearest known word, or all known words.
 
     Args:
-        name: the word that was not found.
-        known: the words that would have been.
+        name: The word that was not found.
+        known: The known words.
 
     Returns:
-        A sentence with a leading space, or an empty string where nothing is known.
+        A sentence with a leading space, or an empty string if there are no known words.
     """
     known = [word for word in known if word]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
@@ -98,11 +98,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def in_one_line(error: BaseException, most: int = 300) -> str:
-    """What an error says, on one line of so many characters at most; its type's name where it says nothing."""
+    """Return an error's message on one line of at most `most` characters, or its type's name if there is no message."""
     return " ".join(str(error).split())[:most] or type(error).__name__
 
 
 def reason(error: BaseException) -> str:
-    """An error in one line; an error that nobody foresaw is named by its type as well."""
+    """Format an error on one line; an unexpected error includes its type."""
     text = " ".join(str(error).split())
     return text if text and isinstance(error, ToEditError) else f"{type(error).__name__}: {text}".removesuffix(": ")

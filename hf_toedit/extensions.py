@@ -1,4 +1,4 @@
-"""Classes by name: those of a registry, and the user's own as `module:Class`, imported, checked and pinned."""
+"""Load classes by name: from a registry, or user-defined as `module:Class`; imported, checked and pinned."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ T = TypeVar("T")
 
 
 def made(name: str, known: Mapping[str, type[T]], base: type[T], what: str, *args: Any) -> T:
-    """An object of a class that is named.
+    """Create an object of a named class.
 
     Args:
-        name: In the registry, or `module:Class`.
+        name: Name in the registry, or `module:Class`.
         known: The registry.
-        base: What a class of the user's own must be derived from.
-        what: It is, for messages: `sampler`.
-        *args: Of the class.
+        base: Base class that a user-defined class must derive from.
+        what: What the class is, for messages, such as `sampler`.
+        *args: Arguments of the class.
 
     Raises:
-        UsageError: There is no such class, or it is not one, or it cannot be made.
+        UsageError: The class does not exist, does not derive from `base`, or cannot be created.
     """
     cls = known.get(name) or own_class(name, what)
     if not issubclass(cls, base):
@@ -41,30 +41,30 @@ def made(name: str, known: Mapping[str, type[T]], base: type[T], what: str, *arg
 
 
 def own_class(name: str, what: str) -> type[Any]:
-    """Import a class of the user's own. Only for a name that a person here gave, or said to trust.
+    """Import a user-defined class. Call this only for a name that the local user gave or chose to trust.
 
     Args:
         name: `module:Class`.
-        what: It is, for messages.
+        what: What the class is, for messages.
 
     Raises:
-        UsageError: There is no such module or class.
+        UsageError: The module or class does not exist.
     """
     found: type[Any] = _own(name, what, "class", isclass)
     return found
 
 
 def own_function(name: str, what: str) -> Callable[..., Any]:
-    """The same of a function, `module:function`."""
+    """Import a user-defined function, `module:function`; see `own_class`."""
     found: Callable[..., Any] = _own(name, what, "function", isfunction)
     return found
 
 
 def is_function(name: str, what: str) -> bool:
-    """Whether a name of the user's own, `module:name`, is that of a function; its module is imported.
+    """Whether a user-defined name, `module:name`, refers to a function; its module is imported.
 
     Raises:
-        UsageError: There is no such module.
+        UsageError: The module does not exist.
     """
     module, _, own = name.partition(":")
     return isfunction(getattr(_module(module, name, what), own, None))
@@ -83,7 +83,7 @@ def _own(name: str, what: str, kind: str, is_kind: Callable[[Any], bool]) -> Any
 def _module(module_name: str, name: str, what: str) -> ModuleType:
     try:
         return import_module(module_name)
-    except Exception as error:  # whatever its code does
+    except Exception as error:  # the module's code may raise anything
         raise UsageError(
             f"{what} {name!r}: module {module_name!r} cannot be imported ({reason(error)}). Install it, or set "
             f"PYTHONPATH to its folder."
@@ -91,10 +91,10 @@ def _module(module_name: str, name: str, what: str) -> ModuleType:
 
 
 def revision_of(cls: type[Any] | Callable[..., Any]) -> str:
-    """What pins a class or function of the user's own: its `revision`, else a fingerprint of its module's source file.
+    """Return what pins a user-defined class or function: its `revision`, else a fingerprint of its source file.
 
     Raises:
-        UsageError: Nothing pins it.
+        UsageError: There is nothing that could pin it.
     """
     if isinstance(revision := getattr(cls, "revision", None), str):
         return revision

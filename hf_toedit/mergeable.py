@@ -1,4 +1,4 @@
-"""What is counted of rows, whatever is done to them: statistics that merge in any order, exactly."""
+"""Statistics over rows that every task shares, merged exactly and in any order."""
 
 from __future__ import annotations
 
@@ -17,27 +17,26 @@ if TYPE_CHECKING:
 Count = Annotated[int, Meta(ge=0)]
 
 UNREADABLE = ("prior_failed", "scorer_failed", "template_failed")
-"""Causes for which texts that hold something are passed through unread."""
+"""Reasons for which non-empty texts are passed through unread."""
 
 
 class Statistics(Shown):
-    """What is counted of rows, whatever is done to them: the base of the statistics of every task.
+    """Base of the statistics of every task: counts over rows.
 
-    Merging has no order, and is exact: sums of whole numbers, and the first of texts in the order of the alphabet. The
-    fields below are declared by each subclass, a dataclass, in the order in which they are written.
+    Merging is exact and does not depend on order: whole numbers are summed, and of texts the alphabetically first is
+    kept. Each subclass is a dataclass that declares the fields below, in the order in which they are written.
 
     Attributes:
-        num_rows: rows seen.
-        num_documents: texts seen; a row may hold several.
-        num_skipped: texts that were not read, by cause.
-        skip_reasons: what the model or its chat template said of one such text, by cause: the first in the order of
-            the alphabet.
-        num_tokens: tokens of the texts read.
-        seconds: wall-clock time by stage; the only figures that differ from run to run.
+        num_rows: Number of rows seen.
+        num_documents: Number of texts seen; a row may contain several.
+        num_skipped: Number of texts that were not read, by cause.
+        skip_reasons: One error message of the model or its chat template, by cause: the alphabetically first.
+        num_tokens: Number of tokens of the texts read.
+        seconds: Wall-clock time by stage; the only figures that differ from run to run.
     """
 
     _written_if_any: ClassVar[tuple[str, ...]] = ("skip_reasons",)
-    """Fields that are written only where they hold something."""
+    """Fields that are written only if they are not empty."""
 
     num_rows: int
     num_documents: int
@@ -48,12 +47,12 @@ class Statistics(Shown):
 
     @property
     def headline(self) -> str:
-        """The most important figures in a few words."""
+        """The most important figures, in a few words."""
         raise NotImplementedError
 
     @property
     def amount(self) -> str:
-        """How many documents and tokens, in words."""
+        """The number of documents and tokens, in words."""
         documents = f"{self.num_documents:,} document{'' if self.num_documents == 1 else 's'}"
         if skipped := sum(self.num_skipped.values()):
             documents += f" ({skipped:,} skipped)"
@@ -61,30 +60,30 @@ class Statistics(Shown):
 
     @property
     def tokens_per_second(self) -> float:
-        """Tokens by the time of all stages."""
+        """Tokens divided by the time of all stages."""
         return ratio(self.num_tokens, sum(self.seconds.values()))
 
     @property
     def num_read(self) -> int:
-        """Texts that the model read."""
+        """Number of texts that the model read."""
         return self.num_documents - sum(self.num_skipped.values())
 
     @property
     def is_unreadable(self) -> bool:
-        """Whether no text could be read, and not for want of texts alone."""
+        """Whether no text could be read although there were texts to read."""
         return not self.num_read and any(self.num_skipped.get(cause) for cause in UNREADABLE)
 
     def add_skipped(self, cause: str) -> None:
-        """Count a text that is not read."""
+        """Count a text that was not read."""
         self.num_documents += 1
         self.num_skipped[cause] = self.num_skipped.get(cause, 0) + 1
 
     def add_skip_reason(self, cause: str, reason: str) -> None:
-        """Keep what was said of a text that is not read, unless it is known of another."""
+        """Keep one reason per cause for a text that was not read: the alphabetically first."""
         self.skip_reasons[cause] = min(reason, self.skip_reasons.get(cause, reason))
 
     def merge(self, other: Self) -> Self:
-        """A new object with the counts of both."""
+        """Return a new object with the counts of both."""
         merged = type(self)()
         for entry in _fields(self):
             setattr(merged, entry.name, _sum(getattr(self, entry.name), getattr(other, entry.name)))
@@ -92,48 +91,48 @@ class Statistics(Shown):
 
     @classmethod
     def merged(cls, parts: Iterable[Self]) -> Self:
-        """The sum of any number of them."""
+        """Return the sum of any number of statistics."""
         total = cls()
         for part in parts:
             total = total.merge(part)
         return total
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, from which `from_json` makes an equal object."""
+        """Return plain JSON values, from which `from_json` makes an equal object."""
         values = {entry.name: getattr(self, entry.name) for entry in _fields(self)}
         values = {name: value for name, value in values.items() if value or name not in self._written_if_any}
         return {name: _json_object(value) if isinstance(value, dict) else value for name, value in values.items()}
 
     @classmethod
     def from_json(cls, values: Any) -> Self:
-        """Read what `to_json` wrote.
+        """Read the output of `to_json`.
 
         Raises:
-            UsageError: It did not.
+            UsageError: The values are not in that format.
         """
         return from_json(values, cls)
 
     def progress(self) -> dict[str, int]:
-        """The counts that are shown while rows are done: `num_rows`, `num_tokens` and, of a task, others."""
+        """Return the counts to show during a run: `num_rows`, `num_tokens` and counts of the task."""
         return {"num_rows": self.num_rows, "num_tokens": self.num_tokens}
 
     def summary(self) -> dict[str, Any]:
-        """The figures of a report, rates included; absent where they are not defined."""
+        """Return the figures of a report, including rates; undefined figures are absent."""
         raise NotImplementedError
 
 
 def ratio(part: float, whole: float) -> float:
-    """A share; 0 of nothing."""
+    """Return `part / whole`, or 0 if `whole` is 0."""
     return part / whole if whole else 0.0
 
 
 def _fields(statistics: Any) -> tuple[Field[Any], ...]:
-    """Of the dataclass that a subclass is."""
+    """Return the fields of the dataclass that a subclass is."""
     return fields(statistics)
 
 
 def _json_object(value: dict[Any, Any]) -> dict[str, Any]:
-    """In ascending order of the keys, which JSON has as strings."""
+    """Return a dictionary with its keys as strings, in ascending order of the keys."""
     return {str(key): value[key] for key in sorted(value)}
 
 

@@ -1,7 +1,6 @@
-"""What notebooks show of results: registered here for classes of rooms below `picture/`, see `display.py`.
+"""HTML views of results in notebooks, registered here for classes that may not import `picture/`; see `display.py`.
 
-The package imports this module, so that a result shows itself wherever it comes from; pictures are imported when one
-is shown.
+The package imports this module, so that every result can be shown; `picture/` is imported when a result is shown.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Whole numbers as a short string for JSON.
+"""Compact encoding of whole numbers as a string for JSON.
 
-As 64-bit little-endian integers: all their lowest bytes first, then all of the next, …, which is what zlib makes small;
-and that in base64.
+The numbers are 64-bit little-endian integers. All lowest bytes come first, then all second bytes, and so on, which zlib
+compresses well; the result is encoded in base64.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def packed(numbers: np.ndarray) -> str:
-    """Numbers as a string.
+    """Encode numbers as a string.
 
     Args:
         numbers: int64 `[n]`.
@@ -23,17 +23,17 @@ def packed(numbers: np.ndarray) -> str:
 
 
 def unpacked(text: str, most: int) -> np.ndarray:
-    """Numbers from what `packed` gave; it may come from anyone.
+    """Decode the output of `packed`; the input need not be trusted.
 
     Args:
         text: The string.
-        most: How many there may be.
+        most: Maximum number of numbers.
 
     Returns:
         int64 `[n]`.
 
     Raises:
-        ValueError: It did not, or holds more of them.
+        ValueError: The string is not valid, or contains more numbers.
     """
     try:
         planes = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), 8 * most + 1)

@@ -1,4 +1,4 @@
-"""Kinds of places, as statistics name them; what each of them is, `editing/kinds.py` defines."""
+"""Kinds of places as named in statistics; `editing/kinds.py` defines them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ KINDS = {
     "whitespace": "whitespace",
     "code": "code or markup",
 }
-"""Kinds of places, as statistics name them, and in words."""
+"""Kinds of places as named in statistics, with their names in words."""
 
 
 class KindCounts(NamedTuple):
-    """Tokens of one kind."""
+    """Counts of tokens of one kind."""
 
     num_selected: int
     num_changed: int
@@ -26,13 +26,13 @@ class KindCounts(NamedTuple):
 
 
 def counts_by_kind(counted: Sequence[tuple[Mapping[str, int], int]]) -> dict[str, KindCounts]:
-    """Counts of each kind that has any, in the order of `KINDS`.
+    """Return the counts of each kind that occurs, in the order of `KINDS`.
 
     Args:
-        counted: selected, changed and dropped tokens, by kind and in all.
+        counted: Selected, changed and dropped tokens, each by kind and in total.
 
     Returns:
-        Empty where the kinds do not add up to the whole: not all that was counted was counted by kind.
+        Counts by kind; empty if the kinds do not add up to the totals, since some tokens were not counted by kind.
     """
     if any(sum(counts.get(kind, 0) for kind in KINDS) != whole for counts, whole in counted):
         return {}
@@ -41,5 +41,5 @@ def counts_by_kind(counted: Sequence[tuple[Mapping[str, int], int]]) -> dict[str
 
 
 def counted_kinds(counts: Mapping[str, int]) -> str:
-    """How many there are of each kind, such as `2 number, 1 whole word`; empty where there are none."""
+    """Format the counts by kind, such as `2 number, 1 whole word`; empty if there are none."""
     return ", ".join(f"{counts[kind]:,} {words}" for kind, words in KINDS.items() if counts.get(kind))

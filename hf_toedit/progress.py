@@ -1,4 +1,4 @@
-"""Progress bars of long calls, on standard error of a terminal or in a notebook; nothing where nobody looks."""
+"""Progress bars for long calls, on standard error of a terminal or in a notebook; otherwise nothing is shown."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from hf_toedit.runs.monitor import Speed
 
 
 class RunProgress:
-    """A progress bar on standard error with the stage, tokens/s, time left and elapsed; of edits, shares as well."""
+    """A progress bar on standard error: stage, tokens/s, time left and elapsed; for edits, selected and changed %."""
 
     def __init__(self, num_rows: int | None, quiet: bool, stage: str) -> None:
-        """Set up the bar.
+        """Create a bar.
 
         Args:
-            num_rows: Rows over all passes; None where they are not counted.
+            num_rows: Rows over all passes; None if the number of rows is unknown.
             quiet: Show nothing.
             stage: Shown until the first rows are done, such as "loading prior org/model".
         """
@@ -64,7 +64,7 @@ class RunProgress:
             figures += f" selected {selected:.1%} changed {changed:.2%}"
         num_rows = self._sums["num_rows"]
         if counts["num_tokens_read"] < counts["num_tokens"]:
-            self._bar.reset(self._task, completed=num_rows)  # without what it estimates the time left by
+            self._bar.reset(self._task, completed=num_rows)  # discards the samples of its time estimate
         self._bar.update(self._task, completed=num_rows, description=pass_name, figures=figures)
 
     def __enter__(self) -> RunProgress:
@@ -75,13 +75,13 @@ class RunProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take it away."""
+        """Remove the bar."""
         self._bar.stop()
 
 
 @contextmanager
 def stage_progress(stage: str, quiet: bool) -> Iterator[None]:
-    """The name of a stage whose length is not known, and its time, on standard error."""
+    """Show the name of a stage of unknown length, and its time, on standard error."""
     with Progress(
         *(SpinnerColumn(), TextColumn(stage), TimeElapsedColumn()),
         console=Console(stderr=True),
@@ -94,7 +94,7 @@ def stage_progress(stage: str, quiet: bool) -> Iterator[None]:
 
 @contextmanager
 def counted_progress(what: str, number: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error, of `shards` or `files`; what it gives is called after each."""
+    """Show a progress bar on standard error for `shards` or `files`; call the yielded function after each."""
     with Progress(
         *(TextColumn(what), BarColumn(bar_width=None), MofNCompleteColumn()),
         *(TimeRemainingColumn(compact=True), TimeElapsedColumn()),
@@ -109,7 +109,7 @@ def counted_progress(what: str, number: int, quiet: bool) -> Iterator[Callable[[
 
 @contextmanager
 def push_progress(quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Files and bytes on standard error; what it gives is called with the bytes of each file that is through."""
+    """Show uploaded files and bytes on standard error; call the yielded function with each finished file's size."""
     with Progress(
         *(TextColumn("pushed"), TextColumn("{task.fields[files]} files"), DownloadColumn(), TransferSpeedColumn()),
         console=Console(stderr=True),

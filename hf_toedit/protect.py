@@ -1,4 +1,4 @@
-"""What `protect` can name: patterns of spans, and guards that need more than a pattern."""
+"""Names that `protect` accepts: patterns of spans, and guards that need more than a pattern."""
 
 from __future__ import annotations
 
@@ -54,27 +54,27 @@ PROTECT_PATTERNS: dict[str, str] = {
     r"|(?<![\\$])\$(?![\s$])(?:\\.|[^$\\\n])+?(?<!\s)\$(?!\d)",
     "handles": r"(?<![\w@])@\w[\w.-]*(?:@[\w-]+(?:\.[\w-]+)+)?",
 }
-"""Spans that `protect` can name. Any other pattern is given as `re:PATTERN`."""
+"""Patterns of spans by name, for `protect`. Any other pattern is given as `re:PATTERN`."""
 
 GUARDS = ("words", "names", *PROTECT_PATTERNS)
-"""All that `protect` can name: `words`, `names` and `code` look at more than a pattern can."""
+"""All names that `protect` accepts; `words`, `names` and `code` use more than a pattern."""
 
 
 def check_protect(name: str) -> None:
-    """Refuse an entry of `protect` that is unknown.
+    """Refuse an unknown entry of `protect`.
 
     Raises:
-        UsageError: neither one of `GUARDS` nor a valid `re:PATTERN`.
+        UsageError: The entry is neither one of `GUARDS` nor a valid `re:PATTERN`.
     """
     if name not in GUARDS:
         protect_regex(name)
 
 
 def protect_regex(pattern: str) -> re.Pattern[str]:
-    """Compile one entry of `protect` that is a pattern.
+    """Compile an entry of `protect` that is a pattern.
 
     Raises:
-        UsageError: neither a known name nor a valid `re:PATTERN`.
+        UsageError: The entry is neither a known name nor a valid `re:PATTERN`.
     """
     if pattern in PROTECT_PATTERNS:
         return re.compile(PROTECT_PATTERNS[pattern])

@@ -1,6 +1,6 @@
-"""The one policy of what is tried again, for the Hub, storage and the web: how often, after which pauses, and aloud.
+"""Retry policy for the Hub, storage and the web: number of tries, pauses and messages.
 
-A service reads its own errors (`Failure`); how long it is waited for, and what people see meanwhile, is decided here.
+Each service classifies its own errors (`Failure`); this module decides how long to wait and what to log meanwhile.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 TRIES = 8
-"""Of a call, at most."""
+"""Maximum number of tries per call."""
 
 _PATIENCE_S = 120.0
-"""After this no further try is begun, however few there were: a try may take a minute where nothing answers."""
+"""No further try starts after this time, however few there were: a try without an answer may take a minute."""
 
 _FIRST_TRIES = 4
 _FIRST_PATIENCE_S = 30.0
-"""The same where nothing has answered this process there yet: the address may be wrong, or the network down."""
+"""The same limits for a service that has not answered this process yet: the address or the network may be wrong."""
 
 _FIRST_PAUSE_S = 1.0
-"""Before the second try; twice as long before each further one."""
+"""Pause before the second try; it doubles before each further one."""
 
 _LONGEST_PAUSE = 60
-"""As a multiple of the first, unless the service asks for a longer one."""
+"""Longest pause, as a multiple of the first, unless the service asks for a longer one."""
 
 _LONGEST_TURN = 2 * 3600
-"""Likewise, of all pauses of a call whose turn is waited for: the Hub counts the commits of an hour."""
+"""Longest sum of pauses, in multiples of the first, for calls that take turns: the Hub limits commits per hour."""
 
 _SILENCE_S = 2.0
-"""Of pauses that nobody is told of: a service that was busy for a moment is not worth a line."""
+"""Pauses shorter than this in total are not logged: a service that is busy for a moment does not need a message."""
 
 _EVERY_S = 30.0
-"""Between two lines of a long pause."""
+"""Time between two messages about a long pause."""
 
 _ANSWER_S = 5.0
-"""Before a person is told that a question is not answered yet."""
+"""Time without an answer after which a message is logged."""
 
 _PASSING = {408, 409, 412, 429}
 _PUT_OFF = {409, 412, 429}
@@ -54,7 +54,7 @@ _PUT_OFF = {409, 412, 429}
 _answered: set[str] = set()
 _last_lines: dict[str, float] = {}
 _told_until: dict[str, float] = {}
-"""Of a service: when a line was last written, and until when it is known to be waited for."""
+"""For each service: when a message was last logged, and until when the logged wait lasts."""
 
 _T = TypeVar("_T")
 
@@ -62,12 +62,12 @@ logger = logging.getLogger(__name__)
 
 
 def is_passing(status: int) -> bool:
-    """Whether a request that was answered with this HTTP status may well succeed later."""
+    """Whether a request that was answered with this HTTP status may succeed later."""
     return status in _PASSING or status >= 500
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that an answer asks to wait, by `Retry-After` or by the Hub's header for rate limits."""
+    """Return the seconds that an answer asks to wait, from `Retry-After` or the Hub's rate-limit header."""
     asked = headers.get("Retry-After") or ""
     limit = re.search(r"r\s*=\s*0\s*;\s*t\s*=\s*(\d+)", headers.get("ratelimit") or "")
     return float(asked) if asked.strip().isdigit() else float(limit[1]) if limit else 0.0
@@ -75,12 +75,12 @@ def retry_after(headers: Mapping[str, str]) -> float:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a try failed, free of headers and addresses, which may hold secrets.
+    """Why a try failed, without headers and addresses, which may contain secrets.
 
     Attributes:
-        status: HTTP status of the answer; None where there was no answer.
-        reason: In words.
-        is_passing: Whether the same call may well succeed later.
+        status: HTTP status of the answer; None if there was no answer.
+        reason: Reason in words.
+        is_passing: Whether the same call may succeed later.
         retry_after: Seconds that the service asks to wait.
     """
 
@@ -91,16 +91,16 @@ class Failure:
 
     @property
     def is_put_off(self) -> bool:
-        """Whether the service is well and wants the call later: others were quicker, or there were too many calls."""
+        """Whether the service works but asks to call later: other clients were faster, or there were too many calls."""
         return self.status in _PUT_OFF
 
     @property
     def words(self) -> str:
-        """Status and reason."""
+        """The status and reason."""
         return ": ".join(str(part) for part in (self.status, self.reason) if part)
 
     def told(self, service: str) -> str:
-        """The beginning of a line for people."""
+        """Return the beginning of a message for users."""
         what = "asks to try again later" if self.is_put_off else "does not answer"
         return f"{service} {what} ({self.status or self.reason})"
 
@@ -109,8 +109,8 @@ class GaveUp(Exception):
     """A call failed for good; the error of the last try is the cause.
 
     Attributes:
-        failure: That of the last try.
-        num_tries: How many there were.
+        failure: The failure of the last try.
+        num_tries: Number of tries.
     """
 
     def __init__(self, failure: Failure, num_tries: int) -> None:
@@ -127,23 +127,23 @@ def repeated(
     tries: int = TRIES,
     takes_turns: bool = False,
 ) -> _T:
-    """Call a service, and again where it was busy or out of reach.
+    """Call a service, and retry if it was busy or out of reach.
 
-    A person reads on standard error what is waited for, by a warning of this module, if it takes more than a moment.
+    If a wait takes more than a moment, this module logs a warning, which appears on standard error.
 
     Args:
-        call: May be repeated.
-        service: Its name for people: `Hub`, `s3://bucket`, `example.org`.
-        failure_of: Reads an error of `call`; None for one that is not the service's.
-        tries: At most.
-        takes_turns: Many machines do the same in one place; while only their number is what the service minds, go on
-            for hours, whatever the tries.
+        call: The call; it must be safe to repeat.
+        service: Name of the service for users: `Hub`, `s3://bucket`, `example.org`.
+        failure_of: Classifies an error of `call`; returns None for an error that does not come from the service.
+        tries: Maximum number of tries.
+        takes_turns: Whether many machines make the same call to one place. While the service refuses only because of
+            their number, retries continue for hours, regardless of `tries`.
 
     Raises:
-        GaveUp: The service refuses, or did not answer in time; its cause is the last error.
-        Exception: What `call` raised where `failure_of` does not know it.
+        GaveUp: The service refused, or did not answer in time; the cause is the last error.
+        Exception: An error of `call` for which `failure_of` returns None.
     """
-    # Only what reaches out needs it: it takes a sixteenth of a second to import.
+    # Imported here, since only remote calls need it and the import takes a sixteenth of a second.
     from tenacity import Retrying, retry_if_exception
 
     course = _Course(service, failure_of, tries, takes_turns)
@@ -166,10 +166,10 @@ def repeated(
 
 @contextmanager
 def told_of_silence(service: str) -> Iterator[None]:
-    """Tell people once that an answer takes long: how long is bounded elsewhere, and what fails then is told as well.
+    """Log once that an answer takes long. The caller bounds the wait, and logs a failure itself.
 
     Args:
-        service: As of `repeated`.
+        service: Name of the service, as in `repeated`.
     """
     if not logger.isEnabledFor(logging.WARNING):
         yield
@@ -184,7 +184,7 @@ def told_of_silence(service: str) -> Iterator[None]:
 
 
 def tell(service: str, line: str) -> None:
-    """Tell people what is waited for, every half minute at most: many requests may wait for the same."""
+    """Log what is waited for, at most every half minute, since many requests may wait for the same service."""
     now = time.monotonic()
     if now - _last_lines.get(service, -math.inf) >= _EVERY_S:
         _last_lines[service] = now
@@ -192,7 +192,7 @@ def tell(service: str, line: str) -> None:
 
 
 class _Course:
-    """The tries of one call: what `tenacity` asks about them."""
+    """The tries of one call: the callbacks for `tenacity`."""
 
     def __init__(
         self, service: str, failure_of: Callable[[Exception], Failure | None], tries: int, takes_turns: bool
@@ -206,7 +206,7 @@ class _Course:
         self._first_pause = float(os.environ.get("HF_TOEDIT_RETRY_S", _FIRST_PAUSE_S))
         self._turn_left = self._first_pause * _LONGEST_TURN
         self._num_counted = 0
-        self._excused_s = 0.0  # that the service asked for
+        self._excused_s = 0.0  # pauses that the service asked for
         self._began = time.monotonic()
         self._paused_s = 0.0
 
@@ -259,7 +259,7 @@ class _Course:
         return min(self._tries, _FIRST_TRIES), _FIRST_PATIENCE_S
 
     def _tell(self, seconds: float) -> None:
-        """Say what is waited for, unless that is over in a moment or was said lately, by whichever thread."""
+        """Log what is waited for, unless the wait is short or any thread logged it recently."""
         assert self.failure
         now = time.monotonic()
         is_moment = self._paused_s + seconds < _SILENCE_S and now - self._began < _ANSWER_S

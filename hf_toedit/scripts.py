@@ -1,4 +1,4 @@
-"""What the scripts of `dataset_scripts/` share: a recipe for a named dataset becomes a command of its own."""
+"""Shared code of the scripts in `dataset_scripts/`: turns a recipe for a dataset into a command."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hf_toedit.cli.options import SOURCE_LICENSE
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a dataset is edited, as far as the command line does not say otherwise.
+    """How a dataset is edited, unless the command line overrides it.
 
     Attributes:
-        name: of the script, without its ending; `uv run` gives a script from a URL another file name each time.
-        source: as `hf-toedit edit` takes it, where `{config_name}` stands for what `--config-name` says; None leaves it
-            to the command line.
-        license: of the source, for the card, where the source's own card tells none.
-        options: defaults of options of `hf-toedit edit`, by their names with underscores.
+        name: Name of the script without its suffix; `uv run` gives a script from a URL a different file name each time.
+        source: Source as for `hf-toedit edit`, where `{config_name}` is replaced by `--config-name`; None leaves it to
+            the command line.
+        license: License of the source for the card, if the source's own card does not state one.
+        options: Defaults for options of `hf-toedit edit`, by name with underscores.
     """
 
     name: str
@@ -36,19 +36,19 @@ def main(recipe: Recipe, doc: str | None) -> None:
     """Run a script: `hf-toedit edit` with the source and the defaults of a recipe.
 
     Args:
-        recipe: of the dataset; the run folder is named after it, unless `-o` names one.
-        doc: docstring of the script, which is its help text.
+        recipe: The dataset's recipe; the run folder is named after it, unless `-o` names one.
+        doc: The script's docstring, which is its help text.
     """
     name = f"{recipe.name}.py"
     defaults = {"output": f"{recipe.name.replace('_', '-')}-run", **recipe.options}
-    # As a command of a group, so that it fails, and reads YAML files, like the others; `uv run` is how it is typed.
+    # A command of a group, so that it reports errors and reads YAML files like the others. It is typed after `uv run`.
     group = Commands("uv run", commands={**cli.commands, name: _command(recipe, name, doc)})
     group.context_settings = cli.context_settings
     group.main([name, *sys.argv[1:]], prog_name="uv run", default_map={name: defaults})
 
 
 def _command(recipe: Recipe, name: str, doc: str | None) -> click.Command:
-    """`edit`, without its argument where the source is given."""
+    """Return `edit` as a command, without its argument if the recipe has a source."""
 
     def run(source: str | None = None, **options: Any) -> None:
         if recipe.source is not None:

@@ -1,6 +1,6 @@
-"""Settings as keyword arguments, for type checkers and editors: the same names everywhere, on the command line as well.
+"""Settings as keyword arguments, for type checkers and editors, with the same names as on the command line.
 
-What the values mean is said of the configurations in `config.py`, whose fields they fill; tests compare the two.
+The configurations in `config.py`, whose fields these fill, document the values; tests compare the two.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hf_toedit.errors import UsageError, did_you_mean
 
 
 class PriorSettings(TypedDict, total=False):
-    """Which prior, and how it is run: the fields of `PriorConfig`."""
+    """Which prior is used, and how it is run: the fields of `PriorConfig`."""
 
     prior: str | PathLike[str]
     prior_revision: str | None
@@ -28,7 +28,7 @@ class PriorSettings(TypedDict, total=False):
 
 
 class ResourceSettings(TypedDict, total=False):
-    """What the prior may use of a machine: the fields of `Resources`."""
+    """Machine resources that the prior may use: the fields of `Resources`."""
 
     token_budget: int | None
     memory_fraction: float
@@ -36,7 +36,7 @@ class ResourceSettings(TypedDict, total=False):
 
 
 class SourceSettings(TypedDict, total=False):
-    """Which rows and texts of a source: the fields of `SourceConfig` but those that say which source."""
+    """Which rows and texts of a source are used: fields of `SourceConfig`, except those that identify the source."""
 
     revision: str | None
     limit: int | None
@@ -48,11 +48,11 @@ class SourceSettings(TypedDict, total=False):
 
 
 def check_known(edit: Iterable[str], function: Callable[..., Any]) -> None:
-    """Refuse a setting that is neither a keyword of a function nor one of `EditConfig`, to which it hands the rest on.
+    """Refuse a setting that is neither a keyword of a function nor a field of `EditConfig`, which receives the rest.
 
     Args:
-        edit: Names of the settings that are handed on.
-        function: Its keywords are known as well, for the nearest name.
+        edit: Names of the settings that are passed on.
+        function: The function; its keywords are known as well when the nearest name is suggested.
 
     Raises:
         UsageError: A name is unknown.

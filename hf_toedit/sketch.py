@@ -1,8 +1,8 @@
-"""Counts of values in bins so narrow that they tell quantiles within 1 %, and merge in any order.
+"""Counts of values in narrow bins, from which quantiles follow within 1 %; they merge in any order.
 
 The bins are those of DDSketch with a linear interpolation between powers of two (Masson, Rim and Lee, "DDSketch: A Fast
-and Fully-Mergeable Quantile Sketch with Relative-Error Guarantees", PVLDB 12(12), 2019): no logarithm is computed, so
-that a value is in the same bin on every machine, and no bins are joined, so that counts stay exact.
+and Fully-Mergeable Quantile Sketch with Relative-Error Guarantees", PVLDB 12(12), 2019). No logarithm is computed, so
+that a value falls into the same bin on every machine, and no bins are joined, so that counts stay exact.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from collections.abc import Mapping, MutableMapping
 import numpy as np
 
 PER_OCTAVE = 64
-"""Bins between a power of two and the next."""
+"""Number of bins between a power of two and the next."""
 
 _LOWEST = -1074
-"""Exponent of the smallest positive float64; the first bin of positive values begins there and has number 1."""
+"""Exponent of the smallest positive float64, where the first bin of positive values (number 1) begins."""
 
 
 def count(bins: MutableMapping[int, int], values: np.ndarray) -> None:
-    """Count finite values, float64 `[n]`, by number of their bin; 0 is that of zero, -i that of the negatives of i."""
+    """Count finite values, float64 `[n]`, by bin number; bin 0 is zero, and bin -i has the negatives of bin i."""
     for number, found in zip(*np.unique(bins_of(values), return_counts=True), strict=True):
         bins[int(number)] = bins.get(int(number), 0) + int(found)
 
 
 def quantile(bins: Mapping[int, int], q: float) -> float:
-    """The value of rank ⌈q · n⌉ among the sorted values, at least the first, with a relative error of 1 % at most.
+    """Return the value of rank ⌈q · n⌉ among the sorted values, at least the first, within a relative error of 1 %.
 
     Returns:
-        NaN where there are no values.
+        The value; NaN if there are no values.
     """
     rank = max(math.ceil(q * sum(bins.values())), 1)
     seen = 0
@@ -41,7 +41,7 @@ def quantile(bins: Mapping[int, int], q: float) -> float:
 
 
 def bins_of(values: np.ndarray) -> np.ndarray:
-    """The bin of each value; int64 `[n]`. Every step is exact."""
+    """Return the bin of each value; int64 `[n]`. Every step is exact."""
     mantissas, exponents = np.frexp(np.abs(values))  # mantissa in [0.5, 1)
     steps = ((2 * mantissas - 1) * PER_OCTAVE).astype(np.int64)
     numbers = (exponents.astype(np.int64) - 1 - _LOWEST) * PER_OCTAVE + steps + 1
@@ -49,9 +49,9 @@ def bins_of(values: np.ndarray) -> np.ndarray:
 
 
 def middle(number: int) -> float:
-    """What stands for the values of a bin: the harmonic mean of its ends, which is nearest to both by relative error.
+    """Return the representative value of a bin: the harmonic mean of its ends, which minimizes the relative error.
 
-    That is at most 1 / (2 · `PER_OCTAVE` + 1), 0.78 %.
+    The error is at most 1 / (2 · `PER_OCTAVE` + 1), 0.78 %.
     """
     if number == 0:
         return 0.0

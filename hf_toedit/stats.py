@@ -1,7 +1,7 @@
-"""Statistics of edits: counted a document at a time, merged in any order, written as JSON.
+"""Statistics of edits: counted per document, merged in any order, written as JSON.
 
-Sums of real numbers are kept as whole numbers of 1e-9, so that merging is exact: the same documents give the same
-statistics however they were cut into shards, in whatever order the shards are merged.
+Sums of real numbers are kept as whole multiples of 1e-9, so that merging is exact: the same documents give the same
+statistics however they are split into shards, and in whatever order the shards are merged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hf_toedit.place_kinds import KindCounts, counts_by_kind
 NANO = 1e-9
 
 SAMPLE = 16
-"""Where tokens are pruned, one in so many is scored all the same, and statistics of probabilities are theirs."""
+"""When tokens are pruned, one in this many is still scored; statistics of probabilities use these tokens only."""
 
 PROBABILITY_BINS = 10
 """Bins of width 0.1 over p, as in the paper's Table 8."""
@@ -34,7 +34,7 @@ PERPLEXITY_EDGES = tuple(np.arange(0.0, 5.25, 0.25))
 """Lower edges of the bins of log10(document perplexity); the last is open."""
 
 _MOST_NLL = 700.0
-"""Of a document, in nats a token; the exponential of more is no float."""
+"""Maximum mean for a document, in nats per token; the exponential of more overflows a float."""
 
 ProbabilityBins = Annotated[list[Count], Meta(min_length=PROBABILITY_BINS, max_length=PROBABILITY_BINS)]
 TailBins = Annotated[list[Count], Meta(min_length=len(TAIL_EDGES), max_length=len(TAIL_EDGES))]
@@ -42,7 +42,7 @@ PerplexityBins = Annotated[list[Count], Meta(min_length=len(PERPLEXITY_EDGES), m
 
 
 def decimal(value: float) -> str:
-    """A number as people write it: no more digits than it has."""
+    """Format a number with no more digits than needed."""
     return f"{value:.15g}"
 
 
@@ -51,35 +51,37 @@ class EditStats(Statistics):
     """Counts of one generation over any number of documents.
 
     Attributes:
-        num_rows: rows seen, edited or not.
-        num_rows_changed: rows of which this generation changed a text.
-        num_documents: texts seen; a row may hold several.
-        num_skipped: texts passed through unread, by cause.
-        skip_reasons: what the prior or its chat template said of one such text, by cause: the first in the order of
-            the alphabet, so that merging has no order.
-        num_tokens: tokens of the texts read.
-        num_scored: tokens with a probability (all but the first, where a prior has no BOS; a sample, where tokens
-            are pruned).
-        num_selected: eligible tokens that the rule selected.
-        num_changed: selected tokens for which other text was drawn.
-        num_dropped: tokens deleted.
-        num_rejected: selected tokens for which other text was drawn and put back; see `EditConfig.accept`.
-        num_selected_by_kind: selected tokens by kind (see `KINDS`); of none, in statistics of before there were kinds.
-        num_changed_by_kind: changed tokens by kind.
-        num_dropped_by_kind: deleted tokens by kind.
-        num_rejected_by_kind: tokens by kind for which other text was drawn and put back.
-        num_ineligible: tokens that may not be edited, by cause.
-        num_characters: characters of the source texts, of those texts whose earlier edits are known.
-        num_characters_standing: of these, what no edit up to this generation touches.
-        num_tokens_standing: tokens, of the same texts as this generation read them, that no edit touches.
-        probability_histogram: scored tokens by p, see `PROBABILITY_BINS`.
-        tail_histogram: scored tokens with p >= 0.9, see `TAIL_EDGES`.
-        perplexity_histogram: documents by perplexity, see `PERPLEXITY_EDGES`.
-        perplexity_bins: the same in the narrow bins of `sketch`; of none, in statistics of before there were any.
-        nll_nano: summed negative log-likelihood of the scored tokens, in 1e-9 nats.
-        probability_before_nano: summed p of the selected tokens before the draw, in 1e-9.
-        probability_after_nano: the same of what stands there after it.
-        seconds: wall-clock time by stage; the only figures that differ from run to run.
+        num_rows: Number of rows seen, edited or not.
+        num_rows_changed: Number of rows in which this generation changed a text.
+        num_documents: Number of texts seen; a row may contain several.
+        num_skipped: Number of texts passed through unread, by cause.
+        skip_reasons: One error message of the prior or its chat template, by cause: the alphabetically first, so that
+            merging does not depend on order.
+        num_tokens: Number of tokens of the texts read.
+        num_scored: Number of tokens with a probability: all but the first if a prior has no BOS; a sample if tokens are
+            pruned.
+        num_selected: Number of eligible tokens that the rule selected.
+        num_changed: Number of selected tokens that were replaced with other text.
+        num_dropped: Number of tokens deleted.
+        num_rejected: Number of selected tokens whose sampled replacement was reverted; see `EditConfig.accept`.
+        num_selected_by_kind: Selected tokens by kind (see `KINDS`); empty in statistics from before kinds
+            were introduced.
+        num_changed_by_kind: Changed tokens by kind.
+        num_dropped_by_kind: Deleted tokens by kind.
+        num_rejected_by_kind: Rejected tokens by kind.
+        num_ineligible: Number of tokens that may not be edited, by cause.
+        num_characters: Number of characters of the source texts whose earlier edits are known.
+        num_characters_standing: Number of these characters that no edit up to this generation touches.
+        num_tokens_standing: Number of tokens that no edit touches, of the same texts as this generation read them.
+        probability_histogram: Scored tokens by p; see `PROBABILITY_BINS`.
+        tail_histogram: Scored tokens with p >= 0.9; see `TAIL_EDGES`.
+        perplexity_histogram: Documents by perplexity; see `PERPLEXITY_EDGES`.
+        perplexity_bins: Documents by perplexity in the narrow bins of `sketch`; empty in statistics from before they
+            were introduced.
+        nll_nano: Summed negative log-likelihood of the scored tokens, in 1e-9 nats.
+        probability_before_nano: Summed p of the selected tokens before sampling, in 1e-9.
+        probability_after_nano: Summed p of the tokens in their places after sampling, in 1e-9.
+        seconds: Wall-clock time by stage; the only figures that differ from run to run.
     """
 
     _written_if_any: ClassVar[tuple[str, ...]] = (*Statistics._written_if_any, "num_rejected", "num_rejected_by_kind")
@@ -113,7 +115,7 @@ class EditStats(Statistics):
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Count from zero, also on what was read from JSON."""
+        """Turn the counts into counters, also when they were read from JSON."""
         self.num_skipped, self.num_ineligible = Counter(self.num_skipped), Counter(self.num_ineligible)
 
     def __repr__(self) -> str:
@@ -121,7 +123,7 @@ class EditStats(Statistics):
 
     @property
     def headline(self) -> str:
-        """The most important figures in a few words."""
+        """The most important figures, in a few words."""
         selected, changed = 100 * self.selected_rate, 100 * self.changed_rate
         more = [
             f", {100 * ratio(count, self.num_tokens):.3g} % {what}"
@@ -132,19 +134,19 @@ class EditStats(Statistics):
 
     @property
     def selected_rate(self) -> float:
-        """Selected tokens of all tokens (paper, Table 9)."""
+        """Selected tokens as a share of all tokens (paper, Table 9)."""
         return ratio(self.num_selected, self.num_tokens)
 
     @property
     def changed_rate(self) -> float:
-        """Changed tokens of all tokens."""
+        """Changed tokens as a share of all tokens."""
         return ratio(self.num_changed, self.num_tokens)
 
     @property
     def kinds(self) -> dict[str, KindCounts]:
-        """Tokens by kind, those that have any; empty where the kinds of some of them are not known.
+        """Counts by kind, for the kinds that occur; empty if the kinds of some tokens are not known.
 
-        None are in statistics of before there were kinds, and only some of them in those of a run that was begun then.
+        Statistics from before kinds were introduced have none; those of a run that began earlier have only some.
         """
         return counts_by_kind(
             [
@@ -156,7 +158,7 @@ class EditStats(Statistics):
 
     @property
     def nll(self) -> float:
-        """Mean negative log-likelihood in nats a token; NaN where nothing was scored."""
+        """Mean negative log-likelihood in nats per token; NaN if nothing was scored."""
         return self.nll_nano * NANO / self.num_scored if self.num_scored else math.nan
 
     @property
@@ -166,25 +168,25 @@ class EditStats(Statistics):
 
     @property
     def median_perplexity(self) -> float | None:
-        """Perplexity of the median document, within 1 %; None where that of some is not known, or of none."""
+        """Perplexity of the median document, within 1 %; None if unknown for some documents, or there are none."""
         num_known = sum(self.perplexity_bins.values())
         is_known = num_known and num_known == sum(self.perplexity_histogram)
         return sketch.quantile(self.perplexity_bins, 0.5) if is_known else None
 
     @property
     def is_sample(self) -> bool:
-        """Whether probabilities are of a sample (`SAMPLE`); otherwise no document lacks those of two tokens."""
+        """Whether probabilities cover only a sample (`SAMPLE`); otherwise no document lacks those of two tokens."""
         return self.num_scored < self.num_tokens - self.num_documents
 
     def progress(self) -> dict[str, int]:
-        """With the tokens that were selected and changed; see `Statistics.progress`."""
+        """Return the counts to show, including selected and changed tokens; see `Statistics.progress`."""
         return {**super().progress(), "num_selected": self.num_selected, "num_changed": self.num_changed}
 
     def add_scores(self, logprobs: np.ndarray) -> None:
         """Count the probabilities of one document.
 
         Args:
-            logprobs: float32 `[n]`, NaN where not scored, or not in the sample.
+            logprobs: float32 `[n]`; NaN for tokens that are not scored, or not in the sample.
         """
         scored = logprobs[~np.isnan(logprobs)].astype(np.float64)
         self.num_documents += 1
@@ -205,13 +207,13 @@ class EditStats(Statistics):
         _count(self.perplexity_histogram, _bin(np.array([max(log10_perplexity, 0.0)]), PERPLEXITY_EDGES))
 
     def add_draws(self, before: np.ndarray, after: np.ndarray) -> None:
-        """Count the selected tokens of one document: float `[m]` log-probabilities before and after the draw."""
+        """Count the selected tokens of one document: float `[m]` log-probabilities before and after sampling."""
         self.num_selected += len(before)
         self.probability_before_nano += _nano(float(np.exp(before.astype(np.float64)).sum()))
         self.probability_after_nano += _nano(float(np.exp(after.astype(np.float64)).sum()))
 
     def summary(self) -> dict[str, Any]:
-        """The figures of a report, rates included; absent where they are not defined."""
+        """Return the figures of a report, including rates; undefined figures are absent."""
         figures = {
             "num_rows": self.num_rows,
             "num_rows_changed": self.num_rows_changed,
@@ -243,17 +245,17 @@ class EditStats(Statistics):
 
 @dataclass(frozen=True)
 class GenerationFigures:
-    """One generation among the others; what is not defined is None.
+    """Figures of one generation compared with the others; undefined figures are None.
 
     Attributes:
-        generation: 1, 2, ….
-        selected_rate: selected tokens of all tokens.
-        changed_rate: changed tokens of all tokens.
-        eta: selected rate, over that of the generation before; None for the first, and after a rate of zero.
-        characters_standing: share of the source's characters that no edit so far touches; None where earlier edits
-            are not known.
-        tokens_standing: tokens that no edit so far touches, over the tokens of the source; None also where the
-            statistics are not of the same texts as the first generation's, as they are while a run is under way.
+        generation: Number of the generation: 1, 2, ….
+        selected_rate: Selected tokens as a share of all tokens.
+        changed_rate: Changed tokens as a share of all tokens.
+        eta: Selected rate divided by that of the previous generation; None for the first, and after a rate of zero.
+        characters_standing: Share of the source's characters that no edit so far touches; None if earlier edits are
+            unknown.
+        tokens_standing: Tokens that no edit so far touches, divided by the tokens of the source; None also if the
+            statistics do not cover the same texts as the first generation's, as during a run.
     """
 
     generation: int
@@ -264,15 +266,15 @@ class GenerationFigures:
     tokens_standing: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return plain JSON values."""
         return asdict(self)
 
 
 def generation_figures(generations: Sequence[EditStats]) -> list[GenerationFigures]:
-    """Decay of the selected and changed rates, and distance from the source, generation by generation.
+    """Return the decay of the selected and changed rates, and the distance from the source, per generation.
 
     Args:
-        generations: statistics of generations 1, 2, … of the same texts.
+        generations: Statistics of generations 1, 2, … of the same texts.
     """
     return [
         GenerationFigures(
@@ -290,7 +292,7 @@ def generation_figures(generations: Sequence[EditStats]) -> list[GenerationFigur
 
 
 def decay(generations: Sequence[EditStats]) -> list[float | None]:
-    """Ratio of each generation's selected rate to the one before; None for the first, and after a rate of zero."""
+    """Return each generation's selected rate over the previous one; None for the first, and after a rate of zero."""
     ratios: list[float | None] = [None]
     for before, now in zip(generations, generations[1:], strict=False):
         ratios.append(now.selected_rate / before.selected_rate if before.selected_rate else None)

@@ -1,4 +1,4 @@
-"""Several files at a time, by threads that are left behind where this one is interrupted."""
+"""Process several files at a time in threads that do not block an interrupt."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _T = TypeVar("_T")
 
 
 def in_threads(call: Callable[[_T], object], items: Iterable[_T], count: int) -> None:
-    """Call something for each of some items, in `count` threads, and raise the first error.
+    """Call a function for each item, in `count` threads, and raise the first error.
 
-    The threads of `concurrent.futures`, and those that `huggingface_hub` makes for several files, would be waited for
-    on Ctrl-C, however long their files take.
+    On Ctrl-C, the threads of `concurrent.futures`, and those that `huggingface_hub` starts for several files, would be
+    waited for until their files are done.
     """
     waiting = iter(items)
     stop = threading.Event()

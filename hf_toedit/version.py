@@ -1,3 +1,3 @@
-"""The version of hf-toedit, which runs and cards tell."""
+"""Version of hf-toedit, which runs and cards record."""
 
 __version__ = "0.1.0"

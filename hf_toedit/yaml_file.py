@@ -1,4 +1,4 @@
-"""YAML files of settings: names and values, each with its line, so that a message can say what is wrong where."""
+"""YAML files of settings: names and values, each with its line for error messages."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 
 @dataclass(frozen=True)
 class Setting:
-    """A value in a file.
+    """A setting in a file.
 
     Attributes:
-        key: Its name, as it is written there.
-        value: As YAML reads it; None where nothing is said.
-        written: The same, as it is written there.
+        key: Name as written in the file.
+        value: Value as parsed by YAML; None if it is empty or null.
+        written: Value as written in the file.
         place: The file and the line.
     """
 
@@ -34,10 +34,10 @@ class Setting:
     place: str
 
     def checked(self, kind: Any) -> Any:
-        """The value, as a type has it.
+        """Return the value converted to a type.
 
         Raises:
-            UsageError: It is of another type.
+            UsageError: The value has the wrong type.
         """
         try:
             return checked(self.value, kind, self.key, self.written, in_json)
@@ -45,7 +45,7 @@ class Setting:
             raise UsageError(f"{self.place}: {error}{self._advice(kind)}") from error
 
     def _advice(self, kind: Any) -> str:
-        """To quote what YAML takes for a number, a date or a truth value, where its text would do."""
+        """Advise to quote what YAML parses as a number, a date or a truth value, if its text is valid."""
         if isinstance(self.value, bool | int | float | date):
             with suppress(UsageError):
                 checked(self.written, kind, self.key)
@@ -54,7 +54,7 @@ class Setting:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only, and numbers as they are on the command line: `1e-3` is one, `010` and `12:30:00` are not."""
+    """YAML loader of plain values, with numbers as on the command line: `1e-3` is one, `010` and `12:30:00` are not."""
 
     yaml_implicit_resolvers = {
         first: [(tag, regexp) for tag, regexp in resolvers if tag not in (_INT, _FLOAT)]
@@ -77,7 +77,7 @@ def load_yaml(path: str | Path) -> dict[str, Setting]:
     """Read a YAML file of names and values.
 
     Returns:
-        The settings, by their names with underscores for dashes.
+        The settings, by name with underscores for dashes.
 
     Raises:
         UsageError: The file cannot be read, is not a mapping, or has a key twice.
@@ -121,29 +121,29 @@ def _settings(text: str, path: str | Path) -> dict[str, Setting]:
 
 
 def _value(loader: _Loader, node: yaml.Node, what: str) -> Any:
-    """What a part of a file is read as.
+    """Construct the value of a part of a file.
 
     Args:
-        loader: Of the file.
+        loader: Loader of the file.
         node: The part.
-        what: Begins a sentence about it.
+        what: Beginning of the error message.
 
     Raises:
-        UsageError: It does not have the form that its type asks for.
+        UsageError: The part does not have the form that its type requires.
     """
     try:
         return loader.construct_object(node, deep=True)
-    # Beside its own errors, PyYAML lets through what Python says of `2024-13-45`, `!!bool x` and `!!timestamp x`.
+    # PyYAML does not wrap Python's errors for `2024-13-45`, `!!bool x` and `!!timestamp x`.
     except (yaml.constructor.ConstructorError, ValueError, LookupError, AttributeError, TypeError) as error:
         kind = node.tag.rpartition(":")[2]
         raise UsageError(f"{what} not valid YAML of type {kind}. Put it in quotes if it is text.") from error
 
 
 def _check_keys(node: yaml.MappingNode, path: str | Path) -> None:
-    """Refuse a name that is given twice, of which YAML would take the last.
+    """Refuse a name that is given twice; YAML would use the last value.
 
     Raises:
-        UsageError: There is one.
+        UsageError: A name is given twice.
     """
     lines: dict[str, int] = {}
     for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):

@@ -1,1 +1,1 @@
-"""What the commands and Python programs call: runs from their plan to the Hub, and editors by the name of a prior."""
+"""Python API behind the commands: runs from their plan to the Hub, and editors that load a prior by name."""

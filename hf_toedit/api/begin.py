@@ -1,4 +1,4 @@
-"""How a run begins: its settings taken, its source and model found and pinned, its shards cut."""
+"""Start of a run: reads its settings, finds and pins its source and model, and splits it into shards."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from hf_toedit.runs.task import Task
 
     Engines = Callable[[Task], AbstractContextManager[Engine]]
-    """Makes what does the work of a task."""
+    """Creates the engine that does the work of a task."""
 
 
 def plan_run(asked: RunRequest, folder: str) -> Run[Any]:
-    """Plan a run, and do nothing of it yet."""
+    """Plan a run without executing it."""
     there = new_folder(folder, asked.source)
     asked.begin(there, asked.task.resolved)
     return Run(there, there.plan())
 
 
 def do_run(asked: RunRequest, folder: str, workers: Workers, resources: Resources, progress: bool) -> Run[Any]:
-    """Plan a run and do it, or go on with it; see `edit`."""
+    """Plan and execute a run, or continue it; see `edit`."""
     return do_by(asked, folder, partial(local_engine, workers, resources=resources, progress=progress), progress)
 
 
@@ -45,7 +45,7 @@ def do_by(
     progress: bool,
     said: tuple[str | None, str | None] = (None, None),
 ) -> Run[Any]:
-    """The same, by engines of any kind; `said` are the command that was typed and the licence of the source."""
+    """Plan and execute a run with any kind of engine; `said` is the typed command and the license of the source."""
     there = new_folder(folder, asked.source)
     with swept(there), engines(asked.task) as engine:
         asked.begin(there, partial(ready, engine), *said)
@@ -54,7 +54,7 @@ def do_by(
 
 
 def do_planned(plan: Plan, folder: str, engines: Engines, progress: bool) -> Run[Any]:
-    """Do a run that is planned already, or go on with it."""
+    """Execute a run that is already planned, or continue it."""
     there = new_folder(folder, plan.source)
     with swept(there), engines(plan.task) as engine:
         there.open(plan)
@@ -75,45 +75,45 @@ def _closed(run: Run[Any], failures: list[Failure]) -> Run[Any]:
 
 
 class Taken:
-    """Keyword arguments, taken out setting by setting."""
+    """Keyword arguments, from which the settings are taken group by group."""
 
     def __init__(self, given: Mapping[str, Any]) -> None:
-        """Nothing is taken yet.
+        """Store the arguments.
 
         Args:
-            given: names and values.
+            given: Names and values.
         """
         self._left = dict(given)
         self._known: list[str] = []
 
     def some(self, *names: str, **renamed: str) -> dict[str, Any]:
-        """Those of these settings that are given; `field=name` where a setting has another name than its field."""
+        """Take the given ones of these settings; `field=name` if a setting's name differs from its field."""
         wanted = {**{name: name for name in names}, **renamed}
         self._known += wanted.values()
         return {field: self._left.pop(name) for field, name in wanted.items() if name in self._left}
 
     def source(self, source: str) -> SourceConfig:
-        """Which rows and texts."""
+        """Take the settings of the rows and texts of a source."""
         names = [name for name in kinds(SourceConfig) if name not in ("source", "text_columns")]
         return SourceConfig.from_mapping({"source": source, **self.some(*names, text_columns="text_column")})
 
     def prior(self) -> PriorConfig:
-        """Which prior."""
+        """Take the settings of the prior."""
         names = [name for name in kinds(PriorConfig) if name != "revision"]
         return PriorConfig.from_mapping(self.some(*names, revision="prior_revision"))
 
     def shape(self) -> dict[str, Any]:
-        """How it is cut into shards."""
+        """Take the settings of how the source is split into shards."""
         return self.some("shard_size", "num_shards")
 
     def rest(self, *names: str) -> dict[str, Any]:
-        """All that is left.
+        """Take all remaining settings.
 
         Args:
-            names: of the settings that may be.
+            names: Names that are allowed.
 
         Raises:
-            UsageError: another one is.
+            UsageError: There is a setting with another name.
         """
         for name in self._left:
             if name not in names:

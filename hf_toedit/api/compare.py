@@ -1,4 +1,4 @@
-"""Datasets compared, as `hf-toedit compare` does."""
+"""Comparison of datasets, as in `hf-toedit compare`."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from hf_toedit.runs.task import Task
 
 WORK = "work"
-"""The folder of a report in which the runs of its variants are: they go on where they were stopped."""
+"""Folder of a report with the runs of its variants, which continue where they stopped."""
 
 _MEASURE = "measure"
-"""The folder in which a variant is measured."""
+"""Folder in which a variant is measured."""
 
 
 class CompareSettings(SourceSettings, total=False):
-    """What `compare` takes as keyword arguments for all of its variants."""
+    """Keyword arguments of `compare` that apply to all of its variants."""
 
     split: str | None
 
@@ -59,34 +59,34 @@ def compare(
     progress: bool = True,
     **settings: Unpack[CompareSettings],
 ) -> dict[str, Any]:
-    """Say how datasets differ from the first of them, as `hf-toedit compare` does; what was interrupted goes on.
+    """Report how datasets differ from the first of them, as `hf-toedit compare` does; an interrupted call is continued.
 
     Args:
-        variants: names and sources, see `plan`; `RUN:gen2` is a pass of a run folder. The first one is the reference.
-        folder: of the report: `report.md`, `report.html`, `report.json`, `assets/`, and `work/`, which may be deleted.
-        priors: each reads all texts, so that their perplexities are compared as well.
-        embedder: Model that gives some documents vectors, which are compared and drawn: one of `sentence-transformers`
-            (`model2vec` included), or a causal language model, by its mean last hidden states. Needs the extra
-            `analysis`.
-        epsilon: bits of KL divergence up to which data are semi-synthetic (Zhu et al. 2024, Eq. 9); None is twice the
+        variants: Names and sources, see `plan`; `RUN:gen2` is a pass of a run folder. The first one is the reference.
+        folder: Report folder: `report.md`, `report.html`, `report.json`, `assets/`, and `work/`, which may be deleted.
+        priors: Priors that score all texts, so that perplexities are compared as well.
+        embedder: Model that embeds some documents, whose vectors are compared and plotted: one of
+            `sentence-transformers` (`model2vec` included), or a causal language model, by its mean last hidden states.
+            Needs the extra `analysis`.
+        epsilon: Bits of KL divergence up to which data are semi-synthetic (Zhu et al. 2024, Eq. 9); None is twice the
             noise floor.
-        sample: only so many rows of each source, drawn evenly: each file gives its share of them; None is all rows.
-        seed: of random choices.
-        workers: processes; see `edit`.
-        token_budget: tokens that a forward pass aims at.
-        engines: makes the engine of each task, such as a `RayEngine`, instead of that of this machine.
-        progress: show bars.
-        **settings: of all sources (`split`, `limit`, `columns`) and of their texts (`text_column`, `messages_column`,
-            `roles`, …), as of `plan`.
+        sample: Number of rows to sample evenly from each source: each file contributes its share. None is all rows.
+        seed: Random seed.
+        workers: Number of worker processes; see `edit`.
+        token_budget: Target number of tokens per forward pass.
+        engines: Creates the engine of each task, such as a `RayEngine`, instead of that of this machine.
+        progress: Show progress bars.
+        **settings: Settings of all sources (`split`, `limit`, `columns`) and of their texts (`text_column`,
+            `messages_column`, `roles`, …), as in `plan`.
 
     Returns:
-        What `report.json` holds; see `analysis.comparison.compared`.
+        The content of `report.json`; see `analysis.comparison.compared`.
 
     Raises:
-        UsageError: fewer than two variants, one has no text, or a setting is unknown or out of range.
-        SourceError: a source cannot be found, or has no texts as asked.
-        PriorError: a prior cannot be loaded.
-        RunError: the folder cannot be written, or holds something else.
+        UsageError: There are fewer than two variants, one has no text, or a setting is unknown or out of range.
+        SourceError: A source cannot be found, or has no texts as requested.
+        PriorError: A prior cannot be loaded.
+        RunError: The folder cannot be written, or contains something else.
     """
     from hf_toedit.analysis.comparison import compared
     from hf_toedit.analysis.divergence import check_epsilon
@@ -146,21 +146,21 @@ def _check_names(variants: Mapping[str, str], priors: Sequence[str]) -> None:
 
 
 def _is_report(folder: Path) -> bool:
-    """Whether a folder holds a comparison, or one that was begun."""
+    """Whether a folder contains a comparison, finished or not."""
     return (folder / JSON).exists() or any((folder / WORK).glob(f"*/{_MEASURE}*"))
 
 
 @dataclass(frozen=True)
 class _Work:
-    """How variants are measured and read: as runs, which go on where they were stopped.
+    """How variants are measured and scored: as runs, which continue where they stopped.
 
     Attributes:
-        folder: of the runs.
-        priors: each reads all texts.
-        num_rows: drawn of each source; None for all.
-        seed: of groups and samples.
-        engines: make what does the work.
-        progress: show bars.
+        folder: Folder of the runs.
+        priors: Priors that score all texts.
+        num_rows: Number of rows sampled from each source; None for all.
+        seed: Random seed for groups and samples.
+        engines: Creates the engine of each task.
+        progress: Show progress bars.
     """
 
     folder: Path
@@ -171,7 +171,7 @@ class _Work:
     progress: bool
 
     def measured(self, name: str, source: SourceConfig) -> Run[TextStats]:
-        """Count the texts of a variant, and see that there are any: before priors read, which takes long."""
+        """Measure the texts of a variant and check that there are any, before priors score them, which takes long."""
         from hf_toedit.analysis.variant import check_texts
         from hf_toedit.tasks.measure import MeasureTask
 
@@ -182,14 +182,14 @@ class _Work:
     def variant(
         self, name: str, given: str, source: SourceConfig, measured: Run[TextStats], edited: Edited | None
     ) -> Variant:
-        """Have each prior read a variant that was measured, unless the run that it is from knows what it says.
+        """Score a measured variant with each prior, unless its own run has recorded the scores.
 
         Args:
-            name: of the variant.
-            given: what the user calls its source.
-            source: its settings.
-            measured: its run.
-            edited: the generation of a run of edits that it is; None where it is none.
+            name: Name of the variant.
+            given: Name of its source as given by the user.
+            source: Settings of its source.
+            measured: The run that measured it.
+            edited: The generation of an edit run that it is; None if it is not one.
         """
         from hf_toedit.analysis.variant import Variant, check_reading
         from hf_toedit.api.sampled import sample_texts
@@ -198,7 +198,7 @@ class _Work:
         readings = {}
         for prior in self.priors:
             config = PriorConfig(prior)
-            # Runs do not know single texts, which agreement between priors needs.
+            # Runs do not record single texts, which agreement between priors needs.
             known = (
                 edited.reading(config, source) if edited and self.num_rows is None and len(self.priors) == 1 else None
             )
@@ -211,7 +211,7 @@ class _Work:
         return Variant(name, shown, plan.source_revision, measured.stats(), readings, texts, generations)
 
     def _done(self, task: Task, source: SourceConfig, name: str) -> Run[Any]:
-        """Do a run over all rows, or over those that are drawn; these have a folder of their own."""
+        """Execute a run over all rows, or over the sampled ones, which have a folder of their own."""
         asked = RunRequest(source, task)
         if self.num_rows is None:
             return do_by(asked, str(self.folder / name), self.engines, self.progress)
@@ -224,5 +224,5 @@ class _Work:
 
 
 def _short_hash(name: str) -> str:
-    """Of the name of a prior, which may hold anything: part of the name of a folder."""
+    """Hash the name of a prior, which may contain any character, for use in a folder name."""
     return hashlib.sha256(name.encode()).hexdigest()[:10]

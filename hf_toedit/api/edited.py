@@ -1,4 +1,4 @@
-"""What `compare` takes from runs of edits: their figures, their edits, and what their prior said of their texts."""
+"""Data that `compare` takes from edit runs: their figures, their edits, and the recorded scores of their texts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Edited:
-    """A generation of a run of edits.
+    """A generation of an edit run.
 
     Attributes:
-        run: the run.
-        generation: 1 to its last.
+        run: The run.
+        generation: Its number, from 1 to the last.
     """
 
     run: Run[EditStats]
@@ -34,7 +34,7 @@ class Edited:
 
     @classmethod
     def of(cls, source: str) -> Edited | None:
-        """The generation that `RUN:gen2`, or a run folder, names; None where it is nothing that a run of edits made."""
+        """Return the generation that `RUN:gen2` or a run folder refers to; None if it is not from an edit run."""
         folder, colon, pass_ = source.rpartition(":")
         if not (colon and is_run(folder)):
             folder, pass_ = source, ""
@@ -48,22 +48,23 @@ class Edited:
         return None if number is None else cls(run, number)
 
     def generations(self) -> list[EditStats]:
-        """Statistics of each generation up to this one.
+        """Return the statistics of each generation up to this one.
 
         Raises:
-            RunError: a shard is not done.
+            RunError: A shard is not done.
         """
         return [self.run.stats(number) for number in range(1, self.generation + 1)]
 
     def reading(self, prior: PriorConfig, source: SourceConfig) -> EditStats | None:
-        """What the run recorded of this generation as a prior read it, in the pass behind it.
+        """Return the statistics that the run recorded when a prior scored this generation, in the next pass.
 
         Args:
-            prior: the prior that is asked for.
-            source: of the variant: which rows and texts are asked for.
+            prior: The requested prior.
+            source: Source of the variant: the requested rows and texts.
 
         Returns:
-            None where it is another prior, other texts, not all tokens, or the pass is not done.
+            The statistics; None if they are of another prior, other texts or a sample of tokens, or the pass is not
+                done.
         """
         task, mine = edit_of(self.run.plan), self.run.plan.source
         if (source.limit, source.split, source.columns) != (None, None, ()):
@@ -94,10 +95,12 @@ class Edited:
 
 
 def overlaps(edited: Mapping[str, Edited]) -> list[dict[str, Any]]:
-    """How far the edits of two datasets overlap, for each pair of one source; see `analysis.edits.overlap`.
+    """Return how far the edits of two datasets overlap, for each pair with the same source.
+
+    See `analysis.edits.overlap`.
 
     Args:
-        edited: by the name of the dataset.
+        edited: Generations by the name of the dataset.
     """
     from hf_toedit.analysis.edits import overlap
 

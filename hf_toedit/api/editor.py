@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ToEditor(Editor):
-    """Edits texts: tokens that the prior finds too easy are drawn again, everything else stays as it was.
+    """Editor that resamples tokens which the prior finds too easy, and leaves all other text unchanged.
 
     Example:
         >>> editor = ToEditor.from_pretrained("embedded", seed=1)
@@ -42,21 +42,21 @@ class ToEditor(Editor):
         preset: str = "toedit",
         **edit: Unpack[EditSettings],
     ) -> ToEditor:
-        """Load a prior by name and make an editor.
+        """Load a prior by name and create an editor.
 
         Args:
             prior: `embedded`, a local folder, or a Hub id.
             prior_revision: Branch, tag or commit of a Hub prior.
-            dtype: Of the prior's weights; `auto` is float32 on a CPU and bfloat16 on a GPU.
-            device: Where it runs: `auto`, `cpu`, `cuda`, `cuda:1`, ….
-            trust_remote_code: Let the prior's repository run its own code.
+            dtype: Data type of the prior's weights; `auto` is float32 on a CPU and bfloat16 on a GPU.
+            device: Device of the prior: `auto`, `cpu`, `cuda`, `cuda:1`, ….
+            trust_remote_code: Allow the prior's repository to run its own code.
             backend: The library that runs the prior, `transformers` or `vllm`.
             prune: Skip full logits for tokens that cannot be selected: same edits, sampled statistics.
             token_budget: Target number of tokens per forward pass; results do not depend on it.
             memory_fraction: Share of a GPU's memory that may be used.
-            tensor_parallel: GPUs that share one copy of the prior; the vLLM backend only.
+            tensor_parallel: Number of GPUs that share one copy of the prior; vLLM backend only.
             preset: One of `PRESETS`.
-            **edit: Fields of `EditConfig`; they win over the preset.
+            **edit: Fields of `EditConfig`; they override the preset.
 
         Raises:
             PriorError: The prior cannot be loaded.

@@ -1,4 +1,4 @@
-"""Runs of edits, as `hf-toedit plan` and `hf-toedit edit` make them."""
+"""Edit runs, as created by `hf-toedit plan` and `hf-toedit edit`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class RunSettings(EditSettings, PriorSettings, SourceSettings, total=False):
-    """What `plan` and `edit` take as keyword arguments, named as on the command line."""
+    """Keyword arguments of `plan` and `edit`, named as on the command line."""
 
     config_name: str | None
     split: str | None
@@ -36,21 +36,21 @@ class RunSettings(EditSettings, PriorSettings, SourceSettings, total=False):
 
 
 def plan(source: str | PathLike[str], folder: str | PathLike[str], **settings: Unpack[RunSettings]) -> Run[EditStats]:
-    """Plan how a dataset is edited, as `hf-toedit plan` does; `Run.execute` then does it.
+    """Plan how a dataset is edited, as `hf-toedit plan` does; `Run.execute` then runs the plan.
 
     Args:
-        source: path, glob, folder, Hub id, `hf://` path, `urls:` and the path of a list, or `sample`.
-        folder: of the run, new or of the same run; on this machine, or an address in storage.
-        **settings: of the source (`config_name`, `split`, `revision`, `limit`, `columns`), of its texts (`text_column`,
-            `context_columns`, `messages_column`, `roles`), of the prior (`prior`, `prior_revision`, `dtype`, `device`,
-            `trust_remote_code`, `backend`, `prune`), of the run (`generations`, `edit_log_column`, `score_result`,
-            `flat_columns`, `shard_size`, `num_shards`), `preset`, and the fields of `EditConfig`.
+        source: Path, glob, folder, Hub id, `hf://` path, `urls:` and the path of a list, or `sample`.
+        folder: Run folder, new or of the same run; on this machine, or an address in storage.
+        **settings: Settings of the source (`config_name`, `split`, `revision`, `limit`, `columns`), of its texts
+            (`text_column`, `context_columns`, `messages_column`, `roles`), of the prior (`prior`, `prior_revision`,
+            `dtype`, `device`, `trust_remote_code`, `backend`, `prune`), of the run (`generations`, `edit_log_column`,
+            `score_result`, `flat_columns`, `shard_size`, `num_shards`), `preset`, and the fields of `EditConfig`.
 
     Raises:
-        UsageError: a setting is unknown or out of range.
-        SourceError: the source cannot be found, read, or edited as asked.
-        PriorError: the prior cannot be found.
-        RunError: the folder cannot be written, or holds another run; the settings that differ are named.
+        UsageError: A setting is unknown or out of range.
+        SourceError: The source cannot be found, read, or edited as requested.
+        PriorError: The prior cannot be found.
+        RunError: The folder cannot be written, or contains another run; the message lists the settings that differ.
 
     Example:
         >>> plan("sample", "run", generations=2).execute()  # doctest: +SKIP
@@ -69,21 +69,21 @@ def edit(
     progress: bool = True,
     **settings: Unpack[RunSettings],
 ) -> Run[EditStats]:
-    """Edit a dataset into a run folder, as `hf-toedit edit` does; what was interrupted goes on.
+    """Edit a dataset into a run folder, as `hf-toedit edit` does; an interrupted run is continued.
 
     Args:
-        source: see `plan`, as are `folder` and the settings.
-        folder: of the run.
-        workers: processes; `auto` is one a GPU, or one on a CPU; 0 edits in this process.
-        token_budget: see `Resources`, as are `memory_fraction` and `tensor_parallel`.
-        memory_fraction: share of a GPU's memory that may be used.
-        tensor_parallel: GPUs that share one copy of the prior.
-        progress: show a bar, in a terminal or a notebook.
-        **settings: see `plan`.
+        source: Source; see `plan`, as for `folder` and the settings.
+        folder: Run folder.
+        workers: Number of worker processes; `auto` is one per GPU, or one on a CPU; 0 edits in this process.
+        token_budget: See `Resources`, as for `memory_fraction` and `tensor_parallel`.
+        memory_fraction: Share of a GPU's memory that may be used.
+        tensor_parallel: Number of GPUs that share one copy of the prior.
+        progress: Show a progress bar, in a terminal or a notebook.
+        **settings: See `plan`.
 
     Raises:
-        UsageError, SourceError, PriorError: as of `plan`.
-        RunError: as of `plan`; or shards failed, or no text could be read. What is done is kept.
+        UsageError, SourceError, PriorError: As in `plan`.
+        RunError: As in `plan`; or shards failed, or no text could be read. Finished shards are kept.
 
     Example:
         >>> run = edit("sample", "run", workers=0, seed=1)  # doctest: +SKIP
@@ -94,7 +94,7 @@ def edit(
 
 
 def edit_request(source: str, given: Mapping[str, Any]) -> RunRequest:
-    """What `plan` and `edit` are given, checked."""
+    """Check the arguments of `plan` and `edit`."""
     taken = Taken(given)
     preset, shape = taken.some("preset").get("preset", "toedit"), taken.shape()
     origin = taken.source(source)

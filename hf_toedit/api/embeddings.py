@@ -1,4 +1,4 @@
-"""The embedding view of a comparison: some documents of each dataset get a vector from a model."""
+"""The embedding view of a comparison: a model embeds some documents of each dataset."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 
 def embedded(variants: Sequence[Variant], embedder: str, seed: int, progress: bool) -> EmbeddingView:
-    """Give documents of the samples of variants vectors, and compare these.
+    """Embed documents from the samples of variants, and compare the vectors.
 
     Args:
-        variants: the first one is the reference; see `check_embeddable`.
-        embedder: Name of a causal language model, or of a model of sentence-transformers.
-        seed: of random choices.
-        progress: show a bar.
+        variants: Variants, the first of which is the reference; see `check_embeddable`.
+        embedder: Name of a causal language model, or of a sentence-transformers model.
+        seed: Random seed.
+        progress: Show a progress bar.
 
     Raises:
-        PriorError, UsageError: As of `Embedder` and `SentenceEmbedder`.
+        PriorError, UsageError: As in `Embedder` and `SentenceEmbedder`.
     """
     from hf_toedit.analysis.embedding import MOST_DOCUMENTS, embedding_view
     from hf_toedit.priors.embedding import Embedder

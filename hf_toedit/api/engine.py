@@ -1,4 +1,4 @@
-"""The engine of this machine, by the number of its workers."""
+"""The engine of this machine, by number of workers."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ if TYPE_CHECKING:
     from hf_toedit.runs.task import Task
 
 Workers = int | Literal["auto"]
-"""Processes; `auto` is one a GPU, or one on a CPU, or one a core for tasks that need no model; 0 is this process."""
+"""Number of worker processes; `auto` is one per GPU, or one on a CPU, or one per core for tasks without a model; 0 is
+this process."""
 
 
 @contextmanager
 def local_engine(workers: Workers, task: Task, resources: Resources, *, progress: bool = True) -> Iterator[Engine]:
-    """The engine of this machine.
+    """Create the engine of this machine.
 
     Args:
-        workers: how many processes.
-        task: what is done.
-        resources: what each worker may use.
-        progress: leave the bars of `transformers` be, where the model is loaded in this process.
+        workers: Number of worker processes.
+        task: The task.
+        resources: Resources of each worker.
+        progress: Keep the progress bars of `transformers` when the model is loaded in this process.
     """
     if workers == 0:
         from hf_toedit.engines.inline import InlineEngine
@@ -45,7 +46,7 @@ def local_engine(workers: Workers, task: Task, resources: Resources, *, progress
 
 
 def ready(engine: Engine) -> Task:
-    """Wait for the model, see `Engine.ready`; what draws the pictures of the card is imported while workers load it."""
+    """Wait for the model, see `Engine.ready`; meanwhile import the plotting code of the card."""
     from hf_toedit.engines.cores import CoresEngine
     from hf_toedit.engines.inline import InlineEngine
 
@@ -58,7 +59,7 @@ def ready(engine: Engine) -> Task:
 
 @contextmanager
 def _bars_of_transformers(shown: bool) -> Iterator[None]:
-    """Its progress bars as they were, or hidden for a while."""
+    """Keep the progress bars of `transformers`, or hide them temporarily."""
     if shown:
         yield
         return
@@ -66,7 +67,7 @@ def _bars_of_transformers(shown: bool) -> Iterator[None]:
 
     of_hub = not are_progress_bars_disabled()
     logging = _logging_of_transformers()
-    were_shown = of_hub if logging is None else logging.is_progress_bar_enabled()  # as it does when it is imported
+    were_shown = of_hub if logging is None else logging.is_progress_bar_enabled()  # its default at import
     disable_progress_bars()
     if logging is not None:
         logging.disable_progress_bar()
@@ -74,7 +75,7 @@ def _bars_of_transformers(shown: bool) -> Iterator[None]:
         yield
     finally:
         if were_shown and (logging := _logging_of_transformers()) is not None:
-            logging.enable_progress_bar()  # and those of `huggingface_hub`
+            logging.enable_progress_bar()  # this also enables those of `huggingface_hub`
         if of_hub:
             enable_progress_bars()
         else:
@@ -82,7 +83,7 @@ def _bars_of_transformers(shown: bool) -> Iterator[None]:
 
 
 def _logging_of_transformers() -> Any:
-    """Its module that says whether there are bars; None as long as it is not imported, which takes long."""
+    """Return the logging module of `transformers`, or None if it is not imported, since importing takes long."""
     if "transformers" not in sys.modules:
         return None
     from transformers.utils import logging

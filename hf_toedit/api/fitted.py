@@ -1,4 +1,4 @@
-"""Scorers that are fitted to data before they score."""
+"""Scorers that are fitted to data before they score rows."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def fitted_dsir(
     progress: bool,
     shape: Mapping[str, Any],
 ) -> DsirConfig:
-    """Importance weights of a source for a target: n-grams of both are counted first.
+    """Fit importance weights of a source for a target, after counting the n-grams of both.
 
     Args:
-        source: what is selected from.
-        target: what the rows are to be like.
-        folder: of the run to which these are steps.
-        engines: make what does the work.
-        progress: show bars.
-        shape: how the source is cut into shards.
+        source: Source to select from.
+        target: Data that the selected rows should resemble.
+        folder: Run folder whose steps these are.
+        engines: Creates the engine of each task.
+        progress: Show progress bars.
+        shape: How the source is split into shards.
 
     Raises:
-        UsageError: the target is the source, or one of them has no words.
+        UsageError: The target is the source, or one of them has no words.
     """
     from hf_toedit.scorers.dsir import DsirConfig
 
@@ -61,16 +61,16 @@ def fitted_dsir(
 
 
 def fitted_density(source: SourceConfig, folder: str, shape: Mapping[str, Any], seed: int) -> DensityConfig:
-    """Densities among texts of a source: a sample of them is counted first.
+    """Fit densities to a sample of the texts of a source.
 
     Args:
-        source: what is selected from.
-        folder: of the run to which this is a step, on this machine.
-        shape: how the source is cut into shards.
-        seed: of the sample.
+        source: Source to select from.
+        folder: Run folder whose step this is, on this machine.
+        shape: How the source is split into shards.
+        seed: Random seed for the sample.
 
     Raises:
-        UsageError: the folder is not on this machine, or no text has a word.
+        UsageError: The folder is not on this machine, or no text has a word.
     """
     from hf_toedit.api.sampled import sample_texts
     from hf_toedit.scorers.density import DensityConfig

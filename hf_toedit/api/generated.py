@@ -1,4 +1,4 @@
-"""Runs of generation, as `hf-toedit generate` makes them."""
+"""Generation runs, as created by `hf-toedit generate`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class GenerateSettings(PriorSettings, SourceSettings, total=False):
-    """What `generate` takes as keyword arguments, named as on the command line."""
+    """Keyword arguments of `generate`, named as on the command line."""
 
     config_name: str | None
     split: str | None
@@ -50,25 +50,25 @@ def generate(
     progress: bool = True,
     **settings: Unpack[GenerateSettings],
 ) -> Run[GenerateStats]:
-    """Add texts that a model generates to each row of a dataset, as `hf-toedit generate` does; see there.
+    """Add generated texts to each row of a dataset, as `hf-toedit generate` does.
 
     Args:
-        source: see `plan`, as is `folder`.
-        folder: of the run.
-        workers: see `edit`, as are `memory_fraction`, `tensor_parallel` and `progress`.
-        token_budget: tokens per step, with the vLLM backend.
-        memory_fraction: share of a GPU's memory that may be used.
-        tensor_parallel: GPUs that share one copy of the model.
-        progress: show a bar, in a terminal or a notebook.
-        **settings: `candidates_column`, the new column; the fields of `GenerateConfig`, of which `prompt_tokens` is 32
-            by default, or with `context_columns` 0: these alone are the prompt then; of the prior, the source, its
-            texts and shards, as of `plan`.
+        source: Source; see `plan`, as for `folder`.
+        folder: Run folder.
+        workers: See `edit`, as for `memory_fraction`, `tensor_parallel` and `progress`.
+        token_budget: Number of tokens per step, with the vLLM backend.
+        memory_fraction: Share of a GPU's memory that may be used.
+        tensor_parallel: Number of GPUs that share one copy of the model.
+        progress: Show a progress bar, in a terminal or a notebook.
+        **settings: `candidates_column`, the new column; the fields of `GenerateConfig`, where the default of
+            `prompt_tokens` is 32, or 0 with `context_columns`, which then are the whole prompt; and settings of the
+            prior, the source, its texts and shards, as in `plan`.
 
     Raises:
-        UsageError: a setting is unknown or out of range, or some do not go together.
-        SourceError: the source cannot be found or read, or has such a column already.
-        PriorError: the model cannot be found or loaded, or does not generate.
-        RunError: the folder cannot be written, or holds another run; or shards failed. What is done is kept.
+        UsageError: A setting is unknown or out of range, or settings cannot be combined.
+        SourceError: The source cannot be found or read, or already has such a column.
+        PriorError: The model cannot be found or loaded, or cannot generate.
+        RunError: The folder cannot be written, or contains another run; or shards failed. Finished shards are kept.
 
     Example:
         >>> run = generate("sample", "continued", num_candidates=2, workers=0)  # doctest: +SKIP
@@ -79,7 +79,7 @@ def generate(
 
 
 def asked_generate(source: str, given: Mapping[str, Any]) -> RunRequest:
-    """What `generate` is given, checked."""
+    """Check the arguments of `generate`."""
     taken = Taken(given)
     origin, prior, shape = taken.source(source), taken.prior(), taken.shape()
     column = taken.some("candidates_column")
@@ -94,17 +94,17 @@ def generate_request(
     column: Mapping[str, str],
     shape: Mapping[str, Any],
 ) -> RunRequest:
-    """A run of generation, its settings checked.
+    """Create the request of a generation run from checked settings.
 
     Args:
-        source: settings of the source.
-        prior: settings of the model.
-        how: fields of `GenerateConfig`; see `asked_prompts` for `prompt_tokens`.
-        column: `candidates_column`, where it is given.
-        shape: how the source is cut into shards.
+        source: Settings of the source.
+        prior: Settings of the model.
+        how: Fields of `GenerateConfig`; see `asked_prompts` for `prompt_tokens`.
+        column: `candidates_column`, if given.
+        shape: How the source is split into shards.
 
     Raises:
-        UsageError: they do not go together.
+        UsageError: The settings cannot be combined.
     """
     source, prompt_tokens = asked_prompts(source, how.get("prompt_tokens"))
     config = GenerateConfig.from_mapping({**how, "prompt_tokens": prompt_tokens})

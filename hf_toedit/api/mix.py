@@ -1,4 +1,4 @@
-"""Datasets mixed in shares of tokens, as `hf-toedit mix` does."""
+"""Mixtures of datasets by shares of tokens, as in `hf-toedit mix`."""
 
 from __future__ import annotations
 
@@ -43,24 +43,24 @@ NAME_COLUMN = "mixed_from"
 
 
 class MixSettings(SourceSettings, total=False):
-    """What `mix` takes as keyword arguments for all of its datasets."""
+    """Keyword arguments of `mix` that apply to all of its datasets."""
 
     split: str | None
 
 
 @dataclass(frozen=True)
 class MixRequest:
-    """A mixture that is asked for, its settings checked; nothing is looked for yet.
+    """Request for a mixture, with checked settings; sources are not opened yet.
 
     Attributes:
-        sources: settings of the datasets, by name.
-        shares: of each in the tokens, by name.
-        counter: counts the tokens of rows.
-        tokenizer: that it counts by, as the user names it; None counts words.
-        num_tokens: of the mixture; None is as many as there are.
-        max_epochs: how often the rows of a dataset may be there.
-        name_column: the column that says where a row is from.
-        seed: of the draw and of the order.
+        sources: Settings of the datasets, by name.
+        shares: Share of each dataset in the tokens, by name.
+        counter: Scorer that counts the tokens of rows.
+        tokenizer: Tokenizer of the counter, as named by the user; None counts words.
+        num_tokens: Number of tokens of the mixture; None is as many as the datasets allow.
+        max_epochs: Maximum number of times that the rows of a dataset may be included.
+        name_column: Column with the name of the dataset that a row is from.
+        seed: Random seed for the sample and the order.
     """
 
     sources: Mapping[str, SourceConfig]
@@ -86,27 +86,27 @@ def mix(
     progress: bool = True,
     **settings: Unpack[MixSettings],
 ) -> Run[MapStats]:
-    """Mix datasets in shares of tokens, shuffled, as `hf-toedit mix` does; what was interrupted goes on.
+    """Mix datasets by shares of tokens, shuffled, as `hf-toedit mix` does; an interrupted call is continued.
 
     Each share is exact to within one row. Columns that not all datasets have are left out.
 
     Args:
-        datasets: names, each with a source (see `plan`) and its share of the tokens; the shares sum to 1.
-        folder: of the run: one split `train`, and `toedit/steps` with the rows as they were laid out.
-        num_tokens: tokens of the mixture; None is as many as there are.
-        tokenizer: counts tokens: a folder or a Hub id; None counts words.
-        max_epochs: how often the rows of a dataset may be in the mixture.
-        name_column: a new column with the name of the dataset that a row is from.
-        seed: of the draw and of the order.
-        workers: see `edit`, as is `progress`.
-        progress: show bars.
-        **settings: of all sources (`split`, `limit`, `columns`) and of their texts (`text_column`, `messages_column`,
-            `roles`), as of `plan`.
+        datasets: Names, each with a source (see `plan`) and its share of the tokens; the shares sum to 1.
+        folder: Run folder: a single split `train`, and `toedit/steps` with the rows of the intermediate steps.
+        num_tokens: Number of tokens of the mixture; None is as many as the datasets allow.
+        tokenizer: Tokenizer that counts tokens: a folder or a Hub id; None counts words.
+        max_epochs: Maximum number of times that the rows of a dataset may be in the mixture.
+        name_column: New column with the name of the dataset that a row is from.
+        seed: Random seed for the sample and the order.
+        workers: See `edit`, as for `progress`.
+        progress: Show progress bars.
+        **settings: Settings of all sources (`split`, `limit`, `columns`) and of their texts (`text_column`,
+            `messages_column`, `roles`), as in `plan`.
 
     Raises:
-        UsageError: the shares do not sum to 1, or a dataset has too few tokens, or a setting is out of range.
-        SourceError: a source cannot be found or read, or the datasets have no columns in common.
-        RunError: the folder cannot be written, or holds another run.
+        UsageError: The shares do not sum to 1, a dataset has too few tokens, or a setting is out of range.
+        SourceError: A source cannot be found or read, or the datasets have no columns in common.
+        RunError: The folder cannot be written, or contains another run.
 
     Example:
         >>> mix({"human": ("org/web", 0.75), "edited": ("run:gen1", 0.25)}, "mixed")  # doctest: +SKIP
@@ -126,14 +126,14 @@ def mix_request(
     how: Mapping[str, Any],
     given: Mapping[str, Any],
 ) -> MixRequest:
-    """What `mix` is given, checked.
+    """Check the arguments of `mix`.
 
     Args:
-        sources: as the user names them, by name.
-        shares: of the tokens, by name.
-        tokenizer: counts tokens.
+        sources: Sources as named by the user, by name.
+        shares: Shares of the tokens, by name.
+        tokenizer: Tokenizer that counts tokens.
         how: `num_tokens`, `max_epochs`, `name_column` and `seed`.
-        given: settings of the sources.
+        given: Settings of the sources.
     """
     check_shares(shares)
     check_names(sources, "dataset")
@@ -153,17 +153,17 @@ def mix_rows(
     progress: bool,
     said: tuple[str | None, str | None] = (None, None),
 ) -> Run[MapStats]:
-    """Count tokens, draw rows, lay them out in the order of the mixture, and put them together.
+    """Count tokens, sample rows, write them in the order of the mixture, and merge them.
 
     Args:
-        asked: the mixture.
-        folder: of the run.
-        engines: make what does the work.
-        progress: show bars.
-        said: the command that was typed, and the licence of sources whose cards name none.
+        asked: The mixture.
+        folder: Run folder.
+        engines: Creates the engine of each task.
+        progress: Show progress bars.
+        said: The typed command, and the license of sources whose cards do not state one.
     """
     for source in asked.sources.values():
-        new_folder(folder, source)  # refuses what holds something else, before the first step lies there
+        new_folder(folder, source)  # refuses a folder with other content before the first step writes there
     parts = _drawn(asked, folder, engines, progress)
     features = _common(asked, {name: part.counted.plan for name, part in parts.items()})
     works = {}
@@ -177,7 +177,7 @@ def mix_rows(
 
 
 def _drawn(asked: MixRequest, folder: str, engines: Engines, progress: bool) -> dict[str, Part]:
-    """The rows of all datasets that go into the mixture."""
+    """Return the rows of all datasets that go into the mixture."""
     weighing = WeighTask(asked.counter)
     works = {
         name: partial(do_by, RunRequest(source, weighing), step_folder(folder, f"{name}/tokens"), engines, progress)
@@ -199,10 +199,10 @@ def _drawn(asked: MixRequest, folder: str, engines: Engines, progress: bool) -> 
 
 
 def _common(asked: MixRequest, plans: Mapping[str, Plan]) -> Features:
-    """The columns that all datasets have, and alike.
+    """Return the columns that all datasets have, with the same type.
 
     Raises:
-        SourceError: there is none, or the texts are not among them.
+        SourceError: There are none, or the texts are not among them.
     """
     (first, plan), *others = plans.items()
     features = plan.reader.features
@@ -232,14 +232,14 @@ def _mixture(
     laid_out: Mapping[str, Run[MapStats]],
     said: tuple[str | None, str | None],
 ) -> Plan:
-    """The plan that puts the rows together, which lie in files in the order of the mixture."""
+    """Return the plan that merges the rows, which are in files in the order of the mixture."""
     from hf_toedit.runs.provenance import provenance
 
     plans = {name: part.counted.plan for name, part in parts.items()}
     pattern = step_folder(glob.escape(folder), "*/rows/data/part/*.parquet")
     source = SourceConfig(pattern, **_texts(asked))
     opened = open_source(source)
-    files = tuple(file for found in opened.splits.values() for file in found)  # of whatever split
+    files = tuple(file for found in opened.splits.values() for file in found)  # of all splits
     common = opened.features
     task = MixTask(
         {
@@ -273,7 +273,7 @@ def _mixture(
 
 
 def _card(plans: Iterable[Plan], asked: MixRequest) -> dict[str, Any]:
-    """What the card of the mixture says of its sources together."""
+    """Return what the mixture's card states about its sources together."""
     cards = [plan.provenance["source_card"] for plan in plans]
     found: dict[str, Any] = {"pretty_name": " + ".join(asked.sources)}
     for name in ("license", "language", "task_categories"):
@@ -288,7 +288,7 @@ def _listed(values: str | Iterable[str]) -> list[str]:
 
 
 def _texts(asked: MixRequest) -> dict[str, Any]:
-    """Which texts of a row, as all datasets have it."""
+    """Return which texts of a row are used, as settings that all datasets share."""
     first = next(iter(asked.sources.values()))
     if first.messages_column is not None:
         return {"messages_column": first.messages_column, "roles": first.roles}

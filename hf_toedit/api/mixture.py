@@ -1,4 +1,4 @@
-"""The rows of datasets on their way into a mixture, and the shards that they make there."""
+"""Rows of datasets that are mixed, and the shards of the mixture."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from hf_toedit.tasks.map import MapStats
 
 SPLIT = "train"
-"""Of a mixture."""
+"""The split of a mixture."""
 
 _SHARD_BYTES = 256_000_000
-"""Text that a shard of a mixture aims at."""
+"""Target text size per shard of a mixture."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One dataset on its way into a mixture.
+    """One dataset of a mixture.
 
     Attributes:
-        counted: the run that counted its tokens.
-        drawn: its rows in the mixture.
-        places: int64 `[n]`, their places there.
-        sizes: rows of its shards.
+        counted: The run that counted its tokens.
+        drawn: Its rows in the mixture.
+        places: int64 `[n]`, the positions of these rows in the mixture.
+        sizes: Number of rows of each of its shards.
     """
 
     counted: Run[ScoreStats]
@@ -47,7 +47,7 @@ class Part:
 
     @property
     def places_of_shards(self) -> list[np.ndarray]:
-        """The places of the rows of each shard that has any, ascending."""
+        """The positions of the rows of each non-empty shard, ascending."""
         of_shard = np.searchsorted(np.cumsum(self.sizes), self.in_order, side="right")
         by_shard = np.argsort(of_shard, kind="stable")
         borders = np.flatnonzero(np.diff(of_shard[by_shard])) + 1
@@ -57,7 +57,7 @@ class Part:
 def mixture_shards(
     parts: Mapping[str, Part], laid_out: Mapping[str, Run[MapStats]], paths: Sequence[str]
 ) -> tuple[Shard, ...]:
-    """Shards of the mixture: of each file a range of rows, and of all these rows their order."""
+    """Return the shards of the mixture: a range of rows of each file, and the order of all these rows."""
     files: list[tuple[int, np.ndarray, float]] = []
     for name, part in parts.items():
         plan = laid_out[name].plan

@@ -1,4 +1,4 @@
-"""Several datasets, each with a name: `human=org/web`, `edited=run:gen2`."""
+"""Several named datasets: `human=org/web`, `edited=run:gen2`."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 40
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}")
-"""Of a dataset: of a folder as well, and in the legends of pictures, which leave out what begins with `_`."""
+"""Name of a dataset. It is also a folder name, and a plot label; plots leave out labels that begin with `_`."""
 
 
 def parsed(
     given: Iterable[str], what: str, form: str = "NAME=SOURCE", example: str = "human=org/web"
 ) -> dict[str, str]:
-    """Names and sources of `NAME=SOURCE` each.
+    """Parse `NAME=SOURCE` arguments into names and sources.
 
     Args:
-        given: as they were typed.
-        what: each is, for messages: `variant`.
-        form: of each, for messages.
-        example: of one.
+        given: The arguments as typed.
+        what: What each of them is, for messages: `variant`.
+        form: Their form, for messages.
+        example: An example, for messages.
 
     Raises:
-        UsageError: one is not of that form, or two have the same name.
+        UsageError: An argument does not have that form, or two have the same name.
     """
     found: dict[str, str] = {}
     for one in given:
@@ -47,14 +47,14 @@ def parsed(
 
 
 def check_names(names: Iterable[str], what: str) -> None:
-    """Refuse names that folders and pictures cannot have.
+    """Refuse names that cannot be used for folders and in plots.
 
     Args:
-        names: of datasets.
-        what: each is, for messages.
+        names: Names of datasets.
+        what: What each of them is, for messages.
 
     Raises:
-        UsageError: one is.
+        UsageError: A name cannot be used.
     """
     for name in names:
         if not _NAME.fullmatch(name):
@@ -65,14 +65,14 @@ def check_names(names: Iterable[str], what: str) -> None:
 
 
 def source_of(source: str, settings: Mapping[str, Any]) -> SourceConfig:
-    """The settings of a source; of `RUN:gen2`, the run folder and the configuration in it.
+    """Return the settings of a source; for `RUN:gen2`, of the run folder and its configuration.
 
     Args:
-        source: as the user names it.
-        settings: of all sources.
+        source: Source as named by the user.
+        settings: Settings of all sources.
 
     Raises:
-        UsageError: a setting is unknown or out of range.
+        UsageError: A setting is unknown or out of range.
     """
     taken = Taken(settings)
     run, colon, pass_ = source.rpartition(":")
@@ -83,10 +83,10 @@ def source_of(source: str, settings: Mapping[str, Any]) -> SourceConfig:
 
 
 def shown_source(given: str, plan: Plan) -> str:
-    """What a source is called in a report: no place on this machine.
+    """Return the name of a source in a report, without a location on this machine.
 
     Args:
-        given: What the user calls it.
-        plan: Of a run over it.
+        given: Source as named by the user.
+        plan: Plan of a run over it.
     """
     return place_name(given) if plan.reading.root is not None or "://" in given else given

@@ -1,4 +1,4 @@
-"""What became of the work on a run: its card, and what went wrong."""
+"""Outcome of the work on a run: its card, and what went wrong."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hf_toedit.runs.store import RunFolder
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the work on a run.
+    """Outcome of the work on a run.
 
     Attributes:
-        status: how far the run is.
-        error: shards failed, or the card did, or no text could be read; None where all is well.
-        is_unread: the run is finished, and no text could be read.
+        status: Progress of the run.
+        error: Error of failed shards, of the card, or of a run in which no text could be read; None if all is well.
+        is_unread: Whether the run is finished and no text could be read.
     """
 
     status: Status
@@ -28,13 +28,13 @@ class Outcome:
 
 
 def closed(plan: Plan, folder: RunFolder, status: Status, failures: Sequence[Failure]) -> Outcome:
-    """Write the card of a run if it is finished, and say what went wrong.
+    """Write the card of a run if it is finished, and report what went wrong.
 
     Args:
-        plan: of the run.
-        folder: of the run.
-        status: of the run.
-        failures: shards that failed at every try.
+        plan: The run's plan.
+        folder: The run folder.
+        status: Status of the run.
+        failures: Shards that failed at every try.
     """
     card_error = _card_error(plan, folder) if status.is_finished and plan.data_passes else None
     unread = _unread(status)
@@ -49,7 +49,7 @@ def closed(plan: Plan, folder: RunFolder, status: Status, failures: Sequence[Fai
 
 
 def _unread(status: Status) -> RunError | None:
-    """The error of a finished run of which no text could be read."""
+    """Return the error of a finished run in which no text could be read."""
     try:
         if status.is_finished:
             check_read(status.statistics[0], status.task.done)
@@ -59,7 +59,7 @@ def _unread(status: Status) -> RunError | None:
 
 
 def _card_error(plan: Plan, folder: RunFolder) -> RunError | None:
-    """What went wrong with the card, which is no reason to lose the report on the data."""
+    """Write the card and return its error, so that a failure does not hide the report on the data."""
     from hf_toedit.cards.card import write_card
 
     try:

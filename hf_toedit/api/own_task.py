@@ -1,4 +1,4 @@
-"""Runs of any task, such as one of the user's own."""
+"""Runs of any task, such as a user-defined one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TaskSettings(SourceSettings, total=False):
-    """What `run_task` takes as keyword arguments: of the source and its shards."""
+    """Keyword arguments of `run_task`, for the source and its shards."""
 
     config_name: str | None
     split: str | None
@@ -35,20 +35,20 @@ def run_task(
     progress: bool = True,
     **settings: Unpack[TaskSettings],
 ) -> Run[Any]:
-    """Do a task to the rows of a dataset; what was interrupted goes on.
+    """Run a task over the rows of a dataset; an interrupted run is continued.
 
     Args:
-        source: see `plan`, as is `folder`.
-        folder: of the run.
-        task: what is done; its class is installed as an entry point (docs/extending.md).
-        workers: processes; see `edit`.
-        progress: show a bar, in a terminal or a notebook.
-        **settings: of the source, its texts and shards, as of `plan`.
+        source: Source; see `plan`, as for `folder`.
+        folder: Run folder.
+        task: The task; its class is installed as an entry point (docs/extending.md).
+        workers: Number of worker processes; see `edit`.
+        progress: Show a progress bar, in a terminal or a notebook.
+        **settings: Settings of the source, its texts and shards, as in `plan`.
 
     Raises:
-        UsageError: a setting is unknown or out of range.
-        SourceError: the source cannot be found, read, or used by the task.
-        RunError: the folder cannot be written, or holds another run; or shards failed. What is done is kept.
+        UsageError: A setting is unknown or out of range.
+        SourceError: The source cannot be found, read, or used by the task.
+        RunError: The folder cannot be written, or contains another run; or shards failed. Finished shards are kept.
     """
     taken = Taken(settings)
     asked = RunRequest(taken.source(fspath(source)), task, **taken.shape())

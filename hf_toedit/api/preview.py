@@ -1,4 +1,4 @@
-"""What editing would do to the first rows of a source, as `hf-toedit preview` shows it; nothing is written."""
+"""Preview of editing on the first rows of a source, as in `hf-toedit preview`; nothing is written."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from hf_toedit.runs.monitor import check_read
 from hf_toedit.sources.source import open_source
 
 MAX_LOOKS = 8
-"""Times as many rows as are shown that are looked at for a change."""
+"""Maximum number of rows to search for a change, as a multiple of the rows shown."""
 
 
 @dataclass(frozen=True)
 class Preview:
-    """Rows of a source, edited.
+    """Edited rows of a source.
 
     Attributes:
-        gallery: pictures of their texts, generation by generation.
-        num_rows: rows that were looked at, from the first.
-        num_refused: texts that the prior's chat template refused.
-        refusal: what it said of one of them; None where it refused none.
+        gallery: Pictures of their texts, per generation.
+        num_rows: Number of rows searched, from the first.
+        num_refused: Number of texts that the prior's chat template refused.
+        refusal: Error message for one of them; None if there are none.
     """
 
     gallery: Gallery
@@ -39,19 +39,19 @@ class Preview:
 
     @property
     def is_changed(self) -> bool:
-        """Whether anything that is shown changed."""
+        """Whether any text shown has changed."""
         return any(stats.num_changed or stats.num_dropped for stats in self.gallery.stats)
 
     @property
     def threshold(self) -> float | None:
-        """At which about `SHARE` of the tokens shown would be selected; None where fewer are selected by design."""
+        """Threshold that would select about `SHARE` of the tokens shown; None if fewer are selected by design."""
         return self.gallery.threshold_selecting(SHARE)
 
     def check(self) -> None:
-        """Refuse to take it for a success where no text could be read.
+        """Fail if no text could be read.
 
         Raises:
-            RunError: none could.
+            RunError: No text could be read.
         """
         stats = self.gallery.stats[0]
         for _ in range(self.num_refused):
@@ -74,18 +74,18 @@ def preview_rows(
     """Edit the first rows of a source in which something changes.
 
     Args:
-        source: settings of the source.
-        prior: settings of the prior.
-        edit: how tokens are edited.
-        resources: what the prior may use of this machine.
-        rows: how many are shown, of all splits together; up to `MAX_LOOKS` times as many are looked at for a change in
-            the first generation. Where none changes, the first ones are shown.
-        generations: how often.
-        first: show the first rows, whether or not anything changes in them.
+        source: Settings of the source.
+        prior: Settings of the prior.
+        edit: How tokens are edited.
+        resources: Machine resources that the prior may use.
+        rows: Number of rows to show, of all splits together; up to `MAX_LOOKS` times as many are searched for a change
+            in the first generation. If none changes, the first rows are shown.
+        generations: Number of generations.
+        first: Show the first rows, whether or not they change.
 
     Raises:
-        SourceError: the source cannot be found, read, or edited as asked.
-        PriorError: the prior cannot be loaded, or fails on every text.
+        SourceError: The source cannot be found, read, or edited as requested.
+        PriorError: The prior cannot be loaded, or fails on every text.
     """
     opened = open_source(source)
     texts = Texts(source)
@@ -111,14 +111,14 @@ def preview_rows(
 
 
 def _parts(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """Tables of so many rows, or fewer where a table ends."""
+    """Yield tables of `rows` rows, or fewer at the end of a table."""
     for table in tables:
         for begin in range(0, len(table), rows):
             yield table.slice(begin, rows)
 
 
 def _changed_rows(editor: Editor, texts: Texts, table: pa.Table) -> list[int]:
-    """The rows of a table that the first generation changes."""
+    """Return the rows of a table that the first generation changes."""
     passages, read, _, _ = _passages(editor, texts, table)
     documents = editor.edit(passages).documents
     return sorted({text.row for text, document in zip(read, documents, strict=True) if document.changed})
@@ -127,7 +127,7 @@ def _changed_rows(editor: Editor, texts: Texts, table: pa.Table) -> list[int]:
 def _passages(
     editor: Editor, texts: Texts, table: pa.Table
 ) -> tuple[Sequence[str | Passage | None], list[Text], int, str | None]:
-    """What the prior reads of a table, the texts in it, and how many texts its chat template refuses, and why."""
+    """Return the passages of a table, their texts, how many texts the chat template refuses, and why."""
     found = texts.read(table)
     passages, parts, refusal = texts.passages(table, found, editor.prior.render)
     read = [text for text, part in zip(found, parts, strict=True) if part is not None]

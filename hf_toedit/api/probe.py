@@ -1,4 +1,4 @@
-"""Does training on a dataset help? Small models trained on each variant, as `hf-toedit probe` does."""
+"""Small models trained on each variant of a dataset to test whether it helps, as in `hf-toedit probe`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 WORK = "work"
-"""The folder of a report with tokens, checkpoints and results: a probe goes on from there."""
+"""Folder of a report with tokens, checkpoints and results, from which a probe continues."""
 
 
 class ProbeSettings(SourceSettings, total=False):
-    """What `probe` takes as keyword arguments: the fields of `ProbeConfig`, and the settings of all sources."""
+    """Keyword arguments of `probe`: the fields of `ProbeConfig`, and the settings of all sources."""
 
     split: str | None
     model: str | PathLike[str]
@@ -46,28 +46,28 @@ def probe(
     progress: bool = True,
     **settings: Unpack[ProbeSettings],
 ) -> dict[str, Any]:
-    """Train small models on variants of a dataset and score them on held-out text; what was interrupted goes on.
+    """Train small models on variants of a dataset and score them on held-out text; an interrupted call is continued.
 
-    Each variant, seed and learning rate gets a model. For a seed all have the same first weights, and all read the same
-    number of tokens in an order by the same rule.
+    There is one model per variant, seed and learning rate. For a given seed all models have the same initial weights,
+    and read the same number of tokens in an order that follows the same rule.
 
     Args:
         variants: Names and sources to train on, see `plan`; `RUN:gen2` is a pass of a run folder. The first one is the
             reference.
         evals: Names and sources of held-out text.
-        folder: Of the report: `report.md`, `report.html`, `report.json`, `assets/`, and `work/`.
-        progress: Show a bar.
-        **settings: The fields of `ProbeConfig`; and of all sources (`split`, `limit`) and their texts (`text_column`,
-            `messages_column`, `roles`, …), as of `plan`.
+        folder: Report folder: `report.md`, `report.html`, `report.json`, `assets/`, and `work/`.
+        progress: Show a progress bar.
+        **settings: The fields of `ProbeConfig`; and settings of all sources (`split`, `limit`) and their texts
+            (`text_column`, `messages_column`, `roles`, …), as in `plan`.
 
     Returns:
-        What `report.json` holds.
+        The content of `report.json`.
 
     Raises:
-        UsageError: Fewer than two variants, no evaluation set, too few tokens, or a setting is out of range.
-        SourceError: A source cannot be found, or has no texts as asked.
+        UsageError: There are fewer than two variants, no evaluation set, too few tokens, or a setting is out of range.
+        SourceError: A source cannot be found, or has no texts as requested.
         PriorError: The model cannot be found or trained.
-        RunError: The folder cannot be written, or holds something else or a probe with other settings.
+        RunError: The folder cannot be written, or contains something else or a probe with other settings.
 
     Example:
         >>> probe({"human": "org/web", "edited": "run:gen1"}, {"held-out": "org/books"}, "report")  # doctest: +SKIP
@@ -93,16 +93,16 @@ def estimate_probe(
     price_per_hour: float | None = None,
     **settings: Unpack[ProbeSettings],
 ) -> dict[str, Any]:
-    """What a probe would do and how long it would take here: tokens, steps, hours, cost; nothing is kept.
+    """Estimate the tokens, steps, hours and cost of a probe on this machine; nothing is kept.
 
     Args:
         variants: See `probe`, as for `evals` and `settings`.
         evals: Names and sources of held-out text.
-        price_per_hour: Of this machine.
-        **settings: Of the probe and its sources.
+        price_per_hour: Price of this machine.
+        **settings: Settings of the probe and its sources.
 
     Raises:
-        UsageError, SourceError, PriorError: As of `probe`.
+        UsageError, SourceError, PriorError: As in `probe`.
     """
     found = Probing.find(variants, evals, settings)
     with tempfile.TemporaryDirectory() as scratch:

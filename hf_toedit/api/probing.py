@@ -1,4 +1,4 @@
-"""A probe from its settings to the results of its models: what is found, tokenized, trained and scored."""
+"""The steps of a probe: find, tokenize, train and score."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ if TYPE_CHECKING:
     from hf_toedit.runs.plan import Plan
 
 SETTINGS = "settings.json"
-"""The file with what results depend on."""
+"""File with the settings that results depend on."""
 
 MODELS = "models"
-"""The folder with checkpoints and results of each model."""
+"""Folder with the checkpoints and results of each model."""
 
 _TIMED_STEPS = 6
-"""Steps that a dry run takes."""
+"""Number of training steps of a dry run."""
 
 
 @dataclass
 class Probing:
-    """A probe whose sources and model are found.
+    """A probe whose sources and model have been found.
 
     Attributes:
-        asked: Its settings.
-        shown: What sources are called in reports, by their kind and name.
-        plans: Of the variants.
-        eval_plans: Of the evaluation sets.
-        model: What is trained.
+        asked: Settings of the probe.
+        shown: Names of the sources in reports, by kind and name.
+        plans: Plans of the variants.
+        eval_plans: Plans of the evaluation sets.
+        model: The model to train.
         sets: The evaluation sets, tokenized.
-        grams: Their 13-grams.
-        tokens: Of the variants; empty before `tokenize`.
+        grams: The 13-grams of the evaluation sets.
+        tokens: Tokens of the variants; empty before `tokenize`.
     """
 
     asked: ProbeConfig
@@ -104,12 +104,12 @@ class Probing:
         return [Job(*entry) for entry in product(self.plans, asked.rates, range(asked.seeds))]
 
     def settle(self, work: Path) -> None:
-        """Write what results depend on into the folder, or find that it is there already.
+        """Write the settings that results depend on into the folder, or compare them with those already there.
 
-        A probe of which no model was begun, such as one that was refused, gives way to this one.
+        A probe without any model, such as one that was refused, is replaced.
 
         Raises:
-            RunError: The folder holds a probe with other settings.
+            RunError: The folder contains a probe with other settings.
         """
         loose = {name: None for name in ProbeConfig.loose}
         settings = {
@@ -171,27 +171,27 @@ class Probing:
 
     @property
     def available(self) -> dict[str, int]:
-        """Tokens that each variant has to train on."""
+        """Number of tokens that each variant has for training."""
         dropped = self.asked.drop_contaminated
         return {name: found.stream(0, dropped).num_tokens for name, found in self.tokens.items()}
 
     @property
     def num_tokens(self) -> int:
-        """Tokens that are asked for, per model."""
+        """Requested number of tokens per model."""
         return self.asked.num_tokens or min(self.available.values())
 
     @property
     def num_blocks(self) -> int:
-        """Blocks that each model reads: whole batches."""
+        """Number of blocks that each model reads, a multiple of the batch size."""
         return self.num_tokens // self.asked.context // self.batch_size * self.batch_size
 
     @property
     def batch_size(self) -> int:
-        """Blocks per step."""
+        """Number of blocks per step."""
         return self.asked.blocks_per_step(self.num_tokens // self.asked.context)
 
     def blocks(self, job: Job, num_blocks: int) -> Blocks:
-        """What a model is trained on."""
+        """Return the training data of a model."""
         from hf_toedit.probes.tokens import Blocks
 
         stream = self.tokens[job.variant].stream(job.seed, self.asked.drop_contaminated)
@@ -211,7 +211,7 @@ class Probing:
         return {job: result for job, result in found.items() if result is not None}
 
     def timed(self, scratch: Path) -> float:
-        """Seconds that a model takes here, from one that is trained for a few steps."""
+        """Estimate the seconds per model on this machine, from a few training steps."""
         from hf_toedit.probes.results import Job
 
         steps = self.num_blocks // self.batch_size
@@ -219,7 +219,7 @@ class Probing:
         job = Job(next(iter(self.plans)), self.asked.rates[0], 0)
         ends: list[float] = []
         result = self._result(job, scratch / "timed", few * self.batch_size, lambda _: ends.append(time.monotonic()))
-        # The first step is slower; `ends` has the beginning as well.
+        # The first step is slower; `ends` also has the time of the start.
         per_step = (ends[-1] - ends[1]) / (few - 1) if few > 1 else ends[-1] - ends[0]
         return result.seconds + per_step * (steps - few)
 
@@ -245,7 +245,7 @@ class Probing:
         return result
 
     def facts(self) -> dict[str, Any]:
-        """What the report says of the setting, as JSON values."""
+        """Return the facts about the setting for the report, as JSON values."""
         from hf_toedit.probes.contamination import overlaps
 
         asked = self.asked
@@ -286,7 +286,7 @@ class Probing:
 
 
 def _counting(advance: Callable[[], None]) -> Callable[[int], None]:
-    """Move a bar on as far as a training has come, which may begin at a checkpoint."""
+    """Return a callback that advances a bar to the current step; training may begin at a checkpoint."""
     done = 0
 
     def on_step(step: int) -> None:
@@ -339,7 +339,7 @@ def _eval_set(name: str, plan: Plan, model: ProbeModel, given: str) -> EvalSet:
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """Which settings differ, in a few words."""
+    """Describe in a few words which settings differ."""
     before, now = there.get("settings", {}), here["settings"]
     found = [f"{name} is {before.get(name)} there and {value} here" for name, value in now.items()
              if before.get(name) != value]  # fmt: skip

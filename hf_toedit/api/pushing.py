@@ -1,4 +1,4 @@
-"""How a run is pushed, as a program and the commands ask for it."""
+"""Pushing a run, for programs and commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PushSettings(TypedDict, total=False):
-    """How a run is pushed, see `Run.push`."""
+    """Settings for pushing a run; see `Run.push`."""
 
     revision: str | None
     prefix: str
@@ -28,23 +28,23 @@ class PushSettings(TypedDict, total=False):
 
 @contextmanager
 def sending_of(plan: Plan, folder: RunFolder, repo: str, progress: bool, how: PushSettings) -> Iterator[Push]:
-    """What sends a finished run.
+    """Yield the object that pushes a finished run.
 
     Args:
-        plan: of the run.
-        folder: of the run.
+        plan: The run's plan.
+        folder: The run folder.
         repo: `org/name`.
-        progress: show files and bytes.
-        how: see `Run.push`.
+        progress: Show files and bytes.
+        how: See `Run.push`.
 
     Raises:
-        RunError: the run is not finished, or not known to be sound.
+        RunError: The run is not finished, or not verified.
     """
     from hf_toedit.progress import push_progress
     from hf_toedit.publish.push import Push
 
     if not isinstance(folder.root, Path):
-        folder.sweep()  # what a push that was stopped has brought here
+        folder.sweep()  # removes files that an interrupted push left on this machine
     _check_finished(plan, folder, how.get("unverified", False))
     with push_progress(not progress) as bar:
         yield Push(
@@ -61,11 +61,11 @@ def sending_of(plan: Plan, folder: RunFolder, repo: str, progress: bool, how: Pu
 
 
 def _check_finished(plan: Plan, folder: RunFolder, unverified: bool) -> None:
-    """Refuse to push a run that is not finished, or not known to be sound.
+    """Refuse to push a run that is not finished, or not verified.
 
     Raises:
-        RunError: it is not.
-        UsageError: it has no rows.
+        RunError: The run is not finished, or not verified.
+        UsageError: The run has no rows.
     """
     from hf_toedit.runs.verify import is_verified
 

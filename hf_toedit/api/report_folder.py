@@ -1,4 +1,4 @@
-"""The folder of a report: checked before the work, written after it."""
+"""The folder of a report: checked before the work, and written after it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hf_toedit.errors import RunError
 
 
 def report_folder(folder: str, is_own: Callable[[Path], bool]) -> Path:
-    """The folder of a report, which holds nothing else.
+    """Return the folder of a report, after checking that it contains nothing else.
 
     Args:
-        folder: As it was asked for.
-        is_own: Whether a folder holds such a report, or one that was begun.
+        folder: The folder as requested.
+        is_own: Whether a folder contains such a report, finished or not.
 
     Raises:
-        RunError: It is not a folder of this machine, or holds something else.
+        RunError: It is not a folder on this machine, or contains something else.
     """
     target = Path(folder)
     if "://" in folder:
@@ -32,14 +32,14 @@ def report_folder(folder: str, is_own: Callable[[Path], bool]) -> Path:
 
 
 def write_report(target: Path, files: Mapping[str, bytes]) -> None:
-    """Write the files of a report, each whole or not at all.
+    """Write the files of a report, each completely or not at all.
 
     Args:
         target: The folder.
-        files: By their paths in it.
+        files: Contents by path in the folder.
 
     Raises:
-        RunError: One cannot be written.
+        RunError: A file cannot be written.
     """
     from hf_toedit.storage.files import whole_file
 
@@ -49,7 +49,7 @@ def write_report(target: Path, files: Mapping[str, bytes]) -> None:
 
 
 def as_json(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures as `report.json` gives them back: its keys are strings, its sequences lists."""
+    """Return figures as they are read back from `report.json`: keys are strings, sequences are lists."""
     report: dict[str, Any] = json.loads(json.dumps(figures))
     return report
 
@@ -57,14 +57,14 @@ def as_json(figures: Mapping[str, Any]) -> dict[str, Any]:
 def write_whole_report(
     target: Path, report: Mapping[str, Any], markdown: str, pictures: Mapping[str, bytes], title: str
 ) -> None:
-    """Write a report in all of its forms: Markdown, one HTML file, JSON, and pictures in `assets/`.
+    """Write a report in all of its formats: Markdown, one HTML file, JSON, and pictures in `assets/`.
 
     Args:
         target: The folder.
-        report: What `report.json` holds.
-        markdown: The report as people read it.
+        report: Content of `report.json`.
+        markdown: The report in Markdown.
         pictures: PNG files, by their names in `assets/`.
-        title: Of the HTML page.
+        title: Title of the HTML page.
 
     Raises:
         RunError: A file cannot be written.

@@ -1,4 +1,4 @@
-"""A run that is asked for, and the plan that is made of it."""
+"""Request for a run, and the plan made from it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SHARD_SIZE = "256MB"
-"""Text that a shard aims at."""
+"""Target text size per shard."""
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A run that is asked for, its settings checked; nothing is looked for yet.
+    """Request for a run, with checked settings; the source is not opened yet.
 
     Attributes:
-        source: settings of the source.
-        task: what is done to its rows.
-        shard_size: text that a shard aims at, as `datasets` writes sizes (`256MB`); `file` makes each file one shard.
-        num_shards: shards of each split, instead.
+        source: Settings of the source.
+        task: Task to run over its rows.
+        shard_size: Target text size per shard, as `datasets` writes sizes (`256MB`); `file` makes one shard per file.
+        num_shards: Number of shards per split, instead of a size.
     """
 
     source: SourceConfig
@@ -45,14 +45,14 @@ class RunRequest:
         """Find the source and plan the run.
 
         Args:
-            resolve: called when the source is found good; answers with the task, its model pinned.
-            command: that was typed, for the card.
-            license: of a source whose card names none.
+            resolve: Called after the source has been checked; returns the task with its model pinned.
+            command: The typed command, for the card.
+            license: License of a source whose card does not state one.
 
         Raises:
-            UsageError: the size is none, or there would be too many shards.
-            SourceError: the source cannot be found, read, or used as asked.
-            PriorError: the model cannot be found.
+            UsageError: The shard size is not valid, or there would be too many shards.
+            SourceError: The source cannot be found, read, or used as requested.
+            PriorError: The model cannot be found.
         """
         from hf_toedit.rows.texts import Texts
         from hf_toedit.runs.planning import make_plan
@@ -93,35 +93,35 @@ class RunRequest:
     def begin(
         self, folder: RunFolder, resolve: Callable[[], Task], command: str | None = None, license: str | None = None
     ) -> None:
-        """Plan the run and write the plan into its folder, or find that it is there already.
+        """Plan the run and write the plan into its folder, or check that the folder has the same plan.
 
         Args:
-            folder: of the run.
-            resolve: see `plan`, as are `command` and `license`.
-            command: that was typed.
-            license: of the source.
+            folder: The run folder.
+            resolve: See `plan`, as for `command` and `license`.
+            command: The typed command.
+            license: License of the source.
 
         Raises:
-            UsageError, SourceError, PriorError: as of `plan`.
-            RunError: the folder holds another run.
+            UsageError, SourceError, PriorError: As in `plan`.
+            RunError: The folder contains another run.
         """
         folder.open(self.plan(resolve, command, license))
         self.warn_of_toy()
 
     def warn_of_toy(self) -> None:
-        """Say that the embedded prior is a toy, unless it is the bundled sample that it reads."""
+        """Warn that the embedded prior is a toy, unless the source is the bundled sample."""
         if self.task.model is not None and self.task.model.name == EMBEDDED and self.source.source != "sample":
             logger.warning("%s. Use --prior %s.", TOY, REAL_PRIORS)
 
     def estimate(self, resources: Resources, price_per_hour: float | None = None) -> tuple[Plan, Estimate]:
-        """Say what the run would be: rows, tokens, time and cost; nothing is written.
+        """Estimate rows, tokens, time and cost of the run; nothing is written.
 
         Args:
-            resources: what the model may use of this machine, on which it is timed.
-            price_per_hour: of a device.
+            resources: Machine resources that the model may use; it is timed on this machine.
+            price_per_hour: Price per device.
 
         Raises:
-            SourceError, PriorError: as of `plan`; or rows cannot be read.
+            SourceError, PriorError: As in `plan`; or rows cannot be read.
         """
         from hf_toedit.runs.estimate import estimate_run
 
@@ -131,10 +131,10 @@ class RunRequest:
 
 
 def new_folder(output: str | Path, source: SourceConfig) -> RunFolder:
-    """The folder of a run to be made.
+    """Return the folder of a new run.
 
     Raises:
-        RunError: it cannot be written to, or lies inside the source.
+        RunError: The folder cannot be written to, or is inside the source.
     """
     folder = RunFolder(output)
     folder.check()
@@ -148,7 +148,7 @@ def new_folder(output: str | Path, source: SourceConfig) -> RunFolder:
 
 
 def _num_bytes(size: str) -> int:
-    """Bytes of `256MB` or `1GiB`, as `datasets` reads them in `max_shard_size`."""
+    """Return the bytes of `256MB` or `1GiB`, as `datasets` parses `max_shard_size`."""
     from datasets.utils.py_utils import convert_file_size_to_int
 
     try:

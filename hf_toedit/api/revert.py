@@ -1,4 +1,4 @@
-"""Source rows rebuilt from any one generation, as `hf-toedit revert` does."""
+"""Source rows rebuilt from any generation, as in `hf-toedit revert`."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ def revert_rows(
     edit_log_column: str | None = None,
     skip_unrevertible: bool = False,
 ) -> Reverted:
-    """Write the source rows of edited ones.
+    """Write the source rows of edited rows.
 
     Args:
-        run: a run folder, or files or a Hub dataset whose rows carry an edit log.
-        output: new folder for the source rows, which `load_dataset` loads.
-        generation: to start from, of a run; None is the last.
-        texts: which texts were edited, where no plan says so; None is the column `text`.
-        edit_log_column: their edit log, where no plan says so; None is `toedit`.
-        skip_unrevertible: leave out rows whose edit log is missing or wrong, instead of failing.
+        run: Run folder, or files or a Hub dataset whose rows have an edit log.
+        output: New folder for the source rows, which `load_dataset` can load.
+        generation: Generation of the run to start from; None is the last.
+        texts: Which texts were edited, if there is no plan; None is the column `text`.
+        edit_log_column: Column of their edit log, if there is no plan; None is `toedit`.
+        skip_unrevertible: Leave out rows whose edit log is missing or wrong, instead of failing.
 
     Returns:
-        How many rows were rebuilt.
+        The rebuilt rows, with their counts.
 
     Raises:
-        SourceError: the rows cannot be found, or have no edit log, or some cannot be rebuilt; nothing is written.
-        RunError: the folder is not empty, or there is no such generation.
+        SourceError: The rows cannot be found or have no edit log, or some cannot be rebuilt; nothing is written.
+        RunError: The folder is not empty, or there is no such generation.
     """
     from hf_toedit.cards.card import README
     from hf_toedit.cards.metadata import features_card
@@ -74,16 +74,16 @@ def revert_rows(
 
 
 class Reverted:
-    """Source rows, rebuilt while they are written.
+    """Source rows that are rebuilt while they are written.
 
     Attributes:
-        folder: that they are written to.
-        num_rows: that were rebuilt, by split.
-        num_lost: that could not be, by split.
+        folder: Folder that they are written to.
+        num_rows: Number of rebuilt rows, by split.
+        num_lost: Number of rows that could not be rebuilt, by split.
     """
 
     def __init__(self, edited: _Edited, skip: bool, folder: AnyPath) -> None:
-        """Rebuild nothing yet; `skip` leaves out rows that cannot be rebuilt."""
+        """Store the rows to rebuild; `skip` leaves out rows that cannot be rebuilt."""
         self.folder = folder
         self._edited = edited
         self._skip = skip
@@ -92,10 +92,10 @@ class Reverted:
         self.num_lost: Counter[str] = Counter()
 
     def files(self) -> Iterator[tuple[str, Iterator[pa.Table]]]:
-        """Name and rows of each file.
+        """Yield the name and rows of each file.
 
         Raises:
-            SourceError: in the end, when all are read: rows cannot be rebuilt.
+            SourceError: Some rows cannot be rebuilt; raised after all have been read.
         """
         for split, name, tables in self._edited.files:
             yield name, self._rows(split, tables)
@@ -106,7 +106,7 @@ class Reverted:
             )
 
     def lost(self) -> str:
-        """How many rows cannot be rebuilt, and which."""
+        """Describe how many rows cannot be rebuilt, and which."""
         from hf_toedit.rows.logs import unrevertible
 
         return unrevertible(self.num_lost.total(), self._named)
@@ -130,10 +130,10 @@ class _Edited(NamedTuple):
     """Rows to revert.
 
     Attributes:
-        features: of the rows, the log among them.
-        texts: that were edited.
-        log_column: where it is logged.
-        files: split, name without its ending, and rows of each file to write.
+        features: Features of the rows, including the log.
+        texts: The texts that were edited.
+        log_column: Column of the edit log.
+        files: Split, name without suffix, and rows of each file to write.
     """
 
     features: Features
@@ -143,7 +143,7 @@ class _Edited(NamedTuple):
 
 
 def _of_run(run: str, generation: int | None) -> _Edited:
-    """The rows of one generation of a run folder."""
+    """Return the rows of one generation of a run folder."""
     folder = RunFolder(run)
     plan = folder.plan()
     pass_, log_column = _chosen(run, plan, generation)
@@ -153,10 +153,10 @@ def _of_run(run: str, generation: int | None) -> _Edited:
 
 
 def _planned_rows(plan: Plan, folder: RunFolder, pass_: Pass, shard: Shard) -> Iterator[pa.Table]:
-    """The rows of a shard.
+    """Yield the rows of a shard.
 
     Raises:
-        RunError: its file is damaged.
+        RunError: The shard's file is damaged.
     """
     from hf_toedit.sources.parquet import stored_schema
 
@@ -168,12 +168,12 @@ def _planned_rows(plan: Plan, folder: RunFolder, pass_: Pass, shard: Shard) -> I
         if not is_planned:
             raise RunError(f"{path} has other columns than were planned. {damaged}")
         yield from folder.tables(plan, pass_, shard)
-    except (OSError, ValueError) as error:  # those of Arrow are one of the two
+    except (OSError, ValueError) as error:  # errors of Arrow are one of these
         raise RunError(f"cannot read {path}: {' '.join(str(error).split())}. {damaged}") from error
 
 
 def _of_source(name: str, generation: int | None, given: TextConfig | None, log_column: str | None) -> _Edited:
-    """The rows of files, or of a Hub dataset; where a run was pushed to it, its plan says what was edited."""
+    """Return the rows of files, or of a Hub dataset; if a run was pushed there, its plan defines what was edited."""
     from hf_toedit.publish.pull import HubRun
     from hf_toedit.rows.texts import Texts
     from hf_toedit.sources.resolve import hub_dataset
@@ -197,11 +197,11 @@ def _of_source(name: str, generation: int | None, given: TextConfig | None, log_
 
 
 def _chosen(run: str, plan: Plan, generation: int | None) -> tuple[Pass, str]:
-    """The generation to revert, the last one where none is named, and the log column.
+    """Return the generation to revert, by default the last one, and the log column.
 
     Raises:
-        UsageError: the rows of the run are not edited.
-        RunError: there is no such generation, or no log.
+        UsageError: The rows of the run are not edited.
+        RunError: There is no such generation, or no log.
     """
     task = edit_of(plan)
     number = task.generations[-1] if generation is None else generation

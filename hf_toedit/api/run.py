@@ -1,4 +1,4 @@
-"""`Run`: a run folder, and all that can be done with it."""
+"""`Run`: a run folder with its operations."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ else:
 if TYPE_CHECKING:
     AnyStatistics = TypeVar("AnyStatistics", bound=Statistics, default=Any)
 else:
-    AnyStatistics = TypeVar("AnyStatistics")  # Python has no defaults for these before 3.13
+    AnyStatistics = TypeVar("AnyStatistics")  # Python supports defaults only from 3.13
 
 
 class Run(Shown, Generic[AnyStatistics]):
-    """A run: its plan, and the folder in which its shards appear.
+    """A run: its plan, and the folder in which its shards are written.
 
     Attributes:
-        folder: of the run, on this machine or in storage.
-        plan: what it does.
+        folder: The run folder, on this machine or in storage.
+        plan: The run's plan.
 
     Example:
         >>> run = Run.open("run")  # doctest: +SKIP
@@ -57,31 +57,31 @@ class Run(Shown, Generic[AnyStatistics]):
     """
 
     def __init__(self, folder: RunFolder, plan: Plan) -> None:
-        """A run whose plan lies in the folder; see `open`, `plan` and `edit`, which make one."""
+        """Create a run whose plan is in the folder; `open`, `plan` and `edit` call this."""
         self.folder = folder
         self.plan = plan
         self._kept = plan
 
     @classmethod
     def open(cls, folder: str | PathLike[str]) -> Run[Any]:
-        """The run in a folder.
+        """Open the run in a folder.
 
         Args:
-            folder: made by `plan` or `edit`, here or on the command line; or its address in storage.
+            folder: Folder created by `plan` or `edit`, in Python or on the command line; or its address in storage.
 
         Raises:
-            RunError: there is no run, or its plan cannot be read.
+            RunError: There is no run, or its plan cannot be read.
         """
         there = RunFolder(Path(folder) if isinstance(folder, PathLike) else folder)
         return cls(there, there.plan())
 
     @property
     def path(self) -> AnyPath:
-        """Where its folder is."""
+        """Location of the run folder."""
         return self.folder.root
 
     def __repr__(self) -> str:
-        """One line: where it is, and how large."""
+        """Format the run on one line: its location and size."""
         source, count, passes = self.plan.source.source, len(self.plan.shards), self.plan.shown_passes
         names = passes[0].name if len(passes) == 1 else f"{passes[0].name} to {passes[-1].name}"
         return (
@@ -103,30 +103,30 @@ class Run(Shown, Generic[AnyStatistics]):
         trust_remote_code: bool = False,
         progress: bool = True,
     ) -> Status:
-        """Do the shards that are not done yet, and write the card when all are.
+        """Process the shards that are not done yet, and write the card when all are done.
 
-        May be stopped at any moment, by any means, and called again.
+        The call may be interrupted at any moment, by any means, and repeated.
 
         Args:
-            workers: processes; `auto` is one a GPU, or one on a CPU; 0 works in this process.
-            engine: does the work instead, such as `RayEngine`.
-            generations: go on to this one; None is as planned.
-            score_result: read the last generation once more, so that its probabilities are known as well.
+            workers: Number of worker processes; `auto` is one per GPU, or one on a CPU; 0 works in this process.
+            engine: Engine that does the work instead, such as `RayEngine`.
+            generations: Continue to this generation; None keeps the plan.
+            score_result: Score the output of the last generation, so that its probabilities are known as well.
             shard_group: `I/N`, every Nth shard from the Ith: a share of the work.
-            device: where the model runs.
-            token_budget: see `Resources`, as are `memory_fraction` and `tensor_parallel`.
-            memory_fraction: share of a GPU's memory that may be used.
-            tensor_parallel: GPUs that share one copy of the prior.
-            trust_remote_code: the plan may name code of its prior, and that code may run.
-            progress: show a bar, in a terminal or a notebook.
+            device: Device of the model.
+            token_budget: See `Resources`, as for `memory_fraction` and `tensor_parallel`.
+            memory_fraction: Share of a GPU's memory that may be used.
+            tensor_parallel: Number of GPUs that share one copy of the prior.
+            trust_remote_code: Allow code that the plan specifies for its prior to run.
+            progress: Show a progress bar, in a terminal or a notebook.
 
         Returns:
-            How far the run is.
+            The progress of the run.
 
         Raises:
-            RunError: shards failed at every try, or no text could be read; what is done is kept.
-            PriorError: the model cannot be loaded, or fails on every text.
-            UsageError: a setting is none, or code would run that was not allowed.
+            RunError: Shards failed at every try, or no text could be read; finished shards are kept.
+            PriorError: The model cannot be loaded, or fails on every text.
+            UsageError: A setting is not valid, or code would run that was not allowed.
         """
         self.go_on(generations, score_result, trust_remote_code)
         self.keep()
@@ -145,19 +145,19 @@ class Run(Shown, Generic[AnyStatistics]):
         return outcome.status
 
     def go_on(self, generations: int | None, score_result: bool, trust_remote_code: bool) -> None:
-        """Plan further passes, and see that code which the plan names may run; nothing is written.
+        """Plan further passes, and check that code specified in the plan may run; nothing is written.
 
         Raises:
-            UsageError: there are more generations already, or such code may not run.
+            UsageError: There are already more generations, or such code may not run.
         """
         self.plan = replace(self.plan, task=self.plan.task.further(generations, score_result))
         check_trust(self.plan, trust_remote_code)
 
     def keep(self) -> None:
-        """Write the plan where it has further passes now.
+        """Write the plan if it has further passes now.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: The plan cannot be written.
         """
         if self.plan != self._kept:
             self.folder.replan(self.plan)
@@ -171,16 +171,16 @@ class Run(Shown, Generic[AnyStatistics]):
         progress: bool = True,
         on_done: Callable[[str], None] | None = None,
     ) -> list[Failure]:
-        """Have an engine do some shards: the first half of `execute`, for whoever has one.
+        """Process some shards with an engine: the first half of `execute`, for callers that have an engine.
 
         Args:
-            engine: does them.
-            indices: of the shards in the plan.
-            progress: show a bar.
-            on_done: called with the name of each shard that is done.
+            engine: The engine.
+            indices: Indices of the shards in the plan.
+            progress: Show a progress bar.
+            on_done: Callback; called with the name of each finished shard.
 
         Returns:
-            Those that failed at every try; the others are done.
+            The shards that failed at every try; the others are done.
         """
         from hf_toedit.progress import RunProgress
 
@@ -195,15 +195,15 @@ class Run(Shown, Generic[AnyStatistics]):
         return monitor.failures
 
     def close(self, failures: Sequence[Failure] = ()) -> Outcome:
-        """Write the card if the run is finished, and say what went wrong: the second half of `execute`.
+        """Write the card if the run is finished, and report what went wrong: the second half of `execute`.
 
         Args:
-            failures: of `work`.
+            failures: Result of `work`.
         """
         return closed(self.plan, self.folder, self.status(), failures)
 
     def status(self) -> Status:
-        """How far the run is: what is done, running and failed, the speed, and figures so far."""
+        """Return the progress of the run: shards done, running and failed, the speed, and figures so far."""
         return run_status(self.plan, self.folder)
 
     def verify(
@@ -213,19 +213,19 @@ class Run(Shown, Generic[AnyStatistics]):
         progress: bool = True,
         read: Callable[..., Verification] | None = None,
     ) -> Verification:
-        """Read everything again and hold it against the plan, the source and the statistics.
+        """Read all output again and compare it with the plan, the source and the statistics.
 
         Args:
-            with_source: read the source as well.
-            progress: show a bar.
-            read: reads instead of `verify_run`, such as `HubRun.verify` does where the data lie on the Hub.
+            with_source: Read the source as well.
+            progress: Show a progress bar.
+            read: Function that reads instead of `verify_run`, such as `HubRun.verify` for data on the Hub.
 
         Returns:
-            What was found; `problems` is empty where the run is sound.
+            The findings; `problems` is empty if the run is sound.
 
         Raises:
-            SourceError: the source is not here, or has changed.
-            UsageError: the run has no rows.
+            SourceError: The source is missing on this machine, or has changed.
+            UsageError: The run has no rows.
         """
         from hf_toedit.progress import counted_progress
         from hf_toedit.runs.located import located
@@ -236,47 +236,47 @@ class Run(Shown, Generic[AnyStatistics]):
         with counted_progress("shards", len(plan.shards), not progress) as bar:
             found = (read or verify_run)(plan, self.folder, with_source=with_source, progress=bar)
         if read is None and not found.problems:
-            with suppress(RunError):  # a folder that cannot be written is verified all the same
+            with suppress(RunError):  # a read-only folder can still be verified
                 mark_verified(plan, self.folder, with_source=with_source)
         return found
 
     def card(self) -> list[AnyPath]:
-        """Write the dataset card and its pictures; what people wrote in it stays.
+        """Write the dataset card and its pictures; text that people added to the card is kept.
 
         Returns:
             The files.
 
         Raises:
-            RunError: the run is not finished, or the card cannot be written.
+            RunError: The run is not finished, or the card cannot be written.
         """
         from hf_toedit.cards.card import write_card
 
         return list(write_card(self.plan, self.folder))
 
     def push(self, repo: str, *, progress: bool = True, **how: Unpack[PushSettings]) -> Pushed:
-        """Push the finished run to a dataset repository, the card last; what is there already is not sent again.
+        """Push the finished run to a dataset repository, the card last; files already there are not sent again.
 
         Args:
-            repo: `org/name`; made, private, if it is not there.
-            progress: show files and bytes.
-            **how: `revision`: branch of the repository, made if it is not there. `prefix`: folder of the repository.
-                `public`: let everybody read the repository, if it is made now. `create_pr`: open a pull request, or go
-                on with that of the same run. `replace`: delete what another run or tool left there. `unverified`: push
-                although the run was not verified.
+            repo: `org/name`; created as a private repository if it does not exist.
+            progress: Show files and bytes.
+            **how: `revision`: branch of the repository, created if it does not exist. `prefix`: folder of the
+                repository. `public`: make the repository public, if it is created now. `create_pr`: open a pull
+                request, or continue that of the same run. `replace`: delete files that another run or tool left there.
+                `unverified`: push although the run was not verified.
 
         Raises:
-            RunError: the run is not finished, not verified, or something else lies there.
-            HubError: the Hub does not answer, or refuses.
+            RunError: The run is not finished or not verified, or the repository contains something else.
+            HubError: The Hub does not answer, or refuses.
         """
         with sending_of(self.plan, self.folder, repo, progress, how) as sending, kept():
             sending.check()
             return sending()
 
     def outlook(self, repo: str, *, progress: bool = True, **how: Unpack[PushSettings]) -> Outlook:
-        """What `push` would make, send and delete; nothing is written.
+        """Return what `push` would create, send and delete; nothing is written.
 
         Raises:
-            RunError, HubError: as of `push`.
+            RunError, HubError: As in `push`.
         """
         with sending_of(self.plan, self.folder, repo, progress, how) as sending:
             return sending.outlook()
@@ -287,42 +287,42 @@ class Run(Shown, Generic[AnyStatistics]):
         """Write the source rows again, from one generation alone, as `hf-toedit revert` does.
 
         Args:
-            folder: new, for the source rows.
-            generation: to start from; None is the last.
-            skip_unrevertible: leave out rows whose edit log is missing or wrong, instead of failing.
+            folder: New folder for the source rows.
+            generation: Generation to start from; None is the last.
+            skip_unrevertible: Leave out rows whose edit log is missing or wrong, instead of failing.
 
         Raises:
-            SourceError: some rows cannot be rebuilt; nothing is written.
-            RunError: the folder is not empty, or there is no such generation.
-            UsageError: the rows are not edited.
+            SourceError: Some rows cannot be rebuilt; nothing is written.
+            RunError: The folder is not empty, or there is no such generation.
+            UsageError: The rows are not edited.
         """
         from hf_toedit.api.revert import revert_rows
 
         return revert_rows(str(self.path), folder, generation=generation, skip_unrevertible=skip_unrevertible)
 
     def stats(self, pass_: int | str | None = None) -> AnyStatistics:
-        """Statistics of a pass over all shards: `EditStats` of a generation, `ScoreStats` of scores.
+        """Return the statistics of a pass over all shards: `EditStats` of a generation, `ScoreStats` of scores.
 
         Args:
-            pass_: a generation, or the name of a pass such as `gen2` or `result`; None is the last that writes rows.
+            pass_: Generation number, or the name of a pass such as `gen2` or `result`; None is the last with rows.
 
         Raises:
-            UsageError: there is no such pass.
-            RunError: a shard is not done.
+            UsageError: There is no such pass.
+            RunError: A shard is not done.
         """
         merged: Any = self.folder.merged_stats(self.plan, self._pass(pass_))
         return cast("AnyStatistics", merged)
 
     def dataset(self, pass_: int | str | None = None, *, streaming: bool = False) -> DatasetDict | IterableDatasetDict:
-        """The rows of a pass, as `load_dataset` gives them of the run folder.
+        """Return the rows of a pass, as `load_dataset` loads them from the run folder.
 
         Args:
-            pass_: a generation, or the name of a pass; None is the last that writes rows.
-            streaming: read rows when they are asked for, and cache nothing.
+            pass_: Generation number, or the name of a pass; None is the last with rows.
+            streaming: Read rows on demand, without a cache.
 
         Raises:
-            UsageError: there is no such pass, or it writes no rows.
-            RunError: a shard is not done.
+            UsageError: There is no such pass, or it writes no rows.
+            RunError: A shard is not done.
         """
         from datasets import load_dataset
 
@@ -334,10 +334,10 @@ class Run(Shown, Generic[AnyStatistics]):
         return loaded
 
     def texts(self, generation: int | None = None) -> Iterator[PieceTable | None]:
-        """The texts of a generation with their edits, in order; None for one that is not edited; nothing without logs.
+        """Yield the texts of a generation with their edits, in order; None for unedited texts; nothing without logs.
 
         Args:
-            generation: 1 to the last; None is the last.
+            generation: Generation number, from 1; None is the last.
         """
         from hf_toedit.rows.rows import piece_tables
         from hf_toedit.tasks.edit import edit_of
@@ -364,7 +364,7 @@ class Run(Shown, Generic[AnyStatistics]):
     def _engine(
         self, workers: Workers, engine: Engine | None, device: str, resources: Resources, progress: bool
     ) -> Iterator[Engine]:
-        """The engine that was given, or that of this machine."""
+        """Yield the given engine, or that of this machine."""
         if engine is not None:
             yield engine
             return

@@ -1,4 +1,4 @@
-"""Rows and texts drawn from everywhere in a source, the same ones on every machine."""
+"""Samples of rows and texts from all parts of a source, the same on every machine."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SAMPLE_BYTES = 4_000_000
-"""Of texts that are held in memory."""
+"""Bytes of sampled texts that are held in memory."""
 
 _PLACES = 500
-"""Where rows are drawn, however long that takes: a limit of time would make the report depend on the machine."""
+"""Number of places to sample rows from, without a time limit, which would make the report depend on the machine."""
 
 
 def sampled_shards(plan: Plan, num_rows: int, seed: int) -> tuple[Shard, ...]:
-    """Shards that hold some rows of a plan: each file gives as many as its share of all rows, within one.
+    """Return shards with a sample of a plan's rows; each file contributes its share of all rows, to within one row.
 
     Args:
-        plan: whole, of a run.
-        num_rows: how many; all of them where there are not more.
-        seed: of the draw.
+        plan: Complete plan of a run.
+        num_rows: Number of rows; all of them if there are fewer.
+        seed: Random seed for sampling.
 
     Raises:
-        SourceError: the rows of a file that planning did not count cannot be read.
+        SourceError: The rows of a file that planning did not count cannot be read.
     """
     sizes = [_num_rows(plan, shard) for shard in plan.shards]
     return chosen_shards(plan.shards, sizes, evenly(sum(sizes), num_rows, seed))
 
 
 def evenly(total: int, count: int, seed: int) -> np.ndarray:
-    """Numbers below `total`, one at random of each of `count` equal stretches; int64, ascending, without repeats."""
+    """Return numbers below `total`, one random number per each of `count` equal ranges; int64, ascending, distinct."""
     if count >= total:
         return np.arange(total, dtype=np.int64)
     edges = np.arange(count + 1, dtype=np.int64) * total // count
@@ -58,14 +58,14 @@ def _num_rows(plan: Plan, shard: Shard) -> int:
 
 
 def sample_texts(plan: Plan, seed: int) -> list[str]:
-    """Texts of about 4 MB, from everywhere in a source and in random order; all of them where there are not more.
+    """Return texts of about 4 MB, from all parts of a source and in random order; all texts if there are fewer.
 
     Args:
-        plan: of a run over the source, or over rows that were drawn of it.
-        seed: of the draw.
+        plan: Plan of a run over the source, or over rows sampled from it.
+        seed: Random seed for sampling.
 
     Raises:
-        SourceError: the source cannot be read.
+        SourceError: The source cannot be read.
     """
     from hf_toedit.runs.sampling import Sampler
     from hf_toedit.runs.shard import source_rows
@@ -75,7 +75,7 @@ def sample_texts(plan: Plan, seed: int) -> list[str]:
     if share == 1 or any(shard.chosen for shard in plan.shards):
         shards = [_fewer(shard, share, seed) for shard in plan.shards]
         groups = [_texts(plan, table) for shard in shards for table in source_rows(plan, shard)]
-    else:  # tables are let go at once: a few rows of one keep all the rows in memory that it was read with
+    else:  # tables are released at once: a few rows of a table would keep all rows in memory that were read with it
         groups = [_texts(plan, drawn.cluster.table) for drawn in Sampler(plan, _PLACES, math.inf, seed)]
         groups = [groups[index] for index in rng.permutation(len(groups))]
     found: list[str] = []
@@ -92,7 +92,7 @@ def _texts(plan: Plan, table: pa.Table) -> list[str]:
 
 
 def _fewer(shard: Shard, share: float, seed: int) -> Shard:
-    """A share of the rows of a shard whose rows are counted, drawn evenly."""
+    """Sample a share of a shard's rows evenly, if its rows have been counted."""
     if share == 1 or shard.num_rows is None:
         return shard
     rows = evenly(shard.num_rows, math.ceil(share * shard.num_rows), seed)

@@ -1,4 +1,4 @@
-"""What a run of scores says of all rows of a source, as arrays; and where a run keeps those that come before it."""
+"""Scores of all rows of a source as arrays, from a run of scores; and the folders of a run's preceding steps."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 def step_folder(folder: str, name: str) -> str:
-    """The folder of a run that comes before another one.
+    """Return the folder of a run that is a step of another run.
 
     Args:
-        folder: of the other one.
-        name: of the step; it may hold slashes.
+        folder: Folder of the other run.
+        name: Name of the step; it may contain slashes.
     """
     return f"{folder.rstrip('/')}/{STEPS.as_posix()}/{name}"
 
 
 def field_of(scorer: ScorerConfig, asked: str | None) -> str:
-    """The field of a scorer that rows are chosen by: the one that is asked for, or else the first.
+    """Return the field of a scorer by which rows are chosen: the requested one, or else the first.
 
     Raises:
-        UsageError: it has no such field.
+        UsageError: The scorer has no such field.
     """
     name = asked or next(iter(scorer.fields))
     if name not in scorer.fields:
@@ -40,11 +40,11 @@ def field_of(scorer: ScorerConfig, asked: str | None) -> str:
 
 
 def values_of(run: Run[ScoreStats], field: str) -> np.ndarray:
-    """The scores of all rows of a run of scores, in order; float64 `[rows]`, NaN where there is none.
+    """Return the scores of all rows of a run of scores, in order; float64 `[rows]`, NaN for rows without a score.
 
     Args:
-        run: finished.
-        field: of the scorer.
+        run: A finished run.
+        field: Field of the scorer.
     """
     import pyarrow.compute as pc
 
@@ -60,14 +60,14 @@ def values_of(run: Run[ScoreStats], field: str) -> np.ndarray:
 
 
 def sizes_of(run: Run[ScoreStats]) -> list[int]:
-    """Rows of each shard of a finished run, whether planning counted them or not."""
+    """Return the number of rows of each shard of a finished run, whether or not planning counted them."""
     (pass_,) = run.plan.data_passes
     stats = run.folder.all_stats(run.plan, pass_, run.plan.shards)
     return [stats[shard.name].num_rows for shard in run.plan.shards]
 
 
 def keys_of_rows(run: Run[ScoreStats]) -> np.ndarray:
-    """A key of each row of a finished run, whatever its shards; uint64 `[rows]`, see `selection.choice.keys_of`."""
+    """Return a key per row of a finished run, whatever its shards; uint64 `[rows]`, see `selection.choice.keys_of`."""
     of_split = dict.fromkeys(run.plan.splits, 0)
     for shard, size in zip(run.plan.shards, sizes_of(run), strict=True):
         of_split[shard.split] += size

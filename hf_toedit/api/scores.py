@@ -1,4 +1,4 @@
-"""Runs of scores, as `hf-toedit score` makes them."""
+"""Scoring runs, as created by `hf-toedit score`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ScorerSettings(PriorSettings, SourceSettings, total=False):
-    """Of a source, its shards, and a scorer, named as on the command line."""
+    """Settings of a source, its shards, and a scorer, named as on the command line."""
 
     config_name: str | None
     split: str | None
@@ -38,7 +38,7 @@ class ScorerSettings(PriorSettings, SourceSettings, total=False):
 
 
 class ScoreSettings(ScorerSettings, total=False):
-    """What `score` takes as keyword arguments."""
+    """Keyword arguments of `score`."""
 
     scorer: str
     scores_column: str
@@ -55,25 +55,26 @@ def score(
     progress: bool = True,
     **settings: Unpack[ScoreSettings],
 ) -> Run[ScoreStats]:
-    """Give each row of a dataset numbers, as `hf-toedit score` does; what was interrupted goes on.
+    """Score each row of a dataset, as `hf-toedit score` does; an interrupted run is continued.
 
     Args:
-        source: see `plan`, as is `folder`.
-        folder: of the run.
-        workers: see `edit`, as are `token_budget`, `memory_fraction`, `tensor_parallel` and `progress`.
-        token_budget: tokens that a forward pass aims at.
-        memory_fraction: share of a GPU's memory that may be used.
-        tensor_parallel: GPUs that share one copy of the model.
-        progress: show a bar, in a terminal or a notebook.
+        source: Source; see `plan`, as for `folder`.
+        folder: Run folder.
+        workers: See `edit`, as for `token_budget`, `memory_fraction`, `tensor_parallel` and `progress`.
+        token_budget: Target number of tokens per forward pass.
+        memory_fraction: Share of a GPU's memory that may be used.
+        tensor_parallel: Number of GPUs that share one copy of the model.
+        progress: Show a progress bar, in a terminal or a notebook.
         **settings: `scorer`: `perplexity` of the prior, `classifier`, or `module:Class`; `scores_column`: struct column
-            of the scores; of the classifier (`model`, `model_revision`, `labels`: whose logits are kept, `truncate`:
-            read the first part of a long text only); of the prior, the source, its texts and shards, as of `plan`.
+            of the scores; settings of the classifier (`model`, `model_revision`, `labels`: labels whose logits are
+            kept, `truncate`: read only the first part of a long text); settings of the prior, the source, its texts and
+            shards, as in `plan`.
 
     Raises:
-        UsageError: a setting is unknown or out of range.
-        SourceError: the source cannot be found or read, or has these scores already.
-        PriorError: the model cannot be found or loaded, or fails on every text.
-        RunError: the folder cannot be written, or holds another run; or shards failed. What is done is kept.
+        UsageError: A setting is unknown or out of range.
+        SourceError: The source cannot be found or read, or already has these scores.
+        PriorError: The model cannot be found or loaded, or fails on every text.
+        RunError: The folder cannot be written, or contains another run; or shards failed. Finished shards are kept.
 
     Example:
         >>> run = score("sample", "scores", scorer="perplexity", workers=0)  # doctest: +SKIP
@@ -84,7 +85,7 @@ def score(
 
 
 def score_request(source: str, given: Mapping[str, Any]) -> RunRequest:
-    """What `score` is given, checked."""
+    """Check the arguments of `score`."""
     taken = Taken(given)
     origin, prior, shape = taken.source(source), taken.prior(), taken.shape()
     column = taken.some("scores_column")

@@ -1,4 +1,4 @@
-"""Rows of a dataset selected by their scores, as `hf-toedit select` does."""
+"""Selection of a dataset's rows by their scores, as in `hf-toedit select`."""
 
 from __future__ import annotations
 
@@ -51,26 +51,26 @@ _DEFAULTS: dict[str, tuple[Keep, Keep]] = {
     "rouge1": ("highest", "above"),
     "function": ("highest", "above"),
 }
-"""What is kept where nothing says so: with a number of rows, and with a threshold; by the scorer."""
+"""Default of `keep` by scorer: with a number of rows, and with a threshold."""
 
 
 BEST = "best"
-"""The column of the best candidates."""
+"""Column of the best candidates."""
 
 
 @dataclass(frozen=True)
 class SelectRequest:
-    """A selection that is asked for, its settings checked; nothing is looked for yet.
+    """Request for a selection, with checked settings; the source is not opened yet.
 
     Attributes:
-        source: settings of the source.
-        scorer: gives each row the scores that it is selected by, pinned later; None where it is fitted first.
-        target: what the rows are to be like, for a scorer that is fitted to it.
-        truth: the verifier that says which rows are right; None where nobody does.
-        score: the field of the scores; None is the first.
-        choice: how many rows are kept, and which; None where every row is, with the best of its candidates.
-        best_of: the task that chooses among candidates; None where rows are chosen.
-        shape: how the source is cut into shards, as of `RunRequest`.
+        source: Settings of the source.
+        scorer: Scorer that rows are selected by, pinned later; None if it is fitted first.
+        target: Data that the rows should resemble, for a scorer that is fitted to it.
+        truth: Verifier that decides which rows are right; None if there is none.
+        score: Field of the scores; None is the first.
+        choice: How many rows are kept, and which; None if every row is kept, with the best of its candidates.
+        best_of: Task that chooses among candidates; None if rows are chosen.
+        shape: How the source is split into shards, as in `RunRequest`.
     """
 
     source: SourceConfig
@@ -105,40 +105,41 @@ def select(
     progress: bool = True,
     **settings: Unpack[ScorerSettings],
 ) -> Run[Any]:
-    """Keep the rows of a dataset that have the right scores, as `hf-toedit select` does; what was interrupted goes on.
+    """Keep the rows of a dataset with the right scores, as `hf-toedit select` does; an interrupted call is continued.
 
-    Exactly one of `rows`, `rate` and `threshold` says how many. Rows without a score are not kept. With `best_of`,
-    every row is kept instead, and the best of its candidates is chosen.
+    Exactly one of `rows`, `rate` and `threshold` determines how many. Rows without a score are not kept. With
+    `best_of`, every row is kept instead, and the best of its candidates is chosen.
 
     Args:
-        source: see `plan`.
-        folder: of the run: the rows that are kept, as they were, and `toedit/steps` with the scores of all rows.
-        by: what scores rows: a scorer, as of `score`.
-        rows: how many rows are kept.
-        rate: the same as a share of all rows.
-        threshold: a score; it has the unit of the scorer's field.
-        keep: `highest`, `middle` or `lowest` with `rows` or `rate`, `above` or `below` with a threshold; None is what
-            is usual for the scorer: the lowest perplexities, the highest scores of a classifier.
-        score: the field of the scores; None is the first.
-        target: a source; with `by="dsir"` rows are sampled without replacement by how much more likely they are in it.
-        target_column: its texts; None is those of the source.
-        truth: a verifier of which rows are right, where they have a reference: how well the selection tells right rows
-            from wrong ones is reported (see `selection/breakdown.py`).
-        truth_column: its references.
-        best_of: a column with a list of strings, of which the one with the best score is chosen in each row.
-        best_column: the new column for it; its place in the list and its score are beside it, in `best_index` and
+        source: Source; see `plan`.
+        folder: Run folder: the rows that are kept, unchanged, and `toedit/steps` with the scores of all rows.
+        by: Scorer of the rows, as in `score`.
+        rows: Number of rows to keep.
+        rate: Share of all rows to keep.
+        threshold: Score at which rows are kept, in the unit of the scorer's field.
+        keep: `highest`, `middle` or `lowest` with `rows` or `rate`, `above` or `below` with a threshold; None is the
+            default of the scorer: the lowest perplexities, the highest scores of a classifier.
+        score: Field of the scores; None is the first.
+        target: Target source; with `by="dsir"` rows are sampled without replacement by how much more likely they are
+            in it.
+        target_column: Text column of the target; None is that of the source.
+        truth: Verifier that decides which rows are right, for rows with a reference; the run reports how well the
+            selection separates right rows from wrong ones (see `selection/breakdown.py`).
+        truth_column: Column of the verifier's references.
+        best_of: Column with a list of strings, from which the one with the best score is chosen in each row.
+        best_column: New column for the chosen string; its index in the list and its score are in `best_index` and
             `best_score`.
-        seed: of what is drawn at random, and of the order of equal scores.
-        workers: see `edit`, as are `token_budget` and `progress`.
-        token_budget: tokens that a forward pass aims at.
-        progress: show bars.
-        **settings: of the source, its texts and shards, as of `plan`; of the scorer, as of `score`.
+        seed: Random seed for sampling, and for the order of equal scores.
+        workers: See `edit`, as for `token_budget` and `progress`.
+        token_budget: Target number of tokens per forward pass.
+        progress: Show progress bars.
+        **settings: Settings of the source, its texts and shards, as in `plan`; of the scorer, as in `score`.
 
     Raises:
-        UsageError: a setting is unknown or out of range, or fewer rows have a score than are asked for.
-        SourceError: a source cannot be found, read, or scored as asked.
-        PriorError: a model cannot be loaded.
-        RunError: the folder cannot be written, or holds another run.
+        UsageError: A setting is unknown or out of range, or fewer rows have a score than requested.
+        SourceError: A source cannot be found, read, or scored as requested.
+        PriorError: A model cannot be loaded.
+        RunError: The folder cannot be written, or contains another run.
 
     Example:
         >>> run = select("org/web", "kept", by="perplexity", rate=0.125)  # doctest: +SKIP
@@ -163,13 +164,13 @@ def select(
 
 
 def select_request(source: str, by: str, how: Mapping[str, Any], given: Mapping[str, Any]) -> SelectRequest:
-    """What `select` is given, checked.
+    """Check the arguments of `select`.
 
     Args:
-        source: as the user names it.
-        by: the scorer.
-        how: the other keyword arguments of `select` that say which rows.
-        given: settings of the source and of the scorer.
+        source: Source as named by the user.
+        by: The scorer.
+        how: The other keyword arguments of `select` that determine the rows.
+        given: Settings of the source and of the scorer.
     """
     candidates = how["best_of"]
     if candidates is not None:
@@ -202,7 +203,7 @@ def select_request(source: str, by: str, how: Mapping[str, Any], given: Mapping[
 
 
 def _truth(name: str | None, column: str | None) -> ScorerConfig | None:
-    """The settings of the verifier that says which rows are right."""
+    """Return the settings of the verifier that decides which rows are right."""
     if name is None:
         if column is not None:
             raise UsageError("--truth-column is for --truth. Name a verifier, or leave it out.")
@@ -214,7 +215,7 @@ def _truth(name: str | None, column: str | None) -> ScorerConfig | None:
 
 
 def _target(target: str, column: str | Sequence[str] | None, given: Mapping[str, Any]) -> SourceConfig:
-    """The settings of a target; its texts are those of the source where nothing else is said."""
+    """Return the settings of a target; by default its texts are in the same columns as those of the source."""
     if column:
         return source_of(target, {"text_column": column})
     texts = ("text_column", "messages_column", "roles")
@@ -228,16 +229,16 @@ def select_rows(
     progress: bool,
     said: tuple[str | None, str | None] = (None, None),
 ) -> Run[Any]:
-    """Score the rows, decide, and write those that are kept.
+    """Score the rows, select, and write the rows that are kept.
 
     Args:
-        asked: the selection.
-        folder: of the run.
-        engines: make what does the work.
-        progress: show bars.
-        said: the command that was typed, and the licence of a source whose card names none.
+        asked: The selection.
+        folder: Run folder.
+        engines: Creates the engine of each task.
+        progress: Show progress bars.
+        said: The typed command, and the license of a source whose card does not state one.
     """
-    new_folder(folder, asked.source)  # refuses what holds something else, before the first step lies there
+    new_folder(folder, asked.source)  # refuses a folder with other content before the first step writes there
     if asked.best_of is not None:
         return do_by(RunRequest(asked.source, asked.best_of, **asked.shape), folder, engines, progress, said)
     scorer = asked.scorer
@@ -253,7 +254,7 @@ def select_rows(
 
 
 def _fitted(asked: SelectRequest, folder: str, engines: Engines, progress: bool) -> ScorerConfig:
-    """The scorer, fitted to the source, and to the target where there is one."""
+    """Return the scorer, fitted to the source, and to the target if there is one."""
     if asked.target is not None:
         return fitted_dsir(asked.source, asked.target, folder, engines, progress, asked.shape)
     seed = asked.choice.seed if asked.choice else 0
@@ -268,7 +269,7 @@ def _usual(by: str, is_threshold: bool) -> Keep:
 
 
 def _selected(asked: SelectRequest, weighed: Run[ScoreStats], right: np.ndarray | None) -> Plan:
-    """The plan that names the rows that are kept; `right` says which rows are right, where that is known."""
+    """Return the plan with the rows that are kept; `right` marks the rows that are right, if known."""
     plan = weighed.plan
     assert isinstance(plan.task, WeighTask) and asked.choice is not None
     scorer = plan.task.scorer

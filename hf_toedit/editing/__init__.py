@@ -1,1 +1,1 @@
-"""The method: which tokens are edited, how they are drawn, and how the text is spliced. Pure: no I/O, no torch."""
+"""The ToEdit method: selection of tokens, sampling, and splicing of the text. Pure: no I/O, no torch."""

@@ -1,18 +1,18 @@
-"""Verified edits: the prior reads the edited text once more, and edits that make what follows less likely are put back.
+"""Verification of edits: the prior scores the edited text, and edits that make later tokens less likely are reverted.
 
-Let x be the tokens of a passage as a generation reads them, and x' the same tokens with all edits in place: the drawn
+Let x be the tokens of a passage as a generation reads them, and x' the same tokens with all edits in place: the sampled
 token at each changed position, deleted tokens left out. x' is not a new tokenization of the edited text, so each token
 that is not edited is in both, and its two probabilities can be compared. The edit at position i changes the
-log-likelihood of what follows by
+log-likelihood of the following tokens by
 
     d(i) = sum over j of ln p(x_j | x'_<j) - ln p(x_j | x_<j)
 
 where j is each of the m positions i + 1 to i + m that is part of a text to edit (context is not scored) and is not
-edited itself. The edit is kept if d(i) >= -tau, and put back otherwise. Where there is no such j, as at the end of a
+edited itself. The edit is kept if d(i) >= -tau, and reverted otherwise. If there is no such j, as at the end of a
 text, d(i) is 0 and the edit is kept.
 
-All edits are in place in the second reading, so edits with fewer than m tokens between them share their evidence. What
-is kept is not read again. Deletions are part of x'; they are not verified themselves.
+All edits are in place when the text is scored again, so edits with fewer than m tokens between them share their
+evidence. The text with the kept edits is not scored again. Deletions are part of x'; they are not verified themselves.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ PRUNED = (
     "--accept compares the probabilities of the tokens after an edit, and --prune does not compute most of them. "
     "Leave --prune or --accept out."
 )
-"""The message that refuses both together."""
+"""Error message for the combination of `--accept` and `--prune`."""
 
 
 class Trial:
-    """The edits of a passage, and which of them are kept once it is read with all of them in place.
+    """The edits of a passage, of which those that pass verification are kept.
 
     Attributes:
-        document: What the prior is to read; only the tokens that edits are judged by are its own, and so are scored.
-            None where there are none, so that every edit is kept.
+        document: The document for the prior to score, with all edits in place. Only the tokens that edits are judged
+            by are marked as its own, and so are scored. None if there are none, so that every edit is kept.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Trial:
         scores: DocumentScores,
         readings: Sequence[ScoredDocument],
     ) -> None:
-        """Put the edits in place.
+        """Apply the edits.
 
         Args:
             rule: Which edits are kept.
-            passage: What was read.
+            passage: The passage that was read.
             document: Its `n` tokens.
-            scores: Of these; none of them pruned.
-            readings: Of its texts, in the order of the spans: what was drawn.
+            scores: Their scores; none of them pruned.
+            readings: Readings of the passage's texts, in the order of the spans, with the sampled edits.
         """
         self._rule = rule
         self._readings = readings
@@ -77,10 +77,10 @@ class Trial:
         self.document = _edited(document, edits, is_judge) if len(self._judges) else None
 
     def settled(self, scores: DocumentScores | None) -> list[ScoredDocument]:
-        """The readings again, less the edits that are put back.
+        """Return the readings without the edits that are reverted.
 
         Args:
-            scores: Of `document`; None where the prior fails on it. No edit can be verified then, and none is kept.
+            scores: Scores of `document`; None if the prior fails on it. Then no edit can be verified, and none is kept.
         """
         assert self.document is not None
         rejected = self._changed
@@ -92,7 +92,7 @@ class Trial:
         ]
 
     def _differences(self, after: np.ndarray) -> np.ndarray:
-        """float64 `[c]`: d(i) of each changed token, from the log-probabilities of the judges; float32 `[j]`."""
+        """Return d(i) of each changed token, float64 `[c]`, from the log-probabilities of the judges, float32 `[j]`."""
         total = np.concatenate([[0.0], np.cumsum(after.astype(np.float64) - self._before)])
         first = np.searchsorted(self._judges, self._changed + 1)
         stop = np.searchsorted(self._judges, self._changed + 1 + self._rule.window)
@@ -100,7 +100,7 @@ class Trial:
 
 
 def _follows(positions: np.ndarray, window: int, length: int) -> np.ndarray:
-    """Bool `[length]`: which tokens have one of some positions among the `window` tokens before them."""
+    """Return which tokens have one of the given positions among the `window` tokens before them; bool `[length]`."""
     steps = np.zeros(length + 1, dtype=np.int64)
     np.add.at(steps, np.minimum(positions + 1, length), 1)
     np.add.at(steps, np.minimum(positions + 1 + window, length), -1)
@@ -108,7 +108,7 @@ def _follows(positions: np.ndarray, window: int, length: int) -> np.ndarray:
 
 
 def _edited(document: Document, edits: Sequence[TokenEdit], is_judge: np.ndarray) -> Document:
-    """A document with edits in place, of which only some tokens are scored; bool `[n]`, in the document as it was."""
+    """Return a document with edits applied, of which only the judges (bool `[n]`, in the old document) are scored."""
     positions = [edit.position for edit in edits]
     starts, ends = document.starts[positions], document.ends[positions]
     ids = document.ids.copy()
@@ -117,7 +117,7 @@ def _edited(document: Document, edits: Sequence[TokenEdit], is_judge: np.ndarray
         Replacement(start, end, edit.text)
         for start, end, edit in zip(starts.tolist(), ends.tolist(), edits, strict=True)
     ]
-    # By how many characters the text has grown after each number of edits.
+    # The growth of the text, in characters, after each number of edits.
     grown = np.array([len(edit.text) for edit in edits]) - (ends - starts)
     moved = np.concatenate([[0], np.cumsum(grown)]).astype(np.int32)
     kept = ids >= 0

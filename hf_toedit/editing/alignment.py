@@ -1,7 +1,7 @@
-"""Tokens and text: which characters each token stands for, what a token spells, and which tokens may be edited.
+"""Alignment of tokens and text: the characters of each token, its surface form, and whether it may be edited.
 
-Works on the fast tokenizer's own description (`tokenizer.json`), for byte-level BPE, SentencePiece BPE with byte
-fallback, Unigram and WordPiece. Nothing here decodes a sequence: a token's surface is what it alone spells.
+This module uses the fast tokenizer's own description (`tokenizer.json`), for byte-level BPE, SentencePiece BPE with
+byte fallback, Unigram and WordPiece. It never decodes a sequence: a token's surface is its text on its own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CAUSES = {
     OVERLAP: "shared_characters",
     PROTECTED: "protected",
 }
-"""Why a token is not eligible, as named in statistics; `CONTEXT` is in none, being no part of a text to edit."""
+"""Reasons why a token is not eligible, as named in statistics. `CONTEXT` has none, since it is not text to edit."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Document:
     """One text, or one passage, as a prior reads it.
 
     Attributes:
-        text: all that is read.
+        text: The complete text that is read.
         ids: int32 `[n]`, token ids without BOS.
         starts: int32 `[n]`, first character of each token in `text`.
-        ends: int32 `[n]`, one past its last character.
+        ends: int32 `[n]`, one past the last character of each token.
         causes: uint8 `[n]`, `ELIGIBLE`, a key of `CAUSES`, or `CONTEXT`.
     """
 
@@ -66,13 +66,13 @@ class Document:
 
 @dataclass(frozen=True)
 class Surface:
-    """What one vocabulary entry spells.
+    """The text of one vocabulary entry.
 
     Attributes:
-        text: its characters; None where it is special, added, empty, or not whole UTF-8.
+        text: Its characters; None if it is special, added, empty, or not complete UTF-8.
         cause: `ELIGIBLE`, `SPECIAL` or `PARTIAL`.
-        joins: how it joins its neighbours where the spelling alone does not tell (WordPiece's `##`, BPE's `</w>`);
-            a token may stand only for one that joins alike.
+        joins: Whether it joins its neighbors in a way that its text does not show (WordPiece's `##`, BPE's `</w>`);
+            a token may only be replaced with one that joins in the same way.
     """
 
     text: str | None
@@ -81,14 +81,14 @@ class Surface:
 
 
 class Aligner:
-    """Turns texts into `Document`s and vocabulary entries into `Surface`s."""
+    """Converts texts to `Document`s and vocabulary entries to `Surface`s."""
 
     def __init__(self, tokenizer: Tokenizer, protect: tuple[str, ...] = ()) -> None:
-        """Copy a fast tokenizer, with truncation, padding, dropout and trimmed offsets taken off.
+        """Copy a fast tokenizer, without truncation, padding, dropout and trimmed offsets.
 
         Args:
-            tokenizer: the backend of a fast tokenizer; the caller's own is left as it is.
-            protect: see `EditConfig.protect`.
+            tokenizer: Backend of a fast tokenizer, which is not modified.
+            protect: See `EditConfig.protect`.
         """
         spec = json.loads(tokenizer.to_str())
         self._spelling = _Spelling(spec)
@@ -100,35 +100,36 @@ class Aligner:
         self._shape_numbers: dict[Shape, int] = {}
 
     def align(self, texts: Sequence[str | Passage]) -> list[Document]:
-        """Tokenize texts, without special tokens, and find out which tokens may be edited.
+        """Tokenize texts, without special tokens, and determine which tokens may be edited.
 
         Args:
-            texts: texts to edit, or passages that hold some; each must be valid Unicode (no lone surrogates).
+            texts: Texts to edit, or passages that contain some; each must be valid Unicode (no lone surrogates).
 
         Returns:
-            One document each; a passage is tokenized as a whole.
+            One document per text; a passage is tokenized as a whole.
         """
         passages = [Passage.of(text) if isinstance(text, str) else text for text in texts]
         encodings = self._tokenizer.encode_batch([passage.text for passage in passages], add_special_tokens=False)
         return [self._document(passage, encoding) for passage, encoding in zip(passages, encodings, strict=True)]
 
     def surface(self, token_id: int) -> Surface:
-        """What a vocabulary entry spells."""
+        """Return the surface of a vocabulary entry."""
         return self._surfaces[token_id]
 
     def admissible(
         self, original_ids: np.ndarray, candidate_ids: np.ndarray, exclude_original: bool = False
     ) -> np.ndarray:
-        """Which candidates may stand where the original tokens stood.
+        """Return which candidates may replace the original tokens.
 
         Args:
             original_ids: int `[m]`.
             candidate_ids: int `[m, k]`.
-            exclude_original: leave out candidates that spell what the original spells.
+            exclude_original: Exclude candidates with the same text as the original.
 
         Returns:
-            bool `[m, k]`: whole, valid UTF-8, not empty, not special or added, and joining like the original; where
-            words are protected, a word for a word and punctuation for punctuation, with the same spaces.
+            bool `[m, k]`: True for candidates that are complete, valid UTF-8, not empty, not special or added, and join
+            like the original; if words are protected, also a word for a word and punctuation for punctuation, with the
+            same spaces.
         """
         used, columns = np.unique(candidate_ids, return_inverse=True)
         surfaces = [self.surface(int(token_id)) for token_id in used]
@@ -147,7 +148,7 @@ class Aligner:
         return allowed
 
     def _shapes(self, token_ids: np.ndarray) -> np.ndarray:
-        """A number for each shape of a token, equal for equal ones; -1 for a token that has none."""
+        """Return a number for each token's shape, equal for equal shapes; -1 for a token without a shape."""
         numbers = self._shape_numbers
         shapes = [shape_of(self.surface(int(token_id)).text or "") for token_id in token_ids]
         return np.array([-1 if shape is None else numbers.setdefault(shape, len(numbers)) for shape in shapes], int)
@@ -168,7 +169,7 @@ class Aligner:
         return Document(text, ids, starts, ends, causes)
 
     def _spelled_causes(self, text: str, encoding: Any, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Which tokens are special, partial, or do not spell their slice of the text; uint8 `[n]`, as of `causes`."""
+        """Mark tokens that are special, partial, or do not spell their slice of the text; uint8 `[n]`, see `causes`."""
         surfaces = list(map(self._surfaces.__getitem__, encoding.ids))
         spelled = [surface.text for surface in surfaces]
         lengths = np.fromiter((-1 if part is None else len(part) for part in spelled), np.int32, len(spelled))
@@ -177,7 +178,7 @@ class Aligner:
         for index in doubtful.tolist():
             causes[index] = MISMATCH if surfaces[index].cause == ELIGIBLE else surfaces[index].cause
             spelled[index] = text[starts[index] : ends[index]]
-        # Tokens that stand one behind the other are compared all at once, which takes far less time than one by one.
+        # Adjacent tokens are compared all at once, which is much faster than one by one.
         if len(spelled) and np.array_equal(starts[1:], ends[:-1]) and "".join(spelled) == text[starts[0] : ends[-1]]:  # type: ignore[arg-type]
             return causes
         for index, (start, end) in enumerate(encoding.offsets):
@@ -187,7 +188,7 @@ class Aligner:
 
     def _spell(self, token_id: int) -> Surface:
         token = self._tokenizer.id_to_token(token_id)
-        # Priors may have more logits than the tokenizer has entries: such a token cannot be spelled.
+        # Priors may have more logits than the tokenizer has entries: such a token has no text.
         if token is None or token_id in self._added or token == self._unknown:
             return Surface(None, SPECIAL)
         spelled, joins = self._spelling.spell(token)
@@ -197,7 +198,7 @@ class Aligner:
 
 
 class _Surfaces(dict[int, Surface]):
-    """Remembers what vocabulary entries spell, since documents repeat few of them."""
+    """Cache of surfaces, since documents use few distinct vocabulary entries."""
 
     def __init__(self, spell: Callable[[int], Surface]) -> None:
         self._spell = spell
@@ -208,7 +209,7 @@ class _Surfaces(dict[int, Surface]):
 
 
 class _Spelling:
-    """How a tokenizer writes text into its vocabulary entries, read off its decoder and model."""
+    """How a tokenizer writes text into its vocabulary entries, derived from its decoder and model."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         parts = _parts(spec.get("decoder")) + _parts(spec.get("pre_tokenizer"))
@@ -220,7 +221,7 @@ class _Spelling:
         self._suffix = spec["model"].get("end_of_word_suffix") or ""
 
     def spell(self, token: str) -> tuple[str | None, bool]:
-        """The characters a vocabulary entry stands for (None: not whole UTF-8), and whether it joins a neighbour."""
+        """Return the characters of a vocabulary entry (None: incomplete UTF-8), and whether it joins a neighbor."""
         joins = False
         if self._prefix and token.startswith(self._prefix):
             token, joins = token.removeprefix(self._prefix), True
@@ -234,7 +235,7 @@ class _Spelling:
 
 
 def _lossless(spec: dict[str, Any]) -> dict[str, Any]:
-    """A tokenizer description without what would cut, pad, randomise or misplace tokens."""
+    """Return a tokenizer description without settings that cut, pad, randomize or misplace tokens."""
     spec = json.loads(json.dumps(spec))
     spec["truncation"] = spec["padding"] = None
     if spec["model"].get("dropout"):
@@ -246,7 +247,7 @@ def _lossless(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parts(component: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """A tokenizer component and, where it is a sequence, its members."""
+    """Return a tokenizer component and, if it is a sequence, its members."""
     if component is None:
         return []
     members = [
@@ -259,13 +260,13 @@ def _parts(component: dict[str, Any] | None) -> list[dict[str, Any]]:
 
 
 def _unknown_token(model: dict[str, Any]) -> str | None:
-    """The entry that stands for what a vocabulary cannot spell; Unigram names it by id."""
+    """Return the entry for text that the vocabulary cannot spell; Unigram refers to it by id."""
     unk_id = model.get("unk_id")
     return model.get("unk_token") if unk_id is None else model["vocab"][unk_id][0]
 
 
 def _space_symbol(parts: list[dict[str, Any]]) -> str | None:
-    """The symbol that a SentencePiece-like vocabulary writes for a space (U+2581 in practice)."""
+    """Return the symbol for a space in a SentencePiece-like vocabulary (U+2581 in practice)."""
     for part in parts:
         if part["type"] == "Metaspace":
             return part["replacement"]
@@ -279,7 +280,7 @@ def _space_symbol(parts: list[dict[str, Any]]) -> str | None:
 
 
 def _byte_symbols() -> dict[str, int]:
-    """Byte-level BPE's alphabet: printable Latin-1 stands for itself, the other bytes for U+0100 and up, in order."""
+    """Return the alphabet of byte-level BPE: printable Latin-1 is itself, other bytes are U+0100 and up, in order."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(256 + rank): byte for rank, byte in enumerate(others)}
@@ -301,7 +302,7 @@ def _utf8(raw: bytes | None) -> str | None:
 
 
 def _overlapping(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Tokens whose characters are not theirs alone, or not in the order of the text; bool `[n]`."""
+    """Mark tokens that share characters with others, or are not in the order of the text; bool `[n]`."""
     if len(starts) == 0:
         return np.zeros(0, dtype=bool)
     reached = np.concatenate([[0], np.maximum.accumulate(ends)[:-1]])

@@ -1,4 +1,4 @@
-"""Documents that a model fails on are found by having it read them one at a time; the others are read all the same."""
+"""Isolation of documents that a model fails on: they are read one at a time, so that the others are still read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hf_toedit.errors import PriorError, UsageError, in_one_line
 logger = logging.getLogger(__name__)
 
 EXAMPLE = "Once upon a time."
-"""A text that any model can read that works at all."""
+"""A text that every working model can read."""
 
 Item = TypeVar("Item", bound=Sized)
 Result = TypeVar("Result")
@@ -23,20 +23,20 @@ def read_apart(
     reasons: list[str],
     what: str,
 ) -> list[Result | None]:
-    """Have a model read documents together and, where it fails, one at a time.
+    """Read documents with a model together and, if it fails, one at a time.
 
     Args:
-        read: Has the model read some, and returns a result for each; None, with a reason in its second argument, for
-            one that it has no answer to.
-        documents: The length of each is its number of tokens.
-        reasons: Why there is no result, for each document that has none, is put here.
-        what: The model is, in messages.
+        read: Reads some documents with the model and returns a result for each; for a document without a result it
+            returns None and adds a reason to its second argument.
+        documents: Documents; the length of each is its number of tokens.
+        reasons: Receives the reason for each document without a result.
+        what: What the model is, for messages.
 
     Returns:
-        A result for each; None for one that the model fails on even alone.
+        A result for each document; None for one that the model fails on even alone.
 
     Raises:
-        PriorError: No document can be read here, as where memory runs out.
+        PriorError: No document can be read, for example because memory runs out.
     """
     if not documents:
         return []

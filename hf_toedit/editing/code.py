@@ -1,4 +1,4 @@
-"""Code and markup in a text: in backticks, in tables, and lines that read as code without any mark around them."""
+"""Code and markup in a text: in backticks, in tables, and lines that look like code without any marks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BEGIN = re.compile(
     )""",
     re.VERBOSE | re.ASCII,
 )
-"""What lines of code begin with, and hardly any line of prose."""
+"""Beginnings of lines of code that hardly any line of prose has."""
 
 _STATEMENT = re.compile(r"\w\(|[={}\[\]<>]")
 _TAGS = re.compile(r"[ \t]*</?[A-Za-z][^<>]*>(?:.*>)?")
@@ -34,10 +34,10 @@ _COMMENT = re.compile(r"[ \t]*(?://|\#|/\*|\*|--|\"\"\"|''')")
 
 
 def code(text: str) -> list[tuple[int, int]]:
-    """First character of each span of code or markup, and one past its last; ascending, not overlapping.
+    """Return the first character of each span of code or markup, and one past its last; ascending, not overlapping.
 
-    These are code in backticks and fences, rows of Markdown tables, and blocks of lines without a blank one between
-    them of which at least half read as code, comments aside.
+    Spans are code in backticks and fences, rows of Markdown tables, and blocks of lines without a blank line in which
+    at least half of the lines, comments aside, look like code.
     """
     spans = [match.span() for match in _MARKED.finditer(text)]
     block: list[tuple[int, int]] = []
@@ -55,7 +55,7 @@ def code(text: str) -> list[tuple[int, int]]:
 
 
 def _if_code(text: str, block: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """A block of lines as a span, if it is code."""
+    """Return a block of lines as a span, if it is code."""
     lines = [text[start:end].rstrip() for start, end in block]
     said = [line for line in lines if not _COMMENT.match(line)]
     if said and 2 * sum(map(_reads_as_code, said)) >= len(said):
@@ -64,7 +64,7 @@ def _if_code(text: str, block: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _reads_as_code(line: str) -> bool:
-    """Whether a line, without spaces behind it, does: by how it ends, or how it begins."""
+    """Whether a line, without trailing spaces, looks like code, by its end or its beginning."""
     if line.endswith("{") or (line.endswith(";") and _STATEMENT.search(line)):
         return True
     if line.endswith(">") and _TAGS.fullmatch(line):

@@ -1,4 +1,4 @@
-"""Conversations as passages: the messages to edit, found again in what a prior's chat template makes of them."""
+"""Conversations as passages: locates the messages to edit in the output of a prior's chat template."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hf_toedit.editing.passage import CONTEXT_SEPARATOR, Passage
 from hf_toedit.errors import PriorError
 
 Render = Callable[[list[dict[str, Any]]], str | None]
-"""Writes messages by a chat template; None where there is none. See `Prior.render`."""
+"""Renders messages with a chat template; returns None if there is none. See `Prior.render`."""
 
 _PRIVATE_USE = range(0xE000, 0xF900)
 
@@ -21,10 +21,10 @@ class Conversation:
     """A conversation as the prior reads it.
 
     Attributes:
-        passage: with one span for each edited message, in order.
-        parts: `(start, end)` characters of each edited message's content that its span holds. A template may strip a
-            content, or leave the thoughts of earlier turns out; what the prior does not read is not edited. Empty for
-            a blank content.
+        passage: The passage, with one span for each edited message, in order.
+        parts: `(start, end)` characters of each edited message's content that are in its span. A template may strip a
+            content, or leave out the thoughts of earlier turns; text that the prior does not read is not edited. Empty
+            for a blank content.
     """
 
     passage: Passage
@@ -32,16 +32,16 @@ class Conversation:
 
 
 def conversation_passage(messages: list[dict[str, Any]], edited: Sequence[int], render: Render) -> Conversation:
-    """Write a conversation as a passage.
+    """Render a conversation as a passage.
 
     Args:
-        messages: each with `role` and `content`; other keys are the template's.
-        edited: indices of the messages to edit, ascending; their contents are strings. Where there are none, nothing
-            is read either.
-        render: of the prior. Without a template, contents are joined by `CONTEXT_SEPARATOR`.
+        messages: Messages with `role` and `content`; other keys are passed to the template.
+        edited: Indices of the messages to edit, ascending; their contents are strings. If there are none, nothing is
+            read either.
+        render: The prior's `render`. Without a template, contents are joined by `CONTEXT_SEPARATOR`.
 
     Raises:
-        PriorError: the template refuses the conversation, or rewrites a content that is to be edited.
+        PriorError: The template refuses the conversation, or rewrites a content to edit.
     """
     if not edited:
         return Conversation(Passage("", ()), ())
@@ -53,7 +53,7 @@ def conversation_passage(messages: list[dict[str, Any]], edited: Sequence[int], 
     spans, parts = [], []
     at = 0
     for index in edited:
-        # A blank content gets an empty span, wherever it stands: there is nothing in it to edit.
+        # A blank content gets an empty span at any position, since it has nothing to edit.
         span, part = found.get(index, ((at, at), (0, 0)))
         spans.append(span)
         parts.append(part)
@@ -62,7 +62,7 @@ def conversation_passage(messages: list[dict[str, Any]], edited: Sequence[int], 
 
 
 def _joined(messages: list[dict[str, Any]], edited: Sequence[int]) -> Conversation:
-    """The contents alone; nothing stands for the roles."""
+    """Join the contents, without any text for the roles."""
     chosen = set(edited)
     text = ""
     spans, parts = [], []
@@ -80,11 +80,11 @@ def _joined(messages: list[dict[str, Any]], edited: Sequence[int]) -> Conversati
 
 @dataclass(frozen=True)
 class _Slot:
-    """What a template writes for one content.
+    """Text that a template writes for one content.
 
     Attributes:
-        literal: its own words, since the slot before.
-        start: first character of the content that it writes, before it strips whitespace.
+        literal: The template's own text since the previous slot.
+        start: First character of the content that it writes, before it strips whitespace.
     """
 
     literal: str
@@ -94,7 +94,7 @@ class _Slot:
 def _found(
     messages: list[dict[str, Any]], filled: list[int], rendered: str, render: Render
 ) -> dict[int, tuple[tuple[int, int], tuple[int, int]]]:
-    """Span in `rendered`, and part of the content, of each of the messages `filled`, whose contents are not blank."""
+    """Return the span in `rendered`, and the part of the content, of each of the messages `filled` (not blank)."""
     slots, tail = _slots(messages, filled, rendered, render)
     following = [*(slot.literal for slot in slots), tail][1:]
     found = {}
@@ -102,7 +102,7 @@ def _found(
     for index, slot, after in zip(filled, slots, following, strict=True):
         content = messages[index]["content"]
         for start, end in _stripped(content, slot.start):
-            # With what follows, since whitespace at the end might be the content's or the template's.
+            # Includes the following text, since trailing whitespace may belong to the content or the template.
             if rendered.startswith(slot.literal + content[start:end] + after, at):
                 break
         else:
@@ -116,10 +116,10 @@ def _found(
 
 
 def _slots(messages: list[dict[str, Any]], filled: list[int], rendered: str, render: Render) -> tuple[list[_Slot], str]:
-    """Where a template writes each content, and its own words after the last.
+    """Return where a template writes each content, and its own text after the last.
 
-    The conversation is rendered once more with a mark before and after each content. Characters of private use stand
-    for nothing, so that a template deals with the contents as it does without them, except that it strips nothing.
+    The conversation is rendered once more with a mark before and after each content. The marks are private-use
+    characters, so that a template treats the contents as it does without them, except that it does not strip them.
     """
     opening, closing = _unused(rendered)
     marked = [dict(message) for message in messages]
@@ -134,14 +134,14 @@ def _slots(messages: list[dict[str, Any]], filled: list[int], rendered: str, ren
         literal, mark, body = piece.rpartition(opening)
         if mark and body != content:
             raise _rewritten(index)
-        # The mark went with the beginning of the content, such as thoughts: what is there is an end of the content.
+        # Without the mark, the template cut the beginning of the content, such as thoughts, and kept its end.
         start = 0 if mark else _common_end(piece, content)
         slots.append(_Slot(literal if mark else piece[: len(piece) - len(content) + start], start))
     return slots, tail
 
 
 def _common_end(piece: str, content: str) -> int:
-    """Where in `content` the longest end begins that `piece` ends with too, less leading whitespace."""
+    """Return where the longest suffix of `content` that `piece` also ends with begins, less leading whitespace."""
     start = len(content)
     while start and len(content) - start < len(piece) and piece[start - 1 - len(content)] == content[start - 1]:
         start -= 1
@@ -149,7 +149,7 @@ def _common_end(piece: str, content: str) -> int:
 
 
 def _stripped(content: str, start: int) -> list[tuple[int, int]]:
-    """Characters `(start, end)` that are left of a content from `start` on, as templates strip it; longest first."""
+    """Return the `(start, end)` characters of a content from `start` on that templates may keep; longest first."""
     parts = {(start, len(content))}
     for characters in (None, "\n"):
         left = len(content) - len(content[start:].lstrip(characters))
@@ -159,7 +159,7 @@ def _stripped(content: str, start: int) -> list[tuple[int, int]]:
 
 
 def _unused(text: str) -> tuple[str, str]:
-    """Two characters of private use that `text` does not hold."""
+    """Return two private-use characters that do not occur in `text`."""
     used = set(text)
     first, second = islice((chr(code) for code in _PRIVATE_USE if chr(code) not in used), 2)
     return first, second

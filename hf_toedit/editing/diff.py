@@ -1,4 +1,4 @@
-"""Edited places of a text with a little of what stands around them, to be shown to people."""
+"""Edited places of a text with a little surrounding text, for display."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ KEPT, REMOVED, ADDED, GAP = "kept", "removed", "added", "gap"
 
 
 class Segment(NamedTuple):
-    """A stretch of text: `KEPT`, `REMOVED` from the source, `ADDED` to it, or a `GAP` that leaves some out."""
+    """A span of text: `KEPT`, `REMOVED` from the source, `ADDED` to it, or a `GAP` for omitted text."""
 
     kind: str
     text: str
 
 
 def segments(table: PieceTable, max_places: int, context: int) -> Iterator[Segment]:
-    """Cut out the first edited places of a text, before and after.
+    """Yield the first edited places of a text, before and after the edit.
 
     Args:
-        table: a text and its differences from the source.
-        max_places: places shown at most.
-        context: characters shown around each.
+        table: A text and its differences from the source.
+        max_places: Maximum number of places to show.
+        context: Number of characters to show around each place.
     """
     at = 0
     for number, edit in enumerate(table.edits[:max_places]):

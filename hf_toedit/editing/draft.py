@@ -1,4 +1,4 @@
-"""`Draft`: texts on their way through an editor."""
+"""`Draft`: texts while an editor processes them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Draft:
     """Texts that an editor has begun to edit.
 
     Attributes:
-        texts: passages; whatever else there is passes through.
-        generation: keys the draws.
-        tables: earlier edits, one a text of a passage, where they are known.
-        causes: why each text of each passage cannot be edited; None for one that can.
-        read: indices of the passages that the prior reads.
-        documents: these, tokenized.
-        scores: what the prior says of each document; None where it failed on it.
-        drawn: what was drawn for each text of the passages that could be read, by index; None before the draw.
-        stats: what was counted and timed so far.
+        texts: Passages; other values are passed through.
+        generation: Generation, which is part of the key for sampling.
+        tables: Earlier edits, one table per text of a passage, if known.
+        causes: Why each text of each passage cannot be edited; None for a text that can.
+        read: Indices of the passages that the prior reads.
+        documents: These passages, tokenized.
+        scores: The prior's scores of each document; None if it failed on the document.
+        drawn: Sampled edits for each text of the passages that could be read, by index; None before sampling.
+        stats: Counts and times so far.
     """
 
     texts: Sequence[Any]
@@ -45,7 +45,7 @@ class Draft:
 
     @classmethod
     def of(cls, texts: Sequence[Any], generation: int, tables: Sequence[PieceTable | None] | None) -> Draft:
-        """Begin; nothing is tokenized yet."""
+        """Create a draft; nothing is tokenized yet."""
         texts = [Passage.of(text) if isinstance(text, str) else text for text in texts]
         causes = [why_unread(text) for text in texts]
         read = [index for index, entries in enumerate(causes) if None in entries]
@@ -53,7 +53,7 @@ class Draft:
 
     @property
     def num_tokens(self) -> list[int]:
-        """Tokens of each text of each passage, as statistics count them; 0 for one that is not read."""
+        """Number of tokens of each text of each passage, as in statistics; 0 for a text that is not read."""
         counts = [np.zeros(len(causes), np.int64) for causes in self.causes]
         for index, document in zip(self.read, self.documents, strict=True):
             owners = self.texts[index].owners(document.starts, document.ends)
@@ -63,7 +63,7 @@ class Draft:
 
     @property
     def readings(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Each text that was read, and float32 `[n]` the log-probabilities of its tokens; NaN where not scored."""
+        """Yield each text that was read with the log-probabilities of its tokens, float32 `[n]`; NaN if not scored."""
         for index, document, entry in zip(self.read, self.documents, self.scores, strict=True):
             if entry is not None:
                 for part, scores in excerpts(self.texts[index], document, entry):
@@ -71,7 +71,7 @@ class Draft:
 
 
 def why_unread(passage: Any) -> list[str | None]:
-    """Why each text of a passage cannot be edited; None for one that can."""
+    """Return why each text of a passage cannot be edited; None for a text that can."""
     if not isinstance(passage, Passage):
         return ["null" if passage is None else "not_text"]
     try:

@@ -1,4 +1,4 @@
-"""`Editor`: texts, alone or in passages, and a prior in; edited documents out."""
+"""`Editor`: edits texts, alone or in passages, with a prior."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from hf_toedit.errors import PriorError, UsageError
 from hf_toedit.stats import EditStats
 
 _NO_DRAWS = SelectionRule(EditConfig(select="none"))
-"""For a reading that is asked for probabilities alone."""
+"""Rule for scoring that only needs probabilities."""
 
 
 class Editor:
-    """Edits texts: tokens that the prior finds too easy are drawn again, everything else stays as it was."""
+    """Editor that resamples tokens which the prior finds too easy, and leaves all other text unchanged."""
 
     def __init__(self, prior: Prior, config: EditConfig | None = None) -> None:
-        """Make an editor.
+        """Create an editor.
 
         Args:
-            prior: scores documents.
-            config: how to edit; the default is the `toedit` preset.
+            prior: The prior that scores documents.
+            config: How to edit; the default is the `toedit` preset.
         """
         self.prior = prior
         self.config = config or EditConfig()
@@ -52,12 +52,12 @@ class Editor:
 
     @cached_property
     def tokenizing(self) -> Executor:
-        """A thread to call `draft` in; kept, as threads of torch and OpenMP are not made for nothing."""
+        """A thread for calls of `draft`; it is reused, since new threads of torch and OpenMP are expensive."""
         return ThreadPoolExecutor(1, "tokenizing")
 
     @cached_property
     def scoring(self) -> Executor:
-        """As many threads to call `score` in as the prior gains by; kept as well."""
+        """As many threads for calls of `score` as benefit the prior; they are reused as well."""
         return ThreadPoolExecutor(self.prior.concurrency, "scoring")
 
     def edit(
@@ -71,20 +71,21 @@ class Editor:
         """Edit texts once.
 
         Args:
-            texts: documents of any length; None and empty ones pass through. A passage holds any number of texts and
-                what is read around them. An earlier result is edited again, one generation on, its edits composed
-                against the source.
-            contexts: what the prior reads before each text and what is not edited, such as the prompt of a response;
-                None for nothing.
-            generation: keys the draws; 1, or the one after an earlier result's.
-            tables: earlier edits of the same texts, one a text, where they are known otherwise.
+            texts: Documents of any length; None and empty ones are passed through. A passage contains any number of
+                texts and the context around them. An earlier result is edited again as the next generation, with its
+                edits composed against the source.
+            contexts: Text that the prior reads before each text and that is not edited, such as the prompt of a
+                response; None for no context.
+            generation: Generation number, part of the key for sampling; by default 1, or the one after an earlier
+                result's.
+            tables: Earlier edits of the same texts, one table per text, if known from elsewhere.
 
         Returns:
-            One edited document a text, in order.
+            One edited document per text, in order.
 
         Raises:
-            PriorError: the prior fails on every text, or runs out of memory.
-            UsageError: `contexts` do not fit the texts.
+            PriorError: The prior fails on every text, or runs out of memory.
+            UsageError: `contexts` do not match the texts.
         """
         if isinstance(texts, str):
             raise UsageError("edit takes a list of texts, not one string. Put it in a list: edit([text]).")
@@ -103,12 +104,12 @@ class Editor:
         return self.finish(draft)
 
     def draft(self, texts: Sequence[Any], generation: int, tables: Sequence[PieceTable | None] | None = None) -> Draft:
-        """The first of the steps of `edit`, which may run in threads of their own: tokenize.
+        """Tokenize texts: the first step of `edit`. The steps may run in different threads.
 
         Args:
-            texts: strings and passages; whatever else there is passes through.
-            generation: keys the draws.
-            tables: see `edit`.
+            texts: Strings and passages; other values are passed through.
+            generation: Generation number, part of the key for sampling.
+            tables: See `edit`.
         """
         draft = Draft.of(texts, generation, tables)
         with _timed(draft.stats, "tokenize"):
@@ -116,10 +117,10 @@ class Editor:
         return draft
 
     def score(self, draft: Draft) -> None:
-        """The second step: have the prior score the tokens.
+        """Score the tokens with the prior: the second step.
 
         Raises:
-            PriorError: the prior fails on every text, or runs out of memory.
+            PriorError: The prior fails on every text, or runs out of memory.
         """
         with _timed(draft.stats, "score"):
             reasons: list[str] = []
@@ -128,11 +129,11 @@ class Editor:
             draft.stats.add_skip_reason("prior_failed", reason)
 
     def verify(self, draft: Draft) -> None:
-        """The third step, where edits are verified: draw, have the prior read the edited texts, and put edits back.
+        """Sample, score the edited texts and revert edits: the third step, if edits are verified.
 
         Raises:
-            PriorError: the prior fails on every text, or runs out of memory.
-            UsageError: the prior is pruned, so that the probabilities before the edits are not known.
+            PriorError: The prior fails on every text, or runs out of memory.
+            UsageError: The prior is pruned, so that the probabilities before the edits are unknown.
         """
         rule = self.config.acceptance
         if rule is None:
@@ -148,11 +149,11 @@ class Editor:
             }
             read = {index: trial.document for index, trial in trials.items() if trial.document is not None}
             for index, scores in zip(read, self._score(list(read.values()), _NO_DRAWS, []), strict=True):
-                # An edit may have kept what is protected only beside another one, which is put back.
+                # An edit may have kept protected text unchanged only together with another edit that is now reverted.
                 draft.drawn[index] = [self._guarded(reading) for reading in trials[index].settled(scores)]
 
     def finish(self, draft: Draft) -> EditResult:
-        """The last step: draw, where that is not done yet, splice and count."""
+        """Sample, if not done yet, splice and count: the last step."""
         known = iter(draft.tables or [None] * sum(map(len, draft.causes)))
         documents: list[EditedDocument] = []
         with _timed(draft.stats, "edit"):
@@ -192,7 +193,7 @@ class Editor:
         return edited
 
     def _draws(self, draft: Draft) -> dict[int, list[ScoredDocument]]:
-        """What is drawn for each text of the passages that could be read, by index."""
+        """Return the sampled edits for each text of the passages that could be read, by index."""
         return {
             index: [self._draw(*part, draft.generation) for part in excerpts(draft.texts[index], document, entry)]
             for index, document, entry in zip(draft.read, draft.documents, draft.scores, strict=True)
@@ -217,7 +218,7 @@ class Editor:
         return self._guarded(ScoredDocument(document, scores, drawn, changed, dropped))
 
     def _guarded(self, reading: ScoredDocument) -> ScoredDocument:
-        """The same without the edits that would change what is protected."""
+        """Return the reading without the edits that would change protected text."""
         edits = reading.edits() if self.config.protect else []
         if not edits:
             return reading
@@ -225,7 +226,7 @@ class Editor:
         return reading.without([edits[index].position for index in wrong]) if wrong else reading
 
     def _score(self, documents: list[Document], rule: SelectionRule, reasons: list[str]) -> list[DocumentScores | None]:
-        """Scores of all documents; None for one that the prior fails on even alone, with the reason in `reasons`."""
+        """Score all documents; None for one that the prior fails on even alone, with the reason in `reasons`."""
         scores = read_apart(partial(self._read, rule), documents, reasons, "prior")
         if documents and all(entry is None for entry in scores) and not self._prior_works():
             raise PriorError(
@@ -241,12 +242,12 @@ class Editor:
         return [_finite(document, entry, reasons) for document, entry in zip(documents, scored, strict=True)]
 
     def _prior_works(self) -> bool:
-        """Whether the prior can score anything at all: if so, a failure is the document's, and the run goes on."""
+        """Whether the prior can score any text: if so, a failure is the document's fault, and the run continues."""
         return read_apart(partial(self._read, self._rule), self._aligner.align([EXAMPLE]), [], "prior") != [None]
 
 
 def _in_contexts(texts: Sequence[Any], contexts: Sequence[str | None]) -> list[Any]:
-    """Each text as a passage with its context; what is neither a text nor a passage as it is."""
+    """Return each text as a passage with its context; other values are unchanged."""
     if isinstance(contexts, str) or len(contexts) != len(texts):
         raise UsageError(f"contexts must be a list of one for each of the {len(texts)} texts; None for no context.")
     if any(context and isinstance(text, Passage) for text, context in zip(texts, contexts, strict=True)):
@@ -258,7 +259,7 @@ def _in_contexts(texts: Sequence[Any], contexts: Sequence[str | None]) -> list[A
 
 
 def _finite(document: Document, scores: DocumentScores, reasons: list[str]) -> DocumentScores | None:
-    """The scores, or None where the model overflowed: only first tokens, context and what was pruned may have none."""
+    """Return the scores, or None if the model overflowed. Only first tokens, context and pruned tokens may lack one."""
     due = document.own if scores.sampled is None else scores.sampled
     if np.isnan(scores.logprobs[1:][due[1:]]).any() or np.isinf(scores.logprobs).any():
         reasons.append("its scores are not finite numbers.")
@@ -293,7 +294,7 @@ def _count_kinds(stats: EditStats, reading: ScoredDocument) -> None:
 
 
 def _count_standing(stats: EditStats, before: PieceTable | None, edited: EditedDocument) -> None:
-    """Count what still stands of a source; `before` is its table as this generation found it."""
+    """Count the source text that no edit touches; `before` is its table before this generation."""
     if before is None or edited.table is None:
         return
     stats.num_characters += edited.table.num_source

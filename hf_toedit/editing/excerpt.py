@@ -1,4 +1,4 @@
-"""From a passage, as it was read and scored, to the texts in it: everything in a text's own characters and tokens."""
+"""Extraction of the texts in a scored passage, each with its own characters and tokens."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from hf_toedit.editing.prior import DocumentScores
 
 
 def excerpts(passage: Passage, document: Document, scores: DocumentScores) -> Iterator[tuple[Document, DocumentScores]]:
-    """Cut out each text of a passage.
+    """Extract each text of a passage.
 
     Args:
-        passage: what was read.
-        document: its tokens.
-        scores: of its tokens.
+        passage: The passage that was read.
+        document: Its tokens.
+        scores: Scores of its tokens.
 
     Yields:
-        Tokens and scores of each text, in the order of the spans; context is in none.
+        Tokens and scores of each text, in the order of the spans; without context.
     """
     owners = passage.owners(document.starts, document.ends)
     for index, (first, stop) in enumerate(passage.spans):

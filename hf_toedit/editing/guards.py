@@ -1,8 +1,8 @@
-"""What `protect` keeps as it is: which tokens may not be edited, and which edits are put back.
+"""Guards for `protect`: which tokens may not be edited, and which edits are reverted.
 
-A guard finds spans of a text. Tokens in them are not edited. That alone would not keep them: an edit may make a number
-beside one, end a sentence before a name, or open a quotation. So the edited text is searched as well: an edit by which
-it has other such spans than the text had is put back.
+A guard finds spans of a text. Tokens in them are not edited. That alone does not protect them: an edit may create a
+number next to one, end a sentence before a name, or open a quotation. So the edited text is searched as well: an edit
+that changes which such spans the text has is reverted.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ Span = tuple[int, int]
 
 
 class Guards:
-    """All that a setting of `protect` names."""
+    """All guards of a `protect` setting."""
 
     def __init__(self, protect: Sequence[str]) -> None:
-        """Compile patterns.
+        """Compile the patterns.
 
         Args:
-            protect: see `EditConfig.protect`.
+            protect: See `EditConfig.protect`.
         """
         self.keep_words = "words" in protect
         self._guards = [_guard(name) for name in protect]
 
     def protected(self, text: str, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Which tokens of a text may not be edited.
+        """Return which tokens of a text may not be edited.
 
         Args:
-            text: the document.
+            text: The document.
             starts: int `[n]`, first character of each token.
-            ends: int `[n]`, one past its last character.
+            ends: int `[n]`, one past the last character of each token.
 
         Returns:
             bool `[n]`.
@@ -51,17 +51,17 @@ class Guards:
         return protected
 
     def to_put_back(self, text: str, replacements: Sequence[Replacement]) -> set[int]:
-        """Which replacements must not be made, so that every guard finds in the edited text what it finds in the text.
+        """Return which replacements to revert, so that every guard finds the same spans in the edited text as before.
 
-        Those that touch a span which would come, go or change are left out, and the rest is looked at again; all of
-        them, where none touches it.
+        Replacements that touch a span which would appear, vanish or change are removed, and the rest is checked again.
+        If none touches such a span, all are removed.
 
         Args:
-            text: the document.
-            replacements: of tokens that are not protected; ascending, not overlapping.
+            text: The document.
+            replacements: Replacements of tokens that are not protected; ascending, not overlapping.
 
         Returns:
-            Their indices.
+            Indices of the replacements to revert.
         """
         before = [guard.spans(text) for guard in self._guards]
         kept = list(range(len(replacements)))
@@ -80,7 +80,7 @@ class Guards:
 
 
 class _Edited:
-    """A text with replacements made, and where its characters are now."""
+    """A text with replacements applied, and the new positions of its characters."""
 
     def __init__(self, text: str, replacements: Sequence[Replacement]) -> None:
         pieces, at = [], 0
@@ -97,7 +97,7 @@ class _Edited:
         """int `[m]`: where the new text of each replacement begins."""
 
     def moved(self, spans: Sequence[Span]) -> set[Span]:
-        """Where spans of the text are now; those are left out that a replacement is in."""
+        """Return the new positions of spans of the text; spans with a replacement inside are left out."""
         if not spans:
             return set()
         starts, ends = np.array(spans).T
@@ -108,7 +108,7 @@ class _Edited:
         return set(map(tuple, moved.tolist()))
 
     def touching(self, spans: Sequence[Span]) -> set[int]:
-        """Indices of the replacements whose new text overlaps or adjoins a span of the edited text."""
+        """Return indices of the replacements whose new text overlaps or adjoins a span of the edited text."""
         lengths = np.array([len(replacement.text) for replacement in self.replacements])
         first = np.searchsorted(self.places + lengths, [start for start, _ in spans])
         stop = np.searchsorted(self.places, [end for _, end in spans], side="right")
@@ -116,17 +116,17 @@ class _Edited:
 
 
 class _Guard(ABC):
-    """Keeps spans of one kind.
+    """Protects spans of one kind.
 
     Attributes:
-        margin: characters on either side of a span that are not edited either.
+        margin: Number of characters on either side of a span that are not edited either.
     """
 
     margin = 0
 
     @abstractmethod
     def spans(self, text: str) -> list[Span]:
-        """First character of each span, and one past its last; ascending, not overlapping."""
+        """Return the first character of each span, and one past its last; ascending, not overlapping."""
 
     def protected(self, text: str, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """See `Guards.protected`."""
@@ -134,12 +134,12 @@ class _Guard(ABC):
         return overlapping(spans, starts, ends)
 
     def expected(self, spans: list[Span], edited: _Edited) -> set[Span]:
-        """Which spans an edited text should have, from those of the text before."""
+        """Return which spans an edited text should have, given those of the text before."""
         return edited.moved(spans)
 
 
 class _Pattern(_Guard):
-    """What a pattern finds, and one character more on either side, so that no token grows what it stands beside."""
+    """Protects matches of a pattern, with a margin of one character so that no edited token can extend a match."""
 
     margin = 1
 
@@ -151,14 +151,14 @@ class _Pattern(_Guard):
 
 
 class _Names(_Guard):
-    """Names."""
+    """Protects names."""
 
     def spans(self, text: str) -> list[Span]:
         return names(text)
 
 
 class _Code(_Guard):
-    """Code and markup."""
+    """Protects code and markup."""
 
     margin = 1
 
@@ -167,7 +167,7 @@ class _Code(_Guard):
 
 
 class _Words(_Guard):
-    """Words and punctuation: what is a token in its place may become another one, and all that is not stays."""
+    """Protects word structure: a token that is a whole word or punctuation may be replaced; all others stay."""
 
     def spans(self, text: str) -> list[Span]:
         return segments(text)
@@ -196,11 +196,11 @@ class _Words(_Guard):
 
 
 def overlapping(spans: Sequence[Span], starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Which tokens have a character in one of some spans; bool `[n]`."""
+    """Return which tokens have a character in one of the spans; bool `[n]`."""
     inside = np.zeros(int(ends.max(initial=0)) + 1, dtype=np.int64)
     for first, stop in spans:
         inside[first + 1 : stop + 1] = 1
-    counts = np.cumsum(inside)  # of such characters before each position
+    counts = np.cumsum(inside)  # number of such characters before each position
     return counts[ends] > counts[starts]
 
 

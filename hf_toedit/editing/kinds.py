@@ -1,7 +1,7 @@
-"""What kind of place a token is: a number, a whole word, a part of one, ….
+"""The kind of place of a token: a number, a whole word, a part of a word, ….
 
-A curator reads a change of a digit otherwise than one of a word, so that statistics, cards and previews tell the kinds
-apart. The kind is that of the source token in its text, whatever is drawn for it.
+For a curator, a changed digit differs from a changed word, so statistics, cards and previews distinguish the kinds.
+The kind is that of the source token in its text, regardless of its replacement.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _NUMBER = [protect_regex("numbers")]
 
 
 def kinds_of(text: str, starts: np.ndarray, ends: np.ndarray) -> list[str]:
-    """The kind of each token: the first of these that holds.
+    """Return the kind of each token: the first of these that applies.
 
     1. `code`: it overlaps code (see `code.py`), math, an address (URL, e-mail), an HTML tag or entity.
-    2. `number`: it overlaps a number, or has a numeral in it.
-    3. `whitespace`: it has nothing else.
-    4. `inside_word`: without the spaces around it, it does not begin and end at word boundaries (see `words`).
+    2. `number`: it overlaps a number, or contains a numeral.
+    3. `whitespace`: it contains nothing else.
+    4. `inside_word`: without surrounding spaces, it does not begin and end at word boundaries (see `words`).
     5. `punctuation`: it has no letter. Symbols and emoji count as punctuation.
     6. `capitalised_word`: its first letter is a capital.
     7. `whole_word`: all others.
 
     Args:
-        text: the text that the tokens are of.
+        text: The text of the tokens.
         starts: int `[m]`, first character of each token.
-        ends: int `[m]`, one past its last.
+        ends: int `[m]`, one past the last character of each token.
 
     Returns:
         `m` keys of `place_kinds.KINDS`.
@@ -55,7 +55,7 @@ def kinds_of(text: str, starts: np.ndarray, ends: np.ndarray) -> list[str]:
 
 
 def kinds_of_edits(table: PieceTable) -> list[str]:
-    """The kind of each place in which a text differs from its source, as it was there."""
+    """Return the kind of each place in which a text differs from its source, as it was in the source."""
     starts, shift = [], 0
     for edit in table.edits:
         starts.append(edit.start + shift)
@@ -81,5 +81,5 @@ def _kind(text: str, start: int, end: int, boundaries: WordBoundaries) -> str:
 
 
 def _found(patterns: Sequence[re.Pattern[str]], text: str) -> list[Span]:
-    """All matches of the patterns."""
+    """Return all matches of the patterns."""
     return [match.span() for pattern in patterns for match in pattern.finditer(text)]

@@ -1,4 +1,4 @@
-"""Names in a text, as far as capitals show them; scripts without capitals show none."""
+"""Names in a text, as far as capitals mark them; scripts without capitals have none."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import regex
 _WORD = regex.compile(r"\p{L}[\p{L}\p{M}\p{Nd}]*(?:['’-]\p{L}[\p{L}\p{M}\p{Nd}]*)*")
 _CAPITAL = regex.compile(r"[\p{Lu}\p{Lt}]")
 _BEFORE = 60
-"""Characters before a word that tell whether a sentence begins with it."""
+"""Number of characters before a word that decide whether it begins a sentence."""
 
 _ABBREVIATION = r"\b(?:\p{Lu}|Mrs?|Ms|Dr|Prof|St|Sr|Jr|Gen|Col|Lt|Capt|Rev|Hon|Mt|Ft|[Vv]s|No|Fig|cf|\p{L}\.\p{L})"
 _ENDS_ABBREVIATED = regex.compile(_ABBREVIATION + r"\Z", regex.REVERSE)
@@ -27,11 +27,11 @@ _MAX_PARTICLES = 2
 
 
 def names(text: str) -> list[tuple[int, int]]:
-    """First character of each name, and one past its last.
+    """Return the first character of each name, and one past its last.
 
-    A name is a word with a capital in mid-sentence (but "I"), or with one behind its first letter wherever it stands;
-    the first word of a sentence where it is such a name elsewhere in the text, or where another name follows at once.
-    Names that stand together are one, with particles between them ("University of California").
+    A name is a word with a capital in mid-sentence (except "I"), or with a capital after its first letter anywhere. The
+    first word of a sentence is a name if it is such a name elsewhere in the text, or if another name follows directly.
+    Adjacent names are joined, with particles between them ("University of California").
     """
     words = [match.span() for match in _WORD.finditer(text)]
     certain = [_is_certain(text, *word) for word in words]
@@ -60,7 +60,7 @@ def _is_certain(text: str, start: int, end: int) -> bool:
 
 
 def _joined(text: str, found: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Names that nothing but a space, a hyphen or particles part become one."""
+    """Join names that are separated only by a space, a hyphen or particles."""
     joined: list[tuple[int, int]] = []
     for start, end in found:
         if joined and (_adjoin(text, joined[-1], (start, end)) or _are_particles(text[joined[-1][1] : start])):
@@ -70,7 +70,7 @@ def _joined(text: str, found: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _adjoin(text: str, before: tuple[int, int], behind: tuple[int, int]) -> bool:
-    """Whether two words can be of one name: with a space between them, a hyphen, or the period of an initial."""
+    """Whether two words can belong to one name: with a space between them, a hyphen, or the period of an initial."""
     between = text[before[1] : behind[0]]
     return between in (" ", "-") or (between in (". ", ".") and bool(_ENDS_ABBREVIATED.search(text, 0, before[1])))
 

@@ -1,4 +1,4 @@
-"""What a prior reads in one go: texts to edit and, around them, context that is only read."""
+"""`Passage`: a text that a prior reads as a whole, with texts to edit and context around them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 CONTEXT_SEPARATOR = "\n\n"
-"""Stands between the parts of a context, and between a context and the text that follows it."""
+"""Separator between the parts of a context, and between a context and the text that follows it."""
 
 
 @dataclass(frozen=True)
 class Passage:
-    """Texts to edit within what is read with them: a prompt before a response, the other turns of a conversation.
+    """Texts to edit within their context: a prompt before a response, the other turns of a conversation.
 
     Attributes:
-        text: all that the prior reads.
+        text: The complete text that the prior reads.
         spans: `(start, end)` characters of each text to edit, ascending, not overlapping.
     """
 
@@ -25,20 +25,20 @@ class Passage:
 
     @classmethod
     def of(cls, text: str, context: Sequence[str | None] = ()) -> Passage:
-        """One text, after a context; parts of the context that are None or empty are left out."""
+        """Create a passage of one text after a context; parts of the context that are None or empty are left out."""
         before = "".join(part + CONTEXT_SEPARATOR for part in context if part)
         return cls(before + text, ((len(before), len(before) + len(text)),))
 
     def owners(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Which text each token belongs to.
+        """Return which text each token belongs to.
 
         Args:
             starts: int `[n]`, first character of each token.
-            ends: int `[n]`, one past its last.
+            ends: int `[n]`, one past the last character of each token.
 
         Returns:
-            int64 `[n]`: index of the span that a token lies wholly inside; -1 for context, as is a token that reaches
-            over a span's border.
+            int64 `[n]`: index of the span that contains the whole token; -1 for context, and for a token that crosses
+            the border of a span.
         """
         if not self.spans:
             return np.full(len(starts), -1)
@@ -52,10 +52,10 @@ class Passage:
         return [self.text[start:end] for start, end in self.spans]
 
     def with_texts(self, texts: Sequence[str]) -> Passage:
-        """The same context around other texts.
+        """Return a passage with the same context around other texts.
 
         Args:
-            texts: one a span.
+            texts: One text per span.
         """
         parts: list[str] = []
         spans = []

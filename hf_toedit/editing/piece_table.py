@@ -1,7 +1,7 @@
-"""Edits composed over generations against the source, so that any one generation alone rebuilds the source text.
+"""Edits composed over generations against the source, so that any generation alone can rebuild the source text.
 
-A piece table in the sense of text editors: the current text is kept pieces of the source and replaced ones. The kept
-pieces are implied; what is stored is the log of replaced ones, each with the source text it stands for.
+This is a piece table as in text editors: the current text consists of kept and replaced pieces of the source. The kept
+pieces are implied; the log stores the replaced ones, each with its source text.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from hf_toedit.errors import ToEditError
 
 
 class UnfitLog(ToEditError):
-    """An edit log that cannot be of its text.
+    """An edit log that does not match its text.
 
     Attributes:
-        flaw: what shows it.
+        flaw: The mismatch.
     """
 
     def __init__(self, flaw: str) -> None:
-        """Keep the flaw."""
+        """Store the flaw."""
         super().__init__(flaw)
         self.flaw = flaw
 
     def __str__(self) -> str:
-        """In one line."""
+        """Return the message on one line."""
         return (
             f"the edit log does not fit its text: {self.flaw}. One of them was changed after hf-toedit wrote it; get "
             f"the dataset again."
@@ -47,10 +47,10 @@ class Edit(NamedTuple):
     """One difference between an edited text and the source.
 
     Attributes:
-        start: first character, in the edited text.
-        end: one past the last; equal to `start` where the source text was deleted.
-        source: the characters of the source that stood here.
-        generation: the generation that changed this place last.
+        start: First character, in the edited text.
+        end: One past the last character; equal to `start` if the source text was deleted.
+        source: The source characters that were in this place.
+        generation: The last generation that changed this place.
     """
 
     start: int
@@ -64,8 +64,8 @@ class PieceTable:
     """A text and its differences from the source.
 
     Attributes:
-        text: the current text.
-        edits: ascending, not overlapping.
+        text: The current text.
+        edits: Differences, ascending, not overlapping.
     """
 
     text: str
@@ -76,17 +76,17 @@ class PieceTable:
         """Rebuild a table from the `edits` of an output row.
 
         Raises:
-            UnfitLog: they are not edits of this text.
+            UnfitLog: They are not edits of this text.
         """
         table = cls(text, tuple(Edit(*(entry[name] for name in Edit._fields)) for entry in log))
         table.check()
         return table
 
     def check(self) -> None:
-        """Refuse edits that cannot be of this text; a log may come from anyone.
+        """Refuse edits that do not match this text, since a log may come from anywhere.
 
         Raises:
-            UnfitLog: they are not.
+            UnfitLog: They do not match.
         """
         at = 0
         for edit in self.edits:
@@ -99,12 +99,12 @@ class PieceTable:
             at = edit.end
 
     def to_log(self) -> list[dict]:
-        """The edits as an output row holds them."""
+        """Return the edits in the format of an output row."""
         return [edit._asdict() for edit in self.edits]
 
     @classmethod
     def joined(cls, tables: Iterable[PieceTable]) -> PieceTable:
-        """One table of texts put end to end."""
+        """Return the table of concatenated texts."""
         text, edits = "", []
         for table in tables:
             shift = len(text)
@@ -113,9 +113,9 @@ class PieceTable:
         return cls(text, tuple(edits))
 
     def split(self, at: int) -> tuple[PieceTable, PieceTable]:
-        """The tables of `text[:at]` and `text[at:]`, which `joined` makes one again that reverts to the same source.
+        """Split into the tables of `text[:at]` and `text[at:]`; `joined` combines them to a table with the same source.
 
-        An edit that lies across is cut, and what it stood for goes with its first half.
+        An edit that crosses the border is cut, and its source text goes to its first half.
         """
         before = [edit._replace(end=min(edit.end, at)) for edit in self.edits if edit.start < at or edit.end <= at]
         behind = [
@@ -129,37 +129,37 @@ class PieceTable:
 
     @property
     def num_standing(self) -> int:
-        """Characters of the source that no edit touches."""
+        """Number of characters of the source that no edit touches."""
         return len(self.text) - sum(edit.end - edit.start for edit in self.edits)
 
     @property
     def num_source(self) -> int:
-        """Characters of the source."""
+        """Number of characters of the source."""
         return self.num_standing + sum(len(edit.source) for edit in self.edits)
 
     def touched(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Which character spans of the text an edit overlaps.
+        """Return which character spans of the text an edit overlaps.
 
         Args:
             starts: int `[n]`, first character of each span.
-            ends: int `[n]`, one past its last.
+            ends: int `[n]`, one past the last character of each span.
 
         Returns:
-            bool `[n]`; a deletion counts where it lies inside a span.
+            bool `[n]`; a deletion counts if it is inside a span.
         """
         if not self.edits:
             return np.zeros(len(starts), dtype=bool)
         edits = np.array([(edit.start, edit.end) for edit in self.edits])
-        # Of the edits that end past a span's start, the first reaches furthest to the left.
+        # Of the edits that end after a span's start, the first reaches furthest to the left.
         nearest = np.searchsorted(edits[:, 1], starts, side="right")
         inside = nearest < len(edits)
         return inside & (edits[np.where(inside, nearest, 0), 0] < ends)
 
     def revert(self) -> str:
-        """The source text, exactly.
+        """Return the source text, exactly.
 
         Raises:
-            UnfitLog: the log does not fit the text.
+            UnfitLog: The log does not match the text.
         """
         self.check()
         kept, at = [], 0
@@ -172,11 +172,11 @@ class PieceTable:
         """Splice one generation's replacements into the text and compose the log.
 
         Args:
-            replacements: ascending, not overlapping, in characters of `text`.
-            generation: recorded with each place that they touch.
+            replacements: Replacements in characters of `text`, ascending, not overlapping.
+            generation: Recorded for each place that they touch.
 
         Returns:
-            The table of the new text; places that read as in the source again leave the log.
+            The table of the new text; places that are equal to the source again leave the log.
         """
         if not replacements:
             return self
@@ -189,7 +189,7 @@ class PieceTable:
 
 @dataclass
 class _Group:
-    """Replacements and earlier edits of one stretch `[start, end)` of the input text."""
+    """Replacements and earlier edits in one span `[start, end)` of the input text."""
 
     start: int
     end: int
@@ -198,7 +198,7 @@ class _Group:
 
 
 def _touching(replacements: Sequence[Replacement], edits: Sequence[Edit]) -> Iterator[_Group]:
-    """Merge both ascending lists into groups: what overlaps becomes one place, what merely abuts stays two."""
+    """Merge both ascending lists into groups: overlapping items become one place, adjacent ones remain two."""
     group: _Group | None = None
     merged: list[Replacement | Edit] = sorted(
         [*edits, *replacements], key=lambda item: (item.start, item.end, isinstance(item, Replacement))
@@ -218,7 +218,7 @@ def _touching(replacements: Sequence[Replacement], edits: Sequence[Edit]) -> Ite
 
 
 class _Output:
-    """Writes the new text from left to right, and the log with it."""
+    """Writes the new text and its log from left to right."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -228,7 +228,7 @@ class _Output:
         self._edits: list[Edit] = []
 
     def write(self, group: _Group, generation: int) -> None:
-        """Copy up to a group, then write what stands there now."""
+        """Copy the text up to a group, then write the group's new text."""
         self._emit(self._text[self._at : group.start])
         edited = _splice(self._text, group.start, group.end, group.replacements)
         source = _splice(
@@ -241,7 +241,7 @@ class _Output:
         self._at = group.end
 
     def finish(self) -> PieceTable:
-        """Copy the rest."""
+        """Copy the remaining text."""
         self._emit(self._text[self._at :])
         return PieceTable("".join(self._pieces), tuple(self._edits))
 
@@ -251,7 +251,7 @@ class _Output:
 
 
 def _splice(text: str, start: int, end: int, replacements: Sequence[Replacement]) -> str:
-    """`text[start:end]` with replacements, which lie inside it, written in."""
+    """Return `text[start:end]` with replacements, which are inside it, applied."""
     pieces, at = [], start
     for replacement in replacements:
         pieces += [text[at : replacement.start], replacement.text]

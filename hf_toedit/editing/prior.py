@@ -1,4 +1,4 @@
-"""What an editor needs of a language model: the `Prior` protocol, and the scores it answers with."""
+"""Interface between an editor and a language model: the `Prior` protocol and the scores that it returns."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.extensions import revision_of
 
 BATCH_BYTES = 2**16
-"""UTF-8 bytes of text in one call of `Prior.score`, in a run: enough to fill passes, and to lose little in a kill."""
+"""UTF-8 bytes of text per call of `Prior.score` in a run: enough to fill passes, and little to lose if killed."""
 
 
 @dataclass(frozen=True)
 class DocumentScores:
-    """What a prior says of one document of `n` tokens, `m` of them to be drawn again.
+    """A prior's scores of one document of `n` tokens, `m` of which are to be resampled.
 
     Attributes:
-        logprobs: float32 `[n]`, ln p(x_i | x_<i); NaN where not scored: context, the first token of a prior
-            without BOS, and what was pruned.
+        logprobs: float32 `[n]`, ln p(x_i | x_<i); NaN for tokens without a score: context, the first token of a prior
+            without BOS, and pruned tokens.
         positions: int64 `[m]`, ascending: the eligible tokens that the rule selects.
-        candidate_ids: int32 `[m, k]`, the prior's likeliest tokens there, likeliest first.
-        candidate_logprobs: float32 `[m, k]`, theirs; -inf pads rows with fewer than k.
-        sampled: bool `[n]`, the tokens that statistics are taken from where others were pruned; None is all.
+        candidate_ids: int32 `[m, k]`, the prior's likeliest tokens at these positions, likeliest first.
+        candidate_logprobs: float32 `[m, k]`, their log-probabilities; -inf pads rows with fewer than k.
+        sampled: bool `[n]`, the tokens that statistics use if others were pruned; None is all tokens.
     """
 
     logprobs: np.ndarray
@@ -39,9 +39,9 @@ class DocumentScores:
 
     @property
     def counted(self) -> np.ndarray:
-        """float32 `[n]`: the log-probabilities that statistics are taken from, NaN elsewhere.
+        """The log-probabilities that statistics use, float32 `[n]`; NaN elsewhere.
 
-        Among pruned tokens those that are selected have one as well, and would make any mean too high.
+        With pruning, selected tokens have a log-probability as well, and would make any mean too high.
         """
         return self.logprobs if self.sampled is None else np.where(self.sampled, self.logprobs, np.float32(np.nan))
 
@@ -50,12 +50,12 @@ class Prior(Protocol):
     """A causal language model that scores documents.
 
     Attributes:
-        name: as it was asked for: `embedded`, a folder, or a Hub id.
-        revision: what pins it: a commit sha, or a fingerprint of local files.
-        dtype: of its weights, as `PriorConfig` names it, `auto` resolved.
-        tokenizer: the fast tokenizer's backend.
-        concurrency: how many threads may usefully call `score` at once; any number may.
-        batch_bytes: UTF-8 bytes of text that a call of `score` should have in a run; a longer document is read whole.
+        name: Name as requested: `embedded`, a folder, or a Hub id.
+        revision: What pins the prior: a commit sha, or a fingerprint of local files.
+        dtype: Data type of the weights, as in `PriorConfig`, with `auto` resolved.
+        tokenizer: Backend of the fast tokenizer.
+        concurrency: Useful number of threads that call `score` at once; any number is allowed.
+        batch_bytes: UTF-8 bytes of text per call of `score` in a run; a longer document is read whole.
     """
 
     name: str
@@ -69,38 +69,38 @@ class Prior(Protocol):
         """Read each document once, whole, whatever its length; its own tokens are scored, context is only read.
 
         Args:
-            documents: any number, in any order; the answer for one must not depend on the others.
-            rule: which tokens need candidates, and how many.
+            documents: Any number of documents, in any order; the result for one must not depend on the others.
+            rule: Which tokens need candidates, and how many.
 
         Returns:
-            One entry a document, in order.
+            One entry per document, in order.
 
         Raises:
-            PriorError: no document can be read here, as where memory runs out. Any other error is taken for the
+            PriorError: No document can be read, for example because memory runs out. Any other error is treated as the
                 documents' own.
         """
         ...
 
     def render(self, messages: list[dict[str, Any]]) -> str | None:
-        """Write a conversation as the prior was trained to read it, by its chat template.
+        """Render a conversation as the prior was trained to read it, with its chat template.
 
         Args:
-            messages: each with `role` and `content`, and whatever else the template reads.
+            messages: Messages with `role`, `content`, and other keys that the template reads.
 
         Returns:
-            The text, less a BOS that the prior puts before any text itself; None where it has no chat template.
+            The text, without a BOS that the prior itself puts before any text; None if it has no chat template.
 
         Raises:
-            PriorError: the template refuses the conversation.
+            PriorError: The template refuses the conversation.
         """
         ...
 
 
 class BasePrior:
-    """What a prior of the user's own may be derived from: all that `Prior` asks for but its tokenizer and `score`.
+    """Base class for a user-defined prior: everything in `Prior` except its tokenizer and `score`.
 
-    A run pins a prior by the attribute `revision` of its class; where the class has none, by a fingerprint of its
-    module's source file. A class that reads other files that decide what it answers must say a revision.
+    A run pins a prior by the attribute `revision` of its class or, if there is none, by a fingerprint of its module's
+    source file. A class whose results depend on other files must define a revision.
     """
 
     dtype = "float32"
@@ -108,17 +108,17 @@ class BasePrior:
     batch_bytes = BATCH_BYTES
 
     def __init__(self, config: PriorConfig, resources: Resources) -> None:
-        """Take the name; nothing is loaded.
+        """Store the name; nothing is loaded.
 
         Args:
-            config: its settings.
-            resources: what it may use of this machine.
+            config: Settings of the prior.
+            resources: Machine resources that it may use.
         """
         self.name = config.prior
         self.revision = revision_of(type(self))
 
     def render(self, messages: list[dict[str, Any]]) -> str | None:
-        """None, as it has no chat template; see `Prior.render`."""
+        """Return None, since it has no chat template; see `Prior.render`."""
         return None
 
 
@@ -128,14 +128,14 @@ def scores(
     logprobs: np.ndarray,
     distributions: Callable[[np.ndarray], np.ndarray],
 ) -> DocumentScores:
-    """What `Prior.score` answers for one document, from whole distributions.
+    """Create the result of `Prior.score` for one document from complete distributions.
 
     Args:
-        document: `n` tokens.
-        rule: which tokens need candidates, and how many.
+        document: A document of `n` tokens.
+        rule: Which tokens need candidates, and how many.
         logprobs: float `[n]`, ln p(x_i | x_<i).
-        distributions: called with the positions of the selected tokens, int `[m]`; returns the log-probabilities of all
-            tokens of the vocabulary there, float `[m, vocabulary]`.
+        distributions: Callback; called with the positions of the selected tokens, int `[m]`, it returns the
+            log-probabilities of all tokens of the vocabulary there, float `[m, vocabulary]`.
     """
     known = np.where(document.own, logprobs, np.nan).astype(np.float32)
     positions = np.flatnonzero(rule.selected(known) & document.eligible)

@@ -1,4 +1,4 @@
-"""What an editor returns: edited documents, the fate of every token, and the way back."""
+"""The result of an editor: edited documents, what happened to every token, and how to revert."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ COUNTS = ("num_tokens", "num_selected", "num_changed", "num_dropped")
 
 
 VERIFIED_COUNTS = (*COUNTS, "num_rejected")
-"""The same where edits are verified."""
+"""The same fields if edits are verified."""
 
 
 def log_counts(config: EditConfig) -> tuple[str, ...]:
-    """The same of edits that are made so."""
+    """Return the summed fields of the edit log for a configuration."""
     return COUNTS if config.accept is None else VERIFIED_COUNTS
 
 
 @dataclass(frozen=True)
 class TokenView:
-    """One token of a document and what became of it.
+    """One token of a document and what happened to it.
 
     Attributes:
-        text: its characters in the text that the prior read.
-        start: first of them.
-        end: one past the last.
-        probability: under the prior; None where not scored, or pruned.
-        selected: drawn again.
-        dropped: deleted.
-        replacement: the text drawn instead, None where the old one stands.
-        candidates: (text, probability) of the prior's likeliest tokens where selected; None for a token that cannot
-            stand alone in a text.
-        ineligible: why the token may not be edited; None where it may.
-        rejected: the text that was drawn, and put back by `EditConfig.accept`; None where nothing was.
-        kind: one of `place_kinds.KINDS`; None where the token is neither selected nor dropped.
+        text: Its characters in the text that the prior read.
+        start: Its first character.
+        end: One past its last character.
+        probability: Probability under the prior; None if not scored, or pruned.
+        selected: Whether it was resampled.
+        dropped: Whether it was deleted.
+        replacement: The text sampled instead; None if the token is unchanged.
+        candidates: (text, probability) of the prior's likeliest tokens if selected; the text is None for a token that
+            cannot stand alone in a text.
+        ineligible: Why the token may not be edited; None if it may.
+        rejected: Text that was sampled and then reverted by `EditConfig.accept`; None if there is none.
+        kind: One of `place_kinds.KINDS`; None if the token is neither selected nor dropped.
     """
 
     text: str
@@ -69,9 +69,9 @@ class EditedDocument:
     """One text after one generation.
 
     Attributes:
-        table: the text now, and its differences from the source; None where the row held no text.
-        skipped: why the text was passed through unread; None where it was read.
-        reading: the document as the prior read it, its scores, and the replacements made.
+        table: The current text, and its differences from the source; None if the row had no text.
+        skipped: Why the text was passed through unread; None if it was read.
+        reading: The document as the prior read it, its scores, and the replacements made.
     """
 
     table: PieceTable | None
@@ -80,7 +80,7 @@ class EditedDocument:
 
     @property
     def text(self) -> str | None:
-        """The text now."""
+        """The current text."""
         return self.table.text if self.table else None
 
     @property
@@ -89,10 +89,10 @@ class EditedDocument:
         return self.reading is not None and bool(self.reading.changed or len(self.reading.dropped))
 
     def to_log(self, counts: Sequence[str] = COUNTS) -> dict[str, Any]:
-        """The struct that an output row carries, `toedit` by default.
+        """Return the struct for an output row, in the column `toedit` by default.
 
         Args:
-            counts: see `log_counts`.
+            counts: See `log_counts`.
         """
         reading = self.reading
         return {
@@ -103,12 +103,12 @@ class EditedDocument:
 
 
 class TokenEdit(NamedTuple):
-    """What became of one token.
+    """The edit of one token.
 
     Attributes:
-        position: of the token.
-        token: the one that is there now; None where it was deleted.
-        text: what that spells.
+        position: Position of the token.
+        token: The new token; None if it was deleted.
+        text: Text of the new token.
     """
 
     position: int
@@ -118,15 +118,15 @@ class TokenEdit(NamedTuple):
 
 @dataclass(frozen=True)
 class ScoredDocument:
-    """A document, what the prior said of it, and what was done.
+    """A document, its scores, and its edits.
 
     Attributes:
-        document: tokens and their characters.
-        scores: from the prior.
-        drawn: int64 `[m]`, the token drawn at each of `scores.positions`; -1 where none could be, or it was put back.
-        changed: token position to the text that replaced it.
+        document: Tokens and their characters.
+        scores: Scores from the prior.
+        drawn: int64 `[m]`, the token sampled at each of `scores.positions`; -1 if there is none, or it was reverted.
+        changed: Token position to the text that replaced it.
         dropped: int64, positions of deleted tokens, ascending.
-        rejected: token position to the text that was drawn there and put back, see `editing/acceptance.py`.
+        rejected: Token position to the text that was sampled there and reverted; see `editing/acceptance.py`.
     """
 
     document: Document
@@ -138,72 +138,72 @@ class ScoredDocument:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of the text that was read."""
+        """Number of tokens of the text that was read."""
         return len(self.document)
 
     @property
     def num_selected(self) -> int:
-        """Of these, drawn again."""
+        """Number of these tokens that were resampled."""
         return len(self.scores.positions)
 
     @property
     def num_changed(self) -> int:
-        """Of these, replaced by other text."""
+        """Number of resampled tokens that were replaced with other text."""
         return len(self.changed)
 
     @property
     def num_dropped(self) -> int:
-        """Tokens deleted."""
+        """Number of tokens deleted."""
         return len(self.dropped)
 
     @property
     def num_rejected(self) -> int:
-        """Of the selected ones, those for which other text was drawn and put back."""
+        """Number of selected tokens whose sampled replacement was reverted."""
         return len(self.rejected)
 
     @property
     def num_scored(self) -> int:
-        """Tokens with a probability; in the sample, where tokens were pruned."""
+        """Number of tokens with a probability; with pruning, of those in the sample."""
         return int((~np.isnan(self.scores.counted)).sum())
 
     @property
     def nll(self) -> float | None:
-        """Mean negative log-likelihood of the scored tokens, nats; None where there are none."""
+        """Mean negative log-likelihood of the scored tokens, nats; None if there are none."""
         scored = self.scores.counted[~np.isnan(self.scores.counted)]
         return -float(scored.mean(dtype=np.float64)) if len(scored) else None
 
     @cached_property
     def drawn_logprobs(self) -> np.ndarray:
-        """float32 `[m]`: log-probability of what stands at each selected position after the draw."""
+        """float32 `[m]`: log-probability of the token at each selected position after sampling."""
         hit = self.scores.candidate_ids == self.drawn[:, None]
         drawn = np.where(hit, self.scores.candidate_logprobs, -np.inf).max(axis=1, initial=-np.inf)
         return np.where(self.drawn < 0, self.scores.logprobs[self.scores.positions], drawn)
 
     def edits(self) -> list[TokenEdit]:
-        """What was done to tokens, ascending."""
+        """Return the edits of tokens, ascending."""
         drawn = dict(zip(self.scores.positions.tolist(), self.drawn.tolist(), strict=True))
         changed = [TokenEdit(position, drawn[position], text) for position, text in self.changed.items()]
         return sorted([*changed, *(TokenEdit(position, None, "") for position in self.dropped.tolist())])
 
     @cached_property
     def kinds(self) -> dict[int, str]:
-        """The kind of each token that is selected or dropped, by its position; see `kinds_of`."""
+        """The kind of each token that is selected or dropped, by position; see `kinds_of`."""
         positions = sorted({*self.scores.positions.tolist(), *self.dropped.tolist()})
         starts, ends = self.document.starts[positions], self.document.ends[positions]
         return dict(zip(positions, kinds_of(self.document.text, starts, ends), strict=True))
 
     def replacements(self) -> list[Replacement]:
-        """The splices into the text that was read, ascending: one for each of `edits`."""
+        """Return the splices into the text that was read, ascending: one for each of `edits`."""
         starts, ends = self.document.starts, self.document.ends
         return [Replacement(int(starts[at]), int(ends[at]), text) for at, _, text in self.edits()]
 
     def rejecting(self, positions: Collection[int]) -> ScoredDocument:
-        """The same with some of the changed tokens put back, and counted as rejected."""
+        """Return the reading with some of the changed tokens reverted, and counted as rejected."""
         rejected = {position: self.changed[position] for position in positions}
         return replace(self.without(positions), rejected=self.rejected | rejected)
 
     def without(self, positions: Collection[int]) -> ScoredDocument:
-        """The same with some of the edited tokens left as they were."""
+        """Return the reading with some of the edited tokens left unchanged."""
         kept = list(positions)
         return replace(
             self,
@@ -218,11 +218,11 @@ class EditResult(Shown):
     """Edited documents, in the order they were given.
 
     Attributes:
-        documents: one a text; those of a passage in the order of its spans.
-        generation: that made them.
-        stats: counts over all of them.
-        passages: as they were read; None for what was no text.
-        config: how they were edited.
+        documents: One document per text; those of a passage in the order of its spans.
+        generation: The generation that created them.
+        stats: Counts over all of them.
+        passages: The passages as they were read; None for values that were not text.
+        config: How they were edited.
     """
 
     documents: list[EditedDocument]
@@ -237,7 +237,7 @@ class EditResult(Shown):
 
     @property
     def texts(self) -> list[str | None]:
-        """The texts now."""
+        """The current texts."""
         return [document.text for document in self.documents]
 
     @property
@@ -246,11 +246,11 @@ class EditResult(Shown):
         return [document.table.edits if document.table else () for document in self.documents]
 
     def revert(self) -> list[str | None]:
-        """The source texts, exactly."""
+        """Return the source texts, exactly."""
         return [document.table.revert() if document.table else None for document in self.documents]
 
     def edited_passages(self) -> list[Passage | None]:
-        """The passages with the texts as they are now: what the next generation reads."""
+        """Return the passages with the current texts, which the next generation reads."""
         documents = iter(self.documents)
         edited: list[Passage | None] = []
         for passage in self.passages:
@@ -259,11 +259,11 @@ class EditResult(Shown):
         return edited
 
     def tokens(self, index: int) -> list[TokenView]:
-        """What became of each token of one text; empty where it was not read."""
+        """Return what happened to each token of one text; empty if it was not read."""
         return list(self.views(index))
 
     def views(self, index: int) -> Iterator[TokenView]:
-        """The same, token by token, for who needs only the first ones of a long text."""
+        """Yield the views of `tokens` one by one, for callers that need only the first ones of a long text."""
         reading = self.documents[index].reading
         if reading is None:
             return

@@ -1,4 +1,4 @@
-"""Selection rules: one class each, found by its name in `RULES` or as `module:Class`."""
+"""Selection rules: one class per rule, found by its name in `RULES` or as `module:Class`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Rule(ABC):
 
     Attributes:
         config: How tokens are edited; `threshold` is for rules to use.
-        selects: Whether it ever selects a token.
-        threshold: The probability at which selection begins or ends, for pictures; None where there is no single one.
-        at_least: No token with a smaller probability is selected; None where that is not known. Pruning needs it.
+        selects: Whether the rule ever selects a token.
+        threshold: The probability at which selection begins or ends, for pictures; None if there is no single one.
+        at_least: No token with a smaller probability is selected; None if there is no such bound. Pruning needs it.
     """
 
     selects: bool = True
@@ -30,26 +30,26 @@ class Rule(ABC):
 
     @abstractmethod
     def selected(self, logprobs: np.ndarray) -> np.ndarray:
-        """Which tokens are selected.
+        """Return which tokens are selected.
 
         Args:
-            logprobs: float32 `[n]`, natural logarithms, of any tokens in any order; NaN where a token has no score.
+            logprobs: float32 `[n]`, natural logarithms, of any tokens in any order; NaN for a token without a score.
 
         Returns:
-            bool `[n]`. The answer for a token must not depend on the other tokens.
+            bool `[n]`. The result for a token must not depend on the other tokens.
         """
 
     @abstractmethod
     def describe(self) -> str:
-        """Which tokens are selected, in short: `p ≥ 0.99`."""
+        """Describe in short which tokens are selected: `p ≥ 0.99`."""
 
     def describe_in_sentence(self) -> str:
-        """The same after the word `tokens`."""
+        """Describe which tokens are selected, in words that follow `tokens`."""
         return f"with {self.describe()}"
 
 
 class Above(Rule):
-    """Tokens with p >= threshold (paper, section 4)."""
+    """Selects tokens with p >= threshold (paper, section 4)."""
 
     def __init__(self, config: EditConfig) -> None:
         super().__init__(config)
@@ -70,7 +70,7 @@ class Above(Rule):
 
 
 class Below(Rule):
-    """Tokens with p <= threshold (paper, Table 7)."""
+    """Selects tokens with p <= threshold (paper, Table 7)."""
 
     def __init__(self, config: EditConfig) -> None:
         super().__init__(config)
@@ -91,7 +91,7 @@ class Below(Rule):
 
 
 class Nothing(Rule):
-    """No token."""
+    """Selects no token."""
 
     selects = False
 
@@ -109,15 +109,15 @@ RULES: dict[str, type[Rule]] = {"above": Above, "below": Below, "none": Nothing}
 
 
 def rule_of(config: EditConfig) -> Rule:
-    """The selection rule that a configuration names.
+    """Return the selection rule of a configuration.
 
     Raises:
-        UsageError: It names a class that is not there, or not a rule.
+        UsageError: The class does not exist, or is not a rule.
     """
     return made(config.select, RULES, Rule, "selection rule", config)  # type: ignore[type-abstract]
 
 
 def log32(probability: float) -> np.float32:
-    """What float32 log-probabilities are compared with."""
+    """Return the logarithm of a probability in float32, for comparison with float32 log-probabilities."""
     with np.errstate(divide="ignore"):
         return np.float32(np.log(np.float64(probability)))

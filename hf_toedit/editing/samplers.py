@@ -1,4 +1,4 @@
-"""Samplers: one class each, found by its name in `SAMPLERS` or as `module:Class`."""
+"""Samplers: one class per sampler, found by its name in `SAMPLERS` or as `module:Class`."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from hf_toedit.extensions import made
 from hf_toedit.stats import decimal
 
 Uniforms = Callable[[int], np.ndarray]
-"""Number `i` of the uniforms of each selected token; float64 `[m]` in [0, 1). They depend on nothing but the seed, the
+"""Returns number `i` of the uniforms of each selected token; float64 `[m]` in [0, 1). They depend only on the seed, the
 generation, the document's text and the token's position."""
 
 MAX_NUCLEUS = 1024
-"""Most candidates a top-p nucleus holds; bounds memory where a prior is unsure."""
+"""Maximum number of candidates in a top-p nucleus; bounds memory if a prior is unsure."""
 
 _MAX_ROUNDS = 10_000
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What a sampler needs of the prior for each selected token: its likeliest tokens there.
+    """What a sampler needs from the prior for each selected token: its likeliest tokens there.
 
     Attributes:
-        count: How many of them at most.
-        mass: Only those before which less than this share of the probability is; None is all `count`.
+        count: Maximum number of candidates.
+        mass: Only include candidates before which less than this share of the probability is; None is all `count`.
         temperature: Divides log-probabilities before the mass is summed.
     """
 
@@ -44,11 +44,11 @@ class Candidates:
 
 
 class Sampler(ABC):
-    """Draws a new token for each selected one, from the prior's candidates.
+    """Samples a new token for each selected one, from the prior's candidates.
 
     Attributes:
         config: How tokens are edited; `top_k`, `top_p` and `temperature` are for samplers to use.
-        settings: The settings of `EditConfig` that decide its draws, for cards.
+        settings: The settings of `EditConfig` that affect its samples, for cards.
     """
 
     settings: ClassVar[tuple[str, ...]] = ()
@@ -59,27 +59,27 @@ class Sampler(ABC):
     @property
     @abstractmethod
     def candidates(self) -> Candidates:
-        """What it needs of the prior."""
+        """The candidates that it needs from the prior."""
 
     @abstractmethod
     def draw(self, logprobs: np.ndarray, uniforms: Uniforms) -> np.ndarray:
-        """Draw one candidate for each of `m` selected tokens.
+        """Sample one candidate for each of `m` selected tokens.
 
         Args:
-            logprobs: float64 `[m, k]`, likeliest first; -inf for padding and for candidates that cannot be in the text.
-            uniforms: Random numbers; take no others.
+            logprobs: float64 `[m, k]`, likeliest first; -inf for padding and for candidates that are not allowed.
+            uniforms: Random numbers; use no others.
 
         Returns:
-            int `[m]`: the column drawn in each row. Where its log-probability is -inf, the token stays.
+            int `[m]`: the sampled column of each row. If its log-probability is -inf, the token is unchanged.
         """
 
     @abstractmethod
     def describe(self) -> str:
-        """What tokens are drawn from, as the end of a sentence: `its 8 likeliest tokens at temperature 1.5`."""
+        """Describe the source of samples, as the end of a sentence: `its 8 likeliest tokens at temperature 1.5`."""
 
 
 class TopK(Sampler):
-    """A candidate of the top k, by its tempered probability (paper, equation 1)."""
+    """Samples a candidate of the top k by its tempered probability (paper, equation 1)."""
 
     settings = ("top_k", "temperature")
 
@@ -89,12 +89,12 @@ class TopK(Sampler):
         return Candidates(self.config.top_k)
 
     def draw(self, logprobs: np.ndarray, uniforms: Uniforms) -> np.ndarray:
-        """See `Sampler`: the inverse of the cumulative distribution."""
+        """See `Sampler`; inverts the cumulative distribution."""
         weights = _weights(logprobs, self.config.temperature)
         cumulative = np.cumsum(weights, axis=1)
         goal = uniforms(0)[:, None] * cumulative[:, -1:]
         column = (cumulative <= goal).sum(axis=1)
-        # Rounding may place the goal on the total itself: the last candidate with any weight is the answer then.
+        # Rounding may place the goal on the total itself: then use the last candidate with any weight.
         last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
         return np.minimum(column, last)
 
@@ -109,7 +109,7 @@ class TopK(Sampler):
 
 
 class TopP(TopK):
-    """The same of the nucleus: the likeliest candidates that together hold `top_p` of the probability (Table 5)."""
+    """Samples from the nucleus: the likeliest candidates that together have `top_p` of the probability (Table 5)."""
 
     settings = ("top_p", "temperature")
 
@@ -127,7 +127,7 @@ class TopP(TopK):
 
 
 class Rejection(TopK):
-    """Statistical rejection sampling: propose a candidate uniformly, accept with its weight, at most 1 (Table 5)."""
+    """Statistical rejection sampling: proposes candidates uniformly, accepts with their weight, at most 1 (Table 5)."""
 
     def draw(self, logprobs: np.ndarray, uniforms: Uniforms) -> np.ndarray:
         """See `Sampler`."""
@@ -135,7 +135,7 @@ class Rejection(TopK):
         allowed = np.isfinite(logprobs)
         column = np.argmax(weights, axis=1)
         open_rows = np.flatnonzero(allowed.any(axis=1))
-        # Column numbers with the allowed ones first, so that a uniform picks among those only.
+        # Column numbers with the allowed ones first, so that a uniform picks only among those.
         ranked = np.argsort(~allowed, axis=1, kind="stable")
         for attempt in range(_MAX_ROUNDS):
             if len(open_rows) == 0:
@@ -158,16 +158,16 @@ SAMPLERS: dict[str, type[Sampler]] = {"top-k": TopK, "top-p": TopP, "rejection":
 
 
 def sampler_of(config: EditConfig) -> Sampler:
-    """The sampler that a configuration names.
+    """Return the sampler of a configuration.
 
     Raises:
-        UsageError: It names a class that is not there, or not a sampler.
+        UsageError: The class does not exist, or is not a sampler.
     """
     return made(config.sampler, SAMPLERS, Sampler, "sampler", config)  # type: ignore[type-abstract]
 
 
 def _weights(logprobs: np.ndarray, temperature: float) -> np.ndarray:
-    """exp((logp - max) / temperature) where a candidate is allowed, else 0."""
+    """Return exp((logp - max) / temperature) for allowed candidates, else 0."""
     top = logprobs.max(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
         return np.where(np.isfinite(logprobs), np.exp((logprobs - top) / temperature), 0.0)

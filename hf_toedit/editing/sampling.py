@@ -1,4 +1,4 @@
-"""Draws: a new token for each selected one, from uniforms keyed by the document alone."""
+"""Sampling of a new token for each selected one, from uniforms keyed by the document alone."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hf_toedit.errors import UsageError
 class KeyedUniforms:
     """Uniform numbers in [0, 1) that depend on (seed, generation, document text, token position) only.
 
-    A counter-based generator (Philox 4x64) keyed by a BLAKE2b digest: no state passes between documents, so shards,
-    workers, batches and their order cannot change a draw. Raw bits are scaled here, which numpy keeps stable.
+    A counter-based generator (Philox 4x64) is keyed by a BLAKE2b digest. Documents share no state, so shards, workers,
+    batches and their order cannot change a sample. The raw bits, which numpy keeps stable, are scaled here.
     """
 
     def __init__(self, seed: int, generation: int, text: str) -> None:
@@ -24,7 +24,7 @@ class KeyedUniforms:
         self._key = np.frombuffer(digest, dtype="<u8")
 
     def stream(self, number: int, length: int) -> np.ndarray:
-        """The first `length` uniforms of stream `number`, one a token position; float64 `[length]`."""
+        """Return the first `length` uniforms of stream `number`, one per token position; float64 `[length]`."""
         counter = np.array([0, number, 0, 0], dtype=np.uint64)
         raw = np.random.Philox(key=self._key, counter=counter).random_raw(length)
         return (raw >> np.uint64(11)) * 2.0**-53
@@ -38,21 +38,21 @@ def draw(
     candidate_logprobs: np.ndarray,
     admissible: np.ndarray,
 ) -> np.ndarray:
-    """Draw one candidate for each selected token.
+    """Sample one candidate for each selected token.
 
     Args:
-        sampler: draws.
-        uniforms: of the document.
+        sampler: The sampler.
+        uniforms: Uniforms of the document.
         positions: int `[m]`, token positions of the selected tokens, ascending.
         candidate_ids: int `[m, k]`, padded where `candidate_logprobs` is -inf.
         candidate_logprobs: float32 `[m, k]`.
-        admissible: bool `[m, k]`; False has probability zero and the rest is renormalised.
+        admissible: bool `[m, k]`; False gives probability zero, and the rest is renormalized.
 
     Returns:
-        int64 `[m]`: the drawn token ids, -1 where no candidate is admissible.
+        int64 `[m]`: the sampled token ids, -1 if no candidate is admissible.
 
     Raises:
-        UsageError: a sampler of the user's own does not answer with one column per token.
+        UsageError: A user-defined sampler does not return one column per token.
     """
     if len(positions) == 0:
         return np.empty(0, dtype=np.int64)
@@ -70,10 +70,10 @@ def draw(
 
 
 def _check_columns(sampler: Sampler, column: np.ndarray, shape: tuple[int, ...]) -> None:
-    """Refuse columns that are not there.
+    """Refuse columns that do not exist.
 
     Raises:
-        UsageError: There is one.
+        UsageError: A column does not exist.
     """
     is_right = isinstance(column, np.ndarray) and column.dtype.kind in "iu" and column.shape == shape[:1]
     if not (is_right and (column >= 0).all() and (column < shape[1]).all()):
@@ -84,7 +84,7 @@ def _check_columns(sampler: Sampler, column: np.ndarray, shape: tuple[int, ...])
 
 
 def _by_probability(ids: np.ndarray, logprobs: np.ndarray) -> np.ndarray:
-    """Columns from the likeliest candidate down, ties by token id: the order in which draws read them."""
+    """Return columns by descending probability, ties by token id: the order in which samplers read them."""
     by_id = np.argsort(ids, axis=1, kind="stable")
     by_logprob = np.argsort(-np.take_along_axis(logprobs, by_id, axis=1), axis=1, kind="stable")
     return np.take_along_axis(by_id, by_logprob, axis=1)

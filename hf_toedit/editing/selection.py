@@ -1,4 +1,4 @@
-"""Which tokens are selected and which dropped, from their log-probabilities."""
+"""Selection and deletion of tokens by their log-probabilities."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from hf_toedit.extensions import own_class, revision_of
 
 @dataclass(frozen=True)
 class SelectionRule:
-    """What an editing configuration asks of a prior.
+    """What an editing configuration requires of a prior.
 
     Attributes:
-        config: the settings it is drawn from.
+        config: The configuration.
     """
 
     config: EditConfig
 
     @classmethod
     def of(cls, config: EditConfig) -> SelectionRule:
-        """Make one whose classes are there.
+        """Create a rule after checking that its classes exist.
 
         Raises:
-            UsageError: a class of the user's own cannot be imported, or is not what it is named as.
+            UsageError: A user-defined class cannot be imported, or is not of the expected kind.
         """
         made = cls(config)
         _ = made.rule, made.candidates
@@ -37,25 +37,25 @@ class SelectionRule:
 
     @cached_property
     def rule(self) -> Rule:
-        """Selects tokens to resample."""
+        """The rule that selects tokens to resample."""
         return rule_of(self.config)
 
     @cached_property
     def sampler(self) -> Sampler:
-        """Draws new tokens."""
+        """The sampler of new tokens."""
         return sampler_of(self.config)
 
     def selected(self, logprobs: np.ndarray) -> np.ndarray:
-        """Tokens to resample.
+        """Return the tokens to resample.
 
         Args:
-            logprobs: float32 `[n]`, natural logarithms; NaN where a token has no score.
+            logprobs: float32 `[n]`, natural logarithms; NaN for a token without a score.
 
         Returns:
-            bool `[n]`; False where dropped or not scored.
+            bool `[n]`; False for tokens that are dropped or not scored.
 
         Raises:
-            UsageError: a rule of the user's own does not answer with one truth value per token.
+            UsageError: A user-defined rule does not return one truth value per token.
         """
         chosen = self.rule.selected(logprobs)
         if not (isinstance(chosen, np.ndarray) and chosen.dtype == bool and chosen.shape == logprobs.shape):
@@ -66,40 +66,40 @@ class SelectionRule:
         return chosen & ~self.dropped(logprobs) & ~np.isnan(logprobs)
 
     def dropped(self, logprobs: np.ndarray) -> np.ndarray:
-        """Tokens to delete: p < drop_below. Same shapes as `selected`."""
+        """Return the tokens to delete: p < drop_below. Same shapes as `selected`."""
         if self.config.drop_below is None:
             return np.zeros(len(logprobs), dtype=bool)
         return logprobs < log32(self.config.drop_below)
 
     @cached_property
     def log_at_least(self) -> np.float32 | None:
-        """No token with a smaller log-probability is edited; None where that is not known, so that none is pruned."""
+        """No token with a smaller log-probability is edited; None if there is no such bound, so that none is pruned."""
         if self.config.drop_below is not None or self.rule.at_least is None:
             return None
         return log32(self.rule.at_least)
 
     @cached_property
     def candidates(self) -> Candidates:
-        """What the prior returns for a selected token."""
+        """The candidates that the prior returns for a selected token."""
         return self.sampler.candidates
 
     @property
     def num_candidates(self) -> int:
-        """Most candidates the prior returns for a selected token."""
+        """Maximum number of candidates that the prior returns for a selected token."""
         return self.candidates.count
 
 
 def own_revisions(config: EditConfig) -> dict[str, str]:
-    """What pins the classes of the user's own that a configuration names, by setting.
+    """Return what pins the user-defined classes of a configuration, by setting.
 
     Raises:
-        UsageError: One cannot be imported.
+        UsageError: A class cannot be imported.
     """
     return {setting: revision_of(own_class(name, setting)) for setting, name in config.own.items()}
 
 
 def own_facts(config: EditConfig) -> dict[str, dict[str, str]]:
-    """The same, and what these classes say of themselves, for cards that are written where they are not installed."""
+    """Return revisions and descriptions of user-defined classes, for cards written where they are not installed."""
     rule = SelectionRule(config)
     words = {"select": rule.rule.describe, "sampler": rule.sampler.describe}
     return {

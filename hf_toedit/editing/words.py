@@ -1,8 +1,8 @@
 """Where words begin and end: Unicode's default word boundaries (UAX #29).
 
-Thai, Lao, Khmer, Burmese and their relatives (Line_Break=SA) have no spaces between words, and only a dictionary tells
-the words apart: a run of their letters is one word here. A Chinese or Japanese character has boundaries on both sides,
-so that every token of whole characters is a word.
+Thai, Lao, Khmer, Burmese and their relatives (Line_Break=SA) have no spaces between words, and only a dictionary can
+separate them: here a run of their letters is one word. A Chinese or Japanese character has boundaries on both sides,
+so every token of whole characters is a word.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _BOUNDARY = regex.compile(r"(?w)\b")
 _WITHIN_RUN = regex.compile(r"(?<=\p{Line_Break=SA}\p{Mark}*)(?=\p{Line_Break=SA})")
 _UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}ー々〆]+")
 _PUNCTUATION = regex.compile(r"(?:(?![*_#/\\&%@-])\p{P})+")
-"""Of sentences; marks that are more often those of markup, lists and addresses are left out."""
+"""Punctuation of sentences, without marks that are more often part of markup, lists and addresses."""
 
 _CHUNK = re.compile(r"\s?\S+")
-"""A boundary depends on nothing beyond the spaces around it, but for a mark that a space carries."""
+"""A boundary depends on nothing beyond the surrounding spaces, except for a mark that a space carries."""
 
 
 class WordBoundaries:
-    """Tells where the words of a text begin and end; looks only around the places that it is asked about."""
+    """Finds where the words of a text begin and end; evaluates only the surroundings of the requested places."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -45,18 +45,18 @@ class WordBoundaries:
 
 
 def segments(text: str) -> list[tuple[int, int]]:
-    """First character of each word or mark of punctuation, and one past its last; spaces are in none."""
+    """Return the first character of each word or punctuation mark, and one past its last; spaces are left out."""
     found = _boundaries(text)
     return [(start, end) for start, end in zip(found, found[1:], strict=False) if not text[start:end].isspace()]
 
 
 class Shape(NamedTuple):
-    """What a token looks like in a text; one word may stand only for another of the same shape.
+    """The form of a token in a text; a word may only be replaced with another of the same shape.
 
     Attributes:
-        before: spaces that it begins with.
-        kind: what is between the spaces; an unspaced word is one in Chinese or Japanese characters.
-        after: spaces that it ends with.
+        before: Spaces at its beginning.
+        kind: What is between the spaces; an unspaced word consists of Chinese or Japanese characters.
+        after: Spaces at its end.
     """
 
     before: str
@@ -66,7 +66,7 @@ class Shape(NamedTuple):
 
 @lru_cache(maxsize=1 << 18)
 def shape_of(surface: str) -> Shape | None:
-    """The shape of a token that is one word, or punctuation alone; None for any other: with a digit, or a symbol."""
+    """Return the shape of a token that is one word, or punctuation alone; None for others, with a digit or symbol."""
     core = surface.strip()
     if not core or has_numeral(core):
         return None
@@ -80,7 +80,7 @@ def shape_of(surface: str) -> Shape | None:
 
 
 def stands_apart(text: str, start: int, end: int) -> bool:
-    """Whether a span of punctuation is all of it in its place, and joins no words: not the hyphen of `well-known`."""
+    """Whether a punctuation span is complete in its place and joins no words, unlike the hyphen of `well-known`."""
     before, after = text[start - 1 : start] if start else "", text[end : end + 1]
     beside = [character for character in (before, after) if character and not character.isspace()]
     return all(map(str.isalnum, beside)) and len(beside) < 2

@@ -1,1 +1,1 @@
-"""Machines that are asked for, where an engine then works: Slurm and Hugging Face Jobs."""
+"""Requests for machines on which an engine then works: Slurm and Hugging Face Jobs."""

@@ -1,9 +1,9 @@
-"""Hugging Face Jobs: what each job is told, and what it does of a run that lies in a dataset repository.
+"""Hugging Face Jobs: the request for each job, and its work on a run in a dataset repository.
 
-The plan lies there before any job begins. A job edits the shards of its group that are not there yet, verifies each,
-and commits them a few times. Whichever job then finds all shards there writes the card; the one that commits last
-always does. So no job waits for another, none brings data of another to its machine, and one that died is begun anew,
-by the Hub or by hand, and goes on behind its last commit.
+The plan is in the repository before any job begins. A job edits the shards of its group that are not there yet,
+verifies each, and commits them a few times. Any job that then finds all shards there writes the card; the job that
+commits last always does. So no job waits for another, and none downloads data of another. A job that died is restarted,
+by the Hub or by hand, and continues after its last commit.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.verify import verify_run
 
 GROUP = "hf-toedit-group"
-"""The label that names a job's group, as `0-of-8`: the Hub takes no slash in it."""
+"""Label with a job's group, as `0-of-8`: the Hub allows no slash in it."""
 
 _REPOSITORY, _RUN = "hf-toedit", "hf-toedit-run"
 _SLUG = 64
-"""Characters of a repository's name in a label; a label has 100 at most, and the group's number is behind it."""
+"""Characters of a repository's name in a label; a label has at most 100, including the group's number at the end."""
 
 _LONGEST_S = 3600.0
-"""Between two commits of a job, however many there are."""
+"""Maximum time between two commits of a job, however many jobs there are."""
 
 Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
 class RunLocation:
-    """Where a run lies on the Hub.
+    """Location of a run on the Hub.
 
     Attributes:
         repo_id: `org/name`.
-        revision: branch; None is the default one.
-        prefix: folder of the repository; none is its root.
+        revision: Branch; None is the default one.
+        prefix: Folder of the repository; empty for its root.
     """
 
     repo_id: str
@@ -58,50 +58,50 @@ class RunLocation:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Of all jobs that work for this repository."""
+        """Labels of all jobs that work for this repository."""
         slug = re.sub(r"[^a-zA-Z0-9_-]", "-", self.repo_id)[:_SLUG]
         return {_REPOSITORY: f"{slug}-{hashlib.sha256(self.repo_id.encode()).hexdigest()[:8]}"}
 
     def run(self) -> HubRun:
-        """The run, as it lies there now.
+        """Return the run in its current state on the Hub.
 
         Raises:
-            SourceError: there is none, or its files cannot be listed.
-            HubError: the Hub does not answer, or refuses.
+            SourceError: There is no run, or its files cannot be listed.
+            HubError: The Hub does not answer, or refuses.
         """
         return HubRun(self.repo_id, newest_sha(self.repo_id, self.revision), self.prefix)
 
     def standing(self, plan: Plan) -> tuple[Plan, HubRun | None]:
-        """A plan as it was pushed at first, with the command that was typed then, and the run that is there.
+        """Return the plan as first pushed, with the command typed then, and the run that is there.
 
         Returns:
-            The plan as it is, and None, where another run is there or none.
+            The plan that was given, and None, if there is another run or none.
         """
         try:
             run = self.run()
             there = run.plan()
-        except ToEditError:  # none, or none that can be read: pushing the plan tells more
+        except ToEditError:  # there is no readable run: pushing the plan gives a better error
             return plan, None
         if there.content_hash != plan.content_hash:
             return plan, None
         return plan if there.differences(plan) else there, run
 
     def push(self, plan: Plan, folder: RunFolder, public: bool = False) -> Push:
-        """What pushes a run there."""
+        """Return the object that pushes a run to this location."""
         return Push(plan, folder, self.repo_id, revision=self.revision, prefix=self.prefix, public=public)
 
 
 def run_labels(place: RunLocation, plan: Plan) -> dict[str, str]:
-    """Labels of all jobs of one run in one place: the same run may be made in another branch or folder as well."""
+    """Return labels of all jobs of one run in one place; the same run may also exist in another branch or folder."""
     where = f"{plan.content_hash} {place.revision or ''} {PurePosixPath(place.prefix)}"
     return {**place.labels, _RUN: hashlib.sha256(where.encode()).hexdigest()[:16]}
 
 
 def check_reach(plan: Plan) -> None:
-    """Refuse what machines elsewhere cannot read.
+    """Refuse a plan that other machines cannot read.
 
     Raises:
-        UsageError: source, prior, rule or sampler lies on this machine only.
+        UsageError: The source, prior, rule or sampler exists only on this machine.
     """
     if plan.reading.root is not None and Path(plan.reading.root) != sample.path().parent:
         raise UsageError(
@@ -133,19 +133,19 @@ def job_request(
     attempts: int,
     secrets: Mapping[str, str],
 ) -> JobRequest:
-    """The job that works on a group.
+    """Return the request for the job that works on a group.
 
     Args:
-        place: of the run.
-        plan: of the run.
+        place: Location of the run.
+        plan: The run's plan.
         group: `0/8`.
-        package: what `uv` installs.
-        options: more words for `hf-toedit jobs work`.
-        image: container image.
-        flavor: of the machine.
-        timeout: as of `JobRequest`.
-        attempts: how often it is begun, at most.
-        secrets: as of `JobRequest`.
+        package: Package that `uv` installs.
+        options: More arguments for `hf-toedit jobs work`.
+        image: Container image.
+        flavor: Flavor of the machine.
+        timeout: As in `JobRequest`.
+        attempts: Maximum number of starts.
+        secrets: As in `JobRequest`.
     """
     words = ("hf-toedit", "jobs", "work", place.repo_id, "--shard-group", group, *options)
     number = group.replace("/", "-of-")
@@ -172,24 +172,24 @@ def edit_there(
     say: Say,
     unverified: bool = False,
 ) -> list[Failure]:
-    """Edit shards here and commit them there.
+    """Edit shards on this machine and commit them to the repository.
 
     Args:
-        place: of the run.
-        plan: of the run, its source located.
-        folder: here, which holds the plan.
-        workers: edit them.
-        indices: of the shards.
-        num_jobs: that commit to this repository; together they do so once a minute.
-        say: told what is done.
-        unverified: do not verify what is sent.
+        place: Location of the run.
+        plan: The run's plan, with its source located.
+        folder: Local run folder with the plan.
+        workers: Engine that edits the shards.
+        indices: Indices of the shards.
+        num_jobs: Number of jobs that commit to this repository; together they do so once a minute.
+        say: Callback; called with messages on progress.
+        unverified: Do not verify shards before sending them.
 
     Returns:
-        Those that failed at every try; the others are there.
+        The shards that failed at every try; the others are in the repository.
 
     Raises:
-        RunError: a shard is not sound, or somebody else pushed another run there.
-        HubError: the Hub does not answer, or refuses.
+        RunError: A shard is not sound, or another run was pushed there.
+        HubError: The Hub does not answer, or refuses.
     """
 
     def check(shard: Shard) -> None:
@@ -204,7 +204,7 @@ def edit_there(
     def done(name: str) -> None:
         say(f"{name} is {plan.task.done}")
         along.add(name)
-        if along.error:  # what is edited after it would be lost
+        if along.error:  # later edits would be lost
             raise along.error
 
     monitor = Monitor(plan, folder, on_done=done)
@@ -219,15 +219,15 @@ def edit_there(
 
 
 def begin_there(place: RunLocation, folder: RunFolder) -> tuple[Plan, HubRun]:
-    """Bring the plan of a run here.
+    """Download the plan of a run.
 
     Returns:
-        The plan, its source located, and the run as it lies there now.
+        The plan, with its source located, and the run in its current state on the Hub.
 
     Raises:
-        SourceError: there is none, or its source cannot be read here.
-        RunError: it cannot be read.
-        HubError: the Hub does not answer, or refuses.
+        SourceError: There is no run, or its source cannot be read on this machine.
+        RunError: The plan cannot be read.
+        HubError: The Hub does not answer, or refuses.
     """
     run = place.run()
     plan = located(run.plan())
@@ -236,14 +236,14 @@ def begin_there(place: RunLocation, folder: RunFolder) -> tuple[Plan, HubRun]:
 
 
 def finish_there(place: RunLocation) -> Pushed | None:
-    """Write the card of a run all of whose shards are there, from statistics and a few rows.
+    """Write the card of a run whose shards are all in the repository, from statistics and a few rows.
 
     Returns:
-        What was done; None where shards are missing.
+        What was done; None if shards are missing.
 
     Raises:
-        RunError: what is there is damaged, or no text of it could be read.
-        HubError: the Hub does not answer, or refuses.
+        RunError: The content of the repository is damaged, or no text could be read.
+        HubError: The Hub does not answer, or refuses.
     """
     run = place.run()
     plan = run.plan()

@@ -1,7 +1,7 @@
-"""The engine of a Slurm cluster: a batch script, an array whose tasks edit a group of shards each; and its submission.
+"""The engine of a Slurm cluster: a batch script for an array whose tasks edit a group of shards each; its submission.
 
-Nothing is edited here, and nothing is scheduled: Slurm starts `hf-toedit run RUN --shard-group I/N` in every task, and
-starts it again where the script asks for that.
+This module neither edits nor schedules: Slurm starts `hf-toedit run RUN --shard-group I/N` in every task, and starts it
+again if the script requests that.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hf_toedit.errors import RunError
 from hf_toedit.version import __version__
 
 STOP_S = 120
-"""How long before the end of its time a task is told to stop, in seconds; Slurm may be a minute late."""
+"""Seconds before the end of its time at which a task is stopped; Slurm may be a minute late."""
 
 _CAPTURED = (
     "HF_HOME",
@@ -29,7 +29,7 @@ _CAPTURED = (
     "PYTHONPATH",
     "LD_LIBRARY_PATH",
 )
-"""Variables that say where things lie. Nothing is captured by a pattern, so that no secret can come along."""
+"""Variables with locations of files. None is captured by a pattern, so that no secret can be included."""
 
 
 def array_script(
@@ -43,18 +43,18 @@ def array_script(
     at_once: int | None = None,
     max_requeues: int,
 ) -> str:
-    """A script for `sbatch` that edits a run with the Python, the variables and the folder of this process.
+    """Return a script for `sbatch` that edits a run with the Python, the variables and the folder of this process.
 
     Args:
-        run: the run folder, as it was named.
-        num_tasks: of the array; each edits every `num_tasks`-th shard.
-        typed: the command that asked for it.
-        sbatch: options of sbatch by their long names, without dashes; these win over ours. An empty value is a flag,
-            and None leaves an option out.
-        run_options: of `hf-toedit run`, as words of its command line.
-        logs: folder of the logs.
-        at_once: tasks that run at a time; None is as many as Slurm lets.
-        max_requeues: how often a task is started again.
+        run: The run folder, as named by the user.
+        num_tasks: Number of tasks of the array; each edits every `num_tasks`-th shard.
+        typed: The command that requested the script.
+        sbatch: Options of sbatch by their long names, without dashes; they override the defaults. An empty value is a
+            flag, and None leaves an option out.
+        run_options: Options of `hf-toedit run`, as command-line words.
+        logs: Folder of the logs.
+        at_once: Maximum number of tasks that run at a time; None leaves it to Slurm.
+        max_requeues: Maximum number of times that a task is restarted.
     """
     options: dict[str, str | None] = {
         "job-name": f"toedit-{run.rstrip('/').rpartition('/')[2]}",
@@ -73,7 +73,7 @@ def array_script(
         if value is not None
     )
     exports = "".join(f"export {name}={shlex.quote(os.environ[name])}\n" for name in _CAPTURED if os.environ.get(name))
-    # A step of its own has as many CPUs as it asks for, whatever the job was given (Slurm 22.05).
+    # A job step has only the CPUs that it requests itself, not those of the job (Slurm 22.05).
     cpus = f" --cpus-per-task={shlex.quote(cpus)}" if (cpus := options.get("cpus-per-task")) else ""
     command = shlex.join([*_hf_toedit(), "run", run])
     more = f" {shlex.join(run_options)}" if run_options else ""
@@ -105,24 +105,24 @@ exit $code
 
 
 def _hf_toedit() -> list[str]:
-    """The command that runs now; without its script, as in a checkout that is not installed, by its module."""
+    """Return the current command; without its script, as in a checkout that is not installed, its module."""
     script = Path(sys.executable).with_name("hf-toedit")
     return [str(script)] if script.exists() else [sys.executable, "-m", "hf_toedit"]
 
 
 def script_bytes(script: str) -> bytes:
-    """A script as a file: in UTF-8, whatever the terminal has, with the names in it as the system has them."""
+    """Encode a script as a file: in UTF-8, whatever the terminal's encoding, with the system's bytes in file names."""
     return script.encode("utf-8", "surrogateescape")
 
 
 def submit(script: str) -> str:
-    """Hand a script to Slurm.
+    """Submit a script to Slurm.
 
     Returns:
         The id of the job.
 
     Raises:
-        RunError: there is no Slurm here, or it refuses.
+        RunError: There is no Slurm on this machine, or it refuses.
     """
     try:
         done = subprocess.run(["sbatch", "--parsable"], input=script_bytes(script), capture_output=True)

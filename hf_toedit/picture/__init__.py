@@ -1,1 +1,1 @@
-"""Pictures of edits: every token with its probability and its fate, for a terminal, a page, and the Space."""
+"""Pictures of edits: every token with its probability and its edit, for a terminal, a page, and the Space."""

@@ -1,6 +1,6 @@
-"""What a picture shows: texts over generations, and every token's probability, rank, candidates and fate.
+"""Data of a picture: texts over generations, and the probability, rank, candidates and edit of every token.
 
-Nothing is edited here in another way than `Editor` does, and nothing is printed.
+Editing is left to `Editor`, and nothing is printed.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from hf_toedit.editing.samplers import sampler_of
 from hf_toedit.stats import EditStats
 
 NUM_CANDIDATES = 50
-"""Candidates that are looked at for each token; its rank is known among these."""
+"""Number of candidates to get for each token; its rank is known only among these."""
 
 MIN_LISTED = 8
-"""Candidates that are listed for each token, where fewer are drawn from."""
+"""Minimum number of candidates to list for each token, if fewer are sampled from."""
 
 
 SHARE = 0.05
-"""Of the tokens, to be selected, where a threshold is suggested."""
+"""Share of the tokens that a suggested threshold should select."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """One token of a text, as the prior read it in one generation, and what became of it.
+    """One token of a text, as the prior read it in one generation, and what happened to it.
 
     Attributes:
-        text: its characters.
-        start: first of them, in the text that was read.
-        probability: under the prior; None where not scored.
-        rank: 1 for the prior's likeliest token; None where the token may not be edited, was not scored, or is none of
+        text: Its characters.
+        start: Its first character, in the text that was read.
+        probability: Probability under the prior; None if not scored.
+        rank: 1 for the prior's likeliest token; None if the token may not be edited, was not scored, or is not one of
             the `NUM_CANDIDATES` likeliest.
-        candidates: (text, probability) of the likeliest tokens, likeliest first, of every token that may be edited;
-            None for one that cannot stand alone in a text.
-        selected: drawn again.
-        replacement: the text drawn instead, empty where dropped; None where the old one stands.
-        dropped: deleted.
-        ineligible: why the token may not be edited; None where it may.
-        rejected: the text that was drawn and put back, see `EditConfig.accept`; None where nothing was.
-        kind: see `TokenView`.
+        candidates: (text, probability) of the likeliest tokens, likeliest first, for every token that may be edited;
+            the text is None for a token that cannot stand alone in a text.
+        selected: Whether it was resampled.
+        replacement: The text sampled instead, empty if dropped; None if the token is unchanged.
+        dropped: Whether it was deleted.
+        ineligible: Why the token may not be edited; None if it may.
+        rejected: Text that was sampled and then reverted, see `EditConfig.accept`; None if there is none.
+        kind: See `TokenView`.
     """
 
     text: str
@@ -70,11 +70,11 @@ class Token:
 
 
 class TextSpan(NamedTuple):
-    """A stretch of a text that is shown as one.
+    """A span of a text that is shown as one.
 
     Attributes:
-        text: its characters; those of all pieces are the whole text.
-        tokens: one; several where they share characters; none where the tokenizer has none for them.
+        text: Its characters; all spans together are the whole text.
+        tokens: One token; several if they share characters; none if the tokenizer has none for the span.
     """
 
     text: str
@@ -82,7 +82,7 @@ class TextSpan(NamedTuple):
 
     @property
     def probability(self) -> float | None:
-        """Of all its tokens, one after the other; None where one has none."""
+        """Product of the probabilities of its tokens; None if one has none."""
         known = [token.probability for token in self.tokens if token.probability is not None]
         return prod(known) if known and len(known) == len(self.tokens) else None
 
@@ -92,9 +92,9 @@ class Frame:
     """One text in one generation.
 
     Attributes:
-        generation: 1, 2, ….
-        document: what became of the text.
-        tokens: of the text as this generation read it; none where it was not read.
+        generation: Number of the generation: 1, 2, ….
+        document: The edited document.
+        tokens: Tokens of the text as this generation read it; empty if it was not read.
     """
 
     generation: int
@@ -103,17 +103,17 @@ class Frame:
 
     @property
     def text(self) -> str:
-        """The text as this generation read it; empty where there was none."""
+        """The text as this generation read it; empty if there was none."""
         reading = self.document.reading
         return reading.document.text if reading else self.document.text or ""
 
     @property
     def changed(self) -> list[Token]:
-        """Tokens that became other text, or none."""
+        """Tokens that were replaced or deleted."""
         return [token for token in self.tokens if token.replacement is not None]
 
     def pieces(self) -> Iterator[TextSpan]:
-        """The text that was read, from its first character to its last; tokens without characters are left out."""
+        """Yield the spans of the text that was read, from first to last character; empty tokens are left out."""
         at = 0
         for group in _sharing(self.tokens):
             start, end = group[0].start, max(token.end for token in group)
@@ -130,8 +130,8 @@ class Picture:
     """One text over the generations.
 
     Attributes:
-        name: for people, such as `row 3`.
-        frames: one a generation.
+        name: Name for users, such as `row 3`.
+        frames: One frame per generation.
     """
 
     name: str
@@ -139,18 +139,18 @@ class Picture:
 
     @property
     def source(self) -> str | None:
-        """The text before the first generation; None where there was none."""
+        """The text before the first generation; None if there was none."""
         table = self.frames[0].document.table
         return table.revert() if table else None
 
     @property
     def edited(self) -> str | None:
-        """The text after the last."""
+        """The text after the last generation."""
         return self.frames[-1].document.text
 
     @property
     def skipped(self) -> str | None:
-        """Why the text was passed through unread; None where it was read."""
+        """Why the text was passed through unread; None if it was read."""
         return self.frames[0].document.skipped
 
 
@@ -159,10 +159,10 @@ class Gallery:
     """Texts that were edited together.
 
     Attributes:
-        pictures: one a text.
-        stats: counts over all of them, one a generation.
-        config: how they were edited.
-        prior: name of the prior.
+        pictures: One picture per text.
+        stats: Counts over all texts, one entry per generation.
+        config: How the texts were edited.
+        prior: Name of the prior.
     """
 
     pictures: tuple[Picture, ...]
@@ -180,20 +180,21 @@ class Gallery:
         progress: Callable[[int, int], None] | None = None,
         max_listed: int = NUM_CANDIDATES,
     ) -> Gallery:
-        """Edit texts as a run does, generation after generation, and find out what there was to choose from.
+        """Edit texts as a run does, generation by generation, and record the candidates of each token.
 
         Args:
-            editor: edits.
-            passages: see `Editor.edit`.
-            names: one a text, for people.
-            generations: how often they are edited.
-            progress: called with the readings by the prior that are done and those there are in all, two a generation.
-            max_listed: candidates to keep of each token at most; they are most of what a gallery takes of memory.
+            editor: The editor.
+            passages: See `Editor.edit`.
+            names: Names for users, one per text.
+            generations: Number of generations.
+            progress: Callback; called with the number of readings by the prior that are done and their total, two per
+                generation.
+            max_listed: Maximum number of candidates to keep per token; they use most of a gallery's memory.
 
         Raises:
-            PriorError: the prior fails on every text, or runs out of memory.
+            PriorError: The prior fails on every text, or runs out of memory.
         """
-        # Selecting every token makes the prior tell the candidates of each; what is drawn of them is thrown away.
+        # Selecting every token makes the prior return candidates for each; the samples of this reading are discarded.
         every_token = replace(
             editor.config,
             select="below",
@@ -222,13 +223,13 @@ class Gallery:
         return cls(pictures, tuple(stats), editor.config, editor.prior.name)
 
     def threshold_selecting(self, share: float) -> float | None:
-        """A round threshold at which at least a share of all tokens would be selected from above.
+        """Return a round threshold at which at least a share of all tokens would be selected from above.
 
         Args:
-            share: of the tokens of all texts, as the first generation read them; in (0, 1].
+            share: Share of the tokens of all texts, as the first generation read them; in (0, 1].
 
         Returns:
-            None where not so many tokens may be edited.
+            The threshold; None if not enough tokens may be edited.
         """
         tokens = [token for picture in self.pictures for token in picture.frames[0].tokens]
         known = [token.probability for token in tokens if token.probability is not None and not token.ineligible]
@@ -236,28 +237,28 @@ class Gallery:
         if not 0 < place <= len(known):
             return None
         probability = sorted(known, reverse=True)[place - 1]
-        # A digit more than tells it from 0 and 1, so that 0.98765 is 0.987, 0.99987 is 0.9998, and 0.0045 is 0.0045.
+        # One digit more than needed to differ from 0 and 1: 0.98765 becomes 0.987, 0.99987 0.9998, and 0.0045 0.0045.
         digits = max(2, math.ceil(-math.log10(max(min(probability, 1 - probability), 1e-6))) + 1)
         return math.floor(probability * 10**digits) / 10**digits
 
 
 def _num_listed(config: EditConfig) -> int:
-    """How many candidates are listed: all that can be drawn, of those looked at."""
+    """Return how many candidates to list: all that can be sampled, of the requested ones."""
     return min(max(sampler_of(config).candidates.count, MIN_LISTED), NUM_CANDIDATES)
 
 
 def _frames(result: EditResult, seen: EditResult, num_listed: int) -> list[Frame]:
-    """One a text.
+    """Return one frame per text.
 
     Args:
-        result: what was done.
-        seen: the same texts, every token of them selected.
-        num_listed: candidates to keep of each token.
+        result: The edits.
+        seen: The same texts, with every token selected.
+        num_listed: Number of candidates to keep per token.
     """
     frames = []
     for index, document in enumerate(result.documents):
         views = result.tokens(index)
-        # A prior may fail on a text in one of the two readings, such as for want of memory.
+        # A prior may fail on a text in one of the two readings, for example because memory runs out.
         others = seen.tokens(index) or views
         ranks = _ranks(seen.documents[index].reading)
         tokens = tuple(
@@ -281,7 +282,7 @@ def _frames(result: EditResult, seen: EditResult, num_listed: int) -> list[Frame
 
 
 def _ranks(reading: ScoredDocument | None) -> dict[int, int]:
-    """Token position to the place of the token that stands there among its candidates, from 1."""
+    """Return, by token position, the rank of the original token among its candidates, from 1."""
     if reading is None:
         return {}
     scores = reading.scores
@@ -291,7 +292,7 @@ def _ranks(reading: ScoredDocument | None) -> dict[int, int]:
 
 
 def _sharing(tokens: Sequence[Token]) -> Iterator[list[Token]]:
-    """Tokens in the order of the text, those that share characters together."""
+    """Yield tokens in the order of the text, grouping those that share characters."""
     group: list[Token] = []
     reached = 0
     for token in sorted(tokens, key=lambda token: token.start):

@@ -1,10 +1,10 @@
-"""Pictures as HTML: fragments that may stand in any page, and a page of their own.
+"""Pictures as HTML: fragments that can be put into any page, and a complete page.
 
-Every function is pure and gives HTML in which nothing that came from a text is more than text. A fragment needs
-`style()` and, for the tooltip, `script()` once in the page around it. Its elements are known by their classes: `te` is
-on every fragment; `te-frame` holds a `te-legend` and a `te-text`, whose tokens are `te-t`, with `te-p0` … `te-p9` by
-their bin of p (`te-unscored` without), `te-selected`, and `te-changed` with `<del>` and `<ins>`; `te-tip` is the
-tooltip, `te-generations`, `te-histogram`, `te-diff` and `te-notice` are the other fragments.
+Every function is pure, and escapes all text in the HTML that it returns. A fragment needs `style()` and, for the
+tooltip, `script()` once in its page. Its elements have these classes: `te` is on every fragment; `te-frame` contains a
+`te-legend` and a `te-text`, whose tokens are `te-t`, with `te-p0` … `te-p9` by their bin of p (`te-unscored` without),
+`te-selected`, and `te-changed` with `<del>` and `<ins>`; `te-tip` is the tooltip, `te-generations`, `te-histogram`,
+`te-diff` and `te-notice` are the other fragments.
 """
 
 from __future__ import annotations
@@ -37,47 +37,47 @@ from hf_toedit.place_kinds import KINDS
 from hf_toedit.stats import PROBABILITY_BINS, EditStats, decimal
 
 MAX_LISTED = 10
-"""Most candidates in the tooltip of a token."""
+"""Maximum number of candidates in the tooltip of a token."""
 
 HOW_TO_LOOK = "Point at a token, tap it, or move with the arrow keys, to see its probability and candidates."
 
 _MARK = "a preview of hf-toedit"
 
 PAGE_BEGINS = f"<!DOCTYPE html>\n<!-- {_MARK} -->"
-"""How a page begins, and may be known as one."""
+"""Beginning of a page, by which it can be recognized."""
 
 _TEMPLATE_CHARACTERS = str.maketrans({character: f"&#{ord(character)};" for character in "${}`\\"})
-"""What templates of JavaScript and of Handlebars, which Gradio puts values through, would take for their own."""
+"""Characters with a meaning in templates of JavaScript and Handlebars, through which Gradio passes values."""
 
 _WIDTH, _HEIGHT, _BASE, _TOP = 360, 180, 150, 24
 
 
 def escaped(text: str) -> str:
-    """Text that is text alone, in HTML and in templates of JavaScript and Handlebars, between quotes or not.
+    """Escape text for HTML and for templates of JavaScript and Handlebars, with or without quotes.
 
-    Control and direction characters are written out, and a line break stands behind its mark.
+    Control and direction characters are written out, and a line break follows its mark.
     """
     visible = "⏎\n".join(printable(line) for line in text.split("\n"))
     return escape(visible, quote=True).translate(_TEMPLATE_CHARACTERS)
 
 
 def style() -> str:
-    """The style sheet of all fragments, without its element."""
+    """Return the style sheet of all fragments, without the element."""
     return asset("picture.css")
 
 
 def script() -> str:
-    """The script of all fragments, without its element."""
+    """Return the script of all fragments, without the element."""
     return asset("picture.js")
 
 
 def frame_html(frame: Frame, config: EditConfig, legend: bool = True) -> str:
-    """One text in one generation: every token coloured by p, selected ones outlined, changed ones before and after.
+    """Render one text in one generation: tokens colored by p, selected ones outlined, changed ones before and after.
 
     Args:
-        frame: the text.
-        config: how it was edited.
-        legend: say what the marks mean.
+        frame: The text.
+        config: How it was edited.
+        legend: Include a legend of the marks.
     """
     if not frame.tokens:
         return _unread_html(frame)
@@ -94,7 +94,7 @@ def frame_html(frame: Frame, config: EditConfig, legend: bool = True) -> str:
 
 
 def legend_html(config: EditConfig) -> str:
-    """What the marks of a frame mean."""
+    """Render a legend of the marks of a frame."""
     scale = "".join(f'<span class="te-p{number}"></span>' for number in range(PROBABILITY_BINS))
     marks = [f'probability p: 0 <span class="te-scale" role="img" aria-label="from pale to strong">{scale}</span> 1']
     if rule_of(config).selects:
@@ -106,10 +106,10 @@ def legend_html(config: EditConfig) -> str:
 
 
 def generations_html(stats: Sequence[EditStats]) -> str:
-    """What was selected and changed, generation by generation, and of which kinds it is.
+    """Render what was selected and changed, per generation, and the kinds of changed tokens.
 
     Args:
-        stats: of generations 1, 2, ….
+        stats: Statistics of generations 1, 2, ….
     """
     parts = [_table("Selected and changed tokens", generation_columns(stats)), _note(stats)]
     if kinds := kind_columns(stats):
@@ -122,7 +122,7 @@ def generations_html(stats: Sequence[EditStats]) -> str:
 
 
 def _table(caption: str, columns: Mapping[str, Sequence[str]]) -> str:
-    """Columns by their headings; the first is the heading of the rows."""
+    """Render columns by heading; the first column has the headings of the rows."""
     headings = "".join(f'<th scope="col">{escaped(name.replace(chr(10), " "))}</th>' for name in columns)
     rows = "".join(
         f'<tr><th scope="row">{escaped(first)}</th>{"".join(f"<td>{escaped(cell)}</td>" for cell in cells)}</tr>'
@@ -143,12 +143,12 @@ def _note(stats: Sequence[EditStats]) -> str:
 
 
 def histogram_html(stats: EditStats, config: EditConfig, generation: int | None = None) -> str:
-    """Tokens by p in ten bins, with the threshold.
+    """Render the tokens by p in ten bins, with the threshold.
 
     Args:
-        stats: of one generation.
-        config: how it was edited.
-        generation: to be named, where there are several.
+        stats: Statistics of one generation.
+        config: How it was edited.
+        generation: Generation number to display, if there are several.
     """
     shares = probability_shares(stats)
     if not shares:
@@ -164,11 +164,11 @@ def histogram_html(stats: EditStats, config: EditConfig, generation: int | None 
 
 
 def diff_html(table: PieceTable, kinds: Sequence[str] = ()) -> str:
-    """A whole text, with what its edits took out of the source and what they put there.
+    """Render a whole text, with the deletions and insertions of its edits.
 
     Args:
-        table: the text and its edits.
-        kinds: of the edits, one each, for the tooltips that browsers have; none where they are not known.
+        table: The text and its edits.
+        kinds: Kinds of the edits, one per edit, for the browser's tooltips; empty if they are unknown.
     """
     marks = {REMOVED: "del", ADDED: "ins"}
     titles = (f' title="{escaped(KINDS[kind])}"' for kind in kinds)
@@ -181,14 +181,14 @@ def diff_html(table: PieceTable, kinds: Sequence[str] = ()) -> str:
 
 
 def notice_html(text: str) -> str:
-    """A word to the reader; errors begin small, as they follow the word Error in a terminal."""
+    """Render a notice; errors begin in lower case, since in a terminal they follow the word Error."""
     first, space, rest = text.partition(" ")
     sentence = (first.capitalize() if first.isalpha() and first.islower() else first) + space + rest
     return f'<p class="te te-notice">{escaped(sentence)}</p>'
 
 
 def page(gallery: Gallery) -> str:
-    """One HTML file that needs nothing else and asks nothing of any network."""
+    """Render one HTML file that needs no other file and no network."""
     told = f"prior {gallery.prior}, selected: {selection(gallery.config)}"
     histogram = histogram_html(gallery.stats[0], gallery.config, 1 if len(gallery.stats) > 1 else None)
     body = (
@@ -218,11 +218,11 @@ def _unread_html(frame: Frame) -> str:
 
 
 def piece_html(piece: TextSpan, attributes: str) -> str:
-    """A piece that has tokens, by its classes: coloured by p, and what was drawn beside what it replaced.
+    """Render a piece with tokens: colored by p, with the sampled text next to the text that it replaced.
 
     Args:
         piece: The piece.
-        attributes: What else its element has, as HTML.
+        attributes: More attributes of its element, as HTML.
     """
     p = piece.probability
     names = ["te-t", "te-unscored" if p is None else f"te-p{bin_of(p)}"]
@@ -238,7 +238,7 @@ def piece_html(piece: TextSpan, attributes: str) -> str:
 
 
 def _option_html(piece: TextSpan, is_first: bool) -> str:
-    """A piece as one of those that the arrow keys go through."""
+    """Render a piece as an option that can be reached with the arrow keys."""
     if not piece.tokens:
         return escaped(piece.text)
     label = f' aria-label="{spelled(piece.text)}"' if is_invisible(piece.text) else ""
@@ -248,7 +248,7 @@ def _option_html(piece: TextSpan, is_first: bool) -> str:
 
 
 def _data(pieces: Sequence[TextSpan]) -> str:
-    """What the tooltip tells of each token, every text once, as JSON: see `fill` in `picture.js`."""
+    """Return the tooltip data of each token as JSON, with every text once: see `fill` in `picture.js`."""
     words: dict[str, int] = {}
 
     def word(text: str | None) -> int | None:
@@ -274,7 +274,7 @@ def _data(pieces: Sequence[TextSpan]) -> str:
 
 
 def _rounded(probability: float) -> float:
-    """As few digits as are shown."""
+    """Round a probability to the digits that are shown."""
     return round(probability, 4) if probability >= 1e-4 else float(f"{probability:.0e}")
 
 
@@ -310,5 +310,5 @@ def _threshold(config: EditConfig) -> str:
 
 
 def asset(name: str) -> str:
-    """A file of `assets/`."""
+    """Read a file of `assets/`."""
     return (files("hf_toedit.picture") / "assets" / name).read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
-"""Results as the output of a notebook's cell: HTML with its own style and without a script, of bounded size.
+"""Results as cell output of a notebook: HTML with its own style and without a script, of bounded size.
 
-The prior is not asked again: a result knows the probability of every token, and the candidates of selected ones. Unlike
-the fragments of `html.py` these need no page around them; what a pointer finds at a token is its `title`.
+No prior is called again: a result has the probability of every token, and the candidates of selected ones. Unlike
+the fragments of `html.py`, this output needs no page around it; the tooltip of a token is its `title`.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from hf_toedit.stats import EditStats
 
 MAX_DOCUMENTS = 3
 MAX_CHARACTERS = 2_000
-"""Of each document. What is left out is counted below."""
+"""Maximum number of characters per document. A note reports how many are left out."""
 
 _MAX_LISTED = 8
-"""Candidates in the title of a selected token."""
+"""Maximum number of candidates in the title of a selected token."""
 
 _BREAK = "&#10;"
 
 
 def result_html(result: EditResult) -> str:
-    """The first texts of a result, every token coloured by p, selected ones outlined, changed ones before and after."""
+    """Render the first texts of a result: tokens colored by p, selected outlined, changed before and after."""
     frames = [_frame(result, index) for index in range(min(len(result.documents), MAX_DOCUMENTS))]
     changed = counted_kinds({kind: counts.num_changed for kind, counts in result.stats.kinds.items()})
     told = f"Generation {result.generation}: {result.stats.headline}"
@@ -42,7 +42,7 @@ def result_html(result: EditResult) -> str:
 
 
 def stats_html(generations: Sequence[EditStats]) -> str:
-    """The figures of one generation; of several, what was selected and changed in each, and how that decays.
+    """Render the figures of one generation; for several, what was selected and changed in each, and its decay.
 
     Args:
         generations: Statistics of one generation, or of generations 1, 2, … of the same texts.
@@ -57,18 +57,18 @@ def stats_html(generations: Sequence[EditStats]) -> str:
 
 
 def run_html(told: str, generations: Sequence[EditStats]) -> str:
-    """What is known of a run so far.
+    """Render the current state of a run.
 
     Args:
-        told: In one line, what it is and how far.
-        generations: Statistics of each over the shards that are done in it.
+        told: Description of the run and its progress, on one line.
+        generations: Statistics of each generation over its finished shards.
     """
     read = [stats for stats in generations if stats.num_tokens]
     return _output([_facts(told), *([generations_html(read)] if read else [])])
 
 
 def _figures(stats: EditStats) -> Iterator[tuple[str, str]]:
-    """Names and values; those that are not defined are left out."""
+    """Yield names and values; undefined figures are left out."""
     yield "rows", f"{stats.num_rows:,}"
     yield "documents", f"{stats.num_documents:,}"
     for cause, count in sorted(stats.num_skipped.items()):
@@ -128,7 +128,7 @@ def _frame_html(frame: Frame, index: int) -> str:
 
 
 def _first(pieces: Iterator[TextSpan], room: int) -> Iterator[TextSpan]:
-    """Pieces of so many characters in all; one that does not fit is cut, and its tokens are left out."""
+    """Yield pieces up to `room` characters in total; one that does not fit is cut, without its tokens."""
     for piece in pieces:
         if len(piece.text) > room:
             yield TextSpan(piece.text[:room], ())
@@ -138,7 +138,7 @@ def _first(pieces: Iterator[TextSpan], room: int) -> Iterator[TextSpan]:
 
 
 def _title(piece: TextSpan) -> str:
-    """What the prior said of a token, for the tooltip that browsers have for any element."""
+    """Return the prior's results for a token, for the browser's own tooltip."""
     p = piece.probability
     told = [f"“{printable(piece.text)}”", "not scored" if p is None else f"p {probability(p)}", fate(piece)]
     lines = [", ".join(part for part in told if part)]

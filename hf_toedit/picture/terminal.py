@@ -1,4 +1,4 @@
-"""Pictures for a terminal: coloured where it has colours, with plain marks where it has none."""
+"""Pictures for a terminal: colored if it has colors, otherwise with plain marks."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from hf_toedit.place_kinds import KINDS
 from hf_toedit.stats import EditStats, decimal
 
 MAX_PLACES = 12
-"""Places shown of a text that is not shown whole."""
+"""Maximum number of places to show of a text that is not shown whole."""
 
 _CONTEXT = 40
-"""Characters shown around each."""
+"""Number of characters to show around each place."""
 
 _BEGINNING = 80
-"""Characters shown of a text in which nothing was selected."""
+"""Number of characters to show of a text in which nothing was selected."""
 
 _STEPS = ((0.1, ""), (0.5, "yellow"), (0.9, "green"), (1.0, "cyan"))
-"""Colours of p up to a bound; the terminal's own, which suit its ground."""
+"""Colors of p up to a bound; they are the terminal's own, which suit its background."""
 
 _BAR = 40
 
 
 def frame_text(frame: Frame, colour: bool, max_places: int | None = MAX_PLACES) -> Text:
-    """One text in one generation, on one line.
+    """Render one text in one generation, on one line.
 
     Args:
-        frame: the text.
-        colour: tokens coloured by p, selected ones underlined; otherwise see `legend`.
-        max_places: places shown at most, where something changed or, where nothing did, was selected; None is all of
-            the text.
+        frame: The text.
+        colour: Color tokens by p and underline selected ones; otherwise use the marks of `legend`.
+        max_places: Maximum number of places to show that changed or, if none did, were selected; None shows the whole
+            text.
     """
     line = Text()
     if not frame.tokens:
@@ -53,7 +53,7 @@ def frame_text(frame: Frame, colour: bool, max_places: int | None = MAX_PLACES) 
 
 
 def legend(config: EditConfig, colour: bool) -> Text:
-    """What the marks of a text mean."""
+    """Render a legend of the marks of a text."""
     line = Text()
     if colour:
         low = 0.0
@@ -74,12 +74,12 @@ def legend(config: EditConfig, colour: bool) -> Text:
 
 
 def histogram(stats: EditStats, config: EditConfig, generation: int | None = None) -> Text:
-    """Tokens by p in ten bins, with the threshold; empty where none was scored.
+    """Render the tokens by p in ten bins, with the threshold; empty if none was scored.
 
     Args:
-        stats: of one generation.
-        config: how it was edited.
-        generation: to be named, where there are several.
+        stats: Statistics of one generation.
+        config: How it was edited.
+        generation: Generation number to display, if there are several.
     """
     shares = probability_shares(stats)
     threshold = rule_of(config).threshold
@@ -96,7 +96,7 @@ def histogram(stats: EditStats, config: EditConfig, generation: int | None = Non
 
 
 def _excerpt(pieces: Sequence[TextSpan], max_places: int) -> Iterator[TextSpan | str]:
-    """The pieces near the first few places, and dots for what is left out."""
+    """Yield the pieces near the first few places, and dots for omitted ones."""
     changed = [n for n, piece in enumerate(pieces) if any(token.replacement is not None for token in piece.tokens)]
     places = changed or [n for n, piece in enumerate(pieces) if any(map(is_marked, piece.tokens))]
     shown = _near(pieces, places[:max_places])
@@ -114,7 +114,7 @@ def _excerpt(pieces: Sequence[TextSpan], max_places: int) -> Iterator[TextSpan |
 
 
 def _near(pieces: Sequence[TextSpan], places: Sequence[int]) -> set[int]:
-    """Places and those around them; the beginning of the text where there are none."""
+    """Return places and the pieces around them; the beginning of the text if there are no places."""
     if not places:
         return set(_reached(pieces, range(len(pieces)), _BEGINNING))
     near = set(places)
@@ -125,7 +125,7 @@ def _near(pieces: Sequence[TextSpan], places: Sequence[int]) -> set[int]:
 
 
 def _reached(pieces: Sequence[TextSpan], numbers: range, characters: int) -> Iterator[int]:
-    """As many pieces as there are characters to show; the last may be longer."""
+    """Yield pieces until the number of characters is reached; the last piece may exceed it."""
     for number in numbers:
         if characters <= 0:
             return

@@ -1,4 +1,4 @@
-"""The words and figures that pictures share, on a page and in a terminal."""
+"""Words and figures that the pictures on a page and in a terminal share."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from hf_toedit.stats import PROBABILITY_BINS, SAMPLE, EditStats, generation_figu
 
 
 def probability(value: float) -> str:
-    """A probability with four decimals, or as a power of ten where these would be zeros."""
+    """Format a probability with four decimals, or as a power of ten if these would be zeros."""
     return f"{value:.4f}" if value >= 1e-4 or value == 0 else f"{value:.0e}".replace("e-0", "e-")
 
 
 def bin_of(value: float) -> int:
-    """Which of the bins of the histogram a probability lies in."""
+    """Return the bin of the histogram that contains a probability."""
     return min(int(value * PROBABILITY_BINS), PROBABILITY_BINS - 1)
 
 
 def selection(config: EditConfig) -> str:
-    """Which tokens are selected, such as `p ≥ 0.99`."""
+    """Describe which tokens are selected, such as `p ≥ 0.99`."""
     return rule_of(config).describe()
 
 
 def fate(piece: TextSpan) -> str:
-    """What became of a piece, of which kind, and why nothing did where nothing could; empty where it was just read."""
+    """Describe what happened to a piece, its kind, or why it could not be edited; empty if it was only read."""
     if len(piece.tokens) > 1:
         return f"{len(piece.tokens)} tokens that share characters: not edited"
     (token,) = piece.tokens
@@ -49,12 +49,12 @@ def fate(piece: TextSpan) -> str:
 
 
 def named(cause: str) -> str:
-    """A cause of the statistics in plain words."""
+    """Format a cause of the statistics in plain words."""
     return cause.replace("_", " ")
 
 
 def facts(frame: Frame) -> str:
-    """Counts of one text, or why it was not read."""
+    """Describe the counts of one text, or why it was not read."""
     skipped = frame.document.skipped
     if skipped:
         return f"passed through unread: {named(skipped)}"
@@ -69,7 +69,7 @@ def facts(frame: Frame) -> str:
 
 
 def changed_kinds(frame: Frame, dropped: bool = False) -> Counter[str]:
-    """How many changed tokens are of each kind, or how many dropped ones."""
+    """Count the changed tokens, or the dropped ones, by kind."""
     reading = frame.document.reading
     if reading is None:
         return Counter()
@@ -77,26 +77,26 @@ def changed_kinds(frame: Frame, dropped: bool = False) -> Counter[str]:
 
 
 def is_marked(token: Token) -> bool:
-    """Whether the method did anything with a token."""
+    """Whether a token was selected or replaced."""
     return token.selected or token.replacement is not None
 
 
 def is_invisible(text: str) -> bool:
-    """Whether a text shows nothing: spaces, and what joins characters."""
+    """Whether a text is invisible: spaces, and characters that join others."""
     return not printable(text).strip(" \u00a0\u200c\u200d\ufe0e\ufe0f")
 
 
 def spelled(text: str) -> str:
-    """A text by the names of its characters, such as `4 × space`."""
+    """Describe a text by the names of its characters, such as `4 × space`."""
     runs = [(unicodedata.name(character).lower(), len(list(run))) for character, run in groupby(text)]
     return ", ".join(name if count == 1 else f"{count} × {name}" for name, count in runs)
 
 
 def generation_columns(generations: Sequence[EditStats]) -> dict[str, list[str]]:
-    """The paper's Table 9 and, with several generations, their decay and distance from the source.
+    """Return the columns of the paper's Table 9 and, for several generations, decay and distance from the source.
 
     Returns:
-        Headings, of one or two lines, to one cell a generation.
+        Headings, of one or two lines, mapped to one cell per generation.
     """
     figures = generation_figures(generations)
     columns: dict[str, list[str]] = {
@@ -119,10 +119,10 @@ def generation_columns(generations: Sequence[EditStats]) -> dict[str, list[str]]
 
 
 def kind_columns(generations: Sequence[EditStats]) -> dict[str, list[str]]:
-    """Shares of the kinds among the changed and the dropped tokens, generation by generation.
+    """Return the shares of the kinds among the changed and the dropped tokens, per generation.
 
     Returns:
-        Headings, of one or two lines, to one cell a row; empty where no kind is known, or nothing was changed.
+        Headings, of one or two lines, mapped to one cell per row; empty if no kind is known, or nothing was changed.
     """
     rows = []
     for number, stats in enumerate(generations, start=1):
@@ -141,16 +141,16 @@ def kind_columns(generations: Sequence[EditStats]) -> dict[str, list[str]]:
 
 
 def probability_shares(stats: EditStats) -> list[float]:
-    """Share of the scored tokens in each bin of p; empty where none was scored."""
+    """Return the share of the scored tokens in each bin of p; empty if none was scored."""
     return [count / stats.num_scored for count in stats.probability_histogram] if stats.num_scored else []
 
 
 def histogram_caption(stats: EditStats, generation: int | None) -> str:
-    """What the histogram shows.
+    """Return the caption of the histogram.
 
     Args:
-        stats: of one generation.
-        generation: to be named, where there are several.
+        stats: Statistics of one generation.
+        generation: Generation number to display, if there are several.
     """
     when = "" if generation is None else f" in generation {generation}"
     sample = f", from a sample of 1 token in {SAMPLE}" if stats.is_sample else ""

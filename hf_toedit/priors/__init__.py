@@ -1,1 +1,1 @@
-"""The language models that read documents: what an editor needs of one, and how each kind is run."""
+"""Language models that score documents: what an editor needs of them, and how each kind is run."""

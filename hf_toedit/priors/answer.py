@@ -1,4 +1,4 @@
-"""What a prior says of one document, collected pack by pack."""
+"""A prior's scores of one document, collected pack by pack."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from hf_toedit.priors.head import HeadScores
 
 
 class Answer:
-    """Collects what the packs say of one document."""
+    """Collects the scores of one document from the packs."""
 
     def __init__(self, document: Document, sampled: np.ndarray | None = None) -> None:
-        """Start with no token scored; `sampled` as in `DocumentScores`."""
+        """Create an answer with no token scored; `sampled` is as in `DocumentScores`."""
         self.document = document
         self.sampled = sampled
         self._logprobs = np.full(len(document), np.nan, dtype=np.float32)
         self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def take(self, tokens: np.ndarray, scores: HeadScores, offset: int) -> None:
-        """Take what `scores` says, from its row `offset` on, of the document's `tokens`; int `[n]`, ascending.
+        """Store the rows of `scores` from `offset` on for the document's `tokens`; int `[n]`, ascending.
 
-        Threads may call it at once, for tokens of their own.
+        Threads may call this concurrently for different tokens.
         """
         stop = offset + len(tokens)
         self._logprobs[tokens] = scores.logprobs[offset:stop]
         low, high = np.searchsorted(scores.rows, [offset, stop])
-        # A nucleus is mostly far narrower than it may be; the copies let go of the whole pack's.
+        # A nucleus is mostly much narrower than its maximum; the copies release the arrays of the whole pack.
         logprobs = scores.candidate_logprobs[low:high]
         width = np.count_nonzero((logprobs != -np.inf).any(axis=0))
         positions = tokens[scores.rows[low:high] - offset]
         self._parts.append((positions, scores.candidate_ids[low:high, :width].copy(), logprobs[:, :width].copy()))
 
     def finish(self) -> DocumentScores:
-        """The whole document, in whatever order its tokens came."""
+        """Return the scores of the whole document, in whatever order its tokens came."""
         if not self._parts:
             none = np.empty(0, np.int64), np.empty((0, 0), np.int32), np.empty((0, 0), np.float32)
             return DocumentScores(self._logprobs, *none, self.sampled)

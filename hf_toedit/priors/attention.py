@@ -1,7 +1,7 @@
-"""Attention over a pack: each document attends to itself only, and long ones continue on kept keys and values.
+"""Attention over a pack: each document attends only to itself, and long ones continue on kept keys and values.
 
-`register` makes it an attention implementation of `transformers`, so that any architecture that calls attention through
-that interface runs in packs, without padding and without a dense block mask.
+`register` adds it to the attention implementations of `transformers`, so that any architecture that uses that interface
+runs in packs, without padding and without a dense block mask.
 """
 
 from __future__ import annotations
@@ -25,24 +25,25 @@ _active = threading.local()
 
 
 class UnsupportedAttention(NotImplementedError):
-    """An architecture asks for something that packed attention does not do."""
+    """An architecture requires a feature that packed attention does not have."""
 
 
 class PackedAttention:
-    """The pieces of the pack under way, and the keys and values of the windows that go on in a later one.
+    """The pieces of the current pack, and the keys and values of windows that continue in a later one.
 
-    What is kept is what a window has read so far, in all layers; a pack ends inside one window at most.
+    The keys and values of all positions that a window has read so far are kept, in all layers; a pack ends inside one
+    window at most.
     """
 
     def __init__(self, varlen: Varlen | None = None) -> None:
-        """Start with nothing kept.
+        """Create attention without kept keys and values.
 
         Args:
-            varlen: attends over all pieces at once; None goes through them one by one.
+            varlen: Function that attends over all pieces at once; None processes them one by one.
         """
         self._varlen = varlen
         self._pack: list[Piece] = []
-        # Built by the first layer that needs them, for all layers of a pack.
+        # The first layer that needs these creates them, for all layers of a pack.
         self._lengths: Lengths | None = None
         self._masks: dict[tuple[int, int, int | None], torch.Tensor] = {}
         self._kept: dict[tuple[Window, int], tuple[torch.Tensor, torch.Tensor]] = {}
@@ -51,21 +52,21 @@ class PackedAttention:
 
     @property
     def kept_bytes(self) -> int:
-        """Size of the keys and values kept."""
+        """Size of the kept keys and values in bytes."""
         return sum(tensor.nbytes for pair in self._kept.values() for tensor in pair)
 
     def covers(self, context: int) -> bool:
-        """Whether each local attention, shorter than the context, that had a mask asked for reached `attend`."""
+        """Whether every local attention, shorter than the context, for which a mask was requested reached `attend`."""
         return all(size in self._windows for size in self._local_masks if 0 < size < context)
 
     def note_mask(self, local_size: int | None) -> None:
-        """Note that the architecture asks for a mask: causal where `local_size` is None, else a window or chunks."""
+        """Record that the architecture requests a mask: causal if `local_size` is None, else a window or chunks."""
         if local_size is not None:
             self._local_masks.add(local_size)
 
     @contextmanager
     def running(self, pack: list[Piece]) -> Iterator[None]:
-        """Have the attention calls of this thread work on `pack`."""
+        """Make the attention calls of this thread work on `pack`."""
         self._pack = pack if self._varlen is None else joined(pack)
         self._lengths = None
         self._masks.clear()
@@ -84,15 +85,15 @@ class PackedAttention:
         scaling: float | None,
         sliding_window: int | None,
     ) -> torch.Tensor:
-        """Causal attention within each piece, and to what is kept of its window.
+        """Compute causal attention within each piece, and to the kept keys and values of its window.
 
         Args:
-            layer: tells the layers apart.
-            query: `[1, heads, T, d]`, after rotary embedding; positions past the last piece are padding.
+            layer: Identifies the layer.
+            query: `[1, heads, T, d]`, after rotary embedding; positions after the last piece are padding.
             key: `[1, kv_heads, T, d]`.
             value: `[1, kv_heads, T, d_v]`.
-            scaling: factor on the products; None is d ** -0.5.
-            sliding_window: keys each query sees at most; None is all.
+            scaling: Factor on the products; None is d ** -0.5.
+            sliding_window: Maximum number of keys that each query sees; None is all.
 
         Returns:
             `[1, T, heads, d_v]`, zero on padding.
@@ -120,7 +121,7 @@ class PackedAttention:
         scaling: float | None,
         sliding_window: int | None,
     ) -> torch.Tensor:
-        """Attention of one piece, in the quickest way there is for it; see `blocked_attention`."""
+        """Compute the attention of one piece with the fastest available method; see `blocked_attention`."""
         if query.device.type == "cpu" and query.dtype == torch.float32:
             return blocked_attention(query, key, value, scaling, sliding_window)
         num_queries = query.shape[2]
@@ -137,7 +138,7 @@ class PackedAttention:
         return attended.transpose(1, 2)
 
     def _rows(self) -> Iterator[tuple[Piece, slice]]:
-        """Each piece, and where it lies in the pack."""
+        """Yield each piece and its position in the pack."""
         start = 0
         for piece in self._pack:
             yield piece, slice(start, start + len(piece))
@@ -150,13 +151,13 @@ class PackedAttention:
         if kept is not None:
             key, value = torch.cat([kept[0], key], dim=2), torch.cat([kept[1], value], dim=2)
         if not piece.last:
-            # A view would hold on to the keys of the whole pack.
+            # A view would keep the keys of the whole pack in memory.
             key, value = (key.clone(), value.clone()) if kept is None else (key, value)
             self._kept[piece.window, layer] = (key, value)
         return key, value
 
     def _all_with_kept(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values of all pieces, one after another; padding may follow."""
+        """Return the keys and values of all pieces, one after another; padding may follow."""
         pairs = [self._with_kept(layer, piece, key[:, :, rows], value[:, :, rows]) for piece, rows in self._rows()]
         if not any(piece.start for piece in self._pack):
             return key, value
@@ -171,7 +172,7 @@ class PackedAttention:
     def _mask(
         self, num_queries: int, num_keys: int, sliding_window: int | None, like: torch.Tensor
     ) -> torch.Tensor | None:
-        """See `causal_mask`; None where that is plain causal attention."""
+        """Return `causal_mask`, or None if it is plain causal attention."""
         if sliding_window is not None and sliding_window >= num_keys:
             sliding_window = None
         if num_queries == num_keys and sliding_window is None:
@@ -192,7 +193,7 @@ def packed_attention(
     sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """The face that `transformers` calls; refuses what would silently change the result."""
+    """Entry point for `transformers`; refuses options that would silently change the result."""
     attention: PackedAttention | None = getattr(_active, "attention", None)
     altered = [name for name in ("softcap", "s_aux", "position_bias", "head_mask") if kwargs.get(name) is not None]
     if attention is None or attention_mask is not None or altered or not getattr(module, "is_causal", True):
@@ -201,7 +202,7 @@ def packed_attention(
 
 
 def _packed_mask(*args: Any, local_size: int | None = None, **kwargs: Any) -> None:
-    """No mask: pieces say who sees what. A local one is noted, since not every architecture passes its size on."""
+    """Return no mask, since pieces define visibility. Records a local one: not all architectures pass its size."""
     attention: PackedAttention | None = getattr(_active, "attention", None)
     if attention is not None:
         attention.note_mask(local_size)
@@ -209,7 +210,7 @@ def _packed_mask(*args: Any, local_size: int | None = None, **kwargs: Any) -> No
 
 @cache
 def register() -> None:
-    """Make packed attention known to `transformers`, which is not imported for a model that is not one of its own."""
+    """Register packed attention with `transformers`, which is not imported for models outside of it."""
     from transformers import AttentionInterface, AttentionMaskInterface
 
     AttentionInterface.register(IMPLEMENTATION, packed_attention)

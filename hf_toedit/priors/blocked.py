@@ -1,7 +1,7 @@
-"""Causal attention in blocks of queries, by plain matrix products: the quickest way in float32 on a CPU.
+"""Causal attention in blocks of queries with plain matrix products, the fastest method in float32 on a CPU.
 
-Each block sees the keys up to its last query and no others, so that next to nothing is computed in vain, and a block of
-scores stays in the cache. PyTorch's own attention computes more of what the causal mask hides.
+Each block sees only the keys up to its last query, so that almost nothing is computed in vain, and a block of scores
+stays in the cache. PyTorch's own attention computes more of the scores that the causal mask hides.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ _own = threading.local()
 
 _BLOCK = 64
 _MAX_SCORES = 2**22
-"""Of a block, over all heads that are computed together."""
+"""Maximum number of scores of a block, over all heads that are computed together."""
 
 
 def blocked_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None, sliding_window: int | None
 ) -> torch.Tensor:
-    """Causal attention of the last `n` of `m` positions.
+    """Compute causal attention of the last `n` of `m` positions.
 
     Args:
         query: float32 `[1, heads, n, d]`.
         key: `[1, kv_heads, m, d]`.
         value: `[1, kv_heads, m, d_v]`.
-        scaling: factor on the products; None is d ** -0.5.
-        sliding_window: keys each query sees at most; None is all.
+        scaling: Factor on the products; None is d ** -0.5.
+        sliding_window: Maximum number of keys that each query sees; None is all.
 
     Returns:
         `[1, n, heads, d_v]`.
     """
     (heads, num_queries, size), (kv_heads, num_keys) = query.shape[1:], key.shape[1:3]
     group = heads // kv_heads
-    # Copies, so that results do not depend on where in a pack a piece lies.
+    # Copies, so that results do not depend on the position of a piece in a pack.
     queries = query.new_empty(kv_heads, group, num_queries, size)
     torch.mul(query[0].unflatten(0, (kv_heads, group)), size**-0.5 if scaling is None else scaling, out=queries)
     keys, values = (each[0].clone(memory_format=torch.contiguous_format) for each in (key, value))
@@ -62,17 +62,17 @@ def blocked_attention(
 
 
 def _hide(scores: torch.Tensor, hidden: torch.Tensor, sliding_window: int | None) -> None:
-    """Take away what a query must not see.
+    """Mask the keys that a query must not see, in place.
 
     Args:
-        scores: `[kv_heads, group, n, m]`, the last query standing at the last key.
+        scores: `[kv_heads, group, n, m]`, with the last query at the last key.
         hidden: `[block, block]`, -inf above the diagonal.
-        sliding_window: keys each query sees at most; None is all.
+        sliding_window: Maximum number of keys that each query sees; None is all.
     """
     num_queries, num_keys = scores.shape[2:]
     scores[..., num_keys - num_queries :] += hidden[:num_queries, :num_queries]
     if sliding_window:
-        # The first query sees the window's keys up to its own place; each further one, one key less at this end.
+        # The first query sees the window's keys up to its own position; each further one sees one key less at this end.
         unseen = num_keys - num_queries + 1 - sliding_window
         width = min(num_queries + unseen, num_keys)
         if width > 0:
@@ -80,10 +80,10 @@ def _hide(scores: torch.Tensor, hidden: torch.Tensor, sliding_window: int | None
 
 
 def _memory(num_scores: int) -> torch.Tensor:
-    """Memory for a block of scores, which the thread's next call overwrites; fresh pages would cost much time."""
+    """Return a buffer for a block of scores, reused by the thread's next call; fresh pages would cost much time."""
     memory = getattr(_own, "memory", None)
     if memory is None or len(memory) < num_scores:
-        # What is made in inference mode could not be written to outside of it.
+        # A tensor created in inference mode could not be written to outside of it.
         with torch.inference_mode(False):
             memory = _own.memory = torch.empty(num_scores, dtype=torch.float, device="cpu")
     return memory

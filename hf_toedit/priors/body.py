@@ -1,4 +1,4 @@
-"""A model below its output layer: three ways of running token ids through it."""
+"""A model without its output layer: three ways to run token ids through it."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ from hf_toedit.priors.packing import Piece
 from hf_toedit.priors.transfer import to_device
 
 _SHARE = 32_768
-"""Elements below which torch gives an elementwise function to fewer threads than there are."""
+"""Number of elements below which torch runs an elementwise function on fewer threads."""
 
 
 class Body:
-    """Hidden states of token ids; float `[T, hidden]`, in the order of the ids.
+    """Computes hidden states of token ids; float `[T, hidden]`, in the order of the ids.
 
     Attributes:
-        model: with its output layer.
-        follows_longest: whether rotary frequencies follow the longest sequence of a forward pass (Phi-3's longrope),
+        model: The model with its output layer.
+        follows_longest: Whether rotary frequencies depend on the longest sequence of a forward pass (Phi-3's longrope),
             so that documents cannot share one.
     """
 
     def __init__(self, model: Any, device: torch.device) -> None:
-        """Take the layers of a causal language model of `transformers`."""
+        """Store the layers of a causal language model of `transformers`."""
         self.model = model
         body = model.base_model
-        # Where the language model of a multimodal family stands alone, `base_model` is the model with its head.
+        # For the language model of a multimodal family on its own, `base_model` is the model with its head.
         self._layers = getattr(body, "model", body) if body is model else body
         self._device = device
         if device.type == "cpu":
             use_onednn(self._layers)
             keep_freed_memory()
         self.follows_longest = _has_longrope(model)
-        # Such frequencies are written into the model in each pass.
+        # Each pass writes such frequencies into the model.
         self._turn: Any = threading.Lock() if self.follows_longest else nullcontext()
 
     def packed(self, ids: Sequence[np.ndarray], pack: Sequence[Piece], attention: PackedAttention) -> torch.Tensor:
-        """Pieces one after another in one sequence, the last rows of which may be padding.
+        """Run pieces one after another in one sequence, whose last rows may be padding.
 
         Args:
-            ids: int64, of each piece.
-            pack: the pieces.
-            attention: keeps them apart; the model has been switched to it.
+            ids: int64, token ids of each piece.
+            pack: The pieces.
+            attention: Keeps the pieces apart; the model has been switched to it.
         """
         positions = [np.arange(piece.start, piece.stop) for piece in pack]
         length = sum(map(len, pack))
         padding = np.zeros(self._padded_length(length) - length, dtype=np.int64)
         with attention.running(list(pack)):
-            # With a mask of ones `transformers` does not wait for the device to see whether positions start anew.
+            # With a mask of ones `transformers` does not wait for the device to check whether positions restart.
             return self._run(
                 np.concatenate([*ids, padding])[None],
                 position_ids=to_device(np.concatenate([*positions, padding])[None], self._device),
@@ -64,10 +64,10 @@ class Body:
             )[0]
 
     def padded(self, ids: Sequence[np.ndarray]) -> torch.Tensor:
-        """Sequences side by side, each padded to the longest at its end, where a causal model does not see it.
+        """Run sequences side by side, each padded at its end to the longest, where a causal model does not see it.
 
-        So no mask is needed, which would cost memory by the square of the length; the last token of each is repeated,
-        since `transformers` would warn of a padding token without one.
+        So no mask is needed, whose memory would grow with the square of the length. The last token of each sequence is
+        repeated, since `transformers` would warn about a padding token without a mask.
         """
         longest = max(map(len, ids))
         hidden = self._run(np.stack([np.pad(each, (0, longest - len(each)), mode="edge") for each in ids]))
@@ -76,7 +76,7 @@ class Body:
         )
 
     def own_logits(self, ids: np.ndarray) -> torch.Tensor:
-        """What the model itself answers for one sequence; float32 `[T, vocabulary]`."""
+        """Return the model's own logits for one sequence; float32 `[T, vocabulary]`."""
         return self.model(input_ids=to_device(ids[None], self._device), use_cache=False).logits[0].float()
 
     def _run(self, ids: np.ndarray, **given: torch.Tensor) -> torch.Tensor:
@@ -84,7 +84,7 @@ class Body:
             return self._layers(input_ids=to_device(ids, self._device), use_cache=False, **given).last_hidden_state
 
     def _padded_length(self, length: int) -> int:
-        """Length with which every thread's share of any activation is whole vectors; as it is on a GPU."""
+        """Return a length at which each thread's share of an activation is whole vectors; on a GPU, `length` itself."""
         if self._device.type != "cpu":
             return length
         threads = torch.get_num_threads()

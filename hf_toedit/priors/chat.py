@@ -1,4 +1,4 @@
-"""How a conversation is written as the text that a prior was trained to read."""
+"""Chat templates: conversations as the text that a prior was trained to read."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Any
 from hf_toedit.errors import PriorError, in_one_line
 
 _ANY_DAY = "{% macro strftime_now(format) %}01 January 2025{% endmacro %}"
-"""Put before a chat template: one that asks for the date is told the same on any day, and writes the same text."""
+"""Prefix for a chat template: one that asks for the date gets the same on any day, and writes the same text."""
 
 
 def render(
     tokenizer: Any, name: str, messages: list[dict[str, Any]], what: str = "prior", *, answers: bool = False
 ) -> str | None:
-    """Write a conversation by a tokenizer's chat template; see `Prior.render`.
+    """Render a conversation with a tokenizer's chat template; see `Prior.render`.
 
     Args:
-        tokenizer: of `transformers`.
-        name: of its model, for messages.
-        messages: each with `role` and `content`, and whatever else the template reads.
-        what: the model is called in messages.
-        answers: end with what the template writes before an answer.
+        tokenizer: Tokenizer of `transformers`.
+        name: Name of its model, for messages.
+        messages: Messages with `role`, `content`, and other keys that the template reads.
+        what: What the model is, for messages.
+        answers: End with the text that the template writes before an answer.
 
     Raises:
-        PriorError: the template refuses the conversation.
+        PriorError: The template refuses the conversation.
     """
     if not tokenizer.chat_template:
         return None

@@ -15,34 +15,34 @@ from hf_toedit.priors.body import Body
 from hf_toedit.priors.registry import libraries
 
 MOST_TOKENS = 1024
-"""Tokens of a text that are read, from its beginning."""
+"""Maximum number of tokens to read of a text, from its beginning."""
 
 _STEP = 128
-"""Tokens to a multiple of which a text is padded."""
+"""Texts are padded to a multiple of this number of tokens."""
 
 _BATCH_TOKENS = 8 * MOST_TOKENS
-"""Of the texts that are read together."""
+"""Maximum number of tokens of texts that are read together."""
 
 _MOST_CHARACTERS = 16 * MOST_TOKENS
 
 
 class Embedder:
-    """A causal language model that gives each text a vector.
+    """A causal language model that computes a vector for each text.
 
     Attributes:
-        name: as it was asked for.
-        revision: commit sha, or a fingerprint of local files.
+        name: Name as requested.
+        revision: Commit sha, or a fingerprint of local files.
     """
 
     def __init__(self, name: str) -> None:
         """Load the model.
 
         Args:
-            name: of a folder or a Hub id, or `embedded`.
+            name: Folder, Hub id, or `embedded`.
 
         Raises:
-            PriorError: it cannot be found or loaded.
-            UsageError: it is a class of the user's own, which has no hidden states.
+            PriorError: The model cannot be found or loaded.
+            UsageError: The name is a user-defined class, which has no hidden states.
         """
         if names_class(name):
             raise UsageError(
@@ -62,20 +62,20 @@ class Embedder:
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str], progress: Callable[[], None] = lambda: None) -> np.ndarray:
-        """The mean of the last hidden states of the tokens of each text; float32 `[texts, hidden]`.
+        """Return the mean of the last hidden states of the tokens of each text; float32 `[texts, hidden]`.
 
-        BOS is read and not counted, but of a text without tokens it is all there is; without BOS, that has zeros.
+        BOS is read but not in the mean, except for a text without tokens; without BOS, such a text has zeros.
 
         Args:
-            texts: any.
-            progress: called after each.
+            texts: The texts.
+            progress: Callback; called after each text.
         """
         size = self._body.model.config.get_text_config().hidden_size
         vectors = np.zeros((len(texts), size), np.float32)
         ids = [self._ids(text) for text in texts]
         for batch in _batches([len(each) for each in ids]):
             filled = [index for index in batch if len(ids[index])]
-            # Few different lengths, since libraries prepare a product for each; a causal model sees nothing behind.
+            # Few different lengths, since libraries set up a product for each; a causal model ignores end padding.
             longest = max((len(ids[index]) for index in filled), default=0)
             length = min(longest + -longest % _STEP, self._context)
             padded = [np.pad(ids[index], (0, length - len(ids[index])), mode="edge") for index in filled]
@@ -88,13 +88,13 @@ class Embedder:
         return vectors
 
     def _ids(self, text: str) -> np.ndarray:
-        """Of BOS and of the first tokens of a text; int64."""
+        """Return BOS and the ids of the first tokens of a text; int64."""
         found = self._tokenizer.encode(text[:_MOST_CHARACTERS], add_special_tokens=False).ids
         return np.array([*self._bos, *found[: self._context - len(self._bos)]], np.int64)
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Numbers of texts of about the same length, together at most `_BATCH_TOKENS` when padded; of one at least."""
+    """Yield indices of texts of similar length, at most `_BATCH_TOKENS` when padded together, or a single one."""
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
         if batch and (len(batch) + 1) * lengths[batch[0]] > _BATCH_TOKENS:

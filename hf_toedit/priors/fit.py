@@ -1,4 +1,4 @@
-"""Whether a prior, run as it is, has the numbers that an edit needs; and whether the user's own classes are there."""
+"""Checks that a prior's configuration provides what an edit needs, and that user-defined classes exist."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from hf_toedit.errors import UsageError
 
 
 def check_draw(prior: PriorConfig, edit: EditConfig) -> None:
-    """Refuse, before any work is done, to edit in a way that cannot work.
+    """Refuse, before any work is done, an edit that cannot work.
 
     Raises:
-        UsageError: a nucleus is asked of vLLM at another temperature than 1, while it tells the likeliest tokens only;
-            or unlikely tokens are asked for, or edits are verified, while pruning leaves probabilities out; or a rule
-            or sampler of the user's own cannot be imported.
+        UsageError: Top-p sampling is requested with vLLM at a temperature other than 1, where vLLM returns only the
+            likeliest tokens; or unlikely tokens are requested, or edits are verified, while pruning leaves out
+            probabilities; or a user-defined rule or sampler cannot be imported.
     """
     if not (edit.own or prior.prune or prior.backend == "vllm"):
-        return  # all is well, and numpy is not imported before workers start
+        return  # nothing to check, and numpy need not be imported before workers start
     from hf_toedit.editing.acceptance import PRUNED
     from hf_toedit.editing.selection import SelectionRule
 

@@ -1,7 +1,7 @@
-"""The output layer in chunks of rows: log-probabilities of the tokens that are there, candidates where they are asked.
+"""The output layer in chunks of rows: log-probabilities of the given tokens, and candidates where needed.
 
-Memory is bounded by a few chunks of float32 logits a thread, whatever the pack and the vocabulary. The host waits for
-the device once a chunk, for the log-probabilities, and once at the end, for the candidates.
+Memory is bounded by a few chunks of float32 logits per thread, whatever the pack and the vocabulary. The host waits for
+the device once per chunk, for the log-probabilities, and once at the end, for the candidates.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from hf_toedit.priors.linear import has_onednn, onednn_linear
 from hf_toedit.priors.transfer import to_device
 
 ROWS = 32
-"""Rows of a matrix product, and vector elements of an elementwise function, are dealt with by multiples of this."""
+"""Rows of a matrix product, and vector elements of an elementwise function, are processed in multiples of this."""
 
 _LOGITS_PER_CHUNK = {"cpu": 2**23, "cuda": 2**27}
-"""On a CPU such a chunk is small enough to be kept when it is freed (`allocator`), and enough rows for a product."""
+"""On a CPU, such a chunk is small enough to be kept when freed (`allocator`), with enough rows for a product."""
 
 _FEWEST_ROWS = 256
-"""Of a chunk on a GPU where memory is short."""
+"""Minimum number of rows of a chunk on a GPU when memory is short."""
 
 
 @dataclass(frozen=True)
 class HeadScores:
-    """Answers for `n` rows.
+    """Scores of `n` rows.
 
     Attributes:
         logprobs: float32 `[n]`.
-        rows: int64 `[m]`, ascending: which of them have candidates.
+        rows: int64 `[m]`, ascending: the rows that have candidates.
         candidate_ids: int32 `[m, k]`.
-        candidate_logprobs: float32 `[m, k]`, -inf pads.
+        candidate_logprobs: float32 `[m, k]`, padded with -inf.
     """
 
     logprobs: np.ndarray
@@ -47,19 +47,19 @@ class HeadScores:
 
 
 class Head:
-    """A model's output layer, computed in float32, with what the architecture does to logits after it.
+    """A model's output layer, computed in float32, with the architecture's transformation of the logits.
 
-    Products of two bfloat16 or float16 numbers are exact in float32. Where the device multiplies such matrices and
-    sums in float32, at the rate of its tensor cores, that is the product of the operands made float32, but for the
-    order of the sum; elsewhere the weights are kept in float32.
+    Products of two bfloat16 or float16 numbers are exact in float32. If the device multiplies such matrices and sums in
+    float32, at the rate of its tensor cores, the result equals the product of the operands converted to float32, except
+    for the order of the sum. Otherwise the weights are kept in float32.
     """
 
     def __init__(self, model: Any, device: torch.device) -> None:
-        """Take the output embeddings of a model.
+        """Store the output embeddings of a model.
 
         Args:
-            model: a causal language model of `transformers`.
-            device: where it runs.
+            model: Causal language model of `transformers`.
+            device: Device of the model.
         """
         layer = model.get_output_embeddings()
         config = model.config.get_text_config()
@@ -77,18 +77,18 @@ class Head:
         self._multiply = onednn_linear if device.type == "cpu" and has_onednn() else linear
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Float32 logits of hidden states: `[n, hidden]` to `[n, vocabulary]`."""
+        """Return float32 logits of hidden states: `[n, hidden]` to `[n, vocabulary]`."""
         return self._transform(self._product(hidden), self._bias)
 
     def logits_of(self, hidden: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        """Float32 logit of one entry at each row: `[n, hidden]` and int64 `[n]` to `[n]`."""
+        """Return the float32 logit of one entry per row: `[n, hidden]` and int64 `[n]` to `[n]`."""
         logits = (hidden.float() * self._weight[ids].float()).sum(dim=1)
         return self._transform(logits, None if self._bias is None else self._bias[ids])
 
     def shrink(self) -> bool:
-        """Halve the chunks of logits; False where they are as small as they may be.
+        """Halve the chunks of logits; return False if they are already as small as allowed.
 
-        Products of fewer rows than `_FEWEST_ROWS` would wait for the weights.
+        Products of fewer rows than `_FEWEST_ROWS` would be limited by loading the weights.
         """
         if self._chunk_rows <= _FEWEST_ROWS:
             return False
@@ -96,20 +96,20 @@ class Head:
         return True
 
     def first(self, count: int) -> Head:
-        """The same of the first `count` entries of the vocabulary."""
+        """Return the head for the first `count` entries of the vocabulary."""
         part = copy.copy(self)
         part._weight, part._bias = self._weight[:count], None if self._bias is None else self._bias[:count]
         part.vocab_size = count
         return part
 
     def magnitude(self, hidden: torch.Tensor) -> torch.Tensor:
-        """What no logit of a row exceeds before it is capped, by the lengths of vectors: `[n, hidden]` to `[n]`."""
+        """Return an upper bound on the absolute logits per row, before capping, from norms: `[n, hidden]` to `[n]`."""
         weight, bias = self._largest
         return (torch.linalg.vector_norm(hidden, dim=1, dtype=torch.float) * weight + bias) * abs(self._factor)
 
     @cached_property
     def _largest(self) -> tuple[float, float]:
-        """Length of the longest vector of the weights; largest bias."""
+        """Norm of the longest vector of the weights; largest bias."""
         longest = torch.linalg.vector_norm(self._weight, dim=1, dtype=torch.float).max()
         return float(longest), 0.0 if self._bias is None else float(self._bias.abs().max())
 
@@ -121,14 +121,14 @@ class Head:
         eligible: np.ndarray,
         rule: SelectionRule,
     ) -> HeadScores:
-        """Log-probability of a target at each row, and candidates where the rule selects an eligible one.
+        """Return the log-probability of a target per row, and candidates where the rule selects an eligible one.
 
         Args:
             hidden: `[T, hidden]`.
-            rows: int `[n]`, into `hidden`.
-            targets: int64 `[n]`, the token that stands after each row.
+            rows: int `[n]`, indices into `hidden`.
+            targets: int64 `[n]`, the token that follows each row.
             eligible: bool `[n]`.
-            rule: what to select.
+            rule: Which tokens to select.
         """
         padded = np.concatenate([rows, np.zeros(-len(rows) % ROWS, dtype=rows.dtype)])
         index = to_device(padded, hidden.device)
@@ -157,7 +157,7 @@ class Head:
         return self._multiply(hidden.float(), self._weight.float())
 
     def _transform(self, logits: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        """What the architecture does after the matrix product, in place."""
+        """Apply the architecture's transformation after the matrix product, in place."""
         if bias is not None:
             logits += bias
         if self._factor != 1:
@@ -175,20 +175,20 @@ def _multiplies_into_float32(weight: torch.Tensor) -> bool:
     few = weight[:16]
     try:
         product = torch.mm(few, few.T, out_dtype=torch.float)
-    except (RuntimeError, TypeError):  # not on this device; not in this version
+    except (RuntimeError, TypeError):  # not supported on this device; or not in this version
         return False
     expected = few.float() @ few.float().T
-    # Sums in float32 differ by far less, of the largest; products rounded to the weights' dtype by more.
+    # Relative to the largest value, float32 sums differ by far less, and products rounded to the dtype by more.
     return bool((product - expected).abs().max() <= 1e-4 * expected.abs().max())
 
 
 def _log_softmax(logits: torch.Tensor) -> torch.Tensor:
-    """Log-probabilities of all tokens; in place on a CPU, where fresh memory costs more than the arithmetic."""
+    """Return log-probabilities of all tokens; in place on a CPU, where fresh memory costs more than the arithmetic."""
     return torch.log_softmax(logits, dim=1, out=logits if logits.device.type == "cpu" else None)
 
 
 def _candidates(logprobs: torch.Tensor, picked: np.ndarray, rule: SelectionRule) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probabilities and int32 ids of the likeliest tokens at the picked rows, likeliest first."""
+    """Return log-probabilities and int32 ids of the likeliest tokens at the picked rows, likeliest first."""
     chosen = logprobs[to_device(picked, logprobs.device)]
     best, ids = chosen.topk(min(rule.num_candidates, logprobs.shape[1]), dim=1)
     if rule.candidates.mass is not None:
@@ -198,7 +198,7 @@ def _candidates(logprobs: torch.Tensor, picked: np.ndarray, rule: SelectionRule)
 
 
 def _nucleus(logprobs: torch.Tensor, best: torch.Tensor, most: float, temperature: float) -> torch.Tensor:
-    """Which of the likeliest tokens are in the nucleus: those before which less of the mass is."""
+    """Return which of the likeliest tokens are in the nucleus: those before which less than `most` of the mass is."""
     total = torch.logsumexp(logprobs / temperature, dim=1, keepdim=True)
     mass = (best / temperature - total).exp()
     return mass.cumsum(dim=1) - mass < most

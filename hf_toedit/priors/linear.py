@@ -1,6 +1,6 @@
-"""Matrix products by oneDNN, in float32 on a CPU: sooner than by the BLAS that PyTorch takes, on AMD's by 6 to 15 %.
+"""Matrix products with oneDNN, in float32 on a CPU: faster than PyTorch's BLAS, on AMD processors by 6 to 15 %.
 
-It is what `torch.compile` would take as well, without its minutes of compiling.
+`torch.compile` would use oneDNN as well, but takes minutes to compile.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ import torch
 
 
 def has_onednn() -> bool:
-    """Whether this build of PyTorch has what is called here."""
+    """Whether this build of PyTorch has the operator used here."""
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def onednn_linear(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """What `torch.nn.functional.linear` computes, of float32 on a CPU: `[..., n]` by `[m, n]` to `[..., m]`."""
+    """Compute `torch.nn.functional.linear` in float32 on a CPU: `[..., n]` by `[m, n]` to `[..., m]`."""
     return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
 
 
 def use_onednn(model: torch.nn.Module) -> None:
-    """Have the linear layers of a model call oneDNN, where this build of PyTorch has it; other layers stay."""
+    """Make the linear layers of a model call oneDNN, if this build of PyTorch has it; other layers are unchanged."""
     if not has_onednn():
         return
     for module in model.modules():
-        # A subclass may do something else, as may a weight that is more than numbers, or a forward that was replaced:
-        # so do libraries that quantize a model, or move it about.
+        # A subclass, a weight that is not a plain parameter, or a replaced forward may compute something else:
+        # libraries that quantize or offload a model use these.
         if (
             type(module) is torch.nn.Linear
             and type(module.weight) is torch.nn.Parameter

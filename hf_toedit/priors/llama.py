@@ -1,6 +1,6 @@
-"""Llama in plain PyTorch, for the embedded prior: `transformers` takes longer to import than a small dataset to edit.
+"""Llama in plain PyTorch, for the embedded prior: importing `transformers` takes longer than editing a small dataset.
 
-A model has what `TransformersPrior` uses of one of `transformers`, and computes the same to the last bit.
+A model has the interface of `transformers` that `TransformersPrior` uses, and computes the same to the last bit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OWN = "causal"
 
 @dataclass
 class LlamaConfig:
-    """What `config.json` says of a model, under the same names."""
+    """Settings of a model from `config.json`, under the same names."""
 
     model_type: str
     vocab_size: int
@@ -41,12 +41,12 @@ class LlamaConfig:
 
     @classmethod
     def read(cls, path: Path) -> LlamaConfig:
-        """Take what is wanted of a file."""
+        """Read the settings from a file."""
         said = json.loads(path.read_bytes())
         return cls(**{field.name: said[field.name] for field in fields(cls) if not field.name.startswith("_")})
 
     def get_text_config(self) -> LlamaConfig:
-        """The same."""
+        """Return this configuration."""
         return self
 
 
@@ -66,7 +66,7 @@ class Llama(nn.Module):
     """A causal language model."""
 
     def __init__(self, config: LlamaConfig) -> None:
-        """Make modules under the names that their weights have in files."""
+        """Create modules under the names that their weights have in files."""
         super().__init__()
         self.config = config
         self.model = _Layers(config)
@@ -77,11 +77,11 @@ class Llama(nn.Module):
         """Load a model.
 
         Args:
-            folder: Of its configuration and weights.
-            dtype: Of the weights.
-            device: Where they are to be.
+            folder: Folder with the configuration and weights.
+            dtype: Data type of the weights.
+            device: Device for the model.
         """
-        with torch.device("meta"):  # neither memory nor random numbers for weights that are replaced
+        with torch.device("meta"):  # no memory or random numbers for weights that are replaced
             model = cls(LlamaConfig.read(folder / "config.json"))
         weights = {name: weight.to(dtype) for name, weight in load_file(folder / "model.safetensors").items()}
         if model.config.tie_word_embeddings:
@@ -93,44 +93,44 @@ class Llama(nn.Module):
 
     @property
     def base_model(self) -> nn.Module:
-        """All but the output layer."""
+        """The model without the output layer."""
         return self.model
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights."""
+        """Data type of the weights."""
         return self.lm_head.weight.dtype
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.lm_head.weight.device
 
     def get_output_embeddings(self) -> nn.Linear:
-        """The output layer."""
+        """Return the output layer."""
         return self.lm_head
 
     def num_parameters(self) -> int:
-        """How many weights there are."""
+        """Return the number of weights."""
         return sum(weight.numel() for weight in self.parameters())
 
     def set_attn_implementation(self, name: str) -> None:
-        """Attend in another way, by its name."""
+        """Select the attention implementation by name."""
         self.config._attn_implementation = name
 
     def forward(self, input_ids: torch.Tensor, use_cache: bool = False) -> Answer:
-        """Logits of token ids `[1, T]`; nothing is ever kept for a later call."""
+        """Return the logits of token ids `[1, T]`; nothing is cached for a later call."""
         return Answer(self.lm_head(self.model(input_ids).last_hidden_state))
 
 
 class _Layers(nn.Module):
-    """A model below its output layer."""
+    """A model without its output layer."""
 
     frequencies: torch.Tensor
 
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
-        # Made without weights, PyTorch would fill them, and on the device `meta` import its compiler for that.
+        # Otherwise PyTorch would initialize the weights, and on the device `meta` import its compiler for that.
         self.embed_tokens = nn.Embedding.from_pretrained(torch.empty(config.vocab_size, config.hidden_size))
         self.layers = nn.ModuleList(_Layer(config) for _ in range(config.num_hidden_layers))
         self.norm = _Norm(config)
@@ -145,7 +145,7 @@ class _Layers(nn.Module):
         attention_mask: torch.Tensor | None = None,
         use_cache: bool = False,
     ) -> Hidden:
-        """Hidden states of token ids `[1, T]`; whatever attends knows who sees whom without the mask."""
+        """Return hidden states of token ids `[1, T]`; the attention implementation needs no mask."""
         if position_ids is None:
             position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
         hidden = self.embed_tokens(input_ids)
@@ -201,7 +201,7 @@ class _Gated(nn.Module):
 
 
 class _Norm(nn.Module):
-    """By the root of the mean square, in float32."""
+    """Normalizes by the root mean square, in float32."""
 
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
@@ -219,7 +219,7 @@ def _linear(num_inputs: int, num_outputs: int) -> nn.Linear:
 
 
 def _turned(states: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """Queries or keys `[1, heads, T, d]`, turned by the angles of their positions, given as cosines and sines."""
+    """Rotate queries or keys `[1, heads, T, d]` by the angles of their positions, given as cosines and sines."""
     first, second = states.chunk(2, dim=-1)
     return states * turn[0] + torch.cat((-second, first), dim=-1) * turn[1]
 
@@ -232,7 +232,7 @@ def _causal(
     attention_mask: torch.Tensor | None,
     scaling: float,
 ) -> tuple[torch.Tensor, None]:
-    """The model's own attention, to all tokens before."""
+    """Compute the model's own causal attention."""
     answer = scaled_dot_product_attention(
         query, key, value, is_causal=True, scale=scaling, enable_gqa=key.shape[1] != query.shape[1]
     )

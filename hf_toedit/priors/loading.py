@@ -1,6 +1,6 @@
-"""From the name of a prior to a model and a tokenizer; safetensors only, remote code only if asked for.
+"""Loading of a model and a tokenizer by the name of a prior; safetensors only, remote code only if allowed.
 
-`transformers` is imported where a model is loaded by it, and not for the embedded prior.
+`transformers` is imported only when it loads a model, so not for the embedded prior.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from hf_toedit.priors.own import pinned_own
 from hf_toedit.priors.pinning import folder_revision, prior_folder
 
 DEFAULT_CONTEXT = 2048
-"""Positions a window holds where a model's configuration names no limit."""
+"""Positions per window if a model's configuration has no limit."""
 
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "context_length")
 _NEAR = 0.75
-"""How near to `embedded` a name is that is taken for a slip of the pen."""
+"""Similarity to `embedded` from which a name is treated as a typo."""
 
 
 class Kind(NamedTuple):
-    """What a model is for, in messages.
+    """A kind of model, as described in messages.
 
     Attributes:
-        what: It is called: `prior`.
-        names: How one may be named.
-        auto: The class of `transformers` that loads it.
-        advice: Where it is of another kind.
-        whole: What it has to be.
-        file: That a folder of one holds.
+        what: What the model is called: `prior`.
+        names: Valid forms of a name.
+        auto: Class of `transformers` that loads it.
+        advice: Advice if the model is of another kind.
+        whole: Description of a valid model.
+        file: File that a folder of such a model contains.
     """
 
     what: str
@@ -73,11 +73,11 @@ class FoundModel:
     """A model before its weights are loaded.
 
     Attributes:
-        location: folder, or Hub id.
-        revision: what pins it.
-        commit: what to load of the Hub; None for a folder.
-        config: its configuration, of `transformers`.
-        tokenizer: its fast tokenizer, of `transformers`.
+        location: Folder, or Hub id.
+        revision: What pins the model.
+        commit: Commit to load from the Hub; None for a folder.
+        config: Its configuration, of `transformers`.
+        tokenizer: Its fast tokenizer, of `transformers`.
     """
 
     location: str
@@ -88,18 +88,18 @@ class FoundModel:
 
     @property
     def context(self) -> int:
-        """Positions that the model reads at once."""
+        """Number of positions that the model reads at once."""
         return context_of(self.config) or DEFAULT_CONTEXT
 
 
 @dataclass(frozen=True)
 class EmbeddedTokenizer:
-    """The embedded prior's tokenizer: what is used of one of `transformers`.
+    """The embedded prior's tokenizer, with the part of the `transformers` interface that is used.
 
     Attributes:
-        backend_tokenizer: it.
-        bos_token_id: the token before a document.
-        chat_template: none.
+        backend_tokenizer: The tokenizer.
+        bos_token_id: The token before a document.
+        chat_template: None, since there is no chat template.
     """
 
     backend_tokenizer: Tokenizer
@@ -108,7 +108,7 @@ class EmbeddedTokenizer:
 
     @classmethod
     def load(cls, folder: Path) -> EmbeddedTokenizer:
-        """Load it from the folder of the prior."""
+        """Load the tokenizer from the folder of the prior."""
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         settings = json.loads((folder / "tokenizer_config.json").read_bytes())
         return cls(tokenizer, tokenizer.token_to_id(settings["bos_token"]))
@@ -116,7 +116,7 @@ class EmbeddedTokenizer:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model ready to score, and what pins it."""
+    """A model ready to score, with the revision that pins it."""
 
     model: Any
     tokenizer: Any
@@ -129,7 +129,7 @@ def find(config: PriorConfig) -> FoundModel:
     """Load configuration and tokenizer.
 
     Raises:
-        PriorError: not found, not loadable, no fast tokenizer, not a causal language model.
+        PriorError: The model is not found, not loadable, has no fast tokenizer, or is not a causal language model.
     """
     from transformers import AutoConfig, AutoTokenizer
 
@@ -151,7 +151,7 @@ def load(config: PriorConfig) -> LoadedModel:
     """Load model and tokenizer.
 
     Raises:
-        PriorError: not found, not loadable, no fast tokenizer, not a causal language model.
+        PriorError: The model is not found, not loadable, has no fast tokenizer, or is not a causal language model.
     """
     device = device_of(config.device)
     if config.prior == "embedded":
@@ -161,15 +161,15 @@ def load(config: PriorConfig) -> LoadedModel:
 
 
 def load_found(found: FoundModel, config: PriorConfig, device: torch.device) -> Any:
-    """Load the weights of a model by transformers.
+    """Load the weights of a model with transformers.
 
     Args:
-        found: the model.
-        config: its settings.
-        device: that it is to be on.
+        found: The model.
+        config: Its settings.
+        device: Device for the model.
 
     Raises:
-        PriorError: they cannot be loaded.
+        PriorError: The weights cannot be loaded.
     """
     from transformers import AutoModelForCausalLM
 
@@ -189,7 +189,7 @@ def load_found(found: FoundModel, config: PriorConfig, device: torch.device) -> 
 
 
 def _embedded(config: PriorConfig, device: torch.device) -> LoadedModel:
-    """The embedded prior."""
+    """Load the embedded prior."""
     location, revision = locate(config)
     folder = Path(location)
     model = Llama.load(folder, getattr(torch, dtype_on(config.dtype, device.type)), device)
@@ -197,31 +197,31 @@ def _embedded(config: PriorConfig, device: torch.device) -> LoadedModel:
 
 
 def locate(config: PriorConfig) -> tuple[str, str]:
-    """Where a prior lies and what pins it: (folder, fingerprint) or (Hub id, commit sha).
+    """Return the location of a prior and what pins it: (folder, fingerprint) or (Hub id, commit sha).
 
     Raises:
-        PriorError: there is none of that name.
+        PriorError: There is no prior of that name.
     """
     folder = prior_folder(config)
     if not folder.is_dir() and "/" not in config.prior and get_close_matches(config.prior, ["embedded"], cutoff=_NEAR):
-        # The Hub has models without an owner, of its early days; none of them is called nearly so.
+        # The Hub has some early models without an owner, but none with a similar name.
         raise PriorError(f"no prior folder {config.prior!r}. Did you mean 'embedded'?")
     return locate_model(PRIOR, config.prior, folder, config.revision, config.trust_remote_code)
 
 
 def locate_model(kind: Kind, name: str, folder: Path, commit: str | None, with_code: bool) -> tuple[str, str]:
-    """Where a model lies and what pins it; see `locate`.
+    """Return the location of a model and what pins it; see `locate`.
 
     Args:
-        kind: What it is for.
-        name: As it was asked for.
-        folder: That it would be, which need not exist.
+        kind: Kind of the model.
+        name: Name as requested.
+        folder: Folder that the name would refer to; it need not exist.
         commit: Branch, tag or commit of a Hub model.
-        with_code: Whether its Python code counts, since it may run.
+        with_code: Whether to include its Python code, since it may run.
 
     Raises:
-        PriorError: there is none of that name.
-        UsageError: a folder has no commits.
+        PriorError: There is no model of that name.
+        UsageError: A commit is given for a folder.
     """
     if folder.is_dir():
         if commit:
@@ -236,27 +236,27 @@ def locate_model(kind: Kind, name: str, folder: Path, commit: str | None, with_c
 
 
 def locate_tokenizer(name: str, commit: str | None, trust_remote_code: bool) -> tuple[str, str]:
-    """Where a tokenizer lies and what pins it; see `locate`.
+    """Return the location of a tokenizer and what pins it; see `locate`.
 
     Args:
         name: `embedded`, a folder, or a Hub id.
         commit: Branch, tag or commit of a Hub model.
-        trust_remote_code: Whether its repository may run its Python code here.
+        trust_remote_code: Whether its repository may run its Python code on this machine.
 
     Raises:
-        PriorError: there is none of that name.
-        UsageError: a folder has no commits.
+        PriorError: There is no tokenizer of that name.
+        UsageError: A commit is given for a folder.
     """
     folder = prior_folder(PriorConfig(name, trust_remote_code=True))
     return locate_model(TOKENIZER, name, folder, commit, trust_remote_code)
 
 
 def load_tokenizer(name: str, commit: str | None, trust_remote_code: bool) -> Tokenizer:
-    """Load a tokenizer that cuts and pads nothing; for the arguments see `locate_tokenizer`.
+    """Load a tokenizer without truncation and padding; for the arguments see `locate_tokenizer`.
 
     Raises:
-        PriorError: it cannot be loaded, or is not a fast one.
-        UsageError: a folder has no commits.
+        PriorError: The tokenizer cannot be loaded, or is not a fast one.
+        UsageError: A commit is given for a folder.
     """
     location, revision = locate_tokenizer(name, commit, trust_remote_code)
     if name == "embedded":
@@ -273,11 +273,11 @@ def load_tokenizer(name: str, commit: str | None, trust_remote_code: bool) -> To
 
 
 def pinned(config: PriorConfig) -> tuple[PriorConfig, str]:
-    """Settings that name the commit of a Hub prior instead of a branch, and what pins the prior; nothing is loaded.
+    """Return the settings with a Hub prior's commit instead of a branch, and what pins the prior; nothing is loaded.
 
     Raises:
-        PriorError: there is none of that name.
-        UsageError: there is no such class.
+        PriorError: There is no prior of that name.
+        UsageError: There is no such class.
     """
     if config.is_own:
         return pinned_own(config)
@@ -286,10 +286,10 @@ def pinned(config: PriorConfig) -> tuple[PriorConfig, str]:
 
 
 def resolved(config: PriorConfig) -> tuple[PriorConfig, str]:
-    """The same with `auto` dtype resolved for the device that would be used here; nothing is loaded.
+    """Return the pinned settings with `auto` dtype resolved for the device on this machine; nothing is loaded.
 
     Raises:
-        PriorError: there is no such prior, or no such device.
+        PriorError: There is no such prior, or no such device.
     """
     config, revision = pinned(config)
     dtype = dtype_on(config.dtype, device_of(config.device).type)
@@ -297,10 +297,10 @@ def resolved(config: PriorConfig) -> tuple[PriorConfig, str]:
 
 
 def loaded(kind: Kind, name: str, part: str, loader: Any, location: str, **options: Any) -> Any:
-    """Call a loader of `transformers`; its many kinds of failure become one.
+    """Call a loader of `transformers` and convert its various errors into one.
 
     Raises:
-        PriorError: it fails.
+        PriorError: The loader fails.
     """
     try:
         return loader(location, **options)
@@ -321,7 +321,7 @@ def check_fast(kind: Kind, name: str, tokenizer: Any) -> None:
     """Refuse a tokenizer that is not a fast one.
 
     Raises:
-        PriorError: it is not.
+        PriorError: The tokenizer is not a fast one.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise PriorError(
@@ -331,31 +331,31 @@ def check_fast(kind: Kind, name: str, tokenizer: Any) -> None:
 
 
 def context_of(model_config: Any) -> int | None:
-    """Positions that a model reads at once, as its configuration of `transformers` says; None where it does not."""
+    """Return the positions that a model reads at once, from its `transformers` configuration; None if not specified."""
     text_config = model_config.get_text_config()
     values = (getattr(text_config, key, None) for key in _CONTEXT_KEYS)
     return next((value for value in values if isinstance(value, int) and value > 1), None)
 
 
 def device_of(name: str) -> torch.device:
-    """A device of this machine.
+    """Return a device of this machine.
 
     Args:
         name: See `PriorConfig`.
 
     Raises:
-        PriorError: there is no such device.
+        PriorError: There is no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.empty(0, device=name).device  # with its number: which one `cuda` is, is up to each thread
+        return torch.empty(0, device=name).device  # with its index, since `cuda` means a thread's current device
     except (RuntimeError, AssertionError) as error:
         raise PriorError(f"device {name!r} is not available here ({' '.join(str(error).split())[:120]}).") from error
 
 
 def dtype_on(name: Dtype, device_type: str) -> Dtype:
-    """A dtype with `auto` resolved for a kind of device."""
+    """Return a dtype with `auto` resolved for a type of device."""
     if name == "auto":
         return "float32" if device_type == "cpu" else "bfloat16"
     return name

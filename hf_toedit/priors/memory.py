@@ -1,11 +1,11 @@
-"""How many tokens a forward pass may have on a GPU, and when memory has run out.
+"""Number of tokens per forward pass on a GPU, and detection of out-of-memory errors.
 
 A pass has two stages: the body, whose activations grow with its tokens, and the head, which needs memory for one chunk
-of logits, whatever the tokens are, beside the hidden states. The peak of a pass is the larger of the two, so that each
-stage is measured by itself. While a long document goes on from pass to pass, the keys and values of what was read of
-the window so far are kept as well: at most those of the prior's whole context, for one window a thread. Half of a
-thread's memory at most is set aside for them; where a document still finds too little, passes are halved. Where memory
-is short, fewer threads are asked for, then smaller chunks of logits.
+of logits, whatever the number of tokens, plus the hidden states. The peak of a pass is the larger of the two, so each
+stage is measured separately. While a long document continues from pass to pass, the keys and values of the window read
+so far are kept as well: at most those of the prior's whole context, for one window per thread. At most half of a
+thread's memory is reserved for them; if that is too little for a document, passes are halved. If memory is short,
+fewer threads are used first, then smaller chunks of logits.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from hf_toedit.priors.packing import PIECE_TOKENS
 logger = logging.getLogger(__name__)
 
 MAX_TOKENS = 32_768
-"""A pass of this many tokens keeps any GPU busy; more would only take memory."""
+"""A pass of this many tokens keeps any GPU busy; a larger one would only use more memory."""
 
 ENOUGH = 4096
-"""Passes of fewer tokens cost more than what several at once, or larger chunks of logits, gain."""
+"""Below this many tokens, a pass costs more than several concurrent ones, or larger chunks of logits, gain."""
 
 _SIZES = ((4096, 8192), (1024, 2048))
-"""Tokens of the two passes that are measured; the smaller ones where the larger ones do not fit."""
+"""Tokens of the two passes that are measured; the smaller sizes are used if the larger ones do not fit."""
 _SPARE = 0.1
-"""Share left free for what the allocator cannot use, and for packs that need more than those measured."""
+"""Share left free for memory that the allocator cannot use, and for packs that need more than those measured."""
 
 
 @dataclass(frozen=True)
 class StageMemory:
-    """What one stage of two forward passes took: most in use at once, less the weights.
+    """Memory of one stage in two forward passes: peak usage without the weights.
 
     Attributes:
         small: Tokens of a pass, and bytes.
-        large: The same of another, of more tokens.
+        large: Tokens and bytes of another pass with more tokens.
     """
 
     small: tuple[int, int]
@@ -46,28 +46,29 @@ class StageMemory:
 
     @property
     def per_token(self) -> float:
-        """Bytes for each further token; 1 or more."""
+        """Bytes per additional token; 1 or more."""
         (few, some), (many, more) = self.small, self.large
         return max((more - some) / (many - few), 1.0)
 
     def num_tokens(self, room: float) -> int:
-        """Tokens of the largest pass that needs no more than `room` bytes."""
+        """Return the tokens of the largest pass that needs at most `room` bytes."""
         tokens, num_bytes = self.large
         fixed = max(num_bytes - self.per_token * tokens, 0.0)
         return int(max(room - fixed, 0.0) / self.per_token)
 
 
 def fitting_passes(stages: Sequence[StageMemory], free: int, concurrency: int, kept: int) -> tuple[int, int]:
-    """How many passes at once, and of how many tokens each, fit into memory together.
+    """Return how many concurrent passes, and of how many tokens each, fit into memory.
 
     Args:
-        stages: What each stage of a pass takes.
+        stages: Memory of each stage of a pass.
         free: Bytes for all passes together.
-        concurrency: Most passes that are of use at once; fewer where passes would be too small.
+        concurrency: Maximum useful number of concurrent passes; fewer are chosen if passes would be too small.
         kept: Bytes of the keys and values of the longest window.
 
     Returns:
-        The number of passes, and the tokens of one: a multiple of `PIECE_TOKENS`, at least that, at most `MAX_TOKENS`.
+        The number of passes, and the tokens per pass: a multiple of `PIECE_TOKENS`, at least that, at most
+        `MAX_TOKENS`.
     """
     room = free * (1 - _SPARE) / concurrency
     room -= min(kept, room / 2)
@@ -78,7 +79,7 @@ def fitting_passes(stages: Sequence[StageMemory], free: int, concurrency: int, k
 
 
 Pass = Callable[[int, bool, Callable[[], None]], int]
-"""Does a pass of so many tokens, the windows of which go on or not; calls a function at the end of each stage, and
+"""Runs a pass with a number of tokens, whose windows continue or not; calls a function at the end of each stage, and
 returns the bytes that it keeps."""
 
 
@@ -88,15 +89,15 @@ def find_passes(
     """Measure passes on a GPU, and choose their number and size; see `fitting_passes`.
 
     Args:
-        run: Does a pass.
+        run: Runs a pass.
         device: A CUDA device, with the weights on it.
         memory_fraction: Share of its memory that may be used.
-        concurrency: Most passes that are of use at once.
+        concurrency: Maximum useful number of concurrent passes.
         context: Positions of the longest window.
     """
     torch.cuda.synchronize(device)
     weights = torch.cuda.memory_allocated(device)
-    # What others use of the device is not free either.
+    # Memory that other processes use on the device is not free either.
     unused = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - weights
     total = torch.cuda.get_device_properties(device).total_memory
     free = min(int(total * memory_fraction) - weights, unused)
@@ -119,7 +120,7 @@ def find_passes(
 
 
 def _measured(run: Pass, num_tokens: int, device: torch.device, weights: int) -> list[int]:
-    """Bytes that each stage of a pass takes at most, less the weights."""
+    """Return the peak bytes of each stage of a pass, without the weights."""
     peaks: list[int] = []
 
     def mark() -> None:
@@ -135,15 +136,15 @@ def _measured(run: Pass, num_tokens: int, device: torch.device, weights: int) ->
 _OUT_OF_MEMORY = (
     "DefaultCPUAllocator",
     "CUBLAS_STATUS_ALLOC_FAILED",
-    "could not create a primitive",  # oneDNN, which has no memory for the code that it generates
+    "could not create a primitive",  # oneDNN, without memory for its generated code
     "could not create a memory object",
     "could not execute a primitive",
 )
-"""What an error of another type says where memory ran out."""
+"""Messages of errors of other types when memory ran out."""
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error means that more memory was asked for than there is; not all libraries have a type for it."""
+    """Whether an error means that memory ran out; not all libraries have a type for it."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
     )

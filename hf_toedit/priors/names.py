@@ -1,4 +1,4 @@
-"""Models by name, and whether one that was loaded is the one that was planned. Nothing is loaded here."""
+"""Names of models, and checks that a loaded model is the planned one. Nothing is loaded here."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from hf_toedit.errors import PriorError
 from hf_toedit.priors.pinning import is_same_prior
 
 EMBEDDED = "embedded"
-"""The prior that comes with this package."""
+"""The prior that is included in this package."""
 
 TOY = "the embedded prior is a toy for a first try: its edits are not representative of a real prior"
-"""What to know of it."""
+"""Warning about the embedded prior."""
 
 REAL_PRIORS = "HuggingFaceTB/SmolLM2-135M, which is fast on a CPU, or meta-llama/Meta-Llama-3-8B, the paper's, on a GPU"
-"""What to use instead."""
+"""Recommended priors."""
 
 
 class ModelName(NamedTuple):
@@ -24,8 +24,8 @@ class ModelName(NamedTuple):
 
     Attributes:
         name: `embedded`, a folder, or a Hub id.
-        commit: of a Hub model; None of any other.
-        is_local: whether it lies on this machine only.
+        commit: Commit of a Hub model; None for any other.
+        is_local: Whether it exists only on this machine.
     """
 
     name: str
@@ -34,20 +34,20 @@ class ModelName(NamedTuple):
 
 
 def prior_name(prior: PriorConfig) -> ModelName:
-    """The model that a prior is."""
+    """Return the model of a prior."""
     return ModelName(prior.prior, prior.revision, prior.revision is None and prior.prior != EMBEDDED)
 
 
 def named_as_planned(
     prior: PriorConfig, revision: str, planned: PriorConfig, planned_revision: str
 ) -> tuple[PriorConfig, str]:
-    """A prior and what pins it, named as in a plan where it is the same model: a copy elsewhere, for one.
+    """Return a prior and what pins it, named as in a plan if it is the same model, such as a copy elsewhere.
 
     Args:
-        prior: as it is asked for.
-        revision: pins it.
-        planned: of the plan.
-        planned_revision: pins that.
+        prior: The requested prior.
+        revision: What pins it.
+        planned: The plan's prior.
+        planned_revision: What pins the plan's prior.
     """
     if not is_same_prior(prior, revision, planned_revision):
         return prior, revision
@@ -55,16 +55,16 @@ def named_as_planned(
 
 
 def check_prior(prior: PriorConfig, revision: str, planned: PriorConfig, planned_revision: str) -> None:
-    """Refuse another prior than was planned.
+    """Refuse a prior that differs from the planned one.
 
     Args:
-        prior: as it was loaded here.
-        revision: pins it.
-        planned: of the plan.
-        planned_revision: pins that.
+        prior: The prior that was loaded.
+        revision: What pins it.
+        planned: The plan's prior.
+        planned_revision: What pins the plan's prior.
 
     Raises:
-        PriorError: they differ.
+        PriorError: The priors differ.
     """
     if not is_same_prior(prior, revision, planned_revision) or prior.dtype != planned.dtype:
         raise PriorError(

@@ -1,4 +1,4 @@
-"""Priors of the user's own, named `module:Class`: imported where that is allowed, made, checked and pinned."""
+"""User-defined priors, named `module:Class`: imported if allowed, created, checked and pinned."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _NEEDED = (*Prior.__annotations__, "score", "render")
 
 
 def load_own(config: PriorConfig, resources: Resources) -> Prior:
-    """Make a prior of the user's own: its class is called with its settings and what it may use of this machine.
+    """Create a user-defined prior: its class is called with its settings and the resources that it may use.
 
     Raises:
-        PriorError: it cannot be made, or has not all that a `Prior` has.
-        UsageError: there is no such class.
+        PriorError: The prior cannot be created, or lacks a part of `Prior`.
+        UsageError: There is no such class.
     """
     cls = own_class(config.prior, "prior")
     try:
@@ -45,12 +45,12 @@ def load_own(config: PriorConfig, resources: Resources) -> Prior:
 
 
 def pinned_own(config: PriorConfig) -> tuple[PriorConfig, str]:
-    """Settings of a prior of the user's own and what pins it; it is imported and not made.
+    """Return the settings of a user-defined prior and what pins it; its class is imported but not instantiated.
 
-    The dtype is that of its class, where its class says one.
+    The dtype is that of its class, if the class defines one.
 
     Raises:
-        UsageError: there is no such class.
+        UsageError: There is no such class.
     """
     cls = own_class(config.prior, "prior")
     dtype = getattr(cls, "dtype", None)

@@ -1,8 +1,8 @@
-"""How documents of any length become forward passes of bounded size. Pure: index arithmetic only.
+"""Forward passes of bounded size from documents of any length. Pure: index arithmetic only.
 
 A document is cut into windows no longer than the prior's context, a window into pieces that continue on each other's
-keys and values, and pieces are laid into packs up to a token budget. Windows and pieces depend on the document alone,
-never on its neighbours or on the budget: that keeps results independent of how work is batched.
+keys and values, and pieces are grouped into packs up to a token budget. Windows and pieces depend on the document
+alone, never on its neighbors or on the budget, so results do not depend on batching.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 PIECE_TOKENS = 1024
-"""Longest stretch of one document in one attention call; fixed, since its length shows in the last bits of fp32."""
+"""Maximum length of a piece in one attention call; fixed, since it affects the last bits of fp32."""
 
 _OVERLAP = 4
-"""A window after the first repeats a quarter of the context as context only."""
+"""Each window after the first begins with a quarter of the context that it repeats without scoring it."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of a document read from position 0 of the prior.
+    """A span of a document that is read from position 0 of the prior.
 
-    Its input is BOS (where the prior has one) and the document's tokens `[start, stop)`, less the last, which predicts
-    nothing that is asked for.
+    Its input is BOS (if the prior has one) and the document's tokens `[start, stop)`, without the last, whose
+    prediction is not needed.
 
     Attributes:
-        document: index of the document.
-        start: first token.
-        stop: one past the last.
-        score_from: first token that this window may score; those before only lead up to it.
+        document: Index of the document.
+        start: First token.
+        stop: One past the last token.
+        score_from: First token that this window may score; those before it are only context.
     """
 
     document: int
@@ -44,10 +44,10 @@ class Piece:
     """Input positions `[start, stop)` of a window, run in one attention call.
 
     Attributes:
-        window: the window.
-        start: first input position; earlier ones come from kept keys and values.
-        stop: one past the last.
-        last: no piece of this window follows.
+        window: The window.
+        start: First input position; earlier ones come from kept keys and values.
+        stop: One past the last input position.
+        last: Whether no piece of this window follows.
     """
 
     window: Window
@@ -61,15 +61,15 @@ class Piece:
 
 
 def windows(document: int, own: np.ndarray, context: int, num_bos: int) -> Iterator[Window]:
-    """Cut one document into windows of at most `context` input positions, each token of its own scored once.
+    """Cut one document into windows of at most `context` input positions; each of its own tokens is scored once.
 
-    A window ends with the last token that it scores; one that would score none is left out.
+    A window ends with the last token that it scores; windows without a token to score are left out.
 
     Args:
-        document: its index.
+        document: Index of the document.
         own: bool `[n]`, the tokens to score; the others are only read.
-        context: positions of the prior, at least 2.
-        num_bos: 1 with BOS, else 0: the first token is then not scored, in the first window only.
+        context: Number of positions of the prior, at least 2.
+        num_bos: 1 with BOS, else 0; without BOS the first token of the first window is not scored.
     """
     room = context + 1 - num_bos
     overlap = max(context // _OVERLAP, 1)
@@ -92,7 +92,7 @@ def pieces(window: Window, num_bos: int) -> Iterator[Piece]:
 
 
 def packs(items: Iterable[Piece], token_budget: int) -> Iterator[list[Piece]]:
-    """Lay pieces, in order, into packs of at most `token_budget` positions; a longer piece is a pack of its own."""
+    """Group pieces, in order, into packs of at most `token_budget` positions; a longer piece is a pack of its own."""
     pack: list[Piece] = []
     used = 0
     for piece in items:
@@ -106,7 +106,7 @@ def packs(items: Iterable[Piece], token_budget: int) -> Iterator[list[Piece]]:
 
 
 def joined(pack: Iterable[Piece]) -> list[Piece]:
-    """The same pack, pieces that go on with the one right before them made one with it."""
+    """Return the same pack, with pieces that directly continue the previous one merged into it."""
     whole: list[Piece] = []
     for piece in pack:
         if whole and whole[-1].window == piece.window and whole[-1].stop == piece.start:
@@ -117,7 +117,7 @@ def joined(pack: Iterable[Piece]) -> list[Piece]:
 
 
 def batches(items: Iterable[Piece], token_budget: int) -> Iterator[list[Piece]]:
-    """Lay pieces, longest first, into batches that hold at most `token_budget` positions padded to their longest."""
+    """Group pieces, longest first, into batches of at most `token_budget` positions when padded to their longest."""
     batch: list[Piece] = []
     for piece in sorted(items, key=len, reverse=True):
         if batch and (len(batch) + 1) * len(batch[0]) > token_budget:

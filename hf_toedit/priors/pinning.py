@@ -1,4 +1,4 @@
-"""What pins a prior that is a folder: the content of the files that decide what it answers. Nothing is loaded."""
+"""Fingerprints of local priors, from the files that determine their results. Nothing is loaded."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _HEADER_BYTES = 2**20
 
 
 def prior_folder(config: PriorConfig) -> Path:
-    """The folder that a prior would be, which need not exist: its name may be that of a Hub model."""
+    """Return the folder that a prior's name would refer to; it need not exist, as the name may be a Hub id."""
     return embedded.path() if config.prior == "embedded" else Path(os.path.expanduser(config.prior))
 
 
 def folder_revision(folder: Path, with_code: bool) -> str:
-    """The fingerprint of a model's folder, wherever it is.
+    """Return the fingerprint of a model's folder, whatever its location.
 
-    SHA-256, its first 40 digits, of the names, sizes and fingerprints (see `hf_toedit.fingerprint`) of its
-    configuration, tokenizer, chat templates and weights; and of its Python code where that may run.
+    It is the first 40 digits of the SHA-256 of the names, sizes and fingerprints (see `hf_toedit.fingerprint`) of its
+    configuration, tokenizer, chat templates and weights; and of its Python code if that may run.
     """
     kinds = (*_KINDS, "*.py") if with_code else _KINDS
     files = _files(folder, kinds)
@@ -38,8 +38,8 @@ def is_same_prior(config: PriorConfig, revision: str, planned: str) -> bool:
     Args:
         config: Its settings.
         revision: What pins it.
-        planned: What pinned it when the run was planned. hf-toedit 0.1.0 took less of a folder into account: of weights
-            their size and first MiB, so that two models fine-tuned from one could have the same fingerprint.
+        planned: What pinned it when the run was planned. hf-toedit 0.1.0 used less of a folder: of weights only their
+            size and first MiB, so that two models fine-tuned from the same one could have the same fingerprint.
     """
     if revision == planned:
         return True

@@ -1,4 +1,4 @@
-"""What a model can do, found out on a few tokens: is it causal, can it be packed, is it scored as it scores itself."""
+"""Capabilities of a model, tested on a few tokens: whether it is causal, can be packed, and is scored correctly."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts")
 
 
 class Probe:
-    """The model's own answers to a few tokens, to compare others with."""
+    """The model's own logits for a few tokens, for comparison."""
 
     def __init__(self, name: str, body: Body, head: Head, num_tokens: int) -> None:
-        """Have the model answer.
+        """Compute the model's logits.
 
         Args:
-            name: of the prior, for messages.
-            body: its layers.
-            head: its output layer.
-            num_tokens: entries of its vocabulary.
+            name: Name of the prior, for messages.
+            body: Layers of the prior.
+            head: Output layer of the prior.
+            num_tokens: Size of its vocabulary.
 
         Raises:
-            PriorError: the model looks at later tokens.
+            PriorError: The model looks at later tokens.
         """
         self._name, self._body, self._head = name, body, head
         self._ids = np.arange(_PROBE_TOKENS) * 7919 % (num_tokens - 1)
@@ -46,7 +46,7 @@ class Probe:
         scale = float(1 + self._reference.abs().max())
         self._tolerance = scale * (1e-4 if body.model.dtype == torch.float32 else 3e-2)
         half = _PROBE_TOKENS // 2
-        # Of the same length, so that a causal model computes the first half in the very same way.
+        # Of the same length, so that a causal model computes the first half in exactly the same way.
         changed = body.own_logits(np.concatenate([self._ids[:half], self._ids[half:] + 1]))
         if (changed - self._reference)[:half].abs().max() > 1e-6 * scale:
             raise PriorError(
@@ -55,10 +55,10 @@ class Probe:
             )
 
     def check_head(self) -> None:
-        """Compare body and head, without packing, with what the model answers.
+        """Compare body and head, without packing, with the model's own logits.
 
         Raises:
-            PriorError: the model transforms its logits in a way not known here.
+            PriorError: The model transforms its logits in an unknown way.
         """
         try:
             same = self._is_reference(self._head.logits(self._body.padded([self._ids])), self._reference)
@@ -74,7 +74,7 @@ class Probe:
             )
 
     def packs_well(self, context: int, varlen: Varlen | None) -> bool:
-        """Switch to packed attention; if two documents in one pack come out otherwise than alone, switch back."""
+        """Switch to packed attention; switch back if two documents give different results in one pack than alone."""
         model = self._body.model
         if self._body.follows_longest or _routes_by_row(model):
             return False
@@ -86,7 +86,7 @@ class Probe:
         window = Window(0, 0, _PROBE_TOKENS + 1, 0)
         other = Window(1, 0, half + 1, 0)
         pack = [Piece(window, 0, half, False), Piece(other, 0, half, True), Piece(window, half, _PROBE_TOKENS, True)]
-        # The other document reads unlike the first half, or a model that continues on it would pass.
+        # The other document differs from the first half; otherwise a model that continues on it would pass.
         expected = torch.cat([self._reference[:half], self._body.own_logits(second), self._reference[half:]])
         attention = PackedAttention(varlen)
         try:
@@ -106,7 +106,7 @@ class Probe:
 
 
 def _not_finite(name: str, body: Body) -> PriorError:
-    """The error of a model whose logits are not numbers, which says whether its weights are."""
+    """Return the error for a model with non-finite logits, which states whether its weights are finite."""
     model = body.model
     bad = [entry for entry, weight in model.named_parameters() if not bool(weight.isfinite().all())]
     if bad:
@@ -123,6 +123,6 @@ def _not_finite(name: str, body: Body) -> PriorError:
 
 
 def _routes_by_row(model: Any) -> bool:
-    """Whether neighbours show in the last bits of float32: experts multiply as many rows as are routed to them."""
+    """Whether neighbors affect the last bits of float32: each expert multiplies as many rows as are routed to it."""
     config = model.config.get_text_config()
     return model.device.type == "cpu" and any(getattr(config, key, None) for key in _EXPERT_KEYS)

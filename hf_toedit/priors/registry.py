@@ -1,4 +1,4 @@
-"""Priors by name. No torch: a backend is imported when it is asked for."""
+"""Loading of priors by name. Imports no torch: a backend is imported when it is requested."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from hf_toedit.editing.prior import Prior
 from hf_toedit.errors import PriorError, UsageError
 
 _LIBRARIES = ("torch", "transformers")
-"""What runs models. All that needs no model works without them."""
+"""Libraries that run models. Everything that needs no model works without them."""
 
 
 def load_prior(config: PriorConfig, resources: Resources | None = None) -> Prior:
     """Load a prior by its settings.
 
     Args:
-        config: which model, where it runs, in which dtype.
-        resources: what it may use of this machine; None is the defaults.
+        config: Which model, on which device, in which dtype.
+        resources: Machine resources that it may use; None is the defaults.
 
     Raises:
-        PriorError: it cannot be found, loaded or used.
-        UsageError: the backend cannot use such resources; or there is no such class.
+        PriorError: The prior cannot be found, loaded or used.
+        UsageError: The backend cannot use such resources, or there is no such class.
     """
     resources = resources or Resources()
     with libraries():
@@ -45,17 +45,17 @@ def load_prior(config: PriorConfig, resources: Resources | None = None) -> Prior
 
 
 def load_pinned(config: PriorConfig, resources: Resources) -> tuple[PriorConfig, str, Prior]:
-    """Load a prior, and say what it is.
+    """Load a prior, and return its resolved settings.
 
     Args:
-        config: its settings.
-        resources: what it may use of this machine.
+        config: Settings of the prior.
+        resources: Machine resources that it may use.
 
     Returns:
-        The settings, commit and dtype resolved; what pins it; and the prior.
+        The settings, with commit and dtype resolved; what pins the prior; and the prior.
 
     Raises:
-        PriorError, UsageError: as of `load_prior`.
+        PriorError, UsageError: As in `load_prior`.
     """
     config, revision = pinned(config)
     prior = load_prior(config, resources)
@@ -63,10 +63,10 @@ def load_pinned(config: PriorConfig, resources: Resources) -> tuple[PriorConfig,
 
 
 def pinned(config: PriorConfig) -> tuple[PriorConfig, str]:
-    """The settings of a prior with its commit resolved, and what pins it; see `priors/loading.py`.
+    """Return the settings of a prior with its commit resolved, and what pins it; see `priors/loading.py`.
 
     Raises:
-        PriorError: it cannot be found.
+        PriorError: The prior cannot be found.
     """
     with libraries():
         from hf_toedit.priors import loading
@@ -75,14 +75,14 @@ def pinned(config: PriorConfig) -> tuple[PriorConfig, str]:
 
 
 def resolved(config: PriorConfig, machine: Literal["cpu", "cuda"] | None = None) -> tuple[PriorConfig, str]:
-    """The same, with the dtype that the prior has.
+    """Return the pinned settings of a prior with its dtype resolved, and what pins it.
 
     Args:
-        config: its settings.
-        machine: the kind of machine that it runs on, where its device does not say so; None is this one.
+        config: Settings of the prior.
+        machine: Type of machine that it runs on, if its device does not specify it; None is this one.
 
     Raises:
-        PriorError: it cannot be found.
+        PriorError: The prior cannot be found.
     """
     with libraries():
         from hf_toedit.priors import loading
@@ -96,10 +96,10 @@ def resolved(config: PriorConfig, machine: Literal["cpu", "cuda"] | None = None)
 
 @contextmanager
 def libraries() -> Iterator[None]:
-    """Say in one line which library is missing, where none of those that run models is installed.
+    """Report in one line that a library that runs models is not installed.
 
     Raises:
-        PriorError: one is.
+        PriorError: A library is not installed.
     """
     try:
         yield

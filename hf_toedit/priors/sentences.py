@@ -1,4 +1,4 @@
-"""Texts as vectors: models of `sentence-transformers`, static ones of `model2vec` included."""
+"""Texts as vectors: models of `sentence-transformers`, including static ones of `model2vec`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MODULES = "modules.json"
 """The file that lists the parts of such a model."""
 
 _FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
-"""All that is fetched of a model on the Hub: no pickles, and no code."""
+"""Files that are downloaded of a model on the Hub: no pickles, and no code."""
 
 _BATCH = 32
 
@@ -33,7 +33,7 @@ _KIND = Kind(
 
 
 def is_sentence_model(name: str) -> bool:
-    """Whether a name is that of a model of `sentence-transformers`, here or on the Hub.
+    """Whether a name refers to a model of `sentence-transformers`, on this machine or on the Hub.
 
     Raises:
         PriorError: There is no such model.
@@ -48,10 +48,10 @@ def is_sentence_model(name: str) -> bool:
 
 
 class SentenceEmbedder:
-    """A model of `sentence-transformers` that gives each text a vector; as `priors.embedding.Embedder` is used.
+    """A model of `sentence-transformers` that computes a vector for each text; used as `priors.embedding.Embedder`.
 
     Attributes:
-        name: The name that was asked for.
+        name: Name as requested.
         revision: Commit sha, or a fingerprint of local files.
     """
 
@@ -62,7 +62,7 @@ class SentenceEmbedder:
             name: A folder or a Hub id for which `is_sentence_model` holds.
 
         Raises:
-            PriorError: It cannot be loaded, or `sentence-transformers` is not installed.
+            PriorError: The model cannot be loaded, or `sentence-transformers` is not installed.
         """
         try:
             from sentence_transformers import SentenceTransformer
@@ -79,13 +79,13 @@ class SentenceEmbedder:
         )
 
     def embed(self, texts: Sequence[str], progress: Callable[[], None] = lambda: None) -> np.ndarray:
-        """The vector of each text, as the model gives it; float32 `[texts, dimensions]`.
+        """Return the model's vector of each text; float32 `[texts, dimensions]`.
 
         Args:
-            texts: One or more; the model reads the beginning of a long one.
-            progress: Called after each.
+            texts: One or more texts; the model reads the beginning of a long one.
+            progress: Callback; called after each text.
         """
-        by_length = sorted(texts, key=len)  # so that little is padded
+        by_length = sorted(texts, key=len)  # to minimize padding
         places = np.argsort(np.array([len(text) for text in texts]), kind="stable")
         parts = []
         for start in range(0, len(by_length), _BATCH):

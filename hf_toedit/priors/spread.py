@@ -1,7 +1,7 @@
-"""Windows shared out among threads of a CPU, each of which computes passes of its own.
+"""Windows distributed among CPU threads, each of which computes its own passes.
 
-Threads that divide each function of one pass between them wait for each other some hundred times a pass; threads that
-work on passes of their own need not wait at all: a quarter sooner on two cores.
+Threads that share each function of one pass wait for each other some hundred times per pass. Threads with their own
+passes do not wait at all, which saves a quarter of the time on two cores.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import torch
 from hf_toedit.priors.packing import Window
 
 _MOST_SHARES = 8
-"""Python's lock, which each thread holds for some percents of its time, would keep more from working."""
+"""Maximum number of shares: each thread holds Python's lock for some percent of its time, so more would not help."""
 
 _LEAST_TOKENS = 512
-"""Of a share: matrix products of fewer rows run below a CPU's rate."""
+"""Minimum tokens of a share: matrix products of fewer rows do not reach a CPU's full rate."""
 
 
 def shares(windows: Sequence[Window], most: int) -> list[list[Window]]:
-    """Share windows out, about as many tokens to each share, those of a share in their order.
+    """Distribute windows, about as many tokens to each share, in their order within a share.
 
     Args:
-        windows: of any documents.
-        most: how many shares there may be; there are fewer where a single window is more than its part.
+        windows: Windows of any documents.
+        most: Maximum number of shares; there are fewer if a single window is larger than its part.
     """
     sizes = [window.stop - window.start for window in windows]
     count = max(1, min(most, _MOST_SHARES, sum(sizes) // max(_LEAST_TOKENS, *sizes, 1)))
@@ -42,10 +42,10 @@ def shares(windows: Sequence[Window], most: int) -> list[list[Window]]:
 
 
 def in_shares(work: Callable[[list[Window]], Any], given: list[list[Window]]) -> None:
-    """Do the work of each share in a thread of its own, between which this thread's cores are divided.
+    """Process each share in its own thread, dividing this thread's cores between them.
 
     Raises:
-        Exception: what the work of a share raises, after the others have ended.
+        Exception: An error from the work of a share, raised after the others have ended.
     """
     if len(given) == 1:
         work(given[0])
@@ -56,4 +56,4 @@ def in_shares(work: Callable[[list[Window]], Any], given: list[list[Window]]) ->
         with ThreadPoolExecutor(len(given), initializer=torch.set_num_threads, initargs=(each,)) as pool:
             list(pool.map(work, given))
     finally:
-        torch.set_num_threads(num_threads)  # of this thread it has not changed, but of threads yet to be started
+        torch.set_num_threads(num_threads)  # unchanged in this thread, but the default of threads yet to be started

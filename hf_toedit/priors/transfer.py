@@ -1,4 +1,4 @@
-"""From the host to the device without waiting."""
+"""Transfer from the host to the device without waiting."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 
 
 def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
-    """An array on a device: on a CPU in the same memory, to a GPU through pinned memory, so that the host goes on."""
+    """Move an array to a device: same memory on a CPU, pinned memory for a GPU, so that the host continues."""
     tensor = torch.from_numpy(array)
     if device.type == "cuda" and array.size:
         tensor = tensor.pin_memory()

@@ -1,18 +1,18 @@
 """Priors from `transformers`: any causal language model.
 
-Documents are scored in packs without padding. Where an architecture cannot be packed, they are read one window at a
-time on a CPU, which is faster there than padding and keeps neighbours out of the last bits, and in padded batches on a
-GPU, which one window would leave idle.
+Documents are scored in packs without padding. If an architecture cannot be packed, they are read one window at a time
+on a CPU, which is faster there than padding and keeps neighbors out of the last bits, and in padded batches on a GPU,
+which would be idle with a single window.
 
-The head runs in chunks of rows, so that no logits of a whole pack exist; it, the logsumexp and the comparison with the
-threshold are in float32 whatever the dtype of the body.
+The head runs in chunks of rows, so that the logits of a whole pack never exist at once. The head, the logsumexp and the
+comparison with the threshold are in float32 whatever the dtype of the body.
 
-In float32 on a CPU, results of one document do not depend on its neighbours, to the last bit. Two things would make
-them: a matrix product of few rows takes another path than one of many, and elementwise functions treat the last few
-elements of each thread's share unlike the others. Padding packs (`Body.packed`) rules out both.
+In float32 on a CPU, the results of a document do not depend on its neighbors, to the last bit. Two effects would cause
+such a dependence: a matrix product of few rows takes a different path than one of many, and elementwise functions treat
+the last few elements of each thread's share differently. Padding packs (`Body.packed`) prevents both.
 
-On a GPU, several threads that score at once keep it busy: while one waits for results, or works on them, passes of the
-others are under way. `memory` says what bounds the memory that they take.
+On a GPU, several threads that score at once keep it busy: while one waits for results, or processes them, passes of the
+others run. `memory` describes the limits on the memory that they use.
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ class TransformersPrior:
     """A causal language model of `transformers` as a `Prior`.
 
     Attributes:
-        name: as asked for.
-        revision: commit sha, or a fingerprint of the local files.
-        dtype: of the body's weights.
-        tokenizer: backend of the fast tokenizer.
-        context: positions that the model reads at once.
-        concurrency: how many threads may usefully call `score` at once; any number may.
-        batch_bytes: UTF-8 bytes of text that a call of `score` should have in a run.
-        packed: whether documents share forward passes without padding.
-        padded: whether they share padded ones where they cannot be packed.
+        name: Name as requested.
+        revision: Commit sha, or a fingerprint of the local files.
+        dtype: Data type of the body's weights.
+        tokenizer: Backend of the fast tokenizer.
+        context: Number of positions that the model reads at once.
+        concurrency: Useful number of threads that call `score` at once; any number is allowed.
+        batch_bytes: UTF-8 bytes of text per call of `score` in a run.
+        packed: Whether documents share forward passes without padding.
+        padded: Whether documents share padded passes if they cannot be packed.
     """
 
     def __init__(
@@ -74,17 +74,17 @@ class TransformersPrior:
         varlen: Varlen | None = None,
         prune: bool = False,
     ) -> None:
-        """Take over a loaded model and check, on a few tokens, that it is causal and is scored as it scores itself.
+        """Store a loaded model and check, on a few tokens, that it is causal and scored as it scores itself.
 
         Args:
-            loaded: from `loading.load`.
-            name: for messages, plans and cards.
-            resources: what it may use of this machine.
-            varlen: attends over all pieces of a pack at once; None takes what this machine has.
-            prune: see `PriorConfig`.
+            loaded: Model from `loading.load`.
+            name: Name for messages, plans and cards.
+            resources: Machine resources that it may use.
+            varlen: Function that attends over all pieces of a pack at once; None uses what this machine supports.
+            prune: See `PriorConfig`.
 
         Raises:
-            PriorError: the model looks at later tokens, or transforms its logits in a way not known here.
+            PriorError: The model looks at later tokens, or transforms its logits in an unknown way.
         """
         self.name = name
         self.revision = loaded.revision
@@ -125,16 +125,16 @@ class TransformersPrior:
             ) from error
 
     def render(self, messages: list[dict[str, Any]]) -> str | None:
-        """Write a conversation by the tokenizer's chat template; see `Prior.render`."""
+        """Render a conversation with the tokenizer's chat template; see `Prior.render`."""
         return chat.render(self._chat, self.name, messages)
 
     def score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
         """Read each document once, whole; see `Prior.score`.
 
-        Where memory runs out, forward passes are halved, from then on, and the documents read again.
+        If memory runs out, forward passes are halved from then on, and the documents are read again.
 
         Raises:
-            OutOfMemory: even with passes of a single piece.
+            OutOfMemory: Memory runs out even with passes of a single piece.
         """
         while True:
             token_budget = self._token_budget
@@ -144,11 +144,11 @@ class TransformersPrior:
             except Exception as error:
                 if not out_of_memory(error):
                     raise
-            # Only here, past the handler, has the traceback let go of the tensors of the pass that failed.
+            # Only after the handler does the traceback release the tensors of the failed pass.
             self._halve(token_budget)
 
     def _halve(self, token_budget: int) -> None:
-        """Halve passes of so many tokens, unless another thread has."""
+        """Halve passes of `token_budget` tokens, unless another thread has done so."""
         with self._halving:
             if self._token_budget < token_budget:
                 return
@@ -178,14 +178,14 @@ class TransformersPrior:
         return [answer.finish() for answer in answers]
 
     def _shares(self, documents: Sequence[Document]) -> list[list[Window]]:
-        """The windows of documents, shared out among threads where that helps."""
+        """Return the windows of documents, distributed among threads if that helps."""
         num_bos = len(self._bos)
         cut = [
             window
             for index, document in enumerate(documents)
             for window in windows(index, document.own, self.context, num_bos)
         ]
-        # Where passes are not padded, their last bits follow the number of threads, which must stay the same.
+        # Without padding, the last bits of passes depend on the number of threads, which must stay the same.
         return shares(cut, torch.get_num_threads() if self.packed and self.device.type == "cpu" else 1)
 
     def _packs(self, share: Sequence[Window]) -> Iterator[list[Piece]]:
@@ -198,18 +198,18 @@ class TransformersPrior:
     def _forward(
         self, pack: Sequence[Piece], documents: Sequence[Document], attention: PackedAttention
     ) -> torch.Tensor:
-        """Hidden states of a pack, in the order of its pieces; `[T, hidden]`."""
+        """Compute hidden states of a pack, in the order of its pieces; `[T, hidden]`."""
         ids = [self._input(piece, documents[piece.window.document]) for piece in pack]
         return self._body.packed(ids, pack, attention) if self.packed else self._body.padded(ids)
 
     def _input(self, piece: Piece, document: Document) -> np.ndarray:
-        """Token ids at the piece's input positions: BOS, where there is one, is position 0 of a window."""
+        """Return token ids at the piece's input positions; BOS, if there is one, is position 0 of a window."""
         shift = piece.window.start - len(self._bos)
         bos = np.array(self._bos[piece.start :], dtype=np.int64)
         return np.concatenate([bos, document.ids[shift + piece.start + len(bos) : shift + piece.stop]])
 
     def _read(self, hidden: torch.Tensor, pack: list[Piece], answers: list[Answer], rule: SelectionRule) -> None:
-        """Score the tokens that a pack predicts, and hand them to their documents."""
+        """Score the tokens that a pack predicts, and pass the scores to their documents."""
         read = [(answer, tokens, rows) for answer, tokens, rows in self._scored(pack, answers) if len(tokens)]
         if not read:
             return
@@ -228,7 +228,7 @@ class TransformersPrior:
             offset += len(tokens)
 
     def _scored(self, pack: list[Piece], answers: list[Answer]) -> Iterator[tuple[Answer, np.ndarray, np.ndarray]]:
-        """(document, tokens to score, rows of the hidden states that predict them) of each piece."""
+        """Yield (document, tokens to score, rows of the hidden states that predict them) of each piece."""
         row = 0
         for piece in pack:
             window, answer = piece.window, answers[piece.window.document]
@@ -240,7 +240,7 @@ class TransformersPrior:
             row += len(piece)
 
     def _probe(self, varlen: Varlen | None) -> None:
-        """Compare this prior's logits, packed and causal, with what the model itself answers; fall back or refuse."""
+        """Compare this prior's logits, packed and causal, with the model's own; fall back or refuse."""
         num_tokens = min(self._head.vocab_size, self.tokenizer.get_vocab_size())
         with torch.inference_mode():
             probe = Probe(self.name, self._body, self._head, num_tokens)
@@ -257,7 +257,7 @@ class TransformersPrior:
             logger.warning("prior %r cannot be packed: documents are read %s, which is slower.", self.name, how)
 
     def _passes(self, resources: Resources) -> tuple[int, int]:
-        """How many forward passes there may be at once, and how many tokens one has."""
+        """Return how many forward passes may run at once, and how many tokens each has."""
         concurrency = _CONCURRENCY.get(self.device.type, 1)
         if resources.token_budget or self.device.type != "cuda" or not (self.packed or self.padded):
             return concurrency, resources.token_budget or _BUDGET.get(self.device.type, _DEFAULT_BUDGET)
@@ -268,7 +268,7 @@ class TransformersPrior:
 
     @torch.inference_mode()
     def _blank_pass(self, num_tokens: int, goes_on: bool, mark: Callable[[], None] = lambda: None) -> int:
-        """A pass that takes as much memory as any of so many tokens; see `memory.Pass`."""
+        """Run a pass that uses as much memory as any with so many tokens; see `memory.Pass`."""
         length = min(self.context, PIECE_TOKENS)
         pack = [Piece(Window(index, 0, length, 0), 0, length, not goes_on) for index in range(num_tokens // length)]
         ids = [np.zeros(length, dtype=np.int64) for _ in pack]
@@ -276,12 +276,12 @@ class TransformersPrior:
         hidden = self._body.packed(ids, pack, attention) if self.packed else self._body.padded(ids)
         mark()
         rows = np.arange(len(pack) * length)
-        # The most that can be asked: a nucleus at every token.
+        # The most expensive request: a nucleus at every token.
         rule = SelectionRule(EditConfig(threshold=0.0, sampler="top-p"))
         self._head.score(hidden, rows, np.zeros_like(rows), np.ones(len(rows), dtype=bool), rule)
         mark()
         return attention.kept_bytes
 
     def _on_device(self) -> Any:
-        """Which device is the current one is up to each thread; what is pinned, or has no device yet, goes by it."""
+        """Set the current device, which is specific to each thread; pinned memory and device-less tensors use it."""
         return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()

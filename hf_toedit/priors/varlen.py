@@ -1,9 +1,9 @@
-"""FlashAttention over all pieces of a pack in one call, where this machine has it.
+"""FlashAttention over all pieces of a pack in one call, if this machine supports it.
 
-PyTorch has it as an operator, whose arguments are the same in every version that is supported; the functions around it
-are not. The package `flash-attn` is used where the operator does not work. Both are for CUDA, bfloat16 and float16.
-Kernels that the package `kernels` would fetch from the Hub are left out: they are code that nobody asked for by name,
-not pinned to a commit.
+PyTorch has it as an operator, whose arguments are the same in every supported version; those of the functions around it
+are not. The package `flash-attn` is used if the operator does not work. Both are for CUDA, bfloat16 and float16.
+Kernels that the package `kernels` would download from the Hub are not used: they are code that the user did not request
+by name, and not pinned to a commit.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ logger = logging.getLogger(__name__)
 
 _MAX_HEAD_DIM = 256
 _PROBE = ((5, 5), (130, 130), (33, 300), (1, 70))
-"""Queries and keys of each piece: two that start a window, two that go on in one."""
+"""Number of queries and keys of each piece: two that start a window, two that continue one."""
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """How many queries and keys each of `n` pieces has.
+    """Number of queries and keys of each of `n` pieces.
 
     Attributes:
-        queries: int32 `[n + 1]` on the device, the sums of all before each piece.
-        keys: the same of the keys; the last query of a piece stands at its last key.
-        max_queries: of the longest piece.
-        max_keys: of the longest piece.
+        queries: int32 `[n + 1]` on the device, cumulative number of queries before each piece.
+        keys: The same for the keys; the last query of a piece is at its last key.
+        max_queries: Queries of the longest piece.
+        max_keys: Keys of the longest piece.
     """
 
     queries: torch.Tensor
@@ -45,7 +45,7 @@ class Lengths:
 
     @classmethod
     def of(cls, pairs: Sequence[tuple[int, int]], device: torch.device) -> Lengths:
-        """From (queries, keys) of each piece."""
+        """Create lengths from (queries, keys) of each piece."""
         queries, keys = zip(*pairs, strict=True)
         query_sums, key_sums = (np.array([0, *accumulate(each)], dtype=np.int32) for each in (queries, keys))
         return cls(to_device(query_sums, device), to_device(key_sums, device), max(queries), max(keys))
@@ -56,13 +56,13 @@ Varlen = Callable[
     torch.Tensor,
 ]
 """Causal attention of query `[Q, heads, d]` over key and value `[K, kv_heads, d]`, each the pieces one after another:
-`(query, key, value, lengths, scaling, sliding_window)` to `[Q, heads, d]`, as `PackedAttention.attend` has them."""
+`(query, key, value, lengths, scaling, sliding_window)` to `[Q, heads, d]`, as in `PackedAttention.attend`."""
 
 
 def find_varlen(device: torch.device, dtype: torch.dtype) -> Varlen | None:
-    """The first implementation that runs here and does what is asked of it; None where there is none.
+    """Return the first implementation that runs on this machine and gives correct results; None if there is none.
 
-    Where a GPU should have one and does not, a warning says what it costs and what to install.
+    If a GPU should support one and does not, a warning explains the cost and what to install.
     """
     if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16):
         return None
@@ -72,7 +72,7 @@ def find_varlen(device: torch.device, dtype: torch.dtype) -> Varlen | None:
             if agrees(function, device, dtype):
                 return function
             reasons.append(f"{name} does not align queries and keys as it should")
-        except Exception as error:  # whatever another version or an older card does not do
+        except Exception as error:  # another version or an older card may raise anything
             reasons.append(f"{name} does not run here ({in_one_line(error)})")
     logger.warning(
         "FlashAttention for documents of several lengths is not available: %s. Each document is attended to alone, "
@@ -83,14 +83,14 @@ def find_varlen(device: torch.device, dtype: torch.dtype) -> Varlen | None:
 
 
 def fits(query: torch.Tensor, value: torch.Tensor) -> bool:
-    """Whether heads are of a size that FlashAttention knows."""
+    """Whether FlashAttention supports the size of the heads."""
     size = query.shape[-1]
     return size == value.shape[-1] and size <= _MAX_HEAD_DIM and size % 8 == 0
 
 
 @torch.inference_mode()
 def agrees(function: Varlen, device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether a function answers as plain attention does: pieces, grouped heads, scaling, with a window and without."""
+    """Whether a function matches plain attention: pieces, grouped heads, scaling, with a window and without."""
     generator = torch.Generator().manual_seed(0)
     num_queries, num_keys = (sum(each) for each in zip(*_PROBE, strict=True))
     shapes = ((num_queries, 4, 64), (num_keys, 2, 64), (num_keys, 2, 64))
@@ -112,7 +112,7 @@ def reference(
     scaling: float | None,
     sliding_window: int | None,
 ) -> torch.Tensor:
-    """What a `Varlen` must answer, piece by piece, as plainly as can be."""
+    """Compute the expected result of a `Varlen`, piece by piece, with plain attention."""
     query_ends, key_ends = lengths.queries.tolist(), lengths.keys.tolist()
     answers = []
     for index in range(len(query_ends) - 1):
@@ -125,9 +125,9 @@ def reference(
 
 
 def causal_mask(num_queries: int, num_keys: int, sliding_window: int | None, like: torch.Tensor) -> torch.Tensor:
-    """What is added to the products: `[num_queries, num_keys]`, 0 where a query sees a key, else -inf.
+    """Return the mask to add to the products: `[num_queries, num_keys]`, 0 if a query sees a key, else -inf.
 
-    Of the dtype and on the device of `like`; the last query stands at the last key.
+    It has the dtype and device of `like`; the last query is at the last key.
     """
     past = num_keys - num_queries
     seen = torch.ones(num_queries, num_keys, dtype=torch.bool, device=like.device).tril(past)
@@ -188,9 +188,9 @@ def _of_flash_attn(
 
 
 def _window(sliding_window: int | None) -> tuple[int, int]:
-    """How many keys before and after its own a query sees, as FlashAttention counts; -1 is all."""
+    """Return how many keys before and after its own a query sees, as FlashAttention counts; -1 is all."""
     return (-1 if sliding_window is None else sliding_window - 1, 0)
 
 
 _IMPLEMENTATIONS: tuple[tuple[Varlen, str], ...] = ((_of_torch, "that of PyTorch"), (_of_flash_attn, "flash-attn"))
-"""The first choice first, as messages name them."""
+"""Implementations in order of preference, with their names in messages."""

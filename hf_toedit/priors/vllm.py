@@ -1,7 +1,7 @@
-"""Priors run by vLLM: the log-probabilities that it gives of a prompt's tokens. Imports vLLM only when one is loaded.
+"""Priors run by vLLM, from its log-probabilities of a prompt's tokens. Imports vLLM only when a prior is loaded.
 
-vLLM runs in this process and batches windows of documents by itself; how it does shows in the last bits of a
-log-probability, unlike with `hf_toedit.priors.transformers`. The head is in float32 whatever the dtype of the body.
+vLLM runs in this process and batches windows of documents itself. Unlike with `hf_toedit.priors.transformers`, the
+batching affects the last bits of a log-probability. The head is in float32 whatever the dtype of the body.
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ from hf_toedit.priors.head import HeadScores
 from hf_toedit.priors.packing import Window, windows
 
 _ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process: where it is killed, nothing else lives on
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process, so that no other process survives a kill
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # several processes would be bound to the same cores
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",
 }
-"""What vLLM reads from the environment; what is there already is left as it is."""
+"""Environment variables that vLLM reads; existing values are kept."""
 
 _BUDGET = {"cpu": 2048}
 _DEFAULT_BUDGET = 4096
-"""On a GPU. vLLM keeps some copies of the logits of a whole step, outside of the memory that it reckons with."""
+"""On a GPU. vLLM keeps some copies of the logits of a whole step, outside of the memory that it accounts for."""
 
 _MAX_SEQUENCES = 256
 _MAX_LOGPROBS = 1_000_000
 _BLOCK_TOKENS = 128
 _AHEAD = 2
-"""Tokens that wait in vLLM, in budgets: enough to fill every step, and not all documents at once."""
+"""Tokens queued in vLLM, in budgets: enough to fill every step, but not all documents at once."""
 
 
 class VLLMPrior:
     """A causal language model run by vLLM as a `Prior`.
 
     Attributes:
-        name: as asked for.
-        revision: commit sha, or a fingerprint of the local files.
-        dtype: of the body's weights.
-        tokenizer: backend of the fast tokenizer.
-        context: positions of a window.
-        concurrency: how many threads may usefully call `score` at once; any number may.
-        batch_bytes: UTF-8 bytes of text that a call of `score` should have in a run.
+        name: Name as requested.
+        revision: Commit sha, or a fingerprint of the local files.
+        dtype: Data type of the body's weights.
+        tokenizer: Backend of the fast tokenizer.
+        context: Number of positions of a window.
+        concurrency: Useful number of threads that call `score` at once; any number is allowed.
+        batch_bytes: UTF-8 bytes of text per call of `score` in a run.
     """
 
     concurrency = 1
@@ -66,7 +66,7 @@ class VLLMPrior:
         """Load a prior by its settings; see `hf_toedit.priors.registry.load_prior`.
 
         Raises:
-            PriorError: it cannot be found, loaded or used, or vLLM is not installed.
+            PriorError: The prior cannot be found, loaded or used, or vLLM is not installed.
         """
         import_vllm()
         from vllm import LLMEngine
@@ -79,7 +79,7 @@ class VLLMPrior:
         self._config = config
         self._chat = found.tokenizer
         self.tokenizer = found.tokenizer.backend_tokenizer
-        # A prompt holds one token more than a window has positions, and vLLM wants room for one that it generates.
+        # A prompt has one token more than a window has positions, and vLLM needs room for one generated token.
         self.context = found.context - 2
         bos = found.tokenizer.bos_token_id
         self._bos = [] if bos is None else [bos]
@@ -117,32 +117,32 @@ class VLLMPrior:
             max_logprobs=_MAX_LOGPROBS,
             logprobs_mode="raw_logprobs",
             enable_prefix_caching=False,
-            enforce_eager=True,  # compiling and graphs speed up generation, of which there is none
+            enforce_eager=True,  # compiling and graphs speed up generation, which is not used
             gpu_memory_utilization=resources.memory_fraction,
-            # On a CPU vLLM would take that share of all memory.
+            # On a CPU vLLM would use that share of all memory.
             kv_cache_memory_bytes=cache_bytes(found.config, self.dtype, cached) if device_type == "cpu" else None,
             tensor_parallel_size=resources.tensor_parallel,
             disable_log_stats=True,
         )
 
     def render(self, messages: list[dict[str, Any]]) -> str | None:
-        """Write a conversation by the tokenizer's chat template; see `Prior.render`."""
+        """Render a conversation with the tokenizer's chat template; see `Prior.render`."""
         return chat.render(self._chat, self.name, messages)
 
     def score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
         """Read each document once, whole; see `Prior.score`.
 
         Raises:
-            PriorError: the rule asks for what vLLM does not answer.
-            OutOfMemory: the logits of a step do not fit into the memory that is left.
-            ValueError: a token that the model does not know.
+            PriorError: The rule requires what vLLM does not support.
+            OutOfMemory: The logits of a step do not fit into the remaining memory.
+            ValueError: A token is not in the model's vocabulary.
         """
         try:
             check_draw(self._config, rule.config)
         except UsageError as error:
             raise PriorError(str(error)) from error
         for document in documents:
-            # vLLM would end the process.
+            # vLLM would end the process on such a token.
             if len(document) and document.ids.max() >= self._vocab_size:
                 raise ValueError(
                     f"token {document.ids.max()} is none of the {self._vocab_size} that prior {self.name!r} knows; "
@@ -166,7 +166,7 @@ class VLLMPrior:
         ]
         prompts = ([*self._bos, *documents[window.document].ids[window.start : window.stop].tolist()] for window in cut)
         answers = [Answer(document) for document in documents]
-        # Closed, so that no request is left in vLLM where one fails.
+        # Closed, so that no request remains in vLLM if one fails.
         with closing(
             self._read(prompts, min(rule.num_candidates, self._vocab_size) if rule.rule.selects else 0)
         ) as read:
@@ -177,7 +177,7 @@ class VLLMPrior:
         return [answer.finish() for answer in answers]
 
     def _read(self, prompts: Iterable[list[int]], num_candidates: int) -> Generator[tuple[int, Any], None, None]:
-        """Number of a prompt, and the `FlatLogprobs` of its tokens, in the order in which vLLM is done with them."""
+        """Yield the number of a prompt and the `FlatLogprobs` of its tokens, in the order that vLLM finishes them."""
         from vllm.sampling_params import RequestOutputKind, SamplingParams
 
         params = SamplingParams(
@@ -212,15 +212,15 @@ class VLLMPrior:
 def _scores(
     flat: Any, window: Window, num_bos: int, document: Document, rule: SelectionRule
 ) -> tuple[np.ndarray, HeadScores]:
-    """What vLLM says of a window: the tokens that it scores, and their scores.
+    """Convert vLLM's results for a window into the tokens that it scores, and their scores.
 
     Args:
-        flat: `FlatLogprobs` of the prompt: at each position but the first an entry for the token that is there, then
+        flat: `FlatLogprobs` of the prompt: at each position but the first an entry for the token at that position, then
             one for each of the likeliest, likeliest first.
-        window: of the document.
-        num_bos: tokens of the prompt before the window's.
-        document: the whole of it.
-        rule: what to select.
+        window: Window of the document.
+        num_bos: Number of tokens of the prompt before the window's.
+        document: The whole document.
+        rule: Which tokens to select.
     """
     tokens = window.score_from + np.flatnonzero(document.own[window.score_from : window.stop])
     positions = tokens - window.start + num_bos
@@ -239,10 +239,10 @@ def _scores(
 
 
 def import_vllm() -> None:
-    """Import vLLM, its environment set first.
+    """Import vLLM after setting its environment.
 
     Raises:
-        PriorError: it is not installed, or cannot be imported.
+        PriorError: vLLM is not installed, or cannot be imported.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -258,10 +258,10 @@ def import_vllm() -> None:
 
 
 def vllm_device_type(asked: str) -> str:
-    """The kind of device that this build of vLLM runs on.
+    """Return the type of device that this build of vLLM runs on.
 
     Raises:
-        PriorError: another one was asked for, or there is none of its kind.
+        PriorError: Another type was requested, or there is no such device.
     """
     from vllm.platforms import current_platform
 
@@ -274,7 +274,7 @@ def vllm_device_type(asked: str) -> str:
 
 
 def cache_bytes(model_config: Any, dtype: str, num_tokens: int) -> int:
-    """Memory of the keys and values of so many tokens, in blocks."""
+    """Return the bytes of the keys and values of so many tokens, in blocks."""
     config = model_config.get_text_config()
     heads = config.num_attention_heads
     kept_heads = getattr(config, "num_key_value_heads", None) or heads

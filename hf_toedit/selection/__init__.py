@@ -1,1 +1,1 @@
-"""Which rows of a dataset to keep, and in which shares to mix datasets: pure decisions over numbers."""
+"""Decisions on which rows of a dataset to keep, and how to mix datasets: pure functions of numbers."""

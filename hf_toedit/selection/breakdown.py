@@ -1,10 +1,10 @@
-"""How well a selection tells right rows from wrong ones, and whether that suffices to learn from what it keeps.
+"""How well a selection separates right rows from wrong ones, and whether that suffices to learn from the kept rows.
 
 Feng et al. 2024, "Beyond Model Collapse: Scaling Up with Synthesized Data Requires Reinforcement", arXiv 2406.07515,
 Theorem 3.2: a generator whose rows are wrong with probability p, and a selection that keeps a right row with
 probability phi and a wrong one with psi, give a model that learns (with more and more data) all there is to learn if p
-is below the breakdown point p* = 1 / (1 + psi / phi), and nothing if it is above. That is so where more right rows are
-kept than wrong ones. The theorem is about two classes; take it as a guide for anything else.
+is below the breakdown point p* = 1 / (1 + psi / phi), and nothing if it is above. p is below p* exactly if more right
+rows are kept than wrong ones. The theorem is about two classes; use it as a guide for anything else.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from hf_toedit.mergeable import Count, ratio
 _DRAWS = 100_000
 _LOW, _HIGH = 0.025, 0.975
 _PRIOR = 0.5
-"""Of Jeffreys, added to both counts of a share."""
+"""Jeffreys' prior: added to both counts of a share."""
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
 class Breakdown:
-    """What is known of a selection of rows some of which are known to be right or wrong.
+    """Quality of a selection, measured on rows that are known to be right or wrong.
 
-    Intervals are the central 95 % of what the counts leave likely (Jeffreys' prior, by simulation).
+    Intervals are central 95 % intervals given the counts (Jeffreys' prior, by simulation).
 
     Attributes:
-        num_right: rows that are right.
-        num_wrong: rows that are wrong.
-        num_right_kept: of the right ones, those that were kept.
-        num_wrong_kept: of the wrong ones, those that were kept.
-        phi: share of the right rows that was kept.
-        psi: share of the wrong rows that was kept.
-        point: the breakdown point p*; None where none of these rows was kept.
-        point_low: the lower end of its interval.
-        point_high: the upper end.
-        error_rate: share of the rows that are wrong, p.
-        error_low: the lower end of its interval.
-        error_high: the upper end.
-        kept_error_rate: share of the kept rows that are wrong; None where none was kept.
-        below: how likely it is that p is below p*: that of the rows that are kept more are right than wrong.
+        num_right: Number of rows that are right.
+        num_wrong: Number of rows that are wrong.
+        num_right_kept: Number of right rows that were kept.
+        num_wrong_kept: Number of wrong rows that were kept.
+        phi: Share of the right rows that was kept.
+        psi: Share of the wrong rows that was kept.
+        point: The breakdown point p*; None if none of these rows was kept.
+        point_low: The lower end of its interval.
+        point_high: The upper end of its interval.
+        error_rate: Share of the rows that are wrong, p.
+        error_low: The lower end of its interval.
+        error_high: The upper end of its interval.
+        kept_error_rate: Share of the kept rows that are wrong; None if none was kept.
+        below: Probability that p is below p*: that more of the kept rows are right than wrong.
     """
 
     num_right: Count
@@ -66,21 +66,21 @@ class Breakdown:
 
     @property
     def verdict(self) -> str:
-        """Whether the error rate lies below the breakdown point: `below`, `above`, or that it cannot be told."""
+        """Whether the error rate is below the breakdown point: `below`, `above`, or that it cannot be determined."""
         if self.below >= _HIGH:
             return "below"
         return "above" if self.below <= _LOW else "cannot be estimated from so few rows"
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values, the verdict among them."""
+        """Return JSON values, including the verdict."""
         return {**asdict(self), "verdict": self.verdict}
 
 
 def breakdown(right: np.ndarray, kept: np.ndarray) -> Breakdown:
-    """Judge a selection.
+    """Evaluate a selection.
 
     Args:
-        right: float64 `[n]`: above 0.5 for a right row, NaN for one of which that is not known.
+        right: float64 `[n]`: above 0.5 for a right row, NaN for a row for which this is unknown.
         kept: bool `[n]`.
     """
     known = ~np.isnan(right)
@@ -95,7 +95,7 @@ def breakdown(right: np.ndarray, kept: np.ndarray) -> Breakdown:
 
 
 def of_counts(counts: Mapping[str, int]) -> Breakdown:
-    """The same from the four counts, by the names that `Breakdown` has for them."""
+    """Evaluate a selection from the four counts, by their names in `Breakdown`."""
     right, wrong, right_kept, wrong_kept = (
         counts[name] for name in ("num_right", "num_wrong", "num_right_kept", "num_wrong_kept")
     )

@@ -1,4 +1,4 @@
-"""Which rows are kept by their scores: the best, the middle, those above a threshold, or a sample by weight."""
+"""Choice of rows by their scores: the best, the middle, those above a threshold, or a weighted sample."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hf_toedit.features.importance import gumbel_scores, top_k
 Keep = Literal["highest", "middle", "lowest", "above", "below"]
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-"""Of scores, in reports."""
+"""Quantiles of scores in reports."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,16 @@ class Choice(BaseConfig):
     """How many rows are kept, and which of them.
 
     Attributes:
-        keep: `highest`, `lowest` or `middle` keep as many rows as `rows` or `rate` says: those of the highest or the
-            lowest scores, or those nearest to the middle of all rows in order of their scores (Marion et al. 2023,
-            arXiv 2309.04564). `above` and `below` keep the rows whose scores reach, or do not exceed, the threshold.
-        rows: rows to keep.
-        rate: rows to keep, as a share of all rows of the source.
-        threshold: a score.
-        sampled: add Gumbel noise to the scores first, as log-weights: with `highest` that samples rows without
+        keep: `highest`, `lowest` or `middle` keep the number of rows given by `rows` or `rate`: those with the highest
+            or the lowest scores, or those nearest to the middle of all rows in order of their scores (Marion et al.
+            2023, arXiv 2309.04564). `above` and `below` keep the rows whose scores reach, or do not exceed, the
+            threshold.
+        rows: Number of rows to keep.
+        rate: Rows to keep, as a share of all rows of the source.
+        threshold: Score at which rows are kept.
+        sampled: Add Gumbel noise to the scores first, as log-weights: with `highest` this samples rows without
             replacement in proportion to their weights (see `features/importance.py`).
-        seed: of the noise, and of the order of equal scores.
+        seed: Random seed for the noise, and for the order of equal scores.
     """
 
     keep: Keep
@@ -43,7 +44,7 @@ class Choice(BaseConfig):
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] = 0
 
     def __post_init__(self) -> None:
-        """Check the values and whether they go together."""
+        """Check the values and their combination."""
         super().__post_init__()
         given = [name for name in ("rows", "rate", "threshold") if getattr(self, name) is not None]
         if len(given) != 1:
@@ -55,17 +56,17 @@ class Choice(BaseConfig):
             raise UsageError(f"--keep {self.keep} needs {wanted}, not --{given[0]}.")
 
     def rows_of(self, values: np.ndarray, keys: np.ndarray) -> np.ndarray:
-        """The rows that are kept.
+        """Return the rows that are kept.
 
         Args:
-            values: float64 `[n]`, a score of each row; NaN where there is none, and such a row is not kept.
+            values: float64 `[n]`, a score per row; NaN for a row without one, which is not kept.
             keys: uint64 `[n]`, see `keys_of`.
 
         Returns:
             int64 `[k]`, ascending.
 
         Raises:
-            UsageError: fewer rows have a score than are asked for, or none is kept.
+            UsageError: Fewer rows have a score than requested, or none is kept.
         """
         scored = np.flatnonzero(~np.isnan(values))
         if self.threshold is not None:
@@ -87,7 +88,7 @@ class Choice(BaseConfig):
         return scored[top_k(self._ranked(values[scored], keys), keys, count)]
 
     def _ranked(self, values: np.ndarray, keys: np.ndarray) -> np.ndarray:
-        """Numbers of which the highest are kept; float64 `[n]`."""
+        """Return numbers, the highest of which are kept; float64 `[n]`."""
         if self.sampled:
             values = gumbel_scores(values, keys, self.seed)
         if self.keep == "highest":
@@ -100,12 +101,12 @@ class Choice(BaseConfig):
 
 
 def keys_of(split: str, num_rows: int) -> np.ndarray:
-    """A key of each row of a split by its place there, whatever the shards: uint64 `[num_rows]`."""
+    """Return a key per row of a split from its position there, whatever the shards: uint64 `[num_rows]`."""
     return mixed(np.arange(num_rows, dtype=np.uint64) + np.uint64(key(split.encode())))
 
 
 def quantiles(values: np.ndarray) -> dict[str, float]:
-    """Of the scores that there are; nothing where there are none."""
+    """Return quantiles of the scores that are not NaN; empty if there are none."""
     there = values[~np.isnan(values)]
     if not len(there):
         return {}

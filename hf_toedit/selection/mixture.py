@@ -1,4 +1,4 @@
-"""Datasets mixed in shares of tokens: which rows of each, how often, and in which order."""
+"""Mixtures of datasets by shares of tokens: which rows of each, how often, and in which order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hf_toedit.errors import UsageError
 from hf_toedit.features.hashing import key, mixed
 
 _ROUNDING = 1e-6
-"""How far a sum of shares may be from 1."""
+"""Tolerance for the difference between a sum of shares and 1."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Drawn:
     """The rows of one dataset that go into a mixture.
 
     Attributes:
-        rows: int64 `[n]`, their numbers, in the order in which they were drawn; one that is drawn twice is there twice.
-        num_tokens: their tokens.
-        num_tokens_there: tokens of all rows of the dataset, above 0.
+        rows: int64 `[n]`, their numbers, in the order in which they were drawn; a row drawn twice occurs twice.
+        num_tokens: Number of their tokens.
+        num_tokens_there: Number of tokens of all rows of the dataset, above 0.
     """
 
     rows: np.ndarray
@@ -30,18 +30,18 @@ class Drawn:
 
     @property
     def epochs(self) -> float:
-        """The tokens drawn, by those of all rows."""
+        """Number of drawn tokens divided by the number of tokens of all rows."""
         return self.num_tokens / self.num_tokens_there
 
 
 def check_shares(shares: Mapping[str, float]) -> None:
-    """Refuse shares of which no mixture can be made.
+    """Refuse shares that do not define a mixture.
 
     Args:
-        shares: of each dataset, by name.
+        shares: Share of each dataset, by name.
 
     Raises:
-        UsageError: there are fewer than two, one is not above 0, or they do not sum to 1.
+        UsageError: There are fewer than two, one is not above 0, or they do not sum to 1.
     """
     if len(shares) < 2:
         raise UsageError("a mixture needs two datasets or more. Write them as human=org/web:0.75 synthetic=run:0.25.")
@@ -56,16 +56,16 @@ def check_shares(shares: Mapping[str, float]) -> None:
 def budgets(
     shares: Mapping[str, float], there: Mapping[str, int], num_tokens: int | None, max_epochs: float
 ) -> dict[str, float]:
-    """Tokens of each dataset in the mixture.
+    """Return the number of tokens of each dataset in the mixture.
 
     Args:
-        shares: of each dataset, by name.
-        there: tokens that each has.
-        num_tokens: of the mixture; None is as many as there are.
-        max_epochs: how often the rows of a dataset may be taken.
+        shares: Share of each dataset, by name.
+        there: Number of tokens that each dataset has.
+        num_tokens: Number of tokens of the mixture; None is as many as the datasets allow.
+        max_epochs: Maximum number of times that the rows of a dataset may be included.
 
     Raises:
-        UsageError: a dataset has none, or too few.
+        UsageError: A dataset has no tokens, or too few.
     """
     for name, count in there.items():
         if not count:
@@ -84,13 +84,13 @@ def budgets(
 
 
 def draw(num_tokens: np.ndarray, keys: np.ndarray, budget: float, seed: int) -> Drawn:
-    """Draw rows in random order, epoch by epoch, until their tokens are as near to the budget as whole rows allow.
+    """Draw rows in random order, epoch by epoch, until their tokens are as close to the budget as whole rows allow.
 
     Args:
-        num_tokens: int64 `[n]`, tokens of each row; one without tokens is never drawn.
+        num_tokens: int64 `[n]`, number of tokens of each row; a row without tokens is never drawn.
         keys: uint64 `[n]`, see `selection.choice.keys_of`.
-        budget: tokens.
-        seed: of the order.
+        budget: Number of tokens.
+        seed: Random seed for the order.
     """
     there = np.flatnonzero(num_tokens > 0)
     whole = int(num_tokens[there].sum())
@@ -109,11 +109,11 @@ def draw(num_tokens: np.ndarray, keys: np.ndarray, budget: float, seed: int) -> 
 
 
 def positions(counts: Sequence[int], seed: int) -> list[np.ndarray]:
-    """The places of all drawn rows in the shuffled mixture.
+    """Return the positions of all drawn rows in the shuffled mixture.
 
     Args:
-        counts: rows drawn of each dataset.
-        seed: of the order.
+        counts: Number of rows drawn from each dataset.
+        seed: Random seed for the order.
 
     Returns:
         int64 `[count]` for each dataset; together they are all numbers from 0 on.

@@ -1,4 +1,4 @@
-"""The small language model that ships inside the package."""
+"""The small language model that is included in the package."""
 
 from pathlib import Path
 
