@@ -22,7 +22,7 @@ class Recipe:
         name: Name of the script without its suffix; `uv run` gives a script from a URL a different file name each time.
         source: Source as for `hf-toedit edit`, where `{config_name}` is replaced by `--config-name`; None leaves it to
             the command line.
-        license: License of the source for the card, if the source's own card does not state one.
+        license: Licence of the source for the card, if the source's own card does not state one.
         options: Defaults for options of `hf-toedit edit`, by name with underscores.
     """
 

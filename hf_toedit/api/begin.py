@@ -45,7 +45,7 @@ def do_by(
     progress: bool,
     said: tuple[str | None, str | None] = (None, None),
 ) -> Run[Any]:
-    """Plan and execute a run with any kind of engine; `said` is the typed command and the license of the source."""
+    """Plan and execute a run with any kind of engine; `said` is the typed command and the licence of the source."""
     there = new_folder(folder, asked.source)
     with swept(there), engines(asked.task) as engine:
         asked.begin(there, partial(ready, engine), *said)

@@ -160,7 +160,7 @@ def mix_rows(
         folder: Run folder.
         engines: Creates the engine of each task.
         progress: Show progress bars.
-        said: The typed command, and the license of sources whose cards do not state one.
+        said: The typed command, and the licence of sources whose cards do not state one.
     """
     for source in asked.sources.values():
         new_folder(folder, source)  # refuses a folder with other content before the first step writes there

@@ -47,7 +47,7 @@ class RunRequest:
         Args:
             resolve: Called after the source has been checked; returns the task with its model pinned.
             command: The typed command, for the card.
-            license: License of a source whose card does not state one.
+            license: Licence of a source whose card does not state one.
 
         Raises:
             UsageError: The shard size is not valid, or there would be too many shards.
@@ -99,7 +99,7 @@ class RunRequest:
             folder: The run folder.
             resolve: See `plan`, as for `command` and `license`.
             command: The typed command.
-            license: License of the source.
+            license: Licence of the source.
 
         Raises:
             UsageError, SourceError, PriorError: As in `plan`.

@@ -236,7 +236,7 @@ def select_rows(
         folder: Run folder.
         engines: Creates the engine of each task.
         progress: Show progress bars.
-        said: The typed command, and the license of a source whose card does not state one.
+        said: The typed command, and the licence of a source whose card does not state one.
     """
     new_folder(folder, asked.source)  # refuses a folder with other content before the first step writes there
     if asked.best_of is not None:

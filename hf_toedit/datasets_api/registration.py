@@ -26,7 +26,7 @@ _MARK = "_knows_toedit"
 def register() -> None:
     """Make `datasets.load_dataset("toedit", source=…)` work: now if `datasets` is imported, otherwise once it is.
 
-    Wraps `datasets.load.dataset_module_factory`, which changes its behavior only for the name `toedit`. `import
+    Wraps `datasets.load.dataset_module_factory`, which changes its behaviour only for the name `toedit`. `import
     hf_toedit` calls this function, unless the environment has `HF_TOEDIT_NO_REGISTER=1`. Repeated calls have no effect.
     """
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):

@@ -71,7 +71,7 @@ class Surface:
     Attributes:
         text: Its characters; None if it is special, added, empty, or not complete UTF-8.
         cause: `ELIGIBLE`, `SPECIAL` or `PARTIAL`.
-        joins: Whether it joins its neighbors in a way that its text does not show (WordPiece's `##`, BPE's `</w>`);
+        joins: Whether it joins its neighbours in a way that its text does not show (WordPiece's `##`, BPE's `</w>`);
             a token may only be replaced with one that joins in the same way.
     """
 
@@ -221,7 +221,7 @@ class _Spelling:
         self._suffix = spec["model"].get("end_of_word_suffix") or ""
 
     def spell(self, token: str) -> tuple[str | None, bool]:
-        """Return the characters of a vocabulary entry (None: incomplete UTF-8), and whether it joins a neighbor."""
+        """Return the characters of a vocabulary entry (None: incomplete UTF-8), and whether it joins a neighbour."""
         joins = False
         if self._prefix and token.startswith(self._prefix):
             token, joins = token.removeprefix(self._prefix), True

@@ -72,7 +72,7 @@ def script() -> str:
 
 
 def frame_html(frame: Frame, config: EditConfig, legend: bool = True) -> str:
-    """Render one text in one generation: tokens colored by p, selected ones outlined, changed ones before and after.
+    """Render one text in one generation: tokens coloured by p, selected ones outlined, changed ones before and after.
 
     Args:
         frame: The text.
@@ -218,7 +218,7 @@ def _unread_html(frame: Frame) -> str:
 
 
 def piece_html(piece: TextSpan, attributes: str) -> str:
-    """Render a piece with tokens: colored by p, with the sampled text next to the text that it replaced.
+    """Render a piece with tokens: coloured by p, with the sampled text next to the text that it replaced.
 
     Args:
         piece: The piece.

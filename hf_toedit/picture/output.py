@@ -28,7 +28,7 @@ _BREAK = "&#10;"
 
 
 def result_html(result: EditResult) -> str:
-    """Render the first texts of a result: tokens colored by p, selected outlined, changed before and after."""
+    """Render the first texts of a result: tokens coloured by p, selected outlined, changed before and after."""
     frames = [_frame(result, index) for index in range(min(len(result.documents), MAX_DOCUMENTS))]
     changed = counted_kinds({kind: counts.num_changed for kind, counts in result.stats.kinds.items()})
     told = f"Generation {result.generation}: {result.stats.headline}"

@@ -1,4 +1,4 @@
-"""Pictures for a terminal: colored if it has colors, otherwise with plain marks."""
+"""Pictures for a terminal: coloured if it has colours, otherwise with plain marks."""
 
 from __future__ import annotations
 

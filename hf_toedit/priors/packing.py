@@ -2,7 +2,7 @@
 
 A document is cut into windows no longer than the prior's context, a window into pieces that continue on each other's
 keys and values, and pieces are grouped into packs up to a token budget. Windows and pieces depend on the document
-alone, never on its neighbors or on the budget, so results do not depend on batching.
+alone, never on its neighbours or on the budget, so results do not depend on batching.
 """
 
 from __future__ import annotations

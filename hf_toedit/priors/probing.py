@@ -123,6 +123,6 @@ def _not_finite(name: str, body: Body) -> PriorError:
 
 
 def _routes_by_row(model: Any) -> bool:
-    """Whether neighbors affect the last bits of float32: each expert multiplies as many rows as are routed to it."""
+    """Whether neighbours affect the last bits of float32: each expert multiplies as many rows as are routed to it."""
     config = model.config.get_text_config()
     return model.device.type == "cpu" and any(getattr(config, key, None) for key in _EXPERT_KEYS)

@@ -1,13 +1,13 @@
 """Priors from `transformers`: any causal language model.
 
 Documents are scored in packs without padding. If an architecture cannot be packed, they are read one window at a time
-on a CPU, which is faster there than padding and keeps neighbors out of the last bits, and in padded batches on a GPU,
+on a CPU, which is faster there than padding and keeps neighbours out of the last bits, and in padded batches on a GPU,
 which would be idle with a single window.
 
 The head runs in chunks of rows, so that the logits of a whole pack never exist at once. The head, the logsumexp and the
 comparison with the threshold are in float32 whatever the dtype of the body.
 
-In float32 on a CPU, the results of a document do not depend on its neighbors, to the last bit. Two effects would cause
+In float32 on a CPU, the results of a document do not depend on its neighbours, to the last bit. Two effects would cause
 such a dependence: a matrix product of few rows takes a different path than one of many, and elementwise functions treat
 the last few elements of each thread's share differently. Padding packs (`Body.packed`) prevents both.
 
