@@ -81,8 +81,8 @@ class BaseConfig:
     """Base of all settings: type checks, reading from a mapping or a YAML file, JSON output and a content hash."""
 
     later: ClassVar[dict[str, Any]] = {}
-    """Settings that earlier plans do not have, with the values that reproduce the earlier behaviour. Settings with these
-    values are left out of JSON, so that hashes do not change."""
+    """Settings that earlier plans do not have, with the values that reproduce the earlier behaviour. Settings with
+    these values are left out of JSON, so that hashes do not change."""
 
     def __post_init__(self) -> None:
         """Check each value against its type, so that inner code can rely on it.
