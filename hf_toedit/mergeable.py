@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Count = Annotated[int, Meta(ge=0)]
 
 UNREADABLE = ("prior_failed", "scorer_failed", "template_failed")
-"""Reasons for which non-empty texts are passed through unread."""
+"""Reasons for which non-empty texts are not read."""
 
 
 class Statistics(Shown):

@@ -54,7 +54,7 @@ class EditStats(Statistics):
         num_rows: Number of rows seen, edited or not.
         num_rows_changed: Number of rows in which this generation changed a text.
         num_documents: Number of texts seen; a row may contain several.
-        num_skipped: Number of texts passed through unread, by cause.
+        num_skipped: Number of texts not read, by cause.
         skip_reasons: One error message of the prior or its chat template, by cause: the alphabetically first, so that
             merging does not depend on order.
         num_tokens: Number of tokens of the texts read.

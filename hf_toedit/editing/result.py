@@ -70,7 +70,7 @@ class EditedDocument:
 
     Attributes:
         table: The current text, and its differences from the source; None if the row had no text.
-        skipped: Why the text was passed through unread; None if it was read.
+        skipped: Why the text was not read; None if it was read.
         reading: The document as the prior read it, its scores, and the replacements made.
     """
 

@@ -150,7 +150,7 @@ class Picture:
 
     @property
     def skipped(self) -> str | None:
-        """Why the text was passed through unread; None if it was read."""
+        """Why the text was not read; None if it was read."""
         return self.frames[0].document.skipped
 
 

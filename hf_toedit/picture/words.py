@@ -57,7 +57,7 @@ def facts(frame: Frame) -> str:
     """Describe the counts of one text, or why it was not read."""
     skipped = frame.document.skipped
     if skipped:
-        return f"passed through unread: {named(skipped)}"
+        return f"not read, unchanged: {named(skipped)}"
     log = frame.document.to_log(VERIFIED_COUNTS)
     parts = [f"{log['num_tokens']:,} token" + ("" if log["num_tokens"] == 1 else "s")]
     parts.append(f"{log['num_selected']:,} selected")

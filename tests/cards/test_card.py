@@ -296,13 +296,13 @@ def test_what_is_on_the_hub_is_linked_at_its_commit() -> None:
 @pytest.mark.parametrize(
     ("given", "told", "words"),
     [
-        ({}, {"license": "other"}, "names no licence"),
-        ({"license": "unknown"}, {"license": "unknown"}, "names no licence"),
-        ({"license": "other"}, {"license": "other"}, "names no licence"),
+        ({}, {"license": "other"}, "does not state a licence"),
+        ({"license": "unknown"}, {"license": "unknown"}, "does not state a licence"),
+        ({"license": "other"}, {"license": "other"}, "does not state a licence"),
         ({"license": ["mit", "cc-by-4.0"]}, {"license": ["mit", "cc-by-4.0"]}, "licensed as mit, cc-by-4.0."),
         ({"license": "MIT License"}, {"license": "other", "license_name": "MIT License"}, "licensed as MIT License."),
         ({"license": "other", "license_name": "own"}, {"license": "other", "license_name": "own"}, "as other (own)."),
-        ({"language": "English"}, {"license": "other"}, "names no licence"),
+        ({"language": "English"}, {"license": "other"}, "does not state a licence"),
         ({"language": ["no", "Old English", "zh-Hant"]}, {"license": "other", "language": ["no", "zh-Hant"]}, ""),
     ],
 )
@@ -319,14 +319,14 @@ def test_licence_and_language_are_inherited_as_far_as_the_hub_takes_them(
 WORDINGS = {
     "formula": (
         EditConfig(temperature=1),
-        ("a draw can give", "at least 0.99", "8 likeliest tokens at temperature 1.", "nearly always"),
+        ("resampling can return", "at least 0.99", "8 likeliest tokens at temperature 1.", "nearly always"),
     ),
-    "another": (EditConfig(temperature=1, exclude_original=True), ("came out different. Both", "never drawn")),
-    "often": (EditConfig(temperature=1, threshold=0.3), ("a draw can give", "at least 0.3")),
+    "another": (EditConfig(temperature=1, exclude_original=True), ("differ afterwards. Both", "never drawn")),
+    "often": (EditConfig(temperature=1, threshold=0.3), ("resampling can return", "at least 0.3")),
     "below": (EditConfig(select="below", threshold=1e-7), ("at most 1e-07 were", "p ≤ 1e-07")),
     "top-p": (
         EditConfig(sampler="top-p", exclude_original=True),
-        ("likeliest tokens that hold 0.99 of", "the original token excluded", "| top p | 0.99 |", "never drawn"),
+        ("likeliest tokens that hold 0.99 of", "without the original token", "| top p | 0.99 |", "never drawn"),
     ),
     "verified": (
         EditConfig(accept="likelihood:0:1"),
@@ -373,7 +373,7 @@ def test_kinds_are_told_in_a_picture_a_table_and_in_what_the_rows_are_not_for() 
     assert "| 2 | changed | 1 (25.0%) | 3 (75.0%) | 0 (0.0%) |" in card
     assert "Changed in generation 1: 25.0% number, 75.0% inside a word; changed in generation 2" in card
     assert "Of 8 edits, 2 (25.0%) are of numbers. Protected, and unchanged: <code>urls</code>." in card
-    assert "6 (75.0%) of the edits lie inside a word" in card and "run or parsed" not in card
+    assert "6 (75.0%) of the edits are inside a word" in card and "run or parsed" not in card
     whole, broken = card.index("leave words whole"), card.index("break a word")
     assert (
         card.index("kinds.png") < whole < card.index("- whole word (row 0):") < broken < card.index("- number (row 0)")
@@ -397,7 +397,7 @@ def test_of_many_generations_the_first_and_the_last_have_bars() -> None:
 def test_a_figure_of_another_generation_is_marked() -> None:
     card = render_card(make_data())
     assert card.count("| after generation 1\\*: tokens |") == card.count("| after generation 1\\* |") == 1
-    note = "\\* The result of generation 2 was not scored; these figures are of how generation 2 found the texts."
+    note = "\\* The result of generation 2 was not scored; these figures are of the texts that generation 2 read."
     assert card.count(note) == 2
     once = make_data()
     assert "not read again; this" not in render_card(replace(once, result=once.generations[-1]))
@@ -411,7 +411,7 @@ def test_the_command_is_told_without_what_does_not_decide_the_result() -> None:
 
 def test_sources_and_priors_on_the_hub_are_cited_with_their_commits() -> None:
     local = render_card(make_data())
-    assert "The source, stories.parquet, has no address that is known here" in local
+    assert "The source, stories.parquet, has no known address" in local
     assert "@misc{source" not in local and "@misc{prior" not in local
     data = make_data(
         source="org/my_stories",
@@ -437,7 +437,7 @@ def test_what_is_not_known_is_left_out() -> None:
     ]  # fmt: skip
     assert "img" not in card and "revert" not in card and draw_edit_plots(data) == {}
     assert not re.search(r"N/A|\bNone\b|\bnan\b|versions|The command", card)
-    assert "cannot be rebuilt" in card and "| generation | empty |" in card
+    assert "cannot be restored" in card and "| generation | empty |" in card
 
 
 @pytest.mark.parametrize(

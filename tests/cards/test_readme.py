@@ -125,9 +125,9 @@ def test_a_configuration_called_default_stays_the_default_one() -> None:
 
 
 BROKEN = {
-    "license: [": "no valid YAML",
-    "license: mit: no": "no valid YAML",
-    "- a\n- b": "no mapping",
+    "license: [": "not valid YAML",
+    "license: mit: no": "not valid YAML",
+    "- a\n- b": "not a mapping",
     "configs: {a: 1}": "'configs' is not a list of mappings",
     "configs: [1]": "'configs' is not a list of mappings",
     "dataset_info: a": "'dataset_info' is not a list of mappings",
@@ -167,7 +167,9 @@ def test_a_card_that_fails_loses_no_data(hf_toedit: HfToEdit, tmp_path: Path) ->
     shutil.rmtree(run / "assets")
     failed = hf_toedit(*command, "--json")
     assert (failed.code, failed.json["finished"]) == (1, True)
-    assert failed.stderr.startswith("Error: the rows are all there, but their card could not be written: the README.md")
+    assert failed.stderr.startswith(
+        "Error: the rows are all there, but their card could not be written: the existing README.md"
+    )
     assert f"Then: hf-toedit card {run}" in failed.stderr
     assert (run / "README.md").read_text() == "---\nlicense: [\n---\nMy words.\n"
     assert "license: [" not in hf_toedit.fails("card", run)

@@ -130,7 +130,7 @@ WRONG_USE: dict[str, tuple[list[str], list[str]]] = {
     "device": (["--device", "gpu"], ["device 'gpu' is not one of"]),
     "backend": (["--backend", "vlm"], ["--backend", "'vlm'", "vllm"]),
     "device of vllm": (["--backend", "vllm", "--device", "cuda:1"], ["device 'cuda:1'", "CUDA_VISIBLE_DEVICES"]),
-    "nucleus of vllm": (["--backend", "vllm", "--sampler", "top-p"], ["temperature 1 only", "--backend transformers"]),
+    "nucleus of vllm": (["--backend", "vllm", "--sampler", "top-p"], ["only at temperature 1", "--backend transformers"]),
     "tensor parallel": (["--tensor-parallel", "2"], ["--tensor-parallel is for the vLLM backend"]),
     "protect": (["--protect", "number"], ["unknown protect pattern 'number'. Did you mean 'numbers'?"]),
     "regex": (["--protect", "re:("], ["not a valid regular expression"]),
@@ -356,7 +356,7 @@ def _mount(*args: object) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "expected"),
     [
-        (["sample", "--prior", "foo--bar"], 1, "no name that the Hub knows"),
+        (["sample", "--prior", "foo--bar"], 1, "not a valid Hub name"),
         (["sample", "--revision", "main"], 2, "is local and has no revisions"),
         (["sample", "--prior-revision", "main"], 2, "is local and has no revisions"),
         (["x" * 300], 1, "File name too long"),
@@ -370,7 +370,7 @@ def test_names_and_revisions(args: list[str], code: int, expected: str, hf_toedi
 
 def test_a_run_inside_its_source(hf_toedit: HfToEdit, tmp_path: Path) -> None:
     Dataset.from_dict({"text": ["a"]}).to_parquet(tmp_path / "in" / "rows.parquet")
-    assert "lies inside" in hf_toedit.fails("edit", tmp_path / "in", "-o", tmp_path / "in" / "run", *prior())
+    assert "is inside it" in hf_toedit.fails("edit", tmp_path / "in", "-o", tmp_path / "in" / "run", *prior())
 
 
 def test_splits_with_different_columns(hf_toedit: HfToEdit, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_run_goes_on_with_a_copy(hf_toedit: HfToEdit, tmp_path: Path) -> None:
     for file in first.iterdir():
         file.unlink()
 
-    assert "is gone" in hf_toedit.fails("run", run)
+    assert "is missing" in hf_toedit.fails("run", run)
     assert parquet(_edited(hf_toedit, copy, run)) == whole
     now = _plan(run)
     assert now["reading"].pop("renamed") == {"0.jsonl": "a.jsonl", "1.jsonl": "b.jsonl"}
@@ -117,7 +117,7 @@ def test_a_pulled_run_finds_its_source_by_content(hf_toedit: HfToEdit, tmp_path:
     os.utime(source / "00.jsonl", ns=(5, 5))
     assert "agree with their source rows" in hf_toedit("verify", run).stdout
     (source / "00.jsonl").write_text('{"text": "another"}\n')
-    assert "not here (or has changed)" in hf_toedit.fails("verify", run)
+    assert "not on this one (or has changed)" in hf_toedit.fails("verify", run)
 
 
 def test_a_run_goes_on_with_a_copy_of_its_prior(hf_toedit: HfToEdit, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ class TestPreview:
         _assert_tame(done)
         assert re.search(r"\[-.*?-\]\{\+.*?\+\}", done.stdout)
         assert r"\x1b]0;owned\x07" in done.stdout
-        assert "row 4 · not read and unchanged: null" in done.stdout
+        assert "row 4 · not read, unchanged: null" in done.stdout
         assert "row 5 · not read and unchanged: empty" in done.stdout
         assert done.stderr == ""
 

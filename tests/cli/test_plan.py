@@ -196,6 +196,6 @@ def test_a_plan_does_not_bring_trust_in_code_with_it(hf_toedit: HfToEdit, files:
     asked = "plan", files / "0.jsonl", "-o", tmp_path / "run", *eager(), "--trust-remote-code"
     assert hf_toedit(*asked).code == 0
     for command in (["run"], ["slurm", "--array", 1]):
-        assert "say --trust-remote-code here as well" in hf_toedit.fails(*command, tmp_path / "run", code=2)
+        assert "use --trust-remote-code here as well" in hf_toedit.fails(*command, tmp_path / "run", code=2)
     assert parquet(tmp_path / "run") == {}
     assert hf_toedit("run", tmp_path / "run", "--trust-remote-code").code == 0

@@ -65,7 +65,7 @@ def test_text(hf_toedit: HfToEdit, source: Path) -> None:
     lines = done.stdout.splitlines()
     assert re.fullmatch(r"row 0 · generation 1 · \d+ tokens, \d+ selected, \d+ changed \([\d a-z,]+\)", lines[0])
     assert lines[3].startswith("row 0 · generation 2 · ")
-    assert [line for line in lines if line.startswith("row 1")] == ["row 1 · not read and unchanged: null"]
+    assert [line for line in lines if line.startswith("row 1")] == ["row 1 · not read, unchanged: null"]
     assert "‹token› selected: p ≥ 0.9  [-before-]{+after+}(kind) changed" in lines
     assert "Tokens by probability p in generation 1:" in lines
     assert sum(line.endswith("← selected: p ≥ 0.9") for line in lines) == 1

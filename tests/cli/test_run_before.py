@@ -118,7 +118,7 @@ def test_it_is_verified_where_its_plan_does_not_say_where_the_source_is(hf_toedi
     (before / "run/toedit/plan.json").write_text(plan)
     assert "agree with their source rows" in hf_toedit("verify", "run", cwd=before).stdout
     os.utime(before / "rows/1.jsonl", ns=(5, 5))
-    assert "not here (or has changed)" in hf_toedit.fails("verify", "run", cwd=before)
+    assert "not on this one (or has changed)" in hf_toedit.fails("verify", "run", cwd=before)
 
 
 def test_it_is_pushed(command: HfToEdit, hf_toedit: HfToEdit, before: Path) -> None:

@@ -78,7 +78,7 @@ def test_what_is_shown_is_bounded_and_what_is_left_out_is_told(editor: ToEditor)
     assert markup.count("not shown.") == 2
     assert f"{len(result.documents) - MAX_DOCUMENTS} more documents not shown." in markup
     assert len(markup) < 500_000
-    assert "documents[1]: not read and unchanged: null" in markup
+    assert "documents[1]: not read, unchanged: null" in markup
 
 
 def test_a_text_that_was_not_read_is_cut_as_well(editor: ToEditor) -> None:

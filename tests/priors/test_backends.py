@@ -13,9 +13,7 @@ from hf_toedit.errors import PriorError, UsageError
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vllm is installed here")
 def test_without_vllm():
-    with pytest.raises(
-        PriorError, match=r"needs vLLM, which is not installed here. Say pip install 'hf-toedit\[vllm\]'"
-    ):
+    with pytest.raises(PriorError, match=r"needs vLLM, which is not installed. Run pip install 'hf-toedit\[vllm\]'"):
         load_prior(PriorConfig(backend="vllm"))
 
 
@@ -27,5 +25,5 @@ def test_a_model_is_shared_among_gpus_by_vllm_alone():
 def test_what_vllm_cannot_do_is_refused_before_anything_is_loaded():
     with pytest.raises(UsageError, match="device 'cuda:1' is not one of auto, cpu, cuda, xpu, which vLLM takes"):
         ToEditor.from_pretrained(backend="vllm", device="cuda:1")
-    with pytest.raises(UsageError, match="at temperature 1 only, not 1.5"):
+    with pytest.raises(UsageError, match="only at temperature 1, not 1.5"):
         ToEditor.from_pretrained(backend="vllm", sampler="top-p")

@@ -99,4 +99,4 @@ def test_a_shard_whose_rows_are_damaged_says_so() -> None:
     damaged = Shard("train", 0, 1, 2, 10, (RowRange(0, 0, 9),), "AAAA")
     assert damaged.problem([FILE]) == "chosen is damaged: it does not hold row numbers"
     uncounted = Shard("train", 0, 1, None, 10, (RowRange(0, 0, 9),), encoded(np.array([1])))
-    assert "how many rows" in str(uncounted.problem([FILE]))
+    assert "the number of rows" in str(uncounted.problem([FILE]))

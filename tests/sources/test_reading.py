@@ -87,7 +87,7 @@ def _rewrite(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.jsonl"])
 @pytest.mark.parametrize(
-    ("change", "expected"), [(os.remove, "is gone"), (_truncate, "has changed"), (_rewrite, "has changed")]
+    ("change", "expected"), [(os.remove, "is missing"), (_truncate, "has changed"), (_rewrite, "has changed")]
 )
 def test_files_that_are_not_as_planned(
     name: str, change: Callable[[Path], None], expected: str, tmp_path: Path
@@ -109,7 +109,7 @@ def test_damaged_files_are_named(name: str, tmp_path: Path) -> None:
         data[len(data) // 4 :] = os.urandom(20) + data[len(data) // 4 + 20 :]
     path.with_name(name.replace("1", "2")).write_bytes(data)
     source = open_source(SourceConfig(str(tmp_path / name.replace("1", "*"))))
-    with pytest.raises(SourceError, match=f"cannot read .*{name.replace('1', '2')}.* Mend the file"):
+    with pytest.raises(SourceError, match=f"cannot read .*{name.replace('1', '2')}.* Fix the file"):
         list(source.tables("train"))
 
 

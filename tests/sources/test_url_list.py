@@ -279,7 +279,7 @@ def test_what_is_wrong_is_named(web: Web, tmp_path: Path) -> None:
     assert fails(list_of(tmp_path, url, f"{web.url}/b.jsonl")).startswith(
         f"cannot read {web.url}/b.jsonl: the server answers 404."
     )
-    assert "stands in lines 3 and 4" in fails(list_of(tmp_path, url, url))
+    assert "is in lines 3 and 4" in fails(list_of(tmp_path, url, url))
     assert "line 4 of" in fails(list_of(tmp_path, url, "ftp://x/y.jsonl"))
     for held in (fails(list_of(tmp_path, "https://me:secret@x/y.jsonl")), fails("s3://me:secret@x/y.jsonl")):
         assert "holds a name or a password" in held and "secret" not in held

@@ -102,7 +102,7 @@ def test_a_link_holds_nothing_that_could_not_be_typed(values: dict[str, object],
 )
 def test_a_link_names_no_folder(prior: str) -> None:
     assert to_fragment(EditRequest("a", prior)) == ""
-    with pytest.raises(ToEditError, match="no Hub id"):
+    with pytest.raises(ToEditError, match="not a Hub id"):
         from_fragment(_link(json.dumps({"text": "a", "prior": prior}).encode()))
 
 

@@ -33,7 +33,7 @@ def test_edits_are_those_of_the_editor(priors: Priors) -> None:
     assert [scene.edited for scene in view.scenes] == expected
     assert len({TEXT, *expected}) > 1
     assert view.request == request
-    assert f"came out different: {counted_kinds(result.stats.num_changed_by_kind)}." in view.scenes[2].picture
+    assert f"changed: {counted_kinds(result.stats.num_changed_by_kind)}." in view.scenes[2].picture
     assert ">changed, gen 3<" in view.table
 
 
