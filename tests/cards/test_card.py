@@ -356,7 +356,7 @@ def test_every_way_of_selecting_is_worded_rightly(kind: str) -> None:
     card = render_card(data)
     for words in told:
         assert words in card
-    assert ("nearly always gives" in card) == (kind == "formula")
+    assert ("nearly always returns" in card) == (kind == "formula")
     drawn = edit.select != "none"
     for words in ("*Selected* tokens", "whose tokens were drawn", "temperature", "were selected", "The mark"):
         assert (words in card) == (drawn and words != "The mark"), words

@@ -70,7 +70,7 @@ class TestEdit:
         assert sum(float(cell.rstrip("%")) for cell in lines[7][3:]) == pytest.approx(100, abs=0.5)
         assert re.search(r"\[-.*?-\]\{\+.*?\+\}", done.stdout)
         assert "Texts not read and unchanged: 2 (1 empty, 1 null)" in done.stdout
-        assert re.search(r"(?m)^Done in [\d.]+ s: 4 rows edited in 2 generations\.$", done.stdout), done.stdout
+        assert re.search(r"(?m)^Done in [\d.]+ s: 9 rows edited in 2 generations\.$", done.stdout), done.stdout
         assert done.stdout.partition("Run folder: ")[2].splitlines() == [
             str(tmp_path / "run"),
             f'Load:   datasets.load_dataset("{tmp_path / "run"}")',
@@ -84,7 +84,7 @@ class TestEdit:
         Dataset.from_list([{"m": [{"role": "user", "content": "Hi"}]}]).to_parquet(tmp_path / "a.parquet")
         done = hf_toedit("edit", tmp_path / "a.parquet", "-o", tmp_path / "run", "--messages-column", "m", *eager())
         assert done.code == 0
-        assert "No row holds a text in messages of the roles assistant. Check what was named." in done.stdout
+        assert "No row holds a text in messages of the roles assistant. Check the columns that were named." in done.stdout
 
 
 class TestPreview:
@@ -96,7 +96,7 @@ class TestPreview:
         assert re.search(r"\[-.*?-\]\{\+.*?\+\}", done.stdout)
         assert r"\x1b]0;owned\x07" in done.stdout
         assert "row 4 · not read, unchanged: null" in done.stdout
-        assert "row 5 · not read and unchanged: empty" in done.stdout
+        assert "row 5 · not read, unchanged: empty" in done.stdout
         assert done.stderr == ""
 
     def test_json(self, hf_toedit: HfToEdit, hostile: Path, tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def test_a_log_of_other_texts_is_refused(edited: dict) -> None:
     users = Texts(TextConfig(messages_column="messages", roles="user"))
     with pytest.raises(SourceError, match=r"describes messages\[1\].content in a row.*--roles"):
         reverted_table(edited["chats"][1][1], users, "toedit")
-    with pytest.raises(SourceError, match="tells of answer in a row"):
+    with pytest.raises(SourceError, match="describes answer in a row"):
         reverted_table(edited["columns"][1][1], Texts(TextConfig(text_columns=("question", "text"))), "toedit")
 
 

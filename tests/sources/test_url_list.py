@@ -289,7 +289,7 @@ def test_what_is_wrong_is_named(web: Web, tmp_path: Path) -> None:
     assert "has no configurations" in fails(list_of(tmp_path, url), config_name="v1")
     assert fails(list_of(tmp_path, f"{web.url}/a.what")).startswith(f"cannot tell the format of '{web.url}/a.what'")
     assert "has no column 'txt'. Did you mean 'text'?" in fails(list_of(tmp_path, url), "txt")
-    assert "'words' is no type" in fails(list_of(tmp_path, url), "text:words")
+    assert "'words' is not a type" in fails(list_of(tmp_path, url), "text:words")
     assert fails(list_of(tmp_path, url), "meta").endswith("Keep it as meta:string.")
     assert "column 'text' does not fit its type, int64" in fails(list_of(tmp_path, url), "text:int64")
     web.files["a.jsonl"] += b"{}\n[1]\n"
