@@ -86,7 +86,7 @@ class PushAlong:
             HubError: The card could not be sent.
         """
         self.sent()
-        advice = f"Edited rows are kept; hf-toedit push {self._folder.root} {self._push.repository.id} goes on."
+        advice = f"Edited rows are kept; hf-toedit push {self._folder.root} {self._push.repository.id} continues."
         if self._error is not None:
             what = self._error.what if isinstance(self._error, NoAnswer) else reason(self._error)
             raise RunError(f"{what} {advice}")

@@ -221,7 +221,7 @@ def test_bad_input(on_hub: HubServer, command: HfToEdit, short: Path, few: Path)
     assert "name of an environment variable only" in refused("--secrets", "A=b")
     assert "--package holds a password or a token" in refused("--package", "git+https://me:word@example.org/x")
     assert "--package holds a password or a token" in refused("--package", "https://example.org/x.whl?token=word")
-    assert "lies on this machine" in refused("--prior", shared("models/stories260K"))
+    assert "is on this machine" in refused("--prior", shared("models/stories260K"))
     local = "jobs", "submit", short, *EAGER, "--flavor", "l4x1", "--push-to", "org/bad"
     assert "Push it to the Hub and name it as org/name, or name an address." in command.fails(*local, code=2)
     assert "where to? Name a Hub dataset with --push-to." in command.fails(*local[:-2], code=2)

@@ -81,7 +81,7 @@ def test_a_hub_that_is_down_for_good_does_not_fail_the_run(
     assert is_down.is_set()
     assert done.code == 1
     assert done.stderr.startswith("Error: cannot write to dataset 'org/down' on the Hub (RemoteProtocolError)")
-    assert done.stderr.endswith(f"Edited rows are kept; hf-toedit push {run} org/down goes on.\n")
+    assert done.stderr.endswith(f"Edited rows are kept; hf-toedit push {run} org/down continues.\n")
     assert "Run folder: " in done.stdout
     assert parquet(run) == parquet(many)
     assert command("run", run, "--push-to", "org/down", "--quiet").code == 0

@@ -199,7 +199,7 @@ def test_it_is_pushed_and_loaded(
         (("--by", "random", "--rows", 401), 2, "401 rows are asked for, and there are 400. Ask for fewer."),
         (("--by", "random", "--rate", 1.5), 2, "rate"),
         (("--by", "randon", "--rows", 1), 2, "scorer 'randon' is not known. Did you mean 'random'?"),
-        (("--by", "column", "--column", "number", "--rows", 1), 2, "Say --keep highest, middle or lowest."),
+        (("--by", "column", "--column", "number", "--rows", 1), 2, "Use --keep highest, middle or lowest."),
         (("--by", "column", "--column", "text", "--rows", 1, "--keep", "highest"), 1, "holds string, not one number"),
         (("--by", "dsir", "--rows", 1), 2, "--by dsir needs a --target"),
         (("--by", "dsir", "--target", "{answers}", "--rows", 1), 2, "has the same words as the source"),

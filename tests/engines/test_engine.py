@@ -342,7 +342,7 @@ def test_a_worker_refuses_a_plan_that_its_engine_does_not_know(
         worker.stdin.write(to_line(Work(str(other), "another", 0)))
         worker.stdin.flush()
         fatal = read_answer(worker.stdout.readline())
-        assert isinstance(fatal, Fatal) and fatal.kind == "RunError" and "was planned anew" in fatal.message
+        assert isinstance(fatal, Fatal) and fatal.kind == "RunError" and "was planned again" in fatal.message
 
 
 def test_gpus_are_those_that_the_environment_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

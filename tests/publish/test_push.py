@@ -103,7 +103,7 @@ def test_a_hub_that_fails(
 def test_a_hub_that_is_down(hub: HubServer, command: HfToEdit, few: Path) -> None:
     hub.faults.add("GET", "org/down$", 503, times=8)
     error = command.fails("push", few, "org/down")
-    assert "(503: Service Unavailable). Tried 8 times." in error and "the same command goes on" in error
+    assert "(503: Service Unavailable). Tried 8 times." in error and "the same command continues" in error
     hub.faults.add("GET", "org/down$", 429, times=8)
     assert "(429: Too Many Requests). Tried 8 times." in command.fails("push", few, "org/down")
     hub.faults.add("POST", "org/down/commit", 500, times=8, after=1)

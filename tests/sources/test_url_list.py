@@ -293,7 +293,7 @@ def test_what_is_wrong_is_named(web: Web, tmp_path: Path) -> None:
     assert fails(list_of(tmp_path, url), "meta").endswith("Keep it as meta:string.")
     assert "column 'text' does not fit its type, int64" in fails(list_of(tmp_path, url), "text:int64")
     web.files["a.jsonl"] += b"{}\n[1]\n"
-    assert "line 3 is no JSON object" in fails(list_of(tmp_path, url))
+    assert "line 3 is not a JSON object" in fails(list_of(tmp_path, url))
     web.files["a.jsonl"] = b'{"text": "a"}\n{"text": "b"\n'
     assert "line 2 is not JSON" in fails(list_of(tmp_path, url))
     web.in_parts = False

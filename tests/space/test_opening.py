@@ -152,18 +152,18 @@ def test_half_pushed_and_elsewhere_in_a_repository(hub_answers: dict[str, Any]) 
 def test_what_is_refused_and_why(hub_answers: dict[str, Any]) -> None:
     assert "data/gen1/train-00000-of-00004.parquet" in hub_answers["damaged"] and "damaged" in hub_answers["damaged"]
     assert "holds no run of hf-toedit" in hub_answers["org/plain"]
-    assert "not for everybody" in hub_answers["org/gated"]
+    assert "or gated" in hub_answers["org/gated"]
     assert "at revision 'no-such'" in hub_answers["org/edited@no-such"]
     absent = hub_answers["org/nothing"]
     assert absent == "dataset 'org/nothing' is not on the Hub, or is private. Check the name."
     assert hub_answers["org/secret"] == absent.replace("nothing", "secret")
-    assert "not for everybody" in hub_answers["org/secret@main"]
+    assert "or gated" in hub_answers["org/secret@main"]
 
 
 def test_who_serves_the_demo_may_show_a_private_run(hub_answers: dict[str, Any]) -> None:
     named, another_revision, local = hub_answers["own"]
     assert (named, local) == ("it was not", "it was not")
-    assert "not for everybody" in another_revision
+    assert "or gated" in another_revision
 
 
 def test_the_token_is_in_no_answer(hub: HubServer, hub_answers: dict[str, Any]) -> None:

@@ -93,8 +93,8 @@ assert priors.get("org/two") is priors.get("org/two")
 assert priors.get("org/one") is one
 priors.get("org/three")  # two of them stay, "org/one" being used last
 assert priors.get("org/one") is one
-assert "not on the Hub, or not for everybody" in refused(priors, "org/private")
-assert "not on the Hub, or not for everybody" in refused(priors, "org/absent")
+assert "not on the Hub, or is private" in refused(priors, "org/private")
+assert "not on the Hub, or is private" in refused(priors, "org/absent")
 assert "no weights in safetensors" in refused(priors, "org/pickled")
 assert "GB of files; here it may have" in refused(priors, "org/large")
 assert "far larger than its files" in refused(priors, "org/wide")
