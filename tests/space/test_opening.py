@@ -157,13 +157,13 @@ def test_what_is_refused_and_why(hub_answers: dict[str, Any]) -> None:
     absent = hub_answers["org/nothing"]
     assert absent == "dataset 'org/nothing' is not on the Hub, or is private. Check the name."
     assert hub_answers["org/secret"] == absent.replace("nothing", "secret")
-    assert "or gated" in hub_answers["org/secret@main"]
+    assert "or is private" in hub_answers["org/secret@main"]
 
 
 def test_who_serves_the_demo_may_show_a_private_run(hub_answers: dict[str, Any]) -> None:
     named, another_revision, local = hub_answers["own"]
     assert (named, local) == ("it was not", "it was not")
-    assert "or gated" in another_revision
+    assert "or is private" in another_revision
 
 
 def test_the_token_is_in_no_answer(hub: HubServer, hub_answers: dict[str, Any]) -> None:
