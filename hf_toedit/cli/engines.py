@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hf_toedit.cli.help import MACHINE, OUTPUT, option
 from hf_toedit.cli.libraries import quiet_transformers
 from hf_toedit.cli.options import Command, resources, together
 from hf_toedit.errors import KEPT, Interrupted, UsageError
@@ -24,29 +25,30 @@ if TYPE_CHECKING:
 _RAY_OPTIONS = ("address", "num_workers", "cpus_per_worker", "gpus_per_worker")
 
 
-workers_option = click.option(
+workers_option = option(
     "--workers",
+    group=MACHINE,
     default="auto",
     show_default=True,
     metavar="N",
-    help="Processes: auto is one a GPU, or one on a CPU, or one a core if no model is needed; 0 works in this process.",
+    help="Worker processes; 0 = in-process, auto = one per GPU (one on CPU).",
 )
 
 
 def work_options(command: Command) -> Command:
     """By whom the work is done."""
     return together(
-        click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
-                     help="Who does the work: this machine, or a Ray cluster; ray is an extra of hf-toedit."),
         workers_option,
-        click.option("--address", metavar="ADDRESS",
-                     help="Of the Ray cluster.  [default: auto, what RAY_ADDRESS says or the one on this machine]"),
-        click.option("--num-workers", type=click.IntRange(min=1), metavar="N",
-                     help="Ray actors, each with the model.  [default: as many as there is room for]"),
-        click.option("--cpus-per-worker", type=click.IntRange(min=1), metavar="N",
-                     help="Of a Ray actor; also its threads.  [default: 1]"),
-        click.option("--gpus-per-worker", type=click.IntRange(min=0), metavar="N",
-                     help="Of a Ray actor.  [default: 1 where the cluster has GPUs]"),
+        option("--engine", group=MACHINE, rare=True, type=click.Choice(["local", "ray"]), default="local",
+               show_default=True, help="Run on this machine or on a Ray cluster; ray requires hf-toedit[ray]."),
+        option("--address", group=MACHINE, rare=True, metavar="ADDRESS",
+               help="Address of the Ray cluster.  [default: RAY_ADDRESS, or a cluster on this machine]"),
+        option("--num-workers", group=MACHINE, rare=True, type=click.IntRange(min=1), metavar="N",
+               help="Number of Ray actors, each with a copy of the model.  [default: as many as fit]"),
+        option("--cpus-per-worker", group=MACHINE, rare=True, type=click.IntRange(min=1), metavar="N",
+               help="CPUs and threads per Ray actor.  [default: 1]"),
+        option("--gpus-per-worker", group=MACHINE, rare=True, type=click.IntRange(min=0), metavar="N",
+               help="GPUs per Ray actor.  [default: 1 if the cluster has GPUs]"),
     )(command)  # fmt: skip
 
 
@@ -79,11 +81,13 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-plan_steps_option = click.option(
+plan_steps_option = option(
     "--plan-only",
+    group=OUTPUT,
+    rare=True,
     is_flag=True,
-    help="Plan the runs that come next, and name their folders, for `hf-toedit run` or `hf-toedit slurm`. When they "
-    "are done, the same command goes on.",
+    help="Plan the next runs only, and print their folders for `hf-toedit run` or `hf-toedit slurm`; then repeat the "
+    "command.",
 )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hf_toedit.cli.engines import engine, workers_option
+from hf_toedit.cli.help import HUB, SCALE, Group, option
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
 from hf_toedit.cli.options import json_option, resource_options, trust_remote_code_option
 from hf_toedit.cli.pull import hub_options
@@ -24,23 +26,26 @@ if TYPE_CHECKING:
     from hf_toedit.publish.pull import HubRun
     from hf_toedit.runs.plan import Plan
 
-namespace_option = click.option(
-    "--namespace", metavar="NAME", help="User or organization that runs the jobs, and pays.  [default: you]"
+JOBS = "Jobs"
+
+namespace_option = option(
+    "--namespace", group=JOBS, metavar="NAME", help="User or organization to bill.  [default: you]"
 )
+_group_option = partial(option, "--shard-group", group=JOBS, metavar="I/N")
 
 
-@click.group(short_help="Run on Hugging Face Jobs.")
+@click.group(cls=Group, purpose=SCALE, short_help="Run on Hugging Face Jobs.")
 def jobs() -> None:
-    """Edit on machines that Hugging Face rents out by the minute: Jobs."""
+    """Run on Hugging Face Jobs: machines that are billed by the minute."""
 
 
-@jobs.command(short_help="Say how far a run on jobs is.")
+@jobs.command(short_help="Show the progress of a run on jobs.")
 @click.argument("repo", metavar="ORG/NAME")
 @hub_options
 @namespace_option
 @json_option
 def status(repo: str, revision: str | None, prefix: str, namespace: str | None, as_json: bool) -> None:
-    """Say which shards of a run are in the Hub dataset ORG/NAME, and what its jobs do."""
+    """Show which shards of a run are in the Hub dataset ORG/NAME, and the state of its jobs."""
     quiet_libraries(show_progress=False)
     quiet_hub()
     from hf_toedit.hub.jobs import is_alive
@@ -65,14 +70,14 @@ def status(repo: str, revision: str | None, prefix: str, namespace: str | None, 
         click.echo(f"{group_of(job):>7}  {job.status.stage:<10}  {job.flavor}  {time}  {job.url}")
 
 
-@jobs.command(short_help="Print what jobs said.")
+@jobs.command(short_help="Print the logs of jobs.")
 @click.argument("repo", metavar="ORG/NAME")
-@click.option("--shard-group", metavar="I/N", help="Of this group only.")
-@click.option("--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N lines of each.")
-@click.option("--follow", is_flag=True, help="Go on until the job ends; of one group.")
+@_group_option(help="Group of shards whose job to show.")
+@option("--tail", group=JOBS, type=click.IntRange(min=1), metavar="N", help="Number of last lines per job.")
+@option("--follow", group=JOBS, is_flag=True, help="Print new lines until the job ends; one group only.")
 @namespace_option
 def logs(repo: str, shard_group: str | None, tail: int | None, follow: bool, namespace: str | None) -> None:
-    """Print the logs of the jobs that work for the Hub dataset ORG/NAME, the newest job of each group."""
+    """Print the logs of the newest job of each group that works on the Hub dataset ORG/NAME."""
     from hf_toedit.cli.output import printable
     from hf_toedit.launch.jobs import GROUP
 
@@ -93,12 +98,12 @@ def logs(repo: str, shard_group: str | None, tail: int | None, follow: bool, nam
             click.echo(printable(line))
 
 
-@jobs.command(short_help="End the jobs of a run.")
+@jobs.command(short_help="Cancel the jobs of a run.")
 @click.argument("repo", metavar="ORG/NAME")
 @namespace_option
 @json_option
 def cancel(repo: str, namespace: str | None, as_json: bool) -> None:
-    """End the jobs that work for the Hub dataset ORG/NAME; the shards that are there stay."""
+    """Cancel the jobs that work on the Hub dataset ORG/NAME; finished shards are kept."""
     quiet_hub()
     from hf_toedit.cli.output import counted
     from hf_toedit.hub.jobs import is_alive
@@ -122,15 +127,15 @@ def cancel(repo: str, namespace: str | None, as_json: bool) -> None:
 
 @jobs.command(hidden=True)
 @click.argument("repo", metavar="ORG/NAME")
-@click.option("--shard-group", required=True, metavar="I/N", help="The job's share of the shards.")
-@click.option("--push-revision", metavar="BRANCH", help="Where the run lies.")
-@click.option("--push-prefix", default="", metavar="PATH", help="Where the run lies.")
-@click.option("--unverified", is_flag=True, help="Do not verify shards before they are sent.")
+@_group_option(required=True, help="Group of shards to process.")
+@option("--push-revision", group=HUB, metavar="BRANCH", help="Branch of the run.")
+@option("--push-prefix", group=HUB, default="", metavar="PATH", help="Folder of the dataset that has the run.")
+@option("--unverified", group=HUB, is_flag=True, help="Push shards without verifying them.")
 @workers_option
 @resource_options
 @trust_remote_code_option
 def work(repo: str, shard_group: str, **options: Any) -> None:
-    """What a job runs: do the shards of a group that are not in the Hub dataset ORG/NAME yet, and commit them."""
+    """Process the shards of a group that are missing in the Hub dataset ORG/NAME; this is what a job runs."""
     quiet_libraries(show_progress=False)
     quiet_hub()
     from hf_toedit.launch.jobs import begin_there, edit_there, finish_there

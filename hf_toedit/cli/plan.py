@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_toedit.checked import checked
+from hf_toedit.cli import completion
 from hf_toedit.cli.engines import engine
+from hf_toedit.cli.help import EDITING, OUTPUT, SCALE, command, option
 from hf_toedit.cli.libraries import quiet_libraries, quiet_transformers
 from hf_toedit.cli.options import (
     COMMAND_LINE,
@@ -25,6 +27,7 @@ from hf_toedit.cli.options import (
     quiet_option,
     resources,
     score_result_choice,
+    source_argument,
     source_config,
     source_options,
     together,
@@ -42,19 +45,29 @@ if TYPE_CHECKING:
     from hf_toedit.runs.task import Task
 
 
+generations_option = option(
+    "--generations",
+    group=EDITING,
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="G",
+    help="Number of editing passes, each over the previous output.",
+)
+
+
 def shape_options(command: Command) -> Command:
     """What is made of the source, and in which parts."""
     return together(
-        click.option("--generations", type=int, default=1, show_default=True, metavar="G",
-                     help="Edit the result again."),
-        click.option("--edit-log-column", default="toedit", show_default=True, metavar="NAME",
-                     help="Where edits are logged."),
-        click.option("--no-edit-log", is_flag=True,
-                     help="Leave the edit log out; the result cannot be reverted then."),
+        generations_option,
+        option("--edit-log-column", group=OUTPUT, rare=True, default="toedit", show_default=True, metavar="NAME",
+               help="Column of the edit log."),
+        option("--no-edit-log", group=OUTPUT, rare=True, is_flag=True,
+               help="Omit the edit log; the output cannot be reverted."),
         score_result_choice,
-        click.option("--flat-columns/--no-flat-columns", default=None,
-                     help="Write figures of the edit log as columns of numbers too, which the Hub's viewer plots and "
-                          "filters.  [default: with --push-to]"),
+        option("--flat-columns/--no-flat-columns", group=OUTPUT, rare=True, default=None,
+               help="Add figures of the edit log as columns of numbers, which the Hub's viewer plots and filters.  "
+               "[default: with --push-to]"),
         cut_options,
     )(command)  # fmt: skip
 
@@ -62,22 +75,29 @@ def shape_options(command: Command) -> Command:
 def cut_options(command: Command) -> Command:
     """Into which shards a source is cut."""
     return together(
-        click.option("--shard-size", metavar="SIZE", default="256MB", show_default=True,
-                     help="Text that a shard aims at; `file` makes each file of the source one shard."),
-        click.option("--num-shards", type=click.IntRange(min=1), metavar="N", help="Shards of each split, instead."),
+        option("--shard-size", group=OUTPUT, rare=True, metavar="SIZE", default="256MB", show_default=True,
+               help="Target text size per shard; `file` = one shard per file."),
+        option("--num-shards", group=OUTPUT, rare=True, type=click.IntRange(min=1), metavar="N",
+               help="Number of shards per split, instead of --shard-size."),
     )(command)  # fmt: skip
 
 
-output_option = click.option("-o", "--output", metavar="RUN", help="The run folder to write, new or of the same run.")
+output_option = option(
+    "-o",
+    "--output",
+    group=OUTPUT,
+    metavar="RUN",
+    shell_complete=completion.folders,
+    help="Run folder to write or to continue.",
+)
 
 
 def estimate_options(command: Command) -> Command:
-    """That nothing is done, and what is told instead."""
+    """An estimate instead of the work."""
     return together(
-        click.option("--dry-run", is_flag=True,
-                     help="Write nothing; say how many rows and tokens there are, and how long they take."),
-        click.option("--price-per-hour", type=click.FloatRange(min=0), metavar="PRICE",
-                     help="Of a device; with --dry-run, the cost is told as well."),
+        option("--dry-run", group=OUTPUT, is_flag=True, help="Write nothing; estimate rows, tokens and time."),
+        option("--price-per-hour", group=OUTPUT, rare=True, type=click.FloatRange(min=0), metavar="PRICE",
+               help="Price of a device, for the cost that --dry-run reports."),
     )(command)  # fmt: skip
 
 
@@ -86,18 +106,19 @@ def plan_options(command: Command) -> Command:
     return together(output_option, shape_options, estimate_options)(command)
 
 
-@click.command(short_help="Cut a dataset into the shards of a run.")
-@click.argument("source")
-@plan_options
+@command(purpose=SCALE, short_help="Plan a run: pin its source, and cut it into shards.")
+@source_argument
 @source_options
 @edit_options
+@plan_options
 @config_option
 @json_option
 @quiet_option
 def plan(source: str, **options: Any) -> None:
-    """Plan how SOURCE is edited into the run folder RUN; `hf-toedit run RUN` then does it.
+    """Plan how SOURCE is edited into the run folder RUN, for `hf-toedit run RUN`.
 
-    Pins source and prior, and cuts the source into shards. Nothing is edited yet, and large files are not read.
+    Pins the source and the prior to commits, and cuts the source into shards. Nothing is edited yet, and large files
+    are not read.
 
     \b
     Examples:
@@ -206,8 +227,12 @@ def plan_only(asked: Asked, options: Mapping[str, Any]) -> None:
         click.echo(f"Next: hf-toedit run {folder.root}")
 
 
-plan_only_option = click.option(
-    "--plan-only", is_flag=True, help="Write the plan only; `hf-toedit run` then does it, here or elsewhere."
+plan_only_option = option(
+    "--plan-only",
+    group=OUTPUT,
+    rare=True,
+    is_flag=True,
+    help="Write the plan only, for `hf-toedit run` on this or other machines.",
 )
 
 

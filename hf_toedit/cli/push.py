@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hf_toedit.cli import completion
+from hf_toedit.cli.help import HUB, command, option
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
 from hf_toedit.cli.options import Command, json_option, quiet_option, together
 from hf_toedit.errors import UsageError, kept
@@ -18,10 +20,10 @@ if TYPE_CHECKING:
     from hf_toedit.publish.outcome import Outlook, Pushed
     from hf_toedit.publish.push_along import PushAlong
 
-_PUBLIC = "Let everybody read the repository, if it is made now."
-_REVISION = "Push to this branch; it is made if it is not there."
-_PREFIX = "Push into this folder of the dataset."
-_UNVERIFIED = "Push although the run was not verified."
+_PUBLIC = "Create the repository as public."
+_REVISION = "Branch to push to; created if missing."
+_PREFIX = "Folder of the dataset to push to."
+_UNVERIFIED = "Push without verifying the run."
 _DELETED_SHOWN = 20
 
 
@@ -35,33 +37,40 @@ def _beside_push_to(ctx: click.Context, option: click.Parameter, value: Any) -> 
 def push_to_options(command: Command) -> Command:
     """Of a command that pushes what it makes."""
     return together(
-        click.option("--push-to", metavar="ORG/NAME", is_eager=True, help="Push shards to this Hub dataset as they "
-                     "finish, and in the end verify the run and push its card."),
-        click.option("--push-revision", metavar="BRANCH", callback=_beside_push_to, help=_REVISION),
-        click.option("--push-prefix", metavar="PATH", default="", callback=_beside_push_to, help=_PREFIX),
-        click.option("--public", is_flag=True, callback=_beside_push_to, help=_PUBLIC),
-        click.option("--unverified", is_flag=True, callback=_beside_push_to, help=_UNVERIFIED),
+        option("--push-to", group=HUB, metavar="ORG/NAME", is_eager=True,
+               help="Hub dataset to push finished shards and card to."),
+        option("--push-revision", group=HUB, rare=True, metavar="BRANCH", callback=_beside_push_to, help=_REVISION),
+        option("--push-prefix", group=HUB, rare=True, metavar="PATH", default="", callback=_beside_push_to,
+               help=_PREFIX),
+        option("--public", group=HUB, is_flag=True, callback=_beside_push_to, help=_PUBLIC),
+        option("--unverified", group=HUB, rare=True, is_flag=True, callback=_beside_push_to, help=_UNVERIFIED),
     )(command)  # fmt: skip
 
 
-@click.command(short_help="Push a finished run to the Hub.")
-@click.argument("run")
+def report_push_option(command: Command) -> Command:
+    """Of a command whose report can be added to a dataset."""
+    add = "Hub dataset to add the report to; its card links it. A new dataset is private."
+    return option("--push-to", group=HUB, metavar="ORG/NAME", help=add)(command)
+
+
+@command(purpose=HUB, short_help="Push a finished run to the Hub.")
+@click.argument("run", shell_complete=completion.folders)
 @click.argument("repo", metavar="ORG/NAME")
-@click.option("--public", is_flag=True, help=_PUBLIC)
-@click.option("--revision", metavar="BRANCH", help=_REVISION)
-@click.option("--create-pr", is_flag=True, help="Open a pull request, or go on with that of the same run.")
-@click.option("--prefix", metavar="PATH", default="", help=_PREFIX)
-@click.option("--dry-run", is_flag=True, help="Write nothing; say what would be made, sent and deleted.")
-@click.option("--unverified", is_flag=True, help=_UNVERIFIED)
-@click.option("--replace", is_flag=True, help="Delete what another run or tool left there; the hand-written parts of "
-              "README.md stay.")  # fmt: skip
+@option("--public", group=HUB, is_flag=True, help=_PUBLIC)
+@option("--revision", group=HUB, metavar="BRANCH", help=_REVISION)
+@option("--create-pr", group=HUB, is_flag=True, help="Open a pull request, or continue that of the same run.")
+@option("--prefix", group=HUB, metavar="PATH", default="", help=_PREFIX)
+@option("--dry-run", group=HUB, is_flag=True, help="Write nothing; report what would be created, sent and deleted.")
+@option("--unverified", group=HUB, is_flag=True, help=_UNVERIFIED)
+@option("--replace", group=HUB, is_flag=True,
+        help="Delete files of other runs and tools; hand-written parts of README.md are kept.")  # fmt: skip
 @json_option
 @quiet_option
 def push(run: str, repo: str, **options: Any) -> None:
-    """Push RUN, a finished run folder, to the Hub dataset ORG/NAME, which is made private if it is not there.
+    """Push RUN, a finished run folder, to the Hub dataset ORG/NAME. A new dataset is private.
 
-    May be stopped at any moment, by any means, and started again: what is there already is not sent again. Until the
-    last commit, which brings the card, `load_dataset` refuses to load what is there.
+    The same command continues an interrupted push; files that are already on the Hub are not sent again. The card comes
+    with the last commit; until then `load_dataset` refuses to load the dataset.
 
     \b
     Examples:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hf_toedit.cli import completion
 from hf_toedit.cli.engines import engine, work_options
+from hf_toedit.cli.help import SCALE, command, option
 from hf_toedit.cli.libraries import quiet_libraries
 from hf_toedit.cli.options import (
     config_option,
@@ -34,17 +36,17 @@ if TYPE_CHECKING:
     from hf_toedit.runs.monitor import Failure
     from hf_toedit.runs.status import Status
 
+WORK = "What to do"
 _EXAMPLES = 3
 _TEXTS_LOOKED_AT = 10_000
 _EXAMPLE_PLACES = 3
 
 
-@click.command(short_help="Do the shards of a planned run.")
-@click.argument("run")
-@click.option(
-    "--shard-group", metavar="I/N", help="Only every Nth shard, from the Ith (0 to N-1): a share of the work."
-)
-@click.option("--generations", type=int, metavar="G", help="Go on to generation G.  [default: as planned]")
+@command(purpose=SCALE, short_help="Process the shards of a planned run.")
+@click.argument("run", shell_complete=completion.folders)
+@option("--shard-group", group=WORK, metavar="I/N",
+        help="Group I (0 to N-1) of N groups of shards, one per machine.")  # fmt: skip
+@option("--generations", group=WORK, type=int, metavar="G", help="Generation to continue to.  [default: as planned]")
 @score_result_option
 @work_options
 @device_option
@@ -55,10 +57,9 @@ _EXAMPLE_PLACES = 3
 @json_option
 @quiet_option
 def run(run: str, shard_group: str | None, **options: Any) -> None:
-    """Do the shards of RUN, a folder made by `hf-toedit plan`; those that are done already are passed over.
+    """Process the unfinished shards of RUN, a folder written by `hf-toedit plan`.
 
-    May be stopped at any moment, by any means, and started again. Several machines may share a run, each with a
-    --shard-group of its own.
+    The same command continues an interrupted run. Several machines can share a run: give each its own --shard-group.
 
     \b
     Examples:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_toedit.cli.engines import workers_option
-from hf_toedit.cli.jobs import group_of, hub_place, job_facts, jobs_of, missing_shards, namespace_option, work
+from hf_toedit.cli.help import command, option
+from hf_toedit.cli.jobs import JOBS, group_of, hub_place, job_facts, jobs_of, missing_shards, namespace_option, work
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
 from hf_toedit.cli.options import (
     Command,
@@ -23,6 +24,7 @@ from hf_toedit.cli.options import (
     edit_options,
     json_option,
     quiet_option,
+    source_argument,
     source_options,
     together,
 )
@@ -44,46 +46,46 @@ _TOKEN = "HF_TOKEN"  # noqa: S105
 def job_options(command: Command) -> Command:
     """On which machines, and what is installed there."""
     return together(
-        click.option("--flavor", required=True, metavar="NAME", help="Kind of machine, such as l4x1; `hf jobs "
-                     "hardware` lists them."),
-        click.option("--num-jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
-                     help="Machines, each with a share of the shards."),
-        click.option("--timeout", default="12h", show_default=True, metavar="TIME",
-                     help="End a job after 90m, 12h, 2d, …; the same command goes on then."),
-        click.option("--attempts", type=click.IntRange(min=1), default=3, show_default=True, metavar="N",
-                     help="How often a job is begun that fails."),
-        click.option("--secrets", multiple=True, metavar="NAME",
-                     help="Environment variable to hand over as a secret, beside HF_TOKEN. May be repeated."),
-        click.option("--package", metavar="REQUIREMENT", help="What `uv` installs: a version, the URL of a wheel, "
-                     "`hf-toedit @ git+https://…`.  [default: this version]"),
-        click.option("--image", metavar="NAME", help="Container image that has `uv`.  [default: that of `hf jobs uv`]"),
+        option("--flavor", group=JOBS, required=True, metavar="NAME",
+               help="Hardware, such as l4x1; `hf jobs hardware` lists it."),
+        option("--num-jobs", group=JOBS, type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
+               help="Number of jobs."),
+        option("--timeout", group=JOBS, default="12h", show_default=True, metavar="TIME",
+               help="Time limit per job: 90m, 12h, 2d, …"),
+        option("--attempts", group=JOBS, rare=True, type=click.IntRange(min=1), default=3, show_default=True,
+               metavar="N", help="Maximum number of starts of a failing job."),
+        option("--secrets", group=JOBS, rare=True, multiple=True, metavar="NAME",
+               help="Environment variable to pass as a secret, beside HF_TOKEN. Repeatable."),
+        option("--package", group=JOBS, rare=True, metavar="REQUIREMENT",
+               help="Requirement that `uv` installs: a version, the URL of a wheel, `hf-toedit @ git+https://…`.  "
+               "[default: this version]"),
+        option("--image", group=JOBS, rare=True, metavar="NAME",
+               help="Container image with `uv`.  [default: that of `hf jobs uv`]"),
         namespace_option,
     )(command)  # fmt: skip
 
 
-@click.command(short_help="Plan a run and submit its jobs.")
-@click.argument("source")
-@push_to_options
-@job_options
-@click.option("--dry-run", is_flag=True, help="Submit and write nothing; say what would be submitted, and its price.")
-@shape_options
+@command(short_help="Plan a run and submit its jobs.")
+@source_argument
 @source_options
 @edit_options
+@job_options
+@option("--dry-run", group=JOBS, is_flag=True, help="Submit nothing; report the jobs and their price.")
 @workers_option
+@shape_options
+@push_to_options
 @config_option
 @json_option
 @quiet_option
 def submit(source: str, **options: Any) -> None:
-    """Edit SOURCE on Hugging Face Jobs into the Hub dataset of --push-to, or do what a run folder plans.
+    """Edit SOURCE, or process the run folder SOURCE, on Hugging Face Jobs.
 
-    The plan is made here, or is that of the run folder that SOURCE names. It is put there; each job does its share of
-    the shards and commits them; the last one to finish writes the card. Give the same command again to go on where jobs
-    died: it submits those that are missing.
+    Each job commits a group of shards to --push-to; the last one adds the card. The same command submits failed jobs
+    again.
 
     \b
-    Examples:
-      hf-toedit jobs submit org/dataset --prior org/model --push-to org/edited --flavor l4x1 --num-jobs 8 --dry-run
-      hf-toedit jobs status org/edited
+    Example:
+      hf-toedit jobs submit org/web --push-to org/edited --flavor l4x1 --dry-run
     """  # noqa: D301
     place = hub_place(options["push_to"], options["push_revision"], options["push_prefix"])
     secrets = _secrets(options)
@@ -194,12 +196,12 @@ def _package(options: Mapping[str, Any]) -> str:
 def _words(options: Mapping[str, Any]) -> list[str]:
     """The options of `work` that were given another value than they have by themselves."""
     words: list[str] = []
-    for option in work.params:
-        value = options.get(str(option.name))
-        if isinstance(option, click.Option) and option.is_flag:
-            words += [option.opts[0]] * bool(value)
-        elif value not in (None, "", option.default):
-            words += [option.opts[0], str(value)]
+    for param in work.params:
+        value = options.get(str(param.name))
+        if isinstance(param, click.Option) and param.is_flag:
+            words += [param.opts[0]] * bool(value)
+        elif value not in (None, "", param.default):
+            words += [param.opts[0], str(value)]
     return words
 
 
