@@ -66,7 +66,7 @@ def compare(variants: tuple[str, ...], output: str, **options: Any) -> None:
     \b
     Examples:
       hf-toedit compare human=org/web synthetic=org/cosmopedia -o report
-      hf-toedit compare human=web.jsonl edited=run:gen3 -o report --prior org/model
+      hf-toedit compare human=web.jsonl edited=run:gen3 -o report --prior gpt2
     """  # noqa: D301
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)

@@ -10,40 +10,36 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+SCORERS = (
+    "classifier", "column", "exact", "length", "math-answer", "numeric", "perplexity", "random", "rouge1",
+)  # fmt: skip
+FITTED = ("density", "dsir")
+"""Names of the registry of scorers, which takes seconds to import."""
+
 Completion = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
 
 
-def _paths(kind: str, *names: str) -> Completion:
-    def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from click.shell_completion import CompletionItem
+def names(known: Callable[[], Iterable[str]], paths: str | None = None) -> Completion:
+    """Complete known names, and paths of a kind.
 
-        known = [CompletionItem(name) for name in names if name.startswith(incomplete)]
-        return [CompletionItem(incomplete, type=kind), *known]  # the paths first: bash forgets what comes before them
-
-    return complete
-
-
-def known(names: Callable[[], Iterable[str]]) -> Completion:
-    """Complete names of a registry, which is asked for them only then."""
+    Args:
+        known: Returns the names; called only when a shell asks for them.
+        paths: `file` or `dir`.
+    """
 
     def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
-        return [CompletionItem(name) for name in names() if name.startswith(incomplete)]
+        items = [CompletionItem(name) for name in known() if name.startswith(incomplete)]
+        # Paths come first, since the bash script of click drops what precedes them.
+        return [CompletionItem(incomplete, type=paths), *items] if paths else items
 
     return complete
 
 
-files = _paths("file")
-folders = _paths("dir")
-sources = _paths("file", "sample")
-priors = _paths("dir", "embedded")
-
-
-def _scorers() -> Iterable[str]:
-    from hf_toedit.scorers.registry import SCORERS
-
-    return SCORERS
-
-
-scorers = known(_scorers)
+files = names(list, "file")
+folders = names(list, "dir")
+sources = names(lambda: ["sample"], "file")
+priors = names(lambda: ["embedded"], "dir")
+scorers = names(lambda: SCORERS)
+all_scorers = names(lambda: [*SCORERS, *FITTED])

@@ -61,7 +61,7 @@ def mix(datasets: tuple[str, ...], **options: Any) -> None:
 
     \b
     Examples:
-      hf-toedit mix human=org/web:0.75 synthetic=org/tales:0.25 -o mixed --tokens 50M
+      hf-toedit mix human=org/web:0.75 made=org/tales:0.25 -o mixed --tokens 5M
       hf-toedit mix human=web.jsonl:0.5 edited=run:gen1:0.5 -o mixed
     """  # noqa: D301
     if options["output"] is None:

@@ -105,11 +105,15 @@ trust_remote_code_option = option(
     help="Allow code of the prior's repository, or of a plan, to run on this machine.",
 )
 device_option = option(
-    "--device", group=MACHINE, default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, …"
+    "--device",
+    group=MACHINE,
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="Device: auto, cpu, cuda, cuda:1, …",
 )
 split_option = option("--split", group=SOURCE, metavar="NAME", help="Split to read.  [default: all]")
 limit_option = option("--limit", group=SOURCE, type=int, metavar="N", help="Maximum number of rows per split.")
-seed_option = option("--seed", group=GENERAL, type=int, default=0, show_default=True, metavar="N", help="Random seed.")
 _SCORE_RESULT = "Score the final output, so that the card reports its perplexity."
 score_result_option = option("--score-result", group=OUTPUT, rare=True, is_flag=True, help=_SCORE_RESULT)
 score_result_choice = option(
@@ -166,7 +170,7 @@ def prior_options(command: Command) -> Command:
     return together(
         option("--prior", group=PRIOR, default="embedded", show_default=True, metavar="NAME",
                shell_complete=completion.priors,
-               help="`embedded`, a local folder, a Hub id, or MODULE:CLASS."),
+               help="Prior: `embedded`, a local folder, a Hub id, or MODULE:CLASS."),
         option("--prior-revision", group=PRIOR, rare=True, metavar="REV", help="Branch, tag or commit of a Hub prior."),
         trust_remote_code_option,
         option("--backend", group=PRIOR, rare=True, type=click.Choice(BACKENDS), default="transformers",
@@ -199,7 +203,7 @@ def edit_options(command: Command) -> Command:
         option("--drop-below", group=EDITING, rare=True, type=float, metavar="P",
                help="Delete tokens with a lower probability than P."),
         option("--protect", group=EDITING, multiple=True, metavar="NAME",
-               shell_complete=completion.known(lambda: GUARDS),
+               shell_complete=completion.names(lambda: GUARDS),
                help=f"Text never to edit: {', '.join(GUARDS)}, or re:PATTERN. Repeatable."),
         option("--accept", group=EDITING, rare=True, metavar="likelihood[:TAU[:M]]",
                help="Read each edited text again, and undo an edit if the log-likelihood of the M tokens after it "

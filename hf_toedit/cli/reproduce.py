@@ -26,7 +26,7 @@ def _names() -> list[str]:
 
 
 @command(purpose=JUDGE, short_help="Reproduce a table, figure or theorem of the papers.")
-@click.argument("name", required=False, shell_complete=completion.known(_names))
+@click.argument("name", required=False, shell_complete=completion.names(_names))
 @option("--scale", group=_HOW, type=click.Choice(["tiny", "paper"]), default="tiny", show_default=True,
         help="Size: minutes on two cores, or the paper's settings.")  # fmt: skip
 @option("--seed", group=_HOW, type=int, default=0, show_default=True, metavar="N", help="Random seed.")

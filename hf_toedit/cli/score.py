@@ -35,7 +35,7 @@ def scorer_options(command: Command) -> Command:
     return together(
         option("--scorer", group=_HOW, default="perplexity", show_default=True, metavar="NAME",
                shell_complete=completion.scorers,
-               help="perplexity (uses --prior), classifier (uses --model), length, random, column, a verifier "
+               help="Scorer: perplexity (of --prior), classifier (of --model), length, random, column, a verifier "
                "(exact, numeric, math-answer, rouge1), or MODULE:CLASS."),
         scorer_setting_options,
         prior_options,

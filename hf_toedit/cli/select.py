@@ -45,14 +45,14 @@ _SETTINGS = (
 def choice_options(command: Command) -> Command:
     """How many rows are kept, and which."""
     return together(
-        option("--by", group=_CHOICE, required=True, metavar="SCORER", shell_complete=completion.scorers,
+        option("--by", group=_CHOICE, required=True, metavar="SCORER", shell_complete=completion.all_scorers,
                help="Scorer: dsir, perplexity, classifier, density, random, column, length, a verifier (exact, "
                "numeric, math-answer, rouge1), or MODULE:CLASS."),
         option("--rows", group=_CHOICE, type=click.IntRange(min=1), metavar="N", help="Number of rows to keep."),
         option("--rate", group=_CHOICE, type=float, metavar="R", help="Share of all rows to keep, such as 0.125."),
         option("--threshold", group=_CHOICE, type=float, metavar="X", help="Score that rows must reach."),
         option("--keep", group=_CHOICE, type=click.Choice(_KEEP),
-               help="Which rows to keep.  [default: by scorer]"),
+               help="Part of the rows to keep.  [default: by scorer]"),
         option("--score", group=_CHOICE, rare=True, metavar="NAME",
                help="Field of the scores to select by.  [default: the first]"),
         option("--best-of", group=_CHOICE, metavar="COLUMN",

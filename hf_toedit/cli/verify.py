@@ -20,7 +20,7 @@ _SHOWN = 20
 
 @command(purpose=EDIT, short_help="Check all files of a run against its plan and source.")
 @click.argument("run", shell_complete=completion.folders)
-@option("--no-source", group=SOURCE, is_flag=True, help="Do not read the source, if it is no longer available.")
+@option("--no-source", group=SOURCE, is_flag=True, help="Check without the source, if it is not available any more.")
 @hub_options
 @json_option
 @quiet_option
