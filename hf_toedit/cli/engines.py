@@ -120,7 +120,7 @@ def _elsewhere(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
 def _local(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
     for name in _RAY_OPTIONS:
         if options.get(name) is not None:
-            raise UsageError(f"--{name.replace('_', '-')} is for --engine ray. Say that, or leave it out.")
+            raise UsageError(f"--{name.replace('_', '-')} requires --engine ray. Add it, or leave this option out.")
     count = num_workers(options)
     from hf_toedit.api.engine import local_engine
 
@@ -147,12 +147,12 @@ def num_workers(options: Mapping[str, Any]) -> Workers:
 @contextmanager
 def _ray(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
     if str(options["workers"]) != "auto":
-        raise UsageError("--workers is for --engine local. With --engine ray say --num-workers, or leave it out.")
+        raise UsageError("--workers requires --engine local. With --engine ray, use --num-workers.")
     try:
         from hf_toedit.engines.ray import RayEngine
     except ImportError as error:
         raise UsageError(
-            f"--engine ray needs Ray, which cannot be imported here ({error}). Say pip install 'hf-toedit[ray]'."
+            f"--engine ray needs Ray, which cannot be imported here ({error}). Run: pip install 'hf-toedit[ray]'."
         ) from error
     given = {name: options[name] for name in _RAY_OPTIONS if options[name] is not None}
     # Ray prints there what its nodes have to say; standard output is for the result.

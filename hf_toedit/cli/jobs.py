@@ -61,10 +61,10 @@ def status(repo: str, revision: str | None, prefix: str, namespace: str | None, 
         report = {"repo": repo, "num_shards": num_shards, "num_done": num_done, "finished": is_finished}
         click.echo(json.dumps({**report, "jobs": [job_facts(job) for job in newest]}, indent=2))
         return
-    card = "The card is there." if is_finished else "The card comes with the last of them."
+    card = "The card is on the Hub." if is_finished else "The card follows with the last shard."
     if not (is_finished or any(map(is_alive, newest))):
-        card = "No job is alive: the same `hf-toedit jobs submit` goes on."
-    click.echo(f"{num_done} of {num_shards} shards are there. {card}")
+        card = "No job is running. To continue, repeat the `hf-toedit jobs submit` command."
+    click.echo(f"{num_done} of {num_shards} shards are on the Hub. {card}")
     for job in newest:
         time = timedelta(seconds=(job.durations and job.durations.running_secs) or 0)
         click.echo(f"{group_of(job):>7}  {job.status.stage:<10}  {job.flavor}  {time}  {job.url}")
@@ -87,7 +87,7 @@ def logs(repo: str, shard_group: str | None, tail: int | None, follow: bool, nam
     newest = _newest(service.find({**place.labels, **wanted}))
     if not newest:
         raise RunError(
-            f"no job of {service.namespace!r} works for {repo!r}. Check the name, --shard-group, --namespace."
+            f"no job of {service.namespace!r} works on {repo!r}. Check the name, --shard-group, --namespace."
         )
     if follow and len(newest) > 1:
         raise UsageError(f"{len(newest)} jobs cannot be followed at once. Name one with --shard-group.")
@@ -120,7 +120,9 @@ def cancel(repo: str, namespace: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"repo": repo, "cancelled": cancelled}, indent=2))
     else:
-        click.echo(f"Cancelled {counted(len(cancelled), 'job')}. The same `hf-toedit jobs submit` goes on.")
+        click.echo(
+            f"Cancelled {counted(len(cancelled), 'job')}. To continue, repeat the `hf-toedit jobs submit` command."
+        )
     if errors:
         raise errors[0]
 
@@ -160,14 +162,14 @@ def work(repo: str, shard_group: str, **options: Any) -> None:
     with kept():
         pushed = finish_there(place)
     click.echo(
-        "other groups are not done yet" if pushed is None else f"all shards and their card are there: {pushed.url}"
+        "other groups are not finished" if pushed is None else f"all shards and the card are on the Hub: {pushed.url}"
     )
 
 
 def hub_place(repo: str | None, revision: str | None = None, prefix: str = "") -> RunLocation:
     """Where the run lies, or is to lie."""
     if repo is None:
-        raise UsageError("where to? Name a Hub dataset with --push-to.")
+        raise UsageError("no target. Name a Hub dataset with --push-to.")
     from hf_toedit.launch.jobs import RunLocation
 
     return RunLocation(repo, revision, prefix)

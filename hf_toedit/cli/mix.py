@@ -65,7 +65,7 @@ def mix(datasets: tuple[str, ...], **options: Any) -> None:
       hf-toedit mix human=web.jsonl:0.5 edited=run:gen1:0.5 -o mixed
     """  # noqa: D301
     if options["output"] is None:
-        raise UsageError("where to? Name a run folder with -o.")
+        raise UsageError("no output folder. Name one with -o.")
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
     from hf_toedit.api.mix import mix_request, mix_rows
@@ -90,4 +90,4 @@ def _share(name: str, given: str) -> tuple[str, float]:
             return found[1], float(found[2])
     except ValueError:
         pass
-    raise UsageError(f"{name}={given} has no share. Write it as {name}={given}:0.5, for one.")
+    raise UsageError(f"{name}={given} has no share. Write it as {name}={given}:0.5, for example.")

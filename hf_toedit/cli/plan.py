@@ -168,7 +168,7 @@ class Asked:
         from hf_toedit.api.request import new_folder
 
         if self._output is None:
-            raise UsageError("where to? Name a run folder with -o, or say --dry-run.")
+            raise UsageError("no output folder. Name one with -o, or use --dry-run.")
         return new_folder(self._output, self.request.source)
 
     def plan(self, resolve: Callable[[], Task]) -> Plan:
@@ -247,7 +247,7 @@ def plan_or_run(ask: Callable[[], Asked], options: Mapping[str, Any]) -> None:
         UsageError: They do not go together.
     """
     if options["plan_only"] and (options["dry_run"] or options["push_to"]):
-        raise UsageError("--plan-only does nothing but plan. Leave --dry-run and --push-to out.")
+        raise UsageError("--plan-only cannot be used with --dry-run or --push-to. Leave them out.")
     (plan_only if options["plan_only"] else plan_and_run)(ask(), options)
 
 

@@ -103,7 +103,7 @@ def _advice(shown: Preview) -> str:
     told = f"Nothing changed in the first {shown.num_rows:,} rows."
     if config.select == "above" and threshold is not None and threshold < config.threshold:
         return f"{told} --threshold {threshold:g} would select {SHARE:.0%} of the tokens shown."
-    return told if config.select == "none" else f"{told} A higher --temperature draws rarer tokens."
+    return told if config.select == "none" else f"{told} A higher --temperature samples rarer tokens."
 
 
 def _check_page(path: Path | None) -> None:
@@ -115,11 +115,13 @@ def _check_page(path: Path | None) -> None:
     if path is None:
         return
     if not path.parent.is_dir():
-        raise UsageError(f"cannot write {path}: there is no folder {path.parent}. Make it first, or name another file.")
+        raise UsageError(
+            f"cannot write {path}: the folder {path.parent} does not exist. Create it, or name another file."
+        )
     if path.is_dir():
         raise UsageError(f"cannot write {path}: it is a folder. Name a file in it, such as {path / 'preview.html'}.")
     if path.exists() and not _is_page(path):
-        raise UsageError(f"{path} is there already, and is no page of hf-toedit. Name another file.")
+        raise UsageError(f"{path} exists and is not a page of hf-toedit. Name another file.")
 
 
 def _is_page(path: Path) -> bool:

@@ -97,7 +97,7 @@ def probe(variants: tuple[str, ...], output: str | None, **options: Any) -> None
       hf-toedit probe a=a.jsonl b=b.jsonl --eval c=c.jsonl -o report --model gpt2
     """  # noqa: D301
     if output is None and not options["dry_run"]:
-        raise UsageError("where to? Name a folder for the report with -o, or use --dry-run.")
+        raise UsageError("no output folder. Name one with -o, or use --dry-run.")
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
     quiet_transformers()

@@ -30,7 +30,7 @@ _DELETED_SHOWN = 20
 def _beside_push_to(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
     """Refuse an option that says how to push where nothing is pushed."""
     if value and ctx.params.get("push_to") is None:
-        raise UsageError(f"{option.opts[0]} says how to push. Say --push-to as well.")
+        raise UsageError(f"{option.opts[0]} requires --push-to.")
     return value
 
 
@@ -104,17 +104,17 @@ def report(done: Outlook | Pushed, repo: str, public: bool) -> None:
 
     files = f"{counted(done.num_files_sent, 'file')} ({decimal(done.num_bytes_sent)})"
     if public and done.private:
-        click.echo(f"{repo} is there already, and private; --public leaves it so. Its settings on the Hub change that.")
+        click.echo(f"{repo} exists and is private; --public does not change that. Use its settings on the Hub.")
     if isinstance(done, Outlook):
         for what in done.creates:
-            click.echo(f"Would make: {what}" + (" (private)" if what == "repository" and done.private else ""))
+            click.echo(f"Would create: {what}" + (" (private)" if what == "repository" and done.private else ""))
         for path in done.deleted[:_DELETED_SHOWN]:
             click.echo(f"Would delete: {printable(path)}")
         if len(done.deleted) > _DELETED_SHOWN:
             click.echo(f"Would delete: {len(done.deleted) - _DELETED_SHOWN} more")
-        click.echo(f"Would send: {files}; {done.num_files_skipped:,} are there already.")
+        click.echo(f"Would send: {files}; {done.num_files_skipped:,} are already on the Hub.")
     else:
-        click.echo(f"Sent {files}; {done.num_files_skipped:,} were there already. {done.pull_request or done.url}")
+        click.echo(f"Sent {files}; {done.num_files_skipped:,} were already on the Hub. {done.pull_request or done.url}")
 
 
 def push_along(run: Run, options: Mapping[str, Any], done: Iterable[int]) -> PushAlong | None:

@@ -58,7 +58,7 @@ def reproduce(name: str | None, output: str | None, scale: Any, seed: int, dry_r
     elif dry_run:
         _print_outlook(outlook(name, scale), options)
     elif output is None:
-        raise UsageError("where to? Name a folder for the report with -o.")
+        raise UsageError("no output folder. Name one with -o.")
     else:
         with interruptible():
             report = measure_again(name, output, scale=scale, seed=seed, progress=not is_silent)

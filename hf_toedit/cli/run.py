@@ -139,7 +139,7 @@ def _report(run: Run[Any], status: Status) -> None:
 
     screen = console()
     if not status.is_finished:
-        screen.print(f"{status.num_done} of {status.num_shards} shards are done. `hf-toedit status` tells of all.")
+        screen.print(f"{status.num_done} of {status.num_shards} shards are done. `hf-toedit status` reports on all.")
         return
     first = status.statistics[0]
     screen.print(statistics_tables(status))
@@ -148,7 +148,7 @@ def _report(run: Run[Any], status: Status) -> None:
     if not first.num_documents:
         source = run.plan.source
         roles = f" in messages of the roles {', '.join(source.roles)}" if source.messages_column else ""
-        screen.print(Text(f"\nNo row holds a text{roles}. Check what was named."))
+        screen.print(Text(f"\nNo row holds a text{roles}. Check the names of columns and roles."))
     if skipped := first.num_skipped:
         causes = ", ".join(f"{count} {cause}" for cause, count in sorted(skipped.items()))
         screen.print(f"\nTexts passed through unread: {sum(skipped.values())} ({causes})")

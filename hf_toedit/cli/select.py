@@ -105,7 +105,7 @@ def select(source: str, **options: Any) -> None:
       hf-toedit select org/sums -o kept --by numeric --reference-column answer
     """  # noqa: D301
     if options["output"] is None:
-        raise UsageError("where to? Name a run folder with -o.")
+        raise UsageError("no output folder. Name one with -o.")
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
     from hf_toedit.api.select import select_request, select_rows

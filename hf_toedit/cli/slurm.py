@@ -98,8 +98,8 @@ def _array(array: str, num_shards: int) -> tuple[int, int | None]:
     num_tasks = int(found[1])
     if num_tasks > num_shards:
         raise UsageError(
-            f"an array of {num_tasks} is larger than the run, which has {num_shards} shards. Say --array {num_shards}, "
-            f"or plan the run anew with --num-shards {num_tasks}."
+            f"an array of {num_tasks} is larger than the run, which has {num_shards} shards. Use --array {num_shards}, "
+            f"or plan the run again with --num-shards {num_tasks}."
         )
     return num_tasks, int(found[2]) if found[2] else None
 
@@ -139,4 +139,4 @@ def _check_lines(*texts: str) -> None:
     """
     for text in texts:
         if "\n" in text or "\r" in text:
-            raise UsageError(f"{text!r} has a line break, and cannot stand in a script for sbatch. Name it otherwise.")
+            raise UsageError(f"{text!r} has a line break, and cannot be written into a batch script. Rename it.")

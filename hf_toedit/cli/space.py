@@ -67,7 +67,9 @@ def run(source: str | None, prior: str, prior_revision: str | None, host: str, p
 
     local = host in _LOOPBACK
     if not local and source is not None and Path(source).exists():
-        raise UsageError(f"{source} lies on this machine, and whoever reaches {host} would read it. Leave --host out.")
+        raise UsageError(
+            f"{source} is on this machine, and everyone who reaches {host} could read it. Leave --host out."
+        )
     settings = SpaceSettings(PriorConfig(prior, prior_revision), local=local, source=source)
     app = launch(settings, host=host, port=port, open_browser=open_browser, block=False)
     try:
@@ -111,7 +113,7 @@ def push(repo: str, **options: Any) -> None:
     prior, _ = pinned(PriorConfig(options["prior"], options["prior_revision"]))
     if prior.revision is None and prior.prior != "embedded":
         raise UsageError(
-            f"the prior {prior.prior!r} lies on this machine, where a Space does not see it. Push it to the Hub and "
+            f"the prior {prior.prior!r} is on this machine, which a Space cannot read. Push it to the Hub and "
             f"name it as org/name."
         )
     if options["source"] is not None:
@@ -134,20 +136,22 @@ def _report(found: SpaceOutlook, repo: str, public: bool, dry_run: bool) -> None
     from hf_toedit.cli.output import printable
 
     if public and found.private:
-        click.echo(f"{repo} is there already, and private; --public leaves it so. Its settings on the Hub change that.")
+        click.echo(f"{repo} exists and is private; --public does not change that. Use its settings on the Hub.")
     if found.creates:
-        click.echo(f"{'Would make' if dry_run else 'Made'}: Space {repo}{' (private)' * found.private}")
+        click.echo(f"{'Would create' if dry_run else 'Created'}: Space {repo}{' (private)' * found.private}")
     if found.hardware:
         price = found.hardware.price_per_hour
-        costs = "the Hub does not say its price by hour" if price is None else f"${price:,.2f} an hour while it runs"
+        costs = (
+            "the Hub does not report its price per hour" if price is None else f"${price:,.2f} an hour while it runs"
+        )
         asked = "Would ask for" if dry_run else "Asked for"
         click.echo(f"{asked}: {found.hardware.flavor} ({found.hardware.words}), {costs}")
     if dry_run:
         for path, text in found.files.items():
-            click.echo(f"{'Would send' if path in found.changed else 'Is there already'}: {path}")
+            click.echo(f"{'Would send' if path in found.changed else 'Unchanged'}: {path}")
             click.echo("".join(f"    {printable(line)}\n" for line in text.splitlines()), nl=False)
     else:
-        click.echo(f"Sent: {', '.join(found.changed) or 'nothing, all is there already'}. {found.url}")
+        click.echo(f"Sent: {', '.join(found.changed) or 'nothing, all files are up to date'}. {found.url}")
 
 
 def _check_extra() -> None:
@@ -162,7 +166,7 @@ def _check_extra() -> None:
     except ImportError as error:
         raise UsageError(
             f"the demo needs more packages, and one cannot be imported here ({error}). "
-            'Say pip install "hf-toedit[space]".'
+            'Run: pip install "hf-toedit[space]".'
         ) from error
 
 

@@ -91,7 +91,7 @@ def submit(source: str, **options: Any) -> None:
     secrets = _secrets(options)
     package = _package(options)
     if not re.fullmatch(r"(?=.*[1-9])\d+(\.\d+)?[smhd]?", options["timeout"]):
-        raise UsageError(f"timeout {options['timeout']!r} is no time. Write it as 90m, 12h or 2d.")
+        raise UsageError(f"timeout {options['timeout']!r} is not a duration. Write it as 90m, 12h or 2d.")
     is_silent = options["quiet"] or options["as_json"]
     from hf_toedit.runs.store import is_run
 
@@ -154,7 +154,7 @@ def submit(source: str, **options: Any) -> None:
     if options["as_json"]:
         click.echo(json.dumps({"repo": place.repo_id, "jobs": [], "push": asdict(pushed)}, indent=2))
     elif not options["quiet"]:
-        click.echo(f"All {len(plan.shards)} shards are there, and their card. {pushed.url}")
+        click.echo(f"All {len(plan.shards)} shards and the card are on the Hub. {pushed.url}")
 
 
 def _secrets(options: Mapping[str, Any]) -> dict[str, str]:
@@ -171,7 +171,9 @@ def _secrets(options: Mapping[str, Any]) -> dict[str, str]:
         values[_TOKEN] = own_token()
     for name in options["secrets"]:
         if "=" in name:
-            raise UsageError("--secrets takes the name of an environment variable only: its value would be seen here.")
+            raise UsageError(
+                "--secrets takes the name of an environment variable only: its value would be visible here."
+            )
         if name not in os.environ:
             raise UsageError(f"environment variable {name!r}, which --secrets names, is not set.")
         values[name] = os.environ[name]
@@ -189,7 +191,7 @@ def _package(options: Mapping[str, Any]) -> str:
     extra = "[vllm]" if options["backend"] == "vllm" else ""
     package = str(options["package"] or f"hf-toedit{extra}=={__version__}")
     if holds_secret(package.replace("://git@", "://")):
-        raise UsageError("--package holds a password or a token, which everybody who sees the job sees.")
+        raise UsageError("--package holds a password or a token, which everyone who can see the job can read.")
     return package
 
 
@@ -216,7 +218,7 @@ def _check_count(found: list[JobInfo], count: int) -> None:
     counts = {group.partition("/")[2] for job in found if is_alive(job) and (group := group_of(job))}
     if others := counts - {str(count)}:
         raise UsageError(
-            f"jobs that work on this run are still alive, with --num-jobs {min(others)}. Say the same, or end them: "
+            f"jobs that work on this run are still alive, with --num-jobs {min(others)}. Use the same number, or cancel them: "
             f"hf-toedit jobs cancel."
         )
 
@@ -291,6 +293,6 @@ def _told_price(num_jobs: int, hardware: Hardware) -> str:
 
     told = f"{counted(num_jobs, 'job')} of {hardware.flavor} ({hardware.words})"
     if hardware.price_per_hour is None:
-        return f"{told}; the Hub does not say the price by hour."
+        return f"{told}; the Hub does not report the price per hour."
     each = hardware.price_per_hour
     return f"{told}: ${each:,.2f} an hour each, ${each * num_jobs:,.2f} an hour together, while they run."

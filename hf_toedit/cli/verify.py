@@ -46,7 +46,7 @@ def verify(run: str, no_source: bool, revision: str | None, prefix: str, as_json
     repo_id = hub_dataset(run)
     if repo_id is None:
         if revision or prefix:
-            raise UsageError(f"{run!r} is no Hub dataset: leave --revision and --prefix out.")
+            raise UsageError(f"{run!r} is not a Hub dataset. Leave --revision and --prefix out.")
         found = Run.open(run).verify(**how)
     else:
         from hf_toedit.publish.pull import HubRun
@@ -64,7 +64,7 @@ def verify(run: str, no_source: bool, revision: str | None, prefix: str, as_json
         if not as_json:
             for problem in found.problems[:_SHOWN]:
                 click.echo(printable(problem))
-        advice = f"`hf-toedit run {run}` makes anew what is not done, or was deleted."
+        advice = f"`hf-toedit run {run}` repeats what is unfinished or was deleted."
         if repo_id is not None:
             advice = "Verify the run folder that it was pushed from, and push it again."
         raise RunError(f"{counted(len(found.problems), 'problem')} in {run}. {advice}")

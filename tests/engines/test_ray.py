@@ -345,4 +345,4 @@ def test_without_ray_it_says_what_to_install(hf_toedit: HfToEdit, tmp_path: Path
     command = [sys.executable, "-m", "hf_toedit", "run", "run", "--engine", "ray"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
-    assert "(broken here). Say pip install 'hf-toedit[ray]'." in done.stderr
+    assert "(broken here). Run: pip install 'hf-toedit[ray]'." in done.stderr
