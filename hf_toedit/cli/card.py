@@ -1,4 +1,4 @@
-"""`hf-toedit card`: the dataset card of a finished run, written again."""
+"""`hf-toedit card`: writes the dataset card of a finished run."""
 
 from __future__ import annotations
 

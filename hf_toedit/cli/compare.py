@@ -1,4 +1,4 @@
-"""`hf-toedit compare`: how datasets differ from the first of them."""
+"""`hf-toedit compare`: reports how datasets differ from the first one."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def compare(variants: tuple[str, ...], output: str, **options: Any) -> None:
 
     repo = options["push_to"]
     if repo is not None:
-        Repository(repo)  # refuses what is no name of one, before the work is done
+        Repository(repo)  # checks the name before the work
     names = ("split", "limit", "text_column", "messages_column", "roles")
     with interruptible(), left_to_others(options):
         report = compare_datasets(

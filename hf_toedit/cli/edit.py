@@ -1,4 +1,4 @@
-"""`hf-toedit edit`: a dataset in, a run folder out."""
+"""`hf-toedit edit`: edits a dataset into a run folder."""
 
 from __future__ import annotations
 

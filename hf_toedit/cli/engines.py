@@ -1,4 +1,4 @@
-"""By whom the work of `run` and `edit` is done: the options that say so, and the engine that they choose."""
+"""Options that choose an engine, and the engine that they choose."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ workers_option = option(
 
 
 def work_options(command: Command) -> Command:
-    """By whom the work is done."""
+    """Workers on this machine, or a Ray cluster."""
     return together(
         workers_option,
         option("--engine", group=MACHINE, rare=True, type=click.Choice(["local", "ray"]), default="local",
@@ -54,7 +54,7 @@ def work_options(command: Command) -> Command:
 
 @contextmanager
 def engine(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
-    """The engine that was asked for, the local one by default; on Ctrl-C or SIGTERM it ends within seconds.
+    """The engine that the options choose; it ends within seconds on Ctrl-C or SIGTERM.
 
     Raises:
         Interrupted: it was.
@@ -93,7 +93,7 @@ plan_steps_option = option(
 
 @contextmanager
 def left_to_others(options: Mapping[str, Any]) -> Iterator[None]:
-    """Report the runs that --plan-only planned, which others do."""
+    """Report the runs that --plan-only has planned."""
     from hf_toedit.engines.elsewhere import LeftToDo
 
     try:
@@ -129,7 +129,7 @@ def _local(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
 
 
 def num_workers(options: Mapping[str, Any]) -> Workers:
-    """How many processes are asked for; where it is none but this one, `transformers` is kept from showing bars.
+    """Number of worker processes; without any, progress bars of `transformers` are disabled.
 
     Raises:
         UsageError: it is not a number.
@@ -155,7 +155,7 @@ def _ray(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
             f"--engine ray needs Ray, which cannot be imported here ({error}). Run: pip install 'hf-toedit[ray]'."
         ) from error
     given = {name: options[name] for name in _RAY_OPTIONS if options[name] is not None}
-    # Ray prints there what its nodes have to say; standard output is for the result.
+    # Ray prints the output of its nodes to standard output, which is for the result.
     with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
         with RayEngine(task, resources(options), **given) as ray:
             yield ray

@@ -1,4 +1,4 @@
-"""`hf-toedit generate`: a dataset in, the same rows with texts that a model generates beside them out."""
+"""`hf-toedit generate`: adds generated candidates to the rows of a dataset."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SETTINGS = (
 
 
 def decoding_options(command: Command) -> Command:
-    """What is generated, and how."""
+    """Decoding and its settings."""
     default = GenerateConfig()
     return together(
         option("--num-candidates", group=_HOW, type=click.IntRange(min=1), default=default.num_candidates,
@@ -89,7 +89,7 @@ def generate(source: str, **options: Any) -> None:
 
 
 def _asked(source: str, options: Mapping[str, Any]) -> Asked:
-    """A run of generation that was asked for on the command line.
+    """A run of generation requested on the command line.
 
     Raises:
         UsageError: a setting is out of range, or some do not go together.

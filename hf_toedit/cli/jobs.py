@@ -1,4 +1,4 @@
-"""`hf-toedit jobs`: a run on machines that Hugging Face rents out by the minute; `submit` lives beside it."""
+"""`hf-toedit jobs`: a run on Hugging Face Jobs; `submit` is in a module of its own."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def status(repo: str, revision: str | None, prefix: str, namespace: str | None, 
         return
     card = "The card is on the Hub." if is_finished else "The card follows with the last shard."
     if not (is_finished or any(map(is_alive, newest))):
-        card = "No job is running. To continue, repeat the `hf-toedit jobs submit` command."
+        card = "No job is running. To continue, repeat `hf-toedit jobs submit`."
     click.echo(f"{num_done} of {num_shards} shards are on the Hub. {card}")
     for job in newest:
         time = timedelta(seconds=(job.durations and job.durations.running_secs) or 0)
@@ -120,9 +120,7 @@ def cancel(repo: str, namespace: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"repo": repo, "cancelled": cancelled}, indent=2))
     else:
-        click.echo(
-            f"Cancelled {counted(len(cancelled), 'job')}. To continue, repeat the `hf-toedit jobs submit` command."
-        )
+        click.echo(f"Cancelled {counted(len(cancelled), 'job')}. To continue, repeat `hf-toedit jobs submit`.")
     if errors:
         raise errors[0]
 
@@ -167,7 +165,7 @@ def work(repo: str, shard_group: str, **options: Any) -> None:
 
 
 def hub_place(repo: str | None, revision: str | None = None, prefix: str = "") -> RunLocation:
-    """Where the run lies, or is to lie."""
+    """The place of a run on the Hub, which may not exist yet."""
     if repo is None:
         raise UsageError("no target. Name a Hub dataset with --push-to.")
     from hf_toedit.launch.jobs import RunLocation
@@ -176,7 +174,7 @@ def hub_place(repo: str | None, revision: str | None = None, prefix: str = "") -
 
 
 def jobs_of(namespace: str | None) -> Jobs:
-    """The jobs of a user or an organization; None is whoever is logged in."""
+    """The jobs of a user or an organization; None is the user who is logged in."""
     from hf_toedit.hub.jobs import Jobs
 
     return Jobs(namespace)
@@ -205,7 +203,7 @@ def group_of(job: JobInfo) -> str:
 
 
 def job_facts(job: JobInfo) -> dict[str, Any]:
-    """What is told of a job in JSON."""
+    """A job in JSON."""
     return {
         "group": group_of(job),
         "id": job.id,

@@ -50,14 +50,14 @@ class Commands(Group):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Keep what was typed, for the card."""
+        """Keep the command line, for the card."""
         typed = f"{info_name or 'hf-toedit'} {shlex.join(args)}"
         context = super().make_context(info_name, args, parent, **extra)
         context.meta[COMMAND_LINE] = typed
         return context
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was asked for."""
+        """Run the command."""
         try:
             return super().invoke(ctx)
         except ToEditError as error:
@@ -65,7 +65,7 @@ class Commands(Group):
         except KeyboardInterrupt:
             _fail(ctx, "stopped.", Interrupted.exit_code)
         except BrokenPipeError:
-            raise  # click ends in silence: whoever read has seen enough
+            raise  # click ends silently: the reader has closed the pipe
         except UnicodeEncodeError as error:
             _fail(ctx, _not_encodable(error), 1)
         except OSError as error:

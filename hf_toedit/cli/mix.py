@@ -1,4 +1,4 @@
-"""`hf-toedit mix`: several datasets become one, in shares of tokens."""
+"""`hf-toedit mix`: mixes datasets in shares of tokens."""
 
 from __future__ import annotations
 

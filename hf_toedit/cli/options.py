@@ -29,10 +29,10 @@ from hf_toedit.protect import GUARDS
 Command = Callable[..., Any]
 
 COMMAND_LINE = "hf_toedit.command_line"
-"""Where a context keeps what was typed, in its `meta`."""
+"""Key of the command line in the `meta` of a context."""
 
 SOURCE_LICENSE = "hf_toedit.source_license"
-"""Where it keeps the licence of a source that is known without its card."""
+"""Key of the licence of a source that is known without its card."""
 
 _EDIT_OPTIONS = (
     "select", "threshold", "sampler", "top_k", "top_p", "temperature", "exclude_original", "drop_below", "protect",
@@ -44,7 +44,7 @@ class NameOrClassChoice(click.Choice):
     """One of some names, or a class of the user's own as `module:Class`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """A class is looked for only when the settings are made."""
+        """Leave a class to the settings, which import it."""
         return value if names_class(str(value)) else super().convert(value, param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
@@ -53,12 +53,12 @@ class NameOrClassChoice(click.Choice):
 
 
 def _listed(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of an option that may be repeated, and may part them by commas."""
+    """The names of an option that can be repeated or comma-separated."""
     return tuple(name.strip() for names in given for name in names.split(",") if name.strip())
 
 
 def _hushed(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
-    """Keep our own warnings back from the first moment, as a run folder may be waited for, to the end of a command."""
+    """Silence our own warnings until the end of the command."""
     if value:
         logger = logging.getLogger("hf_toedit")
         ctx.call_on_close(partial(logger.setLevel, logger.level))
@@ -130,7 +130,7 @@ quiet_option = option("--quiet", "-q", group=GENERAL, is_flag=True, callback=_hu
 
 
 def resource_options(command: Command) -> Command:
-    """What a prior may use of a machine."""
+    """Resources of a machine for the prior."""
     return together(
         option("--token-budget", group=MACHINE, rare=True, type=click.IntRange(min=1), metavar="N",
                help="Target number of tokens per forward pass; results do not depend on it.  [default: by device]"),
@@ -142,13 +142,13 @@ def resource_options(command: Command) -> Command:
 
 
 def resources(options: Mapping[str, Any]) -> Resources:
-    """What a prior may use of a machine, from the options of `resource_options`."""
+    """Resources of a machine for the prior, from the options of `resource_options`."""
     names = ("token_budget", "memory_fraction", "tensor_parallel")
     return Resources(**{name: options[name] for name in names if name in options})  # a command may have none of them
 
 
 def source_options(command: Command) -> Command:
-    """What is read."""
+    """Dataset, and texts of a row."""
     return together(
         option("--config-name", group=SOURCE, metavar="NAME", help="Configuration (subset) of a Hub dataset."),
         split_option,
@@ -166,7 +166,7 @@ def source_options(command: Command) -> Command:
 
 
 def prior_options(command: Command) -> Command:
-    """Which prior, and how it is run."""
+    """Prior and its backend."""
     return together(
         option("--prior", group=PRIOR, default="embedded", show_default=True, metavar="NAME",
                shell_complete=completion.priors,
@@ -182,7 +182,7 @@ def prior_options(command: Command) -> Command:
 
 
 def edit_options(command: Command) -> Command:
-    """How it is edited, and by which prior."""
+    """Method and prior."""
     return together(
         option("--preset", group=EDITING, type=click.Choice(list(PRESETS)), default="toedit", show_default=True,
                metavar="NAME", help=f"Named settings ({', '.join(PRESETS)}); options override them."),
@@ -243,16 +243,16 @@ def prior_config(options: Mapping[str, Any]) -> PriorConfig:
 
 
 def edit_settings(options: Mapping[str, Any]) -> tuple[PriorConfig, EditConfig]:
-    """The settings of the prior, and of the method: a preset, and whatever was said beside it.
+    """The settings of the prior, and of the method: a preset, and the options that override it.
 
     Raises:
-        UsageError: a value is out of range, or the two do not go together.
+        UsageError: A value is out of range, or two settings exclude each other.
     """
     prior = prior_config(options)
     from hf_toedit.priors.fit import check_draw
 
-    said = {name: options[name] for name in _EDIT_OPTIONS if options[name] not in (None, ())}
-    edit = EditConfig.from_preset(options["preset"], **said)
+    given = {name: options[name] for name in _EDIT_OPTIONS if options[name] not in (None, ())}
+    edit = EditConfig.from_preset(options["preset"], **given)
     check_draw(prior, edit)
     return prior, edit
 

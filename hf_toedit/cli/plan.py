@@ -1,4 +1,4 @@
-"""`hf-toedit plan`: a source becomes a run folder with a plan, to be done by any number of `hf-toedit run`."""
+"""`hf-toedit plan`: makes a run folder with a plan, for any number of `hf-toedit run`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ generations_option = option(
 
 
 def shape_options(command: Command) -> Command:
-    """What is made of the source, and in which parts."""
+    """Generations, output columns and shards."""
     return together(
         generations_option,
         option("--edit-log-column", group=OUTPUT, rare=True, default="toedit", show_default=True, metavar="NAME",
@@ -73,7 +73,7 @@ def shape_options(command: Command) -> Command:
 
 
 def cut_options(command: Command) -> Command:
-    """Into which shards a source is cut."""
+    """Size or number of shards."""
     return together(
         option("--shard-size", group=OUTPUT, rare=True, metavar="SIZE", default="256MB", show_default=True,
                help="Target text size per shard; `file` = one shard per file."),
@@ -102,7 +102,7 @@ def estimate_options(command: Command) -> Command:
 
 
 def plan_options(command: Command) -> Command:
-    """The shape of a run, and where it is written."""
+    """Output, shape and estimate of a run."""
     return together(output_option, shape_options, estimate_options)(command)
 
 
@@ -133,19 +133,19 @@ def plan(source: str, **options: Any) -> None:
 
 
 class Asked:
-    """A run that was asked for on the command line, its settings checked.
+    """A run requested on the command line, with checked settings.
 
     Attributes:
-        request: the run.
-        is_silent: nobody wants to see progress.
+        request: The run.
+        is_silent: Whether progress is hidden.
     """
 
     def __init__(self, request: RunRequest, options: Mapping[str, Any]) -> None:
-        """Check what else can be checked without looking at anything.
+        """Check the other options, without reading any file.
 
         Args:
-            request: the run.
-            options: of the command.
+            request: The run.
+            options: The options of the command.
         """
         self.request = request
         resources(options)
@@ -155,15 +155,15 @@ class Asked:
 
     @property
     def task(self) -> Task:
-        """What is done to the rows."""
+        """The task of the run."""
         return self.request.task
 
     def folder(self) -> RunFolder:
-        """The folder to write to.
+        """The output folder.
 
         Raises:
-            UsageError: none was named.
-            RunError: it cannot be written to, or lies inside the source.
+            UsageError: No folder is named.
+            RunError: It cannot be written to, or is inside the source.
         """
         from hf_toedit.api.request import new_folder
 
@@ -181,13 +181,13 @@ class Asked:
 
 
 def said() -> tuple[str | None, str | None]:
-    """The command as it was typed, and the licence that was named."""
+    """The command line, and the licence of the source."""
     known = click.get_current_context().meta
     return known.get(COMMAND_LINE), known.get(SOURCE_LICENSE)
 
 
 def edit_asked(source: str, options: Mapping[str, Any]) -> Asked:
-    """A run of edits that was asked for on the command line.
+    """A run of edits requested on the command line.
 
     Raises:
         UsageError: a setting is out of range, or some do not go together.
@@ -204,22 +204,22 @@ def edit_asked(source: str, options: Mapping[str, Any]) -> Asked:
 
 
 def _flat_columns(log_column: str | None, options: Mapping[str, Any]) -> bool | None:
-    """What is said of flat columns; they come with a push, save that of a run that was planned before."""
+    """Value of --flat-columns; by default true with a push, unless the run is planned already."""
     from hf_toedit.runs.store import is_run
 
-    said: bool | None = options["flat_columns"]
-    if said is not None or log_column is None or not options.get("push_to"):
-        return said
+    given: bool | None = options["flat_columns"]
+    if given is not None or log_column is None or not options.get("push_to"):
+        return given
     output = options.get("output")
     return None if output is not None and is_run(output) else True
 
 
 def plan_only(asked: Asked, options: Mapping[str, Any]) -> None:
-    """Write the plan of a run, and do nothing of it yet."""
+    """Write the plan of a run only."""
     folder = asked.folder()
     quiet_libraries(show_progress=not asked.is_silent, quiet=asked.is_silent)
     asked.begin(folder, asked.task.resolved)
-    planned = folder.plan()  # as it was written at first, if the run goes on
+    planned = folder.plan()  # as first written, if the run is continued
     if options["as_json"]:
         click.echo(json.dumps({"run": str(folder.root), **_facts(planned)}, indent=2))
     elif not options["quiet"]:
@@ -237,11 +237,11 @@ plan_only_option = option(
 
 
 def plan_or_run(ask: Callable[[], Asked], options: Mapping[str, Any]) -> None:
-    """Plan a run, and do it unless --plan-only says not to.
+    """Plan a run and, without --plan-only, do it.
 
     Args:
-        ask: Makes the run that is asked for; called once the options go together.
-        options: Of the command line.
+        ask: Makes the request; called once the options are checked.
+        options: The options of the command.
 
     Raises:
         UsageError: They do not go together.
@@ -252,7 +252,7 @@ def plan_or_run(ask: Callable[[], Asked], options: Mapping[str, Any]) -> None:
 
 
 def plan_and_run(asked: Asked, options: Mapping[str, Any]) -> None:
-    """Plan a run and do it, or go on with it; or say what it would be."""
+    """Plan and do a run, continue it or, with --dry-run, estimate it."""
     if options["dry_run"]:
         estimate(asked, options)
         return
@@ -266,7 +266,7 @@ def plan_and_run(asked: Asked, options: Mapping[str, Any]) -> None:
         # It loads `datasets`, while a worker loads the model.
         quiet_libraries(show_progress=not asked.is_silent, quiet=asked.is_silent)
         asked.begin(folder, partial(ready, workers))
-        run: Run[Any] = Run(folder, folder.plan())  # as it was written at first, with the command that was typed then
+        run: Run[Any] = Run(folder, folder.plan())  # as first written, with its command line
         indices = waiting(run.plan, folder)
         along = push_along(run, options, set(range(len(run.plan.shards))) - set(indices))
         on_done = along.add if along else None
@@ -275,7 +275,7 @@ def plan_and_run(asked: Asked, options: Mapping[str, Any]) -> None:
 
 
 def estimate(asked: Asked, options: Mapping[str, Any]) -> None:
-    """Say what a run would be: rows, tokens, time and cost."""
+    """Print an estimate of rows, tokens, time and cost."""
     quiet_libraries(show_progress=False, quiet=asked.is_silent)
     quiet_transformers()
     planned, figures = asked.request.estimate(resources(options), options["price_per_hour"])
@@ -309,12 +309,12 @@ def _told(plan: Plan) -> str:
 
 
 def told_estimate(figures: Estimate, num_files: int, token_words: str = "tokens") -> str:
-    """What is printed of an estimate.
+    """An estimate as text.
 
     Args:
-        figures: the estimate.
-        num_files: files of the source.
-        token_words: what its tokens are; see `Task.token_words`.
+        figures: The estimate.
+        num_files: Number of source files.
+        token_words: Name of its tokens; see `Task.token_words`.
     """
     from hf_toedit.cli.output import counted
 
@@ -349,7 +349,7 @@ def _time(hours: float | None) -> timedelta | None:
 
 
 def _with_interval(form: str, value: Any, low: Any, high: Any, unit: str = "") -> str:
-    """A value and its 95 % interval; the value alone where it is exact, nothing where there is none."""
+    """A value and its 95 % interval; the value alone if it is exact; empty if it is unknown."""
     if value is None:
         return ""
     shown = form.format(value) + unit

@@ -1,4 +1,4 @@
-"""`hf-toedit preview`: what editing would do to the first rows, in the terminal, as JSON or as a page."""
+"""`hf-toedit preview`: edits of the first rows, in the terminal, as JSON or as a page."""
 
 from __future__ import annotations
 
@@ -96,21 +96,21 @@ def preview(
 
 
 def _advice(shown: Preview) -> str:
-    """What to do where nothing changed."""
+    """Advice if nothing changed."""
     from hf_toedit.picture.data import SHARE
 
     config, threshold = shown.gallery.config, shown.threshold
-    told = f"Nothing changed in the first {shown.num_rows:,} rows."
+    message = f"Nothing changed in the first {shown.num_rows:,} rows."
     if config.select == "above" and threshold is not None and threshold < config.threshold:
-        return f"{told} --threshold {threshold:g} would select {SHARE:.0%} of the tokens shown."
-    return told if config.select == "none" else f"{told} A higher --temperature samples rarer tokens."
+        return f"{message} --threshold {threshold:g} would select {SHARE:.0%} of the tokens shown."
+    return message if config.select == "none" else f"{message} A higher --temperature samples rarer tokens."
 
 
 def _check_page(path: Path | None) -> None:
-    """Refuse, before any work is done, what cannot become a page.
+    """Check, before any work, that a page can be written.
 
     Raises:
-        UsageError: it lies in no folder, is one, or is a file that is no page of ours.
+        UsageError: Its folder does not exist, or the path is a folder or a file of other content.
     """
     if path is None:
         return

@@ -1,4 +1,4 @@
-"""`hf-toedit probe`: whether training on a dataset makes better models."""
+"""`hf-toedit probe`: reports whether training on a dataset makes better models."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def probe(variants: tuple[str, ...], output: str | None, **options: Any) -> None
 
     repo = options["push_to"]
     if repo is not None:
-        Repository(repo)  # refuses what is no name of one, before the work is done
+        Repository(repo)  # checks the name before the work
     named, evals = parsed(variants, "variant"), parsed(options["evals"], "evaluation set")
     settings = {name: options[name] for name in (*_SOURCES, *_SETTINGS) if options[name] not in (None, ())}
     if options["tokens"] is not None:

@@ -1,4 +1,4 @@
-"""`hf-toedit pull`: a run on the Hub becomes a run folder here."""
+"""`hf-toedit pull`: downloads a run from the Hub."""
 
 from __future__ import annotations
 

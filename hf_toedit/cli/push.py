@@ -1,4 +1,4 @@
-"""`hf-toedit push`: a finished run goes to the Hub; and the options with which a run pushes while it runs."""
+"""`hf-toedit push`: pushes a finished run; and the options to push during a run."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _DELETED_SHOWN = 20
 
 
 def _beside_push_to(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
-    """Refuse an option that says how to push where nothing is pushed."""
+    """Refuse an option of a push without --push-to."""
     if value and ctx.params.get("push_to") is None:
         raise UsageError(f"{option.opts[0]} requires --push-to.")
     return value
 
 
 def push_to_options(command: Command) -> Command:
-    """Of a command that pushes what it makes."""
+    """Push during the run."""
     return together(
         option("--push-to", group=HUB, metavar="ORG/NAME", is_eager=True,
                help="Hub dataset to push finished shards and card to."),
@@ -48,7 +48,7 @@ def push_to_options(command: Command) -> Command:
 
 
 def report_push_option(command: Command) -> Command:
-    """Of a command whose report can be added to a dataset."""
+    """Push the report."""
     add = "Hub dataset to add the report to; its card links it. A new dataset is private."
     return option("--push-to", group=HUB, metavar="ORG/NAME", help=add)(command)
 
@@ -96,7 +96,7 @@ def push(run: str, repo: str, **options: Any) -> None:
 
 
 def report(done: Outlook | Pushed, repo: str, public: bool) -> None:
-    """Say what a push did, or would do."""
+    """Print what a push did, or would do."""
     from rich.filesize import decimal
 
     from hf_toedit.cli.output import counted, printable
@@ -118,15 +118,15 @@ def report(done: Outlook | Pushed, repo: str, public: bool) -> None:
 
 
 def push_along(run: Run, options: Mapping[str, Any], done: Iterable[int]) -> PushAlong | None:
-    """What pushes shards as they finish; None where that was not asked for.
+    """A thread that pushes shards as they finish; None without --push-to.
 
     Args:
-        run: whose shards they are.
-        options: of the command.
-        done: indices of shards that are done already, which it begins with.
+        run: The run of the shards.
+        options: The options of the command.
+        done: Indices of finished shards, which are pushed first.
 
     Raises:
-        RunError, HubError: the run may not be pushed there.
+        RunError, HubError: The run cannot be pushed.
     """
     if options["push_to"] is None:
         return None

@@ -1,4 +1,4 @@
-"""`hf-toedit reproduce`: the tables, figures and theorems of both papers, measured again."""
+"""`hf-toedit reproduce`: reproduces tables, figures and theorems of both papers."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ def _list(found: list[dict[str, Any]], options: dict[str, Any]) -> None:
             click.echo("{} (arXiv {})\n".format(*paper))
             for entry in entries:
                 needs = f", needs {entry['needs']}" if entry["needs"] else ""
-                told = f"{entry['name']} ({entry['minutes']:g} min{needs}): {entry['claim']}"
-                click.echo(click.wrap_text(told, initial_indent="  ", subsequent_indent="    "))
+                line = f"{entry['name']} ({entry['minutes']:g} min{needs}): {entry['claim']}"
+                click.echo(click.wrap_text(line, initial_indent="  ", subsequent_indent="    "))
             click.echo()
-        click.echo('Measure one again: hf-toedit reproduce "Theorem 1" -o theorem-1')
+        click.echo('Reproduce one: hf-toedit reproduce "Theorem 1" -o theorem-1')
 
 
 def _print_outlook(found: dict[str, Any], options: dict[str, Any]) -> None:

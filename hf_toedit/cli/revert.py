@@ -1,4 +1,4 @@
-"""`hf-toedit revert`: the source dataset again, from any one generation alone."""
+"""`hf-toedit revert`: rebuilds the source rows from a single generation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`hf-toedit run`: the shards of a planned run are done, here, as far as they are not done."""
+"""`hf-toedit run`: processes the unfinished shards of a planned run."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
 
 
 def finish(run: Run[Any], failures: list[Failure], options: Mapping[str, Any], along: PushAlong | None) -> None:
-    """Write the card where the run is finished, report, and push what is left.
+    """Write the card of a finished run, report, and push the rest.
 
     Raises:
         RunError: shards failed, or the card did, or no text could be read, or they could not be pushed.
@@ -120,7 +120,7 @@ def report_run(run: Run[Any], options: Mapping[str, Any]) -> None:
 
 
 def _finish_push(along: PushAlong | None, options: Mapping[str, Any]) -> tuple[Pushed | None, ToEditError | None]:
-    """Push what is left; what went wrong, which is no reason to lose the report on the data."""
+    """Push the rest; an error is returned, so that the run is still reported."""
     if along is None:
         return None, None
     try:
@@ -148,7 +148,7 @@ def _report(run: Run[Any], status: Status) -> None:
     if not first.num_documents:
         source = run.plan.source
         roles = f" in messages of the roles {', '.join(source.roles)}" if source.messages_column else ""
-        screen.print(Text(f"\nNo row holds a text{roles}. Check the names of columns and roles."))
+        screen.print(Text(f"\nNo row holds a text{roles}. Check the column names."))
     if skipped := first.num_skipped:
         causes = ", ".join(f"{count} {cause}" for cause, count in sorted(skipped.items()))
         screen.print(f"\nTexts passed through unread: {sum(skipped.values())} ({causes})")

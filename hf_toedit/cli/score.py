@@ -1,4 +1,4 @@
-"""`hf-toedit score`: a dataset in, the same rows with scores beside them out."""
+"""`hf-toedit score`: adds scores to the rows of a dataset."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _HOW = "How to score"
 
 
 def scorer_options(command: Command) -> Command:
-    """Which scorer, and its settings."""
+    """Scorer and its settings."""
     return together(
         option("--scorer", group=_HOW, default="perplexity", show_default=True, metavar="NAME",
                shell_complete=completion.scorers,
@@ -94,7 +94,7 @@ def score(source: str, **options: Any) -> None:
 
 
 def _asked(source: str, options: Mapping[str, Any]) -> Asked:
-    """A run of scores that was asked for on the command line.
+    """A run of scores requested on the command line.
 
     Raises:
         UsageError: a setting is out of range, or some do not go together.

@@ -1,4 +1,4 @@
-"""`hf-toedit select`: the rows of a dataset that have the right scores."""
+"""`hf-toedit select`: keeps the rows of a dataset with the best scores."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _SETTINGS = (
 
 
 def choice_options(command: Command) -> Command:
-    """How many rows are kept, and which."""
+    """Number of rows to keep, and their choice."""
     return together(
         option("--by", group=_CHOICE, required=True, metavar="SCORER", shell_complete=completion.all_scorers,
                help="Scorer: dsir, perplexity, classifier, density, random, column, length, a verifier (exact, "
@@ -65,7 +65,7 @@ def choice_options(command: Command) -> Command:
 
 
 def target_options(command: Command) -> Command:
-    """What the rows are to be like."""
+    """Target dataset, and truth."""
     return together(
         option("--target", group=_CHOICE, metavar="SOURCE", shell_complete=completion.sources,
                help="Dataset that the rows should resemble (--by dsir)."),

@@ -1,4 +1,4 @@
-"""`hf-toedit slurm`: a run becomes an array of tasks on a Slurm cluster."""
+"""`hf-toedit slurm`: a run as an array of tasks on a Slurm cluster."""
 
 from __future__ import annotations
 
@@ -87,10 +87,10 @@ slurm.params[-1:-1] = _RUN_OPTIONS
 
 
 def _array(array: str, num_shards: int) -> tuple[int, int | None]:
-    """How many tasks, and how many at a time.
+    """Number of tasks, and maximum at a time.
 
     Raises:
-        UsageError: these are no such numbers, or there are fewer shards.
+        UsageError: The text is malformed, or the run has fewer shards.
     """
     found = re.fullmatch(r"([1-9]\d*)(?:%([1-9]\d*))?", array)
     if found is None:
@@ -108,7 +108,7 @@ def _sbatch(options: dict[str, Any]) -> dict[str, str | None]:
     """Options of sbatch, by their long names.
 
     Raises:
-        UsageError: one has no name.
+        UsageError: A name is missing or malformed.
     """
     named = ("partition", "time", "gres", "cpus_per_task", "mem", "account", "qos")
     sbatch = {name.replace("_", "-"): str(options[name]) for name in named if options[name] is not None}
@@ -121,7 +121,7 @@ def _sbatch(options: dict[str, Any]) -> dict[str, str | None]:
 
 
 def _run_options(context: click.Context) -> list[str]:
-    """The options of `hf-toedit run` that were given, here or in a file, as words of its command line."""
+    """The options of `hf-toedit run` that are given, here or in a file, as command-line words."""
     words: list[str] = []
     for known in _RUN_OPTIONS:
         value = context.params[str(known.name)]
@@ -132,10 +132,10 @@ def _run_options(context: click.Context) -> list[str]:
 
 
 def _check_lines(*texts: str) -> None:
-    """Refuse what would break out of its line in the script.
+    """Refuse texts with line breaks, which would add lines to the script.
 
     Raises:
-        UsageError: one would.
+        UsageError: A text has one.
     """
     for text in texts:
         if "\n" in text or "\r" in text:

@@ -67,9 +67,7 @@ def run(source: str | None, prior: str, prior_revision: str | None, host: str, p
 
     local = host in _LOOPBACK
     if not local and source is not None and Path(source).exists():
-        raise UsageError(
-            f"{source} is on this machine, and everyone who reaches {host} could read it. Leave --host out."
-        )
+        raise UsageError(f"{source} is on this machine, and anyone at {host} could read it. Leave --host out.")
     settings = SpaceSettings(PriorConfig(prior, prior_revision), local=local, source=source)
     app = launch(settings, host=host, port=port, open_browser=open_browser, block=False)
     try:
@@ -132,7 +130,7 @@ def push(repo: str, **options: Any) -> None:
 
 
 def _report(found: SpaceOutlook, repo: str, public: bool, dry_run: bool) -> None:
-    """Say what a push did, or would do."""
+    """Print what a push did, or would do."""
     from hf_toedit.cli.output import printable
 
     if public and found.private:
@@ -141,9 +139,7 @@ def _report(found: SpaceOutlook, repo: str, public: bool, dry_run: bool) -> None
         click.echo(f"{'Would create' if dry_run else 'Created'}: Space {repo}{' (private)' * found.private}")
     if found.hardware:
         price = found.hardware.price_per_hour
-        costs = (
-            "the Hub does not report its price per hour" if price is None else f"${price:,.2f} an hour while it runs"
-        )
+        costs = "price per hour unknown" if price is None else f"${price:,.2f} an hour while it runs"
         asked = "Would ask for" if dry_run else "Asked for"
         click.echo(f"{asked}: {found.hardware.flavor} ({found.hardware.words}), {costs}")
     if dry_run:
@@ -155,10 +151,10 @@ def _report(found: SpaceOutlook, repo: str, public: bool, dry_run: bool) -> None
 
 
 def _check_extra() -> None:
-    """Refuse to serve without the packages of the extra.
+    """Check that the packages of the extra can be imported.
 
     Raises:
-        UsageError: one is not there.
+        UsageError: One cannot.
     """
     try:
         import cachetools  # noqa: F401
@@ -171,10 +167,10 @@ def _check_extra() -> None:
 
 
 def _check_address(host: str, port: int | None) -> None:
-    """Refuse what nobody can listen at, before the prior is loaded.
+    """Check that the address can be bound, before the prior is loaded.
 
     Raises:
-        RunError: somebody else listens there, or it is no address of this machine.
+        RunError: The address is in use, or is not an address of this machine.
     """
     try:
         (family, *_, address), *_ = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)

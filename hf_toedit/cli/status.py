@@ -1,4 +1,4 @@
-"""`hf-toedit status`: how far a run is."""
+"""`hf-toedit status`: the progress of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _WATCH_S = 2.0
 _WATCH_STORAGE_S = 15.0
-"""Where each look is many requests, and processes tell no more often."""
+"""Interval for remote storage, where an update takes many requests and processes report no more often."""
 
 _FAILURES_SHOWN = 10
 

@@ -1,4 +1,4 @@
-"""`hf-toedit jobs submit`: a run is planned here, and edited by jobs."""
+"""`hf-toedit jobs submit`: plans a run and submits its jobs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _TOKEN = "HF_TOKEN"  # noqa: S105
 
 
 def job_options(command: Command) -> Command:
-    """On which machines, and what is installed there."""
+    """Hardware, limits and packages of jobs."""
     return together(
         option("--flavor", group=JOBS, required=True, metavar="NAME",
                help="Hardware, such as l4x1; `hf jobs hardware` lists it."),
@@ -158,7 +158,7 @@ def submit(source: str, **options: Any) -> None:
 
 
 def _secrets(options: Mapping[str, Any]) -> dict[str, str]:
-    """The values of the environment variables that jobs are to be given, and the token.
+    """Values of the environment variables that jobs receive, and the token.
 
     Raises:
         UsageError: one is not set.
@@ -171,9 +171,7 @@ def _secrets(options: Mapping[str, Any]) -> dict[str, str]:
         values[_TOKEN] = own_token()
     for name in options["secrets"]:
         if "=" in name:
-            raise UsageError(
-                "--secrets takes the name of an environment variable only: its value would be visible here."
-            )
+            raise UsageError("--secrets takes the name of an environment variable, without its value.")
         if name not in os.environ:
             raise UsageError(f"environment variable {name!r}, which --secrets names, is not set.")
         values[name] = os.environ[name]
@@ -181,7 +179,7 @@ def _secrets(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _package(options: Mapping[str, Any]) -> str:
-    """What is to be installed.
+    """The requirement to install.
 
     Raises:
         UsageError: a password is in it.
@@ -196,7 +194,7 @@ def _package(options: Mapping[str, Any]) -> str:
 
 
 def _words(options: Mapping[str, Any]) -> list[str]:
-    """The options of `work` that were given another value than they have by themselves."""
+    """The options of `work` whose values differ from their defaults."""
     words: list[str] = []
     for param in work.params:
         value = options.get(str(param.name))
@@ -208,17 +206,17 @@ def _words(options: Mapping[str, Any]) -> list[str]:
 
 
 def _check_count(found: list[JobInfo], count: int) -> None:
-    """Refuse to cut the work otherwise than jobs that are at it.
+    """Refuse a number of jobs that differs from that of running jobs.
 
     Raises:
-        UsageError: there are such.
+        UsageError: Such jobs are running.
     """
     from hf_toedit.hub.jobs import is_alive
 
     counts = {group.partition("/")[2] for job in found if is_alive(job) and (group := group_of(job))}
     if others := counts - {str(count)}:
         raise UsageError(
-            f"jobs that work on this run are still alive, with --num-jobs {min(others)}. Use the same number, or cancel them: "
+            f"jobs of this run are still running, with --num-jobs {min(others)}. Use the same number, or cancel them: "
             f"hf-toedit jobs cancel."
         )
 
@@ -240,7 +238,7 @@ def _submitted(service: Jobs, wanted: list[JobRequest]) -> list[JobInfo]:
 
 
 def _tell_planned(plan: Plan, wanted: list[JobRequest], hardware: Hardware, options: Mapping[str, Any]) -> None:
-    """Say what would be submitted."""
+    """Report what would be submitted."""
     from hf_toedit.cli.output import counted
 
     if options["as_json"]:
@@ -263,7 +261,7 @@ def _tell_planned(plan: Plan, wanted: list[JobRequest], hardware: Hardware, opti
 def _tell_submitted(
     submitted: list[JobInfo], wanted: list[JobRequest], plan: Plan, hardware: Hardware, options: Mapping[str, Any]
 ) -> None:
-    """Say what was submitted."""
+    """Report what was submitted."""
     if options["as_json"]:
         facts = _submission(plan, wanted, hardware, options)
         click.echo(json.dumps({**facts, "jobs": [job_facts(job) for job in submitted]}, indent=2))

@@ -1,4 +1,4 @@
-"""`hf-toedit verify`: everything that a run wrote, read again."""
+"""`hf-toedit verify`: checks all files of a run."""
 
 from __future__ import annotations
 

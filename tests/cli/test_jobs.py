@@ -108,10 +108,7 @@ def test_a_killed_job_is_taken_up_again_and_the_last_one_writes_the_card(
     told = command("jobs", "status", "org/two", "--json").json
     assert (told["num_done"], told["num_shards"], told["finished"]) == (3, 4, False)
     [told_there, *_] = command("jobs", "status", "org/two").stdout.splitlines()
-    assert (
-        told_there
-        == "3 of 4 shards are on the Hub. No job is running. To continue, repeat the `hf-toedit jobs submit` command."
-    )
+    assert told_there == "3 of 4 shards are on the Hub. No job is running. To continue, repeat `hf-toedit jobs submit`."
     assert [job["stage"] for job in told["jobs"]] == ["COMPLETED", "ERROR"]
     assert "push-not-finished" in load(hub, ("org/two", None, None))[0]
 
@@ -235,7 +232,7 @@ def test_bad_input(on_hub: HubServer, command: HfToEdit, short: Path, few: Path)
     command("push", few, "org/taken-by-another")
     assert "holds another run" in command.fails(*submit("org/taken-by-another"))
     assert "(404: Repository not found)" in command.fails("jobs", "status", "org/nothing")
-    assert "no job of 'owner' works for 'org/nothing'" in command.fails("jobs", "logs", "org/nothing")
+    assert "no job of 'owner' works on 'org/nothing'" in command.fails("jobs", "logs", "org/nothing")
     nobody = alone(hub, *submit("org/bad"))
     assert (nobody.code, nobody.stdout) == (1, "")
     assert nobody.stderr.splitlines()[-1].startswith("Error: nobody is logged in to the Hub. Log in with")
