@@ -107,7 +107,7 @@ def test_the_script_is_sound(checker: list[str], hf_toedit: HfToEdit, planned: P
         (["--array", "0-3"], "array '0-3' is not a number of tasks, such as 64, or 64%16 for 16 of them at a time."),
         (["--array", "0"], "array '0' is not a number of tasks"),
         (["--array", "4", "--sbatch-option", "=x"], "sbatch option '=x' is not NAME=VALUE"),
-        (["--array", "4", "--time", "1\n#SBATCH --x"], "has a line break, and cannot stand in a script for sbatch."),
+        (["--array", "4", "--time", "1\n#SBATCH --x"], "has a line break, and cannot be written into a batch script."),
         (["--array", "4", "--public"], "--public requires --push-to."),
         (["--array", "4", "--cpus-per-task", "0"], "Invalid value for '--cpus-per-task'"),
         ([], "Missing option '--array'"),

@@ -174,7 +174,7 @@ def test_what_cannot_be_pushed(hub: HubServer, command: HfToEdit) -> None:
 
     assert "lacks its owner" in refused("demo")
     assert "is no name of a repository" in refused("org/a b")
-    assert "lies on this machine" in refused("org/bad", "--prior", shared("models/stories260K"))
+    assert "is on this machine" in refused("org/bad", "--prior", shared("models/stories260K"))
     assert "unknown flavor 'l4x2'. Did you mean 'l4x1'?" in refused("org/bad", "--hardware", "l4x2")
     assert "lends a GPU to functions" in refused("org/bad", "--hardware", "zero-a10g")
     assert "unknown dataset 'org/nothing'" in refused("org/bad", "--source", "org/nothing", code=1)
