@@ -65,6 +65,7 @@ def _help_all(num_rare: int) -> Option:
         is_eager=True,
         expose_value=False,
         callback=_show_all,
+        hidden=num_rare == 0,
         help=f"Show this message and {num_rare} rare options.",
     )
 
@@ -97,10 +98,9 @@ class Command(click.Command):
         self.purpose = purpose
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """All parameters, with `--help-all` where a parameter is rare."""
+        """All parameters, with `--help-all`."""
         params = super().get_params(ctx)
-        num_rare = sum(map(is_rare, params))
-        return [*params, _help_all(num_rare)] if num_rare else params
+        return [*params, _help_all(sum(map(is_rare, params)))]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under their headings, in the order of the headings' first options; `GENERAL` is last."""
