@@ -168,7 +168,7 @@ def test_cancel(on_hub: HubServer, command: HfToEdit) -> None:
     assert command(*one).code == 0
     assert command(*one).code == 0
     [job] = jobs_of(hub, "org/cancelled")  # the second command found it alive
-    assert "still alive, with --num-jobs 1." in command.fails(*submit("org/cancelled", "--num-jobs", 2), code=2)
+    assert "still running, with --num-jobs 1." in command.fails(*submit("org/cancelled", "--num-jobs", 2), code=2)
     elsewhere = submit("org/cancelled", "--push-prefix", "again", "--dry-run", "--json")
     assert command(*elsewhere).json["jobs"][0]["labels"]["hf-toedit-run"] != job.spec["labels"]["hf-toedit-run"]
     assert command("jobs", "cancel", "org/cancelled", "--json").json["cancelled"] == [job.id]
