@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hf_toedit.display import shows
-from hf_toedit.stats import EditStats
 
 if TYPE_CHECKING:
     from hf_toedit.api.run import Run
     from hf_toedit.editing.result import EditResult
+    from hf_toedit.stats import EditStats
 
 
 @shows("EditResult")
@@ -32,6 +32,7 @@ def _stats(stats: EditStats) -> str:
 @shows("Run")
 def _run(run: Run) -> str:
     from hf_toedit.picture.output import run_html
+    from hf_toedit.stats import EditStats
 
     status = run.status()
     generations = [stats for stats in status.statistics if isinstance(stats, EditStats)]

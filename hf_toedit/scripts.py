@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from hf_toedit.cli.edit import edit
+from hf_toedit.cli.help import Command
 from hf_toedit.cli.main import Commands, cli
 from hf_toedit.cli.options import SOURCE_LICENSE
 
@@ -62,4 +63,4 @@ def _command(recipe: Recipe, name: str, doc: str | None) -> click.Command:
 
     params = [param for param in edit.params if recipe.source is None or param.name != "source"]
     paragraphs = (doc or "").strip().split("\n\n")
-    return click.Command(name, params=params, callback=run, help="\n\n".join(f"\b\n{text}" for text in paragraphs))
+    return Command(name, params=params, callback=run, help="\n\n".join(f"\b\n{text}" for text in paragraphs))

@@ -1,4 +1,4 @@
-"""`hf-toedit compare`: how datasets differ from the first of them."""
+"""`hf-toedit compare`: reports how datasets differ from the first one."""
 
 from __future__ import annotations
 
@@ -9,53 +9,46 @@ from typing import Any
 
 import click
 
+from hf_toedit.cli import completion
 from hf_toedit.cli.engines import engine, interruptible, left_to_others, plan_steps_option, work_options
+from hf_toedit.cli.help import JUDGE, OUTPUT, SOURCE, command, option
 from hf_toedit.cli.libraries import quiet_libraries
 from hf_toedit.cli.options import (
     json_option,
+    limit_option,
     messages_column_option,
     quiet_option,
     resource_options,
     roles_option,
+    split_option,
     text_column_option,
 )
+from hf_toedit.cli.push import report_push_option
+
+MEASURES = "What to measure"
 
 
-@click.command(short_help="Report how datasets differ.")
-@click.argument("variants", nargs=-1, required=True, metavar="NAME=SOURCE...")
-@click.option("-o", "--output", required=True, metavar="REPORT", help="The folder of the report to write.")
-@click.option(
-    "--prior",
-    "priors",
-    multiple=True,
-    metavar="NAME",
-    help="Model that reads all texts, so that perplexities are compared as well. May be repeated.",
-)
-@click.option(
-    "--embedder",
-    metavar="NAME",
-    help="Model that gives documents vectors to compare and draw: one of sentence-transformers, or a causal "
-    "language model (mean last hidden states). Needs hf-toedit[analysis].",
-)
-@click.option(
-    "--epsilon",
-    type=float,
-    metavar="BITS",
-    help="KL divergence up to which data are called semi-synthetic.  [default: twice the noise floor]",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Random seed for samples and intervals.")
-@click.option("--split", metavar="NAME", help="One split of each source.  [default: every split]")
-@click.option("--sample", type=int, metavar="N", help="Only N rows of each source, drawn evenly from its files.")
-@click.option("--limit", type=int, metavar="N", help="Only the first N rows of each split.")
-@click.option(
-    "--push-to",
-    metavar="ORG/NAME",
-    help="Add the report to this Hub dataset, beside its data, and link it in the card. A new dataset is private.",
-)
-@plan_steps_option
+@command(purpose=JUDGE, short_help="Report how datasets differ.")
+@click.argument("variants", nargs=-1, required=True, metavar="NAME=SOURCE...", shell_complete=completion.files)
+@split_option
+@option("--sample", group=SOURCE, type=int, metavar="N", help="Number of rows per source, from all its files.")
+@limit_option
 @text_column_option
 @messages_column_option
 @roles_option
+@option("--prior", "priors", group=MEASURES, multiple=True, metavar="NAME", shell_complete=completion.priors,
+        help="Language model for perplexities. Repeatable.")  # fmt: skip
+@option("--embedder", group=MEASURES, metavar="NAME",
+        help="Model for document embeddings: sentence-transformers, or a causal "
+        "language model (mean last hidden state). Requires hf-toedit[analysis].")  # fmt: skip
+@option("--epsilon", group=MEASURES, type=float, metavar="BITS",
+        help="Maximum KL divergence of semi-synthetic data.  [default: twice the noise floor]")  # fmt: skip
+@option("--seed", group=MEASURES, type=int, default=0, show_default=True, metavar="N",
+        help="Random seed for samples and intervals.")  # fmt: skip
+@option("-o", "--output", group=OUTPUT, required=True, metavar="REPORT", shell_complete=completion.folders,
+        help="Report folder to write.")  # fmt: skip
+@report_push_option
+@plan_steps_option
 @resource_options
 @work_options
 @json_option
@@ -63,17 +56,17 @@ from hf_toedit.cli.options import (
 def compare(variants: tuple[str, ...], output: str, **options: Any) -> None:
     """Report how datasets differ from the first one, the reference.
 
-    Compares their words and pairs of words (n-grams), lengths and variety and, with --prior, how likely a language
-    model finds their texts. A difference counts only where it is above the noise: how far samples of one dataset
-    differ from each other. SOURCE is as for `hf-toedit edit`; RUN:gen2 is a generation of a run folder.
+    Compares words and word pairs (n-grams), lengths, diversity and, with --prior, perplexities. A difference counts
+    only above the noise floor: how far samples of one dataset differ. SOURCE is as in `hf-toedit edit`; RUN:gen2 is a
+    generation of a run folder.
 
-    REPORT is a folder: report.md with pictures in assets/, report.html (the same in one file), and report.json. What
-    was counted is kept in work/, so that the same command continues where it was stopped.
+    REPORT is a folder with report.md, report.html and report.json. The same command continues an interrupted
+    comparison, from the counts in REPORT/work.
 
     \b
     Examples:
       hf-toedit compare human=org/web synthetic=org/cosmopedia -o report
-      hf-toedit compare human=stories.jsonl edited=run:gen3 -o report --prior org/model
+      hf-toedit compare human=web.jsonl edited=run:gen3 -o report --prior gpt2
     """  # noqa: D301
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
@@ -85,7 +78,7 @@ def compare(variants: tuple[str, ...], output: str, **options: Any) -> None:
 
     repo = options["push_to"]
     if repo is not None:
-        Repository(repo)  # refuses what is no name of one, before the work is done
+        Repository(repo)  # checks the name before the work
     names = ("split", "limit", "text_column", "messages_column", "roles")
     with interruptible(), left_to_others(options):
         report = compare_datasets(

@@ -1,34 +1,39 @@
-"""`hf-toedit edit`: a dataset in, a run folder out."""
+"""`hf-toedit edit`: edits a dataset into a run folder."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import click
-
 from hf_toedit.cli.engines import work_options
-from hf_toedit.cli.options import config_option, edit_options, json_option, quiet_option, source_options
+from hf_toedit.cli.help import EDIT, command
+from hf_toedit.cli.options import (
+    config_option,
+    edit_options,
+    json_option,
+    quiet_option,
+    source_argument,
+    source_options,
+)
 from hf_toedit.cli.plan import edit_asked, plan_and_run, plan_options
 from hf_toedit.cli.push import push_to_options
 
 
-@click.command(short_help="Edit a dataset: plan and run in one.")
-@click.argument("source")
-@plan_options
+@command(purpose=EDIT, short_help="Edit a dataset: plan and run in one.")
+@source_argument
 @source_options
 @edit_options
 @work_options
+@plan_options
 @push_to_options
 @config_option
 @json_option
 @quiet_option
 def edit(source: str, **options: Any) -> None:
-    """Edit SOURCE into the run folder RUN, which `datasets.load_dataset(RUN)` loads.
+    """Edit SOURCE into the run folder RUN, which `load_dataset(RUN)` loads.
 
-    SOURCE is a file that `datasets` reads (Parquet, JSON lines, CSV, text, Arrow, …, also compressed), a glob, a
-    folder, a `save_to_disk` folder, a Hub dataset (org/name), an `hf://` path, `urls:` and the path of a list of
-    http(s) addresses, one a line, or `sample`, the dataset that comes with hf-toedit. This is `hf-toedit plan` and
-    `hf-toedit run` in one; a run that was interrupted goes on where it stopped when the same command is given again.
+    SOURCE is a file, glob or folder (Parquet, JSON lines, CSV, text, Arrow; compressed or not), a Hub dataset
+    (org/name), an hf:// path, urls:FILE (a list of web addresses), or `sample`, the bundled dataset. The same command
+    continues an interrupted run.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""By whom the work of `run` and `edit` is done: the options that say so, and the engine that they choose."""
+"""Options that choose an engine, and the engine that they choose."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hf_toedit.cli.help import MACHINE, OUTPUT, option
 from hf_toedit.cli.libraries import quiet_transformers
 from hf_toedit.cli.options import Command, resources, together
 from hf_toedit.errors import KEPT, Interrupted, UsageError
@@ -24,35 +25,36 @@ if TYPE_CHECKING:
 _RAY_OPTIONS = ("address", "num_workers", "cpus_per_worker", "gpus_per_worker")
 
 
-workers_option = click.option(
+workers_option = option(
     "--workers",
+    group=MACHINE,
     default="auto",
     show_default=True,
     metavar="N",
-    help="Processes: auto is one a GPU, or one on a CPU, or one a core if no model is needed; 0 works in this process.",
+    help="Worker processes; 0 = in-process, auto = one per GPU (one on CPU).",
 )
 
 
 def work_options(command: Command) -> Command:
-    """By whom the work is done."""
+    """Workers on this machine, or a Ray cluster."""
     return together(
-        click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
-                     help="Who does the work: this machine, or a Ray cluster; ray is an extra of hf-toedit."),
         workers_option,
-        click.option("--address", metavar="ADDRESS",
-                     help="Of the Ray cluster.  [default: auto, what RAY_ADDRESS says or the one on this machine]"),
-        click.option("--num-workers", type=click.IntRange(min=1), metavar="N",
-                     help="Ray actors, each with the model.  [default: as many as there is room for]"),
-        click.option("--cpus-per-worker", type=click.IntRange(min=1), metavar="N",
-                     help="Of a Ray actor; also its threads.  [default: 1]"),
-        click.option("--gpus-per-worker", type=click.IntRange(min=0), metavar="N",
-                     help="Of a Ray actor.  [default: 1 where the cluster has GPUs]"),
+        option("--engine", group=MACHINE, rare=True, type=click.Choice(["local", "ray"]), default="local",
+               show_default=True, help="Run on this machine or on a Ray cluster; ray requires hf-toedit[ray]."),
+        option("--address", group=MACHINE, rare=True, metavar="ADDRESS",
+               help="Address of the Ray cluster.  [default: RAY_ADDRESS, or a cluster on this machine]"),
+        option("--num-workers", group=MACHINE, rare=True, type=click.IntRange(min=1), metavar="N",
+               help="Number of Ray actors, each with a copy of the model.  [default: as many as fit]"),
+        option("--cpus-per-worker", group=MACHINE, rare=True, type=click.IntRange(min=1), metavar="N",
+               help="CPUs and threads per Ray actor.  [default: 1]"),
+        option("--gpus-per-worker", group=MACHINE, rare=True, type=click.IntRange(min=0), metavar="N",
+               help="GPUs per Ray actor.  [default: 1 if the cluster has GPUs]"),
     )(command)  # fmt: skip
 
 
 @contextmanager
 def engine(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
-    """The engine that was asked for, the local one by default; on Ctrl-C or SIGTERM it ends within seconds.
+    """The engine that the options choose; it ends within seconds on Ctrl-C or SIGTERM.
 
     Raises:
         Interrupted: it was.
@@ -79,17 +81,19 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-plan_steps_option = click.option(
+plan_steps_option = option(
     "--plan-only",
+    group=OUTPUT,
+    rare=True,
     is_flag=True,
-    help="Plan the runs that come next, and name their folders, for `hf-toedit run` or `hf-toedit slurm`. When they "
-    "are done, the same command goes on.",
+    help="Plan the next runs only, and print their folders for `hf-toedit run` or `hf-toedit slurm`; then repeat the "
+    "command.",
 )
 
 
 @contextmanager
 def left_to_others(options: Mapping[str, Any]) -> Iterator[None]:
-    """Report the runs that --plan-only planned, which others do."""
+    """Report the runs that --plan-only has planned."""
     from hf_toedit.engines.elsewhere import LeftToDo
 
     try:
@@ -116,7 +120,7 @@ def _elsewhere(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
 def _local(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
     for name in _RAY_OPTIONS:
         if options.get(name) is not None:
-            raise UsageError(f"--{name.replace('_', '-')} is for --engine ray. Say that, or leave it out.")
+            raise UsageError(f"--{name.replace('_', '-')} requires --engine ray. Add it, or leave this option out.")
     count = num_workers(options)
     from hf_toedit.api.engine import local_engine
 
@@ -125,7 +129,7 @@ def _local(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
 
 
 def num_workers(options: Mapping[str, Any]) -> Workers:
-    """How many processes are asked for; where it is none but this one, `transformers` is kept from showing bars.
+    """Number of worker processes; without any, progress bars of `transformers` are disabled.
 
     Raises:
         UsageError: it is not a number.
@@ -143,15 +147,15 @@ def num_workers(options: Mapping[str, Any]) -> Workers:
 @contextmanager
 def _ray(task: Task, options: Mapping[str, Any]) -> Iterator[Engine]:
     if str(options["workers"]) != "auto":
-        raise UsageError("--workers is for --engine local. With --engine ray say --num-workers, or leave it out.")
+        raise UsageError("--workers requires --engine local. With --engine ray, use --num-workers.")
     try:
         from hf_toedit.engines.ray import RayEngine
     except ImportError as error:
         raise UsageError(
-            f"--engine ray needs Ray, which cannot be imported here ({error}). Say pip install 'hf-toedit[ray]'."
+            f"--engine ray needs Ray, which cannot be imported here ({error}). Run: pip install 'hf-toedit[ray]'."
         ) from error
     given = {name: options[name] for name in _RAY_OPTIONS if options[name] is not None}
-    # Ray prints there what its nodes have to say; standard output is for the result.
+    # Ray prints the output of its nodes to standard output, which is for the result.
     with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
         with RayEngine(task, resources(options), **given) as ray:
             yield ray

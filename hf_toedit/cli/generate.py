@@ -1,4 +1,4 @@
-"""`hf-toedit generate`: a dataset in, the same rows with texts that a model generates beside them out."""
+"""`hf-toedit generate`: adds generated candidates to the rows of a dataset."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hf_toedit.cli.engines import work_options
+from hf_toedit.cli.help import OUTPUT, SELECT, command, option
 from hf_toedit.cli.options import (
     Command,
     config_option,
@@ -17,6 +18,7 @@ from hf_toedit.cli.options import (
     prior_options,
     quiet_option,
     resource_options,
+    source_argument,
     source_config,
     source_options,
     together,
@@ -25,72 +27,69 @@ from hf_toedit.cli.plan import Asked, cut_options, estimate_options, output_opti
 from hf_toedit.cli.push import push_to_options
 from hf_toedit.generation.config import DECODINGS, GenerateConfig
 
+_HOW = "How to generate"
 _SETTINGS = (
     "num_candidates", "decoding", "temperature", "top_k", "top_p", "max_new_tokens", "prompt_tokens", "seed",
 )  # fmt: skip
 
 
 def decoding_options(command: Command) -> Command:
-    """What is generated, and how."""
+    """Decoding and its settings."""
     default = GenerateConfig()
     return together(
-        click.option("--num-candidates", type=click.IntRange(min=1), default=default.num_candidates, show_default=True,
-                     metavar="N", help="Number of candidates per row; with beam the number of beams as well."),
-        click.option("--decoding", type=click.Choice(DECODINGS), default=default.decoding, show_default=True,
-                     help="Take the likeliest token, sample each token, or search with beams."),
-        click.option("--temperature", type=float, metavar="T",
-                     help="Divides the logits; with sample.  [default: 1]"),
-        click.option("--top-k", type=int, metavar="K",
-                     help="Sample from the K likeliest tokens.  [default: from all]"),
-        click.option("--top-p", type=float, metavar="P",
-                     help="Sample from the likeliest tokens with total probability P.  [default: from all]"),
-        click.option("--max-new-tokens", type=click.IntRange(min=1), default=default.max_new_tokens, show_default=True,
-                     metavar="N", help="Maximum number of tokens per candidate."),
-        click.option("--prompt-tokens", type=click.IntRange(min=0), metavar="N",
-                     help="Number of tokens of the text, from its first, that are the prompt.  [default: "
-                     f"{default.prompt_tokens}; 0 with --context-columns, which alone are the prompt then]"),
-        click.option("--seed", type=int, default=default.seed, show_default=True, metavar="N",
-                     help="Random seed for sampling."),
-        click.option("--candidates-column", default="candidates", show_default=True, metavar="NAME",
-                     help="New column, a list of strings per row."),
+        option("--num-candidates", group=_HOW, type=click.IntRange(min=1), default=default.num_candidates,
+               show_default=True, metavar="N", help="Number of candidates per row, and of beams."),
+        option("--decoding", group=_HOW, type=click.Choice(DECODINGS), default=default.decoding, show_default=True,
+               metavar="METHOD", help="Decoding method: greedy, sample or beam (search)."),
+        option("--temperature", group=_HOW, type=float, metavar="T", help="Sampling temperature.  [default: 1]"),
+        option("--top-k", group=_HOW, type=int, metavar="K",
+               help="Number of tokens to sample from.  [default: all]"),
+        option("--top-p", group=_HOW, type=float, metavar="P",
+               help="Total probability to sample from.  [default: 1]"),
+        option("--max-new-tokens", group=_HOW, type=click.IntRange(min=1), default=default.max_new_tokens,
+               show_default=True, metavar="N", help="Maximum tokens per candidate."),
+        option("--prompt-tokens", group=_HOW, type=click.IntRange(min=0), metavar="N",
+               help="Number of first tokens of a text as the prompt.  [default: "
+               f"{default.prompt_tokens}; 0 with --context-columns]"),
+        option("--seed", group=_HOW, type=int, default=default.seed, show_default=True, metavar="N",
+               help="Random seed for sampling."),
     )(command)  # fmt: skip
 
 
-@click.command(short_help="Generate texts for the rows of a dataset.")
-@click.argument("source")
-@output_option
-@cut_options
-@plan_only_option
-@estimate_options
+@command(purpose=SELECT, short_help="Generate texts for the rows of a dataset.")
+@source_argument
 @source_options
 @decoding_options
 @prior_options
 @resource_options
 @work_options
+@output_option
+@option("--candidates-column", group=OUTPUT, default="candidates", show_default=True, metavar="NAME",
+        help="New column: a list of strings.")  # fmt: skip
+@plan_only_option
+@estimate_options
+@cut_options
 @push_to_options
 @config_option
 @json_option
 @quiet_option
 def generate(source: str, **options: Any) -> None:
-    """Add candidates to each row of SOURCE: texts that the prior generates. Every other column stays as it was.
+    """Add candidates to each row of SOURCE: texts that the prior generates.
 
-    Without further options the prior continues the beginning of each text (--prompt-tokens). With --context-columns it
-    answers these columns, by its chat template if it has one, and with --messages-column the conversation before its
-    last answer. A candidate does not repeat the prompt. Sampled candidates depend on the seed and the row alone.
-
-    `hf-toedit select RUN --best-of candidates` then keeps the best one of each row.
+    The prior continues the beginning of each text or, with its chat template, answers --context-columns or the last
+    turn of --messages-column. `hf-toedit select RUN --best-of candidates` then keeps the best candidate per row.
 
     \b
     Examples:
-      hf-toedit generate sample -o continued --num-candidates 4 --temperature 0.8
-      hf-toedit generate openai/gsm8k --config-name main -o answers --context-columns question \\
-        --prior HuggingFaceTB/SmolLM2-135M-Instruct --decoding beam --num-candidates 5
+      hf-toedit generate sample -o continued --num-candidates 4
+      hf-toedit generate openai/gsm8k --config-name main -o answers \\
+        --context-columns question --prior HuggingFaceTB/SmolLM2-135M-Instruct
     """  # noqa: D301
     plan_or_run(partial(_asked, source, options), options)
 
 
 def _asked(source: str, options: Mapping[str, Any]) -> Asked:
-    """A run of generation that was asked for on the command line.
+    """A run of generation requested on the command line.
 
     Raises:
         UsageError: a setting is out of range, or some do not go together.

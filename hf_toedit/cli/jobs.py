@@ -1,16 +1,18 @@
-"""`hf-toedit jobs`: a run on machines that Hugging Face rents out by the minute; `submit` lives beside it."""
+"""`hf-toedit jobs`: a run on Hugging Face Jobs; `submit` is in a module of its own."""
 
 from __future__ import annotations
 
 import json
 import re
 from datetime import timedelta
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hf_toedit.cli.engines import engine, workers_option
+from hf_toedit.cli.help import HUB, SCALE, Group, option
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
 from hf_toedit.cli.options import json_option, resource_options, trust_remote_code_option
 from hf_toedit.cli.pull import hub_options
@@ -24,23 +26,26 @@ if TYPE_CHECKING:
     from hf_toedit.publish.pull import HubRun
     from hf_toedit.runs.plan import Plan
 
-namespace_option = click.option(
-    "--namespace", metavar="NAME", help="User or organization that runs the jobs, and pays.  [default: you]"
+JOBS = "Jobs"
+
+namespace_option = option(
+    "--namespace", group=JOBS, metavar="NAME", help="User or organization to bill.  [default: you]"
 )
+_group_option = partial(option, "--shard-group", group=JOBS, metavar="I/N")
 
 
-@click.group(short_help="Run on Hugging Face Jobs.")
+@click.group(cls=Group, purpose=SCALE, short_help="Run on Hugging Face Jobs.")
 def jobs() -> None:
-    """Edit on machines that Hugging Face rents out by the minute: Jobs."""
+    """Run on Hugging Face Jobs: machines that are billed by the minute."""
 
 
-@jobs.command(short_help="Say how far a run on jobs is.")
+@jobs.command(short_help="Show the progress of a run on jobs.")
 @click.argument("repo", metavar="ORG/NAME")
 @hub_options
 @namespace_option
 @json_option
 def status(repo: str, revision: str | None, prefix: str, namespace: str | None, as_json: bool) -> None:
-    """Say which shards of a run are in the Hub dataset ORG/NAME, and what its jobs do."""
+    """Show which shards of a run are in the Hub dataset ORG/NAME, and the state of its jobs."""
     quiet_libraries(show_progress=False)
     quiet_hub()
     from hf_toedit.hub.jobs import is_alive
@@ -56,23 +61,23 @@ def status(repo: str, revision: str | None, prefix: str, namespace: str | None, 
         report = {"repo": repo, "num_shards": num_shards, "num_done": num_done, "finished": is_finished}
         click.echo(json.dumps({**report, "jobs": [job_facts(job) for job in newest]}, indent=2))
         return
-    card = "The card is there." if is_finished else "The card comes with the last of them."
+    card = "The card is on the Hub." if is_finished else "The card follows with the last shard."
     if not (is_finished or any(map(is_alive, newest))):
-        card = "No job is alive: the same `hf-toedit jobs submit` goes on."
-    click.echo(f"{num_done} of {num_shards} shards are there. {card}")
+        card = "No job is running. To continue, repeat `hf-toedit jobs submit`."
+    click.echo(f"{num_done} of {num_shards} shards are on the Hub. {card}")
     for job in newest:
         time = timedelta(seconds=(job.durations and job.durations.running_secs) or 0)
         click.echo(f"{group_of(job):>7}  {job.status.stage:<10}  {job.flavor}  {time}  {job.url}")
 
 
-@jobs.command(short_help="Print what jobs said.")
+@jobs.command(short_help="Print the logs of jobs.")
 @click.argument("repo", metavar="ORG/NAME")
-@click.option("--shard-group", metavar="I/N", help="Of this group only.")
-@click.option("--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N lines of each.")
-@click.option("--follow", is_flag=True, help="Go on until the job ends; of one group.")
+@_group_option(help="Group of shards whose job to show.")
+@option("--tail", group=JOBS, type=click.IntRange(min=1), metavar="N", help="Number of last lines per job.")
+@option("--follow", group=JOBS, is_flag=True, help="Print new lines until the job ends; one group only.")
 @namespace_option
 def logs(repo: str, shard_group: str | None, tail: int | None, follow: bool, namespace: str | None) -> None:
-    """Print the logs of the jobs that work for the Hub dataset ORG/NAME, the newest job of each group."""
+    """Print the logs of the newest job of each group that works on the Hub dataset ORG/NAME."""
     from hf_toedit.cli.output import printable
     from hf_toedit.launch.jobs import GROUP
 
@@ -82,7 +87,7 @@ def logs(repo: str, shard_group: str | None, tail: int | None, follow: bool, nam
     newest = _newest(service.find({**place.labels, **wanted}))
     if not newest:
         raise RunError(
-            f"no job of {service.namespace!r} works for {repo!r}. Check the name, --shard-group, --namespace."
+            f"no job of {service.namespace!r} works on {repo!r}. Check the name, --shard-group, --namespace."
         )
     if follow and len(newest) > 1:
         raise UsageError(f"{len(newest)} jobs cannot be followed at once. Name one with --shard-group.")
@@ -93,12 +98,12 @@ def logs(repo: str, shard_group: str | None, tail: int | None, follow: bool, nam
             click.echo(printable(line))
 
 
-@jobs.command(short_help="End the jobs of a run.")
+@jobs.command(short_help="Cancel the jobs of a run.")
 @click.argument("repo", metavar="ORG/NAME")
 @namespace_option
 @json_option
 def cancel(repo: str, namespace: str | None, as_json: bool) -> None:
-    """End the jobs that work for the Hub dataset ORG/NAME; the shards that are there stay."""
+    """Cancel the jobs that work on the Hub dataset ORG/NAME; finished shards are kept."""
     quiet_hub()
     from hf_toedit.cli.output import counted
     from hf_toedit.hub.jobs import is_alive
@@ -115,22 +120,22 @@ def cancel(repo: str, namespace: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"repo": repo, "cancelled": cancelled}, indent=2))
     else:
-        click.echo(f"Cancelled {counted(len(cancelled), 'job')}. The same `hf-toedit jobs submit` goes on.")
+        click.echo(f"Cancelled {counted(len(cancelled), 'job')}. To continue, repeat `hf-toedit jobs submit`.")
     if errors:
         raise errors[0]
 
 
 @jobs.command(hidden=True)
 @click.argument("repo", metavar="ORG/NAME")
-@click.option("--shard-group", required=True, metavar="I/N", help="The job's share of the shards.")
-@click.option("--push-revision", metavar="BRANCH", help="Where the run lies.")
-@click.option("--push-prefix", default="", metavar="PATH", help="Where the run lies.")
-@click.option("--unverified", is_flag=True, help="Do not verify shards before they are sent.")
+@_group_option(required=True, help="Group of shards to process.")
+@option("--push-revision", group=HUB, metavar="BRANCH", help="Branch of the run.")
+@option("--push-prefix", group=HUB, default="", metavar="PATH", help="Folder of the dataset that has the run.")
+@option("--unverified", group=HUB, is_flag=True, help="Push shards without verifying them.")
 @workers_option
 @resource_options
 @trust_remote_code_option
 def work(repo: str, shard_group: str, **options: Any) -> None:
-    """What a job runs: do the shards of a group that are not in the Hub dataset ORG/NAME yet, and commit them."""
+    """Process the shards of a group that are missing in the Hub dataset ORG/NAME; this is what a job runs."""
     quiet_libraries(show_progress=False)
     quiet_hub()
     from hf_toedit.launch.jobs import begin_there, edit_there, finish_there
@@ -155,21 +160,21 @@ def work(repo: str, shard_group: str, **options: Any) -> None:
     with kept():
         pushed = finish_there(place)
     click.echo(
-        "other groups are not done yet" if pushed is None else f"all shards and their card are there: {pushed.url}"
+        "other groups are not finished" if pushed is None else f"all shards and the card are on the Hub: {pushed.url}"
     )
 
 
 def hub_place(repo: str | None, revision: str | None = None, prefix: str = "") -> RunLocation:
-    """Where the run lies, or is to lie."""
+    """The place of a run on the Hub, which may not exist yet."""
     if repo is None:
-        raise UsageError("where to? Name a Hub dataset with --push-to.")
+        raise UsageError("no target. Name a Hub dataset with --push-to.")
     from hf_toedit.launch.jobs import RunLocation
 
     return RunLocation(repo, revision, prefix)
 
 
 def jobs_of(namespace: str | None) -> Jobs:
-    """The jobs of a user or an organization; None is whoever is logged in."""
+    """The jobs of a user or an organization; None is the user who is logged in."""
     from hf_toedit.hub.jobs import Jobs
 
     return Jobs(namespace)
@@ -198,7 +203,7 @@ def group_of(job: JobInfo) -> str:
 
 
 def job_facts(job: JobInfo) -> dict[str, Any]:
-    """What is told of a job in JSON."""
+    """A job in JSON."""
     return {
         "group": group_of(job),
         "id": job.id,

@@ -1,4 +1,4 @@
-"""What libraries log, warn of and show is kept out of what a command says."""
+"""Keeps logs, warnings and progress bars of libraries out of the output of a command."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _VERBOSITY = {
     "huggingface_hub": "HF_HUB_VERBOSITY",
     "transformers": "TRANSFORMERS_VERBOSITY",
 }
-"""Libraries, and the variables of the environment that say how much they log."""
+"""Libraries, and the environment variables of their log levels."""
 
 
 @contextmanager
 def hushed_libraries() -> Iterator[None]:
     """Keep what libraries log and warn of out of a command, in this process and those that it starts.
 
-    It is of no use to whoever reads it, such as that a card has no metadata, or a cache of fonts is built. Warnings of
-    `huggingface_hub` name addresses that files are sent to, which are secrets for as long as they last. Nothing is
-    imported for it, so that it is done first of all. A library goes on talking that somebody has made talk, by its
-    variable in the environment. The environment and the levels of loggers are left as they were found.
+    These messages are of no use to a user, such as that a card has no metadata, or that a font cache is built. Warnings
+    of `huggingface_hub` contain upload addresses, which are secret while they are valid. Nothing is imported, so that
+    this can come first. A library whose environment variable is set keeps its level. The environment and the levels of
+    loggers are restored at the end.
     """
     import sys
     import warnings
@@ -50,11 +50,11 @@ def hushed_libraries() -> Iterator[None]:
 
 
 def quiet_libraries(show_progress: bool, quiet: bool = False) -> None:
-    """Keep what `datasets` logs out of ours, and progress bars of libraries where no one looks.
+    """Silence the logs of `datasets`, and progress bars unless they are shown in a terminal.
 
     Args:
-        show_progress: leave the progress bars of `datasets` and `huggingface_hub` to a terminal.
-        quiet: keep our own warnings back as well.
+        show_progress: Whether to show the progress bars of `datasets` and `huggingface_hub` in a terminal.
+        quiet: Whether to silence our own warnings, too.
     """
     import sys
 
@@ -63,23 +63,23 @@ def quiet_libraries(show_progress: bool, quiet: bool = False) -> None:
 
     if quiet:
         logging.getLogger("hf_toedit").setLevel(logging.ERROR)
-    datasets.logging.set_verbosity(logging.CRITICAL)  # it logs what it raises, and ours says it once
+    datasets.logging.set_verbosity(logging.CRITICAL)  # it logs what it raises, and our message reports it
     if not (show_progress and sys.stderr.isatty()):
         datasets.disable_progress_bars()
         disable_progress_bars()
 
 
 def quiet_hub() -> None:
-    """Keep the progress bars of `huggingface_hub` away; there are our own."""
+    """Disable the progress bars of `huggingface_hub`, in favour of our own."""
     from huggingface_hub.utils import disable_progress_bars
 
     disable_progress_bars()
 
 
 def quiet_transformers() -> None:
-    """The same for `transformers`, where a prior is loaded in this process.
+    """Disable those of `transformers`, too, for a prior that is loaded in this process.
 
-    It is not imported for that: when it is, later on, it asks `huggingface_hub` whether bars are wanted.
+    It is not imported: when it is imported later, it takes the setting from `huggingface_hub`.
     """
     import sys
 

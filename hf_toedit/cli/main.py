@@ -13,10 +13,12 @@ from hf_toedit.cli.card import card
 from hf_toedit.cli.compare import compare
 from hf_toedit.cli.edit import edit
 from hf_toedit.cli.generate import generate
+from hf_toedit.cli.help import Group
 from hf_toedit.cli.jobs import jobs
 from hf_toedit.cli.libraries import hushed_libraries
 from hf_toedit.cli.mix import mix
-from hf_toedit.cli.options import COMMAND_LINE, check_names
+from hf_toedit.cli.names import check_names
+from hf_toedit.cli.options import COMMAND_LINE
 from hf_toedit.cli.plan import plan
 from hf_toedit.cli.preview import preview
 from hf_toedit.cli.probe import probe
@@ -37,7 +39,7 @@ from hf_toedit.errors import Interrupted, ToEditError
 from hf_toedit.version import __version__
 
 
-class Commands(click.Group):
+class Commands(Group):
     """A group whose commands fail with one clear line: exit code 1 for what failed, 2 for wrong use."""
 
     def main(self, *args: Any, **options: Any) -> Any:
@@ -48,14 +50,14 @@ class Commands(click.Group):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Keep what was typed, for the card."""
+        """Keep the command line, for the card."""
         typed = f"{info_name or 'hf-toedit'} {shlex.join(args)}"
         context = super().make_context(info_name, args, parent, **extra)
         context.meta[COMMAND_LINE] = typed
         return context
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was asked for."""
+        """Run the command."""
         try:
             return super().invoke(ctx)
         except ToEditError as error:
@@ -63,7 +65,7 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             _fail(ctx, "stopped.", Interrupted.exit_code)
         except BrokenPipeError:
-            raise  # click ends in silence: whoever read has seen enough
+            raise  # click ends silently: the reader has closed the pipe
         except UnicodeEncodeError as error:
             _fail(ctx, _not_encodable(error), 1)
         except OSError as error:
@@ -91,38 +93,49 @@ def _fail(ctx: click.Context, message: str, exit_code: int) -> None:
     ctx.exit(exit_code)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_EPILOG = """\b
+Rare options of a command: hf-toedit COMMAND --help-all
+Shell completion, also with zsh and fish in place of bash:
+  eval "$(_HF_TOEDIT_COMPLETE=bash_source hf-toedit)"
+"""
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_EPILOG,
+)
 @click.version_option(__version__, package_name="hf-toedit")
 def cli() -> None:
     """Edit text datasets token by token with ToEdit (arXiv 2412.14689).
 
-    A language model, the prior, reads each document once; tokens that it finds too easy (p >= 0.99) are drawn again
-    from its top 8; everything else stays exactly as it was.
+    A language model, the prior, reads each document once. Tokens with a probability of at least 0.99 are resampled
+    from its top 8; everything else is unchanged.
     """
 
 
-for command in (
+for added in (
     edit,
-    plan,
-    run,
+    preview,
+    verify,
+    revert,
     score,
     generate,
     select,
     mix,
     compare,
-    reproduce,
     probe,
-    slurm,
+    reproduce,
+    plan,
+    run,
     status,
-    verify,
-    preview,
-    revert,
+    slurm,
+    jobs,
     card,
     push,
     pull,
-    jobs,
     space,
 ):
-    cli.add_command(command)
-jobs.add_command(submit)
+    cli.add_command(added)
+jobs.commands = {"submit": submit, **jobs.commands}
 check_names(cli)

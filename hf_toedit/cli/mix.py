@@ -1,4 +1,4 @@
-"""`hf-toedit mix`: several datasets become one, in shares of tokens."""
+"""`hf-toedit mix`: mixes datasets in shares of tokens."""
 
 from __future__ import annotations
 
@@ -8,73 +8,64 @@ from typing import Any
 
 import click
 
+from hf_toedit.cli import completion
 from hf_toedit.cli.amounts import num_tokens
 from hf_toedit.cli.engines import engine, left_to_others, plan_steps_option, work_options
+from hf_toedit.cli.help import OUTPUT, SELECT, command, option
 from hf_toedit.cli.libraries import quiet_libraries
 from hf_toedit.cli.options import (
     config_option,
     json_option,
+    limit_option,
     messages_column_option,
     quiet_option,
     roles_option,
+    split_option,
     text_column_option,
 )
 from hf_toedit.cli.plan import output_option, said
 from hf_toedit.cli.run import report_run
 from hf_toedit.errors import UsageError
 
+_HOW = "How to mix"
 _SETTINGS = ("split", "limit", "text_column", "messages_column", "roles")
 
 
-@click.command(short_help="Mix datasets in shares of tokens.")
-@click.argument("datasets", nargs=-1, required=True, metavar="NAME=SOURCE:SHARE...")
-@output_option
-@click.option("--tokens", metavar="N", help="Tokens of the mixture, such as 50M.  [default: as many as there are]")
-@click.option(
-    "--tokenizer",
-    metavar="NAME",
-    help="Counts tokens: that of a model in a local folder or on the Hub.  [default: count words]",
-)
-@click.option(
-    "--max-epochs",
-    type=float,
-    default=1.0,
-    show_default=True,
-    metavar="N",
-    help="How often the rows of a dataset may be in the mixture.",
-)
-@click.option(
-    "--name-column",
-    default="mixed_from",
-    show_default=True,
-    metavar="NAME",
-    help="New column: the name of the dataset that a row is from.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
-@click.option("--split", metavar="NAME", help="One split of each source.  [default: every split]")
-@click.option("--limit", type=int, metavar="N", help="Only the first N rows of each split.")
+@command(purpose=SELECT, short_help="Mix datasets in shares of tokens.")
+@click.argument("datasets", nargs=-1, required=True, metavar="NAME=SOURCE:SHARE...", shell_complete=completion.files)
+@split_option
+@limit_option
 @text_column_option
 @messages_column_option
 @roles_option
-@work_options
+@option("--tokens", group=_HOW, metavar="N", help="Number of tokens of the mixture, such as 50M.  [default: all]")
+@option("--tokenizer", group=_HOW, metavar="NAME", shell_complete=completion.folders,
+        help="Tokenizer (local folder or Hub id) that counts tokens.  [default: count words]")  # fmt: skip
+@option("--max-epochs", group=_HOW, type=float, default=1.0, show_default=True, metavar="N",
+        help="Maximum number of times that a row is used.")  # fmt: skip
+@option("--seed", group=_HOW, type=int, default=0, show_default=True, metavar="N", help="Random seed for the order.")
+@output_option
+@option("--name-column", group=OUTPUT, default="mixed_from", show_default=True, metavar="NAME",
+        help="New column with the name of a row's dataset.")  # fmt: skip
 @plan_steps_option
+@work_options
 @config_option
 @json_option
 @quiet_option
 def mix(datasets: tuple[str, ...], **options: Any) -> None:
     """Mix datasets in shares of tokens, and shuffle the rows.
 
-    Each share is exact to within one row. Rows are drawn at random; columns that not all datasets have are left out.
-    The result is one split, train. RUN keeps what was counted and laid out in toedit/steps, so that the same command
-    continues where it was stopped; that folder may be deleted afterwards.
+    Each share is exact to within one row. Rows are sampled at random; columns that some datasets lack are removed. The
+    result has one split, train. The same command continues an interrupted mixture, from RUN/toedit/steps, which may be
+    deleted afterwards.
 
     \b
     Examples:
-      hf-toedit mix human=org/web:0.75 synthetic=org/cosmopedia:0.25 -o mixed --tokens 50M
-      hf-toedit mix human=web.jsonl:0.5 edited=run:gen1:0.5 -o mixed --tokenizer org/model
+      hf-toedit mix human=org/web:0.75 made=org/tales:0.25 -o mixed --tokens 5M
+      hf-toedit mix human=web.jsonl:0.5 edited=run:gen1:0.5 -o mixed
     """  # noqa: D301
     if options["output"] is None:
-        raise UsageError("where to? Name a run folder with -o.")
+        raise UsageError("no output folder. Name one with -o.")
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
     from hf_toedit.api.mix import mix_request, mix_rows
@@ -99,4 +90,4 @@ def _share(name: str, given: str) -> tuple[str, float]:
             return found[1], float(found[2])
     except ValueError:
         pass
-    raise UsageError(f"{name}={given} has no share. Write it as {name}={given}:0.5, for one.")
+    raise UsageError(f"{name}={given} has no share. Write it as {name}={given}:0.5, for example.")

@@ -1,17 +1,18 @@
-"""The options that commands share, from the command line or a YAML file, and the settings they make."""
+"""The options that commands share, and the settings they make."""
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial, wraps
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import click
-from msgspec import Meta
 
-from hf_toedit.checked import Names, check_encodable, kinds, names_class
+from hf_toedit.checked import names_class
+from hf_toedit.cli import completion
+from hf_toedit.cli.config_file import read_config
+from hf_toedit.cli.help import EDITING, GENERAL, MACHINE, OUTPUT, PRIOR, SOURCE, option
 from hf_toedit.config import (
     BACKENDS,
     DTYPES,
@@ -21,26 +22,17 @@ from hf_toedit.config import (
     EditConfig,
     PriorConfig,
     Resources,
-    RunConfig,
     SourceConfig,
 )
-from hf_toedit.errors import UsageError, did_you_mean
 from hf_toedit.protect import GUARDS
 
 Command = Callable[..., Any]
 
 COMMAND_LINE = "hf_toedit.command_line"
-"""Where a context keeps what was typed, in its `meta`."""
+"""Key of the command line in the `meta` of a context."""
 
 SOURCE_LICENSE = "hf_toedit.source_license"
-"""Where it keeps the licence of a source that is known without its card."""
-
-_VERBOSITY = {
-    "datasets": "DATASETS_VERBOSITY",
-    "huggingface_hub": "HF_HUB_VERBOSITY",
-    "transformers": "TRANSFORMERS_VERBOSITY",
-}
-"""Libraries, and the variables of the environment that say how much they log."""
+"""Key of the licence of a source that is known without its card."""
 
 _EDIT_OPTIONS = (
     "select", "threshold", "sampler", "top_k", "top_p", "temperature", "exclude_original", "drop_below", "protect",
@@ -48,70 +40,11 @@ _EDIT_OPTIONS = (
 )  # fmt: skip
 
 
-_FIELDS = {
-    name: kind
-    for config in (EditConfig, PriorConfig, Resources, SourceConfig, RunConfig)
-    for name, kind in kinds(config).items()
-}
-"""The types of all settings: options that fill one have its name."""
-
-_TEXTS_OR_NUMBERS = ("workers", "shard_size", "array", "time", "mem", "timeout")
-"""Options of text for which a whole number will do, written without quotes."""
-
-
-def _read_config(ctx: click.Context, _: click.Parameter, path: str | None) -> None:
-    """Make the values of a YAML file the defaults of the options, so that the command line wins."""
-    if path is None:
-        return
-    from hf_toedit.yaml_file import load_yaml
-
-    known = {_setting(option): option for option in ctx.command.params if option.name != "config"}
-    defaults = {}
-    group = ctx.find_root().command
-    others = group.commands.values() if isinstance(group, click.Group) else ()
-    elsewhere = {_setting(option) for command in others for option in command.params if option.name != "config"}
-    for name, setting in load_yaml(path).items():
-        option = known.get(name)
-        if option is None and name in elsewhere:
-            continue
-        if option is None:
-            raise UsageError(f"unknown setting {setting.key!r} in {path}.{did_you_mean(setting.key, known)}")
-        if setting.value is None:
-            continue
-        if _refuses_blanks(option) and _is_blank(setting.value):
-            raise UsageError(f"{setting.place}: {setting.key} is empty. Name one, or leave it out.")
-        defaults[str(option.name)] = setting.checked(option_kind(option))
-    ctx.default_map = {**(ctx.default_map or {}), **defaults}
-
-
-def option_kind(option: click.Parameter) -> Any:
-    """The type of an option's values: that of the setting that it fills, or what `click` makes of its text."""
-    if option.name in _FIELDS:
-        return _FIELDS[option.name]
-    if option.name in _TEXTS_OR_NUMBERS:
-        return str | int
-    if getattr(option, "multiple", False):
-        return tuple[float, ...] if option.type is click.FLOAT else Names
-    if getattr(option, "is_flag", False):
-        return bool
-    if isinstance(option.type, click.Choice):
-        return Literal[tuple(option.type.choices)]
-    if isinstance(option.type, click.IntRange | click.FloatRange):
-        number = int if isinstance(option.type, click.IntRange) else float
-        return Annotated[number, Meta(ge=option.type.min, le=option.type.max)]
-    return {click.INT: int, click.FLOAT: float}.get(option.type, str)
-
-
-def _setting(option: click.Parameter) -> str:
-    """The name of an option in a YAML file: its longest, without the leading dashes."""
-    return max(option.opts, key=len).lstrip("-").replace("-", "_")
-
-
 class NameOrClassChoice(click.Choice):
     """One of some names, or a class of the user's own as `module:Class`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """A class is looked for only when the settings are made."""
+        """Leave a class to the settings, which import it."""
         return value if names_class(str(value)) else super().convert(value, param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
@@ -120,12 +53,12 @@ class NameOrClassChoice(click.Choice):
 
 
 def _listed(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of an option that may be repeated, and may part them by commas."""
+    """The names of an option that can be repeated or comma-separated."""
     return tuple(name.strip() for names in given for name in names.split(",") if name.strip())
 
 
 def _hushed(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
-    """Keep our own warnings back from the first moment, as a run folder may be waited for, to the end of a command."""
+    """Silence our own warnings until the end of the command."""
     if value:
         logger = logging.getLogger("hf_toedit")
         ctx.call_on_close(partial(logger.setLevel, logger.level))
@@ -133,128 +66,152 @@ def _hushed(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
     return value
 
 
-config_option = click.option(
+config_option = option(
     "--config",
+    group=GENERAL,
     type=click.Path(dir_okay=False),
     is_eager=True,
     expose_value=False,
-    callback=_read_config,
-    help="YAML file of options (names as here, without dashes; those of other commands are passed over); "
-    "the command line wins over it.",
+    callback=read_config,
+    metavar="FILE",
+    help="YAML file of options; the command line wins.",
 )
 
-text_column_option = click.option(
+source_argument = click.argument("source", shell_complete=completion.sources)
+text_column_option = option(
     "--text-column",
+    group=SOURCE,
     multiple=True,
     callback=_listed,
     metavar="PATH",
-    help="The texts: a column, or texts in it (meta.body, turns[].body). May be repeated, or part several by "
-    "commas, as may the next ones.  [default: text]",
+    help="Column or path of texts (meta.body, turns[].body); repeat or comma-separate.  [default: text]",
 )
-messages_column_option = click.option(
-    "--messages-column", metavar="PATH", help="Conversations, instead of a text column."
+messages_column_option = option(
+    "--messages-column", group=SOURCE, metavar="PATH", help="Column of conversations, instead of texts."
 )
-roles_option = click.option(
+roles_option = option(
     "--roles",
+    group=SOURCE,
     multiple=True,
     callback=_listed,
     metavar="NAME",
-    help="Whose messages are the texts; the others are context.  [default: assistant]",
+    help="Roles to read as texts.  [default: assistant]",
 )
-trust_remote_code_option = click.option(
+trust_remote_code_option = option(
     "--trust-remote-code",
+    group=PRIOR,
+    rare=True,
     is_flag=True,
-    help="Let code run here that the prior's repository brings, or that a plan names.",
+    help="Allow code of the prior's repository, or of a plan, to run on this machine.",
 )
-device_option = click.option(
-    "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, …"
+device_option = option(
+    "--device",
+    group=MACHINE,
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="Device: auto, cpu, cuda, cuda:1, …",
 )
-_SCORE_RESULT = "Read the last generation once more, so that the card has its probabilities and perplexity as well."
-score_result_option = click.option("--score-result", is_flag=True, help=_SCORE_RESULT)
-score_result_choice = click.option(
-    "--score-result/--no-score-result", default=None, help=f"{_SCORE_RESULT}  [default: after more than 10 generations]"
+split_option = option("--split", group=SOURCE, metavar="NAME", help="Split to read.  [default: all]")
+limit_option = option("--limit", group=SOURCE, type=int, metavar="N", help="Maximum number of rows per split.")
+_SCORE_RESULT = "Score the final output, so that the card reports its perplexity."
+score_result_option = option("--score-result", group=OUTPUT, rare=True, is_flag=True, help=_SCORE_RESULT)
+score_result_choice = option(
+    "--score-result/--no-score-result",
+    group=OUTPUT,
+    rare=True,
+    default=None,
+    help=f"{_SCORE_RESULT}  [default: after more than 10 generations]",
 )
-json_option = click.option("--json", "as_json", is_flag=True, callback=_hushed, help="Print the result as JSON.")
-quiet_option = click.option("--quiet", "-q", is_flag=True, callback=_hushed, help="Print errors only.")
+json_option = option(
+    "--json", "as_json", group=GENERAL, is_flag=True, callback=_hushed, help="Print the result as JSON."
+)
+quiet_option = option("--quiet", "-q", group=GENERAL, is_flag=True, callback=_hushed, help="Print errors only.")
 
 
 def resource_options(command: Command) -> Command:
-    """What a prior may use of a machine."""
+    """Resources of a machine for the prior."""
     return together(
-        click.option("--token-budget", type=click.IntRange(min=1), metavar="N",
-                     help="Tokens that a forward pass aims at; results do not depend on it.  [default: by device]"),
-        click.option("--memory-fraction", type=float, default=0.9, show_default=True, metavar="F",
-                     help="Share of a GPU's memory that may be used."),
-        click.option("--tensor-parallel", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
-                     help="GPUs that share one copy of the prior; with --backend vllm."),
+        option("--token-budget", group=MACHINE, rare=True, type=click.IntRange(min=1), metavar="N",
+               help="Target number of tokens per forward pass; results do not depend on it.  [default: by device]"),
+        option("--memory-fraction", group=MACHINE, rare=True, type=float, default=0.9, show_default=True, metavar="F",
+               help="Maximum share of GPU memory to use."),
+        option("--tensor-parallel", group=MACHINE, rare=True, type=click.IntRange(min=1), default=1, show_default=True,
+               metavar="N", help="Number of GPUs per copy of the prior (--backend vllm)."),
     )(command)  # fmt: skip
 
 
 def resources(options: Mapping[str, Any]) -> Resources:
-    """What a prior may use of a machine, from the options of `resource_options`."""
+    """Resources of a machine for the prior, from the options of `resource_options`."""
     names = ("token_budget", "memory_fraction", "tensor_parallel")
     return Resources(**{name: options[name] for name in names if name in options})  # a command may have none of them
 
 
 def source_options(command: Command) -> Command:
-    """What is edited."""
+    """Dataset, and texts of a row."""
     return together(
-        click.option("--config-name", metavar="NAME", help="Configuration (subset) of a Hub dataset."),
-        click.option("--split", metavar="NAME", help="One split.  [default: every split]"),
-        click.option("--revision", metavar="REV", help="Branch, tag or commit of a Hub dataset."),
+        option("--config-name", group=SOURCE, metavar="NAME", help="Configuration (subset) of a Hub dataset."),
+        split_option,
+        option("--revision", group=SOURCE, rare=True, metavar="REV", help="Branch, tag or commit of a Hub dataset."),
         text_column_option,
-        click.option("--context-columns", multiple=True, callback=_listed, metavar="PATH",
-                     help="Read by the model before each text, and not edited."),
+        option("--context-columns", group=SOURCE, rare=True, multiple=True, callback=_listed, metavar="PATH",
+               help="Columns that the model reads before each text; they are not edited. Repeat or comma-separate."),
         messages_column_option,
         roles_option,
-        click.option("--columns", multiple=True, callback=_listed, metavar="NAME[:TYPE]",
-                     help="Columns to keep of Parquet files or JSON lines, in this order; a string column holds JSON "
-                     "values of other types as JSON.  [default: every column]"),
-        click.option("--limit", type=int, metavar="N", help="At most this many rows of each split, from the first."),
+        option("--columns", group=SOURCE, rare=True, multiple=True, callback=_listed, metavar="NAME[:TYPE]",
+               help="Columns of Parquet or JSON lines files to keep, in this order; a column of type string stores "
+               "values of other types as JSON. Repeat or comma-separate.  [default: all]"),
+        limit_option,
     )(command)  # fmt: skip
 
 
 def prior_options(command: Command) -> Command:
-    """Which prior, and how it is run."""
+    """Prior and its backend."""
     return together(
-        click.option("--prior", default="embedded", show_default=True, metavar="NAME",
-                     help="`embedded`, a local folder, a Hub id, or MODULE:CLASS."),
-        click.option("--prior-revision", metavar="REV", help="Branch, tag or commit of a Hub prior."),
+        option("--prior", group=PRIOR, default="embedded", show_default=True, metavar="NAME",
+               shell_complete=completion.priors,
+               help="Prior: `embedded`, a local folder, a Hub id, or MODULE:CLASS."),
+        option("--prior-revision", group=PRIOR, rare=True, metavar="REV", help="Branch, tag or commit of a Hub prior."),
         trust_remote_code_option,
-        click.option("--backend", type=click.Choice(BACKENDS), default="transformers", show_default=True,
-                     help="What runs the prior; vllm is an extra of hf-toedit."),
-        click.option("--dtype", type=click.Choice(DTYPES), default="auto", show_default=True,
-                     help="Of the model's weights; auto is float32 on CPU, bfloat16 on GPU."),
+        option("--backend", group=PRIOR, rare=True, type=click.Choice(BACKENDS), default="transformers",
+               show_default=True, help="Library that runs the prior; vllm requires hf-toedit[vllm]."),
+        option("--dtype", group=PRIOR, rare=True, type=click.Choice(DTYPES), default="auto", show_default=True,
+               help="Data type of the weights; auto is float32 on CPU and bfloat16 on GPU."),
         device_option,
     )(command)  # fmt: skip
 
 
 def edit_options(command: Command) -> Command:
-    """How it is edited, and by which prior."""
+    """Method and prior."""
     return together(
-        click.option("--preset", type=click.Choice(list(PRESETS)), default="toedit", show_default=True,
-                     help="Settings by name; options given beside it win."),
+        option("--preset", group=EDITING, type=click.Choice(list(PRESETS)), default="toedit", show_default=True,
+               metavar="NAME", help=f"Named settings ({', '.join(PRESETS)}); options override them."),
         prior_options,
-        click.option("--select", type=NameOrClassChoice(SELECT_MODES),
-                     help="Which side of the threshold is drawn again.  [default: above]"),
-        click.option("--threshold", type=float, metavar="P", help="Probability.  [default: 0.99]"),
-        click.option("--sampler", type=NameOrClassChoice(SAMPLERS),
-                     help="How new tokens are drawn.  [default: top-k]"),
-        click.option("--top-k", type=int, metavar="K", help="Candidates a token.  [default: 8]"),
-        click.option("--top-p", type=float, metavar="P", help="Mass of the nucleus.  [default: 0.99]"),
-        click.option("--temperature", type=float, metavar="T",
-                     help="Of the draw; 1 is the formula as printed in the paper.  [default: 1.5]"),
-        click.option("--exclude-original", is_flag=True, default=None, help="Never draw the token that was there."),
-        click.option("--drop-below", type=float, metavar="P", help="Delete tokens with a probability below."),
-        click.option("--protect", multiple=True, metavar="NAME",
-                     help=f"Never edit these: {', '.join(GUARDS)}, or re:PATTERN. May be repeated."),
-        click.option("--accept", metavar="likelihood[:TAU[:M]]",
-                     help="Read each edited text once more, and put an edit back if the log-likelihood of the M tokens "
-                     "after it falls by more than TAU nats.  [default: keep all; TAU 0, M 16]"),
-        click.option("--seed", type=int, metavar="N", help="Of the draws.  [default: 0]"),
-        click.option("--prune", is_flag=True,
-                     help="Same edits, faster with a small prior of a large vocabulary on a CPU; the card's "
-                     "probabilities and perplexities, and the log's nll, are those of 1 token in 16."),
+        option("--select", group=EDITING, rare=True, type=NameOrClassChoice(SELECT_MODES),
+               help="Resample tokens above or below the threshold, or none.  [default: above]"),
+        option("--threshold", group=EDITING, type=float, metavar="P",
+               help="Minimum probability to resample.  [default: 0.99]"),
+        option("--sampler", group=EDITING, rare=True, type=NameOrClassChoice(SAMPLERS),
+               help="Sampling method.  [default: top-k]"),
+        option("--top-k", group=EDITING, type=int, metavar="K", help="Number of candidates per token.  [default: 8]"),
+        option("--top-p", group=EDITING, rare=True, type=float, metavar="P",
+               help="Total probability of the candidates (--sampler top-p).  [default: 0.99]"),
+        option("--temperature", group=EDITING, type=float, metavar="T",
+               help="Sampling temperature.  [default: 1.5]"),
+        option("--exclude-original", group=EDITING, rare=True, is_flag=True, default=None,
+               help="Never sample the original token."),
+        option("--drop-below", group=EDITING, rare=True, type=float, metavar="P",
+               help="Delete tokens with a lower probability than P."),
+        option("--protect", group=EDITING, multiple=True, metavar="NAME",
+               shell_complete=completion.names(lambda: GUARDS),
+               help=f"Text never to edit: {', '.join(GUARDS)}, or re:PATTERN. Repeatable."),
+        option("--accept", group=EDITING, rare=True, metavar="likelihood[:TAU[:M]]",
+               help="Read each edited text again, and undo an edit if the log-likelihood of the M tokens after it "
+               "falls by more than TAU nats.  [default: keep all edits; TAU 0, M 16]"),
+        option("--seed", group=EDITING, type=int, metavar="N", help="Random seed for sampling.  [default: 0]"),
+        option("--prune", group=PRIOR, rare=True, is_flag=True,
+               help="Skip full logits for tokens that cannot be selected (CPU): same edits, but probabilities and "
+               "perplexities are measured on 1 token in 16."),
         resource_options,
     )(command)  # fmt: skip
 
@@ -286,66 +243,26 @@ def prior_config(options: Mapping[str, Any]) -> PriorConfig:
 
 
 def edit_settings(options: Mapping[str, Any]) -> tuple[PriorConfig, EditConfig]:
-    """The settings of the prior, and of the method: a preset, and whatever was said beside it.
+    """The settings of the prior, and of the method: a preset, and the options that override it.
 
     Raises:
-        UsageError: a value is out of range, or the two do not go together.
+        UsageError: A value is out of range, or two settings exclude each other.
     """
     prior = prior_config(options)
     from hf_toedit.priors.fit import check_draw
 
-    said = {name: options[name] for name in _EDIT_OPTIONS if options[name] not in (None, ())}
-    edit = EditConfig.from_preset(options["preset"], **said)
+    given = {name: options[name] for name in _EDIT_OPTIONS if options[name] not in (None, ())}
+    edit = EditConfig.from_preset(options["preset"], **given)
     check_draw(prior, edit)
     return prior, edit
-
-
-def check_names(command: click.Command) -> None:
-    """Have a command, and all below it, refuse a name that is empty or not valid UTF-8.
-
-    An empty one is nearly always a shell variable that is not set. Names are written into plans and cards, which are
-    UTF-8; those of files on Linux may be any bytes.
-    """
-    for below in command.commands.values() if isinstance(command, click.Group) else ():
-        check_names(below)
-    for param in command.params:
-        if isinstance(param.type, type(click.STRING) | click.Path):
-            param.callback = _checked_name(param.callback)
-
-
-def _refuses_blanks(param: click.Parameter) -> bool:
-    return isinstance(param.type, type(click.STRING) | click.Path) and param.default != ""
-
-
-def _is_blank(given: Any) -> bool:
-    """Whether a name, or one of several, is empty."""
-    return any(isinstance(word, str) and not word.strip(" \t\n,") for word in _words(given))
-
-
-def _words(given: Any) -> Sequence[Any]:
-    return given if isinstance(given, tuple | list) else (given,)
-
-
-def _checked_name(callback: Callable[..., Any] | None) -> Callable[..., Any]:
-    @wraps(callback or _checked_name)
-    def check(ctx: click.Context, param: click.Parameter, given: Any) -> Any:
-        name = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name
-        if _refuses_blanks(param) and _is_blank(given):
-            raise UsageError(f"{name} is empty. Name {'it' if param.required else 'one, or leave it out'}.")
-        for word in _words(given):
-            if isinstance(word, str | os.PathLike):
-                check_encodable(os.fspath(word), name)
-        return callback(ctx, param, given) if callback else given
-
-    return check
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Several options as one decorator, in this order."""
 
     def decorate(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
+        for add in reversed(options):
+            command = add(command)
         return command
 
     return decorate

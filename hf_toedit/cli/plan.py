@@ -1,4 +1,4 @@
-"""`hf-toedit plan`: a source becomes a run folder with a plan, to be done by any number of `hf-toedit run`."""
+"""`hf-toedit plan`: makes a run folder with a plan, for any number of `hf-toedit run`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_toedit.checked import checked
+from hf_toedit.cli import completion
 from hf_toedit.cli.engines import engine
+from hf_toedit.cli.help import EDITING, OUTPUT, SCALE, command, option
 from hf_toedit.cli.libraries import quiet_libraries, quiet_transformers
 from hf_toedit.cli.options import (
     COMMAND_LINE,
@@ -26,6 +28,7 @@ from hf_toedit.cli.options import (
     quiet_option,
     resources,
     score_result_choice,
+    source_argument,
     source_config,
     source_options,
     together,
@@ -43,62 +46,80 @@ if TYPE_CHECKING:
     from hf_toedit.runs.task import Task
 
 
+generations_option = option(
+    "--generations",
+    group=EDITING,
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="G",
+    help="Number of editing passes, each over the previous output.",
+)
+
+
 def shape_options(command: Command) -> Command:
-    """What is made of the source, and in which parts."""
+    """Generations, output columns and shards."""
     return together(
-        click.option("--generations", type=int, default=1, show_default=True, metavar="G",
-                     help="Edit the result again."),
-        click.option("--edit-log-column", default="toedit", show_default=True, metavar="NAME",
-                     help="Where edits are logged."),
-        click.option("--no-edit-log", is_flag=True,
-                     help="Leave the edit log out; the result cannot be reverted then."),
+        generations_option,
+        option("--edit-log-column", group=OUTPUT, rare=True, default="toedit", show_default=True, metavar="NAME",
+               help="Column of the edit log."),
+        option("--no-edit-log", group=OUTPUT, rare=True, is_flag=True,
+               help="Omit the edit log; the output cannot be reverted."),
         score_result_choice,
-        click.option("--flat-columns/--no-flat-columns", default=None,
-                     help="Write figures of the edit log as columns of numbers too, which the Hub's viewer plots and "
-                          "filters.  [default: with --push-to]"),
+        option("--flat-columns/--no-flat-columns", group=OUTPUT, rare=True, default=None,
+               help="Add figures of the edit log as columns of numbers, which the Hub's viewer plots and filters.  "
+               "[default: with --push-to]"),
         cut_options,
     )(command)  # fmt: skip
 
 
 def cut_options(command: Command) -> Command:
-    """Into which shards a source is cut."""
+    """Size or number of shards."""
     return together(
-        click.option("--shard-size", metavar="SIZE", default="256MB", show_default=True,
-                     help="Text that a shard aims at; `file` makes each file of the source one shard."),
-        click.option("--num-shards", type=click.IntRange(min=1), metavar="N", help="Shards of each split, instead."),
+        option("--shard-size", group=OUTPUT, rare=True, metavar="SIZE", default="256MB", show_default=True,
+               help="Target text size per shard; `file` = one shard per file."),
+        option("--num-shards", group=OUTPUT, rare=True, type=click.IntRange(min=1), metavar="N",
+               help="Number of shards per split, instead of --shard-size."),
     )(command)  # fmt: skip
 
 
-output_option = click.option("-o", "--output", metavar="RUN", help="The run folder to write, new or of the same run.")
+output_option = option(
+    "-o",
+    "--output",
+    group=OUTPUT,
+    metavar="RUN",
+    shell_complete=completion.folders,
+    help="Run folder to write or to continue.",
+)
 
 
 def estimate_options(command: Command) -> Command:
-    """That nothing is done, and what is told instead."""
+    """An estimate instead of the work."""
     return together(
-        click.option("--dry-run", is_flag=True,
-                     help="Write nothing; say how many rows and tokens there are, and how long they take."),
-        click.option("--price-per-hour", type=click.FloatRange(min=0), metavar="PRICE",
-                     help="Of a device; with --dry-run, the cost is told as well."),
+        option("--dry-run", group=OUTPUT, is_flag=True, help="Write nothing; estimate rows, tokens and time."),
+        option("--price-per-hour", group=OUTPUT, rare=True, type=click.FloatRange(min=0), metavar="PRICE",
+               help="Price of a device, for the cost that --dry-run reports."),
     )(command)  # fmt: skip
 
 
 def plan_options(command: Command) -> Command:
-    """The shape of a run, and where it is written."""
+    """Output, shape and estimate of a run."""
     return together(output_option, shape_options, estimate_options)(command)
 
 
-@click.command(short_help="Cut a dataset into the shards of a run.")
-@click.argument("source")
-@plan_options
+@command(purpose=SCALE, short_help="Plan a run: pin its source, and cut it into shards.")
+@source_argument
 @source_options
 @edit_options
+@plan_options
 @config_option
 @json_option
 @quiet_option
 def plan(source: str, **options: Any) -> None:
-    """Plan how SOURCE is edited into the run folder RUN; `hf-toedit run RUN` then does it.
+    """Plan how SOURCE is edited into the run folder RUN, for `hf-toedit run RUN`.
 
-    Pins source and prior, and cuts the source into shards. Nothing is edited yet, and large files are not read.
+    Pins the source and the prior to commits, and cuts the source into shards. Nothing is edited yet, and large files
+    are not read.
 
     \b
     Examples:
@@ -113,19 +134,19 @@ def plan(source: str, **options: Any) -> None:
 
 
 class Asked:
-    """A run that was asked for on the command line, its settings checked.
+    """A run requested on the command line, with checked settings.
 
     Attributes:
-        request: the run.
-        is_silent: nobody wants to see progress.
+        request: The run.
+        is_silent: Whether progress is hidden.
     """
 
     def __init__(self, request: RunRequest, options: Mapping[str, Any]) -> None:
-        """Check what else can be checked without looking at anything.
+        """Check the other options, without reading any file.
 
         Args:
-            request: the run.
-            options: of the command.
+            request: The run.
+            options: The options of the command.
         """
         self.request = request
         resources(options)
@@ -135,20 +156,20 @@ class Asked:
 
     @property
     def task(self) -> Task:
-        """What is done to the rows."""
+        """The task of the run."""
         return self.request.task
 
     def folder(self) -> RunFolder:
-        """The folder to write to.
+        """The output folder.
 
         Raises:
-            UsageError: none was named.
-            RunError: it cannot be written to, or lies inside the source.
+            UsageError: No folder is named.
+            RunError: It cannot be written to, or is inside the source.
         """
         from hf_toedit.api.request import new_folder
 
         if self._output is None:
-            raise UsageError("where to? Name a run folder with -o, or say --dry-run.")
+            raise UsageError("no output folder. Name one with -o, or use --dry-run.")
         return new_folder(self._output, self.request.source)
 
     def plan(self, resolve: Callable[[], Task]) -> Plan:
@@ -161,13 +182,13 @@ class Asked:
 
 
 def said() -> tuple[str | None, str | None]:
-    """The command as it was typed, and the licence that was named."""
+    """The command line, and the licence of the source."""
     known = click.get_current_context().meta
     return known.get(COMMAND_LINE), known.get(SOURCE_LICENSE)
 
 
 def edit_asked(source: str, options: Mapping[str, Any]) -> Asked:
-    """A run of edits that was asked for on the command line.
+    """A run of edits requested on the command line.
 
     Raises:
         UsageError: a setting is out of range, or some do not go together.
@@ -184,22 +205,22 @@ def edit_asked(source: str, options: Mapping[str, Any]) -> Asked:
 
 
 def _flat_columns(log_column: str | None, options: Mapping[str, Any]) -> bool | None:
-    """What is said of flat columns; they come with a push, save that of a run that was planned before."""
+    """Value of --flat-columns; by default true with a push, unless the run is planned already."""
     from hf_toedit.runs.store import is_run
 
-    said: bool | None = options["flat_columns"]
-    if said is not None or log_column is None or not options.get("push_to"):
-        return said
+    given: bool | None = options["flat_columns"]
+    if given is not None or log_column is None or not options.get("push_to"):
+        return given
     output = options.get("output")
     return None if output is not None and is_run(output) else True
 
 
 def plan_only(asked: Asked, options: Mapping[str, Any]) -> None:
-    """Write the plan of a run, and do nothing of it yet."""
+    """Write the plan of a run only."""
     folder = asked.folder()
     quiet_libraries(show_progress=not asked.is_silent, quiet=asked.is_silent)
     asked.begin(folder, asked.task.resolved)
-    planned = folder.plan()  # as it was written at first, if the run goes on
+    planned = folder.plan()  # as first written, if the run is continued
     if options["as_json"]:
         click.echo(json.dumps({"run": str(folder.root), **_facts(planned)}, indent=2))
     elif not options["quiet"]:
@@ -207,28 +228,32 @@ def plan_only(asked: Asked, options: Mapping[str, Any]) -> None:
         click.echo(f"Next: hf-toedit run {folder.root}")
 
 
-plan_only_option = click.option(
-    "--plan-only", is_flag=True, help="Write the plan only; `hf-toedit run` then does it, here or elsewhere."
+plan_only_option = option(
+    "--plan-only",
+    group=OUTPUT,
+    rare=True,
+    is_flag=True,
+    help="Write the plan only, for `hf-toedit run` on this or other machines.",
 )
 
 
 def plan_or_run(ask: Callable[[], Asked], options: Mapping[str, Any]) -> None:
-    """Plan a run, and do it unless --plan-only says not to.
+    """Plan a run and, without --plan-only, do it.
 
     Args:
-        ask: Makes the run that is asked for; called once the options go together.
-        options: Of the command line.
+        ask: Makes the request; called once the options are checked.
+        options: The options of the command.
 
     Raises:
         UsageError: They do not go together.
     """
     if options["plan_only"] and (options["dry_run"] or options["push_to"]):
-        raise UsageError("--plan-only does nothing but plan. Leave --dry-run and --push-to out.")
+        raise UsageError("--plan-only cannot be used with --dry-run or --push-to. Leave them out.")
     (plan_only if options["plan_only"] else plan_and_run)(ask(), options)
 
 
 def plan_and_run(asked: Asked, options: Mapping[str, Any]) -> None:
-    """Plan a run and do it, or go on with it; or say what it would be."""
+    """Plan and do a run, continue it or, with --dry-run, estimate it."""
     if options["dry_run"]:
         estimate(asked, options)
         return
@@ -245,7 +270,7 @@ def plan_and_run(asked: Asked, options: Mapping[str, Any]) -> None:
         quiet_libraries(show_progress=not asked.is_silent, quiet=asked.is_silent)
         with stage_progress("reading the source", asked.is_silent):
             asked.begin(folder, partial(ready, workers))
-        run: Run[Any] = Run(folder, folder.plan())  # as it was written at first, with the command that was typed then
+        run: Run[Any] = Run(folder, folder.plan())  # as first written, with its command line
         indices = waiting(run.plan, folder)
         along = push_along(run, options, set(range(len(run.plan.shards))) - set(indices))
         on_done = along.add if along else None
@@ -254,7 +279,7 @@ def plan_and_run(asked: Asked, options: Mapping[str, Any]) -> None:
 
 
 def estimate(asked: Asked, options: Mapping[str, Any]) -> None:
-    """Say what a run would be: rows, tokens, time and cost."""
+    """Print an estimate of rows, tokens, time and cost."""
     quiet_libraries(show_progress=False, quiet=asked.is_silent)
     quiet_transformers()
     planned, figures = asked.request.estimate(resources(options), options["price_per_hour"])
@@ -288,12 +313,12 @@ def _told(plan: Plan) -> str:
 
 
 def told_estimate(figures: Estimate, num_files: int, token_words: str = "tokens") -> str:
-    """What is printed of an estimate.
+    """An estimate as text.
 
     Args:
-        figures: the estimate.
-        num_files: files of the source.
-        token_words: what its tokens are; see `Task.token_words`.
+        figures: The estimate.
+        num_files: Number of source files.
+        token_words: Name of its tokens; see `Task.token_words`.
     """
     from hf_toedit.cli.output import counted
 
@@ -328,7 +353,7 @@ def _time(hours: float | None) -> timedelta | None:
 
 
 def _with_interval(form: str, value: Any, low: Any, high: Any, unit: str = "") -> str:
-    """A value and its 95 % interval; the value alone where it is exact, nothing where there is none."""
+    """A value and its 95 % interval; the value alone if it is exact; empty if it is unknown."""
     if value is None:
         return ""
     shown = form.format(value) + unit

@@ -1,4 +1,4 @@
-"""`hf-toedit preview`: what editing would do to the first rows, in the terminal, as JSON or as a page."""
+"""`hf-toedit preview`: edits of the first rows, in the terminal, as JSON or as a page."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hf_toedit.cli.help import EDIT, command, option
 from hf_toedit.cli.libraries import quiet_libraries, quiet_transformers
 from hf_toedit.cli.options import (
     config_option,
@@ -16,9 +17,11 @@ from hf_toedit.cli.options import (
     edit_settings,
     json_option,
     resources,
+    source_argument,
     source_config,
     source_options,
 )
+from hf_toedit.cli.plan import generations_option
 from hf_toedit.config import RunConfig
 from hf_toedit.errors import UsageError
 
@@ -28,19 +31,21 @@ if TYPE_CHECKING:
     from hf_toedit.api.preview import Preview
     from hf_toedit.picture.data import Frame, Gallery, Picture, Token
 
+_SHOWN = "What to show"
 
-@click.command(short_help="Show what would change; write nothing.")
-@click.argument("source")
-@click.option("-n", "--rows", type=click.IntRange(min=1), default=5, show_default=True, help="Rows to show.")
-@click.option("--first", is_flag=True, help="Show the first rows, and not the first ones in which something changes.")
-@click.option("--candidates", is_flag=True, help="List the selected tokens with probability and candidates.")
-@click.option("--generations", type=int, default=1, show_default=True, metavar="G", help="Edit the result again.")
-@click.option("--whole", is_flag=True, help="Show texts whole, not the first 12 places where something changed or, "
-              "where nothing did, was selected.")  # fmt: skip
-@click.option("--html", type=click.Path(path_type=Path), metavar="FILE",
-              help="Write a page as well, that shows every token to a pointer.")  # fmt: skip
+
+@command(purpose=EDIT, short_help="Show what would change; write nothing.")
+@source_argument
 @source_options
 @edit_options
+@generations_option
+@option("-n", "--rows", group=_SHOWN, type=click.IntRange(min=1), default=5, show_default=True, metavar="N",
+        help="Number of rows to show.")  # fmt: skip
+@option("--first", group=_SHOWN, is_flag=True, help="Show the first rows, even if they do not change.")
+@option("--candidates", group=_SHOWN, is_flag=True, help="List selected tokens with their candidates.")
+@option("--whole", group=_SHOWN, is_flag=True, help="Show whole texts, not only the first 12 places.")
+@option("--html", group=_SHOWN, type=click.Path(path_type=Path), metavar="FILE",
+        help="Also write an interactive HTML page.")  # fmt: skip
 @config_option
 @json_option
 def preview(
@@ -54,11 +59,9 @@ def preview(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Show what edits do to rows of SOURCE; nothing is written but a page, where one is asked for.
+    """Show how rows of SOURCE would change. Writes nothing, except a page with --html.
 
-    The rows are the first ones in which something changes; eight times as many are looked at.
-
-    Tokens are coloured by their probability p, where the terminal has colours; a legend tells the marks.
+    Shows the first rows with a change, among eight times as many. Tokens are coloured by their probability.
 
     \b
     Examples:
@@ -93,30 +96,32 @@ def preview(
 
 
 def _advice(shown: Preview) -> str:
-    """What to do where nothing changed."""
+    """Advice if nothing changed."""
     from hf_toedit.picture.data import SHARE
 
     config, threshold = shown.gallery.config, shown.threshold
-    told = f"Nothing changed in the first {shown.num_rows:,} rows."
+    message = f"Nothing changed in the first {shown.num_rows:,} rows."
     if config.select == "above" and threshold is not None and threshold < config.threshold:
-        return f"{told} --threshold {threshold:g} would select {SHARE:.0%} of the tokens shown."
-    return told if config.select == "none" else f"{told} A higher --temperature draws rarer tokens."
+        return f"{message} --threshold {threshold:g} would select {SHARE:.0%} of the tokens shown."
+    return message if config.select == "none" else f"{message} A higher --temperature samples rarer tokens."
 
 
 def _check_page(path: Path | None) -> None:
-    """Refuse, before any work is done, what cannot become a page.
+    """Check, before any work, that a page can be written.
 
     Raises:
-        UsageError: it lies in no folder, is one, or is a file that is no page of ours.
+        UsageError: Its folder does not exist, or the path is a folder or a file of other content.
     """
     if path is None:
         return
     if not path.parent.is_dir():
-        raise UsageError(f"cannot write {path}: there is no folder {path.parent}. Make it first, or name another file.")
+        raise UsageError(
+            f"cannot write {path}: the folder {path.parent} does not exist. Create it, or name another file."
+        )
     if path.is_dir():
         raise UsageError(f"cannot write {path}: it is a folder. Name a file in it, such as {path / 'preview.html'}.")
     if path.exists() and not _is_page(path):
-        raise UsageError(f"{path} is there already, and is no page of hf-toedit. Name another file.")
+        raise UsageError(f"{path} exists and is not a page of hf-toedit. Name another file.")
 
 
 def _is_page(path: Path) -> bool:

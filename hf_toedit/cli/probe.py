@@ -1,4 +1,4 @@
-"""`hf-toedit probe`: whether training on a dataset makes better models."""
+"""`hf-toedit probe`: reports whether training on a dataset makes better models."""
 
 from __future__ import annotations
 
@@ -8,20 +8,27 @@ from typing import Any
 
 import click
 
+from hf_toedit.cli import completion
 from hf_toedit.cli.amounts import num_tokens
 from hf_toedit.cli.engines import interruptible
+from hf_toedit.cli.help import JUDGE, OUTPUT, command, option
 from hf_toedit.cli.libraries import quiet_libraries, quiet_transformers
 from hf_toedit.cli.options import (
     config_option,
     device_option,
     json_option,
+    limit_option,
     messages_column_option,
     quiet_option,
     roles_option,
+    split_option,
     text_column_option,
 )
+from hf_toedit.cli.push import report_push_option
 from hf_toedit.errors import UsageError
 
+_EVALUATION = "How to evaluate"
+_TRAINING = "How to train"
 _SOURCES = ("split", "limit", "text_column", "messages_column", "roles")
 _SETTINGS = (
     "model", "tokenizer", "max_epochs", "context", "batch_size", "seeds", "lora", "drop_contaminated", "keep_models",
@@ -29,108 +36,68 @@ _SETTINGS = (
 )  # fmt: skip
 
 
-@click.command(short_help="Report whether training on a dataset helps.")
-@click.argument("variants", nargs=-1, required=True, metavar="NAME=SOURCE...")
-@click.option("--eval", "evals", multiple=True, metavar="NAME=SOURCE", help="Held-out text. May be repeated.")
-@click.option("-o", "--output", metavar="REPORT", help="The folder of the report to write.")
-@click.option(
-    "--model",
-    default="tiny",
-    show_default=True,
-    metavar="NAME",
-    help="tiny, small, gpt2 or a CONFIG.json: trained from scratch. A folder or a Hub id: its weights are trained "
-    "further.",
-)
-@click.option(
-    "--tokenizer",
-    metavar="NAME",
-    help="Tokenizer: a folder or a Hub id.  [default: that of the model; embedded for tiny, small and a CONFIG.json]",
-)
-@click.option(
-    "--tokens",
-    metavar="N",
-    help="Training tokens per model, such as 2M.  [default: as many as the smallest variant has]",
-)
-@click.option(
-    "--max-epochs",
-    type=float,
-    default=1.0,
-    show_default=True,
-    metavar="N",
-    help="Number of times that a variant may be read.",
-)
-@click.option("--context", type=int, default=256, show_default=True, metavar="N", help="Tokens per block.")
-@click.option(
-    "--batch-size",
-    type=int,
-    metavar="N",
-    help="Blocks per step.  [default: 16, or fewer where that would be less than 200 steps]",
-)
-@click.option(
-    "--learning-rate",
-    "learning_rates",
-    type=float,
-    multiple=True,
-    metavar="RATE",
-    help="Peak learning rate. May be repeated.  [default: a small and an ordinary one: 0.0003 and 0.001 from scratch, "
-    "0.00001 and 0.0001 further, twice that with --lora]",
-)
-@click.option("--seeds", type=int, default=3, show_default=True, metavar="N", help="Number of seeds.")
-@click.option("--lora", is_flag=True, help="Train LoRA adapters instead of all weights.")
-@click.option(
-    "--drop-contaminated/--keep-contaminated",
-    default=False,
-    help="Train without documents that share 13 words in a row with the held-out text, or with them.  "
-    "[default: keep, and report them]",
-)
-@click.option("--keep-models", is_flag=True, help="Keep the weights of the trained models in REPORT/work/models.")
-@click.option(
-    "--report-to",
-    default="none",
-    show_default=True,
-    metavar="NAME",
-    help="Service that training reports to, as of transformers.Trainer: trackio, wandb, …",
-)
-@click.option("--split", metavar="NAME", help="One split of each source.  [default: every split]")
-@click.option("--limit", type=int, metavar="N", help="Only the first N rows of each split.")
+@command(purpose=JUDGE, short_help="Report whether training on a dataset helps.")
+@click.argument("variants", nargs=-1, required=True, metavar="NAME=SOURCE...", shell_complete=completion.files)
+@split_option
+@limit_option
 @text_column_option
 @messages_column_option
 @roles_option
+@option("--eval", "evals", group=_EVALUATION, multiple=True, metavar="NAME=SOURCE",
+        help="Held-out text to score the models on. Repeatable.")  # fmt: skip
+@option("--drop-contaminated/--keep-contaminated", group=_EVALUATION, rare=True, default=False,
+        help="Remove training documents that share 13 words in a row with held-out text.  "
+        "[default: keep and report them]")  # fmt: skip
+@option("--model", group=_TRAINING, default="tiny", show_default=True, metavar="NAME",
+        help="Model to train from scratch (tiny, small, gpt2, CONFIG.json), or pretrained (local folder, Hub id).",
+        shell_complete=completion.files)  # fmt: skip
+@option("--tokenizer", group=_TRAINING, rare=True, metavar="NAME",
+        help="Tokenizer: a local folder or a Hub id.  [default: the model's; embedded for tiny, small and "
+        "CONFIG.json]")  # fmt: skip
+@option("--tokens", group=_TRAINING, metavar="N",
+        help="Number of training tokens per model, such as 2M.  [default: size of the smallest variant]")  # fmt: skip
+@option("--max-epochs", group=_TRAINING, rare=True, type=float, default=1.0, show_default=True, metavar="N",
+        help="Maximum number of epochs over a variant.")  # fmt: skip
+@option("--context", group=_TRAINING, rare=True, type=int, default=256, show_default=True, metavar="N",
+        help="Number of tokens per block.")  # fmt: skip
+@option("--batch-size", group=_TRAINING, rare=True, type=int, metavar="N",
+        help="Number of blocks per step.  [default: 16, or fewer for at least 200 steps]")  # fmt: skip
+@option("--learning-rate", "learning_rates", group=_TRAINING, type=float, multiple=True, metavar="RATE",
+        help="Peak learning rate. Repeatable.  [default: 0.0003 and 0.001 from scratch, 0.00001 and 0.0001 "
+        "pretrained, twice that with --lora]")  # fmt: skip
+@option("--seeds", group=_TRAINING, type=int, default=3, show_default=True, metavar="N", help="Number of seeds.")
+@option("--lora", group=_TRAINING, is_flag=True, help="Train LoRA adapters instead of all weights.")
+@option("--report-to", group=_TRAINING, rare=True, default="none", show_default=True, metavar="NAME",
+        help="Tracking service of transformers.Trainer: trackio, wandb, …")  # fmt: skip
 @device_option
-@click.option("--dry-run", is_flag=True, help="Train a few steps only; report tokens, steps, time and cost.")
-@click.option(
-    "--price-per-hour",
-    type=click.FloatRange(min=0),
-    metavar="PRICE",
-    help="Price of this machine, for the cost that --dry-run reports.",
-)
-@click.option(
-    "--push-to",
-    metavar="ORG/NAME",
-    help="Add the report to this Hub dataset, beside its data, and link it in the card. A new dataset is private.",
-)
+@option("-o", "--output", group=OUTPUT, metavar="REPORT", shell_complete=completion.folders,
+        help="Report folder to write.")  # fmt: skip
+@option("--dry-run", group=OUTPUT, is_flag=True, help="Train a few steps; estimate tokens, time and cost.")
+@option("--price-per-hour", group=OUTPUT, rare=True, type=click.FloatRange(min=0), metavar="PRICE",
+        help="Price of this machine, for the cost that --dry-run reports.")  # fmt: skip
+@option("--keep-models", group=OUTPUT, rare=True, is_flag=True,
+        help="Keep the weights of the trained models in REPORT/work/models.")  # fmt: skip
+@report_push_option
 @config_option
 @json_option
 @quiet_option
 def probe(variants: tuple[str, ...], output: str | None, **options: Any) -> None:
     """Report whether training on a dataset makes better models than training on the first one, the reference.
 
-    Trains one small model per dataset, learning rate and seed, all on the same number of tokens and, for a seed, from
-    the same first weights. Scores each on held-out text (--eval), which should be human. A dataset is better or worse
-    only if the difference in perplexity is larger than its 95 % interval; otherwise, the report says which differences
-    could have been seen. SOURCE is as for `hf-toedit edit`; RUN:gen2 is a generation of a run folder. Needs
-    hf-toedit[probe].
+    Trains a small model per dataset, learning rate and seed, on the same number of tokens, and scores it on held-out
+    human text (--eval). A dataset is better or worse only if the 95 % interval of the difference in perplexity excludes
+    zero. SOURCE is as in `hf-toedit edit`; RUN:gen2 is a generation of a run folder. Requires hf-toedit[probe].
 
-    REPORT is a folder: report.md with pictures in assets/, report.html (the same in one file), and report.json. What
-    was trained is kept in work/, so that the same command continues where it was stopped.
+    REPORT is a folder with report.md, report.html and report.json. The same command continues an interrupted probe,
+    from the models in REPORT/work.
 
     \b
     Examples:
-      hf-toedit probe human=org/web edited=run:gen1 --eval books=org/books -o report
-      hf-toedit probe a=a.jsonl b=b.jsonl --eval held-out=c.jsonl -o report --model org/model --lora
+      hf-toedit probe human=org/web edited=run:gen1 --eval test=org/test -o report
+      hf-toedit probe a=a.jsonl b=b.jsonl --eval c=c.jsonl -o report --model gpt2
     """  # noqa: D301
     if output is None and not options["dry_run"]:
-        raise UsageError("where to? Name a folder for the report with -o, or use --dry-run.")
+        raise UsageError("no output folder. Name one with -o, or use --dry-run.")
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
     quiet_transformers()
@@ -142,7 +109,7 @@ def probe(variants: tuple[str, ...], output: str | None, **options: Any) -> None
 
     repo = options["push_to"]
     if repo is not None:
-        Repository(repo)  # refuses what is no name of one, before the work is done
+        Repository(repo)  # checks the name before the work
     named, evals = parsed(variants, "variant"), parsed(options["evals"], "evaluation set")
     settings = {name: options[name] for name in (*_SOURCES, *_SETTINGS) if options[name] not in (None, ())}
     if options["tokens"] is not None:

@@ -1,4 +1,4 @@
-"""`hf-toedit pull`: a run on the Hub becomes a run folder here."""
+"""`hf-toedit pull`: downloads a run from the Hub."""
 
 from __future__ import annotations
 
@@ -6,28 +6,34 @@ import json
 
 import click
 
+from hf_toedit.cli import completion
+from hf_toedit.cli.help import HUB, OUTPUT, command, option
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
 from hf_toedit.cli.options import json_option, quiet_option, together
 from hf_toedit.errors import kept
 
 hub_options = together(
-    click.option("--revision", metavar="REV", help="Branch, tag or commit of the Hub dataset."),
-    click.option("--prefix", default="", metavar="PATH", help="Folder of the Hub dataset that holds the run."),
+    option("--revision", group=HUB, metavar="REV", help="Branch, tag or commit of the Hub dataset."),
+    option("--prefix", group=HUB, default="", metavar="PATH", help="Folder of the Hub dataset that has the run."),
 )
 
 
-@click.command(short_help="Bring a run back from the Hub.")
+@command(purpose=HUB, short_help="Download a run from the Hub.")
 @click.argument("repo", metavar="ORG/NAME")
-@click.option("-o", "--output", required=True, metavar="RUN", help="New folder for the run.")
+@option("-o", "--output", group=OUTPUT, required=True, metavar="RUN", shell_complete=completion.folders,
+        help="New run folder.")  # fmt: skip
 @hub_options
 @json_option
 @quiet_option
 def pull(repo: str, output: str, revision: str | None, prefix: str, as_json: bool, quiet: bool) -> None:
-    """Bring a run that was pushed to the Hub dataset ORG/NAME into the run folder RUN.
+    """Download the run in the Hub dataset ORG/NAME into the run folder RUN.
 
-    It is a run folder as any other: `hf-toedit run RUN --generations G` goes on to further generations. A pull that
-    was broken off goes on when the same command is given again.
-    """
+    `hf-toedit run RUN --generations G` then adds generations to it. The same command continues an interrupted pull.
+
+    \b
+    Example:
+      hf-toedit pull org/stories-toedit -o run
+    """  # noqa: D301
     quiet_libraries(show_progress=False, quiet=quiet or as_json)
     quiet_hub()
     from hf_toedit.cli.output import counted

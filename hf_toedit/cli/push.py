@@ -1,4 +1,4 @@
-"""`hf-toedit push`: a finished run goes to the Hub; and the options with which a run pushes while it runs."""
+"""`hf-toedit push`: pushes a finished run; and the options to push during a run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hf_toedit.cli import completion
+from hf_toedit.cli.help import HUB, command, option
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
 from hf_toedit.cli.next_steps import load_line, next_steps
 from hf_toedit.cli.options import Command, json_option, quiet_option, together
@@ -19,50 +21,57 @@ if TYPE_CHECKING:
     from hf_toedit.publish.outcome import Outlook, Pushed
     from hf_toedit.publish.push_along import PushAlong
 
-_PUBLIC = "Let everybody read the repository, if it is made now."
-_REVISION = "Push to this branch; it is made if it is not there."
-_PREFIX = "Push into this folder of the dataset."
-_UNVERIFIED = "Push although the run was not verified."
+_PUBLIC = "Create the repository as public."
+_REVISION = "Branch to push to; created if missing."
+_PREFIX = "Folder of the dataset to push to."
+_UNVERIFIED = "Push without verifying the run."
 _DELETED_SHOWN = 20
 
 
 def _beside_push_to(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
-    """Refuse an option that says how to push where nothing is pushed."""
+    """Refuse an option of a push without --push-to."""
     if value and ctx.params.get("push_to") is None:
-        raise UsageError(f"{option.opts[0]} says how to push. Say --push-to as well.")
+        raise UsageError(f"{option.opts[0]} requires --push-to.")
     return value
 
 
 def push_to_options(command: Command) -> Command:
-    """Of a command that pushes what it makes."""
+    """Push during the run."""
     return together(
-        click.option("--push-to", metavar="ORG/NAME", is_eager=True, help="Push shards to this Hub dataset as they "
-                     "finish, and in the end verify the run and push its card."),
-        click.option("--push-revision", metavar="BRANCH", callback=_beside_push_to, help=_REVISION),
-        click.option("--push-prefix", metavar="PATH", default="", callback=_beside_push_to, help=_PREFIX),
-        click.option("--public", is_flag=True, callback=_beside_push_to, help=_PUBLIC),
-        click.option("--unverified", is_flag=True, callback=_beside_push_to, help=_UNVERIFIED),
+        option("--push-to", group=HUB, metavar="ORG/NAME", is_eager=True,
+               help="Hub dataset to push finished shards and card to."),
+        option("--push-revision", group=HUB, rare=True, metavar="BRANCH", callback=_beside_push_to, help=_REVISION),
+        option("--push-prefix", group=HUB, rare=True, metavar="PATH", default="", callback=_beside_push_to,
+               help=_PREFIX),
+        option("--public", group=HUB, is_flag=True, callback=_beside_push_to, help=_PUBLIC),
+        option("--unverified", group=HUB, rare=True, is_flag=True, callback=_beside_push_to, help=_UNVERIFIED),
     )(command)  # fmt: skip
 
 
-@click.command(short_help="Push a finished run to the Hub.")
-@click.argument("run")
+def report_push_option(command: Command) -> Command:
+    """Push the report."""
+    add = "Hub dataset to add the report to; its card links it. A new dataset is private."
+    return option("--push-to", group=HUB, metavar="ORG/NAME", help=add)(command)
+
+
+@command(purpose=HUB, short_help="Push a finished run to the Hub.")
+@click.argument("run", shell_complete=completion.folders)
 @click.argument("repo", metavar="ORG/NAME")
-@click.option("--public", is_flag=True, help=_PUBLIC)
-@click.option("--revision", metavar="BRANCH", help=_REVISION)
-@click.option("--create-pr", is_flag=True, help="Open a pull request, or go on with that of the same run.")
-@click.option("--prefix", metavar="PATH", default="", help=_PREFIX)
-@click.option("--dry-run", is_flag=True, help="Write nothing; say what would be made, sent and deleted.")
-@click.option("--unverified", is_flag=True, help=_UNVERIFIED)
-@click.option("--replace", is_flag=True, help="Delete what another run or tool left there; the hand-written parts of "
-              "README.md stay.")  # fmt: skip
+@option("--public", group=HUB, is_flag=True, help=_PUBLIC)
+@option("--revision", group=HUB, metavar="BRANCH", help=_REVISION)
+@option("--create-pr", group=HUB, is_flag=True, help="Open a pull request, or continue that of the same run.")
+@option("--prefix", group=HUB, metavar="PATH", default="", help=_PREFIX)
+@option("--dry-run", group=HUB, is_flag=True, help="Write nothing; report what would be created, sent and deleted.")
+@option("--unverified", group=HUB, is_flag=True, help=_UNVERIFIED)
+@option("--replace", group=HUB, is_flag=True,
+        help="Delete files of other runs and tools; hand-written parts of README.md are kept.")  # fmt: skip
 @json_option
 @quiet_option
 def push(run: str, repo: str, **options: Any) -> None:
-    """Push RUN, a finished run folder, to the Hub dataset ORG/NAME, which is made private if it is not there.
+    """Push RUN, a finished run folder, to the Hub dataset ORG/NAME. A new dataset is private.
 
-    May be stopped at any moment, by any means, and started again: what is there already is not sent again. Until the
-    last commit, which brings the card, `load_dataset` refuses to load what is there.
+    The same command continues an interrupted push; files that are already on the Hub are not sent again. The card comes
+    with the last commit; until then `load_dataset` refuses to load the dataset.
 
     \b
     Examples:
@@ -96,31 +105,31 @@ def report(done: Outlook | Pushed, repo: str, public: bool, prefix: str) -> None
 
     files = f"{counted(done.num_files_sent, 'file')} ({decimal(done.num_bytes_sent)})"
     if public and done.private:
-        click.echo(f"{repo} is there already, and private; --public leaves it so. Its settings on the Hub change that.")
+        click.echo(f"{repo} exists and is private; --public does not change that. Use its settings on the Hub.")
     if isinstance(done, Outlook):
         for what in done.creates:
-            click.echo(f"Would make: {what}" + (" (private)" if what == "repository" and done.private else ""))
+            click.echo(f"Would create: {what}" + (" (private)" if what == "repository" and done.private else ""))
         for path in done.deleted[:_DELETED_SHOWN]:
             click.echo(f"Would delete: {printable(path)}")
         if len(done.deleted) > _DELETED_SHOWN:
             click.echo(f"Would delete: {len(done.deleted) - _DELETED_SHOWN} more")
-        click.echo(f"Would send: {files}; {done.num_files_skipped:,} are there already.")
+        click.echo(f"Would send: {files}; {done.num_files_skipped:,} are already on the Hub.")
     else:
-        click.echo(f"Sent {files}; {done.num_files_skipped:,} were there already. {done.pull_request or done.url}")
+        click.echo(f"Sent {files}; {done.num_files_skipped:,} were already on the Hub. {done.pull_request or done.url}")
         if not prefix and not done.pull_request:
             click.echo(next_steps(load=load_line(repo)))
 
 
 def push_along(run: Run, options: Mapping[str, Any], done: Iterable[int]) -> PushAlong | None:
-    """What pushes shards as they finish; None where that was not asked for.
+    """A thread that pushes shards as they finish; None without --push-to.
 
     Args:
-        run: whose shards they are.
-        options: of the command.
-        done: indices of shards that are done already, which it begins with.
+        run: The run of the shards.
+        options: The options of the command.
+        done: Indices of finished shards, which are pushed first.
 
     Raises:
-        RunError, HubError: the run may not be pushed there.
+        RunError, HubError: The run cannot be pushed.
     """
     if options["push_to"] is None:
         return None

@@ -1,4 +1,4 @@
-"""`hf-toedit reproduce`: the tables, figures and theorems of both papers, measured again."""
+"""`hf-toedit reproduce`: reproduces tables, figures and theorems of both papers."""
 
 from __future__ import annotations
 
@@ -9,37 +9,43 @@ from typing import Any
 
 import click
 
+from hf_toedit.cli import completion
 from hf_toedit.cli.engines import interruptible
+from hf_toedit.cli.help import JUDGE, OUTPUT, command, option
 from hf_toedit.cli.libraries import quiet_libraries
 from hf_toedit.cli.options import json_option, quiet_option
 from hf_toedit.errors import UsageError
 
+_HOW = "How to reproduce"
 
-@click.command(short_help="Measure a table or figure of the papers again.")
-@click.argument("name", required=False)
-@click.option("-o", "--output", metavar="REPORT", help="The folder of the report to write.")
-@click.option(
-    "--scale",
-    type=click.Choice(["tiny", "paper"]),
-    default="tiny",
-    show_default=True,
-    help="tiny takes minutes on two cores; paper has the settings of the paper.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
-@click.option("--dry-run", is_flag=True, help="Print the settings, and measure nothing.")
+
+def _names() -> list[str]:
+    from hf_toedit.papers.registry import items
+
+    return [item.name for item in items()]
+
+
+@command(purpose=JUDGE, short_help="Reproduce a table, figure or theorem of the papers.")
+@click.argument("name", required=False, shell_complete=completion.names(_names))
+@option("--scale", group=_HOW, type=click.Choice(["tiny", "paper"]), default="tiny", show_default=True,
+        help="Size: minutes on two cores, or the paper's settings.")  # fmt: skip
+@option("--seed", group=_HOW, type=int, default=0, show_default=True, metavar="N", help="Random seed.")
+@option("-o", "--output", group=OUTPUT, metavar="REPORT", shell_complete=completion.folders,
+        help="Report folder to write.")  # fmt: skip
+@option("--dry-run", group=OUTPUT, is_flag=True, help="Print the settings only.")
 @json_option
 @quiet_option
 def reproduce(name: str | None, output: str | None, scale: Any, seed: int, dry_run: bool, **options: Any) -> None:
-    """Measure NAME again: a table, figure or theorem of one of the two papers. Without a name, list them all.
+    """Reproduce NAME, a table, figure or theorem of one of the two papers. Without NAME, list them all.
 
-    The report has our numbers beside the paper's, a plot in its form, and whether the claim holds here: yes, no, or not
-    decided. Nothing is tuned to agree.
+    The report shows our numbers beside the paper's, a plot in the same form, and whether the claim holds here: yes, no
+    or undecided.
 
     \b
     Examples:
       hf-toedit reproduce
       hf-toedit reproduce "Theorem 1" -o theorem-1
-      hf-toedit reproduce "reinforcement:Figure 2" -o figure-2 --scale paper --dry-run
+      hf-toedit reproduce "reinforcement:Figure 2" --scale paper --dry-run
     """  # noqa: D301
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
@@ -52,7 +58,7 @@ def reproduce(name: str | None, output: str | None, scale: Any, seed: int, dry_r
     elif dry_run:
         _print_outlook(outlook(name, scale), options)
     elif output is None:
-        raise UsageError("where to? Name a folder for the report with -o.")
+        raise UsageError("no output folder. Name one with -o.")
     else:
         with interruptible():
             report = measure_again(name, output, scale=scale, seed=seed, progress=not is_silent)
@@ -72,10 +78,10 @@ def _list(found: list[dict[str, Any]], options: dict[str, Any]) -> None:
             click.echo("{} (arXiv {})\n".format(*paper))
             for entry in entries:
                 needs = f", needs {entry['needs']}" if entry["needs"] else ""
-                told = f"{entry['name']} ({entry['minutes']:g} min{needs}): {entry['claim']}"
-                click.echo(click.wrap_text(told, initial_indent="  ", subsequent_indent="    "))
+                line = f"{entry['name']} ({entry['minutes']:g} min{needs}): {entry['claim']}"
+                click.echo(click.wrap_text(line, initial_indent="  ", subsequent_indent="    "))
             click.echo()
-        click.echo('Measure one again: hf-toedit reproduce "Theorem 1" -o theorem-1')
+        click.echo('Reproduce one: hf-toedit reproduce "Theorem 1" -o theorem-1')
 
 
 def _print_outlook(found: dict[str, Any], options: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`hf-toedit revert`: the source dataset again, from any one generation alone."""
+"""`hf-toedit revert`: rebuilds the source rows from a single generation."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from typing import Any
 
 import click
 
+from hf_toedit.cli import completion
+from hf_toedit.cli.help import EDIT, OUTPUT, SOURCE, command, option
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
 from hf_toedit.cli.next_steps import load_line, next_steps
 from hf_toedit.cli.options import json_option, messages_column_option, quiet_option, roles_option, text_column_option
 from hf_toedit.config import TextConfig
 
 
-@click.command(short_help="Rebuild the source rows, exactly.")
-@click.argument("run")
-@click.option("-o", "--output", required=True, metavar="OUT", help="New folder for the source rows.")
-@click.option("--generation", type=int, metavar="G", help="Generation to start from.  [default: the last]")
+@command(purpose=EDIT, short_help="Rebuild the source rows exactly.")
+@click.argument("run", shell_complete=completion.folders)
 @text_column_option
 @messages_column_option
 @roles_option
-@click.option("--edit-log-column", metavar="NAME", help="Its edit log.  [default: toedit]")
-@click.option(
-    "--skip-unrevertible", is_flag=True, help="Leave out rows whose edit log is missing or wrong, instead of failing."
-)
+@option("--generation", group=SOURCE, type=int, metavar="G", help="Generation to start from.  [default: the last]")
+@option("--edit-log-column", group=SOURCE, metavar="NAME", help="Column of the edit log.  [default: toedit]")
+@option("--skip-unrevertible", group=OUTPUT, is_flag=True,
+        help="Leave out rows with a missing or wrong edit log, instead of failing.")  # fmt: skip
+@option("-o", "--output", group=OUTPUT, required=True, metavar="OUT", shell_complete=completion.folders,
+        help="New folder for the source rows.")  # fmt: skip
 @json_option
 @quiet_option
 def revert(
@@ -35,12 +37,15 @@ def revert(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Rebuild the source rows of RUN in the folder OUT, exactly, from any one generation alone.
+    """Rebuild the source rows of RUN in the folder OUT, exactly, from a single generation.
 
-    RUN is a run folder, whose plan says which texts were edited, or, as a source of `edit` may be, files or a Hub
-    dataset whose rows carry an edit log. OUT holds Parquet files that `datasets.load_dataset(OUT)` loads. If the source
-    of any row is not known, since its edit log is missing or does not fit its text, nothing is written.
-    """
+    RUN is a run folder, or a dataset with an edit log (as SOURCE of `hf-toedit edit`). OUT gets Parquet files, which
+    `load_dataset(OUT)` loads. If any row has a missing or wrong edit log, nothing is written.
+
+    \b
+    Example:
+      hf-toedit revert run -o source
+    """  # noqa: D301
     quiet_libraries(show_progress=False, quiet=quiet or as_json)
     quiet_hub()
     from hf_toedit.api.revert import revert_rows

@@ -1,4 +1,4 @@
-"""`hf-toedit run`: the shards of a planned run are done, here, as far as they are not done."""
+"""`hf-toedit run`: processes the unfinished shards of a planned run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hf_toedit.cli import completion
 from hf_toedit.cli.engines import engine, work_options
+from hf_toedit.cli.help import SCALE, command, option
 from hf_toedit.cli.libraries import quiet_libraries
 from hf_toedit.cli.options import (
     config_option,
@@ -36,17 +38,17 @@ if TYPE_CHECKING:
     from hf_toedit.runs.monitor import Failure
     from hf_toedit.runs.status import Status
 
+WORK = "What to do"
 _EXAMPLES = 3
 _TEXTS_LOOKED_AT = 10_000
 _EXAMPLE_PLACES = 3
 
 
-@click.command(short_help="Do the shards of a planned run.")
-@click.argument("run")
-@click.option(
-    "--shard-group", metavar="I/N", help="Only every Nth shard, from the Ith (0 to N-1): a share of the work."
-)
-@click.option("--generations", type=int, metavar="G", help="Go on to generation G.  [default: as planned]")
+@command(purpose=SCALE, short_help="Process the shards of a planned run.")
+@click.argument("run", shell_complete=completion.folders)
+@option("--shard-group", group=WORK, metavar="I/N",
+        help="Group I (0 to N-1) of N groups of shards, one per machine.")  # fmt: skip
+@option("--generations", group=WORK, type=int, metavar="G", help="Generation to continue to.  [default: as planned]")
 @score_result_option
 @work_options
 @device_option
@@ -57,10 +59,9 @@ _EXAMPLE_PLACES = 3
 @json_option
 @quiet_option
 def run(run: str, shard_group: str | None, **options: Any) -> None:
-    """Do the shards of RUN, a folder made by `hf-toedit plan`; those that are done already are passed over.
+    """Process the unfinished shards of RUN, a folder written by `hf-toedit plan`.
 
-    May be stopped at any moment, by any means, and started again. Several machines may share a run, each with a
-    --shard-group of its own.
+    The same command continues an interrupted run. Several machines can share a run: give each its own --shard-group.
 
     \b
     Examples:
@@ -95,7 +96,7 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
 def finish(
     run: Run[Any], failures: list[Failure], options: Mapping[str, Any], along: PushAlong | None, began: float
 ) -> None:
-    """Write the card where the run is finished, report, and push what is left.
+    """Write the card of a finished run, report, and push the rest.
 
     Args:
         run: The run.
@@ -131,7 +132,7 @@ def report_run(run: Run[Any], options: Mapping[str, Any]) -> None:
 
 
 def _finish_push(along: PushAlong | None, options: Mapping[str, Any]) -> tuple[Pushed | None, ToEditError | None]:
-    """Push what is left; what went wrong, which is no reason to lose the report on the data."""
+    """Push the rest; an error is returned, so that the run is still reported."""
     if along is None:
         return None, None
     try:
@@ -151,7 +152,7 @@ def _report(run: Run[Any], status: Status, options: Mapping[str, Any], seconds: 
 
     screen = console()
     if not status.is_finished:
-        screen.print(f"{status.num_done} of {status.num_shards} shards are done. `hf-toedit status` shows all of them.")
+        screen.print(f"{status.num_done} of {status.num_shards} shards are done. `hf-toedit status` reports on all.")
         return
     first = status.statistics[0]
     screen.print(statistics_tables(status))
@@ -160,7 +161,7 @@ def _report(run: Run[Any], status: Status, options: Mapping[str, Any], seconds: 
     if not first.num_documents:
         source = run.plan.source
         roles = f" in messages of the roles {', '.join(source.roles)}" if source.messages_column else ""
-        screen.print(Text(f"\nNo row holds a text{roles}. Check the columns that were named."))
+        screen.print(Text(f"\nNo row holds a text{roles}. Check the column names."))
     if skipped := first.num_skipped:
         causes = ", ".join(f"{count} {cause}" for cause, count in sorted(skipped.items()))
         screen.print(f"\nTexts not read and unchanged: {sum(skipped.values())} ({causes})")

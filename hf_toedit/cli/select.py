@@ -1,4 +1,4 @@
-"""`hf-toedit select`: the rows of a dataset that have the right scores."""
+"""`hf-toedit select`: keeps the rows of a dataset with the best scores."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
+from hf_toedit.cli import completion
 from hf_toedit.cli.engines import engine, left_to_others, plan_steps_option, work_options
+from hf_toedit.cli.help import OUTPUT, SELECT, command, option
 from hf_toedit.cli.libraries import quiet_libraries
 from hf_toedit.cli.options import (
     Command,
@@ -17,6 +19,7 @@ from hf_toedit.cli.options import (
     prior_options,
     quiet_option,
     resource_options,
+    source_argument,
     source_options,
     together,
 )
@@ -25,6 +28,7 @@ from hf_toedit.cli.run import report_run
 from hf_toedit.cli.score import scorer_setting_options
 from hf_toedit.errors import UsageError
 
+_CHOICE = "What to keep"
 _KEEP = ("highest", "middle", "lowest", "above", "below")
 _HOW = (
     "rows", "rate", "threshold", "keep", "score", "seed", "best_of", "best_column", "target", "target_column", "truth",
@@ -39,66 +43,69 @@ _SETTINGS = (
 
 
 def choice_options(command: Command) -> Command:
-    """How many rows are kept, and which."""
+    """Number of rows to keep, and their choice."""
     return together(
-        click.option("--by", required=True, metavar="SCORER",
-                     help="What rows are scored by: dsir, perplexity, classifier, density, random, column, length, a "
-                     "verifier (exact, numeric, math-answer, rouge1), or MODULE:CLASS."),
-        click.option("--rows", type=click.IntRange(min=1), metavar="N", help="Number of rows to keep."),
-        click.option("--rate", type=float, metavar="R", help="Share of all rows to keep, such as 0.125."),
-        click.option("--threshold", type=float, metavar="X", help="Score that rows must reach, in the scorer's unit."),
-        click.option("--keep", type=click.Choice(_KEEP), help="Which rows.  [default: what is usual for the scorer]"),
-        click.option("--score", metavar="NAME", help="Field of the scores to go by.  [default: the first]"),
-        click.option("--best-of", metavar="COLUMN",
-                     help="List of candidates in each row: choose the one with the best score, and keep every row."),
-        click.option("--best-column", default="best", show_default=True, metavar="NAME",
-                     help="New column for it, beside NAME_index and NAME_score."),
-        click.option("--seed", type=int, default=0, show_default=True, help="Random seed."),
+        option("--by", group=_CHOICE, required=True, metavar="SCORER", shell_complete=completion.all_scorers,
+               help="Scorer: dsir, perplexity, classifier, density, random, column, length, a verifier (exact, "
+               "numeric, math-answer, rouge1), or MODULE:CLASS."),
+        option("--rows", group=_CHOICE, type=click.IntRange(min=1), metavar="N", help="Number of rows to keep."),
+        option("--rate", group=_CHOICE, type=float, metavar="R", help="Share of all rows to keep, such as 0.125."),
+        option("--threshold", group=_CHOICE, type=float, metavar="X", help="Score that rows must reach."),
+        option("--keep", group=_CHOICE, type=click.Choice(_KEEP),
+               help="Part of the rows to keep.  [default: by scorer]"),
+        option("--score", group=_CHOICE, rare=True, metavar="NAME",
+               help="Field of the scores to select by.  [default: the first]"),
+        option("--best-of", group=_CHOICE, metavar="COLUMN",
+               help="Column with a list of candidates: choose the best one per row, and keep every row."),
+        option("--best-column", group=OUTPUT, rare=True, default="best", show_default=True, metavar="NAME",
+               help="New column of --best-of, beside NAME_index and NAME_score."),
+        option("--seed", group=_CHOICE, rare=True, type=int, default=0, show_default=True, metavar="N",
+               help="Random seed."),
     )(command)  # fmt: skip
 
 
 def target_options(command: Command) -> Command:
-    """What the rows are to be like."""
+    """Target dataset, and truth."""
     return together(
-        click.option("--target", metavar="SOURCE", help="Dataset that the rows are to be like; with --by dsir."),
-        click.option("--target-column", metavar="PATH", help="Its texts.  [default: as of SOURCE]"),
-        click.option("--truth", metavar="VERIFIER",
-                     help="Verifier of which rows are right, where they have a reference: reports how well the "
-                     "selection tells right from wrong (phi, psi, and the breakdown point)."),
-        click.option("--truth-column", metavar="PATH", help="Its references."),
+        option("--target", group=_CHOICE, metavar="SOURCE", shell_complete=completion.sources,
+               help="Dataset that the rows should resemble (--by dsir)."),
+        option("--target-column", group=_CHOICE, rare=True, metavar="PATH",
+               help="Column of its texts.  [default: as of SOURCE]"),
+        option("--truth", group=_CHOICE, rare=True, metavar="VERIFIER",
+               help="Verifier of right rows; reports how well the selection separates right from wrong (phi, psi, and "
+               "the breakdown point)."),
+        option("--truth-column", group=_CHOICE, rare=True, metavar="PATH", help="Column of the references of --truth."),
     )(command)  # fmt: skip
 
 
-@click.command(short_help="Keep the rows with the best scores.")
-@click.argument("source")
-@output_option
+@command(purpose=SELECT, short_help="Keep the rows with the best scores.")
+@source_argument
+@source_options
 @choice_options
 @target_options
-@cut_options
-@source_options
-@prior_options
 @scorer_setting_options
+@prior_options
 @resource_options
 @work_options
+@output_option
 @plan_steps_option
+@cut_options
 @config_option
 @json_option
 @quiet_option
 def select(source: str, **options: Any) -> None:
-    """Keep the rows of SOURCE that have the right scores; each row stays as it is.
+    """Keep the rows of SOURCE with the best scores: --rows, --rate or --threshold.
 
-    One of --rows, --rate and --threshold says how many. All rows are scored first; RUN keeps their scores in
-    toedit/steps, so that the same command continues where it was stopped. RUN is verified, pushed and loaded as runs of
-    edits are.
+    All rows are scored first. The same command continues an interrupted selection, from the scores in RUN/toedit/steps.
 
     \b
     Examples:
       hf-toedit select org/web -o kept --by dsir --target org/papers --rate 0.125
-      hf-toedit select org/web -o kept --by perplexity --prior org/model --rate 0.5
-      hf-toedit select org/answers -o kept --by math-answer --reference-column answer
+      hf-toedit select sample -o kept --by perplexity --rate 0.5
+      hf-toedit select org/sums -o kept --by numeric --reference-column answer
     """  # noqa: D301
     if options["output"] is None:
-        raise UsageError("where to? Name a run folder with -o.")
+        raise UsageError("no output folder. Name one with -o.")
     is_silent = options["quiet"] or options["as_json"]
     quiet_libraries(show_progress=not is_silent, quiet=is_silent)
     from hf_toedit.api.select import select_request, select_rows

@@ -1,4 +1,4 @@
-"""`hf-toedit slurm`: a run becomes an array of tasks on a Slurm cluster."""
+"""`hf-toedit slurm`: a run as an array of tasks on a Slurm cluster."""
 
 from __future__ import annotations
 
@@ -9,44 +9,48 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from hf_toedit.cli import completion
+from hf_toedit.cli.help import SCALE, command, option
 from hf_toedit.cli.options import COMMAND_LINE, config_option
 from hf_toedit.cli.run import run
 from hf_toedit.errors import UsageError
 
+_SLURM = "Slurm"
 _OF_EVERY_TASK = (
     "generations", "score_result", "workers", "device", "token_budget", "memory_fraction", "tensor_parallel",
     "trust_remote_code", "push_to", "push_revision", "push_prefix", "public", "unverified",
 )  # fmt: skip
-_RUN_OPTIONS = [option for option in run.params if option.name in _OF_EVERY_TASK and isinstance(option, click.Option)]
+_RUN_OPTIONS = [param for param in run.params if param.name in _OF_EVERY_TASK and isinstance(param, click.Option)]
 
 
-@click.command(short_help="Run the shards of a planned run on a Slurm cluster.")
-@click.argument("run")
-@click.option("--array", required=True, metavar="N[%M]", help="Tasks, at most one a shard; M of them at a time.")
-@click.option("--partition", metavar="NAME", help="Of the cluster.  [default: the cluster's]")
-@click.option("--time", metavar="TIME", help="Of a task, as 12:00:00; it is requeued when that is over.")
-@click.option("--gres", default="gpu:1", show_default=True, metavar="NAME:N", help="GPUs of a task; none for none.")
-@click.option("--cpus-per-task", type=click.IntRange(min=1), metavar="N", help="CPUs of a task.")
-@click.option("--mem", metavar="SIZE", help="Memory of a task, as 64G.")
-@click.option("--account", metavar="NAME", help="Who is charged.")
-@click.option("--qos", metavar="NAME", help="Quality of service.")
-@click.option("--sbatch-option", multiple=True, metavar="NAME[=VALUE]",
-              help="Any other option of sbatch, as constraint=a100; may be repeated.")  # fmt: skip
-@click.option("--max-requeues", type=click.IntRange(min=0), default=5, show_default=True, metavar="N",
-              help="How often a task is started again that failed, was killed, or ran out of time.")  # fmt: skip
-@click.option("--logs", default="logs", show_default=True, metavar="DIR", help="Folder of the logs; it is made.")
-@click.option("--submit", is_flag=True, help="Hand the script to sbatch instead of printing it.")
+@command(purpose=SCALE, short_help="Run on a Slurm cluster, as an array of tasks.")
+@click.argument("run", shell_complete=completion.folders)
+@option("--array", group=_SLURM, required=True, metavar="N[%M]", help="Number of tasks; at most M at a time.")
+@option("--partition", group=_SLURM, metavar="NAME", help="Slurm partition.  [default: the cluster's]")
+@option("--time", group=_SLURM, metavar="TIME", help="Time limit per task, as 12:00:00; requeued on timeout.")
+@option("--gres", group=_SLURM, default="gpu:1", show_default=True, metavar="NAME:N", help="GPUs per task, or none.")
+@option("--cpus-per-task", group=_SLURM, type=click.IntRange(min=1), metavar="N", help="CPUs per task.")
+@option("--mem", group=_SLURM, metavar="SIZE", help="Memory per task, as 64G.")
+@option("--account", group=_SLURM, metavar="NAME", help="Account to charge.")
+@option("--qos", group=_SLURM, rare=True, metavar="NAME", help="Quality of service.")
+@option("--sbatch-option", group=_SLURM, multiple=True, metavar="NAME[=VALUE]",
+        help="Other option of sbatch, as constraint=a100. Repeatable.")  # fmt: skip
+@option("--max-requeues", group=_SLURM, rare=True, type=click.IntRange(min=0), default=5, show_default=True,
+        metavar="N", help="Maximum number of restarts of a task that fails, is killed or times out.")  # fmt: skip
+@option("--logs", group=_SLURM, default="logs", show_default=True, metavar="DIR", shell_complete=completion.folders,
+        help="Folder of logs; created if missing.")  # fmt: skip
+@option("--submit", group=_SLURM, is_flag=True, help="Submit the script to sbatch instead of printing it.")
 @config_option
 def slurm(run: str, **options: Any) -> None:
-    """Print a script for sbatch that edits RUN, a folder made by `hf-toedit plan`, as an array of tasks.
+    """Print a batch script that processes RUN, a folder written by `hf-toedit plan`, as an array of tasks.
 
-    Each task edits a group of shards, with the options of `hf-toedit run` that are given here. The script has the
-    Python, the working folder and the cache folders of this command in it, and no token.
+    Each task processes a group of shards, with the options of `hf-toedit run` given here. The script contains the
+    Python, working folder and cache folders of this command, and no token.
 
     \b
     Examples:
       hf-toedit slurm run --array 64 --partition gpu --time 12:00:00 > job.sh
-      hf-toedit slurm run --array 64%16 --partition gpu --time 4:00:00 --cpus-per-task 8 --submit
+      hf-toedit slurm run --array 64%16 --partition gpu --cpus-per-task 8 --submit
     """  # noqa: D301
     from hf_toedit.launch.slurm import array_script, script_bytes, submit
     from hf_toedit.runs.store import RunFolder
@@ -79,14 +83,14 @@ def slurm(run: str, **options: Any) -> None:
         click.echo(script_bytes(script), nl=False)
 
 
-slurm.params.extend(_RUN_OPTIONS)
+slurm.params[-1:-1] = _RUN_OPTIONS
 
 
 def _array(array: str, num_shards: int) -> tuple[int, int | None]:
-    """How many tasks, and how many at a time.
+    """Number of tasks, and maximum at a time.
 
     Raises:
-        UsageError: these are no such numbers, or there are fewer shards.
+        UsageError: The text is malformed, or the run has fewer shards.
     """
     found = re.fullmatch(r"([1-9]\d*)(?:%([1-9]\d*))?", array)
     if found is None:
@@ -94,8 +98,8 @@ def _array(array: str, num_shards: int) -> tuple[int, int | None]:
     num_tasks = int(found[1])
     if num_tasks > num_shards:
         raise UsageError(
-            f"an array of {num_tasks} is larger than the run, which has {num_shards} shards. Say --array {num_shards}, "
-            f"or plan the run anew with --num-shards {num_tasks}."
+            f"an array of {num_tasks} is larger than the run, which has {num_shards} shards. Use --array {num_shards}, "
+            f"or plan the run again with --num-shards {num_tasks}."
         )
     return num_tasks, int(found[2]) if found[2] else None
 
@@ -104,7 +108,7 @@ def _sbatch(options: dict[str, Any]) -> dict[str, str | None]:
     """Options of sbatch, by their long names.
 
     Raises:
-        UsageError: one has no name.
+        UsageError: A name is missing or malformed.
     """
     named = ("partition", "time", "gres", "cpus_per_task", "mem", "account", "qos")
     sbatch = {name.replace("_", "-"): str(options[name]) for name in named if options[name] is not None}
@@ -117,22 +121,22 @@ def _sbatch(options: dict[str, Any]) -> dict[str, str | None]:
 
 
 def _run_options(context: click.Context) -> list[str]:
-    """The options of `hf-toedit run` that were given, here or in a file, as words of its command line."""
+    """The options of `hf-toedit run` that are given, here or in a file, as command-line words."""
     words: list[str] = []
-    for option in _RUN_OPTIONS:
-        value = context.params[str(option.name)]
-        if context.get_parameter_source(str(option.name)) is ParameterSource.DEFAULT or value is False:
+    for known in _RUN_OPTIONS:
+        value = context.params[str(known.name)]
+        if context.get_parameter_source(str(known.name)) is ParameterSource.DEFAULT or value is False:
             continue
-        words += [option.opts[0]] if option.is_flag else [option.opts[0], str(value)]
+        words += [known.opts[0]] if known.is_flag else [known.opts[0], str(value)]
     return words
 
 
 def _check_lines(*texts: str) -> None:
-    """Refuse what would break out of its line in the script.
+    """Refuse texts with line breaks, which would add lines to the script.
 
     Raises:
-        UsageError: one would.
+        UsageError: A text has one.
     """
     for text in texts:
         if "\n" in text or "\r" in text:
-            raise UsageError(f"{text!r} has a line break, and cannot stand in a script for sbatch. Name it otherwise.")
+            raise UsageError(f"{text!r} has a line break, and cannot be written into a batch script. Rename it.")

@@ -1,4 +1,4 @@
-"""`hf-toedit space`: the demo, served here or put on the Hub."""
+"""`hf-toedit space`: the demo, served on this machine or as a Space on the Hub."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hf_toedit.cli import completion
+from hf_toedit.cli.help import HUB, PRIOR, Group, option
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries, quiet_transformers
 from hf_toedit.cli.options import Command, json_option, quiet_option, together
 from hf_toedit.config import PriorConfig
@@ -19,33 +21,36 @@ from hf_toedit.errors import RunError, SourceError, UsageError
 if TYPE_CHECKING:
     from hf_toedit.space.repository import SpaceOutlook
 
+_SERVER = "Server"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def prior_options(command: Command) -> Command:
     """The prior that the demo offers first."""
     return together(
-        click.option("--prior", default="embedded", show_default=True, metavar="NAME",
-                     help="The one offered first: `embedded`, or a Hub id; `run` takes a local folder as well."),
-        click.option("--prior-revision", metavar="REV", help="Branch, tag or commit of a Hub prior."),
+        option("--prior", group=PRIOR, default="embedded", show_default=True, metavar="NAME",
+               shell_complete=completion.priors,
+               help="Prior offered first: `embedded`, a Hub id, or a local folder (run)."),
+        option("--prior-revision", group=PRIOR, metavar="REV", help="Branch, tag or commit of a Hub prior."),
     )(command)  # fmt: skip
 
 
-@click.group(short_help="A demo: edit a text, look at an edited dataset.")
+@click.group(cls=Group, purpose=HUB, short_help="Demo: edit a text, look at an edited dataset.")
 def space() -> None:
-    """A web page on which people edit a text and look at edited datasets: served here, or put on the Hub."""
+    """Demo: a web page to edit a text and to look at edited datasets, on this machine or as a Space on the Hub."""
 
 
 @space.command(short_help="Serve the demo on this machine.")
-@click.argument("source", required=False)
+@click.argument("source", required=False, shell_complete=completion.folders)
 @prior_options
-@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS",
-              help="Listen here; others reach 0.0.0.0, and name nothing of this machine then.")  # fmt: skip
-@click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="Likewise.  [default: first free from 7860]")
-@click.option("--open", "open_browser", is_flag=True, help="Show it in the browser.")
+@option("--host", group=_SERVER, default="127.0.0.1", show_default=True, metavar="ADDRESS",
+        help="Bind address; on 0.0.0.0 local paths are disabled.")  # fmt: skip
+@option("--port", group=_SERVER, type=click.IntRange(1, 65535), metavar="N",
+        help="Port.  [default: first free from 7860]")  # fmt: skip
+@option("--open", "open_browser", group=_SERVER, is_flag=True, help="Open the page in the browser.")
 def run(source: str | None, prior: str, prior_revision: str | None, host: str, port: int | None,
         open_browser: bool) -> None:  # fmt: skip
-    """Serve the demo until Ctrl-C; SOURCE, a run folder or a Hub dataset, is opened in its dataset tab.
+    """Serve the demo until Ctrl-C. The dataset tab opens SOURCE, a run folder or a Hub dataset.
 
     \b
     Examples:
@@ -62,7 +67,7 @@ def run(source: str | None, prior: str, prior_revision: str | None, host: str, p
 
     local = host in _LOOPBACK
     if not local and source is not None and Path(source).exists():
-        raise UsageError(f"{source} lies on this machine, and whoever reaches {host} would read it. Leave --host out.")
+        raise UsageError(f"{source} is on this machine, and anyone at {host} could read it. Leave --host out.")
     settings = SpaceSettings(PriorConfig(prior, prior_revision), local=local, source=source)
     app = launch(settings, host=host, port=port, open_browser=open_browser, block=False)
     try:
@@ -74,20 +79,22 @@ def run(source: str | None, prior: str, prior_revision: str | None, host: str, p
         app.close(verbose=False)
 
 
-@space.command(short_help="Put the demo on the Hub.")
+@space.command(short_help="Push the demo to the Hub.")
 @click.argument("repo", metavar="ORG/NAME")
 @prior_options
-@click.option("--source", metavar="ORG/NAME", help="A Hub dataset that its dataset tab opens at first.")
-@click.option("--public/--private", default=False, help="Let everybody see it, if it is made now.  [default: private]")
-@click.option("--hardware", metavar="FLAVOR", help="Run it on this, such as cpu-upgrade.  [default: as it is, or free]")
-@click.option("--dry-run", is_flag=True, help="Write nothing; say what would be made, and print every file.")
+@option("--source", group=HUB, metavar="ORG/NAME", help="Hub dataset that the dataset tab opens first.")
+@option("--public/--private", group=HUB, default=False,
+        help="Create the Space as public or private.  [default: private]")  # fmt: skip
+@option("--hardware", group=HUB, metavar="FLAVOR",
+        help="Hardware, such as cpu-upgrade.  [default: unchanged, or free]")  # fmt: skip
+@option("--dry-run", group=HUB, is_flag=True, help="Write nothing; report what would be created, and print all files.")
 @json_option
 @quiet_option
 def push(repo: str, **options: Any) -> None:
-    """Put the demo on the Hub as the Space ORG/NAME, which is made private if it is not there, or bring it up to date.
+    """Create or update the Space ORG/NAME on the Hub. A new Space is private.
 
-    Only files that differ are sent. A Space that holds something else is refused. What you write into its README.md
-    stays; secrets, such as the token that a private dataset needs, are set on the Hub.
+    Sends only files that differ, and refuses a Space with other content. Hand-written parts of README.md are kept.
+    Secrets, such as the token that a private dataset requires, are set on the Hub.
 
     \b
     Examples:
@@ -104,7 +111,7 @@ def push(repo: str, **options: Any) -> None:
     prior, _ = pinned(PriorConfig(options["prior"], options["prior_revision"]))
     if prior.revision is None and prior.prior != "embedded":
         raise UsageError(
-            f"the prior {prior.prior!r} lies on this machine, where a Space does not see it. Push it to the Hub and "
+            f"the prior {prior.prior!r} is on this machine, which a Space cannot read. Push it to the Hub and "
             f"name it as org/name."
         )
     if options["source"] is not None:
@@ -123,31 +130,31 @@ def push(repo: str, **options: Any) -> None:
 
 
 def _report(found: SpaceOutlook, repo: str, public: bool, dry_run: bool) -> None:
-    """Say what a push did, or would do."""
+    """Print what a push did, or would do."""
     from hf_toedit.cli.output import printable
 
     if public and found.private:
-        click.echo(f"{repo} is there already, and private; --public leaves it so. Its settings on the Hub change that.")
+        click.echo(f"{repo} exists and is private; --public does not change that. Use its settings on the Hub.")
     if found.creates:
-        click.echo(f"{'Would make' if dry_run else 'Made'}: Space {repo}{' (private)' * found.private}")
+        click.echo(f"{'Would create' if dry_run else 'Created'}: Space {repo}{' (private)' * found.private}")
     if found.hardware:
         price = found.hardware.price_per_hour
-        costs = "the Hub does not say its price by hour" if price is None else f"${price:,.2f} an hour while it runs"
+        costs = "price per hour unknown" if price is None else f"${price:,.2f} an hour while it runs"
         asked = "Would ask for" if dry_run else "Asked for"
         click.echo(f"{asked}: {found.hardware.flavor} ({found.hardware.words}), {costs}")
     if dry_run:
         for path, text in found.files.items():
-            click.echo(f"{'Would send' if path in found.changed else 'Is there already'}: {path}")
+            click.echo(f"{'Would send' if path in found.changed else 'Unchanged'}: {path}")
             click.echo("".join(f"    {printable(line)}\n" for line in text.splitlines()), nl=False)
     else:
-        click.echo(f"Sent: {', '.join(found.changed) or 'nothing, all is there already'}. {found.url}")
+        click.echo(f"Sent: {', '.join(found.changed) or 'nothing, all files are up to date'}. {found.url}")
 
 
 def _check_extra() -> None:
-    """Refuse to serve without the packages of the extra.
+    """Check that the packages of the extra can be imported.
 
     Raises:
-        UsageError: one is not there.
+        UsageError: One cannot.
     """
     try:
         import cachetools  # noqa: F401
@@ -155,15 +162,15 @@ def _check_extra() -> None:
     except ImportError as error:
         raise UsageError(
             f"the demo needs more packages, and one cannot be imported here ({error}). "
-            'Say pip install "hf-toedit[space]".'
+            'Run: pip install "hf-toedit[space]".'
         ) from error
 
 
 def _check_address(host: str, port: int | None) -> None:
-    """Refuse what nobody can listen at, before the prior is loaded.
+    """Check that the address can be bound, before the prior is loaded.
 
     Raises:
-        RunError: somebody else listens there, or it is no address of this machine.
+        RunError: The address is in use, or is not an address of this machine.
     """
     try:
         (family, *_, address), *_ = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)

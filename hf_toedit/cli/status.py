@@ -1,4 +1,4 @@
-"""`hf-toedit status`: how far a run is."""
+"""`hf-toedit status`: the progress of a run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hf_toedit.cli import completion
+from hf_toedit.cli.help import GENERAL, SCALE, command, option
 from hf_toedit.cli.options import json_option
 
 if TYPE_CHECKING:
@@ -19,17 +21,22 @@ if TYPE_CHECKING:
 
 _WATCH_S = 2.0
 _WATCH_STORAGE_S = 15.0
-"""Where each look is many requests, and processes tell no more often."""
+"""Interval for remote storage, where an update takes many requests and processes report no more often."""
 
 _FAILURES_SHOWN = 10
 
 
-@click.command(short_help="Say how far a run is.")
-@click.argument("run")
-@click.option("--watch", is_flag=True, help="Keep showing it until the run is finished.")
+@command(purpose=SCALE, short_help="Show the progress of a run.")
+@click.argument("run", shell_complete=completion.folders)
+@option("--watch", group=GENERAL, is_flag=True, help="Update the display until the run is finished.")
 @json_option
 def status(run: str, watch: bool, as_json: bool) -> None:
-    """Say how far RUN is: shards done, running and failed, speed, time left, and figures so far."""
+    """Show the progress of RUN: shards done, running and failed, speed, remaining time, and statistics so far.
+
+    \b
+    Example:
+      hf-toedit status run --watch
+    """  # noqa: D301
     from rich.live import Live
 
     from hf_toedit.api.run import Run

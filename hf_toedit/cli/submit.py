@@ -1,4 +1,4 @@
-"""`hf-toedit jobs submit`: a run is planned here, and edited by jobs."""
+"""`hf-toedit jobs submit`: plans a run and submits its jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hf_toedit.cli.engines import workers_option
-from hf_toedit.cli.jobs import group_of, hub_place, job_facts, jobs_of, missing_shards, namespace_option, work
+from hf_toedit.cli.help import command, option
+from hf_toedit.cli.jobs import JOBS, group_of, hub_place, job_facts, jobs_of, missing_shards, namespace_option, work
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
 from hf_toedit.cli.options import (
     Command,
@@ -23,6 +24,7 @@ from hf_toedit.cli.options import (
     edit_options,
     json_option,
     quiet_option,
+    source_argument,
     source_options,
     together,
 )
@@ -42,54 +44,54 @@ _TOKEN = "HF_TOKEN"  # noqa: S105
 
 
 def job_options(command: Command) -> Command:
-    """On which machines, and what is installed there."""
+    """Hardware, limits and packages of jobs."""
     return together(
-        click.option("--flavor", required=True, metavar="NAME", help="Kind of machine, such as l4x1; `hf jobs "
-                     "hardware` lists them."),
-        click.option("--num-jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
-                     help="Machines, each with a share of the shards."),
-        click.option("--timeout", default="12h", show_default=True, metavar="TIME",
-                     help="End a job after 90m, 12h, 2d, …; the same command goes on then."),
-        click.option("--attempts", type=click.IntRange(min=1), default=3, show_default=True, metavar="N",
-                     help="How often a job is begun that fails."),
-        click.option("--secrets", multiple=True, metavar="NAME",
-                     help="Environment variable to hand over as a secret, beside HF_TOKEN. May be repeated."),
-        click.option("--package", metavar="REQUIREMENT", help="What `uv` installs: a version, the URL of a wheel, "
-                     "`hf-toedit @ git+https://…`.  [default: this version]"),
-        click.option("--image", metavar="NAME", help="Container image that has `uv`.  [default: that of `hf jobs uv`]"),
+        option("--flavor", group=JOBS, required=True, metavar="NAME",
+               help="Hardware, such as l4x1; `hf jobs hardware` lists it."),
+        option("--num-jobs", group=JOBS, type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
+               help="Number of jobs."),
+        option("--timeout", group=JOBS, default="12h", show_default=True, metavar="TIME",
+               help="Time limit per job: 90m, 12h, 2d, …"),
+        option("--attempts", group=JOBS, rare=True, type=click.IntRange(min=1), default=3, show_default=True,
+               metavar="N", help="Maximum number of starts of a failing job."),
+        option("--secrets", group=JOBS, rare=True, multiple=True, metavar="NAME",
+               help="Environment variable to pass as a secret, beside HF_TOKEN. Repeatable."),
+        option("--package", group=JOBS, rare=True, metavar="REQUIREMENT",
+               help="Requirement that `uv` installs: a version, the URL of a wheel, `hf-toedit @ git+https://…`.  "
+               "[default: this version]"),
+        option("--image", group=JOBS, rare=True, metavar="NAME",
+               help="Container image with `uv`.  [default: that of `hf jobs uv`]"),
         namespace_option,
     )(command)  # fmt: skip
 
 
-@click.command(short_help="Plan a run and submit its jobs.")
-@click.argument("source")
-@push_to_options
-@job_options
-@click.option("--dry-run", is_flag=True, help="Submit and write nothing; say what would be submitted, and its price.")
-@shape_options
+@command(short_help="Plan a run and submit its jobs.")
+@source_argument
 @source_options
 @edit_options
+@job_options
+@option("--dry-run", group=JOBS, is_flag=True, help="Submit nothing; report the jobs and their price.")
 @workers_option
+@shape_options
+@push_to_options
 @config_option
 @json_option
 @quiet_option
 def submit(source: str, **options: Any) -> None:
-    """Edit SOURCE on Hugging Face Jobs into the Hub dataset of --push-to, or do what a run folder plans.
+    """Edit SOURCE, or process the run folder SOURCE, on Hugging Face Jobs.
 
-    The plan is made here, or is that of the run folder that SOURCE names. It is put there; each job does its share of
-    the shards and commits them; the last one to finish writes the card. Give the same command again to go on where jobs
-    died: it submits those that are missing.
+    Each job commits a group of shards to --push-to; the last one adds the card. The same command submits failed jobs
+    again.
 
     \b
-    Examples:
-      hf-toedit jobs submit org/dataset --prior org/model --push-to org/edited --flavor l4x1 --num-jobs 8 --dry-run
-      hf-toedit jobs status org/edited
+    Example:
+      hf-toedit jobs submit org/web --push-to org/edited --flavor l4x1 --dry-run
     """  # noqa: D301
     place = hub_place(options["push_to"], options["push_revision"], options["push_prefix"])
     secrets = _secrets(options)
     package = _package(options)
     if not re.fullmatch(r"(?=.*[1-9])\d+(\.\d+)?[smhd]?", options["timeout"]):
-        raise UsageError(f"timeout {options['timeout']!r} is no time. Write it as 90m, 12h or 2d.")
+        raise UsageError(f"timeout {options['timeout']!r} is not a duration. Write it as 90m, 12h or 2d.")
     is_silent = options["quiet"] or options["as_json"]
     from hf_toedit.runs.store import is_run
 
@@ -152,11 +154,11 @@ def submit(source: str, **options: Any) -> None:
     if options["as_json"]:
         click.echo(json.dumps({"repo": place.repo_id, "jobs": [], "push": asdict(pushed)}, indent=2))
     elif not options["quiet"]:
-        click.echo(f"All {len(plan.shards)} shards are there, and their card. {pushed.url}")
+        click.echo(f"All {len(plan.shards)} shards and the card are on the Hub. {pushed.url}")
 
 
 def _secrets(options: Mapping[str, Any]) -> dict[str, str]:
-    """The values of the environment variables that jobs are to be given, and the token.
+    """Values of the environment variables that jobs receive, and the token.
 
     Raises:
         UsageError: one is not set.
@@ -169,7 +171,7 @@ def _secrets(options: Mapping[str, Any]) -> dict[str, str]:
         values[_TOKEN] = own_token()
     for name in options["secrets"]:
         if "=" in name:
-            raise UsageError("--secrets takes the name of an environment variable only: its value would be seen here.")
+            raise UsageError("--secrets takes the name of an environment variable, without its value.")
         if name not in os.environ:
             raise UsageError(f"environment variable {name!r}, which --secrets names, is not set.")
         values[name] = os.environ[name]
@@ -177,7 +179,7 @@ def _secrets(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _package(options: Mapping[str, Any]) -> str:
-    """What is to be installed.
+    """The requirement to install.
 
     Raises:
         UsageError: a password is in it.
@@ -187,34 +189,34 @@ def _package(options: Mapping[str, Any]) -> str:
     extra = "[vllm]" if options["backend"] == "vllm" else ""
     package = str(options["package"] or f"hf-toedit{extra}=={__version__}")
     if holds_secret(package.replace("://git@", "://")):
-        raise UsageError("--package holds a password or a token, which everybody who sees the job sees.")
+        raise UsageError("--package holds a password or a token, which everyone who can see the job can read.")
     return package
 
 
 def _words(options: Mapping[str, Any]) -> list[str]:
-    """The options of `work` that were given another value than they have by themselves."""
+    """The options of `work` whose values differ from their defaults."""
     words: list[str] = []
-    for option in work.params:
-        value = options.get(str(option.name))
-        if isinstance(option, click.Option) and option.is_flag:
-            words += [option.opts[0]] * bool(value)
-        elif value not in (None, "", option.default):
-            words += [option.opts[0], str(value)]
+    for param in work.params:
+        value = options.get(str(param.name))
+        if isinstance(param, click.Option) and param.is_flag:
+            words += [param.opts[0]] * bool(value)
+        elif value not in (None, "", param.default):
+            words += [param.opts[0], str(value)]
     return words
 
 
 def _check_count(found: list[JobInfo], count: int) -> None:
-    """Refuse to cut the work otherwise than jobs that are at it.
+    """Refuse a number of jobs that differs from that of running jobs.
 
     Raises:
-        UsageError: there are such.
+        UsageError: Such jobs are running.
     """
     from hf_toedit.hub.jobs import is_alive
 
     counts = {group.partition("/")[2] for job in found if is_alive(job) and (group := group_of(job))}
     if others := counts - {str(count)}:
         raise UsageError(
-            f"jobs that work on this run are still alive, with --num-jobs {min(others)}. Say the same, or end them: "
+            f"jobs of this run are still running, with --num-jobs {min(others)}. Use the same number, or cancel them: "
             f"hf-toedit jobs cancel."
         )
 
@@ -236,7 +238,7 @@ def _submitted(service: Jobs, wanted: list[JobRequest]) -> list[JobInfo]:
 
 
 def _tell_planned(plan: Plan, wanted: list[JobRequest], hardware: Hardware, options: Mapping[str, Any]) -> None:
-    """Say what would be submitted."""
+    """Report what would be submitted."""
     from hf_toedit.cli.output import counted
 
     if options["as_json"]:
@@ -259,7 +261,7 @@ def _tell_planned(plan: Plan, wanted: list[JobRequest], hardware: Hardware, opti
 def _tell_submitted(
     submitted: list[JobInfo], wanted: list[JobRequest], plan: Plan, hardware: Hardware, options: Mapping[str, Any]
 ) -> None:
-    """Say what was submitted."""
+    """Report what was submitted."""
     if options["as_json"]:
         facts = _submission(plan, wanted, hardware, options)
         click.echo(json.dumps({**facts, "jobs": [job_facts(job) for job in submitted]}, indent=2))
@@ -289,6 +291,6 @@ def _told_price(num_jobs: int, hardware: Hardware) -> str:
 
     told = f"{counted(num_jobs, 'job')} of {hardware.flavor} ({hardware.words})"
     if hardware.price_per_hour is None:
-        return f"{told}; the Hub does not say the price by hour."
+        return f"{told}; the Hub does not report the price per hour."
     each = hardware.price_per_hour
     return f"{told}: ${each:,.2f} an hour each, ${each * num_jobs:,.2f} an hour together, while they run."

@@ -1,4 +1,4 @@
-"""`hf-toedit verify`: everything that a run wrote, read again."""
+"""`hf-toedit verify`: checks all files of a run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from hf_toedit.cli import completion
+from hf_toedit.cli.help import EDIT, SOURCE, command, option
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
 from hf_toedit.cli.next_steps import command, next_steps
 from hf_toedit.cli.options import json_option, quiet_option
@@ -17,19 +19,24 @@ from hf_toedit.errors import RunError, UsageError
 _SHOWN = 20
 
 
-@click.command(short_help="Read everything in a run again, and check it.")
-@click.argument("run")
-@click.option("--no-source", is_flag=True, help="Do not read the source again, where it cannot be reached any more.")
+@command(purpose=EDIT, short_help="Check all files of a run against its plan and source.")
+@click.argument("run", shell_complete=completion.folders)
+@option("--no-source", group=SOURCE, is_flag=True, help="Check without the source, if it is not available any more.")
 @hub_options
 @json_option
 @quiet_option
 def verify(run: str, no_source: bool, revision: str | None, prefix: str, as_json: bool, quiet: bool) -> None:
-    """Read everything in RUN again and hold it against its plan, its source and its statistics.
+    """Check all files of RUN against its plan, its source and its statistics.
 
-    The files, number, order and columns of the rows, every edit log back to the source text, and the statistics counted
-    again from the rows. RUN is a run folder, or a Hub dataset (org/name) that a run was pushed to: it is read a shard
-    at a time.
-    """
+    Checks the number, order and columns of the rows, reverts each edit log to the source text, and counts the
+    statistics again. RUN is a run folder, or a Hub dataset (org/name) that a run was pushed to, which is downloaded
+    shard by shard.
+
+    \b
+    Examples:
+      hf-toedit verify run
+      hf-toedit verify org/stories-toedit
+    """  # noqa: D301
     quiet_libraries(show_progress=False, quiet=quiet or as_json)
     quiet_hub()
     from hf_toedit.api.run import Run
@@ -40,7 +47,7 @@ def verify(run: str, no_source: bool, revision: str | None, prefix: str, as_json
     repo_id = hub_dataset(run)
     if repo_id is None:
         if revision or prefix:
-            raise UsageError(f"{run!r} is no Hub dataset: leave --revision and --prefix out.")
+            raise UsageError(f"{run!r} is not a Hub dataset. Leave --revision and --prefix out.")
         found = Run.open(run).verify(**how)
     else:
         from hf_toedit.publish.pull import HubRun
@@ -60,7 +67,7 @@ def verify(run: str, no_source: bool, revision: str | None, prefix: str, as_json
         if not as_json:
             for problem in found.problems[:_SHOWN]:
                 click.echo(printable(problem))
-        advice = f"`hf-toedit run {run}` makes anew what is not done, or was deleted."
+        advice = f"`hf-toedit run {run}` repeats what is unfinished or was deleted."
         if repo_id is not None:
             advice = "Verify the run folder that it was pushed from, and push it again."
         raise RunError(f"{counted(len(found.problems), 'problem')} in {run}. {advice}")

@@ -130,7 +130,10 @@ WRONG_USE: dict[str, tuple[list[str], list[str]]] = {
     "device": (["--device", "gpu"], ["device 'gpu' is not one of"]),
     "backend": (["--backend", "vlm"], ["--backend", "'vlm'", "vllm"]),
     "device of vllm": (["--backend", "vllm", "--device", "cuda:1"], ["device 'cuda:1'", "CUDA_VISIBLE_DEVICES"]),
-    "nucleus of vllm": (["--backend", "vllm", "--sampler", "top-p"], ["only at temperature 1", "--backend transformers"]),
+    "nucleus of vllm": (
+        ["--backend", "vllm", "--sampler", "top-p"],
+        ["only at temperature 1", "--backend transformers"],
+    ),
     "tensor parallel": (["--tensor-parallel", "2"], ["--tensor-parallel is for the vLLM backend"]),
     "protect": (["--protect", "number"], ["unknown protect pattern 'number'. Did you mean 'numbers'?"]),
     "regex": (["--protect", "re:("], ["not a valid regular expression"]),

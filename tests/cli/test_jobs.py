@@ -58,7 +58,7 @@ def ended(jobs: list[Job]) -> list[str]:
 
 
 class Killer:
-    """Kills attempts of a group's job with SIGKILL at a commit that comes when some of its shards are there."""
+    """Kills attempts of a group's job with SIGKILL at a commit that comes when some of its shards are on the Hub."""
 
     def __init__(self, hub: HubServer, name: str, group: str, shards: list[int]) -> None:
         self._hub, self._name, self._group = hub, name, group
@@ -108,7 +108,7 @@ def test_a_killed_job_is_taken_up_again_and_the_last_one_writes_the_card(
     told = command("jobs", "status", "org/two", "--json").json
     assert (told["num_done"], told["num_shards"], told["finished"]) == (3, 4, False)
     [told_there, *_] = command("jobs", "status", "org/two").stdout.splitlines()
-    assert told_there == "3 of 4 shards are there. No job is alive: the same `hf-toedit jobs submit` goes on."
+    assert told_there == "3 of 4 shards are on the Hub. No job is running. To continue, repeat `hf-toedit jobs submit`."
     assert [job["stage"] for job in told["jobs"]] == ["COMPLETED", "ERROR"]
     assert "push-not-finished" in load(hub, ("org/two", None, None))[0]
 
@@ -117,7 +117,7 @@ def test_a_killed_job_is_taken_up_again_and_the_last_one_writes_the_card(
     [*_, last] = jobs_of(hub, "org/two")
     assert ended([last]) == ["COMPLETED"]
     assert "group 1/2: 1 of 2 shards to do" in last.log.read_text()
-    assert "all shards and their card are there" in last.log.read_text()
+    assert "all shards and the card are on the Hub" in last.log.read_text()
 
     run = tmp_path / "run"
     local = command("edit", "org/rows", "-o", run, *EAGER, "--num-shards", 4, *shape, "--flat-columns", "--quiet")
@@ -129,17 +129,19 @@ def test_a_killed_job_is_taken_up_again_and_the_last_one_writes_the_card(
     card = head.files["README.md"].decode()
     assert "hf-toedit jobs submit org/rows" in card and 'load_dataset("org/two"' in card and "./" not in card
 
-    assert command("jobs", "status", "org/two").stdout.startswith("4 of 4 shards are there. The card is there.\n")
+    assert command("jobs", "status", "org/two").stdout.startswith(
+        "4 of 4 shards are on the Hub. The card is on the Hub.\n"
+    )
     hub.faults.add("GET", "/logs$", 503, times=2)
     said = command("jobs", "logs", "org/two").stdout
     assert said.count("\n== ") == 1 and "group 0/2: 2 of 2" in said and "group 1/2: 1 of 2" in said
     assert command("jobs", "logs", "org/two", "--shard-group", "1/2", "--tail", 1, "--follow").stdout == (
-        f"all shards and their card are there: {hub.endpoint}/datasets/org/two\n"
+        f"all shards and the card are on the Hub: {hub.endpoint}/datasets/org/two\n"
     )
     assert "cannot be followed at once" in command.fails("jobs", "logs", "org/two", "--follow", code=2)
     num_commits = len(pushed(hub, "org/two").commits)
     assert command(*submit("org/two", *shape, "--num-jobs", 3)).stdout.startswith(
-        "All 4 shards are there, and their card."
+        "All 4 shards and the card are on the Hub."
     )
     assert (len(pushed(hub, "org/two").commits), len(jobs_of(hub, "org/two"))) == (num_commits, 3)
     assert command("verify", "org/two").code == 0
@@ -166,7 +168,7 @@ def test_cancel(on_hub: HubServer, command: HfToEdit) -> None:
     assert command(*one).code == 0
     assert command(*one).code == 0
     [job] = jobs_of(hub, "org/cancelled")  # the second command found it alive
-    assert "still alive, with --num-jobs 1." in command.fails(*submit("org/cancelled", "--num-jobs", 2), code=2)
+    assert "still running, with --num-jobs 1." in command.fails(*submit("org/cancelled", "--num-jobs", 2), code=2)
     elsewhere = submit("org/cancelled", "--push-prefix", "again", "--dry-run", "--json")
     assert command(*elsewhere).json["jobs"][0]["labels"]["hf-toedit-run"] != job.spec["labels"]["hf-toedit-run"]
     assert command("jobs", "cancel", "org/cancelled", "--json").json["cancelled"] == [job.id]
@@ -215,22 +217,22 @@ def test_bad_input(on_hub: HubServer, command: HfToEdit, short: Path, few: Path)
 
     assert "unknown flavor 'l4x2'. Did you mean 'l4x1'?" in refused("--flavor", "l4x2")
     assert "--num-jobs 5 is more than the 4 shards" in refused("--num-jobs", 5)
-    assert "timeout 'soon' is no time" in refused("--timeout", "soon")
-    assert "timeout '0.0h' is no time" in refused("--timeout", "0.0h")
+    assert "timeout 'soon' is not a duration" in refused("--timeout", "soon")
+    assert "timeout '0.0h' is not a duration" in refused("--timeout", "0.0h")
     assert "'NO_SUCH', which --secrets names, is not set" in refused("--secrets", "NO_SUCH")
-    assert "name of an environment variable only" in refused("--secrets", "A=b")
+    assert "name of an environment variable, without its value" in refused("--secrets", "A=b")
     assert "--package holds a password or a token" in refused("--package", "git+https://me:word@example.org/x")
     assert "--package holds a password or a token" in refused("--package", "https://example.org/x.whl?token=word")
     assert "is on this machine" in refused("--prior", shared("models/stories260K"))
     local = "jobs", "submit", short, *EAGER, "--flavor", "l4x1", "--push-to", "org/bad"
     assert "Push it to the Hub and name it as org/name, or name an address." in command.fails(*local, code=2)
-    assert "where to? Name a Hub dataset with --push-to." in command.fails(*local[:-2], code=2)
+    assert "no target. Name a Hub dataset with --push-to." in command.fails(*local[:-2], code=2)
     assert "(403: Forbidden: you may not run jobs" in command.fails(*submit("org/bad", "--namespace", "strangers"))
     assert "(403: " in command.fails(*submit("strangers/bad"))
     command("push", few, "org/taken-by-another")
     assert "holds another run" in command.fails(*submit("org/taken-by-another"))
     assert "(404: Repository not found)" in command.fails("jobs", "status", "org/nothing")
-    assert "no job of 'owner' works for 'org/nothing'" in command.fails("jobs", "logs", "org/nothing")
+    assert "no job of 'owner' works on 'org/nothing'" in command.fails("jobs", "logs", "org/nothing")
     nobody = alone(hub, *submit("org/bad"))
     assert (nobody.code, nobody.stdout) == (1, "")
     assert nobody.stderr.splitlines()[-1].startswith("Error: you are not logged in to the Hub. Log in with")

@@ -84,7 +84,7 @@ class TestEdit:
         Dataset.from_list([{"m": [{"role": "user", "content": "Hi"}]}]).to_parquet(tmp_path / "a.parquet")
         done = hf_toedit("edit", tmp_path / "a.parquet", "-o", tmp_path / "run", "--messages-column", "m", *eager())
         assert done.code == 0
-        assert "No row holds a text in messages of the roles assistant. Check the columns that were named." in done.stdout
+        assert "No row holds a text in messages of the roles assistant. Check the column names." in done.stdout
 
 
 class TestPreview:
@@ -170,7 +170,7 @@ def test_version_and_streams_of_the_installed_command(command: list[str]) -> Non
     assert done.stdout.strip().endswith(__version__)
     done = subprocess.run([*command, "edit", "sample"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("Error: where to? Name a run folder with -o")
+    assert done.stderr.startswith("Error: no output folder. Name one with -o")
 
 
 def test_a_preview_passes_over_conversations_that_the_template_refuses(hf_toedit: HfToEdit, tmp_path: Path) -> None:

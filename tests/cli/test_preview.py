@@ -104,9 +104,9 @@ def test_what_cannot_become_a_page(hf_toedit: HfToEdit, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     for target, words in {
         tmp_path: "it is a folder. Name a file in it, such as",
-        tmp_path / "no" / "page.html": f"there is no folder {tmp_path / 'no'}. Make it first",
-        tmp_path / "notes.txt" / "page.html": f"there is no folder {tmp_path / 'notes.txt'}",
-        tmp_path / "notes.txt": "is there already, and is no page of hf-toedit. Name another file.",
+        tmp_path / "no" / "page.html": f"the folder {tmp_path / 'no'} does not exist. Create it",
+        tmp_path / "notes.txt" / "page.html": f"the folder {tmp_path / 'notes.txt'} does not exist",
+        tmp_path / "notes.txt": "exists and is not a page of hf-toedit. Name another file.",
     }.items():
         assert words in hf_toedit.fails("preview", "sample", "--html", target, code=2)
     assert "cannot write" in hf_toedit.fails("preview", "sample", "-n", 1, "--html", tmp_path / ("x" * 230), *eager())

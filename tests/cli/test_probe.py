@@ -192,7 +192,7 @@ def test_what_is_missing(hf_toedit: HfToEdit, tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", stories(3))
     variants = f"a={path}", f"b={path}"
     assert "a probe needs held-out text." in hf_toedit.fails("probe", *variants, "-o", tmp_path / "report", code=2)
-    assert "where to?" in hf_toedit.fails("probe", *variants, "--eval", f"e={path}", code=2)
+    assert "no output folder" in hf_toedit.fails("probe", *variants, "--eval", f"e={path}", code=2)
     assert "is a file. Name a folder" in hf_toedit.fails("probe", *variants, "--eval", f"e={path}", "-o", path)
     with pytest.raises(UsageError, match="unknown setting 'contxt'.* 'context'"):
         probe({"a": path, "b": path}, {"e": path}, tmp_path / "report", contxt=3)  # type: ignore[call-arg]

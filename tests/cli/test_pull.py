@@ -299,4 +299,4 @@ class TestRefused:
         assert _files(tmp_path) == {"notes.txt": b"mine"}
 
     def test_options_of_the_hub_for_a_folder(self, command: HfToEdit, made: Path) -> None:
-        assert "is no Hub dataset" in command.fails("verify", made, "--prefix", "x", code=2)
+        assert "is not a Hub dataset" in command.fails("verify", made, "--prefix", "x", code=2)

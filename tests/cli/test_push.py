@@ -45,7 +45,7 @@ def test_there_and_back(hub: HubServer, command: HfToEdit, run: Path, tmp_path: 
     dry = command("push", run, "org/stories", "--dry-run").stdout.splitlines()
     planned = command("push", run, "org/stories", "--dry-run", "--json").json
     assert (dry[0], planned["creates"], planned["private"]) == (
-        "Would make: repository (private)",
+        "Would create: repository (private)",
         ["repository"],
         True,
     )
@@ -55,7 +55,7 @@ def test_there_and_back(hub: HubServer, command: HfToEdit, run: Path, tmp_path: 
     done = command("push", run, "org/stories")
     url = f"{hub.endpoint}/datasets/org/stories"
     assert done.stdout.startswith("Sent 12 files (") and done.stdout.endswith(
-        f'0 were there already. {url}\nLoad: datasets.load_dataset("org/stories")\n'
+        f'0 were already on the Hub. {url}\nLoad: datasets.load_dataset("org/stories")\n'
     )
     assert done.stderr == ""
     repo = pushed(hub, "org/stories")
@@ -103,7 +103,7 @@ def test_visibility(hub: HubServer, command: HfToEdit, few: Path) -> None:
     assert not pushed(hub, "org/public").private
     hub.create_repo("dataset", "org/kept", {".gitattributes": b""}, private=True)
     said = command("push", few, "org/kept", "--public").stdout.splitlines()
-    assert said[0].startswith("org/kept is there already, and private; --public leaves it so.")
+    assert said[0].startswith("org/kept exists and is private; --public does not change that.")
     assert pushed(hub, "org/kept").private
 
 
@@ -216,7 +216,7 @@ def test_two_runs_in_two_folders_of_one_dataset(hub: HubServer, command: HfToEdi
 def test_a_branch(hub: HubServer, command: HfToEdit, few: Path) -> None:
     hub.create_repo("dataset", "org/branched", {"README.md": b"# Words\n"})
     main = pushed(hub, "org/branched").head("main")
-    assert "Would make: branch" in command("push", few, "org/branched", "--revision", "new/one", "--dry-run").stdout
+    assert "Would create: branch" in command("push", few, "org/branched", "--revision", "new/one", "--dry-run").stdout
     done = command("push", few, "org/branched", "--revision", "new/one", "--json").json
     assert (done["revision"], done["url"]) == ("new/one", f"{hub.endpoint}/datasets/org/branched/tree/new/one")
     check_whole(pushed(hub, "org/branched").head("new/one"), few)

@@ -145,7 +145,7 @@ def test_what_cannot_be_pushed_is_found_out_before_any_work(
     assert not (run / "data").exists()
     assert "holds another run" in command.fails("run", run, "--push-to", "org/taken")
     assert "(403: You don't have the rights" in command.fails("run", run, "--push-to", "strangers/x")
-    assert "Say --push-to as well" in command.fails("run", run, "--public", code=2)
+    assert "requires --push-to" in command.fails("run", run, "--public", code=2)
     assert "Name it as org/name" in command.fails("run", run, "--push-to", "x", code=2)
     assert not (run / "data").exists()
 
@@ -156,7 +156,7 @@ def test_edit_pushes_what_it_makes_and_what_is_there(
     run = tmp_path / "run"
     edit = "edit", short, "-o", run, *eager(), "--limit", 3, "--push-to", "org/edited"
     done = command(*edit, "--unverified")
-    assert done.stdout.splitlines()[-1].endswith(f"0 were there already. {hub.endpoint}/datasets/org/edited")
+    assert done.stdout.splitlines()[-1].endswith(f"0 were already on the Hub. {hub.endpoint}/datasets/org/edited")
     check_whole(pushed(hub, "org/edited").head("main"), run)
     assert not (run / "toedit/verified.json").exists()
     again = command(*edit, "--json").json

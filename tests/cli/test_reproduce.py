@@ -27,6 +27,6 @@ def test_the_command(hf_toedit: HfToEdit, tmp_path: Path) -> None:
 
 
 def test_what_is_refused(hf_toedit: HfToEdit, tmp_path: Path) -> None:
-    assert "where to? Name a folder" in hf_toedit.fails("reproduce", "Theorem 1", code=2)
+    assert "no output folder. Name one" in hf_toedit.fails("reproduce", "Theorem 1", code=2)
     assert "Did you mean 'Theorem 1'?" in hf_toedit.fails("reproduce", "theorem1", "-o", tmp_path / "x", code=2)
     assert not (tmp_path / "x").exists()

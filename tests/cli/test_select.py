@@ -250,7 +250,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(hf_toedit: HfToEdit, a
 
 
 def test_it_needs_a_folder(hf_toedit: HfToEdit, answers: Path) -> None:
-    assert hf_toedit.fails("select", answers, "--by", "random", "--rows", 1, code=2).startswith("where to?")
+    assert hf_toedit.fails("select", answers, "--by", "random", "--rows", 1, code=2).startswith("no output folder")
 
 
 def test_runs_may_be_planned_here_and_done_elsewhere(hf_toedit: HfToEdit, answers: Path, tmp_path: Path) -> None:

@@ -103,12 +103,12 @@ def test_the_script_is_sound(checker: list[str], hf_toedit: HfToEdit, planned: P
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--array", "7"], "an array of 7 is larger than the run, which has 6 shards. Say --array 6, or plan the run"),
+        (["--array", "7"], "an array of 7 is larger than the run, which has 6 shards. Use --array 6, or plan the run"),
         (["--array", "0-3"], "array '0-3' is not a number of tasks, such as 64, or 64%16 for 16 of them at a time."),
         (["--array", "0"], "array '0' is not a number of tasks"),
         (["--array", "4", "--sbatch-option", "=x"], "sbatch option '=x' is not NAME=VALUE"),
-        (["--array", "4", "--time", "1\n#SBATCH --x"], "has a line break, and cannot stand in a script for sbatch."),
-        (["--array", "4", "--public"], "--public says how to push. Say --push-to as well."),
+        (["--array", "4", "--time", "1\n#SBATCH --x"], "has a line break, and cannot be written into a batch script."),
+        (["--array", "4", "--public"], "--public requires --push-to."),
         (["--array", "4", "--cpus-per-task", "0"], "Invalid value for '--cpus-per-task'"),
         ([], "Missing option '--array'"),
     ],

@@ -68,7 +68,7 @@ def test_a_space_is_pushed_and_starts(hub: HubServer, command: HfToEdit, tmp_pat
     told = command("space", "push", "org/toedit-demo")
     assert (told.code, told.stderr) == (0, "")
     made, sent = told.stdout.splitlines()
-    assert made == "Made: Space org/toedit-demo (private)"
+    assert made == "Created: Space org/toedit-demo (private)"
     assert sent == f"Sent: app.py, README.md, requirements.txt. {hub.endpoint}/spaces/org/toedit-demo"
     repo = space(hub, "org/toedit-demo")
     assert repo.private and repo.hardware == "cpu-basic"
@@ -118,7 +118,7 @@ def test_pushing_again_sends_what_changed_and_keeps_what_people_wrote(hub: HubSe
     assert not repo.private
     count = len(repo.commits)
     again = command("space", "push", name)
-    assert again.stdout.startswith("Sent: nothing, all is there already.")
+    assert again.stdout.startswith("Sent: nothing, all files are up to date.")
     assert len(repo.commits) == count
 
     text = repo.head("main").files["README.md"].decode()
@@ -145,7 +145,7 @@ def test_dry_run_writes_nothing(hub: HubServer, command: HfToEdit) -> None:
     assert told.code == 0, told
     lines = told.stdout.splitlines()
     assert lines[:2] == [
-        "Would make: Space org/dry (private)",
+        "Would create: Space org/dry (private)",
         "Would ask for: l4x1 (1x L4, 24 GB, 8 vCPU, 30 GB), $0.80 an hour while it runs",
     ]
     assert [line for line in lines if not line.startswith(" ")][2:] == [
@@ -174,7 +174,7 @@ def test_what_cannot_be_pushed(hub: HubServer, command: HfToEdit) -> None:
 
     assert "lacks its owner" in refused("demo")
     assert "is not the name of a repository" in refused("org/a b")
-    assert "lies on this machine" in refused("org/bad", "--prior", shared("models/stories260K"))
+    assert "is on this machine" in refused("org/bad", "--prior", shared("models/stories260K"))
     assert "unknown flavor 'l4x2'. Did you mean 'l4x1'?" in refused("org/bad", "--hardware", "l4x2")
     assert "lends a GPU to functions" in refused("org/bad", "--hardware", "zero-a10g")
     assert "unknown dataset 'org/nothing'" in refused("org/bad", "--source", "org/nothing", code=1)
@@ -205,7 +205,7 @@ def test_it_is_served_until_ctrl_c() -> None:
 
 def test_what_cannot_be_served(command: HfToEdit, few: Path) -> None:
     told = command.fails("space", "run", few, "--host", "0.0.0.0", code=2)
-    assert "lies on this machine, and whoever reaches 0.0.0.0 would read it" in told
+    assert "is on this machine, and anyone at 0.0.0.0 could read it" in told
     bare = "import sys; sys.modules['gradio'] = None; from hf_toedit.cli.main import cli; cli(['space', 'run'])"
     done = subprocess.run([sys.executable, "-c", bare], capture_output=True, text=True, env=environment())
     assert (done.returncode, done.stdout) == (2, "")

@@ -58,7 +58,7 @@ def test_a_line_comes_at_once(hub: HubServer, few: Path) -> None:
         lines = [process.stderr.readline()]
         assert time.monotonic() - asked < 5  # 1 s on a machine that does nothing else
         lines += process.stderr.readlines()
-        assert "Would make: repository" in process.stdout.read()
+        assert "Would create: repository" in process.stdout.read()
     # Pauses are random: where the first two are short, the line about the third is the first one.
     assert all(re.fullmatch(r"Hub does not answer \(503\); retrying [2-4] of 8 in [1-4] s\n", line) for line in lines)
     assert re.search(r" 4 of 8 in [34] s", lines[-1])

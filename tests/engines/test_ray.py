@@ -326,8 +326,8 @@ def test_options_that_do_not_fit_the_engine_are_refused(hf_toedit: HfToEdit, tmp
         closed.bind(("127.0.0.1", 0))
         nowhere = f"127.0.0.1:{closed.getsockname()[1]}"
         refused = [
-            (("--num-workers", 2), 2, "--num-workers is for --engine ray"),
-            (("--engine", "ray", "--workers", 2), 2, "--workers is for --engine local"),
+            (("--num-workers", 2), 2, "--num-workers requires --engine ray"),
+            (("--engine", "ray", "--workers", 2), 2, "--workers requires --engine local"),
             (("--engine", "ray", "--device", "cuda:1"), 2, "--device cuda:1 names one of several"),
             (("--engine", "ray", "--device", "cpu", "--gpus-per-worker", 1), 2, "--gpus-per-worker 1 and --device cpu"),
             (("--engine", "ray", "--tensor-parallel", 2, "--gpus-per-worker", 1), 2, "--gpus-per-worker 1 is too few"),
@@ -345,4 +345,4 @@ def test_without_ray_it_says_what_to_install(hf_toedit: HfToEdit, tmp_path: Path
     command = [sys.executable, "-m", "hf_toedit", "run", "run", "--engine", "ray"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
-    assert "(broken here). Say pip install 'hf-toedit[ray]'." in done.stderr
+    assert "(broken here). Run: pip install 'hf-toedit[ray]'." in done.stderr

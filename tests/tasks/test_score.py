@@ -307,7 +307,7 @@ def test_jobs_do_a_run_that_was_planned(
     assert [job.stage for job in jobs] == ["COMPLETED"] * 2, [job.log.read_text() for job in jobs]
     files = pushed(hub, name).head("main").files
     assert {path: data for path, data in files.items() if path.endswith(".parquet")} == parquet(scored)
-    assert command(*submit).stdout.startswith("All 3 shards are there, and their card.")
+    assert command(*submit).stdout.startswith("All 3 shards and the card are on the Hub.")
 
 
 def test_a_run_lies_in_storage(hf_toedit: HfToEdit, questions: Path, prior: Any, scored: Path, tmp_path: Path) -> None:
