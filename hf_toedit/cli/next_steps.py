@@ -32,10 +32,10 @@ def after_run(run: Run[Any], is_pushed: bool) -> str:
     path = str(run.path)
     steps = {} if "://" in path else {"load": load_line(path)}
     if run.plan.task.kind == "edit":
-        steps["look"] = command("space", "run", path)
-    steps["verify"] = command("verify", path)
+        steps["look"] = command_line("space", "run", path)
+    steps["verify"] = command_line("verify", path)
     if not is_pushed:
-        steps["push"] = command("push", path, "org/name")
+        steps["push"] = command_line("push", path, "org/name")
     return next_steps(**steps)
 
 
@@ -44,6 +44,6 @@ def load_line(name: str) -> str:
     return f"datasets.load_dataset({json.dumps(name, ensure_ascii=False)})"
 
 
-def command(*words: str) -> str:
+def command_line(*words: str) -> str:
     """A command of hf-toedit, as a shell reads it."""
     return shlex.join(("hf-toedit", *words))

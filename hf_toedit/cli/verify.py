@@ -11,7 +11,7 @@ import click
 from hf_toedit.cli import completion
 from hf_toedit.cli.help import EDIT, SOURCE, command, option
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
-from hf_toedit.cli.next_steps import command, next_steps
+from hf_toedit.cli.next_steps import command_line, next_steps
 from hf_toedit.cli.options import json_option, quiet_option
 from hf_toedit.cli.pull import hub_options
 from hf_toedit.errors import RunError, UsageError
@@ -62,7 +62,7 @@ def verify(run: str, no_source: bool, revision: str | None, prefix: str, as_json
         click.echo(f"Sound: {counted(found.num_rows, 'row')} in {counted(found.num_shards, 'file')} agree with {held}, "
                    f"the plan and the statistics.")  # fmt: skip
         if repo_id is None:
-            click.echo(next_steps(push=command("push", run, "org/name")))
+            click.echo(next_steps(push=command_line("push", run, "org/name")))
     if found.problems:
         if not as_json:
             for problem in found.problems[:_SHOWN]:
