@@ -1,4 +1,4 @@
-"""What presets change, by the kinds of places, in real texts with a real prior: the tables of the README.
+"""What presets change, by the kinds of places, in real texts with a real prior: the table of docs/guides/careful.md.
 
     python benchmarks/presets.py --prior FOLDER --out results/presets.json web=FILE:200 chat=FILE:50
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class ToEditor(Editor):
     """Edits texts: tokens that the prior finds too easy are drawn again, everything else stays as it was.
 
-    Example:
+    Examples:
         >>> editor = ToEditor.from_pretrained("embedded", seed=1)
         >>> result = editor.edit(["Once upon a time there was a little girl."])
         >>> result.revert()

@@ -52,7 +52,7 @@ def plan(source: str | PathLike[str], folder: str | PathLike[str], **settings: U
         PriorError: the prior cannot be found.
         RunError: the folder cannot be written, or holds another run; the settings that differ are named.
 
-    Example:
+    Examples:
         >>> plan("sample", "run", generations=2).execute()  # doctest: +SKIP
     """
     return plan_run(edit_request(fspath(source), settings), fspath(folder))
@@ -85,7 +85,7 @@ def edit(
         UsageError, SourceError, PriorError: as of `plan`.
         RunError: as of `plan`; or shards failed, or no text could be read. What is done is kept.
 
-    Example:
+    Examples:
         >>> run = edit("sample", "run", workers=0, seed=1)  # doctest: +SKIP
         >>> run.stats().changed_rate  # doctest: +SKIP
     """

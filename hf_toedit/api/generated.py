@@ -70,7 +70,7 @@ def generate(
         PriorError: the model cannot be found or loaded, or does not generate.
         RunError: the folder cannot be written, or holds another run; or shards failed. What is done is kept.
 
-    Example:
+    Examples:
         >>> run = generate("sample", "continued", num_candidates=2, workers=0)  # doctest: +SKIP
         >>> run.dataset()["train"][0]["candidates"]  # doctest: +SKIP
     """

@@ -50,7 +50,7 @@ class Run(Shown, Generic[AnyStatistics]):
         folder: of the run, on this machine or in storage.
         plan: what it does.
 
-    Example:
+    Examples:
         >>> run = Run.open("run")  # doctest: +SKIP
         >>> run.execute(workers=2).is_finished  # doctest: +SKIP
         True

@@ -75,7 +75,7 @@ def score(
         PriorError: the model cannot be found or loaded, or fails on every text.
         RunError: the folder cannot be written, or holds another run; or shards failed. What is done is kept.
 
-    Example:
+    Examples:
         >>> run = score("sample", "scores", scorer="perplexity", workers=0)  # doctest: +SKIP
         >>> run.dataset()["train"][0]["scores"]["perplexity"]["nll"]  # doctest: +SKIP
     """

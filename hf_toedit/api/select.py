@@ -140,7 +140,7 @@ def select(
         PriorError: a model cannot be loaded.
         RunError: the folder cannot be written, or holds another run.
 
-    Example:
+    Examples:
         >>> run = select("org/web", "kept", by="perplexity", rate=0.125)  # doctest: +SKIP
         >>> run.dataset()["train"]  # doctest: +SKIP
     """

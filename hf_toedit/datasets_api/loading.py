@@ -68,7 +68,7 @@ def load_dataset(
         PriorError: the prior cannot be found.
         LoadError: the prior or the source failed on the way.
 
-    Example:
+    Examples:
         >>> edited = load_dataset("sample", split="train", threshold=0.95)  # doctest: +SKIP
     """
     if streaming and num_proc is not None:

@@ -33,7 +33,7 @@ class ToEditProcessor:
     Pickles as its settings alone and loads the prior when first called, in whichever process that is: a second `map`
     with the same settings is a cache hit, and processes may be forked or spawned (CUDA needs spawn).
 
-    Example:
+    Examples:
         >>> processor = ToEditProcessor("embedded", seed=1)
         >>> edited = dataset.map(processor, batched=True)  # doctest: +SKIP
     """

@@ -61,7 +61,7 @@ def reproduce(
         UsageError: There is nothing of that name, or a library is missing.
         RunError: The folder cannot be written, or holds something else.
 
-    Example:
+    Examples:
         >>> reproduce("Theorem 1", "theorem-1")["holds"]  # doctest: +SKIP
     """
     from hf_toedit.papers.report import draw, report_json, report_markdown
