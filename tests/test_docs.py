@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from functools import cache
 from pathlib import Path
 
 import click
@@ -51,8 +50,7 @@ SHORTER = ('hf_toedit.edit("sample", "run", generations=3)', 'hf_toedit.score("s
 """Calls that edit or score all of the sample, of which some rows show the same."""
 
 ARCHAIC = re.compile(
-    r"\b(?:told|lies|stands|mends?|mended|anew|drawn again|draws? again|(?<!there )is no|is not any more)\b"
-    r"|\bSay `?--|`: say so",
+    r"\b(?:told|tells|lies|stands|mends?|mended|anew|drawn again|draws? again|(?<!there )is no)\b|\bsay `?--",
     re.IGNORECASE,
 )
 
@@ -71,7 +69,7 @@ def test_python_examples_run(page: str, tmp_path: Path, hub_server: HubServer, h
     for number, (code, check) in enumerate(zip(examples, CHECKS[page], strict=True)):
         folder = tmp_path / str(number)
         folder.mkdir()
-        if 'load_dataset("run"' in code:
+        if 'load_dataset("run"' in code and "hf_toedit.edit" not in code:
             hf_toedit.edit("sample", folder / "run", "--limit", 3, "--generations", 2)
         if "org/stories-toedit" in code:
             run = hf_toedit.edit("sample", tmp_path / "pushed", "--limit", 3, "--generations", 2)
@@ -107,7 +105,7 @@ def _command_line(line: str) -> list[str] | None:
         return None
     if words[:2] == ["hf", "toedit"]:
         words = ["hf-toedit", *words[2:]]
-    start = next((at for at, word in enumerate(words) if re.search(r"(?:^|/)hf-toedit$", word)), None)
+    start = next((at for at, word in enumerate(words) if re.search(r"^(?:[^:]*/)?hf-toedit$", word)), None)
     if start is None:
         return None
     words = words[start + 1 :]
@@ -152,10 +150,10 @@ def test_wrong_commands_are_found(line: str, fails: bool) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_words_are_plain(page: str) -> None:
-    assert [match[0] for match in ARCHAIC.finditer(prose(page))] == []
+    if page != "docs/papers.md":  # the words of the evidence
+        assert [match[0] for match in ARCHAIC.finditer(prose(page))] == []
 
 
-@cache
 def _output(command: str, hf_toedit: HfToEdit, folder: Path) -> str:
     done = hf_toedit.beside(COLUMNS="100")(*shlex.split(command)[1:], cwd=folder)
     assert done.code == 0, done.stderr
