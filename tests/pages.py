@@ -12,7 +12,8 @@ PAGES = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md"
 """By their paths from the root of the checkout."""
 
 _BLOCK = re.compile(
-    r"^(?:[ ]*<!-- not run: (?P<reason>[^\n]+) -->\n\n?)?(?P<indent>[ ]*)```(?P<language>\w+)\n(?P<code>.*?)^(?P=indent)```$",
+    r"^(?:[ ]*<!-- not run: (?P<reason>[^\n]+) -->\n\n?)?"
+    r"(?P<indent>[ ]*)```(?P<language>\w+)\n(?P<code>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 
