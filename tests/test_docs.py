@@ -196,13 +196,11 @@ def test_the_reference_has_every_name_and_every_command() -> None:
 
 def test_the_reference_shows_options_as_help_does() -> None:
     hook = runpy.run_path(str(DOCS / ".hooks/help.py"))["on_page_content"]
-    made = '<h2 id="hf-toedit-jobs-submit">x</h2>\n<p>Examples:\n  a -b\n  c</p>\n<p><strong>Options:</strong></p>\n'
-    html = hook(f'{made}<div class="highlight"><pre>old</pre></div><p>end</p>')
-    assert "<pre><code>a -b\nc</code></pre>" in html and "old" not in html and html.endswith("<p>end</p>")
-    submit = cli.commands["jobs"].commands["submit"]  # type: ignore[attr-defined]
-    assert {flag for option in submit.params for flag in option.opts if flag[0] == "-"} <= set(
-        re.findall(r"-[\w-]+", html)
-    )
+    made = '<h2 id="hf-toedit-status">x</h2>\n<p>Examples:\n  a -b\n  c</p>\n<p><strong>Options:</strong></p>\n'
+    html = hook(f'{made}<div class="highlight"><pre>flat</pre></div><p>end</p>')
+    assert "<pre><code>a -b\nc</code></pre>" in html and "flat" not in html and html.endswith("<p>end</p>")
+    flags = {flag for option in cli.commands["status"].params for flag in option.opts if flag.startswith("-")}
+    assert {"--watch", "--json"} <= flags <= set(re.findall(r"--?\w[\w-]*", html))
 
 
 def test_the_theme_fetches_nothing_from_elsewhere() -> None:
