@@ -1,4 +1,4 @@
-"""A hook of MkDocs: pages of the checkout's root, such as CONTRIBUTING.md, are pages of the site without a second copy."""
+"""A hook of MkDocs: files such as CONTRIBUTING.md are pages of the site, without a second copy."""
 
 from __future__ import annotations
 
