@@ -12,7 +12,7 @@ export HF_TOEDIT_AXE ?= $(AXE_HOME)/package/axe.min.js
 # Images of containers set it. Here pip compiles nothing, so that each import would, every time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long test-vllm axe screenshots lint format bench bench-engines bench-gpu gpu-check bench-space evidence docs cards clean
+.PHONY: demo test test-long test-vllm axe screenshots lint format bench bench-engines bench-gpu gpu-check bench-space evidence docs write-docs cards clean
 
 $(STAMP_DEMO): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("hf-toedit needs Python 3.10 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 10) else None'
@@ -85,11 +85,14 @@ bench-space: $(STAMP)  ## 20 visitors of the demo at once, for a minute
 evidence: $(STAMP)  ## what `hf-toedit reproduce` finds, into evidence/ and docs/papers.md; ARGS='"Table 9"' for one item
 	$(BIN)/python -m tools.evidence $(ARGS)
 
-docs: $(STAMP)  ## write the help of every command into the README, and the map into CONTRIBUTING.md
-	HF_TOEDIT_WRITE_DOCS=1 $(BIN)/python -m pytest tests/test_readme.py tests/test_contributing.py
+docs: $(STAMP)  ## build the documentation into site/; a broken link, anchor or reference fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+write-docs: $(STAMP)  ## write the map of the rooms into CONTRIBUTING.md, and the output of commands into docs/
+	HF_TOEDIT_WRITE_DOCS=1 $(BIN)/python -m pytest tests/test_contributing.py tests/test_docs.py -k 'map or output'
 
 cards: $(STAMP)  ## write the cards in cards/ anew
 	HF_TOEDIT_WRITE_CARDS=1 $(BIN)/python -m pytest tests/cards/test_golden.py
 
 clean:
-	rm -rf $(VENV) $(VENV_VLLM) demo-run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_VLLM) demo-run build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

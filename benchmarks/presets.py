@@ -1,4 +1,4 @@
-"""Effects of presets on real texts with a real prior, by kind of place: the tables of the README.
+"""Effects of presets on real texts with a real prior, by kind of place: the tables of the documentation.
 
     python benchmarks/presets.py --prior FOLDER --out results/presets.json web=FILE:200 chat=FILE:50
 

@@ -17,4 +17,4 @@ def test_the_map_is_that_of_the_modules() -> None:
     expected = MARKED.sub(lambda match: f"{match[1]}\n{the_map()}\n\n{match[2]}", text)
     if os.environ.get("HF_TOEDIT_WRITE_DOCS"):
         CONTRIBUTING.write_text(expected, encoding="utf-8")
-    assert expected == CONTRIBUTING.read_text(encoding="utf-8"), "run `make docs`"
+    assert expected == CONTRIBUTING.read_text(encoding="utf-8"), "run `make write-docs`"

@@ -1,6 +1,6 @@
 """The map of the rooms in CONTRIBUTING.md, from the layers in pyproject.toml and the docstrings of the modules.
 
-Usage: `python -m tools.rooms` prints it; `make docs` writes it, and a test compares.
+Usage: `python -m tools.rooms` prints it; `make write-docs` writes it, and a test compares.
 """
 
 from __future__ import annotations

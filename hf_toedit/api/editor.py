@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class ToEditor(Editor):
     """Editor that resamples tokens which the prior finds too easy, and leaves all other text unchanged.
 
-    Example:
+    Examples:
         >>> editor = ToEditor.from_pretrained("embedded", seed=1)
         >>> result = editor.edit(["Once upon a time there was a little girl."])
         >>> result.revert()

@@ -52,7 +52,7 @@ def plan(source: str | PathLike[str], folder: str | PathLike[str], **settings: U
         PriorError: The prior cannot be found.
         RunError: The folder cannot be written, or contains another run; the message lists the settings that differ.
 
-    Example:
+    Examples:
         >>> plan("sample", "run", generations=2).execute()  # doctest: +SKIP
     """
     return plan_run(edit_request(fspath(source), settings), fspath(folder))
@@ -85,7 +85,7 @@ def edit(
         UsageError, SourceError, PriorError: As in `plan`.
         RunError: As in `plan`; or shards failed, or no text could be read. Finished shards are kept.
 
-    Example:
+    Examples:
         >>> run = edit("sample", "run", workers=0, seed=1)  # doctest: +SKIP
         >>> run.stats().changed_rate  # doctest: +SKIP
     """

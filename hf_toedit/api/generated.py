@@ -70,7 +70,7 @@ def generate(
         PriorError: The model cannot be found or loaded, or cannot generate.
         RunError: The folder cannot be written, or contains another run; or shards failed. Finished shards are kept.
 
-    Example:
+    Examples:
         >>> run = generate("sample", "continued", num_candidates=2, workers=0)  # doctest: +SKIP
         >>> run.dataset()["train"][0]["candidates"]  # doctest: +SKIP
     """

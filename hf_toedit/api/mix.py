@@ -108,7 +108,7 @@ def mix(
         SourceError: A source cannot be found or read, or the datasets have no columns in common.
         RunError: The folder cannot be written, or contains another run.
 
-    Example:
+    Examples:
         >>> mix({"human": ("org/web", 0.75), "edited": ("run:gen1", 0.25)}, "mixed")  # doctest: +SKIP
     """
     sources = {name: fspath(source) for name, (source, _) in datasets.items()}

@@ -69,7 +69,7 @@ def probe(
         PriorError: The model cannot be found or trained.
         RunError: The folder cannot be written, or contains something else or a probe with other settings.
 
-    Example:
+    Examples:
         >>> probe({"human": "org/web", "edited": "run:gen1"}, {"held-out": "org/books"}, "report")  # doctest: +SKIP
     """
     from hf_toedit.probes.plots import draw_plots

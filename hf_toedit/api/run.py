@@ -50,7 +50,7 @@ class Run(Shown, Generic[AnyStatistics]):
         folder: The run folder, on this machine or in storage.
         plan: The run's plan.
 
-    Example:
+    Examples:
         >>> run = Run.open("run")  # doctest: +SKIP
         >>> run.execute(workers=2).is_finished  # doctest: +SKIP
         True

@@ -76,7 +76,7 @@ def score(
         PriorError: The model cannot be found or loaded, or fails on every text.
         RunError: The folder cannot be written, or contains another run; or shards failed. Finished shards are kept.
 
-    Example:
+    Examples:
         >>> run = score("sample", "scores", scorer="perplexity", workers=0)  # doctest: +SKIP
         >>> run.dataset()["train"][0]["scores"]["perplexity"]["nll"]  # doctest: +SKIP
     """

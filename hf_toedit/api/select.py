@@ -141,7 +141,7 @@ def select(
         PriorError: A model cannot be loaded.
         RunError: The folder cannot be written, or contains another run.
 
-    Example:
+    Examples:
         >>> run = select("org/web", "kept", by="perplexity", rate=0.125)  # doctest: +SKIP
         >>> run.dataset()["train"]  # doctest: +SKIP
     """

@@ -23,7 +23,7 @@ def card(run: str, as_json: bool, quiet: bool) -> None:
     each metadata key that was set by hand.
 
     \b
-    Example:
+    Examples:
       hf-toedit card run
     """  # noqa: D301
     quiet_libraries(show_progress=False, quiet=quiet or as_json)

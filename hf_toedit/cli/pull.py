@@ -31,7 +31,7 @@ def pull(repo: str, output: str, revision: str | None, prefix: str, as_json: boo
     `hf-toedit run RUN --generations G` then adds generations to it. The same command continues an interrupted pull.
 
     \b
-    Example:
+    Examples:
       hf-toedit pull org/stories-toedit -o run
     """  # noqa: D301
     quiet_libraries(show_progress=False, quiet=quiet or as_json)

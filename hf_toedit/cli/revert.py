@@ -43,7 +43,7 @@ def revert(
     `load_dataset(OUT)` loads. If any row has a missing or wrong edit log, nothing is written.
 
     \b
-    Example:
+    Examples:
       hf-toedit revert run -o source
     """  # noqa: D301
     quiet_libraries(show_progress=False, quiet=quiet or as_json)

@@ -34,7 +34,7 @@ def status(run: str, watch: bool, as_json: bool) -> None:
     """Show the progress of RUN: shards done, running and failed, speed, remaining time, and statistics so far.
 
     \b
-    Example:
+    Examples:
       hf-toedit status run --watch
     """  # noqa: D301
     from rich.live import Live

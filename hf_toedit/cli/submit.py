@@ -84,7 +84,7 @@ def submit(source: str, **options: Any) -> None:
     again.
 
     \b
-    Example:
+    Examples:
       hf-toedit jobs submit org/web --push-to org/edited --flavor l4x1 --dry-run
     """  # noqa: D301
     place = hub_place(options["push_to"], options["push_revision"], options["push_prefix"])

@@ -68,7 +68,7 @@ def load_dataset(
         PriorError: The prior cannot be found.
         LoadError: The prior or the source failed during loading.
 
-    Example:
+    Examples:
         >>> edited = load_dataset("sample", split="train", threshold=0.95)  # doctest: +SKIP
     """
     if streaming and num_proc is not None:

@@ -33,7 +33,7 @@ class ToEditProcessor:
     Pickles only its settings, and loads the prior when it is first called in a process: a second `map` with the same
     settings is a cache hit, and processes may be forked or spawned (CUDA needs spawn).
 
-    Example:
+    Examples:
         >>> processor = ToEditProcessor("embedded", seed=1)
         >>> edited = dataset.map(processor, batched=True)  # doctest: +SKIP
     """

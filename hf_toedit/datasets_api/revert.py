@@ -47,7 +47,7 @@ def revert(
             latter is raised when it is read.
         UsageError: A name is not a string.
 
-    Example:
+    Examples:
         >>> source = revert(load_dataset("org/edited", split="train"))  # doctest: +SKIP
     """
     texts = Texts(

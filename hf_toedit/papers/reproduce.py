@@ -62,7 +62,7 @@ def reproduce(
         UsageError: There is no item of that name, or a library is missing.
         RunError: The folder cannot be written, or contains something else.
 
-    Example:
+    Examples:
         >>> reproduce("Theorem 1", "theorem-1")["holds"]  # doctest: +SKIP
     """
     from hf_toedit.papers.report import draw, report_json, report_markdown

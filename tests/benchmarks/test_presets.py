@@ -1,4 +1,4 @@
-"""What presets change: the benchmark runs, and the README shows the figures that are kept."""
+"""What presets change: the benchmark runs, and the documentation shows the figures that are kept."""
 
 from __future__ import annotations
 
@@ -20,14 +20,19 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
 
 
-def test_the_readme_has_the_table_of_the_recorded_run() -> None:
+def test_the_guide_has_the_table_of_the_recorded_run() -> None:
     from presets import table
 
     figures = json.loads((ROOT / "benchmarks/results/0.1.0-presets.json").read_text(encoding="utf-8"))
-    [shown] = re.findall(
-        r"<!-- presets: begin -->\n(.*?)\n<!-- presets: end -->", (ROOT / "README.md").read_text(encoding="utf-8"), re.S
-    )
+    guide = (ROOT / "docs/guides/careful.md").read_text(encoding="utf-8")
+    [shown] = re.findall(r"<!-- presets: begin -->\n(.*?)\n<!-- presets: end -->", guide, re.S)
     assert shown == table(figures)
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for row, first in enumerate(("`toedit`, the paper's method", "`careful`")):
+        [there] = re.findall(rf"(?m)^\| {first} \| (\d.*) \|$", readme)
+        assert set(there.split(" | ")) <= set(shown.splitlines()[2 + row].strip("| ").split(" | "))
+
     for presets in figures.values():
         for stats in presets["careful"]["generations"]:
             changed = {kind for kind, count in stats["num_changed_by_kind"].items() if count}
