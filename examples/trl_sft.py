@@ -35,7 +35,7 @@ def main() -> None:
         train_dataset=edited,
         args=SFTConfig(
             output_dir=args.output,
-            max_steps=args.steps,  # a stream has no length, so that the number of steps must be given
+            max_steps=args.steps,  # a stream has no length, so the number of steps is required
             max_length=256,
             per_device_train_batch_size=8,
             logging_steps=max(1, args.steps // 10),

@@ -58,7 +58,7 @@ def test_lm_eval_reads_the_models_of_a_probe(example: Callable[..., str], tmp_pa
     held_out = write(tmp_path / "held-out.jsonl", found[:10])
     sources = {name: str(write(tmp_path / f"{name}.jsonl", found[10:])) for name in ("human", "edited")}
     settings = {**SETTINGS, "seeds": 2, "keep_models": True, "progress": False}
-    probe(sources, tmp_path / "report", evals={"held-out": str(held_out)}, model=config_file(tmp_path), **settings)
+    probe(sources, {"held-out": held_out}, tmp_path / "report", model=config_file(tmp_path), **settings)
     printed = example("lm_eval_probe.py", "report", "--held-out", held_out)
     figures = dict(line.split(" held_out bits_per_byte ") for line in printed.splitlines() if " held_out " in line)
     assert set(figures) == {f"{name}/rate-0.03/seed-{seed}" for name in sources for seed in (0, 1)}
