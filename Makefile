@@ -14,7 +14,7 @@ export HF_TOEDIT_AXE ?= $(AXE_HOME)/package/axe.min.js
 # Images of containers set it. Here pip compiles nothing, so that each import would, every time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long test-vllm test-examples axe screenshots lint format bench bench-engines bench-gpu gpu-check bench-space evidence docs cards clean
+.PHONY: demo test test-long test-vllm test-examples axe screenshots lint format bench bench-engines bench-gpu gpu-check bench-space evidence docs cards dist clean
 
 $(STAMP_DEMO): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("hf-toedit needs Python 3.10 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 10) else None'
@@ -71,6 +71,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
@@ -101,6 +102,11 @@ docs: $(STAMP)  ## write the help of every command into the README, and the map 
 
 cards: $(STAMP)  ## write the cards in cards/ anew
 	HF_TOEDIT_WRITE_CARDS=1 $(BIN)/python -m pytest tests/cards/test_golden.py
+
+dist: $(STAMP)  ## the source distribution and the wheel, checked as PyPI checks them
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
 
 clean:
 	rm -rf $(VENV) $(VENV_VLLM) $(VENV_EXAMPLES) demo-run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,8 +5,8 @@
     python examples/lm_eval_probe.py report --tasks arc_easy hellaswag
     python examples/lm_eval_probe.py report --held-out held-out.jsonl
 
-`--keep-models` keeps each trained model as a folder that `transformers` loads. The first call of the script evaluates the
-models on tasks of lm-eval, the second on a task that is defined here: bits per byte of held-out texts (fewer is better).
+`--keep-models` keeps each trained model as a folder that `transformers` loads. The first call of the script evaluates
+them on tasks of lm-eval, the second on a task that is defined here: bits per byte of held-out texts (fewer is better).
 """
 
 import argparse
