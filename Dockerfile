@@ -20,6 +20,7 @@ ARG PIP_EXTRA_INDEX_URL=""
 
 # Spaces run containers as user 1000. It owns its home, where the caches and the working folder are.
 RUN useradd --create-home --uid 1000 user \
+    && install --directory --owner=user --group=user /home/user/app /home/user/.cache \
     && python -m venv /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir "${PACKAGE}" "uv>=0.8,<1"
 
