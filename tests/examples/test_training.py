@@ -1,9 +1,7 @@
-"""Models are trained on edited datasets by `transformers` and TRL, and evaluated by lm-eval."""
+"""Models are trained on edited datasets by `transformers` and TRL."""
 
 from __future__ import annotations
 
-import json
-import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +11,7 @@ import torch
 from datasets import load_dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from hf_toedit.api.probe import probe
-from tests.probes.small import SETTINGS, config_file, stories, write
+from tests.probes.small import stories, write
 from tests.shared import shared
 
 CHAT_TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
@@ -50,20 +47,3 @@ def test_sft_trainer_reads_a_stream(model: Path, example: Callable[..., str], tm
     (tmp_path / "chat/chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
     example("trl_sft.py", source, "--model", "chat", "--steps", 2)
     assert _is_trained(tmp_path / "tuned", model)
-
-
-def test_lm_eval_reads_the_models_of_a_probe(example: Callable[..., str], tmp_path: Path) -> None:
-    """Its figures are those of the probe, but for the context at the borders of windows."""
-    found = stories(80)
-    held_out = write(tmp_path / "held-out.jsonl", found[:10])
-    sources = {name: str(write(tmp_path / f"{name}.jsonl", found[10:])) for name in ("human", "edited")}
-    settings = {**SETTINGS, "seeds": 2, "keep_models": True, "progress": False}
-    probe(sources, {"held-out": held_out}, tmp_path / "report", model=config_file(tmp_path), **settings)
-    printed = example("lm_eval_probe.py", "report", "--held-out", held_out)
-    figures = dict(line.split(" held_out bits_per_byte ") for line in printed.splitlines() if " held_out " in line)
-    assert set(figures) == {f"{name}/rate-0.03/seed-{seed}" for name in sources for seed in (0, 1)}
-    num_bytes = sum(len(text.encode()) for text in found[:10])
-    for name, figure in figures.items():
-        result = json.loads((tmp_path / "report/work/models" / name / "result.json").read_text(encoding="utf-8"))
-        nll = sum(result["scores"]["held-out"]["nll"])
-        assert float(figure) == pytest.approx(nll / num_bytes / math.log(2), rel=0.05)
