@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -13,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_toedit.api.named import check_names, shown_source, source_of
-from hf_toedit.api.report_folder import write_report
+from hf_toedit.api.report_folder import other_settings
 from hf_toedit.api.request import RunRequest
 from hf_toedit.checked import kinds
-from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError, SourceError, UsageError, did_you_mean
 from hf_toedit.priors.registry import libraries
 from hf_toedit.probes.config import ProbeConfig, check_installed
@@ -118,15 +116,8 @@ class Probing:
             "evals": {name: [plan.source.to_json(), plan.source_revision] for name, plan in self.eval_plans.items()},
             "model": [self.model.revision, self.model.tokenizer_revision],
         }
-        path = work / SETTINGS
-        if not path.exists():
-            write_report(work, {SETTINGS: (json.dumps(settings, indent=2) + "\n").encode()})
-            return
-        try:
-            there = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise RunError(f"{path} is damaged. Name a new folder with -o.") from error
-        if content_hash(there) == content_hash(settings):
+        there = other_settings(work / SETTINGS, settings)
+        if there is None:
             return
         if (work / MODELS).exists():
             raise RunError(

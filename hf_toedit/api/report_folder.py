@@ -54,6 +54,29 @@ def as_json(figures: Mapping[str, Any]) -> dict[str, Any]:
     return report
 
 
+def other_settings(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Write the settings that a report depends on, or compare them with those that are already there.
+
+    Args:
+        path: The file.
+        settings: As JSON values.
+
+    Returns:
+        The settings of the file if they are others.
+
+    Raises:
+        RunError: The file is damaged, or cannot be written.
+    """
+    if not path.exists():
+        write_report(path.parent, {path.name: (json.dumps(settings, indent=2) + "\n").encode()})
+        return None
+    try:
+        there: dict[str, Any] = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise RunError(f"{path} is damaged. Name a new folder with -o.") from error
+    return None if there == as_json(settings) else there
+
+
 def write_whole_report(
     target: Path, report: Mapping[str, Any], markdown: str, pictures: Mapping[str, bytes], title: str
 ) -> None:

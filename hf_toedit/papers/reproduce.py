@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from os import PathLike, fspath
-from pathlib import Path
 from typing import Any
 
-from hf_toedit.api.report_folder import as_json, report_folder, write_report, write_whole_report
+from hf_toedit.api.report_folder import as_json, other_settings, report_folder, write_whole_report
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.papers.item import Item, Scale, Work
 from hf_toedit.papers.registry import find_item, items
@@ -71,7 +69,8 @@ def reproduce(
     check_scale(scale)
     settings = item.settings(scale)
     target = report_folder(fspath(folder), lambda there: (there / WORK / _ASKED).exists())
-    _settle(target / WORK, {"item": item.title, "settings": dict(settings), "seed": seed})
+    if other_settings(target / WORK / _ASKED, {"item": item.title, "settings": dict(settings), "seed": seed}):
+        raise RunError(f"{target} holds another reproduction. Name a new folder with -o.")
     begun = time.monotonic()
     outcome = item.run(settings, Work(seed, target / WORK, progress))
     facts = {"scale": scale, "seed": seed, "seconds": time.monotonic() - begun, "version": __version__}
@@ -112,13 +111,3 @@ def check_scale(scale: str) -> None:
     """
     if scale not in ("tiny", "paper"):
         raise UsageError(f"there is no scale {scale!r}. Use tiny or paper.")
-
-
-def _settle(work: Path, asked: dict[str, Any]) -> None:
-    """Record the settings of a folder, or check that they are the same."""
-    path = work / _ASKED
-    text = json.dumps(asked, indent=2) + "\n"
-    if not path.exists():
-        write_report(work, {_ASKED: text.encode()})
-    elif path.read_text(encoding="utf-8") != text:
-        raise RunError(f"{work.parent} holds another reproduction. Name a new folder with -o.")
