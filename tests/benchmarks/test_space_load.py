@@ -1,4 +1,4 @@
-"""Twenty concurrent visitors for a few seconds: no errors, and each visitor gets the editor's result for their request."""
+"""Twenty concurrent visitors for a few seconds: no errors, and every visitor gets the editor's result."""
 
 from __future__ import annotations
 
