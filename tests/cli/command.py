@@ -143,7 +143,7 @@ class HfToEdit:
         self._begin = _foreign().begin
 
     def beside(self, **env: str) -> HfToEdit:
-        """Return the same command in another environment, which only hf-toedit reads: all libraries are already loaded."""
+        """Return the same command in another environment, which only hf-toedit reads: libraries are loaded already."""
         other = copy(self)
         other.env = {**self.env, **env}
         other._begin = self._forker.begin
@@ -164,7 +164,7 @@ class HfToEdit:
     def begin(self, *args: object, cwd: Path | None = None, **job: object) -> Process:
         """Begin a command, or a script that edits.
 
-        Without workers, unless some are asked for.
+        It uses no workers unless the arguments ask for some.
         """
         if (job.get("script") or args[0] in _WORKING) and "--workers" not in args:
             args = (*args, "--workers", 0)

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of the command line and of runs: the command, a dataset with every kind of column, and its runs."""
+"""Fixtures for the tests of commands and runs: the command, a dataset with every kind of column, and its runs."""
 
 from __future__ import annotations
 

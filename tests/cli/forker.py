@@ -57,7 +57,7 @@ def everything() -> None:
 
 
 def foreign() -> None:
-    """Load the dependencies of `datasets`, `transformers` and cards; the former two read the environment, and load later."""
+    """Load dependencies of `datasets`, `transformers` and cards; the former two read the environment and load later."""
     torch = "torch", "torch._dynamo", "torch.distributed.tensor", "torch.export", "sympy"
     others = "aiohttp", "dill", "fsspec", "httpx", "multiprocess", "pandas", "requests", "xxhash", "yaml"
     more = "jinja2.sandbox", "regex", "rich.console", "safetensors.torch", "scipy.optimize", "tokenizers", "trio"

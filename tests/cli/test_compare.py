@@ -176,7 +176,7 @@ def test_each_file_gives_its_share_of_a_sample(sizes: list[int], count: int, see
 
 
 def test_a_sample(hf_toedit: HfToEdit, tmp_path: Path) -> None:
-    """Sample several files whose rows are not counted when planning; the run resumes, and another sample is another run."""
+    """Sample several files whose rows are not counted when planning; the run resumes; another sample is another run."""
     for name, found in (("a", texts("synthetic_tinystories_500")[:90]), ("b", texts("biomed_pubmedqa_l")[:60])):
         for number in range(3):
             (tmp_path / name).mkdir(exist_ok=True)

@@ -29,7 +29,7 @@ def write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write answers of real models to GSM8K questions, with two reference columns: a complete one, and one for every other."""
+    """Write answers of real models to GSM8K questions, with references for all of them and for every other one."""
     with shared("data/math_gsm8k_test.jsonl").open(encoding="utf-8") as lines:
         references = [json.loads(line)["answer"] for line in lines]
     with shared("data/synthetic_gsm8k_model_solutions.jsonl").open(encoding="utf-8") as lines:
