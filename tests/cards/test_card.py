@@ -44,7 +44,7 @@ NASTY = (
 
 
 def _is_plain(text: str) -> bool:
-    """Whether a text is not blank, and does not denote a list item as a column."""
+    """Whether a text is not blank, and contains no `[]`, which denotes list items in a column path."""
     return bool(text.strip()) and "[]" not in text
 
 
