@@ -52,7 +52,7 @@ def make_head(name: str, scale: float = 3.0) -> Head:
 
 
 def make_rows(head: Head) -> tuple[torch.Tensor, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return hidden states, rows, targets (half of them the likeliest token), and masks of eligible and sampled rows."""
+    """Return hidden states, rows, targets (half of them the likeliest token), and which are eligible and sampled."""
     generator = torch.Generator().manual_seed(1)
     hidden = torch.randn(ROWS + 7, WIDTH, generator=generator)
     rows = np.arange(ROWS) + 5

@@ -88,7 +88,7 @@ class Pool:
 
 @pytest.fixture(scope="module")
 def pool() -> Pool:
-    """Return stories, code, problems in seven languages, a declaration in a hundred more, and their GPT-2 token counts."""
+    """Return stories, code, problems in seven languages, and a declaration in a hundred more, with GPT-2 counts."""
     told = texts("synthetic_tinystories_500")[:150]
     declared = texts("multilingual_udhr2")[:60]
     others = [*texts("multilingual_mgsm")[::10], *texts("code_humaneval")[:60], *texts("awkward_emoji")]
