@@ -77,7 +77,7 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)  ## measure speed compared with the lower bound and other tools, then scaling; SPEED="--rounds 3", ARGS=--large for 10 GB and 10,000 shards
+bench: $(STAMP)  ## measure speed compared with the floor and with alternatives, then scaling; SPEED="--rounds 3", ARGS=--large for 10 GB and 10,000 shards
 	$(BIN)/python benchmarks/bench.py $(SPEED)
 	$(BIN)/python benchmarks/scaling.py $(ARGS)
 

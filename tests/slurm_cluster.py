@@ -75,7 +75,7 @@ class SlurmCluster:
         words = [str(word) for word in command]
         for _ in range(TRIES):
             done = subprocess.run(words, env=self.env, input=stdin, capture_output=True, text=True)
-            if done.returncode != -signal.SIGPIPE:  # a client ends so if the busy controller closes the connection
+            if done.returncode != -signal.SIGPIPE:  # how a client ends if the busy controller closes the connection
                 break
         done.check_returncode()
         return done.stdout

@@ -84,7 +84,7 @@ def test_what_never_answered_is_given_up_sooner(service: str) -> None:
 def test_turns_are_waited_for_beyond_all_tries(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     errors = [Trouble(409) for _ in range(3 * TRIES)]
     assert repeated(failing(errors), service, failure_of, takes_turns=True) == "answer"
-    monkeypatch.setenv("HF_TOEDIT_RETRY_S", "0.00001")  # 0.072 s in total
+    monkeypatch.setenv("HF_TOEDIT_RETRY_S", "0.00001")  # 0.072 s of waiting for turns
     with pytest.raises(GaveUp) as raised:
         repeated(failing(Trouble(429, 0.04) for _ in range(9)), service, failure_of, takes_turns=True)
     assert raised.value.num_tries == 3

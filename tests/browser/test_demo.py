@@ -130,7 +130,7 @@ def first_request(demo: Demo) -> EditRequest:
 
 
 def test_results_that_are_out_of_date_are_marked_until_they_are_made_again(demo: Demo) -> None:
-    """Screen readers announce it as well, and Ctrl+Enter edits again."""
+    """The notice is accessible to screen readers, and Ctrl+Enter edits again."""
     browser = demo.browser
     assert out_of_date(browser) is None
     text = demo.value("Text")

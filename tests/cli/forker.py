@@ -27,7 +27,7 @@ def serve(load: Callable[[], object], questions: TextIO, answers: TextIO) -> Non
     gc.disable()  # loaded objects stay; collecting garbage among them takes a third of the time
     load()
     gc.enable()
-    gc.freeze()  # prevents that each process scans, and so copies, all of these objects
+    gc.freeze()  # otherwise each process would scan, and thereby copy, all of these objects
     for line in questions:
         job = json.loads(line)
         if isinstance(job, int):

@@ -17,7 +17,7 @@ PACKAGES = ("datatrove", "lm_eval", "trl")
 
 @pytest.fixture(scope="session", autouse=True)
 def packages() -> None:
-    """Skip the test if a package for the examples is missing."""
+    """Skip the tests if a package for the examples is missing, or fail them if the examples are required."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing and os.environ.get("HF_TOEDIT_REQUIRE_EXAMPLES"):
         pytest.fail(f"needs {', '.join(missing)}, and HF_TOEDIT_REQUIRE_EXAMPLES is set")

@@ -26,7 +26,7 @@ TOKEN = "hf_nobodyMayReadThis"
 
 @pytest.fixture(scope="module")
 def team(hf_toedit: HfToEdit, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a source in which three shards are long, one per task of an array, and execute a local run as reference."""
+    """Write a source in which three shards are long, one per task of an array, and execute a local run."""
     folder = tmp_path_factory.mktemp("the team's 100% folder")
     told = stories(ROWS + 20, 2000)
     long = [" ".join(told[index : index + 20]) for index in range(TASKS * ROWS // SHARDS)]

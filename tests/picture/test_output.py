@@ -89,7 +89,7 @@ def test_a_text_that_was_not_read_is_cut_as_well(editor: ToEditor) -> None:
 
 
 def test_tokens_without_a_probability_are_marked_so(editor: ToEditor) -> None:
-    """An example is tokens that pruning omits."""
+    """Pruning, for example, omits their probabilities."""
     result = editor.edit(["One day."])
     reading = result.documents[0].reading
     assert reading is not None

@@ -207,7 +207,7 @@ ARCHITECTURES = {
     "phi3-longrope": Architecture(
         "Phi3Config", {"rope_parameters": LONGROPE, "original_max_position_embeddings": 64}, packed=False
     ),
-    # Derives packs from position ids, and therefore a document passed that begins like its neighbour.
+    # Derives packs from position ids, so a document that begins like its neighbour seemed correct.
     "gpt-neo-local": Architecture("GPTNeoConfig", {**NEO, "window_size": 16}, style="bare", packed=False),
     # Builds masks of a sliding window, but does not pass its size to the attention function.
     "qwen2-moe-sliding": Architecture(

@@ -118,7 +118,7 @@ class TestDone:
         stored.write_shard(plan, GEN1, shard, _filling(run, shard))
         data, record = (stored.data_path(GEN1, shard), stored.stats_path(GEN1, shard))
         data.unlink()
-        (_place(stored) / f"data/gen1/{shard.name}.parquet").mkdir()  # prevents that the data are put
+        (_place(stored) / f"data/gen1/{shard.name}.parquet").mkdir()  # makes writing the data fail
         with pytest.raises(RunError, match="cannot write"):
             stored.write_shard(plan, GEN1, shard, _filling(run, shard))
         assert not record.exists()

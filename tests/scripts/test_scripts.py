@@ -135,7 +135,7 @@ def test_options_of_a_yaml_file_win_over_those_of_the_recipe(command: HfToEdit, 
 
 
 def test_as_a_process_it_writes_to_a_folder_of_its_name(hub: HubServer, tmp_path: Path) -> None:
-    script = tmp_path / "tinystories_toeditV15KNK.py"  # `uv run` names files that it downloads from a URL so
+    script = tmp_path / "tinystories_toeditV15KNK.py"  # name of a file that `uv run` downloads from a URL
     shutil.copy(FOLDER / "tinystories_toedit.py", script)
     environment = {**hub.env, "PYTHONPATH": str(FOLDER.parent), "HF_HOME": str(tmp_path / "hf_home")}
     asked = [sys.executable, str(script), *eager(), "--limit", "1", "--workers", "0"]

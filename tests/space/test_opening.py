@@ -1,4 +1,4 @@
-"""Runs on the Hub, opened by strangers and by their owner: requests and refusals."""
+"""Runs on the Hub, opened by strangers and by their owner: what is downloaded, and what is refused."""
 
 from __future__ import annotations
 
