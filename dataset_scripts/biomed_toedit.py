@@ -9,8 +9,8 @@
 # ///
 """Edit the biomedical corpora of Instruction Pre-Training (PubMed texts with questions and answers) with ToEdit.
 
-Source:  instruction-pretrain/medicine-instruction-augmented-corpora, its files part-*/shard/*.jsonl; what `datasets`
-         finds there by itself is only an index of them
+Source:  instruction-pretrain/medicine-instruction-augmented-corpora, files part-*/shard/*.jsonl; by default
+         `datasets` loads only an index of them
 Edited:  text
 Context: none
 Splits:  train

@@ -12,7 +12,7 @@
 Source:  HuggingFaceTB/cosmopedia; --config-name chooses the part: auto_math_text (the default), khanacademy, openstax,
          stanford, stories, web_samples_v1, web_samples_v2 or wikihow
 Edited:  text
-Context: none; --context-columns prompt lets the prior read what the text was written for
+Context: none; use --context-columns prompt to let the prior read the prompt of each text
 Splits:  train
 Licence: Apache 2.0
 

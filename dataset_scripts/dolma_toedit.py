@@ -9,12 +9,12 @@
 # ///
 """Edit Dolma (allenai/dolma), three trillion tokens of English text, with ToEdit.
 
-Source:  the files that a list of the repository names, urls/VERSION.txt; its own loading script is refused by
-         `datasets`. --config-name chooses the version: v1_7 (the default there and here), v1_6, v1_6-sample, v1_5,
+Source:  the files listed in urls/VERSION.txt of the repository, because `datasets` does not support its loading
+         script. --config-name chooses the version: v1_7 (the default, as in the repository), v1_6, v1_6-sample, v1_5,
          v1_5-sample or v1. Files are streamed, and each is one shard.
 Edited:  text
 Context: none
-Kept:    id, text, added, created, source; metadata, which differs from file to file, with
+Kept:    id, text, added, created, source; to keep metadata, whose fields differ between files, use
          --columns id,text,added,created,source,metadata:string
 Splits:  train
 Licence: ODC-BY 1.0

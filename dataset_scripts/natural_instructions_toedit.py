@@ -13,7 +13,7 @@ Source:  Muennighoff/natural-instructions
 Edited:  targets
 Context: definition, inputs
 Splits:  train, test
-Licence: the card of the dataset names none; see allenai/natural-instructions, and the data that each task is made of
+Licence: not stated on the card of the dataset; see allenai/natural-instructions, and the source data of each task
 
 Examples:
   uv run dataset_scripts/natural_instructions_toedit.py --split test --limit 1000

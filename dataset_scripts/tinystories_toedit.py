@@ -7,7 +7,7 @@
 # timeout = "12h"
 # secrets = ["HF_TOKEN"]
 # ///
-"""Edit TinyStories (roneneldan/TinyStories), short stories in the words of small children, with ToEdit.
+"""Edit TinyStories (roneneldan/TinyStories), short stories in the vocabulary of small children, with ToEdit.
 
 Source:  roneneldan/TinyStories
 Edited:  text

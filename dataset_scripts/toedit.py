@@ -11,9 +11,9 @@
 
 Source:  a Hub dataset (org/name), an hf:// path, a list of URLs (urls:PATH), or files
 Edited:  text, unless --text-column or --messages-column names another
-Context: none, unless --context-columns names some
+Context: none, unless --context-columns names columns
 Splits:  every split, unless --split names one
-Licence: as the card of the source says
+Licence: as stated on the card of the source
 
 Examples:
   uv run dataset_scripts/toedit.py org/dataset --limit 1000 --prior org/model

@@ -1,4 +1,4 @@
-"""What the tests share: real priors, tokenizers and texts, the command line, and a Hub server on this machine."""
+"""Fixtures for all tests: real priors, tokenizers and texts, the command line, and a local Hub server."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-# Results must not depend on the number of threads, and one thread keeps small tests from waiting on each other.
+# Results must not depend on the number of threads, and with one thread, small tests do not wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where a test has several, they leave the cores to other tests
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # tests with several threads leave idle cores to other tests
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
@@ -22,7 +22,7 @@ from tests.tiers import is_long, order  # noqa: E402
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that take long, and begin with the files that do."""
+    """Mark the tests that take long, and run the slowest files first."""
     for item in items:
         if is_long(item.path, item.nodeid.partition("::")[2].partition("[")[0]):
             item.add_marker(pytest.mark.long)
@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def stories_prior():
-    """stories260K, loaded once."""
+    """Return the prior stories260K, loaded once."""
     from hf_toedit import PriorConfig, load_prior
 
     return load_prior(PriorConfig(str(shared("models/stories260K"))))

@@ -1,4 +1,4 @@
-"""Tests of fit, without scipy: where that is installed, whatever loads `transformers` starts half a second later."""
+"""Tests of fit without scipy: if scipy is installed, importing `transformers` takes half a second longer."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from numpy.typing import ArrayLike
 
 
 def chi_square(counts: ArrayLike, expected: ArrayLike) -> float:
-    """p-value of counts by Pearson's test.
+    """Return the p-value of counts by Pearson's test.
 
     Args:
-        counts: `[n]`, n > 1, of draws by what was drawn.
-        expected: `[n]`, of the same sum.
+        counts: `[n]`, n > 1, number of draws of each outcome.
+        expected: `[n]`, with the same sum.
     """
     observed, wanted = np.asarray(counts, dtype=float), np.asarray(expected, dtype=float)
     assert np.isclose(observed.sum(), wanted.sum())
@@ -22,7 +22,7 @@ def chi_square(counts: ArrayLike, expected: ArrayLike) -> float:
 
 
 def kolmogorov(values: ArrayLike) -> float:
-    """p-value of thousands of values as uniform on [0, 1), by the limit of Kolmogorov's distribution."""
+    """Return the p-value of thousands of values as uniform on [0, 1), by the limit of Kolmogorov's distribution."""
     ordered = np.sort(np.asarray(values, dtype=float))
     steps = np.arange(len(ordered) + 1) / len(ordered)
     distance = max((steps[1:] - ordered).max(), (ordered - steps[:-1]).max())

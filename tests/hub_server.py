@@ -1,7 +1,7 @@
 """A Hugging Face Hub on the loopback interface, so that the real clients can be tested without a network.
 
-`HubServer` is what tests use: it holds the repositories, knows who may do what, and hands requests to the routes,
-which are in `tests.hub`.
+Tests use `HubServer`: it holds the repositories, checks permissions, and passes requests to the routes, which are in
+`tests.hub`.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from tests.hub.jobs import Job, end_all
 from tests.hub.repos import Repo
 from tests.hub.wire import ROUTES, Account, Dropped, Handler, HubError, Request, Response
 
-# Variables of the caller that would send a client elsewhere, to other credentials or to another cache.
+# Variables that would direct a client to another server, other credentials or another cache.
 STRIPPED_ENV = re.compile(r"(?i)^(HF_|HUGGING|TRANSFORMERS_|DATASETS_|(https?|all)_proxy$)")
 
 
 class HubServer:
-    """Serves repositories from memory, in a thread, between entering and leaving the context.
+    """Serves repositories from memory, in a thread, while its context is entered.
 
     Args:
         hf_home: The clients' cache folder.
 
     Attributes:
-        token: The owner's token, which may read and write; `read_token` is the same person's that may only read.
-        accounts: Who holds which token.
-        page_size: How many entries of a tree, or how many discussions, one answer holds.
-        faults: What shall go wrong.
-        on_request: Called with each request once it is read and before anything else, for instance to kill a client,
-            and from several threads at once where there are several requests at once; may raise `Dropped` so that
-            the request is not carried out.
-        requests: The method and the path of each request, in the order of their arrival.
-        answers: The method, the path and the status of each answer, in their order; 0 where none was sent.
-        jobs: That were ever created, by id, the oldest first.
+        token: The owner's token, which may read and write; `read_token` is a read-only token of the same owner.
+        accounts: Accounts by token.
+        page_size: Number of tree entries or discussions per page.
+        faults: Faults to inject.
+        on_request: Called with each request after it is read and before it is carried out, for instance to kill a
+            client; called from several threads if requests are concurrent. It may raise `Dropped` to prevent the
+            request from being carried out.
+        requests: The method and the path of each request, in order of arrival.
+        answers: The method, the path and the status of each answer, in order; 0 if none was sent.
+        jobs: All jobs ever created, by id, oldest first.
         buckets: The files of each storage bucket, by path.
-        uploads: How often the content of each LFS object was received, by SHA-256.
+        uploads: Number of uploads of each LFS object, by SHA-256.
     """
 
     token = "hf_local_owner"
@@ -84,12 +84,12 @@ class HubServer:
 
     @property
     def endpoint(self) -> str:
-        """The base URL, for HF_ENDPOINT."""
+        """Base URL, for HF_ENDPOINT."""
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
     @property
     def env(self) -> dict[str, str]:
-        """The whole environment for a client process: the caller's, less what would lead away from this server."""
+        """Environment of a client process: the current one, without variables that would lead to another server."""
         env = {name: value for name, value in os.environ.items() if not STRIPPED_ENV.match(name)}
         env.update(HF_ENDPOINT=self.endpoint, HF_HOME=str(self.hf_home), NO_PROXY="127.0.0.1")
         return {**env, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
@@ -97,7 +97,7 @@ class HubServer:
     def create_repo(
         self, repo_type: str, repo_id: str, files: Mapping[str, bytes] | Path, private: bool = False
     ) -> str:
-        """Make a repository from contents or from a folder, of which the owner's token is a member.
+        """Create a repository from contents or from a folder; the owner becomes a member of its namespace.
 
         Returns:
             The sha of its first commit.
@@ -111,18 +111,18 @@ class HubServer:
             return repo.commit(files, message="initial commit").sha
 
     def commit(self, repo_type: str, repo_id: str, files: Mapping[str, bytes | None], **kwargs: str) -> str:
-        """Put files on top of main, a None deleting its path, and return the new sha (kwargs: see `Repo.commit`)."""
+        """Commit files to main, and return the new sha; None deletes a path (kwargs: see `Repo.commit`)."""
         with self.lock:
             return self.repos[repo_type, repo_id].commit(files, **kwargs).sha
 
     def visible(self, request: Request) -> Repo:
-        """Return the repository a request names, hiding a private one from strangers as if it did not exist."""
+        """Return the requested repository; a private one appears missing to others."""
         repo_type = (request.args.get("kind") or "models").removesuffix("s")
         repo = self.repos.get((repo_type, request.args["repo"]))
         account = request.account
         if repo is not None and not repo.private:
             return repo
-        # The Hub answers the anonymous with 401 also where nothing exists, and the clients take the code for it.
+        # The Hub answers anonymous requests with 401 even for missing repositories; clients rely on the code.
         if account is None:
             raise HubError(401, "Invalid username or password.", "RepoNotFound")
         if repo is None or not account.belongs_to(repo.namespace):
@@ -132,7 +132,7 @@ class HubServer:
         return repo
 
     def writer(self, request: Request) -> Account:
-        """Return who asks, who must have a token that may write."""
+        """Return the account of a request, whose token must allow writing."""
         if request.account is None:
             raise HubError(401, "Invalid username or password.")
         if request.account.role != "write":
@@ -140,9 +140,9 @@ class HubServer:
         return request.account
 
     def writable(self, request: Request, revision: str | None) -> Repo:
-        """Return the repository a request names, whose revision it must be allowed to change.
+        """Return the repository of a request, if the account may change the revision.
 
-        Pull requests can be opened by anyone, for which the revision is None, and are changed by whoever opened them.
+        Anyone can open pull requests (the revision is None), and their authors can change them.
         """
         repo, account = self.visible(request), self.writer(request)
         number = re.fullmatch(r"refs/pr/(\d+)", revision or "")
@@ -152,19 +152,19 @@ class HubServer:
         raise HubError(403, "Forbidden: pass `create_pr=1` as a query parameter to create a Pull Request")
 
     def drain(self) -> None:
-        """Wait until all that clients have sent is carried out, once they have all ended, killed ones among them."""
+        """Wait until all requests are carried out, after all clients have ended, including killed ones."""
         with self._closed:
             if not self._closed.wait_for(lambda: self.connections == 0, timeout=60):
                 raise TimeoutError("a client is still connected")
 
     def count_connections(self, change: int) -> None:
-        """Take note that a connection was opened or closed."""
+        """Count open connections."""
         with self._closed:
             self.connections += change
             self._closed.notify_all()
 
     def handle(self, request: Request) -> Response | None:
-        """Answer one request, with None for no answer at all, and log both."""
+        """Answer a request, and log both; the answer may be None."""
         self.requests.append((request.method, request.path))
         response: Response | None = None
         try:
@@ -181,7 +181,7 @@ class HubServer:
         return response
 
     def _carry_out(self, request: Request, fault: Fault | None) -> Response:
-        """Tell who asks, and hand the request to the first route that matches."""
+        """Authenticate a request, and pass it to the first matching route."""
         try:
             if fault:
                 fault.refuse()
@@ -207,21 +207,21 @@ class HubServer:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True  # a client's idle keep-alive connection must not hold up the end of a test
+    daemon_threads = True  # a client's idle keep-alive connection must not delay the end of a test
     request_queue_size = 64
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Keep quiet about clients that died."""
+        """Ignore clients that died."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Carries requests to `HubServer.handle`; every answer has a length, so that connections are kept alive."""
+    """Passes requests to `HubServer.handle`; every answer has a length, so that connections are kept alive."""
 
     hub: HubServer
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # headers and body leave in one packet
+    wbufsize = -1  # headers and body are sent in one packet
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
@@ -255,11 +255,11 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve
 
     def log_message(self, format: str, *args: object) -> None:
-        """Keep stderr for the tests; `HubServer.requests` is the log."""
+        """Discard log messages to keep stderr for the tests; `HubServer.requests` is the log."""
 
 
 @pytest.fixture
 def hub_server(tmp_path: Path) -> Iterator[HubServer]:
-    """A running, empty Hub whose clients keep their cache in the test's own folder."""
+    """Start an empty Hub, with the clients' cache in the test's own folder."""
     with HubServer(tmp_path / "hf_home") as server:
         yield server

@@ -1,4 +1,4 @@
-"""Runs that are killed between their batches: what they keep, and when to kill them."""
+"""Runs that are killed between their batches: the state that survives, and times to kill."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tests.cli.command import HfToEdit
 
 @pytest.fixture(scope="session")
 def keeping(hf_toedit: HfToEdit) -> Iterator[HfToEdit]:
-    """The command, which writes to the journal after each batch."""
+    """Return the command with a journal that is written after each batch."""
     with hf_toedit.beside(HF_TOEDIT_JOURNAL_S="0") as command:
         yield command
 
 
 def kept(run: Path) -> set[str]:
-    """What a kill does not take: parts of the journal, and the passes that are done."""
+    """Return the state that survives a kill: parts of the journal, and finished passes."""
     files = (*run.glob("toedit/work/*/*/[!.]*"), *run.glob("data/*/[!.]*"), *run.glob("toedit/stats/result/[!.]*"))
     return {str(path.relative_to(run)) for path in files}
 
 
 def some_time_after_a_batch(run: Path, chance: random.Random) -> Callable[[], bool]:
-    """True some time after a process has something more that a kill does not take."""
+    """Return a condition that is true some time after a process has saved more state."""
     before, then = kept(run), chance.uniform(0, 0.3)
     return lambda: bool(kept(run) - before) and not time.sleep(then)

@@ -1,4 +1,4 @@
-"""The pages that people read, README and docs/, and the blocks of code in them."""
+"""The pages that users read, README and docs/, and their blocks of code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))}
-"""By their paths from the root of the checkout."""
+"""Pages by their paths from the root of the checkout."""
 
 _BLOCK = re.compile(
     r"^(?:[ ]*<!-- not run: (?P<reason>[^\n]+) -->\n\n?)?"
@@ -33,7 +33,7 @@ class Block(NamedTuple):
 
 
 def blocks(page: str, *languages: str) -> list[Block]:
-    """The blocks of a page, in these languages, in their order."""
+    """Return the blocks of a page in these languages, in order."""
     found = [
         Block(match["language"], re.sub(f"^{match['indent']}", "", match["code"], flags=re.MULTILINE), match["reason"])
         for match in _BLOCK.finditer(PAGES[page].read_text(encoding="utf-8"))
@@ -42,6 +42,6 @@ def blocks(page: str, *languages: str) -> list[Block]:
 
 
 def prose(page: str) -> str:
-    """A page without its code."""
+    """Return a page without its code."""
     text = PAGES[page].read_text(encoding="utf-8")
     return re.sub(r"`[^`\n]*`", "", _BLOCK.sub("", text))

@@ -1,6 +1,6 @@
-"""A Ray cluster of real nodes on this machine: each a raylet with its agents, and the workers that it starts.
+"""A Ray cluster of real nodes on this machine; a node is a raylet with its agents and the workers that it starts.
 
-The nodes are children of a process of their own, which ends them when the tests end, however they do.
+The nodes are children of a separate process, which ends them when the tests end in any way.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from tests.processes import children
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
-_STORE_BYTES = 80 * 2**20  # about the least that Ray takes; nothing is stored
+_STORE_BYTES = 80 * 2**20  # nearly Ray's minimum; nothing is stored
 _TRIES = 5
 _SETTINGS = {
-    "RAY_worker_niceness": "0",  # or actors would wait for all the other tests
+    "RAY_worker_niceness": "0",  # actors would otherwise wait for all other tests
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_memory_monitor_refresh_ms": "0",  # what others on this machine use is no reason to kill a worker
+    "RAY_memory_monitor_refresh_ms": "0",  # memory use of other programs must not kill a worker
     "RAY_gcs_server_port_wait_time_s": "120",
     "RAY_health_check_initial_delay_ms": "0",
     "RAY_health_check_period_ms": "500",
@@ -41,8 +41,8 @@ class RayCluster:
     """A running cluster, whose head does no work.
 
     Attributes:
-        env: of processes that belong to it.
-        nodes: the raylets that were started to do work, by process id.
+        env: Environment of processes that belong to it.
+        nodes: Worker raylets by process id.
     """
 
     def __init__(self, root: Path) -> None:
@@ -61,7 +61,7 @@ class RayCluster:
 
     @cached_property
     def address(self) -> str:
-        """Of its head, once that runs."""
+        """Return the address of its head, once it runs."""
         return self._answer()
 
     def add_node(self) -> int:
@@ -73,16 +73,16 @@ class RayCluster:
         return self.nodes[-1]
 
     def workers(self, node: int | None = None) -> list[int]:
-        """The actors of hf-toedit on a node, or on all."""
+        """Return the actors of hf-toedit on a node, or on all nodes."""
         pids = self._processes() if node is None else children(node)
         return sorted({pid for pid in pids if b"ToEditWorker" in _title(pid)})
 
     def logs(self) -> list[str]:
-        """What each worker of the cluster wrote to its log."""
+        """Return the log of each worker of the cluster."""
         return [path.read_text() for path in sorted(self._root.glob("ray/session_2*/logs/worker-*.err"))]
 
     def stop(self) -> None:
-        """End everything, by process id."""
+        """End all processes, by process id."""
         with suppress(BrokenPipeError, subprocess.TimeoutExpired):
             self._keeper.communicate("", timeout=60)
         self._keeper.kill()
@@ -91,7 +91,7 @@ class RayCluster:
                 os.kill(pid, signal.SIGKILL)
 
     def _processes(self) -> Iterator[int]:
-        """All that write to the cluster's logs."""
+        """Return all processes that write to the cluster's logs."""
         for stream in Path("/proc").glob("[0-9]*/fd/[12]"):
             with suppress(OSError):
                 if os.readlink(stream).startswith(f"{self._root}/"):
@@ -106,8 +106,8 @@ class RayCluster:
 
 @contextmanager
 def ray_cluster() -> Iterator[RayCluster]:
-    """A cluster with a head; nodes are to be added."""
-    root = Path(tempfile.mkdtemp(prefix="ray"))  # a short name: sockets lie below it
+    """Start a cluster with a head; tests add nodes."""
+    root = Path(tempfile.mkdtemp(prefix="ray"))  # a short name, because it contains sockets
     cluster = RayCluster(root)
     try:
         yield cluster
@@ -124,7 +124,7 @@ def _title(pid: int) -> bytes:
 
 
 def _keep() -> None:
-    """Hold a cluster until standard input ends."""
+    """Keep a cluster until standard input ends."""
     from ray.cluster_utils import Cluster
 
     answers = os.fdopen(os.dup(1), "w")
@@ -146,7 +146,7 @@ def _keep() -> None:
 
 
 def _started(start: Callable[[], Any]) -> Any:
-    """What starts, if need be at another try: Ray gives a process 30 seconds, which a busy machine may not."""
+    """Start something, with retries: Ray gives a process 30 seconds, which may be too short on a busy machine."""
     for _ in range(_TRIES - 1):
         with suppress(Exception):
             return start()
@@ -154,10 +154,10 @@ def _started(start: Callable[[], Any]) -> Any:
 
 
 def _reap(cluster: Cluster) -> None:
-    """Wait for raylets that are killed: their workers end when they are gone, and not while they are zombies."""
+    """Wait for killed raylets: their workers end when the raylets are gone, but not while they are zombies."""
     while True:
         for node in cluster.list_all_nodes():
-            for raylet in node.all_processes.get("raylet", ()):  # a node that has just been added has none yet
+            for raylet in node.all_processes.get("raylet", ()):  # a new node has none yet
                 raylet.process.poll()
         time.sleep(0.2)
 

@@ -1,4 +1,4 @@
-"""An S3 store on 127.0.0.1, by `moto` in a process of its own, for tests of the real clients without a network."""
+"""An S3 store on 127.0.0.1, by `moto` in a separate process, for tests of the real clients without a network."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ BUCKET = "bucket"
 
 
 class S3Server:
-    """Serves a bucket from memory, between entering and leaving the context.
+    """Serves a bucket from memory, while its context is entered.
 
     Args:
-        log: Where its requests are written down.
+        log: Path of the log of its requests.
     """
 
     secret = "a-secret-that-nobody-says"
@@ -43,18 +43,18 @@ class S3Server:
 
     @property
     def env(self) -> dict[str, str]:
-        """What its clients need in their environment."""
+        """Environment variables for its clients."""
         keys = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": self.secret}
         place = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_DEFAULT_REGION": "us-east-1", "NO_PROXY": "127.0.0.1"}
         return {**keys, **place, "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull}
 
     def files(self, run: str) -> dict[str, bytes]:
-        """The contents of all objects below a run, by path in it."""
+        """Return the contents of all objects of a run by path."""
         names = [name for name in self.names(run) if not name.endswith("/")]
         return {name: self._client("get_object", Key=f"{run}/{name}")["Body"].read() for name in names}
 
     def names(self, run: str) -> list[str]:
-        """The paths of all objects below a run, from it."""
+        """Return the paths of all objects of a run."""
         found = self._client("list_objects_v2", Prefix=f"{run}/").get("Contents", [])
         return [entry["Key"].removeprefix(f"{run}/") for entry in found]
 
@@ -67,7 +67,7 @@ class S3Server:
         self._client("delete_object", Key=f"{run}/{name}")
 
     def requests(self) -> list[tuple[str, str]]:
-        """The method and the path of each request so far, without colours and queries."""
+        """Return the method and the path of each request so far, without colours and queries."""
         lines = re.sub(r"\x1b\[[0-9;]*m", "", self._log.read_text())
         return re.findall(r'"([A-Z]+) (/[^ ?]*)[^"]*HTTP', lines)
 
@@ -96,7 +96,7 @@ class S3Server:
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A running store with an empty bucket."""
+    """Start a store with an empty bucket."""
     pytest.importorskip("moto")
     pytest.importorskip("s3fs")
     with S3Server(tmp_path_factory.mktemp("s3") / "log") as server:

@@ -1,7 +1,7 @@
-"""A Slurm cluster of one node on this machine: the real daemons, with ports, keys and folders of their own.
+"""A Slurm cluster of one node on this machine: the real daemons, with their own ports, keys and folders.
 
-Nothing of the system is used or changed but the programs of Debian's packages. The node has four CPUs and four GPUs by
-its own account, whatever this machine has.
+It uses only the programs of Debian's packages, and changes nothing on the system. The node reports four CPUs and four
+GPUs, regardless of the machine.
 """
 
 from __future__ import annotations
@@ -53,21 +53,21 @@ GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs=4 Gres=gpu:4
 PartitionName=main Nodes=ALL Default=YES MaxTime=60
 """
-# A GPU is a device file; these are on every machine.
+# A GPU is a device file; these exist on every machine.
 _GPUS = "".join(f"Name=gpu File=/dev/{name}\n" for name in ("null", "zero", "full", "random"))
 
 
 class SlurmCluster:
-    """A context manager; calling it runs a program of Slurm, such as `squeue`, and returns what it says.
+    """A cluster as a context manager; call it to run a program of Slurm, such as `squeue`, and get its output.
 
     Attributes:
-        env: with which programs find the cluster.
+        env: Environment in which programs find the cluster.
     """
 
     def __init__(self) -> None:
         if missing := [name for name in _PROGRAMS if not shutil.which(name, path=_path())]:
             lacking(f"{', '.join(missing)} (Debian: apt-get install --no-install-recommends {_PACKAGES})")
-        self._folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # short: the path of a socket has 107 characters
+        self._folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # short: the path of a socket has at most 107 characters
         self.env = {**os.environ, "PATH": _path(), "SLURM_CONF": str(self._folder / "slurm.conf")}
         self._daemons: list[subprocess.Popen[bytes]] = []
 
@@ -75,7 +75,7 @@ class SlurmCluster:
         words = [str(word) for word in command]
         for _ in range(TRIES):
             done = subprocess.run(words, env=self.env, input=stdin, capture_output=True, text=True)
-            if done.returncode != -signal.SIGPIPE:  # how a client ends whose controller is too busy, and hangs up
+            if done.returncode != -signal.SIGPIPE:  # how a client ends if the busy controller closes the connection
                 break
         done.check_returncode()
         return done.stdout
@@ -92,7 +92,7 @@ class SlurmCluster:
         self._end()
 
     def wait(self, job: str) -> list[dict[str, str]]:
-        """Wait until all tasks of a job have ended; what Slurm tells of each, in order."""
+        """Wait until all tasks of a job have ended, and return Slurm's report of each, in order."""
         until(lambda: not self("squeue", "--noheader", "--job", job), 0.5)
         told = self("scontrol", "--oneliner", "show", "job", job).splitlines()
         tasks = [dict(word.partition("=")[::2] for word in line.split()) for line in told]
@@ -111,7 +111,7 @@ class SlurmCluster:
         (folder / "slurm.conf").write_text(config)
         (folder / "gres.conf").write_text(_GPUS)
         files = {"socket": "socket", "key-file": "key", "log-file": "log", "pid-file": "pid", "seed-file": "seed"}
-        # --force: a folder that only its owner may enter is no place for a socket that everybody should reach.
+        # --force: otherwise munged refuses a socket in a folder that only its owner may enter.
         self._start("munged", "--foreground", "--force", *(f"--{k}={folder}/munge.{v}" for k, v in files.items()))
         until((folder / "munge.socket").exists)
         self._start("slurmctld", "-D")
@@ -123,10 +123,10 @@ class SlurmCluster:
             self._daemons.append(subprocess.Popen(command, env=self.env, stdout=out, stderr=out))
 
     def _says(self, *command: str) -> str:
-        """What a program says; nothing where it fails, as while the controller starts.
+        """Return the output of a program; empty if it fails, as while the controller starts.
 
         Raises:
-            RuntimeError: a daemon has died.
+            RuntimeError: A daemon has died.
         """
         for daemon in self._daemons:
             if daemon.poll() is not None:
@@ -137,7 +137,7 @@ class SlurmCluster:
         return ""
 
     def _end(self) -> None:
-        """Kill what Slurm started and the daemons, known by an environment that nothing else has."""
+        """Kill the processes of Slurm and the daemons, which are identified by their environment."""
         for daemon in reversed(self._daemons):
             daemon.terminate()
         ours = f"SLURM_CONF={self.env['SLURM_CONF']}".encode()
@@ -152,13 +152,13 @@ class SlurmCluster:
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[SlurmCluster]:
-    """A cluster on this machine."""
+    """Start a cluster on this machine."""
     with SlurmCluster() as cluster:
         yield cluster
 
 
 def until(happened: Callable[[], object], every_s: float = 0.05) -> None:
-    """Wait until something is so."""
+    """Wait until a condition is true."""
     end = time.monotonic() + PATIENCE_S
     while not happened():
         assert time.monotonic() < end, "waited in vain"
@@ -166,7 +166,7 @@ def until(happened: Callable[[], object], every_s: float = 0.05) -> None:
 
 
 def _path() -> str:
-    """Daemons lie where only root looks."""
+    """Return the path of a daemon, which is in a folder that only root's PATH contains."""
     return os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
 
 

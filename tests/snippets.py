@@ -1,4 +1,4 @@
-"""Python that the README or a card shows, run as a reader would, in a process of its own."""
+"""Python code in the README or a card, run as a reader would, in a separate process."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tests.cli.command import python
 from tests.processes import LEAVE
 
 PRINTED = re.compile(r"^print\(.*\)\n((?:# .*\n)+)", re.MULTILINE)
-"""A call of print, and what it prints, in comments below it."""
+"""A call of print, followed by its output in comments."""
 
 
 def run_snippet(code: str, checks: str, folder: Path, environment: Mapping[str, str]) -> None:
-    """Run code, and then what checks the outcome, in a folder; it prints what it says that it prints."""
+    """Run code, and then checks of its results, in a folder; its output must be the documented one."""
     done = python(f"{code}\n{checks}\n{LEAVE}", cwd=folder, env=environment)
     assert done.code == 0, done.stderr
     shown = "".join(re.sub("^# ", "", lines, flags=re.MULTILINE) for lines in PRINTED.findall(code))

@@ -1,4 +1,4 @@
-"""Settings validate themselves, name what they refuse, and hash by content."""
+"""Settings validate themselves, name invalid values, and hash by content."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_json_round_trip() -> None:
 
 
 class TestContentHash:
-    """Equal settings hash alike, anywhere; others do not."""
+    """Equal settings have equal hashes on every machine; different settings do not."""
 
     def test_is_stable_over_processes_and_versions(self) -> None:
         assert content_hash({"b": [1, None], "a": "ü"}) == content_hash({"a": "ü", "b": [1, None]})

@@ -1,4 +1,4 @@
-"""The map in CONTRIBUTING.md is that of the modules."""
+"""The map in CONTRIBUTING.md matches the modules."""
 
 from __future__ import annotations
 

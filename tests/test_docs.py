@@ -1,4 +1,4 @@
-"""The documentation shows what the program does: its examples run, its commands exist, its output is that of today."""
+"""The documentation matches the program: its examples run, its commands exist, and its output is current."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.pages import DOCS, PAGES, ROOT, Block, blocks, prose
 from tests.snippets import run_snippet
 
 RUN_ELSEWHERE = {"docs/extending.md": "tests/test_extending.py"}
-"""Pages whose Python another test runs."""
+"""Pages whose Python code another test runs."""
 
 CHECKS = {
     "README.md": ("assert result.edits[0]",),
@@ -46,10 +46,10 @@ CHECKS = {
         "assert dataset['train'].num_rows == 3 and next(iter(first))['toedit']['num_tokens'] > 100",
     ),
 }
-"""What holds after the Python of a page, block by block."""
+"""Assertions after the Python code of a page, block by block."""
 
 SHORTER = ('hf_toedit.edit("sample", "run", generations=3)', 'hf_toedit.score("sample", "scores")')
-"""Calls that edit or score all of the sample, of which some rows show the same."""
+"""Calls that edit or score the whole sample; some of its rows are enough for the tests."""
 
 ARCHAIC = re.compile(
     r"\b(?:told|tells|lies|stands|mends?|mended|anew|drawn again|draws? again|(?<!there )is no)\b|\bsay `?--",
@@ -57,7 +57,7 @@ ARCHAIC = re.compile(
 )
 
 SHOWN = re.compile(r"(?s)(<!-- output of: ([^\n]+?)( \(timed\))? -->\n```text\n)(.*?)(```\n)")
-"""The output of a command; that of one that measures time is compared without its figures."""
+"""The output of a command; figures are ignored if the command measures time."""
 
 WITH_OUTPUT = [page for page, path in PAGES.items() if SHOWN.search(path.read_text(encoding="utf-8"))]
 _OPERATORS = ("|", ">", ">>", "&&", "||", ";")
@@ -65,7 +65,7 @@ _OPERATORS = ("|", ">", ">>", "&&", "||", ";")
 
 @pytest.mark.parametrize("page", CHECKS)
 def test_python_examples_run(page: str, tmp_path: Path, hub_server: HubServer, hf_toedit: HfToEdit) -> None:
-    """Each in a process and a folder of its own; one loads from the Hub what a push leaves there."""
+    """Each runs in a separate process and folder; one loads from the Hub what a push leaves there."""
     examples = [block.code for block in blocks(page, "python") if _is_run(block)]
     environment = {**hub_server.env, "HF_TOKEN": hub_server.token}
     for number, (code, check) in enumerate(zip(examples, CHECKS[page], strict=True)):
@@ -87,7 +87,7 @@ def test_all_python_is_run_or_says_why_not() -> None:
 
 
 def _is_run(block: Block) -> bool:
-    """Whether the tests run a block: not where it says why not, nor where it is a file that other tests run."""
+    """Whether the tests run a block: not if it states a reason, nor if other tests run it as a file."""
     return block.reason is None and not block.code.startswith("--8<--")
 
 
@@ -103,11 +103,11 @@ def test_commands_are_those_of_the_program(page: str) -> None:
 
 
 def _command_line(line: str) -> list[str] | None:
-    """The words after `hf-toedit`, where a line of shell calls it."""
+    """Return the words after `hf-toedit` in a line of shell; None if the line does not call it."""
     try:
         words = shlex.split(line, comments=True)
     except ValueError:
-        return None  # a part of a longer one
+        return None  # part of a longer command
     if words[:1] in (["pip"], ["uv"]):
         return None
     if words[:2] == ["hf", "toedit"]:
@@ -120,7 +120,7 @@ def _command_line(line: str) -> list[str] | None:
 
 
 def _parse(words: list[str]) -> None:
-    """Have click read a command line, without running it: groups, options, the values of each."""
+    """Parse a command line with click without running it: groups, options, and the values of each."""
     command: click.Command = cli
     context = click.Context(cli, info_name="hf-toedit")
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
@@ -157,7 +157,7 @@ def test_wrong_commands_are_found(line: str, fails: bool) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_words_are_plain(page: str) -> None:
-    if page != "docs/papers.md":  # the words of the evidence
+    if page != "docs/papers.md":  # it contains the words of the evidence
         assert [match[0] for match in ARCHAIC.finditer(prose(page))] == []
 
 
@@ -179,7 +179,7 @@ def test_shown_output_is_that_of_the_commands(page: str, tmp_path: Path, hf_toed
 
 
 def _alike(one: str, other: str, with_figures: bool) -> bool:
-    """Whether two texts have the same words and, within two per cent, the same figures."""
+    """Whether two texts have the same words, and the same figures within two per cent."""
     number = re.compile(r"\d[\d,]*(?:\.\d+)?")
     words, others = (re.sub(r"\s+|█+", " ", number.sub("0", text)) for text in (one, other))
     figures = [[float(found.replace(",", "")) for found in number.findall(text)] for text in (one, other)]

@@ -1,4 +1,4 @@
-"""docs/ecosystem.md shows every script of examples/, and the scripts say how they are called."""
+"""docs/ecosystem.md shows every script of examples/, and each script states how to call it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classes of one's own: the examples of docs/extending.md work as they are, and no plan imports code by itself."""
+"""User-defined classes: the examples of docs/extending.md work unchanged, and a plan never imports code by itself."""
 
 from __future__ import annotations
 
@@ -85,12 +85,12 @@ class Broken(BasePrior):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The examples as modules, and a module full of mistakes."""
+    """Write the examples as modules, and a module with mistakes."""
     path = tmp_path_factory.mktemp("own")
     for code, name in EXAMPLES:
         (path / name).write_text(code, encoding="utf-8")
     (path / "mistakes.py").write_text(MISTAKES, encoding="utf-8")
-    installed = path / "my_task-1.0.dist-info"  # as an installed package has it
+    installed = path / "my_task-1.0.dist-info"  # like an installed package
     installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: my_task\nVersion: 1.0\n", encoding="utf-8")
     (installed / "entry_points.txt").write_text("[hf_toedit.tasks]\nlengths = my_task:Lengths\n", encoding="utf-8")
@@ -99,14 +99,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def own(folder: Path, hf_toedit: HfToEdit) -> Iterator[HfToEdit]:  # noqa: F811
-    """The command, where these modules are importable."""
+    """Return the command with these modules importable."""
     with hf_toedit.beside(PYTHONPATH=str(folder)) as command:
         yield command
 
 
 @pytest.fixture
 def importable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The modules in this process, gone afterwards."""
+    """Make the modules importable in this process, and remove them afterwards."""
     monkeypatch.syspath_prepend(folder)
     yield folder
     for module in ("my_sampler", "my_rule", "my_prior", "my_engine", "mistakes"):
@@ -115,7 +115,7 @@ def importable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def run(own: HfToEdit, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with a sampler and a rule of one's own, two workers; not to be written to."""
+    """Execute a run with a user-defined sampler and rule and two workers; read-only for tests."""
     path = tmp_path_factory.mktemp("runs") / "run"
     done = own("edit", "sample", "-o", path, "--limit", 4, "--num-shards", 2, *OWN, "--workers", 2, "--quiet")
     assert (done.code, done.stderr) == (0, "")
@@ -162,7 +162,7 @@ def test_a_run_tells_of_them_and_needs_their_code_only_to_draw(run: Path, hf_toe
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     (copy / "README.md").unlink()
-    # Where the code is not importable:
+    # The code is not importable here:
     for command in ("status", "verify", "card"):
         done = hf_toedit(command, copy)
         assert (done.code, done.stderr) == (0, ""), done
@@ -222,7 +222,7 @@ def test_a_prior_works_in_runs(own: HfToEdit, hf_toedit: HfToEdit, folder: Path,
     assert sum(log["num_changed"] for log in edited["toedit"]) > 20
     assert hf_toedit("verify", tmp_path / "inline").code == 0
     assert "Python code" in hf_toedit.fails("run", tmp_path / "inline", "--workers", 0, code=2)
-    # It goes on where a shard is gone, and ends with the same bytes; not with other code.
+    # It resumes after a shard is deleted, with the same bytes; not with other code.
     for path in [*(tmp_path / "inline").rglob("train-00001*")]:
         path.unlink()
     code = folder / "my_prior.py"

@@ -1,4 +1,4 @@
-"""Fingerprints of files: the same wherever they lie, others as soon as anything that is read of them changes."""
+"""Fingerprints of files: independent of their location, and different after any change in the sampled content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading from `HubServer` with the real clients, each in a process of its own so that it sees HF_ENDPOINT."""
+"""Reads from `HubServer` with the real clients, each in a separate process so that it sees HF_ENDPOINT."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ configs:
 
 
 def parquet(values: list[int]) -> bytes:
-    """Return a parquet file with one column, x."""
+    """Return a Parquet file with one column, x."""
     sink = io.BytesIO()
     pq.write_table(pa.table({"x": values}), sink)
     return sink.getvalue()
 
 
 def client(server: HubServer, code: str, *args: str, **env: str) -> Any:
-    """Run client code that fills a dict called `out`, and return that dict; `error` names what a call raises."""
+    """Run client code that fills a dict called `out`, and return the dict; `error` names the exception of a call."""
     prelude = """
         import json, sys
         out = {}
@@ -206,7 +206,7 @@ def test_load_dataset(hub_server: HubServer) -> None:
 
 @pytest.fixture
 def tiny_model(tmp_path: Path) -> Path:
-    """A random Llama and a byte-level BPE tokenizer, written by hand: importing torch here would cost seconds."""
+    """Return a random Llama and a byte-level BPE tokenizer, written by hand: importing torch would take seconds."""
     import numpy as np
     from safetensors.numpy import save_file
     from tokenizers import ByteLevelBPETokenizer

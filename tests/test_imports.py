@@ -1,4 +1,4 @@
-"""What starts without the heavy libraries, so that plans, cards and `--help` are there at once."""
+"""Plans, cards and `--help` start without heavy libraries, so that they are fast."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _loaded_by(code: str) -> set[str]:
 
 
 def test_light_modules_and_help_load_no_heavy_library() -> None:
-    """One after the other in one interpreter: what loads nothing unwanted after others does not alone either."""
+    """Modules load in turn in one interpreter: if one loads nothing heavy after others, it does not alone either."""
     least_first = sorted(CODE, key=lambda code: (len(HEAVY - CODE[code]), -len(CODE[code])))
     steps = [f"{code}\nprint('loaded', *{{name.partition('.')[0] for name in sys.modules}})" for code in least_first]
     done = subprocess.run(
@@ -86,7 +86,7 @@ def test_every_public_name_is_there() -> None:
 
 
 NEEDLESS = {"transformers", "sympy", "gradio", "vllm", "torch._dynamo", "torch._inductor", "torch.distributed.tensor"}
-"""What the embedded prior does without: together they take longer to import than all that it needs."""
+"""Libraries that the embedded prior avoids: together they take longer to import than everything that it needs."""
 WATCHED = """
 import sys
 started = []
@@ -110,7 +110,7 @@ for args in {commands}:
     ids=["here", "by a worker"],
 )
 def test_a_first_result_loads_what_it_needs(commands: list[tuple[list[str], int, set[str]]], tmp_path: Path) -> None:
-    """Commands one after the other in one interpreter, the one that may load the least first."""
+    """Commands run in turn in one interpreter, the one with the fewest allowed imports first."""
     code = WATCHED.format(commands=[args for args, _, _ in commands])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     said = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("loaded ")]

@@ -1,4 +1,4 @@
-"""The notebook of the documentation runs, cell by cell, and shows what it promises."""
+"""The notebook of the documentation runs, cell by cell, with the expected output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README is short, its links work wherever it is shown, and every option of the program has a help text."""
+"""The README is short, its links work on every site that shows it, and every option has a help text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLAB = f"https://colab.research.google.com/github/{PROJECT}/blob/main/"
 
 
 def commands() -> dict[str, click.Command]:
-    """Every command that people type, by its words."""
+    """Return every command by its words."""
     found: dict[str, click.Command] = {}
     for name, command in sorted(cli.commands.items()):
         found[name] = command
@@ -47,7 +47,7 @@ def test_the_readme_has_absolute_links_only() -> None:
 
 
 def test_links_to_the_project_lead_somewhere() -> None:
-    """Those within the site are held by `make docs`."""
+    """`make docs` checks links within the site."""
     for page, path in PAGES.items():
         for link in re.findall(r"\]\((https://[^)\s#]+)", path.read_text(encoding="utf-8")):
             if link.startswith(SITE):

@@ -1,4 +1,4 @@
-"""The policy of what is tried again: how often, after which pauses, and what people read meanwhile."""
+"""The retry policy: number of tries, pauses and messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def failure_of(error: Exception) -> Failure | None:
 
 
 def failing(errors: Iterable[Exception]) -> Callable[[], str]:
-    """A call that fails by each of some errors, then answers."""
+    """Return a function that raises each of some errors, and then returns."""
     left = iter(errors)
 
     def call() -> str:
@@ -36,14 +36,14 @@ def failing(errors: Iterable[Exception]) -> Callable[[], str]:
 
 @pytest.fixture
 def service() -> str:
-    """One that this process has not asked yet."""
+    """Return the name of a service that this process has not called yet."""
     return f"service-{uuid.uuid4()}"
 
 
 @pytest.fixture(autouse=True)
 def fast(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("HF_TOEDIT_RETRY_S", "0.001")
-    logging.getLogger("hf_toedit").setLevel(logging.NOTSET)  # a command in this process may have kept warnings back
+    logging.getLogger("hf_toedit").setLevel(logging.NOTSET)  # a command in this process may have suppressed warnings
     caplog.set_level(logging.WARNING, "hf_toedit")
 
 
@@ -84,7 +84,7 @@ def test_what_never_answered_is_given_up_sooner(service: str) -> None:
 def test_turns_are_waited_for_beyond_all_tries(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     errors = [Trouble(409) for _ in range(3 * TRIES)]
     assert repeated(failing(errors), service, failure_of, takes_turns=True) == "answer"
-    monkeypatch.setenv("HF_TOEDIT_RETRY_S", "0.00001")  # 0.072 s of turns
+    monkeypatch.setenv("HF_TOEDIT_RETRY_S", "0.00001")  # 0.072 s of waiting for turns
     with pytest.raises(GaveUp) as raised:
         repeated(failing(Trouble(429, 0.04) for _ in range(9)), service, failure_of, takes_turns=True)
     assert raised.value.num_tries == 3
@@ -95,7 +95,7 @@ def test_turns_are_waited_for_beyond_all_tries(service: str, monkeypatch: pytest
 
 def test_people_are_told_of_what_takes_more_than_a_moment(service: str, caplog: pytest.LogCaptureFixture) -> None:
     assert repeated(failing([Trouble(503)] * 7), service, failure_of) == "answer"
-    assert caplog.messages == []  # it was over in milliseconds
+    assert caplog.messages == []  # it took milliseconds
     begun = time.monotonic()
     assert repeated(failing([Trouble(503, 2), Trouble(429, 2)]), service, failure_of) == "answer"
     assert time.monotonic() - begun >= 4

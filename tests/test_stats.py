@@ -12,7 +12,7 @@ from hf_toedit.stats import PERPLEXITY_EDGES, TAIL_EDGES, EditStats, decay, gene
 
 
 def some_stats(seed: int) -> EditStats:
-    """Statistics of a few random documents."""
+    """Return statistics of a few random documents."""
     rng = np.random.default_rng(seed)
     stats = EditStats()
     for _ in range(rng.integers(1, 6)):
@@ -47,7 +47,7 @@ def test_histogram_of_probabilities_is_numpys():
 
 def test_histogram_of_the_tail():
     stats = EditStats()
-    # -log10(1 - p): 0.7 is left out, then one in each of four bins; a certain one is in the last.
+    # -log10(1 - p): 0.7 is not counted, then one in each of four bins; a certain token is in the last.
     tail = np.array([0.7, 1.2, 1.7, 2.2, 4.2])
     stats.add_scores(np.append(np.log1p(-(10.0**-tail)), 0.0))
     expected = dict.fromkeys(TAIL_EDGES, 0) | {1.0: 1, 1.5: 1, 2.0: 1, 4.0: 1, TAIL_EDGES[-1]: 1}
@@ -78,7 +78,7 @@ def test_the_median_perplexity_is_within_one_per_cent() -> None:
     unlikely.add_scores(np.array([-1e6]))
     assert unlikely.median_perplexity == pytest.approx(math.exp(700), rel=0.01)
 
-    # Statistics of before there were narrow bins, alone or among others.
+    # Statistics of older versions without narrow bins, alone or merged.
     old = EditStats.from_json({name: value for name, value in whole.to_json().items() if name != "perplexity_bins"})
     for stats in (old, old.merge(parts[0]), EditStats()):
         assert stats.median_perplexity is None and "median_perplexity" not in stats.summary()
@@ -126,7 +126,7 @@ def test_kinds_are_known_only_where_all_are() -> None:
     assert EditStats.merged(parts).summary()["num_changed_by_kind"] == {
         kind: counts.num_changed for kind, counts in kinds.items()
     }
-    # Shards that were edited before there were kinds.
+    # Shards that were edited before kinds existed.
     old = {name: value for name, value in parts[0].to_json().items() if not name.endswith("_by_kind")}
     before = EditStats.from_json(old)
     for stats in (before, EditStats.merged([before, *parts[1:]]), EditStats()):
@@ -149,7 +149,7 @@ def test_json_round_trip():
     read = EditStats.from_json(json.loads(json.dumps(stats.to_json())))
     assert read == stats
     assert read.merge(stats) == stats.merge(stats)
-    read.num_skipped["null"] += 1  # still counts from zero
+    read.num_skipped["null"] += 1  # missing keys still count from zero
     assert read.tokens_per_second == pytest.approx(stats.num_tokens / 1.75)
 
 
@@ -187,14 +187,14 @@ def test_generations_side_by_side():
     source = {"num_tokens": 100, "num_characters": 400}
     first = EditStats(**source, num_selected=20, num_changed=5, num_characters_standing=380, num_tokens_standing=95)
     second = EditStats(**source, num_selected=15, num_changed=4, num_characters_standing=360, num_tokens_standing=91)
-    second.num_tokens = 98  # spelled with fewer; what stands is still measured by the source's tokens
+    second.num_tokens = 98  # fewer tokens; unchanged text is still measured in tokens of the source
     one, two = generation_figures([first, second])
     assert (one.generation, one.eta, one.characters_standing, one.tokens_standing) == (1, None, 0.95, 0.95)
     assert (two.generation, two.characters_standing, two.tokens_standing) == (2, 0.9, 0.91)
     assert (two.selected_rate, two.changed_rate, two.eta) == pytest.approx((15 / 98, 4 / 98, 15 / 98 / 0.2))
     assert json.loads(json.dumps(two.to_json()))["characters_standing"] == 0.9
 
-    # Without earlier edits nothing is known of the source, and half a generation says nothing of the whole one.
+    # Without earlier edits the source is unknown, and a partial generation is not representative.
     unknown = generation_figures([first, EditStats(num_tokens=98, num_selected=15)])[1]
     assert unknown.eta == two.eta and unknown.characters_standing is unknown.tokens_standing is None
     under_way = EditStats(num_tokens=50, num_characters=200, num_characters_standing=190, num_tokens_standing=48)

@@ -1,4 +1,4 @@
-"""`tests/tiers.py` names what is there."""
+"""`tests/tiers.py` names existing files and tests."""
 
 from __future__ import annotations
 

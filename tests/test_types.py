@@ -1,4 +1,4 @@
-"""What type checkers and editors know of the public names, and that settings have the same names everywhere."""
+"""Types of the public names for type checkers and editors, and consistent names of settings in all interfaces."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ REFUSED = {
     "EditStats().changed_rat": "changed_rat",
     "hf_toedit.ToEdit": "ToEdit",
 }
-"""Lines of a program, and a word of what is said of each."""
+"""Lines of a program, with a word of the expected message for each."""
 
 MYPY = """[mypy]
 strict = true
@@ -87,7 +87,7 @@ ignore_missing_imports = true
 
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[int, str]]]:
-    """What `mypy --strict` says of the two programs, by program: line and message."""
+    """Return the messages of `mypy --strict` about the two programs, by program: line and message."""
     folder = tmp_path_factory.mktemp("types")
     (folder / "mypy.ini").write_text(MYPY)
     (folder / "good.py").write_text(GOOD)
@@ -144,12 +144,12 @@ def test_what_type_checkers_see_is_what_is_exported() -> None:
 
 
 def _spoken(name: str) -> str:
-    """What a setting of a source is called where it is an argument or an option."""
+    """Return the name of a source setting as an argument or an option."""
     return "text_column" if name == "text_columns" else name
 
 
 def named(function: Callable[..., Any]) -> dict[str, Any]:
-    """The keywords of a function that it names itself, with their defaults."""
+    """Return the named keywords of a function, with their defaults."""
     parameters = signature(function).parameters.values()
     return {parameter.name: parameter.default for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY}
 
@@ -160,7 +160,7 @@ PRIOR = {
     for field in fields(config)
     if field.name != "prior"
 }
-"""The settings of a prior and of what it may use, and their defaults."""
+"""The settings of a prior and of its resources, with their defaults."""
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_the_command_line_has_the_same_names(command: Any) -> None:
 
 
 def test_load_dataset_has_the_settings_of_the_command_line() -> None:
-    of_datasets = {"config_name", "split"}  # which `datasets` hands on in ways of its own
+    of_datasets = {"config_name", "split"}  # `datasets` passes these on itself
     assert {*named(ToEditConfig)} >= {_spoken(name) for name in kinds(SourceConfig)} - of_datasets
     assert {*named(ToEditProcessor)} >= {_spoken(name) for name in kinds(TextConfig)}
 

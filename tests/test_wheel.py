@@ -1,4 +1,4 @@
-"""The wheel and the source distribution hold what the package needs, are fit for PyPI, and work on their own."""
+"""The wheel and the source distribution are complete, valid for PyPI, and work on their own."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ TRAINS = re.compile(r"\bTrainer\(|\btorch\.optim\b|\.backward\(")
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the source distribution, and of the wheel that is made of that."""
+    """Build the source distribution and, from it, the wheel; return their folder."""
     folder = tmp_path_factory.mktemp("dist")
-    # From a copy: a build folder in the checkout could hold files that the sources no longer have.
+    # Build from a copy: a build folder in the checkout could contain files that the sources no longer have.
     shutil.copytree(ROOT / "hf_toedit", folder / "tree" / "hf_toedit", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff"):
         shutil.copy(ROOT / name, folder / "tree" / name)
@@ -97,18 +97,18 @@ def test_weights_are_in_the_wheel_and_small(unpacked: Path) -> None:
     assert 1_000_000 < weights.stat().st_size <= 8_000_000
     names = {file.name for file in weights.parent.iterdir()}
     assert {"config.json", "tokenizer.json", "README.md"} <= names
-    assert [name for name in names if name.endswith((".py", ".jsonl"))] == ["__init__.py"]  # no code of its training
+    assert [name for name in names if name.endswith((".py", ".jsonl"))] == ["__init__.py"]  # without its training code
 
 
 def _of_pip(setting: str) -> list[str]:
-    """The values of a setting of pip, from its files and the environment; uv reads neither."""
+    """Return the values of a setting of pip, from its files and the environment; uv reads neither."""
     shown = subprocess.run([sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True)
     found = re.findall(rf"^\S+\.{setting}='(.*)'$", shown.stdout, re.MULTILINE)
     return list(dict.fromkeys(" ".join(found).split()))
 
 
 def test_uvx_runs_the_wheel(wheel: Path, tmp_path: Path) -> None:
-    """It runs in an environment of its own, with the dependencies that its metadata names."""
+    """It runs in a separate environment, with the dependencies in its metadata."""
     environment = dict(os.environ)
     for variable, setting in (("UV_DEFAULT_INDEX", "index-url"), ("UV_FIND_LINKS", "find-links")):
         if found := _of_pip(setting):
@@ -129,7 +129,7 @@ def test_uvx_runs_the_wheel(wheel: Path, tmp_path: Path) -> None:
 
 
 def test_the_citation_file() -> None:
-    """It has what the Citation File Format requires, and names this release and both papers."""
+    """It has the required fields of the Citation File Format, and names this release and both papers."""
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["cff-version"] == "1.2.0" and citation["message"] and citation["type"] == "software"
     assert citation["title"] == "hf-toedit" and citation["version"] == __version__

@@ -1,4 +1,4 @@
-"""Which tests take long: `make test` leaves them to `make test-long`, and CI runs both."""
+"""The tests that take long: `make test` skips them, `make test-long` runs them, and CI runs both tiers."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ LONG = {
     "test_types.py": "check programs with mypy",
     "test_wheel.py": "build the wheel, and run it in an environment that uv makes",
 }
-"""Folders, files and single tests, and what they do."""
+"""Folders, files and single tests, with their content."""
 
 
 FIRST = (
@@ -95,16 +95,16 @@ FIRST = (
     "editing/test_properties.py",
     "cli/test_bad_input.py",
 )
-"""Files that take longest, longest first: begun last, one of them would keep a core waiting for the other."""
+"""The slowest files, slowest first: if one started last, one core would wait for the other."""
 
 
 def is_long(file: Path, test: str) -> bool:
-    """Whether a test of a file takes long, or all of them do."""
+    """Whether a test of a file takes long, or all of its tests do."""
     name = file.relative_to(TESTS)
     return f"{name.as_posix()}::{test}" in LONG or any(part.as_posix() in LONG for part in (name, *name.parents))
 
 
 def order(file: Path) -> int:
-    """When the tests of a file are begun, against those of others."""
+    """Return the rank of a file in the order of execution."""
     name = file.relative_to(TESTS).as_posix()
     return FIRST.index(name) if name in FIRST else len(FIRST)

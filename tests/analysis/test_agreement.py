@@ -68,7 +68,7 @@ def test_the_texts_that_are_kept_are_the_same_in_any_order(seed: int) -> None:
     parts = [read({text: texts[text] for text in part}) for part in np.array_split(rng.permutation(list(texts)), 5)]
     assert ReadStats.merged(parts).texts == whole.texts and len(whole.texts) == MOST_TEXTS
     again = whole.merge(parts[0])
-    assert again.texts == whole.texts  # a text that is there twice is one
+    assert again.texts == whole.texts  # a text that occurs twice counts once
     assert ReadStats.from_json(whole.to_json()) == whole
 
 

@@ -21,7 +21,7 @@ PAPERS = texts("biomed_pubmedqa_l")[:200]
 
 @pytest.fixture(scope="module")
 def report() -> dict[str, Any]:
-    """Halves of one dataset, and another one."""
+    """Compare the two halves of one dataset, and another dataset."""
     halves = variant("half", STORIES[::2]), variant("other_half", STORIES[1::2])
     return compared([*halves, variant("papers", PAPERS)])
 
@@ -76,7 +76,7 @@ def test_epsilon() -> None:
 
 
 def test_a_report_of_what_has_next_to_nothing() -> None:
-    """No bigrams, one document, perplexities beyond any picture: all is said, and drawn."""
+    """Without bigrams, with a single document and with extreme perplexities, the report is complete, plots included."""
     readings = {"*a*": reading([1.0, 1e12])}
     variants = [variant("one", ["a"], readings), variant("two", ["b"], readings)]
     found = compared(variants)

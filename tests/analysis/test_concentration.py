@@ -20,7 +20,7 @@ def test_figures_are_those_of_their_definitions(counts: list[int]) -> None:
         assert all(map(math.isnan, (result.top_share, result.gini, result.entropy)))
         return
     assert result.top_share == pytest.approx(sum(sorted(counts)[-math.ceil(size / 100) :]) / mass)
-    differences = sum(abs(a - b) for a in counts for b in counts)  # the mean difference, relative to twice the mean
+    differences = sum(abs(a - b) for a in counts for b in counts)  # mean absolute difference over twice the mean
     assert result.gini == pytest.approx(differences / (2 * size * mass), abs=1e-12)
     assert result.entropy == pytest.approx(-sum(c / mass * math.log2(c / mass) for c in counts if c), abs=1e-12)
 

@@ -15,20 +15,20 @@ from hf_toedit.features.ngrams import HashedNgrams
 from tests.shared import shared, texts
 
 TRIALS = max(int(os.environ.get("HF_TOEDIT_EXAMPLES", "40")) // 2, 2)
-"""Of each dataset; 100 of them with HF_TOEDIT_EXAMPLES=200."""
+"""Number of trials per dataset; 100 with HF_TOEDIT_EXAMPLES=200."""
 
 COUNTER = HashedNgrams()
 
 
 def by_group(batch: list[str], seed: int = 0) -> np.ndarray:
-    """Counts of n-grams by group of documents."""
+    """Return the counts of n-grams by group of documents."""
     counted = COUNTER.count(batch)
     groups = np.array([group_of(text.encode(), seed) for text in batch])
     return counted.unigrams.by_group(groups, NUM_GROUPS) + counted.bigrams.by_group(groups, NUM_GROUPS)
 
 
 def planted(rng: np.random.Generator, p: np.ndarray, size: int, num_groups: int = NUM_GROUPS) -> np.ndarray:
-    """Groups of `size` n-grams each from a distribution."""
+    """Sample groups of `size` n-grams each from a distribution."""
     return rng.multinomial(size, p, size=num_groups)
 
 
@@ -36,11 +36,11 @@ def test_divergences_of_known_distributions() -> None:
     p, q = np.array([0.5, 0.25, 0.25]), np.array([0.25, 0.5, 0.25])
     found = divergences(p, q)
     assert found["kl"] == pytest.approx(0.25) and found["kl_reverse"] == pytest.approx(0.25)
-    # Both have 1.5 bits, and what is in the middle, (3/8, 3/8, 1/4), has 2 · 3/8 · log2(8/3) + 0.5.
+    # Both have an entropy of 1.5 bits, and their mean, (3/8, 3/8, 1/4), has 2 · 3/8 · log2(8/3) + 0.5.
     assert found["js"] == pytest.approx(0.75 * math.log2(8 / 3) + 0.5 - 1.5)
     assert all(value == 0 for value in divergences(p, p).values())
 
-    # Of geometric distributions: KL = log2(a/b) + (1 - a)/a · log2((1 - a)/(1 - b)).
+    # For geometric distributions: KL = log2(a/b) + (1 - a)/a · log2((1 - a)/(1 - b)).
     a, b, steps = 0.3, 0.2, np.arange(400)
     first, second = (x * (1 - x) ** steps + 1e-300 for x in (a, b))
     expected = math.log2(a / b) + (1 - a) / a * math.log2((1 - a) / (1 - b))
@@ -57,7 +57,7 @@ def test_smoothing() -> None:
 
 
 def test_the_value_is_that_of_the_distributions() -> None:
-    """With much text, value and interval are about KL and JS of what the text is from, and noise is small."""
+    """With much text, value and interval approach KL and JS of the sampled distributions, and the noise is small."""
     rng = np.random.default_rng(0)
     p, q = rng.dirichlet(np.ones(50)), rng.dirichlet(np.ones(50))
     result = diverge(planted(rng, p, 100_000), planted(rng, q, 100_000))
@@ -81,17 +81,17 @@ def test_the_noise_floor_is_that_of_halves() -> None:
         floors.append(divergences(*halves)["js"])
     figure = diverge(counts, counts).figures["js"]
     assert figure.noise_floor == pytest.approx(np.mean(floors), rel=0.03)
-    # Fresh samples of 32 groups differ as much: (buckets - 1) / (4 ln 2 · n-grams) for JS of two samples, nearly.
+    # Fresh samples of 32 groups differ as much: JS of two samples is nearly (buckets - 1) / (4 ln 2 · n-grams).
     assert figure.noise_floor == pytest.approx(199 / (4 * math.log(2) * 32 * 300), rel=0.1)
 
 
 def test_the_interval_covers_new_samples() -> None:
-    """The spread is that of the value over new documents."""
+    """The interval has the spread of the value over new documents."""
     rng = np.random.default_rng(1)
     topics = rng.dirichlet(np.full(60, 0.3), size=10)
 
     def dataset(weights: np.ndarray) -> np.ndarray:
-        """Documents of one topic each, so that they are alike within and not between."""
+        """Sample documents of one topic each, so that n-grams are correlated within documents but not between them."""
         return np.stack([rng.multinomial(80, topics[topic]) for topic in rng.choice(10, NUM_GROUPS, p=weights)])
 
     mine, theirs = rng.dirichlet(np.ones(10)), rng.dirichlet(np.ones(10))
@@ -102,7 +102,7 @@ def test_the_interval_covers_new_samples() -> None:
 
 @pytest.mark.parametrize("name", ["biomed_pubmedqa_l", "synthetic_tinystories_500", "math_gsm8k_train"])
 def test_samples_of_one_dataset_do_not_differ(name: str) -> None:
-    """By 1,000 buckets, to be fast."""
+    """Uses 1,000 buckets, for speed."""
     batch = texts(name)
     ngrams = HashedNgrams(1000).count(batch).bigrams
     rng = np.random.default_rng(TRIALS)
@@ -147,7 +147,7 @@ def test_different_datasets_differ(reference: str, data: str) -> None:
 
 
 def test_a_small_planted_difference_is_seen() -> None:
-    """A fifth of the papers are exchanged for stories: seen, and semi-synthetic only by a larger epsilon."""
+    """When a fifth of the papers are replaced with stories, only a larger epsilon gives the verdict semi-synthetic."""
     papers, stories = texts("biomed_pubmedqa_l"), texts("synthetic_tinystories_500")
     reference, data = by_group(papers[:500]), by_group(papers[500:900] + stories[:100])
     result = diverge(reference, data)
@@ -159,7 +159,7 @@ def test_a_small_planted_difference_is_seen() -> None:
 
 
 def test_too_high_a_floor_is_no_verdict() -> None:
-    """Documents of one dataset that have little in common."""
+    """The documents of one dataset have little in common."""
     rng = np.random.default_rng(3)
     shape = np.where(np.arange(5000) < 2500, 0.0035, 0.0005)
     mine, theirs = (

@@ -13,7 +13,7 @@ SOURCE = "abcdefghijkl"
 
 @st.composite
 def tables(draw: st.DrawFn) -> PieceTable:
-    """The source after two generations of random replacements."""
+    """Return tables of the source and of two generations of random replacements."""
     table = PieceTable(SOURCE)
     for generation in (1, 2):
         cuts = draw(st.lists(st.integers(0, len(table.text)), max_size=6, unique=True).map(sorted))

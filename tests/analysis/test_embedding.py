@@ -1,4 +1,4 @@
-"""Clouds of vectors: the area under their frontier, what is drawn of them, and what is refused."""
+"""Clouds of vectors: the area under their frontier, the sampled points of a picture, and errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COUNTS = st.lists(st.integers(0, 9), min_size=5, max_size=5).filter(any)
 
 
 def naive(p: np.ndarray, q: np.ndarray) -> float:
-    """As the paper has it, point by point, and the mean of the areas seen from both axes."""
+    """Compute the frontier point by point, as in the paper, and average the areas over both axes."""
     points = [(1.0, 0.0)]
     for weight in np.arange(1, 101) / 101:
         middle = [weight * a + (1 - weight) * b for a, b in zip(p, q, strict=True)]
@@ -39,7 +39,7 @@ def test_area(first: list[int], second: list[int]) -> None:
 
 
 def test_area_of_disjoint_distributions() -> None:
-    """The frontier is x = (1 - w)^5, y = w^5, and the area under it 5 B(6, 5) = 1/252."""
+    """The frontier is x = (1 - w)^5, y = w^5, and the area under it is 5 B(6, 5) = 1/252."""
     assert frontier_area(np.array([1.0, 0.0]), np.array([0.0, 1.0])) == pytest.approx(1 / 252, rel=0.02)
 
 

@@ -1,4 +1,4 @@
-"""A report as one HTML file: nothing in it is more than text, and it needs nothing else."""
+"""A report as one HTML file: all text is escaped, and the file is self-contained."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PNG = b"\x89PNG\r\n"
 
 
 class Shown(HTMLParser):
-    """The tags and the text of a page."""
+    """Parser that collects the tags and the text of a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ def test_pictures_are_in_it() -> None:
 
 
 def test_tables_have_columns_of_numbers_and_no_styles_of_their_own() -> None:
-    """The page allows no style but its sheet; and what is too wide can be moved by keys."""
+    """The page allows only its own style sheet; wide tables can be scrolled with the keyboard."""
     page = html_report(table(("name", "figure"), [(code("a|b"), "1.5")]), {}, "Title")
     shown = Shown(page)
     assert [attrs for tag, attrs in shown.tags if tag == "td"] == [{}, {"class": "number"}]

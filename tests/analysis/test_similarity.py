@@ -1,4 +1,4 @@
-"""How much the texts of a dataset are like each other."""
+"""Similarity of the texts within a dataset."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.shared import texts
 
 
 def alike(text: str, other: str) -> float:
-    """Jaccard, plainly."""
+    """Compute the Jaccard similarity directly."""
     mine, theirs = ({*found, *zip(found, found[1:], strict=False)} for found in map(list, map(words, (text, other))))
     return len(mine & theirs) / len(mine | theirs)
 

@@ -17,7 +17,7 @@ COUNTER = HashedNgrams()
 
 
 def reading(perplexities: Sequence[float] | np.ndarray) -> EditStats:
-    """Documents of four tokens, all as likely as each other."""
+    """Return statistics of documents of four tokens, each with the same probability."""
     stats = EditStats(num_rows=len(perplexities))
     for perplexity in perplexities:
         stats.add_scores(np.full(4, -math.log(perplexity)))
@@ -25,14 +25,14 @@ def reading(perplexities: Sequence[float] | np.ndarray) -> EditStats:
 
 
 def variant(name: str, texts: Sequence[str], readings: dict[str, EditStats] | None = None) -> Variant:
-    """A variant all of whose texts are its sample."""
+    """Return a variant whose sample contains all of its texts."""
     stats = TextStats(num_rows=len(texts))
     stats.add(texts, COUNTER)
     return Variant(name, f"{name}.jsonl", "1", stats, readings or {}, texts)
 
 
 def spread(low: float, high: float, count: int = 1000) -> np.ndarray:
-    """Perplexities at equal steps on a logarithmic scale."""
+    """Return perplexities at equal steps on a logarithmic scale."""
     return np.geomspace(low, high, count)
 
 
@@ -45,16 +45,16 @@ def test_coverage_of_the_same_data() -> None:
 @pytest.mark.parametrize(
     ("other", "span", "beyond"),
     [
-        ((4, 16), math.log(2) / math.log(4), math.log(16 / (2 * 4**0.95)) / math.log(4)),  # the upper half, and more
+        ((4, 16), math.log(2) / math.log(4), math.log(16 / (2 * 4**0.95)) / math.log(4)),  # the upper half and beyond
         ((1.5, 4), 0.5, 0),
-        ((3, 6), 0.5, 0),  # inside
-        ((1.1, 100), 1, math.log(100 / (2 * 4**0.95)) / math.log(100 / 1.1)),  # all around
+        ((3, 6), 0.5, 0),  # inside the reference
+        ((1.1, 100), 1, math.log(100 / (2 * 4**0.95)) / math.log(100 / 1.1)),  # the reference and beyond on both sides
         ((9, 20), 0, 1),
         ((1.2, 1.9), 0, 0),
     ],
 )
 def test_coverage_of_others(other: tuple[float, float], span: float, beyond: float) -> None:
-    """The reference is spread from 2 to 8; the outer 1 % on a logarithmic scale are not counted."""
+    """The reference ranges from 2 to 8; its outer 1 % on a logarithmic scale is ignored."""
     found = coverage(reading(spread(2, 8)), reading(spread(*other)))
     assert found["span"] == pytest.approx(span, abs=0.02)
     assert found["beyond"] == pytest.approx(beyond, abs=0.02)
@@ -78,14 +78,14 @@ def test_figures_of_one_variant() -> None:
     assert json.loads(json.dumps(found)) == found
     assert (found["source"], found["revision"]) == ("a.jsonl", "1")
     assert (found["texts"]["num_documents"], found["texts"]["num_words"]) == (2, 4)
-    assert found["concentration"]["unigrams"]["entropy_bits"] == pytest.approx(1)  # two words, twice each
+    assert found["concentration"]["unigrams"]["entropy_bits"] == pytest.approx(1)  # two words, each twice
     assert found["concentration"]["bigrams"]["top_share"] == 1
     of_prior = found["readings"]["prior"]
     assert (of_prior["num_documents"], of_prior["num_tokens"]) == (4, 16)
     assert of_prior["perplexity"] == pytest.approx(2 ** ((1 + 2 + 2 + 4) / 4))
     assert of_prior["perplexity_quantiles"]["0.5"] == pytest.approx(4, rel=0.01)
     assert of_prior["perplexity_quantiles"]["0.995"] == pytest.approx(16, rel=0.01)
-    shares = [0.25, 0, 0.5, 0, 0, 0.25, 0, 0, 0, 0]  # p = 1/16, 1/4 twice, 1/2
+    shares = [0.25, 0, 0.5, 0, 0, 0.25, 0, 0, 0, 0]  # p = 1/16 once, 1/4 twice, 1/2 once
     assert of_prior["probability_shares"] == shares
     assert of_prior["probability_entropy_bits"] == pytest.approx(1.5)
     assert of_prior["max_probability_entropy_bits"] == pytest.approx(math.log2(10))
@@ -107,7 +107,7 @@ def test_a_variant_without_text_is_named() -> None:
 
 
 def test_a_variant_without_probabilities_is_named() -> None:
-    """A prior without BOS gives the first token of a text none."""
+    """A prior without BOS gives no probability to the first token of a text."""
     stats = EditStats()
     stats.add_scores(np.array([np.nan]))
     with pytest.raises(UsageError, match="prior org/name gave no token of variant 'a' a probability"):

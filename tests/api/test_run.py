@@ -1,4 +1,4 @@
-"""`Run`, `plan` and `edit` from Python: what the commands do, with the same bytes and the same errors."""
+"""`Run`, `plan` and `edit` in Python: the same results, bytes and errors as the commands."""
 
 from __future__ import annotations
 

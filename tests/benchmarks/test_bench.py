@@ -1,4 +1,4 @@
-"""The benchmarks run, keep their figures, and make tables of them; how fast anything is, they do not test."""
+"""The benchmarks run, store their figures, and print tables; their speed is not tested."""
 
 from __future__ import annotations
 

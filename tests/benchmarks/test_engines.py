@@ -1,4 +1,4 @@
-"""The overhead of an engine is measured by the real command; how large it is, is not tested."""
+"""The engine benchmark measures overhead with the real command; the size of the overhead is not tested."""
 
 from __future__ import annotations
 

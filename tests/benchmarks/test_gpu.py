@@ -1,4 +1,4 @@
-"""The benchmark for a GPU runs to its end without one, so that it does so where there is one."""
+"""The GPU benchmark runs to its end without a GPU, to ensure that it does so with one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_it_says_that_it_needs_a_gpu():
 
 
 def test_the_check_runs_through_on_a_cpu(tmp_path):
-    """Parts that fail do not keep the others from running, and are told of."""
+    """Parts that fail are reported, and the other parts still run."""
     command = [sys.executable, str(ROOT / "benchmarks" / "gpu_check.py"), "--output", str(tmp_path), "--device", "cpu"]
     environment = {name: value for name, value in os.environ.items() if name != "HF_TOEDIT_PRIOR"}
     options = ("--size", "tiny", "--parts", "edit", "small", "budgets")

@@ -1,4 +1,4 @@
-"""What presets change: the benchmark runs, and the documentation shows the figures that are kept."""
+"""Effects of presets: the benchmark runs, and the documentation shows the stored figures."""
 
 from __future__ import annotations
 

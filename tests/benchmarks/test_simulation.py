@@ -1,4 +1,4 @@
-"""The simulation drives a run to its end through deaths of workers and drivers, is the same twice, and looks itself."""
+"""The simulation finishes a run despite deaths of workers and drivers, is deterministic, and checks its own result."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
-    """A planned run of 30 shards of two rows."""
+    """Return a planned run of 30 shards with two rows each."""
     from simulation import text
 
     source = tmp_path / "rows.parquet"
@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 
 def simulate(folder: RunFolder, written: Callable[[int], None], **world: Any) -> Any:
-    """Drive a run, and return the engine."""
+    """Simulate a run, and return the engine."""
     from simulated import Life, SimulatedEngine, World
 
     plan = folder.plan()
@@ -108,7 +108,7 @@ def test_it_looks_at_what_was_written(folder: RunFolder) -> None:
 
     workers = WorkerSide(folder)
     shards = folder.plan().shards
-    for index in [*range(29), 3]:  # the second time it is there already
+    for index in [*range(29), 3]:  # the second write finds the shard already there
         workers.write(index)
     assert workers.problems(NUM_ROWS) == [f"1 shards were not written once, {shards[29].name} among them"]
     workers.write(29)

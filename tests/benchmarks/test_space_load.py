@@ -1,4 +1,4 @@
-"""Twenty visitors at once, for a few seconds: no error, and everybody's answers are their own and the editor's."""
+"""Twenty concurrent visitors for a few seconds: no errors, and every visitor gets the editor's result."""
 
 from __future__ import annotations
 

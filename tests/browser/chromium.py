@@ -1,4 +1,4 @@
-"""A headless Chromium, and what is asked of any page in it: errors, requests, accessibility, size and colours."""
+"""A headless Chromium, with checks for any page: errors, requests, accessibility, size and colours."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 AXE = Path(os.environ.get("HF_TOEDIT_AXE", ""))
-"""The file `axe.min.js` of axe-core; `make axe` fetches it."""
+"""Path of the file `axe.min.js` of axe-core; `make axe` downloads it."""
 
 PATIENCE_S = 120
-"""Far beyond what anything takes, for machines that do much else."""
+"""Timeout in seconds, generous for busy machines."""
 
 WIDTHS = {390: 844, 1440: 900}
-"""Height by width: a phone, a desk."""
+"""Height by width of a phone and of a desktop."""
 
 _FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -42,7 +42,7 @@ _T = TypeVar("_T")
 
 
 def lacking() -> str | None:
-    """What the tests need of this machine and do not find; None where all is there."""
+    """Return which required program is missing on this machine, or None."""
     for name in ("chromium", "chromedriver"):
         if shutil.which(name) is None:
             return name
@@ -53,7 +53,7 @@ class Chromium:
     """A browser, started when its context is entered.
 
     Args:
-        home: a folder for its profile, which no other uses.
+        home: A folder for its profile, used by no other browser.
     """
 
     def __init__(self, home: Path) -> None:
@@ -74,25 +74,25 @@ class Chromium:
         self.driver.quit()
 
     def open(self, address: str) -> None:
-        """Open a page anew, also where only the fragment of the address differs."""
+        """Open a page, and reload it even if only the fragment of the address differs."""
         self.driver.get("about:blank")
         self.driver.get(address)
 
     def size(self, width: int, height: int | None = None) -> None:
-        """Show the page as wide as a phone or a desk is, and as high unless that is said."""
+        """Set the window to the width of a phone or a desktop, and to its height by default."""
         metrics = {"width": width, "height": height or WIDTHS[width], "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
     def colours(self, scheme: str) -> None:
-        """Prefer `light` or `dark`, as a visitor's machine does."""
+        """Set the preferred colour scheme, `light` or `dark`."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def until(self, condition: Callable[[], _T | None], what: str) -> _T:
-        """Wait until a condition gives something.
+        """Wait until a condition returns a true value, and return it.
 
         Raises:
-            TimeoutException: it never did; names `what`, and what the page said.
+            TimeoutException: The condition stayed false; the message contains `what` and the text of the page.
         """
         wait = WebDriverWait(self.driver, PATIENCE_S, 0.05, [StaleElementReferenceException])
         try:
@@ -101,11 +101,11 @@ class Chromium:
             raise TimeoutException(f"{what}; the page said {self.errors()}") from None
 
     def all(self, css: str) -> list[WebElement]:
-        """The elements that a selector finds now."""
+        """Return the elements that currently match a selector."""
         return self.driver.find_elements(By.CSS_SELECTOR, css)
 
     def shown(self, css: str) -> WebElement:
-        """The first visible element of a selector, once there is one."""
+        """Wait for the first visible element that matches a selector."""
         return self.until(
             lambda: next((each for each in self.all(css) if each.is_displayed()), None), f"{css} is shown"
         )
@@ -116,30 +116,30 @@ class Chromium:
         ActionChains(self.driver, duration=0).move_by_offset(1, 1).move_to_element(element).perform()
 
     def press(self, key: str, shift: bool = False) -> None:
-        """Press a key where the focus is."""
+        """Press a key on the focused element."""
         chain = ActionChains(self.driver, duration=0)
         (chain.key_down(Keys.SHIFT).send_keys(key).key_up(Keys.SHIFT) if shift else chain.send_keys(key)).perform()
 
     def script(self, code: str, *args: Any) -> Any:
-        """What a script in the page returns."""
+        """Return the result of a script in the page."""
         return self.driver.execute_script(code, *args)
 
     def clipboard(self) -> str:
-        """The text that was copied last."""
+        """Return the text of the clipboard."""
         allowed = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
         self.driver.execute_cdp_cmd("Browser.grantPermissions", allowed)
         return self.script_later("navigator.clipboard.readText().then(arguments[0], arguments[0])")
 
     def script_later(self, code: str) -> Any:
-        """The same of one that says later that it is done, by its last argument."""
+        """Return the result of an asynchronous script, which calls its last argument when done."""
         return self.driver.execute_async_script(code)
 
     def errors(self) -> list[str]:
-        """What the console has told of errors and warnings since this was last asked."""
+        """Return errors and warnings of the console since the last call."""
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
 
     def strangers(self) -> list[str]:
-        """The addresses elsewhere that were asked for since this was last asked."""
+        """Return the addresses of other hosts that were requested since the last call."""
         found = []
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]
@@ -150,9 +150,9 @@ class Chromium:
         return [address for address in found if not address.startswith(_LOCAL)]
 
     def barriers(self) -> list[str]:
-        """What axe-core finds serious or critical for people who see, hear or move otherwise."""
+        """Return the accessibility violations that axe-core rates serious or critical."""
         if not self.script("return Boolean(window.axe)"):
-            # Not by a script element, which the page's own policy would forbid.
+            # The page's content security policy forbids adding a script element.
             self.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
         found = self.script_later(_SCAN)
         assert isinstance(found, list), found
@@ -164,5 +164,5 @@ class Chromium:
         ]
 
     def overflow(self) -> int:
-        """Pixels by which the page is wider than its window."""
+        """Return by how many pixels the page is wider than its window."""
         return self.script(_OVERFLOW)

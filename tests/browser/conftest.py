@@ -1,4 +1,4 @@
-"""A browser, and the demo that it looks at; both once for all tests of a worker."""
+"""A browser, and the demo that it opens; both are shared by all tests of a worker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.browser.server import edited_sample, serving
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    """Skips where there is none, unless one is required."""
+    """Start Chromium; skip the test if it is missing, unless it is required."""
     if what := lacking():
         if os.environ.get("HF_TOEDIT_REQUIRE_BROWSER"):
             pytest.fail(f"needs {what}, and HF_TOEDIT_REQUIRE_BROWSER is set")
@@ -25,7 +25,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 
 @pytest.fixture
 def browser(chromium: Chromium) -> Iterator[Chromium]:
-    """As a visitor with a large light screen; fails a test whose page said an error or asked anybody else."""
+    """Set a large, light window; fail a test whose page logged an error or contacted another host."""
     chromium.size(1440)
     chromium.colours("light")
     yield chromium
@@ -35,12 +35,12 @@ def browser(chromium: Chromium) -> Iterator[Chromium]:
 
 @pytest.fixture(scope="session")
 def run(chromium: Chromium, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder of the sample, with three generations."""
+    """Create a run folder of the sample, with three generations."""
     return edited_sample(tmp_path_factory.mktemp("browser"))
 
 
 @pytest.fixture(scope="session")
 def address(run: Path) -> Iterator[str]:
-    """Of the demo, whose dataset tab shows the run."""
+    """Return the address of a demo whose dataset tab shows the run."""
     with serving(run) as address:
         yield address

@@ -1,4 +1,4 @@
-"""What people see and do on the pages, in their words."""
+"""The pages as users see and use them."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ return [...document.querySelectorAll('[data-testid="status-tracker"]')].every((e
 
 
 def as_shown(text: str) -> str:
-    """A text of a dataset as it stands in the page."""
+    """Return a text of a dataset as the page shows it."""
     return unescape(escaped(text))
 
 
 class Picture:
-    """The tokens of a text, and the one tooltip."""
+    """The tokens of a text, and their shared tooltip."""
 
     def __init__(self, browser: Chromium, css: str = ".te-text") -> None:
         self.browser = browser
         self._css = css
 
     def tokens(self, css: str = "") -> list[WebElement]:
-        """Of a further class, or all."""
+        """Return the tokens, optionally only those of a further class."""
         return self.browser.all(f"{self._css} .te-t{css}")
 
     def texts(self, css: str) -> list[str]:
-        """Their texts, as they stand in the page."""
+        """Return the texts of tokens as the page shows them."""
         found = "return [...document.querySelectorAll(arguments[0])].map((each) => each.textContent)"
         return self.browser.script(found, f"{self._css} .te-t{css}")
 
     def changed(self) -> list[tuple[str, str]]:
-        """What stood there, and what came in its place."""
+        """Return pairs of replaced and new text."""
         return list(zip(self.texts(".te-changed del"), self.texts(".te-changed ins"), strict=True))
 
     def tip(self) -> str | None:
-        """What the tooltip says; None where it is not shown."""
+        """Return the text of the tooltip, or None if it is hidden."""
         found = self.browser.all("#te-tip")
         return found[0].text if found and found[0].is_displayed() else None
 
     def focused(self) -> int:
-        """Which token has the focus; -1 for none."""
+        """Return the index of the focused token, or -1."""
         find = "return [...document.querySelectorAll(arguments[0])].indexOf(document.activeElement)"
         return self.browser.script(find, f"{self._css} .te-t")
 
@@ -63,7 +63,7 @@ class Demo:
     address: str
 
     def open(self, fragment: str = "", theme: str = "") -> Demo:
-        """Open it, by a link to something where a fragment is given."""
+        """Open the page, optionally with a fragment."""
         query = f"/?__theme={theme}" if theme else "/"
         self.browser.open(self.address + query + (f"#{fragment}" if fragment else ""))
         self.browser.shown(".te-text")
@@ -71,11 +71,11 @@ class Demo:
         return self
 
     def settle(self) -> None:
-        """Wait until nothing is under way any more."""
+        """Wait until no request is running."""
         self.browser.until(lambda: self.browser.script(_SETTLED), "nothing is under way")
 
     def tab(self, name: str) -> None:
-        """Go to a tab."""
+        """Switch to a tab."""
         self._named('[role="tab"]', name).click()
 
     def copy(self, label: str) -> None:
@@ -88,10 +88,10 @@ class Demo:
         try:
             self.browser.until(lambda: self.value(label) == value, "")
         except TimeoutException:
-            assert self.value(label) == value  # shows both
+            assert self.value(label) == value  # fails with both values in its message
 
     def button(self, name: str) -> None:
-        """Press a button that is visible."""
+        """Return a visible button by its name."""
         button = self._named("button", name)
         self.browser.script("arguments[0].scrollIntoView({ block: 'center' })", button)
         button.click()
@@ -101,21 +101,21 @@ class Demo:
         self.button("Edit (Ctrl+Enter)")
 
     def field(self, label: str) -> WebElement:
-        """A box to type in, or to read from."""
+        """Return a text field, for input or output."""
         return self.browser.until(lambda: self._field(label), f"a box {label!r} is shown")
 
     def value(self, label: str) -> str:
-        """What stands in a box."""
+        """Return the value of a field."""
         return str(self.field(label).get_property("value"))
 
     def type(self, label: str, text: str) -> None:
-        """Put a text into a box in place of what is there."""
+        """Replace the text of a field."""
         box = self.field(label)
         box.send_keys(Keys.CONTROL, "a")
         box.send_keys(text or Keys.DELETE)
 
     def slide(self, label: str, value: float) -> None:
-        """Move a slider by its keys, from its nearer end, until it stands at a value."""
+        """Move a slider with its keys, from the nearer end, until it reaches a value."""
         slider = self._slider(label)
         low, high, step = (float(slider.get_attribute(name) or 0) for name in ("min", "max", "step"))
         from_end = value - low > high - value
@@ -124,14 +124,14 @@ class Demo:
         assert self.stands_at(label) == value
 
     def stands_at(self, label: str) -> float:
-        """Where a slider stands."""
+        """Return the value of a slider."""
         return float(str(self._slider(label).get_property("value")))
 
     def _slider(self, label: str) -> WebElement:
         return self.browser.shown(f'input[type="range"][aria-label$=" {label}"]')
 
     def choose(self, group: str, name: str) -> None:
-        """Choose one of several."""
+        """Select an option."""
         for fieldset in self.browser.all("fieldset"):
             if fieldset.is_displayed() and group in fieldset.text:
                 for label in fieldset.find_elements(By.TAG_NAME, "label"):

@@ -1,4 +1,4 @@
-"""Takes the pictures in docs/: `make screenshots`. Look at each of them before it is kept."""
+"""Takes the pictures in docs/ for `make screenshots`. Look at each picture before you commit it."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ TEXT = (
 )
 _EVERYWHERE = ("edit", "dataset", "preview")
 _ENOUGH = (("light", 1440), ("dark", 390))
-"""Colours and widths of the other states, which differ from these in little."""
+"""Colour schemes and widths of the other states, which look similar to these."""
 
 _MOST_BYTES = 150_000
 _MOST_HEIGHT = 4000
 
 
 def main(folder: Path) -> None:
-    """Take all pictures anew."""
+    """Take all pictures."""
     folder.mkdir(exist_ok=True)
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         browser = stack.enter_context(Chromium(home / "chromium"))
-        # In its folder, so that pictures show no path of this machine, and at the same port each time.
+        # Runs in the folder, so that pictures show no local path, and on a fixed port.
         address = stack.enter_context(serving(edited_sample(home).name, home, 7860))
         preview = home / "preview.html"
         hf_toedit("preview", "sample", "-n", 1, "--threshold", 0.9, "--temperature", 4, "--html", preview)
@@ -49,7 +49,7 @@ def main(folder: Path) -> None:
 
 
 def states(demo: Demo, preview: str) -> Iterator[str]:
-    """Bring up one state after the other, and name it."""
+    """Show the states one after the other, and yield their names."""
     browser = demo.browser
     asked = EditRequest(TEXT, generations=GENERATIONS, shown=1, **EAGER)
     demo.open(to_fragment(asked).removeprefix("#"))
@@ -77,7 +77,7 @@ def states(demo: Demo, preview: str) -> Iterator[str]:
 
 
 def keep(browser: Chromium, path: Path, width: int) -> None:
-    """The whole page, as far as it is not too long, in few colours."""
+    """Save a picture of the page, up to a maximum height, with few colours."""
     browser.size(width, min(browser.script("return document.documentElement.scrollHeight"), _MOST_HEIGHT))
     browser.script("scrollTo(0, 0)")
     browser.script_later("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")

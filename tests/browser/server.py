@@ -1,4 +1,4 @@
-"""The demo as a process of its own, on a run of the bundled sample that was made for it."""
+"""The demo in a separate process, with a run of the bundled sample."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 EAGER = {"threshold": 0.9, "temperature": 4}
-"""Settings under which even short texts change."""
+"""Settings with which even short texts change."""
 
 GENERATIONS = 3
 _OPTIONS = (
@@ -26,31 +26,31 @@ _OPTIONS = (
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
+    """Return a port that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Of a process of this checkout."""
+    """Return the environment of a process of this checkout."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **more}
 
 
 def edited_sample(folder: Path) -> Path:
-    """A run of a few documents of the sample, in which every generation changed something."""
+    """Create a run of a few documents of the sample, in which every generation changed something."""
     hf_toedit("edit", "sample", "-o", folder / "run", *_OPTIONS, "--workers", 0, "--quiet")
     return folder / "run"
 
 
 def hf_toedit(*words: object) -> None:
-    """Run the command to its end."""
+    """Run the command and wait for its end."""
     subprocess.run([sys.executable, "-m", "hf_toedit", *map(str, words)], env=environment(), check=True)
 
 
 @contextmanager
 def serving(source: object, cwd: Path = ROOT, port: int | None = None) -> Iterator[str]:
-    """`hf-toedit space run`, in a folder; gives the address."""
+    """Run `hf-toedit space run` in a folder, and yield its address."""
     command = [sys.executable, "-m", "hf_toedit", "space", "run", str(source), "--port", str(port or free_port())]
     with subprocess.Popen(command, cwd=cwd, env=environment(), stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -1,4 +1,4 @@
-"""The demo in a real browser: what people do on both tabs, and whether what they see is what the editor made."""
+"""The demo in a real browser: user actions on both tabs, and whether the page shows the editor's results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ASKED = EditRequest(TEXT, seed=4, generations=GENERATIONS, shown=GENERATIONS, **
 
 @pytest.fixture
 def demo(browser: Chromium, address: str) -> Demo:
-    """Opened as by somebody who comes for the first time."""
+    """Open the demo as a first-time visitor."""
     return Demo(browser, address).open()
 
 
@@ -39,7 +39,7 @@ def editor(config: EditConfig) -> ToEditor:
 
 
 def edited(request: EditRequest) -> list[EditResult]:
-    """What the editor makes of a request, a result a generation."""
+    """Return the editor's results for a request, one per generation."""
     results: list[EditResult] = []
     for _ in range(request.generations):
         results.append(editor(request.config).edit(results[-1] if results else [request.text]))
@@ -47,7 +47,7 @@ def edited(request: EditRequest) -> list[EditResult]:
 
 
 def check_picture(picture: Picture, result: EditResult) -> None:
-    """Every token of the text stands there, and the changed and selected ones are those of the result."""
+    """Check that every token of the text is shown, and that changed and selected tokens match the result."""
     tokens = result.tokens(0)
     changed = [token for token in tokens if token.replacement is not None]
     assert picture.changed() == [(as_shown(token.text), as_shown(token.replacement or "")) for token in changed]
@@ -87,7 +87,7 @@ def check_table(browser: Chromium, stats: list[EditStats]) -> None:
 
 
 def test_a_token_tells_what_the_prior_said(demo: Demo) -> None:
-    """To who points, and to who has a keyboard only."""
+    """The tooltip opens with a pointer and with the keyboard."""
     picture = Picture(demo.browser)
     assert picture.tip() is None
     (first, *_) = picture.tokens(".te-changed")
@@ -122,7 +122,7 @@ def test_a_token_tells_what_the_prior_said(demo: Demo) -> None:
 
 
 def first_request(demo: Demo) -> EditRequest:
-    """What is shown to who comes for the first time."""
+    """Return the request that a first-time visitor sees."""
     request = EditRequest(demo.value("Text"))
     sliders = {"Threshold": request.threshold, "Candidates (k)": request.top_k, "Temperature": request.temperature}
     assert {label: demo.stands_at(label) for label in sliders} == sliders
@@ -130,7 +130,7 @@ def first_request(demo: Demo) -> EditRequest:
 
 
 def test_results_that_are_out_of_date_are_marked_until_they_are_made_again(demo: Demo) -> None:
-    """Also for those who hear the page; and Ctrl+Enter makes them again."""
+    """The notice is accessible to screen readers, and Ctrl+Enter edits again."""
     browser = demo.browser
     assert out_of_date(browser) is None
     text = demo.value("Text")
@@ -158,12 +158,12 @@ def test_results_that_are_out_of_date_are_marked_until_they_are_made_again(demo:
 
 
 def out_of_date(browser: Chromium) -> str | None:
-    """What the page says of results that are not of the text and the settings as they are."""
+    """Return the notice that results do not match the current text and settings, or None."""
     return browser.script("return document.querySelector('.te-stale')?.textContent")
 
 
 def test_one_click_selects_a_share_of_any_text(demo: Demo) -> None:
-    """Of the text as it is in its box, whether or not it was edited before."""
+    """The share refers to the text in the box, whether or not it was edited before."""
     demo.type("Text", "Zorp qux! " * 5 + TEXT)
     demo.browser.shown(".te-stale")
     demo.browser.shown("#te-share").click()
@@ -278,7 +278,7 @@ def test_what_cannot_be_edited_is_said(demo: Demo) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everybody_can_read_and_reach_it(browser: Chromium, address: str, width: int, scheme: str) -> None:
-    """On a phone and on a desk, light and dark, on both tabs: nothing is cut off, and axe finds no barrier."""
+    """On a phone and on a desktop, light and dark, on both tabs: nothing is cut off, and axe finds no violation."""
     browser.size(width)
     browser.colours(scheme)
     demo = Demo(browser, address).open(to_fragment(ASKED).removeprefix("#"))
@@ -302,13 +302,13 @@ def open_rows(demo: Demo) -> None:
 
 @pytest.fixture(scope="module")
 def rows(run: Path) -> RunRows:
-    """The rows of the run, read here."""
+    """Read the rows of the run directly."""
     folder = RunFolder(run)
     return RunRows(folder.plan(), folder, None, is_here=True)
 
 
 def check_row(demo: Demo, row: Row) -> None:
-    """The page shows what the edit log of a row says."""
+    """Check that the page shows the edit log of a row."""
     (text,) = row.texts
     assert text.table
     browser = demo.browser
@@ -349,12 +349,12 @@ def test_rows_of_a_run(demo: Demo, rows: RunRows) -> None:
 
 
 def share(row: Row) -> float:
-    """Of a row's tokens, those changed."""
+    """Return the fraction of a row's tokens that changed."""
     return row.counts["num_changed"] / row.counts["num_tokens"]
 
 
 def check_reverted(demo: Demo, row: Row) -> None:
-    """Reverting shows the source, and going back the edits again."""
+    """Check that Revert shows the source, and that going back shows the edits."""
     browser = demo.browser
     box = browser.shown("input[type='checkbox']")
     box.click()

@@ -1,4 +1,4 @@
-"""The page of `hf-toedit preview --html`, opened from a file without any server."""
+"""The page of `hf-toedit preview --html`, opened from a file, without a server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.browser.server import hf_toedit
 
 @pytest.fixture(scope="module")
 def page(chromium: Chromium, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of the page of two documents over two generations."""
+    """Write the page of two documents over two generations, and return its address."""
     path: Path = tmp_path_factory.mktemp("preview") / "page.html"
     eager = ("--threshold", 0.9, "--temperature", 4)
     hf_toedit("preview", "sample", "-n", 2, "--generations", 2, *eager, "--html", path)

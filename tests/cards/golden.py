@@ -1,4 +1,4 @@
-"""The runs whose cards lie in `cards/`: small sources of the tests' own making, the embedded prior."""
+"""The runs whose cards are in `cards/`: small generated sources and the embedded prior."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _PEOPLE = ("the baker", "an old sailor", "my sister", "the night nurse", "a youn
 
 @dataclass(frozen=True)
 class Golden:
-    """One of them.
+    """A run with a card in `cards/`.
 
     Attributes:
-        source: writes the source into a folder, and names it.
-        options: of `hf-toedit edit`.
-        sections: headings that its card has and others may not.
+        source: Writes the source into a folder, and returns its name.
+        options: Options of `hf-toedit edit`.
+        sections: Headings that this card has, and that others may lack.
     """
 
     source: Callable[[Path], str]
@@ -34,7 +34,7 @@ def _sample(_: Path) -> str:
 
 
 def _questions(folder: Path) -> str:
-    """Two text columns, one of them in a struct, a column of context, others, and three splits."""
+    """Write a source with two text columns (one in a struct), a context column, other columns, and three splits."""
     features = Features(
         {
             "question": Value("string"),
@@ -63,7 +63,7 @@ def _questions(folder: Path) -> str:
 
 
 def _chats(folder: Path) -> str:
-    """Conversations."""
+    """Write a source of conversations."""
     rows = [
         {
             "messages": [

@@ -1,4 +1,4 @@
-"""What a card says of runs of every kind, and that nothing in a dataset can say anything else."""
+"""Cards of runs of every kind; values of a dataset cannot inject other content."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ NASTY = (
 
 
 def _is_plain(text: str) -> bool:
-    """Whether it is more than blank, and as a column leads into no list."""
+    """Whether a text is not blank, and contains no `[]`, which denotes list items in a column path."""
     return bool(text.strip()) and "[]" not in text
 
 
@@ -64,7 +64,7 @@ def make_data(
     prior: PriorConfig | None = None,
     **others: Any,
 ) -> EditCardData:
-    """Of a run that nobody made."""
+    """Return card data of a run that was never executed."""
     features = Features({column: Value("string")})
     local = "://" not in files[0]
     plan = make_plan(
@@ -114,24 +114,24 @@ def make_data(
 
 
 def parts(card: str) -> tuple[dict[str, Any], str]:
-    """Front matter and text."""
+    """Split a card into front matter and text."""
     empty, front_matter, body = re.split(r"(?m)^---\n", card, maxsplit=2)
     assert empty == ""
     return yaml.safe_load(front_matter), body
 
 
 def rendered(body: str) -> str:
-    """HTML, as a page shows it."""
+    """Render Markdown to HTML, as a page shows it."""
     return MarkdownIt("commonmark", {"html": True}).enable("table").render(body)
 
 
 def seen(page: str) -> str:
-    """What people read, without whitespace."""
+    """Return the visible text, without whitespace."""
     return "".join(html.unescape(re.sub(r"<!--.*?-->|<[^>]*>", "", page)).split())
 
 
 def tags(page: str) -> Counter[str]:
-    """The tags and comments of a page, by their names."""
+    """Count the tags and comments of a page by name."""
     return Counter(re.findall(r"<(?:!--[\w: -]{0,20}|/?\w+)", page))
 
 
@@ -182,7 +182,7 @@ def test_whatever_a_dataset_holds_is_shown_and_does_nothing(
 
 
 def test_an_address_in_a_name_is_no_link_on_github_either() -> None:
-    """There a bare one becomes a link that holds the escapes behind it."""
+    """GitHub turns a bare address into a link that includes the escapes after it."""
     assert markdown("https://x.org/a_b") == "https\\://x.org/a\\_b"
     assert markdown("www.x.org") == "www\\.x.org"
     assert rendered(markdown("https://x.org/a_b, www.x.org")) == "<p>https://x.org/a_b, www.x.org</p>\n"
@@ -380,7 +380,7 @@ def test_kinds_are_told_in_a_picture_a_table_and_in_what_the_rows_are_not_for() 
     )
     assert set(draw_edit_plots(data)) == {"kinds.png", "probabilities.png", "perplexity.png", "decay.png"}
 
-    # Of a generation that knows the kinds of some only, none are told.
+    # If a generation has kinds for some edits only, kinds are not shown.
     unknown = replace(data.generations[0], num_selected_by_kind={"number": 5})
     data = make_data(stats=unknown)
     card = render_card(data)

@@ -1,4 +1,4 @@
-"""The cards in `cards/`: made anew, they say the same; and `datasets` loads what they describe."""
+"""The cards in `cards/`: regenerated cards are the same, and `datasets` loads the described data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ VARYING = (r"(?m)^<!-- hf-toedit:wrote .*$", r"(?m)^\| (?:versions|hf-toedit) \|
 
 @pytest.fixture(scope="module", params=GOLDEN)
 def made(request: pytest.FixtureRequest, hf_toedit: HfToEdit, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run made anew; where the environment says so, its card becomes the one in `cards/`."""
+    """Execute the run; with the environment variable set, write its card to `cards/`."""
     name = request.param
     folder = tmp_path_factory.mktemp("golden")
     source = GOLDEN[name].source(folder)
@@ -49,19 +49,19 @@ def made(request: pytest.FixtureRequest, hf_toedit: HfToEdit, tmp_path_factory: 
 
 
 def parts(card: str) -> tuple[dict[str, Any], str]:
-    """Front matter and text."""
+    """Split a card into front matter and text."""
     empty, front_matter, body = card.split("---\n", 2)
     assert empty == ""
     return yaml.safe_load(front_matter), body
 
 
 def fences(card: str, language: str) -> list[str]:
-    """Its blocks of code."""
+    """Return the code blocks of a card."""
     return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", card)
 
 
 def _comparable(card: str) -> tuple[list[str], list[float]]:
-    """The words, without what differs from machine to machine, and the numbers.
+    """Return words and numbers, without values that depend on the machine.
 
     The fingerprint of a source that the tests write depends on the library that writes it.
     """
@@ -115,7 +115,7 @@ def test_datasets_loads_what_the_card_declares(made: Path, tmp_path: Path) -> No
             assert rows.features == plan.output_features
             stream = load_dataset(str(made), name, split=split, streaming=True)
             assert stream.features == plan.output_features
-            assert list(stream) == list(rows)  # to its end: threads of one that is left half read may abort at exit
+            assert list(stream) == list(rows)  # read completely: threads of a partially read stream may abort at exit
             assert declared.splits[split].num_examples == len(rows)
         assert info["config_name"] == name
         files = list((made / "data" / name).iterdir())
@@ -202,7 +202,7 @@ def _tables(plan: Plan, folder: RunFolder, shard: Shard) -> list[PieceTable]:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """All that are somewhere in a row."""
+    """Yield all strings in a value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):

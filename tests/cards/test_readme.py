@@ -1,4 +1,4 @@
-"""What people write in a README stays, whatever is written beside it; what they break is not overwritten."""
+"""Hand-written parts of a README are kept when generated parts change, and a damaged README is not overwritten."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _write(existing: str | None, **ours: Any) -> str:
 @example({"license": None}, " x ", "\n\n---\n")
 def test_hand_written_parts_survive(metadata: dict[str, Any], before: str, behind: str) -> None:
     front_matter = yaml.safe_dump(metadata, allow_unicode=True)
-    metadata = yaml.safe_load(front_matter)  # a rare string is not the same any more
+    metadata = yaml.safe_load(front_matter)  # YAML does not preserve some rare strings
     first = _write(f"---\n{front_matter}---\n{before}")
     assert before.strip() in first
     once = first + behind

@@ -1,4 +1,4 @@
-"""What a card says of runs of scores: their figures and pictures, and nothing that a name would make of it."""
+"""Cards of score runs: their figures and pictures; names cannot inject other content."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ VALUES = {
 
 
 def classifier(*labels: str, **others: Any) -> ClassifierConfig:
-    """Settings as they are in a plan."""
+    """Return settings of a classifier as in a plan."""
     given: dict[str, Any] = {"model": "org/judge", "model_revision": HASH, "dtype": "float32", "revision": HASH}
     return ClassifierConfig(**{**given, **others}, labels=labels)
 
 
 def own(name: str = "mine:Length", kind: str = "length", **fields: Any) -> OwnScorerConfig:
-    """Settings as they are in a plan."""
+    """Return settings of a user-defined scorer as in a plan."""
     return OwnScorerConfig(name, kind, tuple(fields.items()), HASH)
 
 
 def stats_of(values: dict[str, np.ndarray], **counts: Any) -> ScoreStats:
-    """Statistics of rows, a value for each of them."""
+    """Return the statistics of rows with these values."""
     num_rows = len(next(iter(values.values()), ()))
     found = {name: Distribution.of(np.asarray(column)) for name, column in values.items()}
     given_counts = {"num_rows": num_rows, "num_documents": num_rows, "num_tokens": 12 * num_rows}
@@ -85,7 +85,7 @@ def make_data(
     provenance: dict[str, Any] | None = None,
     **others: Any,
 ) -> ScoreCardData:
-    """Of a run that nobody made."""
+    """Return card data of a run that was never executed."""
     features = Features({column: Value("string")})
     stats = by_split or {"train": stats_of(VALUES if values is None else values)}
     plan = make_plan(
@@ -110,7 +110,7 @@ def make_data(
 
 
 def cells(card: str, heading: str) -> dict[str, list[str]]:
-    """The rows of the first table below a heading, by their first cells."""
+    """Return the rows of the first table below a heading, by their first cells."""
     below = card.split(f"\n## {heading}\n", 1)[1]
     lines = re.findall(r"(?m)^\| (.*) \|$", below.split("\n## ", 1)[0])
     rows = [line.split(" | ") for line in lines]
@@ -188,13 +188,13 @@ def test_whatever_a_name_holds_is_shown_and_does_nothing(
 
 
 def judged(scorer: ClassifierConfig, **others: Any) -> ScoreCardData:
-    """Of a run of a classifier with two labels."""
+    """Return card data of a run of a classifier with two labels."""
     return make_data(scorer, dict(zip(scorer.labels, (VALUES["nll"], -VALUES["nll"]), strict=True)), **others)
 
 
 @cache
 def tame_tags(revision: str | None) -> Counter[str]:
-    """The tags of a page in which all names are harmless."""
+    """Return the tags of a page with harmless names."""
     return tags(rendered(parts(render_card(judged(classifier("a", "b", model_revision=revision))))[1]))
 
 
@@ -320,7 +320,7 @@ def test_bars_count_what_lies_between_their_edges(values: list[float], is_nll: b
         return
     assert bars.counts.sum() == len(shown) and bars.num_left_out == 0
     assert bars.counts[0] and bars.counts[-1] and len(bars.counts) <= 34
-    assume(not set(shown) & set(bars.edges) or min(shown) > 0)  # a negative value on an edge counts below it
+    assume(not set(shown) & set(bars.edges) or min(shown) > 0)  # a negative value on an edge belongs to the bin below
     assert bars.counts.tolist() == np.histogram(shown, bars.edges)[0].tolist()
 
 
@@ -373,7 +373,7 @@ def test_extreme_perplexities_do_no_harm(nll: list[float]) -> None:
 
 @pytest.fixture(scope="module")
 def scored(hf_toedit: HfToEdit, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that the command line made."""
+    """Execute a score run with the command line."""
     folder = tmp_path_factory.mktemp("scored")
     done = hf_toedit("score", "sample", "-o", folder / "run", "--limit", "12", "--quiet", "--workers", "0")
     assert (done.code, done.stdout, done.stderr) == (0, "", ""), done

@@ -1,7 +1,7 @@
-"""Runs `hf-toedit`, and Python code, as the processes that people start, without paying for the imports each time.
+"""Runs `hf-toedit` and Python code as users' processes run, without paying for the imports each time.
 
-One process loads the libraries and forks itself for each command: exit code, streams, working folder and death by
-signal are those of a process of its own.
+One process loads the libraries and forks itself for each command. Exit code, streams, working folder and death by
+signal are those of a separate process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.shared import shared
 
 @dataclass(frozen=True)
 class Finished:
-    """What a command left behind; a negative code is the signal that killed it."""
+    """The result of a command; a negative exit code is the signal that killed it."""
 
     code: int
     stdout: str
@@ -40,10 +40,10 @@ class Finished:
 
 
 class Process:
-    """A process of a `Forker`; a context manager, which kills it.
+    """A process of a `Forker`; a context manager that kills it on exit.
 
     Attributes:
-        pid: Its id, which is not another's before `end` has been called.
+        pid: Process id, which is not reused before `end` has been called.
     """
 
     def __init__(self, pid: int, files: Path, wait: Callable[[int], int]) -> None:
@@ -52,17 +52,17 @@ class Process:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it runs."""
+        """Whether the process is running."""
         return self._finished is None and is_alive(self.pid)
 
     def kill(self) -> None:
-        """Kill it, and wait until it is gone."""
+        """Kill the process, and wait for its end."""
         if self._finished is None:
             os.kill(self.pid, signal.SIGKILL)
             self.end()
 
     def end(self) -> Finished:
-        """Wait for its end."""
+        """Wait for the end of the process, and return its result."""
         if self._finished is None:
             code = self._wait(self.pid)
             self._finished = Finished(code, *(self._take(f"{self._files}.{name}") for name in ("out", "err")))
@@ -84,14 +84,14 @@ class Process:
 
 
 class Forker:
-    """A process that has libraries loaded, and forks itself for each job."""
+    """A process with loaded libraries, which forks itself for each job."""
 
     def __init__(self, folder: Path, questions: TextIO, answers: TextIO) -> None:
         self._folder, self._questions, self._answers = folder, questions, answers
         self._num_begun = 0
 
     def begin(self, args: Sequence[str] = (), cwd: Path | None = None, **job: object) -> Process:
-        """Begin one process, beside those that run."""
+        """Begin a process in parallel with others."""
         self._num_begun += 1
         files = self._folder / f"stream{self._num_begun}"
         pid = self._ask({"args": args, "cwd": str(cwd or self._folder), "files": str(files), **job})
@@ -109,7 +109,7 @@ class Forker:
 
 @cache
 def _foreign() -> Forker:
-    """With the libraries that do not look at the environment when they are loaded."""
+    """Return a forker with the libraries that do not read the environment at import."""
     folder = tempfile.TemporaryDirectory()
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.cli.forker"],
@@ -120,22 +120,22 @@ def _foreign() -> Forker:
     )
     assert process.stdin and process.stdout
     forker = Forker(Path(folder.name), process.stdin, process.stdout)
-    for tidy in (folder.cleanup, process.wait, forker.close):  # the last one first
+    for tidy in (folder.cleanup, process.wait, forker.close):  # last one runs first
         atexit.register(tidy)
     return forker
 
 
 def python(code: str, *args: str, env: Mapping[str, str], cwd: Path | None = None) -> Finished:
-    """What `python -c` does, without paying for the imports of the libraries that `datasets` and torch load."""
+    """Run code like `python -c`, without the import time of the libraries that `datasets` and torch load."""
     return _foreign().begin(args, cwd or Path.cwd(), code=code, env=dict(env)).end()
 
 
 _WORKING = ("edit", "run", "score", "generate", "select", "mix", "compare")
-"""Commands that have workers."""
+"""Commands that use workers."""
 
 
 class HfToEdit:
-    """The `hf-toedit` command; calling it runs it with some arguments."""
+    """The `hf-toedit` command; call it with the command's arguments."""
 
     def __init__(self, home: Path, env: Mapping[str, str]) -> None:
         self.home = home
@@ -143,7 +143,7 @@ class HfToEdit:
         self._begin = _foreign().begin
 
     def beside(self, **env: str) -> HfToEdit:
-        """The same in another environment, which only hf-toedit itself looks at: all is loaded already."""
+        """Return the same command in another environment, which only hf-toedit reads: libraries are loaded already."""
         other = copy(self)
         other.env = {**self.env, **env}
         other._begin = self._forker.begin
@@ -164,7 +164,7 @@ class HfToEdit:
     def begin(self, *args: object, cwd: Path | None = None, **job: object) -> Process:
         """Begin a command, or a script that edits.
 
-        Without workers, unless some are asked for.
+        It uses no workers unless the arguments ask for some.
         """
         if (job.get("script") or args[0] in _WORKING) and "--workers" not in args:
             args = (*args, "--workers", 0)
@@ -187,13 +187,13 @@ class HfToEdit:
             return process.end()
 
     def edit(self, source: object, run: Path, *options: object, **how: Any) -> Path:
-        """Edit with the small prior, eagerly enough that short texts change."""
+        """Edit with the small prior, and settings with which short texts change."""
         done = self("edit", source, "-o", run, *eager(), "--quiet", *options, **how)
         assert (done.code, done.stdout, done.stderr) == (0, "", ""), done
         return run
 
     def fails(self, *args: object, code: int = 1, **how: Any) -> str:
-        """The one line, after `Error: `, with which a command fails."""
+        """Return the line after `Error: ` with which a command fails."""
         done = self(*args, **how)
         *usage, line = done.stderr.splitlines() or [""]
         assert line.startswith("Error: "), done
@@ -203,10 +203,10 @@ class HfToEdit:
 
 
 def prior() -> tuple[str, str]:
-    """The small prior, as options."""
+    """Return the options for the small prior."""
     return "--prior", str(shared("models/stories260K"))
 
 
 def eager() -> tuple[str, ...]:
-    """The small prior, with settings under which even short texts change."""
+    """Return the options for the small prior with settings with which even short texts change."""
     return *prior(), "--threshold", "0.9", "--temperature", "4"

@@ -1,4 +1,4 @@
-"""What the tests of the command line and of runs share: the command, a dataset of every kind of column, runs of it."""
+"""Fixtures for the tests of commands and runs: the command, a dataset with every kind of column, and its runs."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ ODD = (None, "", " \n\t ", "na\u0308ive 👩‍👩‍👧 <s>\u0000</s>", "\u20
 
 
 def stories(count: int, length: int = 240) -> list[str]:
-    """The beginnings of stories that the small prior knows well."""
+    """Return the beginnings of stories to which the small prior assigns high probabilities."""
     return [text[:length] for text in texts("synthetic_tinystories_500")[:count]]
 
 
 def rows(documents: list[str | None]) -> Dataset:
-    """Documents with a column of every kind beside them."""
+    """Return documents with columns of every kind."""
     return Dataset.from_list([_row(index, text) for index, text in enumerate(documents)], features=FEATURES)
 
 
@@ -65,30 +65,30 @@ def _row(index: int, text: str | None) -> dict[str, Any]:
 
 
 def load(path: Path, name: str | None = None) -> DatasetDict:
-    """What users get of a folder, from a cache beside it."""
+    """Load a folder as users do, with a separate cache."""
     return load_dataset(str(path), name, cache_dir=f"{path}.cache")
 
 
 def same(one: Dataset, other: Dataset) -> bool:
-    """Equal in Features, order and every value, nothing decoded."""
+    """Whether two datasets have equal Features, order and values, without decoding."""
     return one.features == other.features and one.with_format("arrow")[:].equals(other.with_format("arrow")[:])
 
 
 def parquet(run: Path) -> dict[str, bytes]:
-    """The bytes of a run's rows, by name."""
+    """Return the Parquet files of a run by name, as bytes."""
     return {str(path.relative_to(run)): path.read_bytes() for path in sorted(run.rglob("*.parquet"))}
 
 
 @pytest.fixture(scope="session")
 def hf_toedit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HfToEdit]:
-    """The command, without a network."""
+    """Return the command, without network access."""
     with HfToEdit(tmp_path_factory.mktemp("command"), os.environ) as command:
         yield command
 
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Parquet file with every kind of column, and odd texts among the stories."""
+    """Write a Parquet file with every kind of column, and odd texts among the stories."""
     path = tmp_path_factory.mktemp("source") / "rows.parquet"
     told = stories(9)
     rows([told[0], *ODD, *told[1:]]).to_parquet(path)
@@ -97,5 +97,5 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run(hf_toedit: HfToEdit, source: Path) -> Path:
-    """Three generations of it; not to be written to."""
+    """Execute a run of three generations; read-only for tests."""
     return hf_toedit.edit(source, source.parent / "run", "--generations", 3)

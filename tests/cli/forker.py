@@ -1,6 +1,6 @@
-"""A process that has libraries loaded and forks itself for each command, script or piece of code; see `Forker`.
+"""A process with loaded libraries that forks itself for each command, script or piece of code; see `Forker`.
 
-Run as a module of its own: nothing here imports the tests, whose settings are not those of the command.
+Run it as a separate module: it does not import the tests, because their settings differ from those of the command.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ PATIENCE_S = 300
 
 
 def serve(load: Callable[[], object], questions: TextIO, answers: TextIO) -> None:
-    """Load, and fork for each job until the questions end."""
-    gc.disable()  # what is loaded stays, and to search it for garbage takes a third of the time
+    """Load the libraries, and fork for each job until the input ends."""
+    gc.disable()  # loaded objects stay; collecting garbage among them takes a third of the time
     load()
     gc.enable()
-    gc.freeze()  # or each process would search all of that for garbage, and so copy it
+    gc.freeze()  # otherwise each process would scan, and thereby copy, all of these objects
     for line in questions:
         job = json.loads(line)
         if isinstance(job, int):
@@ -39,7 +39,7 @@ def serve(load: Callable[[], object], questions: TextIO, answers: TextIO) -> Non
 
 
 def everything() -> None:
-    """What commands load."""
+    """Load everything that commands load."""
     import datasets  # noqa: F401
     import torch  # noqa: F401
     import transformers
@@ -49,15 +49,15 @@ def everything() -> None:
     commands = [module.name for module in pkgutil.iter_modules(hf_toedit.cli.__path__)]
     for name in (*(f"cli.{name}" for name in commands), "api.run", "cards.card", "priors.transformers"):
         importlib.import_module(f"hf_toedit.{name}")
-    _ = transformers.AutoTokenizer, transformers.LlamaForCausalLM  # lazy otherwise
-    # What the first model of a process costs beyond others: tables of names, and their expressions.
-    transformers.utils.logging.disable_progress_bar()  # it begins a thread, and a fork would lose that
+    _ = transformers.AutoTokenizer, transformers.LlamaForCausalLM  # imported lazily otherwise
+    # Pay the costs of the first model of a process: tables of names, and their regular expressions.
+    transformers.utils.logging.disable_progress_bar()  # starts a thread, which a fork would lose
     transformers.AutoModelForCausalLM.from_pretrained(Path(hf_toedit.__file__).parent / "priors" / "embedded")
     transformers.utils.logging.enable_progress_bar()
 
 
 def foreign() -> None:
-    """What `datasets`, `transformers` and cards load; the former two read the environment then, and so come later."""
+    """Load dependencies of `datasets`, `transformers` and cards; the former two read the environment and load later."""
     torch = "torch", "torch._dynamo", "torch.distributed.tensor", "torch.export", "sympy"
     others = "aiohttp", "dill", "fsspec", "httpx", "multiprocess", "pandas", "requests", "xxhash", "yaml"
     more = "jinja2.sandbox", "regex", "rich.console", "safetensors.torch", "scipy.optimize", "tokenizers", "trio"
@@ -102,7 +102,7 @@ def _do(job: dict[str, Any]) -> int:
 
 
 def _run(code: str, args: list[str]) -> None:
-    """As `python -c` does."""
+    """Run code like `python -c`."""
     sys.argv = ["-c", *args]
     sys.path[0] = ""
     main = sys.modules["__main__"] = types.ModuleType("__main__")

@@ -1,4 +1,4 @@
-"""What the tests of pushing share: a Hub, the command with a token of it, runs, and what is asked of pushed ones."""
+"""Fixtures for the tests of pushing: a Hub, the command with a token, runs, and checks of pushed runs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LOAD = """
 
 
 class DiscreetCommand(HfToEdit):
-    """The command, which must never say the token."""
+    """The command, with a check that it never prints the token."""
 
     def __call__(
         self, *args: object, cwd: Path | None = None, kill_when: Callable[[], object] | None = None
@@ -56,7 +56,7 @@ class DiscreetCommand(HfToEdit):
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
-    """A Hub on which `org` is an organization."""
+    """Start a Hub on which `org` is an organization."""
     with HubServer(tmp_path_factory.mktemp("hub") / "hf_home") as server:
         server.owner.orgs.add("org")
         yield server
@@ -65,14 +65,14 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
 
 @pytest.fixture(scope="module")
 def command(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HfToEdit]:
-    """The command of somebody whose token may write."""
+    """Return the command of a user whose token may write."""
     with DiscreetCommand(tmp_path_factory.mktemp("pusher"), {**hub.env, **FAST, "HF_TOKEN": hub.token}) as command:
         yield command
 
 
 @pytest.fixture(scope="session")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A source of short rows, one for each of many shards."""
+    """Write a source of short rows, for many shards."""
     path = tmp_path_factory.mktemp("short") / "rows.parquet"
     rows([text[:60] for text in stories(SHARDS)]).to_parquet(path)
     return path
@@ -80,19 +80,19 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def many(hf_toedit: HfToEdit, short: Path) -> Path:
-    """A verified run of more files than a commit holds; not to be written to."""
+    """Execute and verify a run with more files than a commit holds; read-only for tests."""
     return verified(hf_toedit, short, short.parent / "many", *MANY)
 
 
 @pytest.fixture(scope="session")
 def few(hf_toedit: HfToEdit, short: Path) -> Path:
-    """A verified run of two shards; not to be written to."""
+    """Execute and verify a run of two shards; read-only for tests."""
     return verified(hf_toedit, short, short.parent / "few", "--limit", 6, "--num-shards", 2)
 
 
 @pytest.fixture(scope="session")
 def other(hf_toedit: HfToEdit, short: Path) -> Path:
-    """A verified run of another plan, with three shards; not to be written to."""
+    """Execute and verify a run of another plan, with three shards; read-only for tests."""
     return verified(hf_toedit, short, short.parent / "other", "--limit", 6, "--num-shards", 3, "--seed", 5)
 
 
@@ -103,13 +103,13 @@ def verified(command: HfToEdit, source: Path, run: Path, *options: object) -> Pa
 
 
 def alone(server: HubServer, *args: object, **env: str) -> Finished:
-    """The command in a process of its own, with an environment of its own."""
+    """Run the command in a separate process, with its own environment."""
     full = {**server.env, **FAST, "PYTHONPATH": str(Path(__file__).parents[2]), **env}
     return python("import runpy; runpy.run_module('hf_toedit', run_name='__main__')", *map(str, args), env=full)
 
 
 def interrupted(server: HubServer, path: str, *args: object) -> Finished:
-    """The command, stopped by Ctrl-C while the Hub keeps it waiting for a file whose path holds some words."""
+    """Interrupt the command by Ctrl-C while the Hub delays its answer for a path that contains some words."""
     reached, over = threading.Event(), threading.Event()
 
     def hang(request: Request) -> None:
@@ -134,9 +134,9 @@ def interrupted(server: HubServer, path: str, *args: object) -> Finished:
 
 
 def load(server: HubServer, *wanted: tuple[str, str | None, str | None]) -> list[Any]:
-    """What people without hf-toedit get of some names, configs and revisions: texts by split, or an error.
+    """Load names, configs and revisions without hf-toedit, and return texts by split, or an error.
 
-    The same, whether it is downloaded or streamed; for an error, one of each.
+    The result is the same for downloading and streaming; errors are returned for both.
     """
     out = client(server, LOAD, json.dumps(wanted), HF_TOKEN=server.token)
     found = []
@@ -148,7 +148,7 @@ def load(server: HubServer, *wanted: tuple[str, str | None, str | None]) -> list
 
 
 def texts(run: Path, generation: int) -> dict[str, list[str | None]]:
-    """The same by the run folder."""
+    """Return the texts by split of a run folder."""
     folder = RunFolder(run)
     plan = folder.plan()
     found: dict[str, list[str | None]] = {split: [] for split in plan.splits}
@@ -163,14 +163,14 @@ def pushed(server: HubServer, name: str) -> Repo:
 
 
 def files(run: Path, prefix: str = "") -> dict[str, bytes]:
-    """What of a run folder belongs on the Hub, but for the plan and the card."""
+    """Return the files of a run folder that belong on the Hub, except for the plan and the card."""
     patterns = "data/*/*.parquet", "toedit/stats/*/*.json", "assets/*.png"
     found = [path for pattern in patterns for path in run.glob(pattern)]
     return {f"{prefix}{path.relative_to(run)}": path.read_bytes() for path in found}
 
 
 def check_whole(commit: Commit, run: Path, prefix: str = "", beside: frozenset[str] = frozenset()) -> None:
-    """All of the run is there, byte for byte, and nothing else but what is named."""
+    """Check that the whole run is on the Hub, byte for byte, and only the named files beside it."""
     there = {path: bytes(data) for path, data in commit.files.items() if path.startswith(prefix)}
     plan = json.loads(there.pop(prefix + PLAN))
     local = json.loads((run / PLAN).read_text())
@@ -182,7 +182,7 @@ def check_whole(commit: Commit, run: Path, prefix: str = "", beside: frozenset[s
 
 
 def check_history(repo: Repo, branch: str = "main") -> list[Commit]:
-    """No commit is large or divides a shard, and the card came with the last one, which took the guard away.
+    """Check that no commit is large or splits a shard, and that the last one added the card and removed the guard.
 
     Returns:
         The commits before the last, oldest first.
@@ -203,7 +203,7 @@ def check_history(repo: Repo, branch: str = "main") -> list[Commit]:
 
 
 class Stopwatch:
-    """Kills a command at its nth request, before that is carried out or after; nothing of what it sends later is."""
+    """Kills a command at its nth request, before or after it is carried out, and drops the command's later requests."""
 
     def __init__(self, hub: HubServer, number: int, carried_out: bool, path: str = "") -> None:
         self._number, self._carried_out, self._path = number, carried_out, path
@@ -215,7 +215,7 @@ class Stopwatch:
         hub.on_request = self._on_request
 
     def over(self) -> None:
-        """The command is dead; wait until the Hub has done what it asked for."""
+        """Wait until the Hub has finished all requests of the killed command."""
         self._dead.set()
         self._hub.drain()
         self._hub.on_request = None

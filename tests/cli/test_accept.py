@@ -1,4 +1,4 @@
-"""`--accept`: runs of verified edits are like any other, and count what was put back."""
+"""`--accept`: runs with verified edits work as other runs do, and count rejected edits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_run_of_verified_edits(hf_toedit: HfToEdit, tmp_path: Path) -> None:
         assert "num_rejected" not in unverified.features["toedit"]
         assert sum(log["num_rejected"] for log in edited["toedit"]) == mine[number - 1]["num_rejected"]
         assert [log["num_rejected"] for log in edited["toedit"]][-2:] == [0, 0]
-        # Where nothing is put back, the rows are those of the other run but for the count.
+        # Without rejected edits, the rows equal those of the other run, except for the count.
         unhindered = load(free, f"gen{number}")["train"]
         assert same(unhindered.remove_columns("toedit"), unverified.remove_columns("toedit"))
         assert unhindered["toedit"] == [{**log, "num_rejected": 0} for log in unverified["toedit"]]

@@ -1,4 +1,4 @@
-"""Whatever is wrong, one clear line says so, with the right exit code, and nothing is lost or overwritten."""
+"""Bad input leads to one clear line with the right exit code, and nothing is lost or overwritten."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_an_unknown_command(hf_toedit: HfToEdit) -> None:
 
 @pytest.fixture(scope="module")
 def priors(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders of models that cannot be priors, with a real tokenizer beside them."""
+    """Create folders of models that cannot be priors, with a real tokenizer."""
     import torch
     from transformers import (
         AutoModelForCausalLM,
@@ -241,7 +241,7 @@ def test_an_unknown_prior_without_a_network(hf_toedit: HfToEdit, tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["embeded", "Embedded", "embbeded", "imbedded"])
 def test_a_slip_in_the_name_of_the_bundled_prior(name: str) -> None:
-    """It is found out before the Hub is asked, as which it is neither there nor reached."""
+    """A typo is detected before the Hub, which lacks the model and cannot be reached, is contacted."""
     with pytest.raises(PriorError, match=f"no prior folder '{name}'. Did you mean 'embedded'?"):
         ToEditor.from_pretrained(name)
 
@@ -283,7 +283,7 @@ def test_rows_without_text_pass_through(documents: list[str | None], hf_toedit: 
 
 
 class TestOutput:
-    """Folders that cannot take the run."""
+    """Output folders that cannot hold the run."""
 
     def test_another_run(self, hf_toedit: HfToEdit, source: Path, run: Path) -> None:
         before = parquet(run)
@@ -395,7 +395,7 @@ EMPTY = [
     ("preview", ""), ("slurm", "", "--array", "1"), ("slurm", "run", "--array", "1", "--logs", ""),
     ("jobs", "status", ""), ("jobs", "logs", ""), ("jobs", "cancel", ""), ("space", "push", ""),
 ]  # fmt: skip
-"""Commands with a name that is empty, such as a shell variable that is not set."""
+"""Commands with an empty name, such as an unset shell variable."""
 
 
 @pytest.mark.parametrize("args", EMPTY, ids=" ".join)

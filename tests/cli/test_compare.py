@@ -1,4 +1,4 @@
-"""`hf-toedit compare`: the report on real texts, and what is refused."""
+"""`hf-toedit compare`: the report on real texts, and errors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write(path: Path, documents: list[str], column: str = "text") -> Path:
 
 @pytest.fixture(scope="module")
 def variants(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """Two halves of one dataset, and another one whose name means something in Markdown."""
+    """Write two halves of one dataset, and another dataset whose name contains Markdown."""
     folder = tmp_path_factory.mktemp("variants")
     stories = [text[:160] for text in texts("synthetic_tinystories_500")[:240]]
     papers = [text[:160] for text in texts("biomed_pubmedqa_l")[:100]]
@@ -59,7 +59,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def done(hf_toedit: HfToEdit, variants: tuple[str, ...], output: Path) -> Finished:
-    """The report made; not to be written to."""
+    """Write the report; read-only for tests."""
     return hf_toedit("compare", *variants, "-o", output, *prior())
 
 
@@ -131,7 +131,7 @@ def test_other_settings_are_not_mixed_in(
 
 
 def test_two_priors(hf_toedit: HfToEdit, tmp_path: Path) -> None:
-    """How far they agree is reported, and they may be named in any order."""
+    """The report contains their agreement; the order of the priors does not matter."""
     stories = [text[:120] for text in texts("synthetic_tinystories_500")[:40]]
     variants = [f"{name}={write(tmp_path / f'{name}.jsonl', part)}" for name, part in (("a", stories), ("b", stories))]
     priors = [prior()[1], "embedded"]
@@ -150,7 +150,7 @@ def test_two_priors(hf_toedit: HfToEdit, tmp_path: Path) -> None:
 
 
 def test_the_sample_is_the_same_on_a_slow_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a compressed file, which can only be read from its beginning on."""
+    """The source is a compressed file, which can only be read from its beginning."""
     path = tmp_path / "long.jsonl.gz"
     rows = (json.dumps({"text": f"{number} " * 3000}) for number in range(600))
     path.write_bytes(gzip.compress("\n".join(rows).encode(), 1))
@@ -176,7 +176,7 @@ def test_each_file_gives_its_share_of_a_sample(sizes: list[int], count: int, see
 
 
 def test_a_sample(hf_toedit: HfToEdit, tmp_path: Path) -> None:
-    """Of several files whose rows planning does not count; it goes on, and another sample is another run."""
+    """Sample several files whose rows are not counted when planning; the run resumes; another sample is another run."""
     for name, found in (("a", texts("synthetic_tinystories_500")[:90]), ("b", texts("biomed_pubmedqa_l")[:60])):
         for number in range(3):
             (tmp_path / name).mkdir(exist_ok=True)
@@ -209,7 +209,7 @@ def test_a_sample(hf_toedit: HfToEdit, tmp_path: Path) -> None:
 
 
 def test_texts_of_a_large_sample(tmp_path: Path) -> None:
-    """They are of the rows that were drawn."""
+    """The texts are those of the sampled rows."""
     path = write(tmp_path / "long.jsonl", [f"{number} " * 3000 for number in range(800)])
     plan = RunRequest(SourceConfig(str(path)), MeasureTask()).plan(MeasureTask)
     drawn = replace(plan, shards=sampled_shards(plan, 500, 1))
@@ -225,7 +225,7 @@ def test_a_generation_of_a_run(hf_toedit: HfToEdit, source: Path, run: Path, tmp
     made = hf_toedit("compare", *variants, "-o", tmp_path / "report", "-q")
     assert (made.code, made.stdout, made.stderr) == (0, "", ""), made
     found = json.loads((tmp_path / "report/report.json").read_text())
-    assert found["variants"]["edited"]["source"] == f"{run.name}:gen1"  # no place on this machine
+    assert found["variants"]["edited"]["source"] == f"{run.name}:gen1"  # does not contain a local path
     before, after = (found["variants"][name]["texts"] for name in ("source", "edited"))
     assert before["num_documents"] == after["num_documents"] and before["num_characters"] != after["num_characters"]
     assert found["comparisons"]["edited"]["verdict"] == "not enough data"
@@ -233,7 +233,7 @@ def test_a_generation_of_a_run(hf_toedit: HfToEdit, source: Path, run: Path, tmp
 
 
 def test_edits_of_runs(hf_toedit: HfToEdit, source: Path, run: Path, tmp_path: Path) -> None:
-    """What a run recorded of its edits, and of its texts as its prior read them, is taken from there."""
+    """Edits, and scores of texts by the run's prior, are taken from the run."""
     [rows] = (run / "data/gen1").glob("*.parquet")
     output = tmp_path / "report"
     variants = f"source={source}", f"copy={rows}", f"first={run}:gen1", f"last={run}"
@@ -309,7 +309,7 @@ def test_from_python(variants: tuple[str, ...], tmp_path: Path) -> None:
 def test_a_report_is_pushed_beside_the_data(
     hub: HubServer, command: HfToEdit, variants: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """Nobody loads it, a run that is pushed later leaves it alone, and the same again sends nothing."""
+    """`datasets` does not load it, a later push of a run keeps it, and pushing it again sends nothing."""
     asked = "compare", *variants[:2], "-o", tmp_path / "half and half", "--push-to", "org/compared"
     done = command(*asked)
     assert (done.code, done.stderr) == (0, ""), done
@@ -331,7 +331,7 @@ def test_a_report_is_pushed_beside_the_data(
     [found] = load(hub, ("org/compared", None, None))
     assert len(found["train"]) == 3
 
-    # The card links the report, and any further one, once.
+    # The card links this report and each further one exactly once.
     asked = "compare", *variants[:2], "-o", tmp_path / "again", "--push-to", "org/compared", "-q"
     assert command(*asked).code == 0
     commits = len(list(repo.head("main").history()))
@@ -341,7 +341,7 @@ def test_a_report_is_pushed_beside_the_data(
     for name in ("half-and-half", "again"):
         assert card.count(f"]({REPORTS['compare']}/{name}/report.md)") == 1
 
-    # That of a probe as well.
+    # The same holds for the report of a probe.
     push = """
     from hf_toedit.publish.report import push_report
     out["address"] = push_report(sys.argv[1], "org/compared", "probe")
@@ -353,7 +353,7 @@ def test_a_report_is_pushed_beside_the_data(
 
 
 def test_a_report_beside_data_without_a_card(hub: HubServer, command: HfToEdit, tmp_path: Path) -> None:
-    """Where `datasets` looks for files by itself."""
+    """`datasets` would search such a repository for files by itself."""
     folder = tmp_path / "report"
     (folder / "assets").mkdir(parents=True)
     for name in ("report.md", "report.html", "report.json", "assets/a.png"):

@@ -1,4 +1,4 @@
-"""`--config`: a YAML file of options stands between a preset and the command line."""
+"""`--config`: a YAML file of options overrides a preset, and the command line overrides the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.cli.fixtures import load, stories
 
 @pytest.fixture
 def planned(hf_toedit: HfToEdit, tmp_path: Path) -> Any:
-    """Edits one story with a YAML file and options, and returns the plan."""
+    """Edit one story with a YAML file and options, and return the plan."""
     Dataset.from_dict({"story": stories(1), "text": ["Once upon a time."]}).to_parquet(tmp_path / "a.parquet")
 
     def plan(yaml: str, *options: object, with_prior: bool = True) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Every value of a YAML file is of its option's type, or is refused in one line that names file, key and value."""
+"""Values in a YAML file have their option's type, or are refused in one line that names file, key and value."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COMMANDS = {
 TEXTS_OR_NUMBERS = {"workers", "shard_size", "array", "time", "mem", "timeout"}
 _NUMBER = re.compile(r"[-+._0-9eEa-fA-FinN]+")
 
-# For each kind of option: YAML that is of another type.
+# For each kind of option: YAML values of another type.
 WRONG = {
     "int": ["1.5", "1e3", '"3"', "true", "x", "010", "1:30", "[8, 16]", "{a: 1}", "2024-01-01", ".nan", "''"],
     "float": ['"0.5"', "true", "x", "[0.5]", "{a: 1}", "2024-01-01", "''"],
@@ -44,7 +44,7 @@ WRONG = {
 
 
 def _kind(param: click.Parameter) -> str:
-    """By what `click` makes of its text, which is none of what the command reads a file with."""
+    """Return the kind of an option, by its type in `click` and not by the code that reads the file."""
     if param.name in TEXTS_OR_NUMBERS:
         return "text or number"
     if getattr(param, "multiple", False):
@@ -63,7 +63,7 @@ def _name(param: click.Parameter) -> str:
 
 
 def _parse(command: click.Command, args: list[str]) -> dict[str, Any]:
-    """What a command would be called with; nothing is run."""
+    """Return the arguments with which a command would be called; nothing is run."""
     context = click.Context(cli, info_name="hf-toedit", **cli.context_settings)
     with command.make_context(command.name, args, parent=context) as parsed:
         return parsed.params
@@ -81,7 +81,7 @@ def _with_file(command: click.Command, path: Path, text: str, but: str = "") -> 
 
 
 def _outcome(parse: Callable[[], dict[str, Any]]) -> Any:
-    """What a command would be called with, or what the callback of an option says of its value."""
+    """Return the arguments of a command, or the error of an option's callback."""
     try:
         return parse()
     except UsageError as error:
@@ -119,7 +119,7 @@ def test_values_are_those_of_the_command_line(name: str, tmp_path: Path, data: s
     command = COMMANDS[name]
     param = data.draw(st.sampled_from([param for param in _options(command) if isinstance(param, click.Option)]))
     words = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1)
-    # PyYAML writes some numbers without the quotes they need, and commas alone are no name.
+    # PyYAML does not quote some numbers that need quotes, and commas alone are not a valid name.
     words = words.filter(lambda word: not _NUMBER.fullmatch(word) and word.strip(","))
     kind, text = _kind(param), (st.sampled_from(["cpu", "cuda:1", "auto"]) if param.name == "device" else words)
     values: dict[str, st.SearchStrategy[Any]] = {
@@ -160,7 +160,7 @@ def test_any_value_is_taken_as_it_is_or_refused_in_one_line(value: Any, data: st
     path, key = tmp_path / "settings.yaml", _name(param)
     values = {key: value}
     if any(other.name == "push_to" for other in command.params):
-        values.setdefault("push-to", "org/x")  # which other options ask for
+        values.setdefault("push-to", "org/x")  # required by other options
     try:
         in_yaml = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
         found = _with_file(command, path, in_yaml, str(param.name))

@@ -1,4 +1,4 @@
-"""Names that are not UTF-8, and streams and locales that know ASCII only, or one page of code."""
+"""Names that are not UTF-8, and streams and locales with ASCII or a single code page."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _run(*args: object, cwd: Path, **environment: str) -> tuple[int, bytes, str]:
-    """Code, standard output and standard error of a process of its own."""
+    """Return exit code, standard output and standard error of a separate process."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("LANG", "LC_", "PYTHON"))}
     command = [sys.executable, "-m", "hf_toedit", *map(str, args)]
     done = subprocess.run(command, cwd=cwd, env={**clean, **environment, "HF_HUB_OFFLINE": "1"}, capture_output=True)
@@ -161,7 +161,7 @@ def test_any_text_is_printed(text: str, encoding: str) -> None:
     assert stream.errors == "strict"
     printed = stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
     expected = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
-    if encoding != "shift_jis":  # which has a yen sign, or so, for a backslash
+    if encoding != "shift_jis":  # has a yen sign for a backslash, for example
         assert json.loads(printed) == expected
 
 
@@ -187,7 +187,7 @@ def test_a_script_of_slurm_is_utf_8_with_names_as_they_are(monkeypatch: pytest.M
 
 @pytest.fixture
 def process_with_half_a_character() -> Iterator[int]:
-    """Linux cuts the name of a process after 15 bytes, here within an `é`."""
+    """Linux truncates the name of a process to 15 bytes, here within an `é`."""
     rename = "import pathlib, sys; pathlib.Path('/proc/self/comm').write_bytes(b'a' * 14 + b'\\xc3'); print(); input()"
     with subprocess.Popen([sys.executable, "-c", rename], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout and process.stdin

@@ -1,4 +1,4 @@
-"""`hf toedit …`: the real `hf extensions install` fetches this checkout, from a GitHub on the loopback interface."""
+"""`hf toedit …`: the real `hf extensions install` downloads this checkout from a GitHub on the loopback interface."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HOSTS = ("github.com", "raw.githubusercontent.com")
 
 
 def archive() -> bytes:
-    """What GitHub makes of the package: all below one folder."""
+    """Return an archive of the package as GitHub creates it: everything is in one folder."""
     content = io.BytesIO()
     package = [path for path in (ROOT / "hf_toedit").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     with zipfile.ZipFile(content, "w") as packed:
@@ -43,7 +43,7 @@ def archive() -> bytes:
 
 
 class GitHub(BaseHTTPRequestHandler):
-    """An HTTPS proxy that is itself what lies behind it."""
+    """An HTTPS proxy that answers requests itself instead of forwarding them."""
 
     protocol_version = "HTTP/1.1"
     tls: ssl.SSLContext
@@ -85,7 +85,7 @@ class GitHub(BaseHTTPRequestHandler):
         return pages.get(path) if self.host == "github.com" else None
 
     def log_message(self, format: str, *args: object) -> None:
-        """Keep stderr for the tests."""
+        """Discard log messages, to keep stderr for the tests."""
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(home: Path) -> dict[str, str]:
-    """Of somebody who has Python and `hf`, and no `uv`."""
+    """Return the environment of a user who has Python and `hf`, but not `uv`."""
     kept = {name: value for name, value in os.environ.items() if not STRIPPED_ENV.match(name) and name[:4] != "PIP_"}
     kept.pop("PYTHONPATH", None)
     silent = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1", "COLUMNS": "200"}
@@ -104,7 +104,7 @@ def environment(home: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def github(home: Path) -> Iterator[dict[str, str]]:
-    """Variables that lead clients to the stand-in."""
+    """Return variables that direct clients to the stand-in."""
     key, certificate = home / "key.pem", home / "certificate.pem"
     names = ",".join(f"DNS:{host}" for host in HOSTS)
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={HOSTS[0]}"]
@@ -127,12 +127,12 @@ def github(home: Path) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def installed(home: Path, environment: dict[str, str], github: dict[str, str]) -> Path:
-    """The folder of the extension, installed; what it depends on is that of the tests, not another download."""
+    """Install the extension, and return its folder; its dependencies are those of the tests, not downloads."""
     tools = home / "tools"
     tools.mkdir()
     for name in {file.parts[0] for file in distribution("setuptools").files or () if ".." not in file.parts}:
         (tools / name).symlink_to(Path(str(distribution("setuptools").locate_file(name))))
-    # The last says, as pip reads it, that packages are built without an environment of their own.
+    # In pip's reading of the environment, the last value disables build isolation.
     pip = {"PIP_NO_DEPS": "1", "PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1", "PIP_NO_BUILD_ISOLATION": "0"}
     done = subprocess.run(
         [HF, "extensions", "install", f"{OWNER}/hf-toedit"],
@@ -148,7 +148,7 @@ def installed(home: Path, environment: dict[str, str], github: dict[str, str]) -
 
 @pytest.fixture
 def hf(installed: Path, environment: dict[str, str], tmp_path: Path) -> Callable[..., str]:
-    """The `hf` command, without a network."""
+    """Return the `hf` command, without network access."""
 
     def run(*args: str, code: int = 0) -> str:
         offline = {**environment, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
@@ -160,7 +160,7 @@ def hf(installed: Path, environment: dict[str, str], tmp_path: Path) -> Callable
 
 
 def test_it_is_installed_as_a_python_package(installed: Path) -> None:
-    """A file `hf-toedit` at the root would be taken for the program instead."""
+    """A file `hf-toedit` at the root of the repository would be installed as the program instead."""
     manifest = json.loads((installed / "manifest.json").read_text())
     assert manifest["type"] == "python"
     assert manifest["commit_sha"] == COMMIT

@@ -1,4 +1,4 @@
-"""`--flat-columns`: figures of the edit log as columns of numbers, true of every row, and gone once it is reverted."""
+"""`--flat-columns`: figures of the edit log as number columns, correct in every row, and removed by revert."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAMES = ["toedit_selected_rate", "toedit_changed_rate", "toedit_nll"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With a source."""
+    """Create a folder with a source."""
     made = tmp_path_factory.mktemp("flat")
     rows([*stories(6), "", None]).to_parquet(made / "a.parquet")
     return made
@@ -34,13 +34,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def before() -> Dataset:
-    """Its rows."""
+    """Return the rows of the source."""
     return rows([*stories(6), "", None])
 
 
 @pytest.fixture(scope="module")
 def flat(hf_toedit: HfToEdit, folder: Path) -> Path:
-    """A run of it with flat columns; not to be written to."""
+    """Execute a run of the source with flat columns; read-only for tests."""
     return hf_toedit.edit(folder / "a.parquet", folder / "flat", *OPTIONS, "--flat-columns")
 
 

@@ -1,4 +1,4 @@
-"""`hf-toedit generate`: runs whose rows do not depend on how they are made, and what is done with them."""
+"""`hf-toedit generate`: rows do not depend on workers or batches, and the other commands accept its runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ASKED = ("--num-candidates", 2, "--max-new-tokens", 12, "--prompt-tokens", 8, "-
 
 @pytest.fixture(scope="module")
 def generated(hf_toedit: HfToEdit, source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Candidates for rows with every kind of column."""
+    """Generate candidates for rows with every kind of column."""
     run = tmp_path_factory.mktemp("generated") / "run"
     done = hf_toedit("generate", source, "-o", run, *prior(), *ASKED, "--top-k", 40, "--top-p", 0.95)
     assert (done.code, done.stderr) == (0, ""), done

@@ -1,4 +1,4 @@
-"""Help texts: short, in groups, in plain words; and what a shell completes."""
+"""Help texts are short, grouped and in plain words; shell completion."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _help(name: str, flag: str = "--help") -> str:
 
 
 def _words(command: click.Command) -> str:
-    """All that people read of a command, as one line."""
+    """Return the help text of a command as one line."""
     helps = [param.help or "" for param in command.params if isinstance(param, click.Option)]
     return " ".join(" ".join([command.help or "", command.short_help or "", command.epilog or "", *helps]).split())
 
@@ -113,7 +113,7 @@ def test_every_help_text_begins_with_a_noun_or_a_verb_and_is_a_sentence(name: st
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_examples_have_options_that_exist(name: str) -> None:
-    """The examples of a help text name its own command, and only options and choices that it has."""
+    """The examples of a help text use its own command, and only existing options and choices."""
     text = (COMMANDS[name].help or "").replace("\\\n", " ")
     for line in re.findall(r"(?m)^ +hf-toedit (.*)$", text):
         words = shlex.split(line.partition(" > ")[0])
@@ -148,7 +148,7 @@ def test_examples_have_options_that_exist(name: str) -> None:
     ],
 )
 def test_completion(line: str, expected: list[tuple[str, str]]) -> None:
-    """What bash is given for a line, the last word of which is incomplete: kinds and values."""
+    """Test the kinds and values that bash gets for a line with an incomplete last word."""
     *words, incomplete = shlex.split(line)
     found = BashComplete(cli, {}, "hf-toedit", "_HF_TOEDIT_COMPLETE").get_completions(words, incomplete)
     assert sorted((item.type, item.value) for item in found) == sorted(expected)
@@ -163,7 +163,7 @@ cli(prog_name="hf-toedit")
 
 
 def _process(*args: str, cwd: Path, **env: str) -> tuple[list[str], set[str]]:
-    """The lines that a process prints, and what it imports."""
+    """Return the lines that a process prints, and the modules that it imports."""
     done = subprocess.run(
         [sys.executable, "-c", CODE, *args], capture_output=True, text=True, cwd=cwd, env=os.environ | env, check=True
     )
@@ -182,7 +182,7 @@ def test_help_and_completion_import_nothing_heavy(tmp_path: Path) -> None:
 def test_names_to_complete_are_those_of_the_registry() -> None:
     from hf_toedit.scorers.registry import FITTED, SCORERS
 
-    assert {*completion.SCORERS, *completion.FITTED} == SCORERS.keys() - {"function"}  # named as MODULE:FUNCTION
+    assert {*completion.SCORERS, *completion.FITTED} == SCORERS.keys() - {"function"}  # its name is MODULE:FUNCTION
     assert completion.FITTED == FITTED
 
 

@@ -1,4 +1,4 @@
-"""`hf-toedit jobs`: a run on jobs, which the local Hub runs as processes of this machine, killed and taken up again."""
+"""`hf-toedit jobs`: a run on jobs, which the local Hub runs as local processes, killed and resumed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATIENCE_S = 600
 
 @pytest.fixture(scope="module")
 def on_hub(hub: HubServer, short: Path) -> HubServer:
-    """The Hub, with a source and a prior; what jobs say, and what of them is kept, never holds the token."""
+    """Return the Hub, with a source and a prior."""
     hub.create_repo("dataset", "org/rows", {"train.parquet": short.read_bytes()})
     hub.create_repo("model", "org/stories", shared("models/stories260K"))
     return hub
@@ -34,7 +34,7 @@ def on_hub(hub: HubServer, short: Path) -> HubServer:
 
 @pytest.fixture(autouse=True)
 def discreet(hub: HubServer) -> Iterator[None]:
-    """What jobs say, and what is told of them and pushed, does not hold the token."""
+    """Check that logs, output and pushed files of jobs do not contain the token."""
     yield
     for job in hub.jobs.values():
         assert hub.token not in f"{job.info()} {job.spec['command']} {job.log.read_text() if job.log.exists() else ''}"
@@ -58,7 +58,7 @@ def ended(jobs: list[Job]) -> list[str]:
 
 
 class Killer:
-    """Kills attempts of a group's job with SIGKILL at a commit that comes when some of its shards are on the Hub."""
+    """Kills attempts of a group's job with SIGKILL at a commit, when some of its shards are on the Hub."""
 
     def __init__(self, hub: HubServer, name: str, group: str, shards: list[int]) -> None:
         self._hub, self._name, self._group = hub, name, group
@@ -68,7 +68,7 @@ class Killer:
         hub.on_request = self._on_request
 
     def over(self) -> None:
-        """The jobs have ended; wait until the Hub is done with them."""
+        """Wait until the jobs have ended and the Hub has finished."""
         self._hub.drain()
         self._hub.on_request = None
         assert not self._left
@@ -95,7 +95,7 @@ def test_a_killed_job_is_taken_up_again_and_the_last_one_writes_the_card(
     hub, shape = on_hub, ("--limit", 8, "--generations", 2, "--score-result")
     two = submit("org/two", *shape, "--num-jobs", 2, "--attempts", 2, "--json")
     killer = Killer(hub, "org/two", "1-of-2", [1, 0])
-    hub.faults.add("POST", "/api/jobs/owner$", "lost")  # its job is there, and is not submitted twice
+    hub.faults.add("POST", "/api/jobs/owner$", "lost")  # the Hub created its job, which is not submitted twice
     first = command(*two).json
     assert [job["group"] for job in first["jobs"]] == ["0/2", "1/2"]
     assert (first["num_shards"], first["secrets"], first["price_per_hour"]) == (4, ["HF_TOKEN"], 1.59996)
@@ -158,7 +158,7 @@ def test_cancel(on_hub: HubServer, command: HfToEdit) -> None:
     hub, over = on_hub, threading.Event()
 
     def hold(request: Request) -> None:
-        """What jobs ask, until the end of the test."""
+        """Delay requests of jobs until the end of the test."""
         if "origin/job-" in request.headers.get("User-Agent", ""):
             over.wait(PATIENCE_S)
             raise Dropped
@@ -167,7 +167,7 @@ def test_cancel(on_hub: HubServer, command: HfToEdit) -> None:
     one = submit("org/cancelled")
     assert command(*one).code == 0
     assert command(*one).code == 0
-    [job] = jobs_of(hub, "org/cancelled")  # the second command found it alive
+    [job] = jobs_of(hub, "org/cancelled")  # the second command found it running
     assert "still running, with --num-jobs 1." in command.fails(*submit("org/cancelled", "--num-jobs", 2), code=2)
     elsewhere = submit("org/cancelled", "--push-prefix", "again", "--dry-run", "--json")
     assert command(*elsewhere).json["jobs"][0]["labels"]["hf-toedit-run"] != job.spec["labels"]["hf-toedit-run"]

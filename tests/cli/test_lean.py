@@ -1,4 +1,4 @@
-"""What needs no model works without torch and transformers: a finished run is looked at, checked, pushed and pulled."""
+"""Tasks that need no model work without torch and transformers: view, verify, push and pull a finished run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WITHOUT = {"torch", "transformers"}
 
 
 def _needed(names: Iterable[str]) -> dict[str, Distribution]:
-    """What pip installs for some requirements, by name, as it is installed here."""
+    """Return the installed distributions that pip needs for some requirements, by name."""
     found: dict[str, Distribution] = {}
     seen, waiting = set(), [Requirement(name) for name in names]
     while waiting:
@@ -41,18 +41,18 @@ def _needed(names: Iterable[str]) -> dict[str, Distribution]:
 
 
 def _link(installed: Distribution, packages: Path, suffix: str = "") -> None:
-    """Link its files and folders whose names end so."""
+    """Link the distribution's files and folders with a suffix."""
     names = {file.parts[0] for file in installed.files or ()} - {"..", "__pycache__"}
     for name in names:
-        if name.endswith(suffix) and not (packages / name).exists():  # several may share a folder
+        if name.endswith(suffix) and not (packages / name).exists():  # distributions may share a folder
             (packages / name).symlink_to(str(installed.locate_file(name)))
 
 
 @pytest.fixture(scope="module")
 def lean(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with hf-toedit and all that it depends on but the libraries that run models.
+    """Create a virtual environment with hf-toedit and its dependencies, except for the libraries that run models.
 
-    The libraries are links to those that are installed here: the same files, without minutes of copying and compiling.
+    The libraries are links to the installed ones: the same files, without minutes of copying and compiling.
     """
     folder = tmp_path_factory.mktemp("lean")
     [listed] = re.findall(r"(?s)\ndependencies = \[(.*?)\n\]", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))

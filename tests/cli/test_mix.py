@@ -1,4 +1,4 @@
-"""`hf-toedit mix`: shares, order, columns, and what is refused."""
+"""`hf-toedit mix`: shares, order, columns, and errors."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_shares_are_exact_and_rows_are_shuffled(hf_toedit: HfToEdit, parts: dict
     names = rows["mixed_from"][:]
     changes = sum(a != b for a, b in zip(names, names[1:], strict=False))
     few = min(Counter(names).values())
-    assert changes > few  # of rows in two blocks, one
+    assert changes > few  # rows in two blocks would have one change
     assert hf_toedit("verify", run).code == 0
     card = (run / "README.md").read_text(encoding="utf-8")
     assert f"{len(rows):,} rows with {sum(tokens.values()):,} words, shuffled" in card

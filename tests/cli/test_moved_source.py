@@ -1,4 +1,4 @@
-"""A run goes on with a copy of its source elsewhere, and not with another source."""
+"""A run continues with a copy of its source in another place, but not with another source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OPTIONS = ("--shard-size", "file", "--threshold", "0.5", "--temperature", "4")
 
 
 def _write(folder: Path, *names: str) -> Path:
-    """A folder of files of two rows."""
+    """Write a folder of files with two rows each."""
     folder.mkdir(parents=True)
     told = iter(stories(2 * len(names), 100))
     for name in names:
@@ -107,7 +107,7 @@ def test_a_byte_that_changes_after_planning_is_noticed(hf_toedit: HfToEdit, tmp_
 
 
 def test_a_pulled_run_finds_its_source_by_content(hf_toedit: HfToEdit, tmp_path: Path) -> None:
-    """A plan from the Hub does not say where local files are."""
+    """A plan on the Hub does not contain the paths of local files."""
     source = _write(tmp_path / "rows", "0.jsonl", "1.jsonl")
     run = _edited(hf_toedit, source, tmp_path / "run")
     plan = _plan(run)

@@ -1,4 +1,4 @@
-"""What the command prints: figures as JSON, differences as text, progress only where someone looks."""
+"""Output of the commands: figures as JSON, differences as text, and progress only on a terminal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ESCAPES = "\x1b]0;owned\x07\x1b[2J\x08\x9b31m \u202e\u2066\r\n"
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Stories, in which whoever wrote them tries to take over the terminal."""
+    """Write stories that contain terminal control sequences."""
     path = tmp_path_factory.mktemp("hostile") / "a.parquet"
     documents = [ESCAPES.join(re.split(r"(?<=\.)", story)) for story in stories(3)]
     Dataset.from_dict({"text": [*documents, ESCAPES, *ODD]}).to_parquet(path)
@@ -31,7 +31,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _assert_tame(done: Finished) -> None:
-    """Nothing but printable characters and ends of lines."""
+    """Check that text consists of printable characters and line ends."""
     unwanted = {character for character in done.stdout + done.stderr if not character.isprintable()} - {"\n"}
     assert done.code == 0, done
     assert unwanted <= {"\u200d", "\ufe0f", "\xa0"}, unwanted
@@ -134,7 +134,7 @@ class TestPreview:
 
 
 def test_progress_is_shown_on_a_terminal_alone(source: Path, tmp_path: Path) -> None:
-    """The real console script: colours and a bar on a terminal."""
+    """Run the real console script: colours and a progress bar on a terminal."""
     asked = ["edit", str(source), "-o", str(tmp_path / "run"), *eager(), "--generations", "2"]
     said, code = in_terminal(Path(sys.executable).with_name("hf-toedit"), *asked)
     assert code == 0, said
@@ -146,7 +146,7 @@ def test_progress_is_shown_on_a_terminal_alone(source: Path, tmp_path: Path) -> 
 
 
 def in_terminal(*command: object, env: Mapping[str, str] = os.environ) -> tuple[str, int]:
-    """What a command prints on a terminal, and its exit code."""
+    """Return the output of a command on a terminal, and its exit code."""
     terminal, inside = pty.openpty()
     env = {**env, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
     env = {name: value for name, value in env.items() if name not in ("CI", "NO_COLOR")}
@@ -156,7 +156,7 @@ def in_terminal(*command: object, env: Mapping[str, str] = os.environ) -> tuple[
         try:
             while part := os.read(terminal, 65536):
                 said += part
-        except OSError:  # how Linux says that the other end is closed
+        except OSError:  # Linux raises this when the other end is closed
             pass
     os.close(terminal)
     return said.decode(), done.returncode

@@ -1,4 +1,4 @@
-"""`hf-toedit plan`, and `--dry-run`: what would be done, told and written before anything is."""
+"""`hf-toedit plan` and `--dry-run`: the plan of a run, printed and written before it starts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.shared import shared, texts
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six JSON lines files."""
+    """Write six JSON Lines files."""
     folder = tmp_path_factory.mktemp("files")
     told = stories(60, 400)
     for number in range(6):
@@ -32,7 +32,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(hf_toedit: HfToEdit, files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two generations of them, in four shards; not to be written to."""
+    """Execute a run of two generations in four shards; read-only for tests."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     return hf_toedit.edit(files, folder, "--generations", 2, "--num-shards", 4)
 
@@ -68,7 +68,7 @@ def test_plan_and_run_make_what_edit_makes(hf_toedit: HfToEdit, files: Path, who
 
 
 def test_a_run_goes_on_from_another_folder_and_moves(hf_toedit: HfToEdit, files: Path, tmp_path: Path) -> None:
-    """Paths in a plan do not depend on where it is run, and the run folder may be moved."""
+    """Paths in a plan do not depend on the working folder, and the run folder may be moved."""
     asked = "plan", "0.jsonl", "-o", tmp_path / "run", *eager(), "--num-shards", 2
     assert hf_toedit(*asked, cwd=files).code == 0
     (tmp_path / "run").rename(tmp_path / "moved")
@@ -115,7 +115,7 @@ def test_a_dry_run_of_the_sample_counts_all_its_tokens(hf_toedit: HfToEdit) -> N
 def test_a_dry_run_counts_the_tokens_that_the_run_reads(
     options: tuple[str, ...], hf_toedit: HfToEdit, tmp_path: Path
 ) -> None:
-    """Of the texts alone, not of their context; odd ones, and such as are not read, as the run does."""
+    """Tokens of the texts are counted without their context; odd and skipped texts are counted as in the run."""
     told = [*ODD, *texts("multilingual_mgsm")[::250], *stories(6)]
     data = Dataset.from_list(
         [
@@ -137,7 +137,7 @@ def _turns(told: Sequence[str | None], number: int) -> list[dict[str, str | None
 
 
 def test_a_dry_run_of_a_large_source_says_an_interval(hf_toedit: HfToEdit, tmp_path: Path) -> None:
-    """Half of it in other scripts and behind, for the first rows to say nothing of the others."""
+    """The second half has other scripts, so that the first rows are not representative."""
     declared = sorted(texts("multilingual_udhr2"), key=lambda text: len(text) / len(text.encode()))[:3]
     for number, said in enumerate([*[texts("synthetic_tinystories_500")[:50]] * 3, *([text] for text in declared)]):
         rows = [json.dumps({"text": text}, ensure_ascii=False) for text in said]

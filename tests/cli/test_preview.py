@@ -1,4 +1,4 @@
-"""`hf-toedit preview`: generations, whole texts, and the page; what it prints besides is in `test_output`."""
+"""`hf-toedit preview`: generations, whole texts, and the page; `test_output` tests its other output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.cli.fixtures import ODD, load, stories
 
 
 class Frames(HTMLParser):
-    """The texts of a page, as they were read: one a frame."""
+    """Parser of the original texts on a page, one per frame."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ def test_a_page(hf_toedit: HfToEdit, source: Path, tmp_path: Path, options: tupl
     generations = 2 if "--generations" in options else 1
     assert [text.replace("⏎\n", "⏎") for text in read[::generations]] == list(map(printable, texts))
     assert list(tmp_path.iterdir()) == [target]
-    # A page of ours is written anew.
+    # A page that hf-toedit wrote is overwritten.
     again = hf_toedit("preview", source, "--first", "-n", 1, "--html", target, *eager())
     assert again.code == 0
     assert len(target.read_text(encoding="utf-8")) < len(page)

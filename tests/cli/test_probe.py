@@ -1,4 +1,4 @@
-"""`hf-toedit probe`: the report on a planted difference, what is kept, and what is refused."""
+"""`hf-toedit probe`: the report on a planted difference, stored files, and errors."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ OPTIONS = ("--context", 64, "--batch-size", 8, "--learning-rate", 0.03, "--learn
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
-    """A source and the same with shuffled words, held-out text of two kinds, and a small model."""
+    """Write a source, the same with shuffled words, held-out text of two kinds, and a small model."""
     folder = tmp_path_factory.mktemp("given")
     found = stories(150)
-    # The first held-out document is in the source as well.
+    # The first held-out document also occurs in the source.
     write(folder / "source.jsonl", found[39:])
     write(folder / "sh_uffled|.jsonl", shuffled(found[39:]))
     write(folder / "held-out.jsonl", found[39:40] + found[:39])
@@ -41,7 +41,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def done(hf_toedit: HfToEdit, given: tuple[object, ...], output: Path) -> Finished:
-    """The probe, killed after its first model, and gone on with."""
+    """Run the probe; it is killed after its first model, and resumed."""
     results = lambda: list((output / "work").rglob("result.json"))  # noqa: E731
     assert hf_toedit("probe", *given, "-o", output, kill_when=results).code == -9
     before = {path: path.stat().st_mtime_ns for path in results()}
@@ -77,7 +77,7 @@ def test_all_models_read_the_same_number_of_tokens(report: Any) -> None:
 
 
 def test_contamination_is_reported(report: Any) -> None:
-    """Stories begin alike, so that more than the one document has 13 words in common."""
+    """Stories have similar beginnings, so more than one document shares 13 words with the source."""
     found = {name: entry["contamination"]["held-out"] for name, entry in report["variants"].items()}
     held_out, source = ([naive([text]) for text in part] for part in (stories(150)[:40], stories(150)[39:]))
     shared = set().union(*source) & set().union(*held_out)
@@ -88,7 +88,7 @@ def test_contamination_is_reported(report: Any) -> None:
 
 
 def test_the_report(report: Any, output: Path) -> None:
-    """Its figures are those of the JSON, its tables whole, its pictures there, and no place of this machine in it."""
+    """Its figures equal those of the JSON, tables and pictures are complete, and it does not contain a local path."""
     text = (output / "report.md").read_text(encoding="utf-8")
     for line in (part for part in text.splitlines() if part.startswith("| ")):
         assert line.count("|") >= 4
@@ -143,7 +143,7 @@ def test_a_dry_run(hf_toedit: HfToEdit, given: tuple[object, ...], report: Any) 
 def test_contaminated_documents_are_dropped(
     hf_toedit: HfToEdit, given: tuple[object, ...], report: Any, tmp_path: Path
 ) -> None:
-    """And models are kept, where that is asked for; they load as priors."""
+    """Models are stored on request, and load as priors."""
     options = "--drop-contaminated", "--keep-models", "--seeds", 2, "--tokens", "2k", "--limit", 60
     found = hf_toedit("probe", *given, "-o", tmp_path / "report", *options, "--json").json
     source, other = found["variants"].values()

@@ -1,4 +1,4 @@
-"""`--prune`: the rows of a run are the same, and whoever reads its figures is told of what they are a sample."""
+"""`--prune`: the rows of a run are the same, and cards and outputs state which figures are sampled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs on the Hub: pulled, verified there, reverted from there, and gone on with."""
+"""Runs on the Hub: pulled, verified, reverted and resumed there."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ SHARD = "train-00000-of-00002.parquet"
 
 @pytest.fixture(scope="module")
 def made(command: HfToEdit, source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two generations in two shards."""
+    """Execute a run of two generations in two shards."""
     folder = tmp_path_factory.mktemp("made") / "run"
     return command.edit(source, folder, "--generations", 2, "--num-shards", 2)
 
 
 @pytest.fixture(scope="module")
 def pushed(hub: HubServer, made: Path) -> dict[str, bytes]:
-    """The files of org/edited, as a push leaves them: the plan does not say where the source lies."""
+    """Return the files of org/edited after a push: the plan does not contain the path of the source."""
     files = {str(path.relative_to(made)): path.read_bytes() for path in made.rglob("*") if path.is_file()}
     plan = json.loads(files["toedit/plan.json"])
     plan["reading"]["root"] = None
@@ -198,7 +198,7 @@ def _by(
     rows: Callable[[pa.Table], pa.Table] = lambda table: table,
     stats: Callable[[dict[str, Any]], object] = lambda stats: None,
 ) -> dict[str, bytes]:
-    """The files of a run as somebody else may have made them, hashes and all."""
+    """Return the files of a run with consistent hashes, changed by an attacker."""
     files = dict(pushed)
     values = json.loads(files["toedit/plan.json"])
     whole = Plan.from_json(values)
@@ -229,7 +229,7 @@ def _without_logs(rows: pa.Table) -> pa.Table:
 
 
 class TestFromAnyone:
-    """Whoever may write to a repository decides what a plan, its statistics and its rows hold."""
+    """Anyone who can write to a repository controls the contents of a plan, its statistics and its rows."""
 
     def test_a_plan_that_leads_out_of_its_folder(
         self, command: HfToEdit, hub: HubServer, pushed: dict[str, bytes], tmp_path: Path

@@ -1,4 +1,4 @@
-"""`hf-toedit push`: what people see, what it refuses, and that it keeps the token to itself."""
+"""`hf-toedit push`: its output, its errors, and that it keeps the token secret."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ out["source"] = list(source["train"]["text"])
 
 
 def _check_snippets(hub: HubServer, command: HfToEdit, card: str, folder: Path) -> None:
-    """Run what a card of three generations says that can be run."""
+    """Run the code in the card of a run of three generations."""
     ran = client(hub, "\n".join([*re.findall(r"(?ms)^```python\n(.*?)^```$", card), CHECKS]), HF_TOKEN=hub.token)
     reverting = re.findall(r"(?m)^hf-toedit (revert .*)$", card)
     assert command(*shlex.split(reverting[0]), cwd=folder).code == 0

@@ -1,4 +1,4 @@
-"""`--push-to`: shards go to the Hub while others are still being edited, and a Hub that fails does not fail the run."""
+"""`--push-to`: shards are pushed while others are edited, and a failing Hub does not fail the run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_shards_are_pushed_while_others_are_edited_and_a_kill_costs_nothing(
     all_done = threading.Event()
 
     def hold_commits(request: Request) -> None:
-        """Until the run is through: a Hub that is slow does not make it wait."""
+        """Delay commits until the run has finished: a slow Hub does not delay the run."""
         if "/commit/" in request.path and not all_done.is_set():
             while _num_done(run) < SHARDS:
                 all_done.wait(0.01)

@@ -1,4 +1,4 @@
-"""With -q or --json nothing is printed but errors and the result, by any library, in any process, on any machine."""
+"""With -q or --json only errors and the result are printed, by any library, in any process, on any machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HF_TOEDIT = Path(sys.executable).with_name("hf-toedit")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A dataset whose card has no metadata, of which `huggingface_hub` warns."""
+    """Write a dataset whose card has no metadata, which makes `huggingface_hub` warn."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data/README.md").write_text("# Stories\n")
     lines = [json.dumps({"text": text}) for text in stories(3)]
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _fresh(folder: Path, caches: str) -> dict[str, str]:
-    """The environment of somebody who has used none of the libraries yet, or whose caches cannot be written."""
+    """Return the environment of a user with empty caches, or with caches that are not writable."""
     said = ("PYTHONWARNINGS", "HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY", "DATASETS_VERBOSITY", "HF_DEBUG")
     home = {name: str(folder / caches) for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR")}
     return {**{name: value for name, value in os.environ.items() if name not in said}, **home}

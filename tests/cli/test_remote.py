@@ -1,4 +1,4 @@
-"""Every command on a run folder in S3, two engines on one run with kills, and a run folder in a bucket of the Hub."""
+"""All commands on a run folder in S3, two engines on one run with kills, and a run folder in a bucket of the Hub."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def env(s3: S3Server, hub: HubServer) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def cloud(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[HfToEdit]:
-    """The command of somebody who may use both stores."""
+    """Return the command of a user with access to both stores."""
     with HfToEdit(tmp_path_factory.mktemp("cloud"), env) as command:
         yield command
 
@@ -60,7 +60,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def local(cloud: HfToEdit, told: Path) -> Path:
-    """The same run on the local disk; not to be written to."""
+    """Execute the same run on the local disk; read-only for tests."""
     run = told.parent / "local"
     _plan(cloud, told, run)
     assert cloud("run", run, "--quiet").code == 0
@@ -145,7 +145,7 @@ def test_two_engines_that_are_killed_again_and_again_end_as_an_undisturbed_run(
                 os.kill(workers[0] if kind == "worker" else victim.pid, signal.SIGKILL)
                 killed[kind] += 1
             done = [path for path in s3.names(name) if path.endswith(".parquet")]
-            if len(done) > SHARDS:  # leave enough to do, in every state that a kill can leave behind
+            if len(done) > SHARDS:  # leave enough work, in every state that a kill can cause
                 for path in chance.sample(done, len(done) // 2):
                     s3.delete(name, path)
         for engine in engines:
@@ -161,7 +161,7 @@ def test_two_engines_that_are_killed_again_and_again_end_as_an_undisturbed_run(
 
 
 def _wait_for_progress(s3: S3Server, run: str, engines: list[subprocess.Popen[bytes]]) -> None:
-    """Until another file of data is there, or an engine has ended."""
+    """Wait until there is another data file, or until an engine has ended."""
     before, until = set(s3.names(run)), time.monotonic() + 120
     while time.monotonic() < until and all(engine.poll() is None for engine in engines):
         if any(name.endswith(".parquet") for name in set(s3.names(run)) - before):
@@ -170,7 +170,7 @@ def _wait_for_progress(s3: S3Server, run: str, engines: list[subprocess.Popen[by
 
 
 def test_a_run_in_a_bucket_of_the_hub(hub: HubServer, cloud: HfToEdit, told: Path, local: Path, tmp_path: Path) -> None:
-    """By the real client, which writes to buckets by Xet."""
+    """The real client writes to buckets by Xet."""
     pytest.importorskip("hf_xet")
     url = f"hf://buckets/org/bucket/{RUN}"
     hub.buckets["org/bucket"] = {}

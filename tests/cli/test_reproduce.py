@@ -1,4 +1,4 @@
-"""`hf-toedit reproduce`: the list, what a name would do, and a report."""
+"""`hf-toedit reproduce`: the list of items, the dry run of an item, and a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`hf-toedit revert` gives the source back, from any one generation alone."""
+"""`hf-toedit revert` restores the source from any single generation."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_one_file_of_one_generation_is_enough(
 
 
 def test_dropped_tokens_and_other_names_come_back(hf_toedit: HfToEdit, tmp_path: Path) -> None:
-    """Every split, with columns named otherwise and tokens deleted."""
+    """All splits are restored, with renamed columns and deleted tokens."""
     before = DatasetDict({"train": rows(stories(3)), "test": rows(stories(5)[3:])}).rename_column("text", "story")
     before.save_to_disk(tmp_path / "source")
     names = "--text-column", "story", "--edit-log-column", "log"
@@ -92,7 +92,7 @@ def _with_logs(table: pa.Table, change: Callable[[list], list]) -> pa.Table:
 
 
 def _without_logs(run: Path, path: Path, *lost: int) -> Path:
-    """A file of a run's last generation in which some rows have lost their edit log."""
+    """Remove the edit logs of some rows in a file of a run's last generation."""
     table = pq.read_table(run / "data/gen3" / SHARD)
     without = _with_logs(table, lambda logs: [None if row in lost else log for row, log in enumerate(logs)])
     pq.write_table(without, path)
@@ -100,7 +100,7 @@ def _without_logs(run: Path, path: Path, *lost: int) -> Path:
 
 
 def _forge(run: Path, name: str, change: Callable[[pa.Table], pa.Table]) -> None:
-    """Change a shard, and its record, so that both are whole."""
+    """Change a shard and its record consistently."""
     path, record = run / f"data/gen1/{name}.parquet", run / f"toedit/stats/gen1/{name}.json"
     pq.write_table(change(pq.read_table(path)), path)
     written = path.read_bytes()
@@ -110,7 +110,7 @@ def _forge(run: Path, name: str, change: Callable[[pa.Table], pa.Table]) -> None
 
 
 class TestUnrevertible:
-    """Rows whose source is not known."""
+    """Rows whose source cannot be restored."""
 
     def test_they_are_refused_and_nothing_is_written(self, hf_toedit: HfToEdit, run: Path, tmp_path: Path) -> None:
         path = _without_logs(run, tmp_path / "in.parquet", *range(3, 10))
@@ -161,7 +161,7 @@ class TestUnrevertible:
 
 
 class TestAllOrNone:
-    """What fails on the way leaves nothing behind."""
+    """A revert that fails leaves no files behind."""
 
     def test_a_damaged_shard(self, hf_toedit: HfToEdit, tmp_path: Path) -> None:
         run = hf_toedit.edit("sample", tmp_path / "run", "--num-shards", 2, "--limit", 6)
@@ -195,7 +195,7 @@ class TestAllOrNone:
 
 
 class TestRefused:
-    """What cannot be reverted, and says so."""
+    """Runs that cannot be reverted, with a clear error."""
 
     def test_a_run_without_a_log(self, hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
         run = hf_toedit.edit(source, tmp_path / "run", "--no-edit-log")

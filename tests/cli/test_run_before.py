@@ -1,4 +1,4 @@
-"""A run folder of hf-toedit 0.1.0, whose plan pins files by times of change: it goes on, is read and is pushed."""
+"""A run folder of hf-toedit 0.1.0, whose plan pins files by modification time: it can be resumed, read and pushed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HASH = "ab85a5c30873c681ba7574ece484d19350358d971d0370c7854181eb48e839da"
 
 @pytest.fixture
 def before(tmp_path: Path) -> Path:
-    """A copy of the fixture, its files as old as the plan says."""
+    """Copy the fixture, with the modification times of the plan."""
     return _copy(tmp_path / "before")
 
 
@@ -39,7 +39,7 @@ def _plan(folder: Path) -> dict[str, Any]:
 
 
 def _set_root(folder: Path) -> None:
-    """As the plan was before the folder of the machine that made it was taken out."""
+    """Restore the root folder in the plan, which was removed from the fixture."""
     plan = _plan(folder)
     plan["reading"]["root"] = str(folder / "rows")
     (folder / "run/toedit/plan.json").write_text(json.dumps(plan))
@@ -58,7 +58,7 @@ def test_it_is_read(hf_toedit: HfToEdit, before: Path) -> None:
 
 
 def test_kinds_are_not_told_of_a_generation_that_knows_only_some(hf_toedit: HfToEdit, before: Path) -> None:
-    """The shards that were done before there were kinds have none."""
+    """Shards that were done before kinds existed have no kinds."""
     run = _again(hf_toedit, before)
     records = [json.loads(path.read_text()) for path in sorted((run / "toedit/stats/gen2").iterdir())]
     assert [bool(record["stats"].get("num_selected_by_kind")) for record in records] == [False, True]
@@ -72,7 +72,7 @@ def test_kinds_are_not_told_of_a_generation_that_knows_only_some(hf_toedit: HfTo
 def test_the_same_command_goes_on_with_it(hf_toedit: HfToEdit, before: Path) -> None:
     done, plan = parquet(before / "run"), _plan(before)
     run = _again(hf_toedit, before)
-    assert _plan(before)["format"] == 2  # written anew, as the source has another place here
+    assert _plan(before)["format"] == 2  # rewritten, because the source is in another folder here
     assert RunFolder(run).plan() == Plan.from_json(
         {**plan, "reading": {**plan["reading"], "root": str(before / "rows")}}
     )

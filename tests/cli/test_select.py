@@ -1,4 +1,4 @@
-"""`hf-toedit select`: which rows are kept, that they are as they were, and what is refused."""
+"""`hf-toedit select`: which rows are kept, that they are unchanged, and errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Answers of real models to the questions of GSM8K, with a reference for all of them, and one for every other."""
+    """Write answers of real models to GSM8K questions, with references for all of them and for every other one."""
     with shared("data/math_gsm8k_test.jsonl").open(encoding="utf-8") as lines:
         references = [json.loads(line)["answer"] for line in lines]
     with shared("data/synthetic_gsm8k_model_solutions.jsonl").open(encoding="utf-8") as lines:
@@ -86,7 +86,7 @@ def test_a_random_selection_cannot_tell_right_from_wrong(hf_toedit: HfToEdit, an
 
 
 def test_importance_weights_are_those_of_their_formula(hf_toedit: HfToEdit, tmp_path: Path) -> None:
-    """DSIR selects the rows that a plain computation does, whatever the shards."""
+    """DSIR selects the same rows as a direct computation, regardless of shards."""
     papers = texts("biomed_pubmedqa_l")
     target = write(tmp_path / "target.jsonl", [{"body": text} for text in papers[:60]])
     some = texts("synthetic_tinystories_500")[:150] + papers[100:150]
@@ -103,7 +103,7 @@ def test_importance_weights_are_those_of_their_formula(hf_toedit: HfToEdit, tmp_
         numbers[shards] = list(kept(run)["number"])
     assert numbers[1] == numbers[4]
     weights = log_weights(counter.count(some), ratios)
-    assert len(set(numbers[1]) & set(range(150, 200))) > 35  # those of papers; 12 by chance
+    assert len(set(numbers[1]) & set(range(150, 200))) > 35  # rows of papers; 12 by chance
     assert found["kept_quantiles"]["0.5"] == pytest.approx(np.median(weights[numbers[1]]))
     noisy = {tuple(top_k(gumbel_scores(weights, keys, seed), keys, 50)) for seed in range(3)}
     assert all(len(set(rows) & set(numbers[1])) > 40 for rows in noisy)
@@ -254,7 +254,7 @@ def test_it_needs_a_folder(hf_toedit: HfToEdit, answers: Path) -> None:
 
 
 def test_runs_may_be_planned_here_and_done_elsewhere(hf_toedit: HfToEdit, answers: Path, tmp_path: Path) -> None:
-    """`compare`, `select` and `mix` name the runs that come next, until nothing is left."""
+    """`compare`, `select` and `mix` name the next runs until none are left."""
     papers = shared("data/biomed_pubmedqa_l.jsonl")
     target = ("--target", papers, "--target-column", "text", "--rows", 20, "--limit", 60, "--by", "dsir")
     commands = {

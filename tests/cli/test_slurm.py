@@ -18,7 +18,7 @@ from tests.shared import lacking
 
 @pytest.fixture(scope="module")
 def planned(hf_toedit: HfToEdit, source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of six shards; not to be written to."""
+    """Plan a run of six shards; read-only for tests."""
     run = tmp_path_factory.mktemp("planned") / "run"
     done = hf_toedit("plan", source, "-o", run, *eager(), "--num-shards", 6)
     assert done.code == 0, done
@@ -59,7 +59,7 @@ def test_what_is_asked_of_slurm(hf_toedit: HfToEdit, planned: Path, tmp_path: Pa
 
 
 def test_options_of_sbatch_and_of_run(hf_toedit: HfToEdit, planned: Path, tmp_path: Path) -> None:
-    """On the command line and in a file; those of `run` are handed on where they are given."""
+    """They come from the command line or a file; options of `run` are passed on."""
     (tmp_path / "slurm.yaml").write_text("array: 4%2\naccount: lab\nsbatch_option: [nice=7]\nworkers: 2\nseed: 3\n")
     more = ("--config", "slurm.yaml", "--cpus-per-task", 8, "--mem", "64G", "--qos", "low", "--max-requeues", 2)
     run_options = ("--device", "cuda", "--push-to", "org/name", "--public", "--generations", 3)
@@ -71,7 +71,7 @@ def test_options_of_sbatch_and_of_run(hf_toedit: HfToEdit, planned: Path, tmp_pa
         "--exclusive", f"'--output={tmp_path}/of 100%%/%A_%a.log'",
     ):  # fmt: skip
         assert expected in told
-    assert not [line for line in told if "gres" in line or "nice" in line]  # the command line wins over the file
+    assert not [line for line in told if "gres" in line or "nice" in line]  # the command line overrides the file
     assert "srun --export=ALL --cpus-per-task=8 " in script
     [command] = [line for line in script.splitlines() if line.startswith("srun ")]
     given = "--generations 3 --workers 2 --device cuda --push-to org/name --public"
@@ -128,7 +128,7 @@ def test_what_cannot_be_submitted(hf_toedit: HfToEdit, planned: Path, tmp_path: 
 
 
 def test_status_tells_of_tasks_on_other_machines(hf_toedit: HfToEdit, planned: Path, tmp_path: Path) -> None:
-    """Two that live, under the same process id, and one that has not been heard of since its machine died."""
+    """Two tasks are alive with the same process id, and one has been silent since its machine died."""
     run = Path(shutil.copytree(planned, tmp_path / "run"))
     (run / "toedit/progress").mkdir()
     for number, silent_s in enumerate((0, 1, 600)):

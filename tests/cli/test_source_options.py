@@ -1,4 +1,4 @@
-"""Options that name texts: repeated, parted by commas, or from a YAML file, they make the same settings."""
+"""Options with text values: repeated, comma-separated or in a YAML file, they give the same settings."""
 
 from __future__ import annotations
 

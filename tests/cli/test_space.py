@@ -1,4 +1,4 @@
-"""`hf-toedit space`: served here, and pushed to a Hub on this machine from which it is fetched and started."""
+"""`hf-toedit space`: served locally, and pushed to a local Hub, from which it is downloaded and started."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def environment(**more: str) -> dict[str, str]:
 
 @contextmanager
 def process(*words: object, **how: object) -> Iterator[subprocess.Popen[str]]:
-    """A process of its own that does not outlive the test."""
+    """Start a process that ends with the test."""
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, *map(str, words)], **streams, **how) as started:  # type: ignore[call-overload]
         try:
@@ -96,7 +96,7 @@ def test_a_space_is_pushed_and_starts(hub: HubServer, command: HfToEdit, tmp_pat
 
 
 def wait_for(app: subprocess.Popen[str], address: str) -> None:
-    """Until somebody listens there."""
+    """Wait until a server listens on an address."""
     port = int(address.rpartition(":")[2])
     for _ in range(10 * PATIENCE_S):
         with socket.socket() as probe:

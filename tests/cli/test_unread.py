@@ -1,4 +1,4 @@
-"""A run of which no text could be read fails, and says why; one with nothing to read does not."""
+"""A run in which no text could be read fails with a reason; a run without texts succeeds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TEMPLATE = (
 
 @pytest.fixture(scope="module")
 def prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prior that knows fewer tokens than its tokenizer makes, with a chat template that refuses tools."""
+    """Create a prior with fewer tokens than its tokenizer, and with a chat template that refuses tools."""
     from tokenizers import Tokenizer
     from transformers import AutoModelForCausalLM
 
@@ -63,7 +63,7 @@ class TestPrior:
     def test_all_of_them(self, hf_toedit: HfToEdit, prior: Path, tmp_path: Path) -> None:
         source, run = _texts(tmp_path, UNREADABLE, "", UNREADABLE), tmp_path / "run"
         asked = "edit", source, "-o", run, "--prior", prior, "--num-shards", 2
-        for options in (("-q",), ("-q", "--workers", 1)):  # the second time nothing is left to do
+        for options in (("-q",), ("-q", "--workers", 1)):  # the second time, no work is left
             said = hf_toedit.fails(*asked, *options)
             assert said.startswith("no text could be read, so nothing was edited (1 empty, 2 prior_failed). Of one ")
             assert "index out of range" in said and "--dtype" in said
@@ -87,12 +87,12 @@ class TestPrior:
         assert "could be read" not in (tmp_path / "run/README.md").read_text()
 
     def test_many_end_the_run_before_all_is_done(self, hf_toedit: HfToEdit, prior: Path, tmp_path: Path) -> None:
-        """And its card is written, though the first row groups that it looks at hold no edit."""
+        """The card is written, although the first row groups that it reads contain no edits."""
         source, run = _texts(tmp_path, *[UNREADABLE] * 1100, READABLE, *[UNREADABLE] * 1099), tmp_path / "run"
         asked = "edit", source, "-o", run, "--prior", prior, "--num-shards", 2, "-q"
         assert "(1,100 prior_failed)" in hf_toedit.fails(*asked)
         assert hf_toedit("status", run, "--json").json["num_done"] == 1
-        assert hf_toedit(*asked).code == 0  # goes on behind it, and there a text is read
+        assert hf_toedit(*asked).code == 0  # continues after it, and reads a text there
 
     def test_a_preview(self, hf_toedit: HfToEdit, prior: Path, tmp_path: Path) -> None:
         done = hf_toedit("preview", _texts(tmp_path, UNREADABLE), "--prior", prior, "--json")

@@ -1,4 +1,4 @@
-"""A Hub, a store or a server on the web that does not answer: what people read while a command waits for it."""
+"""A Hub, store or web server that does not respond: messages while a command waits for it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_result_for_programs_comes_alone(hub: HubServer, command: HfToEdit, fe
 
 
 def test_a_line_comes_at_once(hub: HubServer, few: Path) -> None:
-    """And the command goes on when the Hub is well again."""
+    """The command continues when the Hub has recovered."""
     hub.faults.add("GET", LOOK, 503, times=3)
     words = [sys.executable, "-m", "hf_toedit", "push", str(few), "org/slow", "--dry-run"]
     env = {**hub.env, "HF_TOKEN": hub.token}
@@ -56,10 +56,10 @@ def test_a_line_comes_at_once(hub: HubServer, few: Path) -> None:
             time.sleep(0.01)
         asked = time.monotonic()
         lines = [process.stderr.readline()]
-        assert time.monotonic() - asked < 5  # 1 s on a machine that does nothing else
+        assert time.monotonic() - asked < 5  # 1 s on an idle machine
         lines += process.stderr.readlines()
         assert "Would create: repository" in process.stdout.read()
-    # Pauses are random: where the first two are short, the line about the third is the first one.
+    # Pauses are random: if the first two are short, the first line is the one about the third.
     assert all(re.fullmatch(r"Hub does not answer \(503\); retrying [2-4] of 8 in [1-4] s\n", line) for line in lines)
     assert re.search(r" 4 of 8 in [34] s", lines[-1])
 
@@ -108,7 +108,7 @@ def test_libraries_that_repeat_by_themselves_are_told_of(hub: HubServer) -> None
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """The address of a server that accepts, and never answers."""
+    """Start a server that accepts connections and never answers, and return its address."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(16)
@@ -165,7 +165,7 @@ def test_storage_that_does_not_answer_is_told_of(hub: HubServer) -> None:
 
 
 def _first_line(env: dict[str, str], *words: str) -> str:
-    """What the command says first, with the pauses that people wait for; it is stopped then."""
+    """Return the first line of output, with pauses of realistic length, and stop the command."""
     command = [sys.executable, "-m", "hf_toedit", *words]
     env = {**env, "HF_TOEDIT_RETRY_S": "1"}
     with OwnProcess(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:

@@ -35,7 +35,7 @@ SETTINGS: dict[str, Any] = {"threshold": 0.9, "temperature": 4.0}
 
 @pytest.fixture
 def edit(tmp_path: Path) -> Callable[..., Any]:
-    """`hf_toedit.load_dataset`, eagerly, with a cache of its own."""
+    """Return `hf_toedit.load_dataset` with eager settings and its own cache."""
     return partial(
         hf_toedit.load_dataset, prior=str(shared("models/stories260K")), cache_dir=str(tmp_path / "cache"), **SETTINGS
     )
@@ -43,7 +43,7 @@ def edit(tmp_path: Path) -> Callable[..., Any]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A dataset of two splits, the first of three files."""
+    """Write a dataset of two splits, the first with three files."""
     told = stories(14, 120)
     (tmp_path / "data").mkdir()
     for name, part in {"train-0": told[:5], "train-1": told[5:6], "train-2": told[6:10], "test": told[10:]}.items():
@@ -53,14 +53,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def table(dataset: Dataset | IterableDataset) -> pa.Table:
-    """All rows, nothing decoded."""
+    """Return all rows, without decoding."""
     if isinstance(dataset, Dataset):
         return dataset.with_format("arrow")[:]
     return pa.concat_tables(dataset.with_format("arrow").iter(batch_size=1000))
 
 
 def written(dataset: Dataset) -> list[tuple[str, int]]:
-    """The cache files, and when they were written."""
+    """Return the cache files with their modification times."""
     return [(file["filename"], os.stat(file["filename"]).st_mtime_ns) for file in dataset.cache_files]
 
 
@@ -158,7 +158,7 @@ def test_streams_can_be_cut_shuffled_and_gone_on_with(edit: Callable[..., Any], 
 
 @pytest.mark.parametrize(("limit", "num_shards"), [(None, 4), (6, 3), (5, 3), (2, 1)])
 def test_row_groups_become_shards(edit: Callable[..., Any], tmp_path: Path, limit: int | None, num_shards: int) -> None:
-    """So that more workers share a file, and a stream that is gone on with skips whole groups unedited."""
+    """More workers can share a file, and a resumed stream skips whole groups without editing them."""
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"text": stories(7, 120)}), path, row_group_size=2)
     stream = edit(str(path), split="train", streaming=True, limit=limit)
@@ -169,7 +169,7 @@ def test_row_groups_become_shards(edit: Callable[..., Any], tmp_path: Path, limi
 
 
 def test_streams_that_threads_read_are_whole(edit: Callable[..., Any], folder: Path) -> None:
-    """`shuffle` and `interleave_datasets` read several files, and several streams, at once."""
+    """`shuffle` and `interleave_datasets` read several files and streams concurrently."""
     streams = [edit(str(folder), split="train", streaming=True, seed=seed) for seed in range(2)]
     expected = sorted(row["text"] for stream in streams for row in stream)
     fresh = [edit(str(folder), split="train", streaming=True, seed=seed).shuffle(seed=seed) for seed in range(2)]
@@ -304,7 +304,7 @@ def test_files_that_a_list_names_may_change_though_the_list_does_not(hub_server:
 
 
 def run_code(code: str, cwd: Path, *args: str, **env: str) -> Finished:
-    """Run a program of its own, in another folder."""
+    """Run a program in a separate process, in another folder."""
     done = python(textwrap.dedent(code), *args, env={**os.environ, "PYTHONPATH": os.getcwd(), **env}, cwd=cwd)
     assert done.code == 0, done.stderr
     return done
@@ -314,7 +314,7 @@ def run_code(code: str, cwd: Path, *args: str, **env: str) -> Finished:
     "imports", ["import hf_toedit, datasets", "from datasets import load_dataset; import hf_toedit"]
 )
 def test_either_import_may_come_first(edit: Callable[..., Any], folder: Path, tmp_path: Path, imports: str) -> None:
-    """Nor do files of the working folder matter, not even a folder `toedit`."""
+    """Files in the working folder do not matter either, not even a folder named `toedit`."""
     decoys = tmp_path / "decoys"
     (decoys / "toedit").mkdir(parents=True)
     for name in ("train.jsonl", "toedit/train.jsonl", "toedit.py"):
@@ -451,7 +451,7 @@ def test_importing_registers_where_that_is_not_refused(tmp_path: Path, value: st
 def test_what_a_prior_may_use_and_which_columns_are_kept(
     edit: Callable[..., Any], folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """All faces take them: pruning leaves the same edits, and so does a budget."""
+    """Pruning and a token budget are available in all interfaces, and do not change the edits."""
     plain = edit(str(folder), split="train", limit=4)
     settings = {"prune": True, "token_budget": 64, "memory_fraction": 0.5}
     pruned = edit(str(folder), split="train", limit=4, columns="text", **settings)

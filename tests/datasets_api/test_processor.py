@@ -47,7 +47,7 @@ def dataset(path: Path, tmp_path: Path) -> Dataset:
 
 @pytest.fixture(scope="module")
 def expected(path: Path, stories_prior: Any) -> list[tuple[str | None, dict[str, Any]]]:
-    """Texts and logs, as `ToEditor` gives them."""
+    """Return texts and logs from `ToEditor`."""
     documents = [*ODD, *stories(6)]
     result = ToEditor(stories_prior, EditConfig(**SETTINGS)).edit(documents)
     assert sum(len(edits) for edits in result.edits) > 5
@@ -66,7 +66,7 @@ def _assert_edited(edited: Iterable[dict], expected: list[tuple[str | None, dict
 def test_map_gives_the_rows_of_the_editor(
     num_proc: int | None, batch_size: int, dataset: Dataset, expected: list
 ) -> None:
-    """Also where the first batch holds no edit, no text, or nothing but null."""
+    """This includes a first batch without edits, without text, or with nulls only."""
     mapped = dataset.map(
         processor(), batched=True, batch_size=batch_size, with_rank=num_proc is not None, num_proc=num_proc
     )
@@ -78,9 +78,9 @@ def test_map_gives_the_rows_of_the_editor(
 
 @pytest.mark.parametrize("column", ["text", "events[].name"])
 def test_verified_edits(column: str, dataset: Dataset) -> None:
-    """Over two generations, by columns as lists, as tables, and while loading; several texts in a row as well."""
+    """Two generations: columns as lists, as tables and during loading, and rows with several texts."""
     eager = {"threshold": 0.5, "temperature": 9.0, "text_column": column, "accept": "likelihood"}
-    edited = dataset = dataset.remove_columns("picture")  # plain rows are decoded, and this is no picture
+    edited = dataset = dataset.remove_columns("picture")  # rows are decoded, and this is not a picture
     for generation in (1, 2):
         before, edit = edited, processor(**eager, generation=generation)
         edited = before.map(edit, batched=True)
@@ -100,7 +100,7 @@ def test_verified_edits(column: str, dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("arrow", [False, True])
 def test_iterable_datasets_are_edited_alike(arrow: bool, dataset: Dataset, expected: list) -> None:
-    dataset = dataset.remove_columns("picture")  # plain rows are decoded, and this is no picture
+    dataset = dataset.remove_columns("picture")  # rows are decoded, and this is not a picture
     stream = dataset.to_iterable_dataset()
     stream = stream.with_format("arrow") if arrow else stream
     features = processor().features(stream.features)
@@ -206,7 +206,7 @@ NESTED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("texts", NESTED, ids=str)
 def test_structured_texts_are_edited_alike_in_every_format(texts: dict[str, Any]) -> None:
-    """Also as rows of Python values, which no Features describe; what has no edit is not touched."""
+    """This includes rows of Python values without Features; unedited values are kept as they are."""
     odd = [
         {"id": 5, "chat": {"turns": []}, "notes": [], "prompt": ""},
         {"id": 6, "chat": {"turns": None}, "notes": None, "prompt": None},
@@ -229,7 +229,7 @@ def test_structured_texts_are_edited_alike_in_every_format(texts: dict[str, Any]
 
 
 def test_python_rows_without_an_edit_are_the_objects_they_were() -> None:
-    """Also where other rows have fields that these have not."""
+    """This holds even if other rows have additional fields."""
     short = [{"role": "user", "content": "Hi."}]
     given = {"chat": [short, chats()[0]["chat"]["turns"]]}
     edited = processor(messages_column="chat")(given)

@@ -1,4 +1,4 @@
-"""`hf_toedit.revert`: the source of loaded datasets."""
+"""`hf_toedit.revert`: restores the source of loaded datasets."""
 
 from __future__ import annotations
 

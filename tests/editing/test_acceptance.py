@@ -1,4 +1,4 @@
-"""Verified edits: decided as defined, and nothing else changes."""
+"""Verified edits: decisions follow the definition, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EAGER = EditConfig(threshold=0.5, temperature=8.0, seed=3)
 
 
 class TrialPrior(HashPrior):
-    """Keeps what it is asked to read a second time, with the ends of what it spells."""
+    """Records the documents that it reads a second time."""
 
     def __init__(self, backend: Tokenizer, has_bos: bool = True) -> None:
         super().__init__(backend, has_bos)
@@ -50,14 +50,14 @@ class TrialPrior(HashPrior):
 
 @cache
 def editors(name: str) -> list[Editor]:
-    """Editors that have a tokenizer in common, since a copy of a large one takes long."""
+    """Return editors that share a tokenizer, because copying a large one is slow."""
     first = Editor(TrialPrior(tokenizer(name)), EAGER)
     others = [(True, {"exclude_original": True}), (False, {"select": "below"}), (True, {"drop_below": 1e-4})]
     return [varied(first, TrialPrior(first.prior.tokenizer, has_bos), **settings) for has_bos, settings in others]
 
 
 def varied(editor: Editor, prior: HashPrior | None = None, **settings: Any) -> Editor:
-    """The same editor with other settings."""
+    """Return the same editor with other settings."""
     made = copy(editor)
     made.prior = prior or editor.prior
     made.config = replace(editor.config, **settings)
@@ -100,7 +100,7 @@ def test_edits_are_kept_or_put_back_and_nothing_else_changes(name):
                 if now.reading is None or before.reading is None:
                     continue
                 drawn = now.reading.changed | now.reading.rejected
-                # What is protected may have been so only with an edit that is put back; then others are as well.
+                # A token may be protected only because of a rejected edit; without it, other tokens are protected.
                 if drawn != before.reading.changed:
                     assert editor.config.protect and drawn.items() < before.reading.changed.items()
                 kept = now.reading.drawn >= 0
@@ -148,7 +148,7 @@ def test_what_is_read_again_is_the_edited_text(name):
     "settings", [{}, {"drop_below": 0.01}, {"protect": ("numbers",)}, {"select": "below", "threshold": 0.1}]
 )
 def test_decisions_are_as_defined(settings, stories_prior):
-    """Against the definition written out, with whole distributions from the model itself."""
+    """Compare with the definition, computed from full distributions of the model."""
     model = AutoModelForCausalLM.from_pretrained(shared("models/stories260K"), dtype=torch.float32)
     plain = ToEditor(stories_prior, replace(EAGER, **settings))
     stories = [Passage.of(story[:400], [context]) for story, context in zip(*_stories(5), strict=True)]
@@ -179,7 +179,7 @@ def _stories(count: int) -> tuple[list[str], list[str]]:
 def _changes(
     model: torch.nn.Module, document: Document, changed: dict[int, int], dropped: set[int], window: int
 ) -> dict[int, float]:
-    """d(i) of each changed token, by its position."""
+    """Return d(i) of each changed token, by its position."""
     ids = document.ids.tolist()
     kept = [position for position in range(len(ids)) if position not in dropped]
     before = dict(enumerate(_logprobs(model, ids)))
@@ -223,7 +223,7 @@ def test_a_token_says_what_was_rejected(stories_prior):
     for mine, other in put_back:
         assert (mine.replacement, mine.rejected, other.rejected) == (None, other.replacement, None)
     assert f"{100 * len(put_back) / result.stats.num_tokens:.3g} % rejected" in repr(result)
-    # What is put back counts with its own probability again.
+    # A rejected edit counts with the probability of the original token.
     assert result.stats.probability_before_nano == plain.stats.probability_before_nano
     assert result.stats.probability_after_nano > plain.stats.probability_after_nano
 

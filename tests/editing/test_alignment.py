@@ -1,4 +1,4 @@
-"""Tokens and text: which tokens may be edited and why not, what entries spell, and what `protect` protects."""
+"""Tokens and text: eligible tokens, causes of ineligibility, the text of entries, and the guards of `protect`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.shared import texts
 
 
 def view(name: str, text: str, protect: tuple[str, ...] = ()) -> list[tuple[str, str, str]]:
-    """(characters, vocabulary entry, why not eligible) of each token."""
+    """Return (characters, vocabulary entry, cause of ineligibility) of each token."""
     backend = tokenizer(name)
     (document,) = aligner(name, protect).align([text])
     return [
@@ -48,7 +48,7 @@ def test_eligible_tokens_spell_their_own_characters(name):
     "name, text, expected",
     [
         ("gpt2", "Hello wörld", ["Hello", " w", "ör", "ld"]),
-        ("llama-2", "Hello wörld", [" w", "ör", "ld"]),  # the first is read with a space in front
+        ("llama-2", "Hello wörld", [" w", "ör", "ld"]),  # the first token is read with a leading space
         ("unigram-test", "He was sad", [" was", " s", "ad"]),
         ("gpt-neox-20b", "Hello wörld", ["Hello", " w", "ör", "ld"]),
         ("stories260K", "He was sad", [" was", " sa", "d"]),
@@ -70,13 +70,13 @@ def test_eligible_in_plain_text(name, text, expected):
         ("gpt-neox-20b", "ﬁ", "ﬁ", "partial_character"),
         ("unigram-test", "ﬁne", "ﬁne", "normalized"),  # read as "fine"
         ("unigram-test", "a ½", "½", "normalized"),
-        ("unigram-test", "wör", "ö", "special_token"),  # unknown
+        ("unigram-test", "wör", "ö", "special_token"),  # unknown token
         ("llama-2", "a\u2581b", "\u2581b", "normalized"),  # read as a space
-        ("gpt-neox-20b", "x a\u0301", " a", "normalized"),  # composed; no token covers the accent
+        ("gpt-neox-20b", "x a\u0301", " a", "normalized"),  # composed by normalization; no token covers the accent
         ("wordpiece", "Sad", "Sad", "normalized"),
         ("wordpiece", "the café", "é", "normalized"),
         ("roberta", "sad", "sad", "normalized"),
-        ("llama-2", "ﬁ", "ﬁ", "shared_characters"),  # the put-in space has the same offsets
+        ("llama-2", "ﬁ", "ﬁ", "shared_characters"),  # the inserted space has the same offsets
         ("stories260K", "Hi <s> there", " ", "shared_characters"),
     ],
 )
@@ -146,7 +146,7 @@ def test_surfaces(name, entry, text):
 def test_added_tokens_and_ids_beyond_the_vocabulary_spell_nothing():
     assert aligner("gpt-neox-20b").surface(tokenizer("gpt-neox-20b").token_to_id("    ")) == Surface(
         None, SPECIAL
-    )  # added, not special
+    )  # an added token, but not a special one
     assert aligner("gpt-neox-20b").surface(10**6) == Surface(None, SPECIAL)
 
 
@@ -212,7 +212,7 @@ PROTECTED = {
         "before\n```\nnever closed\n\nend": ["```\nnever closed\n\nend"],
         "```inline``` and the rest\nis text": ["```inline```"],
         "one ` alone": [],
-        "TeX ``quotes''\n\nand ``more''": [],  # code does not go on in the next paragraph
+        "TeX ``quotes''\n\nand ``more''": [],  # code does not continue in the next paragraph
         "``": [],
     },
     "math": {

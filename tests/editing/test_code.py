@@ -1,4 +1,4 @@
-"""Code in a text: found without any mark around it, and prose is none."""
+"""Code in a text is detected without markup, and prose is not detected as code."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_prose_is_none(text: str) -> None:
 
 
 def test_of_real_texts() -> None:
-    """Nearly all of programs, and next to nothing of what people write for people."""
+    """Nearly all of the text of programs is detected, and almost none of natural language."""
     shares = {}
     for name in ("code_humaneval", "book_pride_and_prejudice", "book_tiny_shakespeare", "biomed_pubmedqa_l"):
         rows = texts(name)

@@ -1,4 +1,4 @@
-"""Contents are found again in what chat templates of every style make of them."""
+"""The contents of messages are located in the output of chat templates of every style."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_contents_are_found_again(template, given_contents, data):
     check(conversation, messages, edited, render(messages))
     for index, text in zip(edited, conversation.passage.texts, strict=True):
         assert text.strip() == messages[index]["content"].strip()
-    # Other words in the same places are what the template writes for them.
+    # The template renders a changed conversation with the new words in the same places.
     changed = [dict(message) for message in messages]
     for index, (start, end) in zip(edited, conversation.parts, strict=True):
         content = changed[index]["content"]
@@ -88,7 +88,7 @@ def test_what_a_template_leaves_out_is_not_edited():
     conversation = conversation_passage(messages, [1, 3, 5], render)
     check(conversation, messages, [1, 3, 5], render(messages))
     assert conversation.passage.texts == ["4, yes", "6", "<think>6</think>"]
-    # A turn of thoughts alone leaves nothing to edit, and its neighbours as they are.
+    # A turn with only thoughts has no editable text, and does not affect its neighbours.
     messages[1]["content"] = "<think>Easy.</think>"
     assert conversation_passage(messages, [1, 3], render).passage.texts == ["", "6"]
 

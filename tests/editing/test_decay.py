@@ -1,4 +1,4 @@
-"""The figures that the project starts from: stories260K on 150 TinyStories, cut to 500 tokens."""
+"""The project's reference figures: stories260K on 150 TinyStories, truncated to 500 tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def stories(stories_prior) -> list[str]:
     return [text[: document.ends[:500][-1]] for text, document in zip(whole, documents, strict=True)]
 
 
-# Paper, Table 9: about 6 % fewer a generation; that cannot come from temperature 1, which hardly ever changes a token.
+# Paper, Table 9: about 6 % fewer per generation. Temperature 1, which rarely changes a token, cannot explain that.
 @pytest.mark.parametrize(("temperature", "low", "high"), [(1.5, 0.95, 0.98), (1.0, 0.99, 1.0)])
 def test_selected_tokens_decay_with_the_temperature(stories, stories_prior, temperature, low, high):
     first = ToEditor(stories_prior, EditConfig(temperature=temperature, seed=1)).edit(stories)

@@ -1,4 +1,4 @@
-"""What `protect` promises: nothing of its kind comes, goes or changes, whatever is drawn."""
+"""Guarantees of `protect`: no protected match appears, disappears or changes, regardless of the sampled tokens."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ PATTERNS = [guard for guard in GUARDS if guard != "words"] + ["re:[aeiou]{2,}"]
 
 @cache
 def editors(name: str) -> list[ToEditor]:
-    """Editors that select a third of all tokens and draw anything for them; each protects something else."""
+    """Return editors that select a third of all tokens and draw arbitrary replacements, each with other protections."""
     rng = random.Random(name)
     number = ALL_TOKENIZERS.index(name)
     kept = [("words",), PRESETS["careful"]["protect"]]
@@ -83,7 +83,7 @@ def editors(name: str) -> list[ToEditor]:
 
 
 def found(guard: str, text: str) -> list[str]:
-    """What a guard keeps, in the order of the text."""
+    """Return the matches of a guard, in text order."""
     if guard == "words":
         return [text[start:end] for start, end in segments(text)]
     if guard in ("names", "code"):
@@ -123,7 +123,7 @@ def assert_no_word_is_made_or_broken(text: str, edited: str) -> None:
 
 
 def words_of(parts: list[str]) -> list[str]:
-    """Those that are not punctuation; a run of Chinese or Japanese characters as one."""
+    """Return the words without punctuation; a run of Chinese or Japanese characters is one word."""
     joined = "\n".join(part for part in parts if any(map(str.isalnum, part)))
     return regex.sub(
         r"(?<=[\p{Han}\p{Hiragana}\p{Katakana}])\n(?=[\p{Han}\p{Hiragana}\p{Katakana}])", "", joined
@@ -135,7 +135,7 @@ def words_of(parts: list[str]) -> list[str]:
     [
         ("five or 6 men", {0: "5"}, "numbers", True),
         ("five or 6 men", {0: "ten"}, "numbers", False),
-        ("He left. Then John came.", {2: ","}, "names", False),  # "Then" is of the name that follows
+        ("He left. Then John came.", {2: ","}, "names", False),  # "Then" belongs to the name that follows
         ("He left. Then she came.", {2: ","}, "names", True),  # "Then" would be a name in mid-sentence
         ("he said so", {1: "Bob"}, "names", True),
         ("the year is long", {2: "was"}, "dates", False),
@@ -143,13 +143,13 @@ def words_of(parts: list[str]) -> list[str]:
         ('He "said" so', {2: "-"}, "quotes", True),
         ("see http x", {1: "http://a.b"}, "urls", True),
         ("a cat sat", {1: "dog"}, "words", False),
-        ("a cat sat", {1: "hot dog"}, "words", False),  # words of its own; candidates are of one
+        ("a cat sat", {1: "hot dog"}, "words", False),  # two words; a candidate replaces one word by one word
         ("cat,dog", {1: "'"}, "words", True),
         ("x `a b` y", {0: "``"}, "code", False),
     ],
 )
 def test_what_is_put_back(text, new, protect, is_put_back):
-    """Words and marks of a text by number, and what they are to become."""
+    """`new` maps the number of a word or mark in the text to its replacement."""
     spans = segments(text)
     replacements = [Replacement(*spans[index], word) for index, word in new.items()]
     assert Guards((protect,)).to_put_back(text, replacements) == ({0} if is_put_back else set())
@@ -163,7 +163,7 @@ def test_only_what_touches_is_put_back():
 
 
 def test_all_are_put_back_where_none_touches():
-    """As where a match depends on what stands far away."""
+    """An example is a match that depends on distant text."""
     text = "see x, or any other word"
     replacements = [Replacement(0, 3, "saw"), Replacement(20, 24, "thing")]
     assert Guards(("re:x(?!.*word)",)).to_put_back(text, replacements) == {0, 1}

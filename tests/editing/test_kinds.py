@@ -1,4 +1,4 @@
-"""Kinds of places."""
+"""Kinds of places in which tokens occur."""
 
 from __future__ import annotations
 

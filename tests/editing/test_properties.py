@@ -1,6 +1,6 @@
-"""The contracts of editing over awkward texts, every kind of tokenizer and random settings.
+"""The contracts of editing, with awkward texts, every kind of tokenizer and random settings.
 
-`HF_TOEDIT_EXAMPLES` says how many examples each of them gets; the default is quick.
+`HF_TOEDIT_EXAMPLES` sets the number of examples per test; the default is fast.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ CANDIDATES = 12
 
 
 class HashPrior:
-    """A language model whose probabilities are hashes of a token, the one before it and its position.
+    """A language model whose probabilities are hashes of a token, the previous token and its position.
 
-    A third of the tokens is nearly certain and a sixth hopeless. Candidates are any ids: special ones, parts of
-    characters, ids beyond the vocabulary.
+    A third of the tokens are nearly certain, and a sixth have almost no probability. Candidates are any ids: special
+    tokens, parts of characters, and ids beyond the vocabulary.
     """
 
     name = "hash"
@@ -82,7 +82,7 @@ class HashPrior:
 
 
 def _hash(keys: np.ndarray) -> np.ndarray:
-    """SplitMix64's last steps; float64 in [0, 1)."""
+    """Apply the last steps of SplitMix64; returns float64 in [0, 1)."""
     mixed = (keys + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
@@ -90,7 +90,7 @@ def _hash(keys: np.ndarray) -> np.ndarray:
 
 @cache
 def editors(name: str) -> list[ToEditor]:
-    """Editors with random settings; a tokenizer is copied only so often, since large ones take long."""
+    """Return editors with random settings; few copies of a tokenizer are made, because copying large ones is slow."""
     rng = random.Random(name)
     made = []
     for number in range(NUM_CONFIGS):
@@ -139,7 +139,7 @@ quick = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, Hea
 
 
 def spliced(text: str, replacements: Sequence[Replacement]) -> str:
-    """The text with replacements written in from the last to the first."""
+    """Apply replacements to a text, from last to first."""
     for start, end, new in reversed(replacements):
         text = text[:start] + new + text[end:]
     return text
@@ -153,7 +153,7 @@ def assert_in_order(spans: Sequence[Replacement | Edit], length: int) -> None:
 
 
 def check(result: EditResult, inputs: list[str], sources: list[str]) -> None:
-    """One generation of texts, none of which is skipped unless it is empty, against its input and its sources."""
+    """Check one generation of texts against its input and its sources; only empty texts may be skipped."""
     for document, text, source in zip(result.documents, inputs, sources, strict=True):
         if not text:
             assert document.skipped == "empty" and document.table.revert() == source
@@ -212,12 +212,12 @@ def test_editing_is_lossless_and_reversible(name):
         for generation in range(2, generations + 1):
             inputs = result.texts
             if not all(inputs):
-                break  # everything was dropped
+                break  # all tokens were dropped
             logs = [PieceTable.from_log(document.text, document.to_log()["edits"]) for document in result.documents]
             result = editor.edit(result)
             check(result, inputs, sources)
             made.append(result.stats)
-            # A run knows the generation before from its log alone.
+            # A run knows the previous generation only from its log.
             assert editor.edit(inputs, generation=generation, tables=logs).edits == result.edits
         assert result.revert() == sources
         num_changed += sum(stats.num_changed for stats in made)
@@ -225,7 +225,7 @@ def test_editing_is_lossless_and_reversible(name):
 
     run()
     dropping = next(editor for editor in editors(name) if editor.config.drop_below == 0.01)
-    run.hypothesis.inner_test(dropping, ["Once upon a time, in 1990. " * 20], 2)  # the examples may have no such editor
+    run.hypothesis.inner_test(dropping, ["Once upon a time, in 1990. " * 20], 2)  # examples may lack such an editor
     assert num_changed and num_dropped
 
 
@@ -250,7 +250,7 @@ def test_draws_do_not_depend_on_the_batch(name):
 
 @st.composite
 def passages(draw: st.DrawFn) -> Passage:
-    """Texts, some of them empty, with context around them; both may begin or end in the middle of a token."""
+    """Texts, some of them empty, with context on both sides; all may begin or end in the middle of a token."""
     text, spans = "", []
     for _ in range(draw(st.integers(0, 3))):
         text += draw(documents)
@@ -336,7 +336,7 @@ def test_what_cannot_be_read_of_a_passage():
 
 
 class FailingPrior(HashPrior):
-    """Fails on what holds a certain word."""
+    """A prior that fails on texts with a certain word."""
 
     def __init__(self, backend: Tokenizer, word: str, error: Exception) -> None:
         super().__init__(backend)
@@ -354,7 +354,7 @@ def test_a_prior_that_fails_on_a_passage_leaves_its_texts():
     result = ToEditor(FailingPrior(tokenizer("gpt2"), "bad", ValueError("cannot"))).edit(given)
     assert [document.skipped for document in result.documents] == ["prior_failed", "empty", "prior_failed", None]
     assert result.texts[:3] == ["one", "", "two"]
-    # What the prior says of itself, as that its memory ran out, is no fault of a text: no row passes through for it.
+    # An error of the prior itself, such as running out of memory, is raised, and is not counted as a skipped text.
     with pytest.raises(PriorError, match="out of memory"):
         ToEditor(FailingPrior(tokenizer("gpt2"), "bad", PriorError("out of memory"))).edit(given)
 
@@ -378,7 +378,7 @@ def test_contexts():
 
 def test_patterns_protect_within_a_text_only():
     editor = ToEditor(HashPrior(tokenizer("gpt2")), EditConfig(select="none", drop_below=1.0, protect=("code",)))
-    # The context opens a fence that the text closes: only what stands in the text is asked.
+    # The context opens a code fence that the text closes: only positions within the text count.
     passage = Passage.of("so it is\n```\nand `this` stays", ["```\nlet it be"])
     assert editor.edit([passage]).texts == ["\n```\nand `this` stays"]
     assert editor.edit(["```\nlet it be\n```"]).texts == ["```\nlet it be\n```"]
@@ -399,7 +399,7 @@ def test_distance_from_the_source():
         result, unknown = editor.edit(result), editor.edit(result.texts, generation=result.generation + 1)
         assert unknown.texts == result.texts
         assert unknown.stats.num_characters == unknown.stats.num_tokens_standing == 0
-        # Token by token: what overlaps no earlier edit and was left alone.
+        # Count token by token the unchanged tokens that do not overlap earlier edits.
         count = 0
         for document, table in zip(result.documents[:5], tables, strict=False):
             tokens, touched = document.reading.document, {*document.reading.changed, *document.reading.dropped}
@@ -426,7 +426,7 @@ def test_alignment_never_misplaces_a_token(text):
 
 @st.composite
 def splices(draw: st.DrawFn, length: int, min_span: int = 0) -> list[Replacement]:
-    """Ascending replacements of a text: insertions, deletions, adjacent ones."""
+    """Ascending replacements of a text: insertions, deletions and adjacent ones."""
     cuts = sorted(draw(st.lists(st.integers(0, length), max_size=8)))
     pairs = zip(cuts[::2], cuts[1::2], strict=False)
     return [Replacement(start, end, draw(st.text("ab", max_size=3))) for start, end in pairs if end - start >= min_span]
@@ -460,7 +460,7 @@ _MAYBE = st.none() | st.integers(-1, 6)
     ),
 )
 def test_a_log_that_cannot_be_of_its_text_is_refused(text, edits):
-    """Null, out of the text, overlapping, descending, or ending before it starts."""
+    """Invalid logs: null, out of range, overlapping, descending, or with an end before the start."""
     places = [place for edit in edits for place in edit[:2]]
     fits = not any(None in edit for edit in edits) and [0, *places, len(text)] == sorted([0, *places, len(text)])
     if fits:

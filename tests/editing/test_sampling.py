@@ -1,4 +1,4 @@
-"""Draws: their distribution by chi-square, and what they depend on."""
+"""Draws: their distribution by chi-square tests, and the values on which they depend."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IDS = np.array([40, 7, 3, 99, 12, 5, 60, 8])
 
 
 def drawn(config: EditConfig, admissible: np.ndarray | None = None, logprobs: np.ndarray = LOGPROBS) -> np.ndarray:
-    """Many draws from one distribution: a keyed stream each for many texts, many positions of each."""
+    """Return many draws from one distribution: keyed streams for many texts, with many positions each."""
     rows = np.ones((POSITIONS, 1), dtype=int)
     allowed = np.ones(len(IDS), dtype=bool) if admissible is None else admissible
     positions = np.arange(0, 3 * POSITIONS, 3)
@@ -51,7 +51,7 @@ def assert_distributed(draws: np.ndarray, weights: np.ndarray) -> None:
 @pytest.mark.parametrize("temperature", [0.7, 1.0, 1.5])
 @pytest.mark.parametrize("excluded", [[], [0], [1, 4], [0, 1, 2, 3, 4, 5, 6]])
 def test_draws_follow_the_tempered_distribution(sampler, temperature, excluded):
-    # exclude_original and inadmissible surfaces reach the sampler alike: probability zero, the rest renormalised.
+    # The sampler handles exclude_original and inadmissible surfaces alike: probability zero, the rest renormalised.
     weights = PROBABILITIES ** (1 / temperature)
     weights[excluded] = 0
     admissible = weights > 0
@@ -120,7 +120,7 @@ def test_uniforms_are_uniform():
 def test_keys():
     base = KeyedUniforms(0, 1, "text").stream(0, 100)
     assert np.array_equal(KeyedUniforms(0, 1, "text").stream(0, 100), base)
-    assert np.array_equal(KeyedUniforms(0, 1, "text").stream(0, 37), base[:37])  # a position, not a length, is the key
+    assert np.array_equal(KeyedUniforms(0, 1, "text").stream(0, 37), base[:37])  # the key is a position, not a length
     others = [
         KeyedUniforms(1, 1, "text").stream(0, 100),
         KeyedUniforms(-1, 1, "text").stream(0, 100),
@@ -147,6 +147,6 @@ def test_a_draw_depends_on_its_own_position_only():
 
 
 def test_raw_numbers_stay_what_they_are():
-    # Philox keyed by BLAKE2b: these numbers must not change, or every run made before could not be made again.
+    # Philox keyed by BLAKE2b: if these numbers changed, earlier runs would not be reproducible.
     stream = KeyedUniforms(0, 1, "Once upon a time").stream(0, 3)
     assert stream.tolist() == [0.6618000920640253, 0.027111953518939247, 0.5397310101904179]

@@ -1,4 +1,4 @@
-"""Tokenizers for the tests of the method: those of the shared folder, and kinds trained here that it has none of."""
+"""Tokenizers for the tests of the method: those of the shared folder, and trained ones of kinds that it lacks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.shared import TOKENIZERS, texts, tokenizer_path
 
 
 def _wordpiece() -> Tokenizer:
-    """BERT's: lower case, accents stripped, `##` before what continues a word."""
+    """Return a tokenizer like BERT's: lower case, no accents, and `##` before the continuation of a word."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -24,7 +24,7 @@ def _wordpiece() -> Tokenizer:
 
 
 def _roberta() -> Tokenizer:
-    """RoBERTa's: byte-level with a space put in front, and offsets trimmed of spaces."""
+    """Return a tokenizer like RoBERTa's: byte-level with a leading space, and offsets trimmed of spaces."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
@@ -39,7 +39,7 @@ def _roberta() -> Tokenizer:
 
 
 def _end_of_word() -> Tokenizer:
-    """CLIP's: `</w>` after what ends a word."""
+    """Return a tokenizer like CLIP's: `</w>` at the end of a word."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -50,7 +50,7 @@ def _end_of_word() -> Tokenizer:
 
 
 def _truncating() -> Tokenizer:
-    """GPT-2's with what a tokenizer.json may bring along: truncation, padding and dropout."""
+    """Return GPT-2's tokenizer with options that a tokenizer.json may contain: truncation, padding and dropout."""
     tokenizer = Tokenizer.from_file(str(tokenizer_path("gpt2") / "tokenizer.json"))
     tokenizer.enable_truncation(max_length=5)
     tokenizer.enable_padding(length=8)
@@ -71,5 +71,5 @@ def tokenizer(name: str) -> Tokenizer:
 
 @cache
 def aligner(name: str, protect: tuple[str, ...] = ()) -> Aligner:
-    """One for all tests: it holds a copy of the tokenizer, and large ones take long."""
+    """Return a cached aligner: it contains a copy of the tokenizer, and copying large ones is slow."""
     return Aligner(tokenizer(name), protect)

@@ -1,4 +1,4 @@
-"""Runs of many shards: engines, workers, groups, failures, and what `status` and `verify` say of them."""
+"""Runs of many shards: engines, workers, groups, failures, and the output of `status` and `verify`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.shared import shared
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two Parquet files of stories, with odd texts between them."""
+    """Write two Parquet files of stories, with odd texts between them."""
     folder = tmp_path_factory.mktemp("stories")
     told = [*stories(20), None, "", *stories(40)[20:]]
     for number, texts in enumerate((told[:25], told[25:])):
@@ -60,7 +60,7 @@ def _until(condition: Any, patience_s: float = 60) -> None:
 
 
 def _running(run: Path) -> list[Running]:
-    """What `status` tells of shards that are under way, for who asks again and again."""
+    """Return the running shards that `status` reports, fast enough for polling."""
     return [shard for process in processes(RunFolder(run)) for shard in process.running]
 
 
@@ -122,18 +122,18 @@ def test_a_run_that_is_told_to_stop_does_so_at_once(
     assert not [path for path in run.rglob("*") if ".tmp" in path.name or "progress" in path.name]
     kept = len(parquet(run))
     assert 3 <= kept < 12 * 100
-    assert hf_toedit("run", run, "--shard-group", "11/12").code == 0  # the last one, which was not begun
+    assert hf_toedit("run", run, "--shard-group", "11/12").code == 0  # the last one, which has not begun
     assert len(parquet(run)) > kept
 
 
 def test_a_run_without_workers_does_not_wait_for_a_long_text(hf_toedit: HfToEdit, tmp_path: Path) -> None:
-    """Threads that read, and that an exit of the interpreter would wait for."""
+    """The threads that read the text would otherwise delay the exit of the interpreter."""
     texts = ["A cat sat on the mat.", " ".join(stories(40)) * 500]  # the second one takes minutes
     pq.write_table(pa.table({"text": texts}), tmp_path / "long.parquet")
     run = _plan(hf_toedit, tmp_path / "long.parquet", tmp_path / "run", "--num-shards", 2)
     with _popen(run, "--workers", "0") as process:
         _until(lambda: parquet(run))
-        _state(hf_toedit, run)  # takes long enough for the second shard to be begun
+        _state(hf_toedit, run)  # takes long enough for the second shard to begin
         process.send_signal(signal.SIGTERM)
         try:
             stdout, stderr = process.communicate(timeout=30)
@@ -247,7 +247,7 @@ def test_damaged_shards_are_found_and_made_anew(hf_toedit: HfToEdit, source: Pat
 
 
 def test_verify_finds_what_a_fingerprint_does_not_tell(hf_toedit: HfToEdit, tmp_path: Path) -> None:
-    """A large source whose rows changed places between the blocks that its fingerprint is made of."""
+    """In a large source, rows were swapped between the blocks that its fingerprint samples."""
     path, told, pad = tmp_path / "source.jsonl", stories(4, 200), "x" * (WHOLE_BYTES // 3)
     for order in ([0, 1, 2, 3], [0, 2, 1, 3]):
         lines = [json.dumps({"id": number, "text": told[number], "pad": pad}) for number in order]
@@ -299,7 +299,7 @@ def test_a_damaged_generation_is_no_input_of_the_next(hf_toedit: HfToEdit, sourc
 
 
 def test_status_counts_each_shard_once(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
-    """Processes that share a shard, or died between its end and telling of it."""
+    """Cases: processes that share a shard, and a process that died between finishing a shard and reporting it."""
     run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 3, "--generations", 2)
     assert hf_toedit("run", run, "--shard-group", "0/3").code == 0
     [done] = {Path(name).stem for name in parquet(run)}
@@ -392,7 +392,7 @@ def test_watching_ends_when_the_watcher_does(hf_toedit: HfToEdit, source: Path, 
 
 
 def test_verify_counts_the_statistics_anew(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
-    """Records that were forged with care, checksum and all."""
+    """Detects carefully forged records, with a valid checksum."""
     run = hf_toedit.edit(source, tmp_path / "run", "--num-shards", 5, "--generations", 2)
     wrong = {"num_changed": 1, "num_rows_changed": -1, "num_documents": 1, "nll_nano": 10**9, "num_characters": 5}
     for number, (name, more) in enumerate(wrong.items()):

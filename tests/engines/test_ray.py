@@ -1,4 +1,4 @@
-"""Runs on a Ray cluster of several nodes, of which actors, nodes and drivers are killed; HF_TOEDIT_KILLS for more."""
+"""Runs on a Ray cluster of several nodes; actors, nodes and drivers are killed (HF_TOEDIT_KILLS sets how many)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ STOPPED = "Error: stopped. Finished work is kept; the same command continues whe
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RayCluster]:
-    """A head that does no work, and a node with one CPU; tests leave one such node at least."""
+    """Start a head that does no work, and a node with one CPU; tests leave at least one such node."""
     with ray_cluster() as running:
         running.add_node()
         yield running
@@ -62,7 +62,7 @@ def _popen(cluster: RayCluster, run: object, *options: object, **how: Any) -> su
 
 
 def _until(condition: Callable[[], Any], process: subprocess.Popen[str] | None = None) -> None:
-    """Wait for something, or for the end of a process that should bring it about."""
+    """Wait for a condition, or for the end of a process that should fulfil it."""
     until = time.monotonic() + PATIENCE_S
     while not condition() and (process is None or process.poll() is None):
         assert time.monotonic() < until
@@ -74,12 +74,12 @@ def _state(hf_toedit: HfToEdit, run: Path) -> dict[str, Any]:
 
 
 def _is_reading(hf_toedit: HfToEdit, run: Path) -> bool:
-    """Whether the driver knows of rows that are done."""
+    """Whether the driver has received finished rows."""
     return any(shard["num_rows"] for shard in _state(hf_toedit, run)["running"])
 
 
 def _num_loads(cluster: RayCluster) -> int:
-    """How often an actor loaded a prior, so far."""
+    """Return how often actors have loaded a prior."""
     return sum(log.count(" is loaded\n") for log in cluster.logs())
 
 
@@ -88,7 +88,7 @@ def _has_loaded_since(cluster: RayCluster, num_loads: int) -> bool:
 
 
 class Disturber:
-    """Does harm to a run, and counts it."""
+    """Injects failures into a run, and counts them."""
 
     def __init__(self, cluster: RayCluster, run: Path, events: list[str], chance: random.Random) -> None:
         self.events = events
@@ -99,7 +99,7 @@ class Disturber:
         self._chance = chance
 
     def drive(self) -> subprocess.Popen[str]:
-        """Run to the end, or until the driver is to be killed."""
+        """Run to the end, or until the driver is killed."""
         self.happened["start"] += 1
         with _popen(self._cluster, self._run, "--json") as driver:
             while self.events and driver.poll() is None:
@@ -145,11 +145,11 @@ def test_a_run_whose_actors_nodes_and_drivers_are_killed_ends_as_a_local_one(
     disturber = Disturber(cluster, killed, ["join", *chance.sample(kills, KILLS)], chance)
     while (driver := disturber.drive()).returncode != 0 or disturber.events:
         assert driver.returncode in (0, -signal.SIGKILL), disturber.stderr
-        if driver.returncode == 0:  # before it was harmed enough
+        if driver.returncode == 0:  # before all failures were injected
             for path in chance.sample(sorted((killed / "data").rglob("*.parquet")), SHARDS):
                 path.unlink()
         else:
-            _until(lambda: not cluster.workers())  # Ray ends the actors of a driver that died
+            _until(lambda: not cluster.workers())  # Ray ends the actors of a dead driver
     assert disturber.stderr == ""
     assert parquet(killed) == parquet(local)
     assert len(parquet(killed)) == 2 * SHARDS
@@ -174,7 +174,7 @@ def test_a_shard_that_kills_its_actors_is_given_up_after_three_tries(
     run = _plan(hf_toedit, tmp_path / "run", "--num-shards", 1, "--generations", 1000, "--prune")
     with _popen(cluster, run, "--num-workers", 1) as driver:
         _until(lambda: _is_reading(hf_toedit, run), driver)
-        while driver.poll() is None:  # a life that ends before it has the shard is no try
+        while driver.poll() is None:  # a restart that ends before it gets the shard does not count as an attempt
             num_loads = _num_loads(cluster)
             for pid in cluster.workers():
                 os.kill(pid, signal.SIGKILL)
@@ -188,7 +188,7 @@ def test_a_shard_that_kills_its_actors_is_given_up_after_three_tries(
 
 
 class WatchedMonitor(Monitor):
-    """A monitor that ends a run which takes too long."""
+    """A monitor that ends a run that takes too long."""
 
     def beat(self) -> None:
         assert time.monotonic() < self.until, "the run hangs"
@@ -203,7 +203,7 @@ class WatchedMonitor(Monitor):
 def test_an_actor_that_comes_back_while_the_driver_is_busy_begins_anew(
     cluster: RayCluster, hf_toedit: HfToEdit, tmp_path: Path
 ) -> None:
-    """Its next life must not be asked how a shard goes of which only the one before knew."""
+    """The restarted actor must not be asked about the progress of a shard that only its predecessor knew."""
     folder = RunFolder(_plan(hf_toedit, tmp_path / "run", "--num-shards", 1, "--generations", 2))
     plan = folder.plan()
     killed: list[int] = []
@@ -279,7 +279,7 @@ def test_why_a_shard_failed_reaches_the_user(cluster: RayCluster, hf_toedit: HfT
     times = broken.stat()
     broken.write_bytes(b"PAR1" + bytes(times.st_size - 4))
     os.utime(broken, ns=(times.st_atime_ns, times.st_mtime_ns))
-    # Named relative to a folder that a node has to find by itself.
+    # The path is relative to a folder that a node has to resolve itself.
     with _popen(cluster, "run", "--quiet", "--num-workers", 1, cwd=tmp_path) as driver:
         stdout, stderr = driver.communicate(timeout=PATIENCE_S)
     assert (driver.returncode, stdout) == (1, "")
@@ -291,7 +291,7 @@ def test_why_a_shard_failed_reaches_the_user(cluster: RayCluster, hf_toedit: HfT
 
 def test_a_folder_that_nodes_do_not_see_is_told_of(cluster: RayCluster, hf_toedit: HfToEdit, tmp_path: Path) -> None:
     _plan(hf_toedit, tmp_path / "run", "--num-shards", 2)
-    opened = os.open(tmp_path, os.O_RDONLY)  # which only the driver has
+    opened = os.open(tmp_path, os.O_RDONLY)  # only the driver has this descriptor
     try:
         with _popen(cluster, f"/proc/self/fd/{opened}/run", "--num-workers", 1, pass_fds=[opened]) as driver:
             stdout, stderr = driver.communicate(timeout=PATIENCE_S)

@@ -1,4 +1,4 @@
-"""The scripts of examples/, with the real packages; skipped where one is not installed, unless they are required."""
+"""The scripts of examples/, with the real packages; skipped if one is not installed, unless they are required."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ("datatrove", "lm_eval", "trl")
 
 @pytest.fixture(scope="session", autouse=True)
 def packages() -> None:
-    """The packages that the examples need beside this one."""
+    """Skip the tests if a package for the examples is missing, or fail them if the examples are required."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing and os.environ.get("HF_TOEDIT_REQUIRE_EXAMPLES"):
         pytest.fail(f"needs {', '.join(missing)}, and HF_TOEDIT_REQUIRE_EXAMPLES is set")
@@ -27,7 +27,7 @@ def packages() -> None:
 
 @pytest.fixture
 def example(tmp_path: Path) -> Callable[..., str]:
-    """Runs a script of examples/ as a user would, in an empty folder, and returns what it prints."""
+    """Return a function that runs a script of examples/ as a user would, in an empty folder, and returns its output."""
     environment = {**os.environ, "HF_HOME": str(tmp_path / "home")}
 
     def run(name: str, *args: object) -> str:

@@ -1,4 +1,4 @@
-"""The pipelines of datatrove give the edits of a run, and read a run's files."""
+"""datatrove pipelines produce the edits of a run, and read a run's files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COUNT = 24
 
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two files of short stories."""
+    """Write two files of short stories."""
     folder = tmp_path_factory.mktemp("documents")
     rows = [{"id": str(number), "text": text} for number, text in enumerate(texts("synthetic_tinystories_500")[:COUNT])]
     for name, part in (("a", rows[: COUNT // 2]), ("b", rows[COUNT // 2 :])):
@@ -29,7 +29,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(documents: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same documents, edited by a run."""
+    """Edit the same documents with a run."""
     folder = tmp_path_factory.mktemp("run") / "run"
     package.edit(f"{documents}/*.jsonl", folder, workers=0, seed=0, num_shards=2, progress=False)
     return folder

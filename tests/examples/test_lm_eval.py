@@ -1,4 +1,4 @@
-"""lm-eval evaluates the models that a probe keeps."""
+"""lm-eval evaluates the models that a probe stores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.probes.small import SETTINGS, config_file, stories, write
 
 
 def test_lm_eval_reads_the_models_of_a_probe(example: Callable[..., str], tmp_path: Path) -> None:
-    """Its figures are those of the probe, but for the context at the borders of windows."""
+    """Its figures equal those of the probe, except for the context at the borders of windows."""
     found = stories(80)
     held_out = write(tmp_path / "held-out.jsonl", found[:10])
     sources = {name: str(write(tmp_path / f"{name}.jsonl", found[10:])) for name in ("human", "edited")}

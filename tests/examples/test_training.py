@@ -1,4 +1,4 @@
-"""Models are trained on edited datasets by `transformers` and TRL."""
+"""`transformers` and TRL train models on edited datasets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHAT_TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.con
 
 @pytest.fixture
 def model() -> Path:
-    """A small model with a tokenizer."""
+    """Create a small model with a tokenizer."""
     return shared("models/stories260K")
 
 

@@ -14,7 +14,7 @@ def grams(text: str) -> set[object]:
 
 
 def alike(text: str, other: str) -> float:
-    """Jaccard, plainly."""
+    """Compute the Jaccard similarity directly."""
     mine, theirs = grams(text), grams(other)
     return len(mine & theirs) / len(mine | theirs)
 

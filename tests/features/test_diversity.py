@@ -17,7 +17,7 @@ def ngrams_of(text: str, n: int) -> list[tuple[str, ...]]:
 
 
 def check(batch: list[str]) -> None:
-    """Every figure by its definition, as slowly as it is written."""
+    """Check every figure against a direct computation of its definition."""
     result = diversity(batch)
     flat = [word for text in batch for word in words(text)]
     assert (result.num_documents, result.num_words) == (len(batch), len(flat))

@@ -18,7 +18,7 @@ EXAMPLES = int(os.environ.get("HF_TOEDIT_EXAMPLES", "40"))
 
 
 def as_unigrams(counts: np.ndarray) -> HashedTexts:
-    """Texts with given features `[n, buckets]`."""
+    """Return texts with given features `[n, buckets]`."""
     n, buckets = counts.shape
     offsets = np.concatenate([[0], np.cumsum(counts.sum(axis=1))])
     flat = np.repeat(np.tile(np.arange(buckets), n), counts.reshape(-1))
@@ -68,7 +68,7 @@ def test_data_without_words_are_refused() -> None:
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.lists(st.tuples(st.floats(-50, 50), st.text(max_size=3)), max_size=12), st.randoms(), st.integers(0, 15))
 def test_a_sample_depends_on_no_order_and_no_shards(rows, rng, k) -> None:
-    rows = list(dict(map(reversed, rows)).items())  # one row of each name
+    rows = list(dict(map(reversed, rows)).items())  # one row per name
 
     def sample(rows, shards: int) -> set[str]:
         parts = [rows[shard::shards] for shard in range(shards)]
@@ -83,7 +83,7 @@ def test_a_sample_depends_on_no_order_and_no_shards(rows, rng, k) -> None:
 
 
 def test_rows_are_sampled_by_weight_without_replacement() -> None:
-    """Of three rows with weights 1, 2 and 5, pairs are sampled as often as one after the other would be."""
+    """For three rows with weights 1, 2 and 5, pairs are sampled as often as by successive draws."""
     weights, keys = np.log([1.0, 2.0, 5.0]), row_keys(["a", "b", "c"])
     trials = 5_000
     pairs = [tuple(top_k(gumbel_scores(weights, keys, seed), keys, 2).tolist()) for seed in range(trials)]
@@ -105,7 +105,7 @@ def test_noise_is_gumbels() -> None:
 def test_top_k() -> None:
     keys = np.array([5, 3, 4, 1, 2], np.uint64)
     scores = np.array([1.0, 2.0, 1.0, 1.0, -np.inf])
-    assert top_k(scores, keys, 3).tolist() == [1, 2, 3]  # of the equal ones, those of the keys 4 and 1
+    assert top_k(scores, keys, 3).tolist() == [1, 2, 3]  # among the equal scores, those with keys 4 and 1
     assert top_k(scores, keys, 0).tolist() == []
     assert top_k(scores, keys, 9).tolist() == [0, 1, 2, 3, 4]
     with pytest.raises(UsageError, match="1 of 5 scores are not numbers"):

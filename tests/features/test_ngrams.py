@@ -22,7 +22,7 @@ some_texts = st.lists(st.text(st.sampled_from("aAbÉß .,!?\n\u3000漢字́9_"),
 
 
 def naive_word(word: str) -> int:
-    """The hash of a word, in Python's own numbers."""
+    """Compute the hash of a word with Python integers."""
     return xxhash.xxh3_64_intdigest(word.encode()) >> 1
 
 
@@ -34,7 +34,7 @@ def naive_bigram(first: str, second: str) -> int:
 
 
 def naive_counts(text: str, buckets: int) -> tuple[list[int], list[int]]:
-    """Counts of unigrams and of bigrams, one n-gram at a time."""
+    """Count unigrams and bigrams, one n-gram at a time."""
     unigrams, bigrams = [0] * buckets, [0] * buckets
     found = words(text)
     for word in found:
@@ -56,7 +56,7 @@ def test_counts_are_those_of_one_ngram_at_a_time(batch: list[str]) -> None:
     values = np.random.default_rng(0).normal(size=BUCKETS)
     assert counted.sums(values) == pytest.approx((unigrams + bigrams) @ values)
     alone = [HashedNgrams(BUCKETS).count([text]).sums(values)[0] for text in batch]
-    assert counted.sums(values).tolist() == alone  # to the last bit
+    assert counted.sums(values).tolist() == alone  # exactly equal
     groups = np.arange(len(batch)) % 3
     expected = [unigrams[groups == group].sum(axis=0).tolist() for group in range(3)]
     assert counted.unigrams.by_group(groups, 3).tolist() == expected
@@ -89,14 +89,14 @@ def test_long_texts_and_many_words(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ngrams_fill_buckets_evenly() -> None:
-    """Distinct n-grams fall into buckets as balls into urns."""
+    """Distinct n-grams are distributed over buckets like balls over urns."""
     found = sorted({word for text in texts("web_dolma_cc_200") for word in words(text)})
     pairs = [f"{first} {second}" for first, second in zip(found, reversed(found), strict=True)]
     for counted in (HashedNgrams(1000).count(found).unigrams, HashedNgrams(1000).count(pairs).bigrams):
         counts = counted.total()
         expected = counts.sum() / 1000
         chi_square = ((counts - expected) ** 2 / expected).sum()
-        assert counts.sum() > 10_000 and 850 < chi_square < 1150  # 999 ± 45
+        assert counts.sum() > 10_000 and 850 < chi_square < 1150  # 999 ± 45 expected
 
 
 def test_a_bigram_has_an_order() -> None:
@@ -114,7 +114,7 @@ def test_several_times_as_fast_as_the_authors_package() -> None:
     some = texts("biomed_pubmedqa_l")[:40]
     counter = HashedNgrams()
     seconds = {"ours": [], "theirs": []}
-    for _ in range(3):  # interleaved, since the machine may be busy
+    for _ in range(3):  # interleaved, because the machine may be busy
         for name, count in (("ours", counter.count), ("theirs", lambda batch: [reference(text) for text in batch])):
             start = time.process_time()
             count(some)

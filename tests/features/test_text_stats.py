@@ -73,7 +73,7 @@ def test_merging_is_exact_in_any_order(batch: list[str], rng: random.Random) -> 
     first, second, third = rng.sample(parts, 3)
     assert first.merge(second).merge(third) == third.merge(first.merge(second)) == TextStats.merged(parts) == whole
     assert all(np.array_equal(part.ngrams.counts, counts) for part, counts in zip(parts, before, strict=True))
-    # Added to what was read from JSON, too.
+    # Statistics that were read from JSON can be extended as well.
     read = TextStats.from_json(parts[0].to_json())
     read.add(shuffled[cuts[0] :], COUNTER)
     assert read == whole

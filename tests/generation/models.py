@@ -1,4 +1,4 @@
-"""Small models that generate, and what transformers itself makes of them."""
+"""Small models that generate, and reference results of transformers."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ TEMPLATE = (
 
 
 def stories() -> str:
-    """The folder of the small model of stories."""
+    """Return the folder of the small model of stories."""
     return str(shared("models/stories260K"))
 
 
 def generator(prior: str | Path, **settings: Any) -> TransformersGenerator:
-    """A model with settings of `GenerateConfig`."""
+    """Return a generator with settings of `GenerateConfig`."""
     loaded = load_generator(PriorConfig(str(prior), device="cpu"), GenerateConfig(**settings), Resources())[2]
     assert isinstance(loaded, TransformersGenerator)
     return loaded
@@ -38,19 +38,19 @@ def generator(prior: str | Path, **settings: Any) -> TransformersGenerator:
 
 @cache
 def plain(prior: str) -> Any:
-    """The same model, as transformers loads it."""
+    """Return the same model, loaded by transformers."""
     folder = embedded.path() if prior == "embedded" else prior
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 
 @torch.inference_mode()
 def logits(prior: str, ids: list[int]) -> torch.Tensor:
-    """The model's own logits at each position; float32 `[n, vocabulary]`."""
+    """Return the model's own logits at each position; float32 `[n, vocabulary]`."""
     return plain(prior)(torch.tensor([ids])).logits[0]
 
 
 def copied(folder: Path, source: str | Path, template: str | None = None, **files: dict[str, Any]) -> Path:
-    """A copy of a model, with other settings in `config`, `generation_config` or `tokenizer_config`."""
+    """Copy a model with other settings in `config`, `generation_config` or `tokenizer_config`."""
     shutil.copytree(source, folder)
     for name, changes in files.items():
         path = folder / f"{name}.json"

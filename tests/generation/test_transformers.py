@@ -1,4 +1,4 @@
-"""What transformers generates through a `Generator`, against its own `generate` and the model's probabilities."""
+"""Generation with transformers by a `Generator`, compared with its own `generate` and the model's probabilities."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from tests.goodness_of_fit import chi_square
 from tests.shared import texts
 
 CALM = 1e-3
-"""Tests of fit fail below; draws are keyed, so they fail always or never."""
+"""Significance level of tests of fit; draws are keyed, so the tests are deterministic."""
 
 
 def prompts(of, count: int = 4, num_tokens: int = 12) -> list[Prompt]:
-    """The beginnings of stories, of several lengths."""
+    """Return the beginnings of stories, of several lengths."""
     told = texts("synthetic_tinystories_500")[:count]
     return [of.beginning("", text, num_tokens + 3 * index) for index, text in enumerate(told)]
 
 
 def plainly(prior: str, prompt: Prompt, eos: list[int], **how) -> list[list[int]]:
-    """What `generate` of transformers answers, without what follows the end of a text."""
+    """Return the output of `generate` of transformers, truncated at the end of the text."""
     model = plain(prior)
     ids = torch.tensor([prompt.ids])
     found = model.generate(
@@ -194,7 +194,7 @@ def test_a_candidate_reads_as_it_goes_on_behind_its_prompt() -> None:
             assert found._decode(prompt.ids) + found.text(prompt, made) == whole
             assert not found.text(prompt, made).startswith(found._decode(prompt.ids))
     emoji = found.prompt("🍋", "")
-    assert len(emoji.ids) > 2  # a token for each byte
+    assert len(emoji.ids) > 2  # one token per byte
     split = Prompt(emoji.ids[:-1], "")
     rest = made._replace(ids=emoji.ids[-1:])
     assert found.text(split, rest) == "🍋"
@@ -204,7 +204,7 @@ def test_the_beginning_of_a_text_is_its_first_tokens() -> None:
     found = generator("embedded", decoding="greedy")
     text = texts("synthetic_tinystories_500")[0]
     whole = found.prompt(text, text)
-    assert found.beginning("", text, 9) == Prompt(whole.ids[:10], text)  # BOS, and nine
+    assert found.beginning("", text, 9) == Prompt(whole.ids[:10], text)  # BOS and nine tokens
     assert found.beginning("", "A cat.", 500).ids == found.prompt("A cat.", "").ids
     behind = found.beginning("Tell me.\n\n", text, 9)
     assert found._decode(behind.ids) == "Tell me.\n\n" + found._decode(whole.ids[:10])

@@ -1,1 +1,1 @@
-"""The parts of the local Hub: see `tests.hub_server`, which puts them together."""
+"""Parts of the local Hub; `tests.hub_server` combines them."""

@@ -1,7 +1,7 @@
 """Routes of storage buckets.
 
-Contents come by Xet, as the client has no other way of writing to a bucket: it is sent to a folder of this machine
-instead of to a server, which its Rust library can do for tests, to a new one for each upload; they are read from there.
+The client writes to a bucket only by Xet. Its Rust library can, for tests, send contents to a local folder instead of
+a server; each upload goes to a new folder, and contents are read from there.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _batch(server: HubServer, request: Request) -> Any:
 
 @route("GET", "/api/buckets/{repo}/tree(?:/{path})?")
 def _tree(server: HubServer, request: Request) -> Any:
-    """As on the Hub, the prefix is compared letter by letter, and a folder's name may go on after it."""
+    """List a folder; as on the Hub, the prefix is compared as a string, and may end within the name of a folder."""
     files = _visible(server, request)
     prefix = request.args["path"]
     found: dict[str, Any] = {}
@@ -78,7 +78,7 @@ def _resolve(server: HubServer, request: Request) -> Response:
 
 
 def _visible(server: HubServer, request: Request) -> dict[str, bytes]:
-    """The files of a bucket, by path."""
+    """Return the files of a bucket by path."""
     if request.account is None:
         raise HubError(401, "Invalid username or password.", "RepoNotFound")
     bucket = request.args["repo"]
@@ -88,14 +88,14 @@ def _visible(server: HubServer, request: Request) -> dict[str, bytes]:
 
 
 def _content(server: HubServer, xet_hash: str) -> bytes:
-    """What was sent by the newest upload that brought it."""
+    """Return a content from the newest upload that contained it."""
     if not xet_hash.strip("0"):
         return b""
     from hf_xet import XetFileInfo, XetObjectNotFoundError, XetSession
 
     uploads = sorted((server.hf_home / "xet-uploads").iterdir(), key=lambda folder: -int(folder.name))
     for folder in uploads:
-        with TemporaryDirectory() as scratch:  # the client still has the database of its own folder open
+        with TemporaryDirectory() as scratch:  # the client still has the database of its folder open
             shutil.copytree(folder, f"{scratch}/xet")
             target = Path(scratch, "content")
             try:

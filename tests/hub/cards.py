@@ -1,4 +1,4 @@
-"""The YAML header of README.md: how the Hub reads it and what it refuses there."""
+"""The YAML header of README.md: how the Hub reads and validates it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LANGUAGE = re.compile(r"[a-z]{2,3}(-.*)?|code|multilingual")
 
 
 class _Loader(yaml.SafeLoader):
-    """The YAML of the Hub knows no repeated keys, which PyYAML would let pass."""
+    """YAML loader that refuses repeated keys, as the Hub does; PyYAML accepts them."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         counts = Counter(key.value for key, _ in node.value)
@@ -29,7 +29,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_card(text: str) -> Any:
-    """Return what the YAML header of a README says, None where there is no header.
+    """Return the content of a README's YAML header, or None without one.
 
     Raises:
         yaml.YAMLError: The header is not YAML.
@@ -39,7 +39,7 @@ def read_card(text: str) -> Any:
 
 
 def card_problems(text: str, repo_type: str = "dataset") -> tuple[list[str], list[str]]:
-    """Return why the Hub would refuse the README of a repository, and what it would warn of."""
+    """Return the Hub's errors and warnings about the README of a repository."""
     try:
         card = read_card(text)
     except yaml.YAMLError as error:

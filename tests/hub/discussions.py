@@ -25,7 +25,7 @@ def _comment(repo: Repo, author: str, text: str) -> dict[str, Any]:
 
 
 def _changed(discussion: Discussion, repo: Repo) -> tuple[dict[str, Any], list[str]]:
-    """Return what a pull request changes since its fork, and the paths that its target changed otherwise."""
+    """Return the files that a pull request changes since its fork, and the conflicting paths of its target."""
     ours, fork, theirs = repo.head(discussion.ref).files, discussion.fork.files, repo.head(discussion.target).files
     paths = [path for path in sorted({*ours, *fork}) if ours.get(path) != fork.get(path)]
     conflicts = [path for path in paths if theirs.get(path) not in (ours.get(path), fork.get(path))]
@@ -82,7 +82,7 @@ def _details(server: HubServer, request: Request) -> Any:
         changed, conflicts = _changed(discussion, repo)
         details["filesWithConflicts"] = conflicts if discussion.status not in CLOSED else []
         details["changes"] = {"base": f"refs/heads/{discussion.target}", "mergeCommitId": discussion.merge_sha}
-        # The names of the changed files stand for the diff, which no client parses.
+        # The names of the changed files replace the diff, which no client parses.
         details["diff"] = "".join(f"diff --git a/{path} b/{path}\n" for path in changed)
     return details
 

@@ -1,4 +1,4 @@
-"""Faults for the server to commit, each at chosen requests."""
+"""Faults that tests inject into the server, each at chosen requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Kind = int | Literal["drop", "cut", "lost", "conflict"]
 
 @dataclass
 class Fault:
-    """What goes wrong with the next `times` requests of some kind, once `after` of them have passed."""
+    """A fault of the next `times` requests of some kind, after `after` of them have passed."""
 
     method: str
     path: str
@@ -30,11 +30,11 @@ class Fault:
     files: Mapping[str, bytes | None] | None
 
     def matches(self, request: Request) -> bool:
-        """Tell whether a request is of the kind."""
+        """Whether a request is of this kind."""
         return bool(re.fullmatch(self.method, request.method) and re.search(self.path, unquote(request.path)))
 
     def refuse(self) -> None:
-        """Raise what keeps the request from being carried out, if this fault does."""
+        """Raise an error before the request is carried out, if the fault requires it."""
         if self.kind == "drop":
             raise Dropped
         if isinstance(self.kind, int):
@@ -42,14 +42,14 @@ class Fault:
             raise HubError(self.kind, HTTPStatus(self.kind).phrase, headers=headers)
 
     def compete(self, server: HubServer, request: Request) -> None:
-        """Let someone else's commit come first on the branch that a request names, if that is this fault."""
+        """Add a commit of someone else to the branch of the request, if the fault requires it."""
         if self.kind == "conflict":
             repo = server.visible(request)
             files = self.files or {"competitor.txt": str(len(repo.commits)).encode()}
             repo.commit(files, request.args["rev"], "Commit of someone else")
 
     def spoil(self, response: Response) -> None:
-        """Keep the answer from arriving whole, if this fault does."""
+        """Damage or drop the answer, if the fault requires it."""
         if self.kind == "lost":
             raise Dropped
         response.cut = self.kind == "cut"
@@ -57,7 +57,7 @@ class Fault:
 
 @dataclass
 class Faults:
-    """The faults that are still to be committed."""
+    """The faults that have not been injected yet."""
 
     pending: list[Fault] = field(default_factory=list)
 
@@ -71,23 +71,23 @@ class Faults:
         retry_after: int | None = None,
         files: Mapping[str, bytes | None] | None = None,
     ) -> None:
-        """Let something go wrong.
+        """Add a fault.
 
         Args:
             method: A regular expression for the whole method.
             path: A regular expression for a part of the path, percent-decoded and without the query string.
             kind: A status to answer instead of carrying the request out; `drop`, which closes the connection without
-                carrying it out, `lost`, which closes it once it is carried out, and `cut`, which closes it in the
-                middle of the answer; `conflict`, a commit of someone else on the branch just before.
-            times: How many requests it happens to.
-            after: How many requests that match it lets pass first.
+                carrying it out; `lost`, which closes it after carrying it out; `cut`, which closes it in the middle of
+                the answer; or `conflict`, a commit of someone else on the branch just before.
+            times: Number of affected requests.
+            after: Number of matching requests that pass first.
             retry_after: Seconds for the header of that name; the clients wait one second more.
-            files: What the commit of a `conflict` changes; a file of its own by default.
+            files: Changes in the commit of a `conflict`; a separate file by default.
         """
         self.pending.append(Fault(method, path, kind, times, after, retry_after, files))
 
     def take(self, request: Request) -> Fault | None:
-        """Return the first fault that is due at a request, of which all take notice."""
+        """Return the first fault that is due at a request; all faults count the request."""
         due = None
         for fault in [fault for fault in self.pending if fault.matches(request)]:
             if fault.after:

@@ -1,4 +1,4 @@
-"""Jobs: containers for rent, which here are processes of this machine with nothing but what they were given."""
+"""Jobs: rented containers, which are local processes here, with only the given files and variables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HARDWARE = [
     {"name": "by-token", "prettyName": "By token", "cpu": "2 vCPU", "ram": "16 GB", "accelerator": None,
      "unitCostMicroUSD": 1, "unitCostUSD": 0.000001, "unitLabel": "token"},
 ]  # fmt: skip
-"""As the Hub lists it; the figures are of this server only."""
+"""Hardware as the Hub lists it; the prices are those of this server only."""
 
 ALIVE = "SCHEDULING", "RUNNING"
 INSTALL = ["uv", "run", "--with"]
@@ -43,12 +43,12 @@ def now() -> str:
 
 @dataclass
 class Job:
-    """A job, begun again until it succeeds or has no attempts left.
+    """A job, restarted until it succeeds or has no attempts left.
 
     Attributes:
-        log: what it printed, of every attempt.
-        attempts: how often it was begun.
-        process: of the attempt that runs, or of the last one.
+        log: Path of the output of all attempts.
+        attempts: Number of attempts so far.
+        process: Process of the current or last attempt.
     """
 
     id: str
@@ -63,7 +63,7 @@ class Job:
     ended: threading.Event = field(default_factory=threading.Event)
 
     def run(self, server: HubServer) -> None:
-        """Attempt after attempt, until one succeeds."""
+        """Start attempts until one succeeds."""
         while process := self._attempt(server):
             code = self._end_of(process)
             with server.lock:
@@ -76,14 +76,14 @@ class Job:
         return f"job-{self.id}" in request.headers.get("User-Agent", "")
 
     def cancel(self) -> None:
-        """End it for good; the server's lock is held."""
+        """Cancel the job; the caller holds the server's lock."""
         if self.stage in ALIVE:
             self.stage = "CANCELED"
             if self.process:
                 self.process.terminate()
 
     def _attempt(self, server: HubServer) -> subprocess.Popen[bytes] | None:
-        """Begin once more, unless the job is over; under the lock, lest one that is ended just now begins."""
+        """Start another attempt unless the job is over; the lock prevents a start after cancellation."""
         with server.lock:
             if self.stage not in ALIVE:
                 return None
@@ -96,7 +96,7 @@ class Job:
             return self.process
 
     def _begin(self, server: HubServer) -> subprocess.Popen[bytes]:
-        """The command; what `uv` would install is this checkout with what it needs."""
+        """Start the command; this checkout and its environment replace what `uv` would install."""
         words = list(self.spec["command"])
         if words[:3] == INSTALL and words[4:5] == ["hf-toedit"]:
             words = [sys.executable, "-m", "hf_toedit", *words[5:]]
@@ -104,7 +104,7 @@ class Job:
         home.mkdir(exist_ok=True)
         env = {**server.env, "HF_HOME": str(home / "hf_home"), "TMPDIR": str(home), "PYTHONPATH": str(CHECKOUT)}
         env |= {"OMP_NUM_THREADS": "1", "HF_TOEDIT_RETRY_S": "0.01"}
-        env["HF_HUB_USER_AGENT_ORIGIN"] = f"job-{self.id}"  # so that its requests can be told from those of others
+        env["HF_HUB_USER_AGENT_ORIGIN"] = f"job-{self.id}"  # identifies its requests
         env |= self.spec.get("environment", {}) | self.spec.get("secrets", {})
         with self.log.open("ab") as log:
             return subprocess.Popen(words, env=env, cwd=home, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
@@ -117,7 +117,7 @@ class Job:
             return process.wait()
 
     def info(self) -> dict[str, Any]:
-        """As the Hub tells of it: the names of secrets, and not what they hold."""
+        """Return the job as the Hub reports it: with the names of secrets, but not their values."""
         known = "dockerImage", "command", "arguments", "environment", "flavor", "labels"
         secrets = dict.fromkeys(self.spec.get("secrets", {}), "")
         return {
@@ -134,7 +134,7 @@ class Job:
 
 
 def end_all(server: HubServer) -> None:
-    """Leave no process behind."""
+    """End all processes."""
     with server.lock:
         for job in server.jobs.values():
             job.stage = "DELETED" if job.stage in ALIVE else job.stage
@@ -202,7 +202,7 @@ def _cancel(server: HubServer, request: Request) -> Any:
 
 @route("GET", "/api/jobs/{namespace}/{job}/logs")
 def _logs(server: HubServer, request: Request) -> Any:
-    """What was said so far; whoever follows asks again."""
+    """Return the output so far; clients that follow the log poll."""
     job = _job(server, request, writes=False)
     lines = job.log.read_text(errors="replace").splitlines() if job.log.exists() else []
     lines = lines[-int(request.value("tail", "0")) :]
@@ -217,7 +217,7 @@ def _events(lines: list[str], timestamp: str) -> Iterator[str]:
 
 
 def _own(server: HubServer, request: Request, writes: bool = True) -> str:
-    """The namespace that a request names, to which whoever asks must belong."""
+    """Return the namespace of a request; the account must belong to it."""
     account = server.writer(request) if writes else request.account
     if account is None:
         raise HubError(401, "Invalid username or password.")

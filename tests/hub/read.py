@@ -1,4 +1,4 @@
-"""Routes that only read."""
+"""Read-only routes."""
 
 from __future__ import annotations
 
@@ -121,13 +121,13 @@ def _resolve(server: HubServer, request: Request) -> Response:
         raise HubError(404, "Entry not found", "EntryNotFound", {"X-Repo-Commit": commit.sha})
     headers = {"ETag": f'"{data.oid}"', "X-Repo-Commit": commit.sha, "Accept-Ranges": "bytes"}
     if data.lfs:
-        # Sent without a redirect: the clients follow one to the same host and would then miss these headers.
+        # Sent without a redirect: the clients follow one to the same host, and would then miss these headers.
         headers |= {"X-Linked-Etag": f'"{data.sha256}"', "X-Linked-Size": str(len(data))}
     return ranged(data, headers, request)
 
 
 def ranged(data: bytes, headers: dict[str, str], request: Request) -> Response:
-    """Return content, or the part of it that is asked for."""
+    """Return content, or the requested range of it."""
     response = Response(data, 200, headers, "application/octet-stream")
     span = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("Range", ""))
     if span and any(span.groups()):

@@ -29,12 +29,12 @@ def sha1(text: str) -> str:
 
 
 def git_oid(data: bytes) -> str:
-    """Return the name that git gives a content."""
+    """Return the git object id of a content."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def goes_to_lfs(path: str, size: int, attributes: bytes) -> bool:
-    """Tell whether the Hub wants a file in LFS, by its size and by the content of `.gitattributes`."""
+    """Whether the Hub stores a file in LFS, by its size and by the content of `.gitattributes`."""
     rules = (line.split() for line in attributes.decode(errors="replace").splitlines())
     patterns = [rule[0] for rule in rules if "filter=lfs" in rule[1:]]
     names = path, PurePosixPath(path).name
@@ -42,36 +42,36 @@ def goes_to_lfs(path: str, size: int, attributes: bytes) -> bool:
 
 
 class Blob(bytes):
-    """The content of a file, which knows its names and whether it is kept in LFS."""
+    """The content of a file, with its hashes and whether it is stored in LFS."""
 
     lfs: bool
 
     @classmethod
     def of(cls, data: bytes, lfs: bool) -> Blob:
-        """Return a content as it is kept."""
+        """Return a content as it is stored."""
         blob = cls(data)
         blob.lfs = lfs
         return blob
 
     @cached_property
     def sha256(self) -> str:
-        """The name that LFS gives the content."""
+        """SHA-256 of the content, its LFS object id."""
         return hashlib.sha256(self).hexdigest()
 
     @cached_property
     def pointer(self) -> bytes:
-        """What git keeps of a content that is in LFS."""
+        """Content of the LFS pointer, which git stores for a content in LFS."""
         return f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {len(self)}\n".encode()
 
     @cached_property
     def oid(self) -> str:
-        """The name that git gives what it keeps."""
+        """Git object id of the stored content."""
         return git_oid(self.pointer if self.lfs else self)
 
 
 @dataclass(frozen=True)
 class Commit:
-    """A full snapshot of the files, since tests look at states and never at differences."""
+    """A full snapshot of the files, because tests compare states and never differences."""
 
     sha: str
     files: Mapping[str, Blob]
@@ -90,23 +90,23 @@ class Commit:
 
     @cached_property
     def folders(self) -> set[str]:
-        """The paths of all folders."""
+        """Paths of all folders."""
         parents = (str(folder) for path in self.files for folder in PurePosixPath(path).parents)
         return {folder for folder in parents if folder != "."}
 
     def below(self, folder: str) -> dict[str, Blob]:
-        """Return the files in a folder and its folders."""
+        """Return the files in a folder and its subfolders."""
         return {path: blob for path, blob in self.files.items() if path.startswith(f"{folder}/")}
 
     def oid(self, path: str) -> str | None:
-        """Return an identifier of a file's or a folder's content, None if there is nothing at the path."""
+        """Return the identifier of a file or a folder by its content, or None if the path does not exist."""
         if path in self.files:
             return self.files[path].oid
         below = sorted((name, blob.oid) for name, blob in self.below(path).items())
         return sha1(repr(below)) if below else None
 
     def file_entry(self, path: str) -> dict[str, Any]:
-        """Return a file as the tree routes show it; what is kept in LFS has the oid of its pointer."""
+        """Return a file as the tree routes show it; a file in LFS has the oid of its pointer."""
         blob = self.files[path]
         entry: dict[str, Any] = {"type": "file", "path": path, "size": len(blob), "oid": blob.oid}
         if blob.lfs:
@@ -114,7 +114,7 @@ class Commit:
         return entry
 
     def sibling(self, path: str, blobs: bool) -> dict[str, Any]:
-        """Return a file as the repo routes show it, where the same facts have other names than in the tree."""
+        """Return a file as the repo routes show it, with other names for the same facts than in the tree."""
         if not blobs:
             return {"rfilename": path}
         entry = self.file_entry(path)
@@ -122,7 +122,7 @@ class Commit:
         return {"rfilename": path, "size": entry["size"], "blobId": entry["oid"], **lfs}
 
     def entry(self, path: str, expand: bool) -> dict[str, Any]:
-        """Return a file or a folder as the tree routes show it, with the commit that made it when expanded."""
+        """Return a file or a folder as the tree routes show it, with its last commit when expanded."""
         is_file = path in self.files
         entry = self.file_entry(path) if is_file else {"type": "directory", "path": path, "size": 0}
         entry["oid"] = self.oid(path)
@@ -134,7 +134,7 @@ class Commit:
         return entry
 
     def card(self) -> dict[str, Any]:
-        """Return the YAML header of README.md, empty where there is none or where it is not a mapping."""
+        """Return the YAML header of README.md; empty if it is missing or not a mapping."""
         try:
             card = read_card(self.files.get("README.md", b"").decode(errors="replace"))
         except yaml.YAMLError:
@@ -144,7 +144,7 @@ class Commit:
 
 @dataclass
 class Discussion:
-    """A discussion, or a pull request, which has a `fork`: the commit of its target that it started from."""
+    """A discussion, or a pull request with a `fork`: the commit of its target from which it started."""
 
     num: int
     title: str
@@ -158,16 +158,16 @@ class Discussion:
 
     @property
     def ref(self) -> str:
-        """The name of a pull request's branch."""
+        """Name of a pull request's branch."""
         return f"refs/pr/{self.num}"
 
 
 @dataclass
 class Repo:
-    """A repository of a model, a dataset or a Space: its commits, oldest first, and the names that point at them.
+    """A repository of a model, a dataset or a Space: its commits, oldest first, with branches and tags.
 
-    `branches` also holds those of the pull requests, under `refs/pr/N`. `objects` is what LFS holds, by SHA-256:
-    what was uploaded, committed or not. `hardware` is what a Space is to run on.
+    `branches` also contains those of the pull requests, under `refs/pr/N`. `objects` maps SHA-256 to LFS objects:
+    all uploaded ones, committed or not. `hardware` is the requested hardware of a Space.
     """
 
     type: str
@@ -183,20 +183,20 @@ class Repo:
 
     @property
     def namespace(self) -> str:
-        """The user or organization that the repository belongs to."""
+        """The user or organization that owns the repository."""
         return self.id.split("/")[0]
 
     @property
     def path(self) -> str:
-        """The path of the repository's page."""
+        """Path of the repository's page."""
         return self.id if self.type == "model" else f"{self.type}s/{self.id}"
 
     def now(self) -> str:
-        """Return the time, which passes by a minute a commit so that no test depends on a clock."""
+        """Return the time, which advances by a minute per commit, so that tests do not depend on a clock."""
         return (EPOCH + timedelta(minutes=len(self.commits))).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
     def commit(self, files: Mapping[str, bytes | None], branch: str = "main", message: str = "Update") -> Commit:
-        """Put files on top of a branch, a None deleting its path, and move the branch to the new commit."""
+        """Commit files to a branch; None deletes a path."""
         before = self.find(self.branches[branch]).files if branch in self.branches else {}
         snapshot = {**before, **files}
         attributes = snapshot.get(".gitattributes") or GIT_ATTRIBUTES
@@ -221,7 +221,7 @@ class Repo:
         return self.commits[-1]
 
     def find(self, revision: str) -> Commit:
-        """Return the commit that a branch, a tag or a full sha names."""
+        """Return the commit of a branch, a tag or a full sha."""
         sha = self.branches.get(revision) or self.tags.get(revision) or revision
         for commit in reversed(self.commits):
             if commit.sha == sha:
@@ -229,7 +229,7 @@ class Repo:
         raise HubError(404, "Invalid rev id", "RevisionNotFound")
 
     def head(self, branch: str) -> Commit:
-        """Return the newest commit of a branch; tags and shas, which cannot be written to, are not found."""
+        """Return the newest commit of a branch; tags and shas are not found, because they are read-only."""
         return self.find(self.branches.get(branch, ""))
 
     def discussion(self, num: int) -> Discussion:
@@ -239,7 +239,7 @@ class Repo:
         return self.discussions[num - 1]
 
     def discuss(self, title: str, author: str, **kwargs: Any) -> Discussion:
-        """Open a discussion, or a pull request when it gets a `fork`, with the next number."""
+        """Open a discussion, or a pull request if `fork` is given, with the next number."""
         discussion = Discussion(len(self.discussions) + 1, title, author, self.now(), **kwargs)
         self.discussions.append(discussion)
         if discussion.fork:

@@ -1,4 +1,4 @@
-"""Routes of Spaces alone: the hardware there is, and that which a Space runs on."""
+"""Routes for Spaces only: available hardware, and the hardware of a Space."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def begin_space(repo: Repo, body: dict[str, Any]) -> dict[str, bytes]:
-    """Set up what was asked for, and return what the Hub itself puts into a new Space."""
+    """Set up a Space as requested, and return the files that the Hub itself puts into it."""
     if body.get("sdk") not in SDKS:
         raise HubError(400, "Invalid sdk")
     repo.hardware = _flavor(body.get("hardware") or repo.hardware)

@@ -1,4 +1,4 @@
-"""Writing to `HubServer` with the real clients, and what they make of its faults."""
+"""Writes to `HubServer` with the real clients, and their behaviour at its faults."""
 
 from __future__ import annotations
 
@@ -329,7 +329,7 @@ def test_faults(hub_server: HubServer) -> None:
     hub_server.create_repo("dataset", "org/rows", {"a.txt": b"0123456789"})
     faults = hub_server.faults
     commit, put = "/commit/main$", "^/lfs/"
-    # The client sends reads, uploads and what comes before a commit again by itself, but never a commit.
+    # The client retries reads, uploads and the calls before a commit by itself, but never a commit.
     faults.add("POST", "/preupload/", 429, retry_after=0)
     faults.add("PUT", put, "drop")
     faults.add("PUT", put, "lost")
@@ -382,14 +382,14 @@ def test_faults(hub_server: HubServer) -> None:
     assert out["after"] == [False, False, False, True, True, False, False, True]
     repo = hub_server.repos["dataset", "org/rows"]
     assert repo.head("main").files["a.txt"] == b"theirs"
-    # A lost upload is sent again, a dropped one never arrived.
+    # A lost upload is sent again, and a dropped one never arrived.
     assert sorted(hub_server.uploads.values()) == [1, 2]
     statuses = [status for method, path, status in hub_server.answers if path.endswith("/commit/main")]
     assert statuses == [500, 429, 0, 0, 200, 409, 412, 200, 200]
 
 
 def test_killed_client(hub_server: HubServer) -> None:
-    """A hook sees each request first, may kill its client and may keep it from being carried out."""
+    """A hook sees each request first; it may kill its client, and may prevent the request from being carried out."""
     hub_server.create_repo("dataset", "org/rows", {})
     code = """
         from huggingface_hub import HfApi

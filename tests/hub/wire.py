@@ -1,6 +1,6 @@
-"""What goes over the wire, who asks, and which function answers what.
+"""Requests and responses, authentication, and the routing table.
 
-A route is a function decorated with `route`; it gets the server and a `Request` and returns JSON-able data or a
+A route is a function decorated with `route`. It gets the server and a `Request`, and returns JSON-able data or a
 `Response`, or raises `HubError`.
 """
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class HubError(Exception):
-    """An answer that is an error, with the headers from which the clients choose their exception class.
+    """An error response, with the headers from which the clients choose their exception class.
 
     Args:
         status: The status of the answer.
-        message: What the clients show.
+        message: Message that the clients show.
         code: The Hub's name for the kind of error.
-        headers: More headers.
-        body: More members of the JSON body.
+        headers: Additional headers.
+        body: Additional members of the JSON body.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class HubError(Exception):
 
 
 class Dropped(Exception):  # noqa: N818
-    """Ends the connection without an answer."""
+    """Closes the connection without an answer."""
 
 
 @dataclass
 class Response:
-    """An answer; one that is `cut` announces its whole length and ends in the middle of its body."""
+    """A response; a `cut` one announces its full length and ends in the middle of its body."""
 
     body: bytes = b""
     status: int = 200
@@ -58,7 +58,7 @@ class Response:
 
     @classmethod
     def of_json(cls, data: Any, **headers: str) -> Response:
-        """Return data as JSON."""
+        """Return data as a JSON response."""
         return cls(json.dumps(data, default=str).encode(), headers=headers)
 
 
@@ -74,13 +74,13 @@ class Account:
     role: str = "write"
 
     def belongs_to(self, namespace: str) -> bool:
-        """Tell whether a namespace is the account's own or that of one of its organizations."""
+        """Whether a namespace is the account's own or that of one of its organizations."""
         return namespace == self.name or namespace in self.orgs
 
 
 @dataclass
 class Request:
-    """One request, decoded; `args` holds the named parts of the matched route."""
+    """A decoded request; `args` contains the named parts of the matched route."""
 
     method: str
     path: str
@@ -91,15 +91,15 @@ class Request:
     args: dict[str, str] = field(default_factory=dict)
 
     def value(self, name: str, default: str = "") -> str:
-        """Return the first value of a name in the query string, or in the form."""
+        """Return the first value of a name in the query string or the form."""
         return self.query.get(name, [default])[0]
 
     def flag(self, name: str) -> bool:
-        """Tell whether the query string, or the form, switches something on."""
+        """Whether the query string or the form enables a flag."""
         return self.value(name).lower() in ("true", "1")
 
     def json(self) -> dict[str, Any]:
-        """Return the body, which must be an object in JSON."""
+        """Return the body, which must be a JSON object."""
         try:
             found = json.loads(self.body or b"{}") or {}
         except ValueError:

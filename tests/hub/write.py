@@ -1,4 +1,4 @@
-"""Routes that make and change repositories: their settings, branches, tags, LFS objects and commits."""
+"""Routes that create and change repositories: settings, branches, tags, LFS objects and commits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MISSING_OBJECT = "Your push was rejected because an LFS pointer pointed to a fil
 
 
 def _named(server: HubServer, request: Request) -> tuple[str, str]:
-    """Return the type and the id of the repository that a body names, which must lie in the writer's namespaces."""
+    """Return the type and the id of the repository in a body; its namespace must belong to the writer."""
     account, body = server.writer(request), request.json()
     namespace = body.get("organization") or account.name
     repo_type = body.get("type") or "model"
@@ -34,7 +34,7 @@ def _named(server: HubServer, request: Request) -> tuple[str, str]:
 
 
 def _is_private(body: dict[str, Any], default: bool) -> bool:
-    """Tell the visibility that a body asks for; older clients send `private`, newer ones `visibility`."""
+    """Return the requested visibility; older clients send `private`, newer ones `visibility`."""
     if "visibility" in body:
         return body["visibility"] == "private"
     return bool(body.get("private", default))
@@ -198,7 +198,7 @@ def _commit(server: HubServer, request: Request) -> Any:
 
 
 def _lines(body: bytes) -> list[dict[str, Any]]:
-    """Return the lines of a commit, of which the first is its header."""
+    """Return the lines of a commit; the first is its header."""
     try:
         lines = [json.loads(line) for line in body.splitlines() if line]
     except ValueError as error:
@@ -209,7 +209,7 @@ def _lines(body: bytes) -> list[dict[str, Any]]:
 
 
 def _applied(repo: Repo, head: Commit, operations: list[dict[str, Any]]) -> dict[str, Blob]:
-    """Return the files of a commit after some operations, one after the other."""
+    """Return the files of a commit after some operations, applied in order."""
     files = dict(head.files)
     for key, value in ((line["key"], line["value"]) for line in operations):
         path = value["path"]
@@ -237,7 +237,7 @@ def _applied(repo: Repo, head: Commit, operations: list[dict[str, Any]]) -> dict
 
 
 def _check_card(repo: Repo, head: Commit, files: dict[str, Blob]) -> None:
-    """Refuse a README that is new and that the Hub could not read."""
+    """Refuse a new README that the Hub could not read."""
     readme = files.get("README.md")
     if readme is not None and readme != head.files.get("README.md"):
         errors, _ = card_problems(readme.decode(errors="replace"), repo.type)

@@ -1,4 +1,4 @@
-"""Arrays of tasks on a real Slurm cluster, some of them killed, told to stop, or cancelled."""
+"""Arrays of tasks on a real Slurm cluster, with killed, stopped and cancelled tasks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOKEN = "hf_nobodyMayReadThis"
 
 @pytest.fixture(scope="module")
 def team(hf_toedit: HfToEdit, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A source, of which three shards are long, one for each task of an array; and a run that this machine finished."""
+    """Write a source in which three shards are long, one per task of an array, and execute a local run."""
     folder = tmp_path_factory.mktemp("the team's 100% folder")
     told = stories(ROWS + 20, 2000)
     long = [" ".join(told[index : index + 20]) for index in range(TASKS * ROWS // SHARDS)]
@@ -57,7 +57,7 @@ def _submit(cluster: SlurmCluster, folder: Path, run: str, *options: object) -> 
 
 
 def _stopped(run: Path, count: int) -> dict[int, dict[str, str]]:
-    """Stop processes at shards that are not done; the environment of each."""
+    """Stop processes that work on unfinished shards, and return the environment of each."""
     caught: dict[int, dict[str, str]] = {}
 
     def catch() -> bool:
@@ -85,7 +85,7 @@ def _signal(pid: int, number: int) -> None:
 
 
 def _is_editing(run: Path, progress: Path) -> bool:
-    """Whether a process says that it is, and of what: it says so once a second."""
+    """Whether a process reports that it is editing; it reports once per second."""
     try:
         running = json.loads(progress.read_text(encoding="utf-8"))["running"]
     except FileNotFoundError:
@@ -109,9 +109,9 @@ def test_an_array_whose_tasks_are_killed_ends_as_if_undisturbed(
     killed, told = caught
     assert {environment["SLURM_ARRAY_JOB_ID"] for environment in caught.values()} == {job}
     assert caught[killed]["CUDA_VISIBLE_DEVICES"] != caught[told]["CUDA_VISIBLE_DEVICES"]
-    _signal(killed, signal.SIGCONT)  # its worker, which is to end by itself
+    _signal(killed, signal.SIGCONT)  # resume its worker, which should end by itself
     os.kill(killed, signal.SIGKILL)
-    # What Slurm does before the time is over, but now: a signal to what srun started, and not to the script.
+    # Slurm does this before the time limit: it signals the process that srun started, not the script.
     slurm("scancel", "--signal=TERM", f"{job}_{caught[told]['SLURM_ARRAY_TASK_ID']}")
     _signal(told, signal.SIGCONT)
 

@@ -1,4 +1,4 @@
-"""Eigenvalues as tokens, what is right, beams against plain `generate`, and small runs of the tables."""
+"""Eigenvalues as tokens, correctness, beams compared with plain `generate`, and small runs of the tables."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SMALL: Mapping[str, Any] = {
     "batch_size": 16,
     "learning_rate": 4e-3,
     "further": {"steps": 4, "learning_rate": 1e-3},
-    "tolerance": math.inf,  # so that untrained models have right predictions to select
+    "tolerance": math.inf,  # gives untrained models correct predictions to select
     "beam": 3,
     "repetitions": 2,
 }
@@ -180,7 +180,7 @@ def test_beams_are_those_of_generate(tmp_path: Path) -> None:
 
 
 def test_a_model_learns_and_is_kept(tmp_path: Path) -> None:
-    """Small matrices of three kinds, whose eigenvalues can be learned by heart; the same command does nothing again."""
+    """Small matrices of three kinds, whose eigenvalues can be memorized; the same command then does nothing."""
     study = Study({**SMALL, "originals": 3, "steps": 150, "learning_rate": 0.01}, Work(0, tmp_path), 0)
     model = study.generator()
     found = study.errors("originals", study.predicted("generator", model, "originals").values)

@@ -1,4 +1,4 @@
-"""What is recorded of the papers: it is for the settings that items have now, and in the documentation."""
+"""The recorded evidence for the papers matches the current settings of the items, and the documentation shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be reproduced: names, settings, reports; and that nothing depends on anything but the seed."""
+"""Reproducible items: names, settings and reports; results depend only on the seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Items that edit, generate, compare, mix and train run through, smaller than `tiny`, and go on where they were."""
+"""Items that edit, generate, compare, mix and train run on less data than `tiny`, and resume where they stopped."""
 
 from __future__ import annotations
 

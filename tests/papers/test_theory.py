@@ -1,4 +1,4 @@
-"""Simulations against closed forms, and closed forms against sampling."""
+"""Simulations compared with closed forms, and closed forms compared with sampling."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _mean(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _process(num_samples: int, dimension: int, shares: np.ndarray, rng: np.random.Generator) -> list[float]:
-    """Eq. 3 as plainly as can be: one run, with a true w and its own noise."""
+    """Simulate Eq. 3 directly: one run, with a true w and its own noise."""
     truth, sigma = rng.standard_normal(dimension), 0.7
     features = rng.standard_normal((num_samples, dimension))
     labels = features @ truth + sigma * rng.standard_normal(num_samples)
@@ -44,16 +44,16 @@ def test_what_is_expected_of_the_process(num_samples: int, dimension: int, first
     shares = linear.geometric_shares(first, 0.94, 12)
     mean, error = _mean(linear.simulated_errors(num_samples, dimension, shares, 2000, np.random.default_rng(1)))
     expected = linear.expected_errors(num_samples, dimension, shares)
-    # Rows have unequal leverage, which the expectation leaves out: a few per cent where T is not far above d.
+    # The expectation ignores the unequal leverage of rows: a few per cent if T is not far above d.
     assert (np.abs(mean - expected) < 4 * error + 0.03 * expected).all()
-    assert (expected <= 1 + 2 * (linear.theorem_1(shares) - 1) + 1e-12).all()  # as docs/theory.md says
+    assert (expected <= 1 + 2 * (linear.theorem_1(shares) - 1) + 1e-12).all()  # as stated in docs/theory.md
     assert (mean[1:] > linear.theorem_1(shares)[1:] + error[1:]).all()
     assert (mean < linear.equation_7(num_samples, dimension, shares) + 4 * error).all()
     assert mean[0] == pytest.approx(1, abs=4 * error[0])
 
 
 def test_figures_of_the_design() -> None:
-    """T = 100, d = 20, the shares of Table 9: measured before, by other code."""
+    """T = 100, d = 20, the shares of Table 9; the figures were computed by independent code."""
     shares = linear.geometric_shares(0.125, 0.94, 40)
     mean, error = _mean(linear.simulated_errors(100, 20, shares, 2000, np.random.default_rng(2)))
     at = [5, 10, 20, 40]

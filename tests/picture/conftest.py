@@ -1,4 +1,4 @@
-"""One gallery that several tests look at: it holds what texts may hold, and is edited eagerly."""
+"""A gallery that several tests share: it contains awkward texts, and is edited eagerly."""
 
 from __future__ import annotations
 

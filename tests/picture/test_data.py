@@ -1,4 +1,4 @@
-"""A picture shows what an editor does, and what the prior says of every token."""
+"""A picture shows the edits of an editor, and the prior's probability of every token."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def token(text: str, start: int) -> Token:
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5)), max_size=12))
 @settings(deadline=None)
 def test_any_tokens_leave_the_text_whole(spans: list[tuple[int, int]]) -> None:
-    """Tokens may overlap, leave gaps, hold no character, and stand in any order."""
+    """Tokens may overlap, leave gaps, cover no character, and be in any order."""
     text = "The quick brown fox 👩‍👩‍👧."
     tokens = tuple(token(text[start : start + length], start) for start, length in spans)
     pieces = list(Frame(1, EditedDocument(PieceTable(text)), tokens).pieces())
@@ -162,7 +162,7 @@ def test_no_text_at_all(stories_prior) -> None:
 
 
 class FailingPrior(SharedPrior):
-    """Fails on texts that hold a letter, in one of the two readings of a gallery."""
+    """A prior that fails on texts with a certain letter, in one of the two readings of a gallery."""
 
     def __init__(self, prior: Prior, fails_at: str) -> None:
         super().__init__(prior)

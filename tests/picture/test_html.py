@@ -1,4 +1,4 @@
-"""Pages and their fragments: nothing of a text is more than text, nothing comes from elsewhere, contrast is enough."""
+"""Pages and their fragments: texts are escaped, nothing is loaded from other hosts, and the contrast is sufficient."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VOID = {"meta"}
 
 
 class Parsed(HTMLParser):
-    """Tags with their attributes, and the text of each element of a class."""
+    """Parser that collects tags with their attributes, and the text of each element of a class."""
 
     def __init__(self, markup: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -61,7 +61,7 @@ class Parsed(HTMLParser):
 
 
 def shown(text: str) -> str:
-    """A text as it reads on a page."""
+    """Return a text as a page shows it."""
     return "⏎\n".join(map(printable, text.split("\n")))
 
 
@@ -161,7 +161,7 @@ def test_dropped_tokens_are_struck(stories_prior) -> None:
     config = EditConfig(select="none", drop_below=0.01)
     gallery = Gallery.take(ToEditor(stories_prior, config), ["Once upon a xylophone time."], ["a"])
     markup = html.frame_html(gallery.pictures[0].frames[0], config)
-    assert 0 < gallery.stats[0].num_dropped == markup.count("<del>") - 1  # one stands in the legend
+    assert 0 < gallery.stats[0].num_dropped == markup.count("<del>") - 1  # one is in the legend
     assert "<ins>" not in markup
     assert "dropped: p &lt; 0.01" in markup
     assert "te-threshold" not in html.histogram_html(gallery.stats[0], config)
@@ -221,13 +221,13 @@ def test_a_page_needs_and_asks_nothing(gallery: Gallery) -> None:
 
 
 def palette() -> dict[str, tuple[str, str]]:
-    """Variables of the style sheet, on a light and on a dark ground."""
+    """Return the variables of the style sheet, for the light and the dark theme."""
     found = re.findall(r"--te-([a-z0-9-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)", html.style())
     return {name: (light, dark) for name, light, dark in found}
 
 
 def contrast(one: str, other: str) -> float:
-    """Contrast ratio of two colours (WCAG 2.2)."""
+    """Return the contrast ratio of two colours (WCAG 2.2)."""
 
     def luminance(colour: str) -> float:
         values = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
@@ -240,7 +240,7 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_contrast(dark: bool) -> None:
-    """AA: 4.5 for text, 3 for marks that tell something."""
+    """AA: 4.5 for text, 3 for marks that carry information."""
     colours = {name: pair[dark] for name, pair in palette().items()}
     steps = [f"p{n}" for n in range(10)]
     text = [*product(["ink"], ["ground", "raised", *steps]), *product(["pale"], ["ground", "raised"])]
@@ -253,7 +253,7 @@ def test_contrast(dark: bool) -> None:
 
 
 def test_assets_are_quiet() -> None:
-    """No colour stands outside the palette, and the script puts nothing in as HTML."""
+    """All colours are in the palette, and the script inserts no HTML."""
     outside = re.sub(r"--te-[a-z0-9-]+: light-dark\(.*?\);", "", html.style())
     assert re.findall(r"#[0-9a-f]{3,8}\b", outside) == []
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|eval|fetch|import|https?:", html.script())

@@ -1,4 +1,4 @@
-"""Results as notebooks show them: what a text holds is text, the size is bounded, and what is left out is told."""
+"""Results in notebooks: texts are escaped, the size is bounded, and omissions are stated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TAGS = {"div", "style", "section", "p", "ul", "li", "span", "del", "ins", "table
 
 
 def output(shows: EditResult | EditStats) -> str:
-    """What a notebook gets, which must be HTML that can do no harm."""
+    """Return the cell output of a notebook, after checking that its HTML is harmless."""
     markup = shows._repr_html_()
     assert markup is not None
     tags = Parsed(markup).tags
@@ -35,7 +35,7 @@ def output(shows: EditResult | EditStats) -> str:
 
 
 def read(markup: str) -> list[str]:
-    """The texts, as they were read."""
+    """Return the original texts."""
     inner = re.findall(r'<div class="te-text">(.*?)</div>', markup, re.DOTALL)
     return ["".join(Parsed(f'<div class="te-text">{text}</div>').texts) for text in inner]
 
@@ -69,7 +69,7 @@ def test_every_token_is_coloured_and_tells_its_probability(editor: ToEditor) -> 
 
 
 def test_what_is_shown_is_bounded_and_what_is_left_out_is_told(editor: ToEditor) -> None:
-    """Tokens behind the cut cost nothing."""
+    """Truncated tokens do not add to the size."""
     long = " ".join(texts("synthetic_tinystories_500")[:40])
     result = editor.edit([long, None, long[:MAX_CHARACTERS], *["a"] * 6])
     markup = output(result)
@@ -82,14 +82,14 @@ def test_what_is_shown_is_bounded_and_what_is_left_out_is_told(editor: ToEditor)
 
 
 def test_a_text_that_was_not_read_is_cut_as_well(editor: ToEditor) -> None:
-    """And a token that does not fit is not shown by halves."""
+    """A token that does not fit is not shown in part."""
     spaces = editor.edit([" " * (MAX_CHARACTERS + 1)])
     assert "1 more character not shown." in output(spaces)
     assert read(output(spaces)) == [" " * MAX_CHARACTERS]
 
 
 def test_tokens_without_a_probability_are_marked_so(editor: ToEditor) -> None:
-    """As those that pruning leaves out."""
+    """Pruning, for example, omits their probabilities."""
     result = editor.edit(["One day."])
     reading = result.documents[0].reading
     assert reading is not None

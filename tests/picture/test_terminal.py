@@ -1,4 +1,4 @@
-"""The same picture in a terminal, with colours and without."""
+"""The same picture in a terminal, with and without colours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hf_toedit.stats import EditStats
 
 
 def frame(*tokens: tuple[str, float | None, str]) -> Frame:
-    """A text of tokens with p and what became of each: kept, selected, dropped, or `= ` and what was drawn."""
+    """Return a text of tokens with p and their outcome: kept, selected, dropped, or `= ` and the drawn text."""
     made, at = [], 0
     for text, p, fate in tokens:
         drawn = {"kept": None, "selected": None, "dropped": ""}.get(fate, fate.removeprefix("= "))

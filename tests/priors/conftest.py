@@ -6,7 +6,7 @@ import torch
 
 @pytest.fixture
 def threads():
-    """Sets how many threads torch has, for the length of a test."""
+    """Return a function that sets the number of torch threads for the duration of a test."""
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)

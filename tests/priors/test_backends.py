@@ -1,4 +1,4 @@
-"""Which backend runs a prior, and what each refuses."""
+"""The choice of the backend for a prior, and the errors of each backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The quick ways of a CPU, attention in blocks of queries and linear layers by oneDNN, against plain ones."""
+"""The fast CPU paths, attention in blocks of queries and linear layers by oneDNN, compared with plain ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hf_toedit.priors.linear import use_onednn
 
 
 def reference(query, key, value, scaling, sliding_window):
-    """In float64, with a mask that says of each query and key whether the one sees the other."""
+    """Compute attention in float64, with a mask of the keys that each query attends to."""
     num_queries, num_keys = query.shape[2], key.shape[2]
     places = torch.arange(num_keys - num_queries, num_keys)[:, None] - torch.arange(num_keys)
     seen = (places >= 0) & (places < (sliding_window or num_keys))
@@ -26,7 +26,7 @@ def reference(query, key, value, scaling, sliding_window):
 @pytest.mark.parametrize("sliding_window", [None, 1, 7, 64, 100, 5000])
 def test_attention_in_blocks_is_attention(heads, lengths, sliding_window):
     torch.manual_seed(0)
-    # As in a model: heads beside each other in memory, a piece out of a pack.
+    # The layout is that of a model: heads adjacent in memory, a piece of a pack.
     query = torch.randn(1, lengths[0] + 9, heads[0], 16).transpose(1, 2)[:, :, 9:]
     key, value = (torch.randn(1, lengths[1], heads[1], size).transpose(1, 2) for size in (16, 8))
     for scaling in (None, 0.3):
@@ -58,7 +58,7 @@ def test_linear_layers_by_onednn(bias):
     use_onednn(torch.nn.Sequential(layer))
     answer = layer(inputs)
     torch.testing.assert_close(answer, expected, atol=1e-5, rtol=1e-5)
-    # What a row is multiplied to must not depend on the others, where there are 32 or a multiple, as in packs.
+    # The product of a row must not depend on other rows, if their number is a multiple of 32, as in packs.
     for start, stop in ((0, 32), (3, 99), (100, 132), (20, 500)):
         assert torch.equal(layer(inputs[:, start:stop].clone()), answer[:, start:stop])
 

@@ -1,4 +1,4 @@
-"""Conversations as a real prior reads them: its chat template, its markers, its BOS."""
+"""Conversations as a real prior reads them: with its chat template, its markers and its BOS."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_only_the_assistants_words_are_edited(folder):
     assert result.stats.num_changed and result.stats.num_rows == 20 and result.stats.num_documents == 40
     assert result.revert() == [row["output"].strip() for row in rows for _ in range(2)]
 
-    # What is written back reads as the passage that was edited.
+    # The conversation that is written back is read as the edited passage.
     texts = iter(result.texts)
     for messages, conversation, passage in zip(conversations, written, result.edited_passages(), strict=True):
         for index, (start, end) in zip([2, 4], conversation.parts, strict=True):

@@ -1,4 +1,4 @@
-"""What only a GPU shows: attention over whole packs, the head in mixed precision, passes chosen by memory, threads."""
+"""GPU-only behaviour: attention over whole packs, the head in mixed precision, passes sized by memory, threads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RULE = SelectionRule(EditConfig())
 
 @pytest.fixture(autouse=True)
 def its_text_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is a GPU, a test that finds no text must not be skipped unseen."""
+    """On a machine with a GPU, a test without its texts must fail instead of being skipped."""
     monkeypatch.setenv("HF_TOEDIT_REQUIRE_SHARED", "1")
 
 

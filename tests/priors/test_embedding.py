@@ -1,4 +1,4 @@
-"""Texts as mean last hidden states, against plain `transformers`."""
+"""Texts as mean last hidden states, compared with plain `transformers`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _words() -> Tokenizer:
 
 
 def test_models_of_sentence_transformers(tmp_path: Path) -> None:
-    """A static one, as model2vec makes them, and one of transformer and pooling, each against its own `encode`."""
+    """A static model, as model2vec makes them, and one of transformer and pooling, compared with their own `encode`."""
     encoder = tmp_path / "encoder"
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=_words(), unk_token="?", pad_token="?")
     BertModel(BertConfig(vocab_size=len(tokenizer), hidden_size=8, num_hidden_layers=1, num_attention_heads=2,

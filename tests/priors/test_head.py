@@ -1,4 +1,4 @@
-"""The output layer: chunks of rows, threads, and what a device is asked for."""
+"""The output layer: chunks of rows, threads, and requirements of a device."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _nucleus_size(logprobs: torch.Tensor, top_p: float) -> int:
 
 @torch.inference_mode()
 def test_half_precision_is_multiplied_in_float32(model):
-    # Whether by the device itself or after upcasting: no rounding of logits to bfloat16.
+    # The device may do so itself or upcast: logits are not rounded to bfloat16.
     half = Head(model.to(torch.bfloat16), CPU)
     hidden = torch.randn(40, 16).bfloat16()
     exact = hidden.double() @ model.lm_head.weight.double().T

@@ -1,4 +1,4 @@
-"""The embedded prior, which runs without `transformers`, answers as it does with it, to the last bit."""
+"""The embedded prior, which runs without `transformers`, gives bitwise the same results as with it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IDS = torch.arange(300)[None] * 7919
 
 @pytest.fixture
 def folder(tmp_path: Path) -> str:
-    """The embedded prior in a folder, which `transformers` loads as it does any other."""
+    """Copy the embedded prior into a folder that `transformers` can load."""
     shutil.copytree(embedded.path(), tmp_path / "prior")
     return str(tmp_path / "prior")
 

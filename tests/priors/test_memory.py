@@ -1,4 +1,4 @@
-"""Passes are as large as fits into memory, and halved where that runs out; the scores are the same to the last bit."""
+"""Passes are as large as memory allows, and are halved when it runs out; scores are bitwise the same."""
 
 from __future__ import annotations
 
@@ -78,13 +78,13 @@ def test_passes_are_halved_where_memory_runs_out():
     halved, _, again = scored_within(shared("models/stories260K"), 64, 200).partition("again:")
     assert halved.count("forward passes are halved to") > 2
     assert "same: True" in halved
-    # What fitted is remembered; the memory left by then is less than it was.
+    # The size that fitted is remembered; less memory is free by then.
     assert again.count("halved") < halved.count("halved")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
 def test_memory_for_no_pass_at_all_is_an_error(tmp_path):
-    # So wide that a pass of 1024 tokens takes 256 MiB for each of its activations.
+    # The model is so wide that a pass of 1024 tokens takes 256 MiB for each activation.
     config = AutoConfig.from_pretrained(shared("models/stories260K"), intermediate_size=2**16, num_hidden_layers=1)
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     for file in shared("models/stories260K").glob("tokenizer*.json"):
@@ -97,7 +97,7 @@ GIB = 2**30
 
 
 def test_as_many_passes_as_fit_into_a_gpu():
-    body = StageMemory((4096, 3 * GIB), (8192, 4 * GIB))  # 2 GiB, and 256 KiB a token
+    body = StageMemory((4096, 3 * GIB), (8192, 4 * GIB))  # 2 GiB, and 256 KiB per token
 
     def fitting(free: float, concurrency: int = 3, kept: float = 0) -> tuple[int, int]:
         return fitting_passes([body], int(free * GIB), concurrency, int(kept * GIB))
@@ -112,23 +112,23 @@ def test_as_many_passes_as_fit_into_a_gpu():
         assert fitting(tenths / 10, kept=0.5) <= (number, tokens)
         numbers.add(number)
     assert numbers == {1, 2, 3}
-    # Keys and values of a long window take half of the room at most.
+    # Keys and values of a long window take at most half of the available memory.
     assert fitting(60, kept=1000) == fitting(60, kept=9.1) == fitting(30) < fitting(60, kept=1)
-    # Where a larger pass took no more, only the cap bounds it.
+    # If a larger pass took no more memory, only the maximum limits it.
     assert fitting_passes([StageMemory((4096, 3 * GIB), (8192, 3 * GIB))], 2**34, 1, 0) == (1, MAX_TOKENS)
 
 
 def test_each_stage_of_a_pass_must_fit():
-    """The head needs most for small passes, the body for large ones: a line through the head's alone misses that."""
-    body = StageMemory((4096, GIB), (8192, 2 * GIB))  # 256 KiB a token
-    head = StageMemory((4096, 3 * GIB + 2**25), (8192, 3 * GIB + 2**26))  # 3 GiB, and 8 KiB a token
+    """The head needs most for small passes, the body for large ones; a line through the head's alone misses that."""
+    body = StageMemory((4096, GIB), (8192, 2 * GIB))  # 256 KiB per token
+    head = StageMemory((4096, 3 * GIB + 2**25), (8192, 3 * GIB + 2**26))  # 3 GiB, and 8 KiB per token
     number, tokens = fitting_passes([body, head], 6 * GIB, 1, 0)
     assert (number, tokens) == fitting_passes([body], 6 * GIB, 1, 0) < fitting_passes([head], 6 * GIB, 1, 0)
     assert fitting_passes([body, head], int(2.5 * GIB), 1, 0) == (1, PIECE_TOKENS)
 
 
 class Gpu:
-    """A device of so many bytes as `torch.cuda` tells of it, for planning only."""
+    """A device with a given memory size, as `torch.cuda` reports it; for planning only."""
 
     def __init__(self, total: int, weights: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.total, self.weights = total, weights
@@ -167,7 +167,7 @@ def test_a_prior_of_32b_on_80_gb(monkeypatch: pytest.MonkeyPatch) -> None:
     assert number >= 1 and tokens >= 4096
     assert number * (tokens * 2 * (3 * 27_648 + 6 * 5_120)) < 0.9 * 80 * 10**9 - gpu.weights
 
-    # Where two passes of 8,192 tokens do not fit, smaller ones are measured; where none does, one piece must do.
+    # If two passes of 8,192 tokens do not fit, smaller ones are measured; if none fits, a single piece must do.
     small = Gpu(66 * 10**9, 64 * 10**9, monkeypatch)
     gpu, chunk = small, 2**28
     assert find_passes(run, torch.device("cpu"), 1.0, 3, 2048)[0] == 1
@@ -224,7 +224,7 @@ def test_memory_that_runs_out_at_the_start_is_not_taken_for_an_odd_architecture(
 
     loaded.model.model.layers[0].register_forward_pre_hook(run_out)
     if passes == 5:
-        TransformersPrior(loaded)  # passes: two of the model, one more for packing, and the pack
+        TransformersPrior(loaded)  # succeeds: two passes of the model, one more for packing, and the pack
     else:
         with pytest.raises(torch.OutOfMemoryError):
             TransformersPrior(loaded)
@@ -233,7 +233,7 @@ def test_memory_that_runs_out_at_the_start_is_not_taken_for_an_odd_architecture(
 def test_settings_of_the_allocator_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
     for name in names:
-        monkeypatch.setenv(name, "x")  # so that both are as they were after the test
+        monkeypatch.setenv(name, "x")  # restores both after the test
         monkeypatch.delenv(name)
     use_expandable_segments()
     assert [os.environ[name] for name in names] == ["expandable_segments:True"] * 2

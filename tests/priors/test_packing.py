@@ -1,4 +1,4 @@
-"""Packing: the arithmetic of windows, pieces and packs; packed scores are the model's own, bit by bit alike."""
+"""Packing: the arithmetic of windows, pieces and packs; packed scores are bitwise those of the model."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_windows_of_a_passage_are_those_that_score_something(num_tokens, texts_a
     )  # fmt: skip
     assert scored.tolist() == [token for token in np.flatnonzero(own) if token >= 1 - num_bos]
     for window in cut:
-        # What leads up to a token does not depend on which others are scored; what follows the last is not read.
+        # The tokens before a token do not depend on which others are scored; tokens after the last one are not read.
         assert replace(whole[window.start], stop=window.stop) == window
         assert window.stop <= whole[window.start].stop and own[window.stop - 1]
 
@@ -124,7 +124,7 @@ def test_joined_pieces_are_the_same_positions_in_order(sizes, budget):
         assert [(piece.window, at) for piece in whole for at in range(piece.start, piece.stop)] == [
             (piece.window, at) for piece in pack for at in range(piece.start, piece.stop)
         ]
-        # Only the first may go on with an earlier pack's, and only the last go on in a later one.
+        # Only the first piece may continue one of an earlier pack, and only the last may continue in a later pack.
         assert not any(piece.start for piece in whole[1:]) and all(piece.last for piece in whole[:-1])
         assert whole[-1].last == pack[-1].last
 
@@ -140,7 +140,7 @@ def test_batches_hold_each_window_once_within_the_budget(sizes, budget):
 
 @dataclass(frozen=True)
 class Architecture:
-    """A tiny model: which class, which settings, whether it runs in packs (None: either is right)."""
+    """A tiny model: its class, its settings, and whether it runs in packs (None: either is allowed)."""
 
     config: str
     settings: dict[str, Any] = field(default_factory=dict)
@@ -203,13 +203,13 @@ ARCHITECTURES = {
     "olmo": Architecture("OlmoConfig"),
     "olmo2": Architecture("Olmo2Config"),
     "olmo3": Architecture("Olmo3Config", {"sliding_window": 16}),
-    # Rotary frequencies follow the longest sequence of a pass: a pack would mix documents.
+    # Rotary frequencies depend on the longest sequence of a pass, so a pack would mix documents.
     "phi3-longrope": Architecture(
         "Phi3Config", {"rope_parameters": LONGROPE, "original_max_position_embeddings": 64}, packed=False
     ),
-    # Reads packs by their position ids, and so took a document that begins like its neighbour for right.
+    # Derives packs from position ids, so a document that begins like its neighbour seemed correct.
     "gpt-neo-local": Architecture("GPTNeoConfig", {**NEO, "window_size": 16}, style="bare", packed=False),
-    # Builds masks of a sliding window but does not hand its size to the attention function.
+    # Builds masks of a sliding window, but does not pass its size to the attention function.
     "qwen2-moe-sliding": Architecture(
         "Qwen2MoeConfig", {**EXPERTS, "use_sliding_window": True, "sliding_window": 16, "max_window_layers": 0}, False
     ),
@@ -246,7 +246,7 @@ def documents() -> list[Document]:
     stories = texts("synthetic_tinystories_500")
     chosen = [story[:300] for story in stories[:4]] + [story[:40] for story in stories[4:6]]
     chosen += ["a", "Hi there", texts("awkward_emoji")[3][:200], stories[7][:900]]
-    # A response in its prompt's second window, and texts with context before, between and after them.
+    # Responses: one in the second window of its prompt, and texts with context before, between and after them.
     turns = Passage(stories[9][:1500], ((0, 60), (250, 300), (900, 960)))
     return aligned([*chosen, Passage.of(stories[8][:200], [stories[10][:1000]]), turns, Passage("nothing to edit", ())])
 
@@ -257,13 +257,13 @@ def aligned(chosen: Sequence[str | Passage]) -> list[Document]:
 
 
 def plain(folder: str) -> Any:
-    """The model itself, without anything of ours."""
+    """Return the model itself, without code of hf-toedit."""
     return AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
 
 
 @torch.inference_mode()
 def plain_logprobs(model: Any, document: Document, context: int, bos: list[int]) -> np.ndarray:
-    """What the model itself says of a document's own tokens, one plain forward pass a window."""
+    """Return the model's log-probabilities of a document's own tokens, with one plain forward pass per window."""
     expected = np.full(len(document), np.nan, dtype=np.float32)
     for window in windows(0, every(len(document)), context, len(bos)):
         ids = torch.tensor([bos + document.ids[window.start : window.stop].tolist()])
@@ -296,7 +296,7 @@ def test_scores_are_the_models_own_however_batched(name, tmp_path, documents, th
     threads(2)
     assert len(prior._shares(documents)) == (2 if prior.packed else 1)
     by_two = prior.score(documents, RULE)
-    assert same_bits(by_two, scores) or not prior.packed  # then what a thread computes depends on their number
+    assert same_bits(by_two, scores) or not prior.packed  # otherwise a result depends on their number
     assert same_bits([prior.score([document], RULE)[0] for document in documents], by_two)
 
 
@@ -335,7 +335,7 @@ def test_padded_batches_are_the_models_own(name, tmp_path, documents):
     prior = load_prior(PriorConfig(saved(tmp_path, architecture.build(context=256))), Resources(1024))
     alone = prior.score(documents, RULE)
     if name == "phi3-longrope":
-        return  # What is read depends on the longest of a batch.
+        return  # The input depends on the longest document of a batch.
     prior.padded = True
     [share] = prior._shares(documents)
     assert max(map(len, prior._packs(share))) > 4
@@ -356,7 +356,7 @@ def test_threads_score_at_once_as_one_alone(tmp_path, documents, long_document):
 
 
 def test_pieces_that_are_context_only(tmp_path, long_document):
-    # A quarter of the context is 1100 tokens: the second window's first piece scores nothing, alone in its pack.
+    # A quarter of the context is 1100 tokens: the second window's first piece, alone in its pack, scores nothing.
     folder = saved(tmp_path, ARCHITECTURES["llama"].build(context=4400))
     document = aligned([" ".join([long_document.text] * 3)])[0]
     scores = load_prior(PriorConfig(folder), Resources(64)).score([document], RULE)[0]
@@ -372,7 +372,7 @@ def test_bidirectional_models_are_refused(tmp_path):
 
 
 class Sharpened(transformers.LlamaForCausalLM):
-    """Does to its logits what the head cannot know of."""
+    """A model that changes its logits in a way that the head cannot detect."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         output = super().forward(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""What pins a prior that is a folder: everything that it answers by, wherever it is."""
+"""Pinning of a prior in a folder: by all files that affect its results, independently of the path."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hf_toedit.priors.pinning import is_same_prior
 
 WEIGHTS = "model.safetensors"
 BEFORE = "6dea99e0bb51a5e19a899dbdb5c317a90e1f9d74"
-"""The fingerprint of the embedded prior in plans of 0.1.0."""
+"""Fingerprint of the embedded prior in plans of 0.1.0."""
 
 
 def _revision(folder: Path, **options: bool) -> str:

@@ -1,4 +1,4 @@
-"""Pruning: the same selection, draws and texts, to the last bit; statistics of the sample alone."""
+"""Pruning: bitwise the same selection, draws and texts; only statistics are sampled."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HEADS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def make_head(name: str, scale: float = 3.0) -> Head:
-    """Random weights, large enough that some tokens are nearly certain."""
+    """Return a head with random weights, large enough that some tokens are nearly certain."""
     torch.manual_seed(0)
     kind, settings = HEADS[name]
     model = AutoModelForCausalLM.from_config(
@@ -52,7 +52,7 @@ def make_head(name: str, scale: float = 3.0) -> Head:
 
 
 def make_rows(head: Head) -> tuple[torch.Tensor, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Hidden states, rows, targets (half of them the likeliest token), and which are eligible and sampled."""
+    """Return hidden states, rows, targets (half of them the likeliest token), and which are eligible and sampled."""
     generator = torch.Generator().manual_seed(1)
     hidden = torch.randn(ROWS + 7, WIDTH, generator=generator)
     rows = np.arange(ROWS) + 5
@@ -97,7 +97,7 @@ def test_what_is_selected_is_the_same(name):
 @pytest.mark.parametrize("scale", [0.5, 3.0, 30.0])
 @torch.inference_mode()
 def test_a_bound_that_is_the_probability_itself_drops_nothing_at_the_threshold(scale):
-    # All of the mass lies in the slice, so that only the margin stands between rounding and another decision.
+    # All probability mass is in the slice, so only the margin prevents a different decision due to rounding.
     head = make_head("biased", scale)
     assert head._bias is not None
     head._bias[2048:] = -10_000
@@ -124,7 +124,7 @@ def test_where_the_model_overflows_a_row_is_told_from_one_that_was_dropped():
 
 
 def make_prior(folder: Path, kind: str = "LlamaConfig", **settings: Any) -> str:
-    """Likes to say a token again, so that it is nearly sure of some; cannot read " zebra"."""
+    """A prior that often repeats a token, so that some are nearly certain; it cannot read " zebra"."""
     torch.manual_seed(0)
     given = {"vocab_size": 50_257, "max_position_embeddings": 64, "tie_word_embeddings": False, **SIZES, **settings}
     model = AutoModelForCausalLM.from_config(getattr(transformers, kind)(**given))
@@ -139,7 +139,7 @@ def make_prior(folder: Path, kind: str = "LlamaConfig", **settings: Any) -> str:
 
 
 def repetitive() -> list[str | Passage]:
-    """Texts in which words stand twice, of any length; some with context."""
+    """Return texts of any length with repeated words; some with context."""
     stories = [
         " ".join(f"{word} {word} {word}" if index % 3 else word for index, word in enumerate(story.split()))
         for story in texts("synthetic_tinystories_500")[:14]
@@ -162,7 +162,7 @@ def test_edited_texts_are_the_same_and_statistics_those_of_the_sample(folder, ki
     if kind != "LlamaConfig":
         folder = make_prior(tmp_path / kind, kind, **CAPPED)
     settings = EditConfig(temperature=9.0, protect=("numbers",))
-    # 64 tokens of context: the texts are read in windows.
+    # The context has 64 tokens, so texts are read in windows.
     plain = ToEditor(load_prior(PriorConfig(folder)), settings).edit([*repetitive(), "one zebra one zebra"])
     assert plain.stats.num_selected > 200 and plain.stats.num_changed > 20
     assert not plain.stats.is_sample and plain.stats.num_skipped == {"empty": 2, "prior_failed": 1}

@@ -1,4 +1,4 @@
-"""The editor against the method written down plainly: all logits of one document, a loop over its tokens, a softmax."""
+"""The editor compared with a direct implementation: all logits of one document, a loop over its tokens, a softmax."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def model():
 
 @torch.inference_mode()
 def reference(model, ids: list[int], config: EditConfig) -> tuple[list[float], dict[int, torch.Tensor]]:
-    """ln p of each token, and of each selected one ln p of the whole vocabulary."""
+    """Return ln p of each token, and for each selected one ln p of the whole vocabulary."""
     logits = model(torch.tensor([[BOS, *ids[:-1]]])).logits[0].float()
     logprobs = torch.log_softmax(logits, dim=-1)
     own, selected = [], {}
@@ -41,7 +41,7 @@ def reference(model, ids: list[int], config: EditConfig) -> tuple[list[float], d
 
 
 def distribution(logprobs: torch.Tensor, config: EditConfig) -> dict[int, float]:
-    """What a draw follows before anything is ruled out (paper, equation 1)."""
+    """Return the distribution of a draw before tokens are excluded (paper, equation 1)."""
     values, best = torch.topk(logprobs, config.top_k)
     return dict(zip(best.tolist(), torch.softmax(values / config.temperature, dim=-1).tolist(), strict=True))
 
@@ -63,14 +63,14 @@ def test_selection_and_candidates(model, stories_prior, temperature, top_k):
         assert len(tokens) < 500
         own, selected = reference(model, tokens.ids.tolist(), config)
         np.testing.assert_allclose(scores.logprobs, own, atol=1e-4)
-        # Rounding may decide for a token that lies on the threshold itself.
+        # Rounding may decide about a token exactly at the threshold.
         certain = {position for position in range(len(tokens)) if abs(own[position] - math.log(0.99)) > 1e-5}
         expected = {position for position in selected if tokens.causes[position] not in CAUSES}
         assert set(scores.positions.tolist()) & certain == expected & certain
         for row, position in enumerate(scores.positions.tolist()):
             if position in certain:
                 ids, logprobs = scores.candidate_ids[row], scores.candidate_logprobs[row]
-                # Which of two tokens that are alike to the last bits comes k-th is not compared.
+                # Nearly equal tokens may have any order, so the k-th one is not compared.
                 np.testing.assert_allclose(logprobs, selected[position][torch.from_numpy(ids).long()], atol=1e-4)
                 weights = torch.softmax(torch.from_numpy(logprobs) / temperature, dim=0).tolist()
                 assert weights == pytest.approx([*distribution(selected[position], config).values()], abs=1e-4)
@@ -79,7 +79,7 @@ def test_selection_and_candidates(model, stories_prior, temperature, top_k):
 
 
 def prompts_and_responses() -> list[tuple[str, str]]:
-    """GSM8K's questions and answers, instructions and outputs; some longer together than the prior's context."""
+    """Return GSM8K questions and answers, and instructions and outputs; some pairs exceed the prior's context."""
     with shared("data/math_gsm8k_test.jsonl").open(encoding="utf-8") as lines:
         pairs = [(row["question"], row["answer"]) for row in map(json.loads, islice(lines, 30))]
     with shared("data/instruct_seed_tasks.jsonl").open(encoding="utf-8") as lines:
@@ -99,7 +99,7 @@ def test_a_response_is_scored_after_its_prompt(model, stories_prior):
         first = next(index for index, (begin, _) in enumerate(encoding.offsets) if begin >= start)
         own, at = [], 0
         while len(own) < len(encoding.ids):
-            # As for any text: a window of 512, each after the first repeating 128 tokens of the one before.
+            # As for any text: windows of 512, each after the first repeating 128 tokens of the previous one.
             own += reference(model, encoding.ids[at : at + 512], editor.config)[0][len(own) - at :]
             at += 512 - 128
         num_long += first > 512
@@ -143,7 +143,7 @@ def test_nucleus(model, stories_prior):
 
 
 def expected_weights(model, editor: ToEditor, ids: list[int], position: int) -> dict[int, float]:
-    """The distribution a draw must follow: only what spells whole characters, the rest scaled up."""
+    """Return the expected distribution of a draw: only surfaces with whole characters, renormalised."""
     drawn = distribution(reference(model, ids, editor.config)[1][position], editor.config)
     if editor.config.exclude_original:
         del drawn[ids[position]]
@@ -157,7 +157,7 @@ def expected_weights(model, editor: ToEditor, ids: list[int], position: int) -> 
 
 
 def p_value(draws: list[int], weights: dict[int, float]) -> float:
-    """p-value; rare tokens are counted as one."""
+    """Return the p-value; rare tokens are pooled."""
     assert set(draws) <= set(weights)
     counts = {token: draws.count(token) for token in weights}
     common = [token for token, weight in weights.items() if weight * len(draws) >= 10]
@@ -182,7 +182,7 @@ def test_draws_of_the_editor(model, stories_prior, settings):
     editor = ToEditor(stories_prior, EditConfig(**settings))
     (document,) = editor.edit([texts("synthetic_tinystories_500")[0][:120]]).documents
     tokens, scores = document.reading.document, document.reading.scores
-    # The least certain of the selected tokens: its draws say most.
+    # The least certain of the selected tokens, whose draws are most informative.
     position = int(scores.positions[scores.logprobs[scores.positions].argmin()])
     row = np.flatnonzero(scores.positions == position)
     scores = DocumentScores(

@@ -37,9 +37,9 @@ def test_each_window_is_in_one_share_in_its_order():
     [
         (windows(), 4, 1),
         (windows(*[500] * 8), 1, 1),
-        (windows(*[500] * 2), 4, 1),  # too little to be worth it
+        (windows(*[500] * 2), 4, 1),  # too little work to be worth it
         (windows(*[600] * 3), 8, 3),
-        (windows(10_000, 600, 600), 2, 1),  # all would wait for the first
+        (windows(10_000, 600, 600), 2, 1),  # all would wait for the first one
         (windows(10_000, 9_000, 600), 2, 1),
         (windows(10_000, 9_000, 1_000), 2, 2),
         (windows(*[1_000] * 100), 64, 8),
@@ -60,7 +60,7 @@ def test_the_cores_are_divided_and_given_back(threads):
     assert [count for count, _ in seen.values()] == [2, 2]
     assert threading.get_ident() not in {ident for _, ident in seen.values()}
     assert torch.get_num_threads() == 4
-    # A thread that starts now takes what this one has, not what the others had.
+    # A new thread inherits the value of this thread, not that of the others.
     others = []
     thread = threading.Thread(target=lambda: others.append(torch.get_num_threads()))
     thread.start()

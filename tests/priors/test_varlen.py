@@ -1,4 +1,4 @@
-"""Attention over all pieces at once: what is asked of an implementation, and that none is taken that does otherwise."""
+"""Attention over all pieces at once: requirements of an implementation, and rejection of those that deviate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_an_implementation_is_taken_only_if_it_does_what_is_asked():
     assert agrees(reference, CPU, torch.bfloat16)
 
     def at_the_first_key(query, key, value, lengths, scaling, sliding_window):
-        """Aligned top left: queries that go on in a window would not see its last keys."""
+        """Aligned top left: queries that continue a window would not see its last keys."""
         key, value = key[: len(query)], value[: len(query)]
         return reference(query, key, value, replace(lengths, keys=lengths.queries), scaling, sliding_window)
 
@@ -55,7 +55,7 @@ OPERATOR = (
     "SymInt? window_size_left=None, SymInt? window_size_right=None, Tensor? seqused_k=None, Tensor? alibi_slopes=None{}"
     ") -> (Tensor output, Tensor softmax_logsumexp, Tensor {}, Tensor unused, Tensor debug_attn_mask)"
 )
-"""The operator of PyTorch: what versions from 2.6 on have in common."""
+"""PyTorch's operator: the part that is common to versions 2.6 and later."""
 
 _LATER = ", Tensor? block_table=None, int? num_splits=None"
 
@@ -71,7 +71,7 @@ def test_the_operator_of_pytorch_is_called_as_every_version_has_it(sliding_windo
     meta = torch.device("meta")
     query, key = (torch.empty(rows, heads, 64, dtype=torch.bfloat16, device=meta) for rows, heads in ((10, 4), (12, 2)))
     lengths = Lengths(*(torch.empty(3, dtype=torch.int32, device=meta) for _ in range(2)), 5, 6)
-    answer = varlen._of_torch(query, key, key, lengths, 0.2, sliding_window)  # the one that is installed takes it
+    answer = varlen._of_torch(query, key, key, lengths, 0.2, sliding_window)  # the installed operator accepts it
     assert answer.shape == query.shape and answer.dtype == query.dtype
 
     with pytest.MonkeyPatch.context() as patch:
@@ -85,7 +85,7 @@ def test_the_operator_of_pytorch_is_called_as_every_version_has_it(sliding_windo
 
 
 def test_a_gpu_without_it_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    """Where the device is one of CUDA and nothing runs, as on any machine without one."""
+    """The device is a CUDA one and nothing is executed, so this works without a GPU."""
     if torch.cuda.is_available():
         pytest.skip("has a GPU")
     assert find_varlen(torch.device("cuda"), torch.bfloat16) is None

@@ -1,4 +1,4 @@
-"""Probes that take seconds: a model of one layer, and short stories."""
+"""Probes that take seconds: a one-layer model and short stories."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONFIG = {
     "tie_word_embeddings": False,
     "initializer_range": 0.1,
 }
-"""Of a model that reads 64 tokens at once, and learns pairs of words within 30 steps."""
+"""Settings of a model that reads 64 tokens at once, and learns word pairs within 30 steps."""
 
 SETTINGS: dict[str, Any] = {"context": 64, "batch_size": 8, "learning_rates": (0.03,), "device": "cpu"}
 
@@ -33,7 +33,7 @@ def stories(count: int, length: int = 400) -> list[str]:
 
 
 def shuffled(documents: Sequence[str], seed: int = 0) -> list[str]:
-    """The same words in another order, within each document."""
+    """Shuffle the words within each document."""
     rng = random.Random(seed)
     return [" ".join(rng.sample(words, len(words))) for words in map(str.split, documents)]
 
@@ -50,7 +50,7 @@ def config_file(folder: Path, **changes: Any) -> Path:
 
 
 def probed(folder: Path, variants: dict[str, Sequence[str]], held_out: Sequence[str], **settings: Any) -> Any:
-    """What a probe finds, without its report."""
+    """Return the results of a probe, without its report."""
     folder.mkdir()
     sources = {name: str(write(folder / f"{name}.jsonl", found)) for name, found in variants.items()}
     evals = {"held-out": str(write(folder / "held-out.jsonl", held_out))}

@@ -1,4 +1,4 @@
-"""Overlaps of 13 words, against sets of tuples."""
+"""Overlaps of 13 words, compared with sets of tuples."""
 
 from __future__ import annotations
 

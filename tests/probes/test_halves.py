@@ -1,4 +1,4 @@
-"""Of thirty probes: planted differences are found, and halves of one dataset are not told apart."""
+"""Thirty probes: planted differences are found, and halves of one dataset are not distinguished."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROBES = 20
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """So small a model gains nothing from more, and waits for them where other tests run."""
+    """Use one thread: so small a model does not gain from more, and would wait for them when other tests run."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -25,12 +25,12 @@ def one_thread() -> Iterator[None]:
 
 
 def test_planted_differences_and_halves(tmp_path: Path) -> None:
-    """Shuffled words are worse in 10 of 10; halves differ in at most 1 of 20."""
+    """Shuffled words are worse in 10 of 10 probes; halves differ in at most 1 of 20."""
     documents = stories(360)
     words = []
     for number in range(PROBES):
         gc.collect()
-        gc.freeze()  # `Trainer` collects garbage, which takes longer than the training where everything is looked at
+        gc.freeze()  # `Trainer` collects garbage, which takes longer than the training if all objects are scanned
         mixed = random.Random(number).sample(documents, len(documents))
         held_out, first, second = mixed[:60], mixed[60:210], mixed[210:]
         variants = {"first": first, "second": second}

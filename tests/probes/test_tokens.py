@@ -1,4 +1,4 @@
-"""Tokens on disk and in blocks, against the plainest way of making them."""
+"""Tokens on disk and in blocks, compared with a direct implementation."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def tokens_of(path: Path, around: Separators, render: object = lambda _: None, *
 
 
 def test_texts_of_a_source(tmp_path: Path) -> None:
-    """With a token between documents; empty ones are left out, and what is written is not written again."""
+    """Documents are separated by a token, empty ones are left out, and written tokens are not written again."""
     texts = stories(5)
     path = write(tmp_path / "a.jsonl", [*texts[:3], "", *texts[3:]])
     around = Separators(before=0, after=7)
@@ -82,7 +82,7 @@ def test_texts_of_a_source(tmp_path: Path) -> None:
 
 
 def test_context_has_no_loss(tmp_path: Path) -> None:
-    """Of conversations, what the assistant says is learnt; all else is read."""
+    """In conversations, the loss includes only the assistant's messages."""
     import jinja2
 
     template = jinja2.Template(TEMPLATE)

@@ -1,4 +1,4 @@
-"""Models that are trained and scored: resumed to the same weights, and scored as `transformers` scores."""
+"""Trained and scored models: resumed to the same weights, and scored as by `transformers`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ trained(Path(sys.argv[1]), Path(sys.argv[2]), 0.1)
 
 
 def trained(config: Path, folder: Path, pause_s: float = 0) -> dict[str, torch.Tensor]:
-    """The weights after 24 steps, with a pause after each."""
+    """Return the weights after 24 steps, with an interruption after each one."""
     asked = ProbeConfig(model=str(config), context=64, batch_size=2, device="cpu")
     ids = np.random.default_rng(0).integers(0, 1000, 5000).astype(np.int32)
     blocks = Blocks(Stream(ids, np.arange(0, 5001, 50), np.arange(100), 3), 64, 2 * 24)
@@ -44,7 +44,7 @@ def model(tmp_path: Path) -> ProbeModel:
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a checkpoint every step, the last of which is broken."""
+    """There is a checkpoint for every step, and the last one is damaged."""
     config = config_file(tmp_path, attention_dropout=0.1)
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     monkeypatch.setenv("HF_TOEDIT_CHECKPOINT_S", "0")
@@ -66,7 +66,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypat
 
 
 def test_scores_are_those_of_transformers(model: ProbeModel) -> None:
-    """Of documents shorter than the context, and of longer ones in windows."""
+    """Documents shorter than the context, and longer ones in windows."""
     aligner = Aligner(model.tokenizer.backend_tokenizer)
     documents = aligner.align([stories(1, 60)[0], "short", *stories(2, 900)])
     made = model.make(0)
@@ -90,7 +90,7 @@ def test_first_weights_depend_on_the_seed_alone(model: ProbeModel) -> None:
 
 @pytest.mark.parametrize("lora", [False, True])
 def test_further_training(model: ProbeModel, tmp_path: Path, lora: bool) -> None:
-    """Of the weights of a folder, with adapters or without: it begins where they are."""
+    """Training starts from the weights in a folder, with or without adapters."""
     base = model.make(5)
     base.save_pretrained(tmp_path / "base")
     model.tokenizer.save_pretrained(tmp_path / "base")
@@ -111,7 +111,7 @@ def test_further_training(model: ProbeModel, tmp_path: Path, lora: bool) -> None
 
 
 def test_context_is_not_learnt(model: ProbeModel, tmp_path: Path) -> None:
-    """The loss of a batch is the mean over tokens that are not context, and 0 where all are."""
+    """The loss of a batch is the mean over tokens that are not context, and 0 if all are."""
     made = model.make(0)
     ids = torch.randint(0, 1000, (2, 16))
     labels = ids.clone()

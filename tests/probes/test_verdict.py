@@ -1,4 +1,4 @@
-"""Intervals of differences hold what they say they hold, and words follow from them."""
+"""Intervals of differences have their stated coverage, and verdicts follow from them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hf_toedit.probes.verdict import agreement, estimates, student_quantile
     [(0.975, 1, 12.7062), (0.975, 2, 4.3027), (0.975, 10, 2.2281), (0.995, 4, 4.6041), (0.975, 1e9, 1.9623)],
 )
 def test_quantiles_of_student(probability: float, freedom: float, expected: float) -> None:
-    """As tables have them; beyond 1,000 degrees of freedom, that of 1,000."""
+    """Quantiles equal those in tables; beyond 1,000 degrees of freedom, those of 1,000 are used."""
     assert student_quantile(probability, freedom) == pytest.approx(expected, abs=1e-3)
 
 
 def simulated(rng: np.random.Generator, seeds: int, of_seeds: float, of_documents: float, of_both: float) -> bool:
-    """Whether the interval of a simulated probe holds the true difference, 0.05."""
+    """Whether the interval of a simulated probe contains the true difference, 0.05."""
     size = 60
     num_tokens = rng.integers(50, 400, size)
     effects = rng.normal(0, of_seeds, (seeds, 1)) + rng.normal(0, of_documents, size)
@@ -32,7 +32,7 @@ def simulated(rng: np.random.Generator, seeds: int, of_seeds: float, of_document
     [(3, (0.02, 0.02, 0.01)), (3, (0.02, 0.2, 0.1)), (3, (0, 0.2, 0.1)), (2, (0.03, 0.2, 0.1)), (5, (0.01, 0.1, 0.1))],
 )
 def test_intervals_hold_the_truth(seeds: int, noise: tuple[float, float, float]) -> None:
-    """Whatever the noise is due to: 95 % of 200, within three standard errors, or more."""
+    """For every source of noise: 95 % of 200, within three standard errors, or more."""
     rng = np.random.default_rng(1)
     share = np.mean([simulated(rng, seeds, *noise) for _ in range(200)])
     assert share >= 0.95 - 3 * (0.95 * 0.05 / 200) ** 0.5

@@ -1,4 +1,4 @@
-"""Pushes that are killed, and a Hub that fails: in the end everything is there once, and never half of it loads."""
+"""Killed pushes, and a failing Hub: in the end everything is pushed once, and a partial push never loads."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_hub_that_is_down(hub: HubServer, command: HfToEdit, few: Path) -> Non
 
 def test_a_hub_that_takes_no_more_commits(hub: HubServer, few: Path) -> None:
     hub.faults.add("POST", "org/busy/commit", 429, times=3, after=1, retry_after=1)
-    done = alone(hub, "push", few, "org/busy", HF_TOKEN=hub.token, HF_TOEDIT_RETRY_S="0.0002")  # 1.44 s in all
+    done = alone(hub, "push", few, "org/busy", HF_TOKEN=hub.token, HF_TOEDIT_RETRY_S="0.0002")  # 1.44 s in total
     assert done.code == 1
     assert "(429: Too Many Requests). Tried 3 times. What is done is kept" in done.stderr
 

@@ -1,4 +1,4 @@
-"""Real rows through three generations: responses after their prompts, conversations, long multilingual texts."""
+"""Real rows over three generations: responses after their prompts, conversations, long multilingual texts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _read(name: str, count: int) -> list[dict[str, Any]]:
 
 
 def _chats(roles: tuple[str, str], keys: tuple[str, str], padding: str = "") -> list[dict[str, Any]]:
-    """Instructions as conversations: a turn of another task before, contents that a template strips, fields beside."""
+    """Instructions as conversations: a turn of another task first, contents that a template strips, other fields."""
     tasks = _read("instruct_seed_tasks", 12)
     rows = []
     for before, task in zip(tasks, tasks[1:], strict=False):
@@ -66,7 +66,7 @@ def _chats(roles: tuple[str, str], keys: tuple[str, str], padding: str = "") -> 
 def _padded_chats() -> list[dict[str, Any]]:
     rows = _chats(("user", "assistant"), ("role", "content"), padding=" \n")
     rows[1]["messages"][1]["content"] = None
-    rows[2]["messages"][0]["role"] = "tool"  # which the template refuses
+    rows[2]["messages"][0]["role"] = "tool"  # refused by the template
     rows[3]["messages"] = []
     rows[4]["messages"] = None
     rows[5]["messages"][1]["content"] = " \n "
@@ -95,7 +95,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def editor(tmp_path_factory: pytest.TempPathFactory) -> ToEditor:
-    """Edits a good part of the tokens; its prior has a chat template."""
+    """Return an editor that changes many of the tokens; its prior has a chat template."""
     folder = tmp_path_factory.mktemp("prior") / "chat"
     shutil.copytree(shared("models/stories260K"), folder)
     file = folder / "tokenizer_config.json"
@@ -105,7 +105,7 @@ def editor(tmp_path_factory: pytest.TempPathFactory) -> ToEditor:
 
 @pytest.fixture(scope="module")
 def edited(editor: ToEditor) -> dict[str, tuple[Texts, list[pa.Table], list[EditStats]]]:
-    """By case: its texts, tables of the source and of each generation, and statistics of each."""
+    """Return for each case: its texts, tables of the source and of each generation, and statistics of each."""
     done = {}
     for name, (rows, config) in CASES.items():
         texts = Texts(TextConfig(**config))
@@ -127,7 +127,7 @@ def test_each_generation_alone_reverts_and_touches_the_texts_only(edited: dict, 
         assert reverted_table(table, texts, "toedit").equals(source)
         now = texts.read(table)
         assert [text._replace(text=None) for text in now] == [text._replace(text=None) for text in found]
-        # With the source's texts in the place of its own, it is the source: nothing else was touched.
+        # With the texts of the source in place of its own, it equals the source: nothing else changed.
         restored = texts.write(table, now, [text.text for text in found]).drop_columns("toedit")
         assert restored.equals(source)
         changed = {old.row for old, new in zip(found, now, strict=True) if old.text != new.text}
@@ -142,7 +142,7 @@ def _assert_counted(stats: EditStats, table: pa.Table, texts: Texts) -> None:
     logs = table.column("toedit").to_pylist()
     for name in ("num_tokens", "num_selected", "num_changed", "num_dropped"):
         assert sum(log[name] for log in logs) == getattr(stats, name) > 0
-    # This prior has a BOS, so that every token is scored.
+    # The prior has a BOS, so every token is scored.
     assert sum(log["nll"] * log["num_tokens"] for log in logs if log["num_tokens"]) * 1e9 == pytest.approx(
         stats.nll_nano, rel=1e-5
     )

@@ -1,4 +1,4 @@
-"""Texts in structs, lists and conversations: found, edited and put back, with everything beside them as it was."""
+"""Texts in structs, lists and conversations: found, edited and put back, with all other values unchanged."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ CONFIGS = [
 
 
 def _values(kind: pa.DataType) -> st.SearchStrategy[Any]:
-    """Python values of an Arrow type, null at every level."""
+    """Python values of an Arrow type, with nulls at every level."""
     if pa.types.is_struct(kind):
         values: st.SearchStrategy[Any] = st.fixed_dictionaries({field.name: _values(field.type) for field in kind})
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
@@ -68,7 +68,7 @@ def _values(kind: pa.DataType) -> st.SearchStrategy[Any]:
 
 @st.composite
 def tables(draw: st.DrawFn) -> pa.Table:
-    """Rows in chunks, each cut out of a longer one."""
+    """Rows in chunks, each sliced from a longer one."""
     parts = []
     for _ in range(draw(st.integers(1, 2))):
         rows = [{f.name: draw(_values(f.type)) for f in SCHEMA} for _ in range(draw(st.integers(0, 4)))]
@@ -78,7 +78,7 @@ def tables(draw: st.DrawFn) -> pa.Table:
 
 
 def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
-    """The values, and where a list is null hidden items behind it, as Arrow allows."""
+    """Build an array; null lists have hidden items, as Arrow allows."""
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
         return pa.array(values, kind)
     filled = pa.array([value if value is not None else [None] for value in values], kind)
@@ -87,7 +87,7 @@ def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
 
 
 def _put(row: dict[str, Any], label: str, text: str) -> None:
-    """Put a text into a row of Python values."""
+    """Set a text in a row of Python values."""
     steps = [label] if label in row else re.findall(r"[^.\[\]]+", label)
     *way, last = [int(step) if step.isdigit() else step for step in steps]
     at: Any = row

@@ -1,4 +1,4 @@
-"""Processes killed at random moments, HF_TOEDIT_KILLS of them: what comes out is what an undisturbed run writes."""
+"""Processes killed at random (HF_TOEDIT_KILLS sets how many): the result is that of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _num_done(run: Path) -> int:
 
 
 def _wait(run: Path, process: Process, victim: str, moment: str, chance: random.Random) -> None:
-    """Until some random moment: while workers start, or some time after the next shard is done."""
+    """Wait until a random moment: while workers start, or some time after the next shard is done."""
     if moment == "starting":
         while victim == "worker" and process.is_alive and not children(process.pid):
             time.sleep(0.01)
@@ -50,9 +50,9 @@ def _wait(run: Path, process: Process, victim: str, moment: str, chance: random.
 
 
 def _disturb(command: HfToEdit, run: Path, kills: int, chance: random.Random) -> None:
-    """Kill workers and parents, both while workers start and while they edit, until that was done often enough.
+    """Kill workers and parents, while workers start and while they edit, until both happened often enough.
 
-    Where nothing is left to do before that, half of the shards are taken away.
+    If no work is left before that, half of the shards are deleted.
     """
     every = list(product(("worker", "parent"), ("starting", "editing")))
     wanted = [kill for _ in range(0, kills, len(every)) for kill in chance.sample(every, len(every))][:kills]
@@ -99,7 +99,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_undisturbed(
 
 
 def test_a_large_shard_loses_a_batch_to_each_kill(keeping: HfToEdit, tmp_path: Path) -> None:
-    """No process lives longer than it takes to get one batch further, or to end a pass."""
+    """Every process lives only until it finishes one more batch or a pass."""
     source = tmp_path / "lines.parquet"
     lines = [f"{number} cats sat on the mat." for number in range(LINES)]
     Dataset.from_dict({"text": lines}).to_parquet(source)
@@ -115,10 +115,10 @@ def test_a_large_shard_loses_a_batch_to_each_kill(keeping: HfToEdit, tmp_path: P
     while code == -signal.SIGKILL:
         before = kept(run)
         code = keeping("run", run, kill_when=some_time_after_a_batch(run, chance)).code
-        num_further += bool(kept(run) - before)  # not where a busy machine had it killed before its first batch
+        num_further += bool(kept(run) - before)  # false if a busy machine delayed the first batch
         assert num_further <= num_batches + 3
     assert code == 0
-    assert num_further >= 3  # a life may end a pass as well
+    assert num_further >= 3  # a process may also finish a pass
     assert parquet(run) == parquet(undisturbed)
     assert _stats(run) == _stats(undisturbed)
     assert {path.relative_to(run) for path in run.rglob("*")} == {
@@ -128,7 +128,7 @@ def test_a_large_shard_loses_a_batch_to_each_kill(keeping: HfToEdit, tmp_path: P
 
 
 def _stats(run: Path) -> list[EditStats]:
-    """Of each pass, but for the time it took."""
+    """Return the statistics of each pass, without times."""
     folder = RunFolder(run)
     plan = folder.plan()
     merged = [folder.merged_stats(plan, pass_) for pass_ in plan.data_passes]

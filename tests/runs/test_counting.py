@@ -1,7 +1,7 @@
-"""How many tokens a source has: exact where all is read, and else in an interval that holds 95 times in 100.
+"""The number of tokens of a source: exact if everything is read, otherwise with a 95 % interval.
 
-`HF_TOEDIT_EXAMPLES` says how often each source is estimated; the default is quick. `--log-cli-level INFO` shows how
-often the intervals hold.
+`HF_TOEDIT_EXAMPLES` sets how often each source is estimated; the default is fast. `--log-cli-level INFO` shows how
+often the intervals contain the true value.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ logger = logging.getLogger(__name__)
 
 EXAMPLES = int(os.environ.get("HF_TOEDIT_EXAMPLES", 8))
 SAMPLE = Effort(all_bytes=0, num_places=64, seconds=math.inf)
-"""Far less than in earnest, for intervals to be wide enough that errors show."""
+"""Far less effort than by default, so that intervals are wide enough for errors to show."""
 
 SIZE = 2_500_000
 
 
 def plan_of(source: Path | str, **settings: object) -> Plan:
-    """A plan as the command line makes it."""
+    """Return a plan as the command line makes it."""
     config = SourceConfig(str(source), **settings)  # type: ignore[arg-type]
     opened = open_source(config)
     columns = Texts(config).columns(opened.features)
@@ -62,15 +62,15 @@ class Pool:
     """Real texts of many scripts and lengths.
 
     Attributes:
-        documents: of one to two hundred thousand bytes, those with the fewest tokens per byte first.
-        counts: tokens of each.
+        documents: Documents of one to two hundred thousand bytes, those with the fewest tokens per byte first.
+        counts: Number of tokens of each document.
     """
 
     documents: list[str]
     counts: dict[str, int]
 
     def rows(self, rng: np.random.Generator, num_bytes: int = SIZE, longest: int = 20_000) -> list[str]:
-        """Some of the documents in the order of their script, many times over."""
+        """Return some of the documents in the order of their script, many times repeated."""
         sizes = np.array([len(document.encode()) for document in self.documents])
         usable = np.flatnonzero(sizes <= longest)
         drawn = rng.choice(usable, num_bytes // 100)
@@ -78,17 +78,17 @@ class Pool:
         return [self.documents[index] for index in np.sort(drawn[:enough])]
 
     def count(self, table: pa.Table) -> np.ndarray:
-        """Tokens of each row."""
+        """Count the tokens of each row."""
         return np.array([self.counts[text] for text in table["text"].to_pylist()], np.int64)
 
     def total(self, rows: Sequence[str]) -> int:
-        """Tokens of all rows."""
+        """Count the tokens of all rows."""
         return sum(self.counts[row] for row in rows)
 
 
 @pytest.fixture(scope="module")
 def pool() -> Pool:
-    """Stories, code, problems in seven languages, and a declaration in a hundred more, with GPT-2's tokens."""
+    """Return stories, code, problems in seven languages, and a declaration in a hundred more, with GPT-2 counts."""
     told = texts("synthetic_tinystories_500")[:150]
     declared = texts("multilingual_udhr2")[:60]
     others = [*texts("multilingual_mgsm")[::10], *texts("code_humaneval")[:60], *texts("awkward_emoji")]
@@ -106,7 +106,7 @@ def _lines(rows: Sequence[str]) -> str:
 
 
 def _cut(rows: Sequence[str], count: int, rng: np.random.Generator) -> Iterator[tuple[str, Sequence[str]]]:
-    """Files of rows, from tiny to large, in the order of the rows."""
+    """Write files of rows, from tiny to large, in the order of the rows."""
     sizes = rng.pareto(1.2, count) + 0.05
     bounds = np.round(np.cumsum(np.concatenate([[0], sizes])) / sizes.sum() * len(rows)).astype(int).tolist()
     for number, (start, stop) in enumerate(zip(bounds, bounds[1:], strict=False)):
@@ -162,7 +162,7 @@ WRITERS = (_one_file, _shuffled, _many_files, _compressed, _many_compressed, _ro
 def test_intervals_hold(
     write: Callable[[Sequence[str], Path, np.random.Generator], Path], longest: int, pool: Pool, tmp_path: Path
 ) -> None:
-    """Also in the order of scripts, where the first rows say nothing of the others."""
+    """This includes rows in the order of their scripts, where the first rows are not representative."""
     rng = np.random.default_rng([longest, WRITERS.index(write)])
     rows = pool.rows(rng, longest=longest)
     plan, tokens = plan_of(write(rows, tmp_path, rng)), pool.total(rows)
@@ -202,7 +202,7 @@ def test_a_small_source_is_counted_whole(pool: Pool, tmp_path: Path) -> None:
 
 
 def test_a_small_source_that_unpacks_to_a_large_one_is_sampled(tmp_path: Path, pool: Pool) -> None:
-    """Planning takes what is compressed for three times its size, whatever it is."""
+    """Planning assumes that compressed data expands by a factor of three."""
     rows = [pool.documents[0]] * 3000
     plan = plan_of(_compressed(rows, tmp_path, np.random.default_rng(0)))
     counted = count_tokens(plan, pool.count, Effort(all_bytes=plan.num_bytes, num_places=64, seconds=math.inf))
@@ -211,7 +211,7 @@ def test_a_small_source_that_unpacks_to_a_large_one_is_sampled(tmp_path: Path, p
 
 
 def test_the_beginning_of_one_file_says_nothing_of_its_rest(pool: Pool, tmp_path: Path) -> None:
-    """A compressed file can only be read from its beginning. Without time, all that is left is its first few rows."""
+    """A compressed file can only be read from its beginning. Without time, only its first few rows are read."""
     rng = np.random.default_rng(1)
     rows = pool.rows(rng)
     hurried = Effort(all_bytes=0, num_places=64, seconds=0)
@@ -237,7 +237,7 @@ def test_the_beginning_of_one_file_says_nothing_of_its_rest(pool: Pool, tmp_path
     ],
 )
 def test_lines_that_are_no_rows(name: str, content: Callable[[Sequence[str]], str], pool: Pool, tmp_path: Path) -> None:
-    """Arrays, blank lines, and other ends of lines than those of JSON lines: rows are those that the run reads."""
+    """Arrays, blank lines, and line ends other than those of JSON Lines: rows are those that the run reads."""
     rows = pool.rows(np.random.default_rng(2), 600_000, longest=2_000)
     (tmp_path / name).write_text(content(rows), encoding="utf-8", newline="")
     plan = plan_of(tmp_path / name)
@@ -255,7 +255,7 @@ def test_lines_that_are_no_rows(name: str, content: Callable[[Sequence[str]], st
 def test_texts_as_long_as_libraries_are_counted_by_parts(
     write: Callable[[Sequence[str], Path, np.random.Generator], Path], tmp_path: Path
 ) -> None:
-    """Whose one half is unlike the other."""
+    """The two halves of the text differ."""
     rng = np.random.default_rng(8)
     rows = [
         "a b c d e f " * 100_000 + "letters, not words" * 60_000,
@@ -314,7 +314,7 @@ def test_all_splits_count_and_empty_files_do_no_harm(pool: Pool, tmp_path: Path)
 
 
 def test_half_width() -> None:
-    """That of the mean of normal values holds as often as it should; what changes slowly does not make it wide."""
+    """The interval of the mean of normal values has its stated coverage; a slow trend does not widen it."""
     rng = np.random.default_rng(5)
     for count in (2, 3, 5, 12, 100):
         even = np.full(count, 1 / count)
@@ -324,7 +324,7 @@ def test_half_width() -> None:
     trend = np.linspace(0, 1, 100)
     assert (half_width(trend, np.full(100, 0.01)) or 0) < 0.002
     assert half_width(np.array([1.0]), np.array([1.0])) is None
-    # A value that was drawn as often as all others weighs as much.
+    # A value that was sampled as often as all others together has the same weight.
     assert half_width(np.array([0.0, 1, 0]), np.array([0.25, 0.5, 0.25])) == pytest.approx(
         4.27 * 0.75**0.5 * 0.375 * 2**0.5, rel=0.3
     )

@@ -1,4 +1,4 @@
-"""Further passes over a finished run: one more generation, the result read once more; and where a run comes from."""
+"""Further passes over a finished run: another generation, another reading of the result; and the origin of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _data(run: Path) -> dict[str, bytes]:
 
 
 def _result(folder: RunFolder) -> EditStats | None:
-    """Statistics of the last generation, read once more; None where it was not."""
+    """Return the statistics of the last generation's second reading; None without one."""
     plan = folder.plan()
     if plan.passes[-1].name != RESULT:
         return None

@@ -1,4 +1,4 @@
-"""A shard that is stopped on its way goes on behind its last batch, and ends as if it had never been stopped."""
+"""A shard that is stopped continues after its last batch, and its result is that of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.editing.tokenizers import tokenizer
 from tests.s3_server import BUCKET, S3Server
 
 AHEAD = 3
-"""Batches that the prior may have read when the one before them is through."""
+"""Number of batches that the prior may have read when the previous one is done."""
 
 WHAT = {
     "text": (),
@@ -45,14 +45,14 @@ WHAT = {
 
 
 class Killed(BaseException):
-    """Ends a shard wherever it is, as SIGKILL does: nothing of the project handles it."""
+    """Ends a shard at any point, as SIGKILL does: the project never catches it."""
 
 
 class ShortLived:
-    """A prior that is killed in one of its calls, and counts what it reads; see `Prior`.
+    """A prior that is killed in one of its calls, and counts its reads; see `Prior`.
 
     Attributes:
-        batch_bytes: small, so that few rows are many batches.
+        batch_bytes: Small, so that few rows are many batches.
     """
 
     def __init__(self, prior: Any, calls: float = float("inf"), batch_bytes: int = 400) -> None:
@@ -73,7 +73,7 @@ class ShortLived:
 
 
 class Chatting(HashPrior):
-    """A prior that knows conversations."""
+    """A prior with a chat template."""
 
     def render(self, messages: list[dict[str, Any]]) -> str:
         return "".join(f"{message['role']}: {message['content']}\n" for message in messages)
@@ -84,7 +84,7 @@ Live = Callable[..., ShortLived]
 
 @pytest.fixture
 def live(monkeypatch: pytest.MonkeyPatch) -> Live:
-    """Runs the one shard of a run until it is done or its prior is killed; each batch is kept at once."""
+    """Return a function that runs a run's only shard until it is done or killed; each batch is stored immediately."""
     monkeypatch.setenv("HF_TOEDIT_JOURNAL_S", "0")
     quick = HashPrior(tokenizer("stories260K"))
 
@@ -104,7 +104,7 @@ def live(monkeypatch: pytest.MonkeyPatch) -> Live:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Rows with a column of every kind, odd texts among them."""
+    """Write rows with a column of every kind, and odd texts among them."""
     path = tmp_path_factory.mktemp("told") / "rows.parquet"
     told = stories(40)
     rows([*told[:4], *ODD, *told[4:]]).to_parquet(path)
@@ -129,14 +129,14 @@ def planned(plain: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def whole(planned: Path, live: Live) -> Path:
-    """The same run, not stopped."""
+    """Execute the same run without interruption."""
     run = Path(shutil.copytree(planned, planned.parent / "whole"))
     live(run)
     return run
 
 
 def _figures(run: str | Path) -> list[dict[str, Any]]:
-    """The statistics of all passes, but for the time they took."""
+    """Return the statistics of all passes, without times."""
     folder = RunFolder(run)
     plan = folder.plan()
     passes = [folder.merged_stats(plan, pass_) for pass_ in plan.data_passes]
@@ -164,7 +164,7 @@ def test_a_shard_that_is_killed_again_and_again_ends_as_if_undisturbed(
     while not lives or lives[-1].num_calls == 5:
         lives.append(live(run, 5))
         assert len(_parts(run)) <= len(lives)
-    # Without a journal a life would never be long enough; and only what was being read is read again.
+    # Without a journal the run would never finish; only batches in progress are read again.
     assert len(lives) > 5
     assert sum(prior.num_calls for prior in lives) <= undisturbed.num_calls + AHEAD * len(lives)
     assert parquet(run) == parquet(whole)
@@ -217,7 +217,7 @@ def test_a_journal_of_another_plan_or_of_other_data_is_not_used(
     assert live(planned).num_calls == live(_fresh(planned)).num_calls
     assert parquet(planned) == parquet(whole)
 
-    # The second generation is stopped; then the first is made again, by a prior that reads a little differently.
+    # The second generation is stopped; then the first is repeated, by a prior with slightly different scores.
     [second] = whole.glob("data/gen2/*.parquet")
     second.unlink()
     shutil.rmtree(whole / "toedit/stats/result")
@@ -242,7 +242,7 @@ def test_a_journal_of_another_plan_or_of_other_data_is_not_used(
 
 
 def _fresh(run: Path) -> Path:
-    """A copy of a run in which nothing is done."""
+    """Copy a run, without its results."""
     fresh = run.parent / "fresh"
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(run, fresh, ignore=shutil.ignore_patterns("data", "stats", "work"))
@@ -319,7 +319,7 @@ def test_what_is_known_counts_as_done_and_not_as_speed(planned: Path, live: Live
         for read in (0, 0, 7, 7):
             monitor.rows(0, "gen1", {"num_rows": 2, "num_tokens": 7, "num_tokens_read": read})
         assert (monitor._running[0].num_rows, monitor._running[0].num_tokens) == (8, 28)
-        assert monitor._speed._num_tokens == 7  # the first that were read only say when
+        assert monitor._speed._num_tokens == 7  # the first report only sets the start time
     assert len(shown) == 4
 
 
@@ -328,7 +328,7 @@ def test_journals_of_shards_that_are_done_are_swept(planned: Path, live: Live) -
     kept = Path(shutil.copytree(planned / "toedit/work", planned.parent / "work"))
     folder = RunFolder(planned)
     folder.sweep()
-    assert _parts(planned)  # in work, for all that is known
+    assert _parts(planned)  # the shard may still be in progress
     live(planned)
     for name in ("gen1", "result"):
         shutil.copytree(kept / "gen1", planned / "toedit/work" / name, dirs_exist_ok=True)
@@ -403,7 +403,7 @@ def test_a_batch_fills_two_passes_of_a_gpu(token_budget: int, num_bytes: int) ->
 
 
 class TestS3:
-    """The same in S3."""
+    """The same tests in S3."""
 
     @pytest.fixture(autouse=True)
     def _environment(self, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -412,7 +412,7 @@ class TestS3:
 
     @pytest.fixture
     def there(self, s3: S3Server, planned: Path) -> Iterator[Plan]:
-        """A run in S3, planned."""
+        """Plan a run in S3."""
         plan = RunFolder(planned).plan()
         RunFolder(f"s3://{BUCKET}/journal").open(replace(plan))
         yield plan

@@ -1,4 +1,4 @@
-"""What processes say of themselves may be half written, or come from anyone: what it cannot be is passed over."""
+"""Progress records of processes may be incomplete or untrusted: invalid values are ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stages of a run overlap, in order, in bounded memory, and a failure comes out where it is awaited."""
+"""The stages of a run overlap, in order, in bounded memory, and an error is raised where the result is awaited."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_an_item_is_worked_on_while_the_one_before_it_is_awaited(pool: ThreadPoo
     def work(number: int) -> bool:
         if number == 1:
             other.set()
-        return other.wait(60)  # the first is done only once the second has begun
+        return other.wait(60)  # the first is done only after the second has begun
 
     assert list(ahead(work, [0, 1], pool, 1)) == [True, True]
 

@@ -1,4 +1,4 @@
-"""Plans: what decides the result decides the hash, and differences are named."""
+"""Plans: settings that affect the result affect the hash, and differences are named."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hf_toedit.tasks.edit import EditTask, edit_of
 
 
 def _extents(*rows: int | None, row_groups: tuple[int, ...] = ()) -> list[FileExtent]:
-    """A file for each number of rows; a row has 10 bytes of text, a file whose rows are not counted 100."""
+    """Return a file for each number of rows; a row has 10 bytes of text, and a file with unknown rows 100."""
     return [
         FileExtent(SourceFile(f"{number}.parquet", 1000, 5), count, 100 if count is None else 10 * count, row_groups)
         for number, count in enumerate(rows)

@@ -1,4 +1,4 @@
-"""A `plan.json` may come from anyone: whatever is changed in it, it is read as it is, or refused in one line."""
+"""A `plan.json` may be untrusted: after any change it is read as it is, or refused in one line."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ VALUES = _values()
 
 
 def _signed(values: dict[str, Any]) -> dict[str, Any]:
-    """With the hash that somebody else would write."""
+    """Add the hash that an attacker would compute."""
     facts = {name: value for name, value in values.items() if name not in ("format", "version", "hash", "provenance")}
     task = facts.pop("task", None)
     facts |= {name: value for name, value in task.items() if name != "kind"} if isinstance(task, dict) else {}
@@ -77,7 +77,7 @@ JSON = st.recursive(
 
 
 def _change(path: tuple, how: str, new: Any) -> Any:
-    """The plan, changed at one place."""
+    """Return the plan with one changed value."""
     values = deepcopy(VALUES)
     *outer, last = path or ("",)
     inner = values
@@ -223,7 +223,7 @@ def test_a_stamp_may_be_a_text() -> None:
 
 
 def test_a_plan_of_before_is_read_with_the_hash_that_it_has() -> None:
-    """As 0.1.0 wrote it; its hash is that of its JSON, and must stay so."""
+    """As 0.1.0 wrote it; its hash is that of its JSON, and must not change."""
     assert VALUES["hash"] == "1dd30b3ff5f936f12008543afb35a386caa5dfc87ad30a815dfa97556e6ac275"
     plan = Plan.read(json.dumps(VALUES).encode())
     assert plan.shards[0] == Shard("train", 0, 2, 4, 40, (RowRange(0, 0, 4),))

@@ -1,4 +1,4 @@
-"""What is told of the origin of a run, of what cards say."""
+"""The recorded origin of a run, as cards state it."""
 
 from __future__ import annotations
 

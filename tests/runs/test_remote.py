@@ -1,6 +1,6 @@
-"""Run folders in storage: when a shard counts as done, what other processes see, and what is refused.
+"""Run folders in storage: when a shard counts as done, what other processes see, and errors.
 
-By real file systems of fsspec: its own one of local files, which like any store is put to and not renamed in, and s3fs.
+Uses real fsspec file systems: its local one, which supports put but no rename, as object stores do, and s3fs.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def stored(plan: Plan, tmp_path: Path) -> RunFolder:
 
 
 def _filling(run: Path, shard: Shard, pass_: Pass = GEN1) -> Callable[[Writer], Statistics]:
-    """What fills a shard with the rows that are in a local run."""
+    """Return a function that fills a shard with the rows of a local run."""
 
     def fill(writer: Writer) -> Statistics:
         plan = RunFolder(run).plan()
@@ -61,7 +61,7 @@ def _place(folder: RunFolder) -> Path:
 
 
 class TestDone:
-    """When a shard counts as done."""
+    """Conditions under which a shard counts as done."""
 
     def test_once_its_data_and_their_record_are_there(self, run: Path, plan: Plan, stored: RunFolder) -> None:
         shard = plan.shards[0]
@@ -113,12 +113,12 @@ class TestDone:
     def test_the_record_of_other_data_is_gone_before_they_are_replaced(
         self, run: Path, plan: Plan, stored: RunFolder
     ) -> None:
-        """Whoever dies between data and record leaves no older record that would vouch for them."""
+        """A process that dies between data and record leaves no older record that would confirm the new data."""
         shard = plan.shards[0]
         stored.write_shard(plan, GEN1, shard, _filling(run, shard))
         data, record = (stored.data_path(GEN1, shard), stored.stats_path(GEN1, shard))
         data.unlink()
-        (_place(stored) / f"data/gen1/{shard.name}.parquet").mkdir()  # so that the data cannot be put
+        (_place(stored) / f"data/gen1/{shard.name}.parquet").mkdir()  # makes writing the data fail
         with pytest.raises(RunError, match="cannot write"):
             stored.write_shard(plan, GEN1, shard, _filling(run, shard))
         assert not record.exists()
@@ -221,7 +221,7 @@ def test_file_urls_are_local_folders(tmp_path: Path) -> None:
 
 
 class TestS3:
-    """The same in S3, through s3fs."""
+    """The same in S3, by s3fs."""
 
     @pytest.fixture(autouse=True)
     def _environment(self, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +307,7 @@ def test_what_is_no_run_is_named(s3: S3Server) -> None:
 
 
 def _error(env: Mapping[str, str], *args: str) -> str:
-    """The one line with which the command fails in an environment."""
+    """Return the error line of the command in an environment."""
     given = {**_env(), "HF_TOEDIT_RETRY_S": "0.001", **env}
     done = subprocess.run(
         [sys.executable, "-m", "hf_toedit", *args],

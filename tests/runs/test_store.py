@@ -1,4 +1,4 @@
-"""The run folder: what lies where, what it says, and that it comes to be the same whatever happens on the way."""
+"""The run folder: its layout and contents, which are the same after any interruption."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _times(run: Path) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def done(hf_toedit: HfToEdit, source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two generations, done; not to be written to."""
+    """Execute a run of two generations; read-only for tests."""
     return hf_toedit.edit(source, tmp_path_factory.mktemp("done") / "run", *TWO)
 
 
@@ -102,7 +102,7 @@ def test_statistics_are_those_of_the_rows(run: Path) -> None:
         assert stats["num_rows_changed"] == sum(log["num_changed"] > 0 for log in logs)
         assert sum(stats["probability_histogram"]) == stats["num_scored"]
         scored = [(log["nll"], log["num_tokens"]) for log in logs if log["nll"] is not None]
-        # A prior with BOS scores every token, so the means of the rows weigh as many tokens as they have.
+        # A prior with BOS scores every token, so the row means are weighted by their numbers of tokens.
         assert stats["nll_nano"] * 1e-9 == pytest.approx(sum(nll * count for nll, count in scored), rel=1e-5)
 
 
@@ -134,11 +134,11 @@ def test_examples_for_the_card_may_be_in_several_row_groups(hf_toedit: HfToEdit,
 
 
 class TestAgain:
-    """The same command given again on a run folder."""
+    """The same command, repeated on a run folder."""
 
     @pytest.fixture
     def run(self, done: Path, tmp_path: Path) -> Path:
-        """A copy of it, with its times."""
+        """Copy the run, with its modification times."""
         return copytree(done, tmp_path / "run")
 
     def test_does_nothing_where_all_is_done(self, hf_toedit: HfToEdit, source: Path, run: Path) -> None:

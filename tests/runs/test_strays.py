@@ -1,4 +1,4 @@
-"""Files among the data of a run that are not its own: they do not load, and `verify` names them."""
+"""Files among the data of a run that do not belong to it: they do not load, and `verify` names them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STRAYS = (
 
 @pytest.fixture(scope="module")
 def clean(hf_toedit: HfToEdit, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of several splits, one a prefix of another, each in two shards but the last; not to be written to."""
+    """Execute a run of several splits, one a prefix of another, all but the last in two shards; read-only for tests."""
     folder = tmp_path_factory.mktemp("strays")
     splits = {name: Dataset.from_dict({"text": stories(count)}) for name, count in SPLITS.items()}
     DatasetDict(splits).save_to_disk(folder / "source")
@@ -49,7 +49,7 @@ def run(clean: Path, tmp_path: Path) -> Path:
 
 
 def _add(run: Path, names: tuple[str, ...] = STRAYS) -> None:
-    """Rows of another dataset, so that a card that took them in would not load."""
+    """Add rows of another dataset, with which a card that included them would not load."""
     for name in names:
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         Dataset.from_dict({"other": [1]}).to_parquet(run / name)
@@ -90,7 +90,7 @@ def test_strays_are_not_loaded_and_verify_names_them(run: Path, hf_toedit: HfToE
 
 
 def test_a_file_too_many_by_its_number_is_named(run: Path, hf_toedit: HfToEdit) -> None:
-    """Such a one the card's pattern takes in."""
+    """The pattern of the card includes such a file."""
     _add(run, ("data/gen1/train-00002-of-00002.parquet",))
     assert hf_toedit("verify", run).stdout == "data/gen1/train-00002-of-00002.parquet is not of this run. Delete it.\n"
 
@@ -125,7 +125,7 @@ def test_strays_are_not_pushed_and_those_on_the_hub_are_named(
 
 
 def test_a_card_of_old_is_brought_up_to_date_by_a_push(run: Path, hub: HubServer, command: HfToEdit) -> None:
-    """Earlier versions named every file of a split; the hashes that the card keeps of its parts are of that."""
+    """Earlier versions named every file of a split, and the card's hashes of its parts refer to that text."""
     assert command("push", run, "org/old", "--quiet").code == 0
     new = bytes(pushed(hub, "org/old").head("main").files["README.md"])
     text = new.decode()

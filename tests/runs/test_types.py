@@ -1,4 +1,4 @@
-"""Columns of every type of `datasets`: edited, verified, pushed, pulled, loaded and reverted, to the last bit."""
+"""Columns of every type of `datasets`: edited, verified, pushed, pulled, loaded and reverted, bitwise the same."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ ROWS = 7
 UNITS = ("s", "ms", "us", "ns")
 MOST = 2**63 - 1
 DELICATE = {"null", "float", "timestamp[s]", "time32[s]", "date64[ms]", "string_view", "decimal256(76, 6)"}
-"""Types that Parquet, pyarrow or NaN make special."""
+"""Types with special cases in Parquet, in pyarrow, or because of NaN."""
 
 
 def _scalars() -> Iterator[tuple[pa.DataType, list[Any]]]:
-    """Types with their extreme and odd values; those of moments as integers, of which Python knows too few."""
+    """Types with extreme and unusual values; points in time are integers, because Python has too narrow a range."""
     yield pa.null(), []
     yield pa.bool_(), [True, False]
     for bits in (8, 16, 32, 64):
@@ -53,7 +53,7 @@ def _scalars() -> Iterator[tuple[pa.DataType, list[Any]]]:
     for kind, tiny in ((pa.float16(), 2**-24), (pa.float32(), 2**-149), (pa.float64(), 2**-1074)):
         yield kind, [float("nan"), -0.0, float("-inf"), tiny, 0.1]
     for unit in UNITS:
-        most = MOST // 1000 if unit == "s" else MOST  # Parquet has milliseconds at best
+        most = MOST // 1000 if unit == "s" else MOST  # Parquet's coarsest unit is milliseconds
         for zone in (None, "UTC", "America/New_York", "+05:30"):
             yield pa.timestamp(unit, zone), [most, -most, -1, 1]
         yield pa.duration(unit), [MOST, -MOST, 1]
@@ -73,7 +73,7 @@ def _scalars() -> Iterator[tuple[pa.DataType, list[Any]]]:
 
 
 def _array(kind: pa.DataType, values: list[Any], count: int) -> pa.Array:
-    """Some of the values again and again, nulls among them."""
+    """Some of the values repeatedly, with nulls among them."""
     cycle = [*values, None]
     chosen = [cycle[at % len(cycle)] for at in range(count)]
     if pa.types.is_decimal(kind):
@@ -87,11 +87,11 @@ def _array(kind: pa.DataType, values: list[Any], count: int) -> pa.Array:
 
 
 def _nested(kind: pa.DataType, values: list[Any]) -> Iterator[pa.Array]:
-    """The values by themselves, and in structs and lists of every kind: null, empty, and with nulls in them."""
+    """The values by themselves, and in structs and lists of every kind: null, empty, and with nulls."""
     yield _array(kind, values, ROWS)
     few = _array(kind, values, 2 * ROWS)
     missing = pa.array([row == 2 for row in range(ROWS)])
-    starts = [0, 1, 3, 3, 3, 6, 10, 2 * ROWS]  # rows 2 and 3 hold none
+    starts = [0, 1, 3, 3, 3, 6, 10, 2 * ROWS]  # rows 2 and 3 have none
     struct = pa.StructArray.from_arrays([few, pa.array(range(2 * ROWS), pa.int8())], ["a", "b.c"])
     yield pa.StructArray.from_arrays([few[:ROWS]], ["a"], mask=missing)
     for items in (few, struct):
@@ -105,7 +105,7 @@ def _nested(kind: pa.DataType, values: list[Any]) -> Iterator[pa.Array]:
 
 
 def _columns() -> dict[str, pa.Array]:
-    """A column of each type by the name of its type, and each nested: the delicate ones in every way, others in one."""
+    """A plain column of each type, named after it, and nested ones: all nestings for delicate types, otherwise one."""
     columns = {"text": pa.array([*stories(ROWS - 1), None])}
     for number, (kind, values) in enumerate(_scalars()):
         plain, *nested = _nested(kind, values)
@@ -135,7 +135,7 @@ def _arrow(folder: Path) -> tuple[str, Dataset]:
 
 
 def _json(folder: Path) -> tuple[str, Dataset]:
-    """What JSON holds, some of which `datasets` takes for dates or for JSON that it leaves as it is."""
+    """JSON values, some of which `datasets` reads as dates or as JSON that it leaves unchanged."""
     day, moment = "2021-03-28", "2021-03-28T01:30:00Z"
     rows = [
         {
@@ -165,7 +165,7 @@ def _json(folder: Path) -> tuple[str, Dataset]:
 
 
 def _saved(folder: Path) -> tuple[str, Dataset]:
-    """The same types, and the Features that are not of Arrow."""
+    """The same types, and the Features that are not Arrow types."""
     picture = [{"bytes": b"no picture", "path": "a.png"}, {"bytes": b"", "path": None}, None]
     special = {
         "label": (ClassLabel(names=["a", "b"]), [0, 1, None, -1]),
@@ -180,7 +180,7 @@ def _saved(folder: Path) -> tuple[str, Dataset]:
         "jsons": (List({"j": Json(decode=False)}), [[{"j": "{}"}], []]),
         "optional": (List({"at": Value("timestamp[s, tz=UTC]")}), [[{"at": 0}, None], [], None]),
     }
-    media: dict[str, tuple[Any, list[Any]]] = {  # not encoded by `datasets`, for which it would need its codecs
+    media: dict[str, tuple[Any, list[Any]]] = {  # not encoded by `datasets`, which would need codecs
         "picture": (Image(decode=False), picture),
         "decoded": (Image(), picture),
         "pictures": (List(Image(decode=False)), [picture[:2], []]),
@@ -206,7 +206,7 @@ def _loaded(module: str, path: Path) -> Dataset:
 
 
 def _differing(one: Dataset, other: Dataset) -> list[str]:
-    """Columns that are not the same in both, with their features; those of one alone as well."""
+    """Return the columns that differ or are in one dataset only, with their features."""
     (features, table), (others, beside) = ((rows.features, rows.with_format("arrow")[:]) for rows in (one, other))
     return [
         f"{name}: {features.get(name)} {others.get(name)}"
@@ -244,7 +244,7 @@ def _said(command: HfToEdit, *args: object) -> str:
 
 
 def test_texts_in_views_are_edited(command: HfToEdit, tmp_path: Path) -> None:
-    """Longer than what pyarrow writes at a time, so that it would cut them; and views in lists."""
+    """Texts that exceed pyarrow's write batch, which would truncate them; and views in lists."""
     told = stories(3)
     texts = pa.array([*told, *("a", None, "") * 400], pa.string_view())
     table = pa.table({"text": texts, "list": pa.ListArray.from_arrays(pa.array(range(len(texts) + 1)), texts)})
@@ -319,7 +319,7 @@ def test_a_value_that_parquet_would_change_is_refused(kind: pa.DataType, value: 
 
 
 def test_what_is_written_has_the_schema_that_is_told(tmp_path: Path) -> None:
-    """Read as it is, without a card, a file has the types that `stored_schema` names, and so it says of itself."""
+    """Without a card, a file has the types that `stored_schema` returns, and its own metadata contains them."""
     schema = Features.from_arrow_schema(pa.table(_columns()).schema).arrow_schema
     check_storable(Features.from_arrow_schema(schema))
     with Writer(tmp_path / "rows.parquet", schema) as writer:

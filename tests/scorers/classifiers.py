@@ -1,4 +1,4 @@
-"""Small classifiers of random weights, with real tokenizers."""
+"""Small classifiers with random weights and real tokenizers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.shared import tokenizer_path
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 LABELS = {0: "poor", 1: "fair", 2: "good"}
 CONTEXT = 40
-"""Tokens that each classifier reads at once."""
+"""Number of tokens that each classifier reads at once."""
 
 _TEMPLATE = (
     "{% for message in messages %}{% if message.role == 'tool' %}{{ raise_exception('no tools') }}{% endif %}"
@@ -57,7 +57,7 @@ def _gpt2() -> tuple[Any, Any]:
 
 
 def _llama() -> tuple[Any, Any]:
-    """A reward model: one logit, and a chat template."""
+    """Create a reward model: one logit, and a chat template."""
     backend = Tokenizer.from_file(str(tokenizer_path("llama-2") / "tokenizer.json"))
     config = LlamaConfig(vocab_size=32_000, pad_token_id=0, num_labels=1, id2label={0: "reward"}, **SMALL)
     special = {"bos_token": "<s>", "pad_token": "<unk>"}
@@ -74,7 +74,7 @@ def make_classifier(name: str, folder: Path) -> Path:
     """Save one of `CLASSIFIERS`."""
     torch.manual_seed(0)
     model, fast = _MADE[name]()
-    for weight in model.parameters():  # or all logits would be about the same
+    for weight in model.parameters():  # otherwise all logits would be nearly equal
         weight.data *= 3
     model.save_pretrained(folder)
     fast.save_pretrained(folder)
@@ -82,7 +82,7 @@ def make_classifier(name: str, folder: Path) -> Path:
 
 
 def make_language_model(folder: Path) -> Path:
-    """A model of the same kind that is not a classifier."""
+    """Create a model of the same architecture that is not a classifier."""
     model, fast = _bert()
     BertForMaskedLM(model.config).save_pretrained(folder)
     fast.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""Classifiers give the logits of plain `transformers`, whatever the length of a text and whatever is beside it."""
+"""Classifiers give the logits of plain `transformers`, for texts of any length and in any batch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _score(scorer: ClassifierScorer, rows: list[Any], found: Texts = TEXT) -> Ro
 
 
 def _plain(folder: Path, text: str, **options: Any) -> np.ndarray:
-    """What `transformers` answers for one text."""
+    """Return the output of `transformers` for one text."""
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     inputs = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt", **options)
     with torch.inference_mode():

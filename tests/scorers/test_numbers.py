@@ -1,4 +1,4 @@
-"""Numbers in texts, in the many ways in which people and models write them."""
+"""Numbers in texts, in the formats that people and models use."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ANSWERS: list[tuple[str, str | None]] = [
     ("THE ANSWER IS: $ 18.", "18"),
     ("the answer is therefore -3/4.", "-3/4"),
     ("The final answer is **70,000**!", "70000"),
-    # else the last number
+    # otherwise the last number
     ("She has 13 eggs\nA: 26", "26"),
     ("16 - 3 - 4 = 9", "9"),
     ("That makes 5-3", "3"),

@@ -1,4 +1,4 @@
-"""Scorers of the user's own, and scorers by name."""
+"""User-defined scorers, and scorers by name."""
 
 from __future__ import annotations
 

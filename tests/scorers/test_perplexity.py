@@ -1,4 +1,4 @@
-"""Perplexity is what editing logs, to the last bit: over every kind of text, and where the prior fails."""
+"""Perplexity is bitwise that in the edit log: for every kind of text, and if the prior fails."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ AWKWARD = [None, "", " ", "a", "Once upon a time.", "\n\n", "Ünïcödé 🙂 " 
 
 
 class Failing:
-    """A prior that fails on every batch with a certain word in it."""
+    """A prior that fails on every batch with a certain word."""
 
     def __init__(self, prior: Prior, word: str) -> None:
         self._prior, self._word = prior, word
@@ -45,7 +45,7 @@ class Failing:
 
 
 class Selecting(Failing):
-    """A prior that does not take it that candidates are asked for."""
+    """A prior that fails if candidates are requested."""
 
     def score(self, documents: Sequence[Document], rule: SelectionRule) -> list[DocumentScores]:
         scores = self._prior.score(documents, rule)
@@ -56,7 +56,7 @@ class Selecting(Failing):
 
 @pytest.fixture(scope="module")
 def chatting(tmp_path_factory: pytest.TempPathFactory) -> Prior:
-    """A prior that has a chat template."""
+    """Return a prior with a chat template."""
     folder = tmp_path_factory.mktemp("prior") / "chat"
     shutil.copytree(shared("models/stories260K"), folder)
     file = folder / "tokenizer_config.json"

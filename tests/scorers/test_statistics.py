@@ -1,4 +1,4 @@
-"""Statistics of scores: exact however the rows are cut, and quantiles within 1 %."""
+"""Statistics of scores: exact for any partition of the rows, and quantiles within 1 %."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_quantiles_are_within_one_percent_of_numpys(values: list[float], q: floa
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
 def test_every_value_is_near_the_middle_of_its_bin(values: list[float]) -> None:
-    for value in values:  # of three values the second is not at an end, where it would be exact
+    for value in values:  # the second of three values is not an extreme, which would be exact
         distribution = Distribution.of(np.array([-LARGEST, value, LARGEST]))
         _assert_near(distribution.quantile(0.5), value)
 

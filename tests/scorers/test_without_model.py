@@ -1,4 +1,4 @@
-"""Scorers that need no model, as runs of scores, against plain Python."""
+"""Scorers without a model, in score runs, compared with plain Python."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_verifiers_read_the_texts_without_their_context(
 
 
 def test_answers_of_real_models_are_judged_as_their_authors_did() -> None:
-    """Solutions of GSM8K by four models of OpenAI, which say of each whether it is right."""
+    """Solutions of GSM8K by four models of OpenAI, with a label for each whether it is right."""
     with shared("data/math_gsm8k_test.jsonl").open(encoding="utf-8") as lines:
         references = [json.loads(line)["answer"] for line in lines]
     verify = MathAnswerConfig("answer").verify

@@ -1,4 +1,4 @@
-"""A Hub with small repositories of the layout that the scripts expect, and the scripts themselves."""
+"""A Hub with small repositories in the layout that the scripts expect, and the scripts themselves."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ DOLMA = (
     "none",
     {"length": "long", "tags": ["a", 1]},
 )
-"""What `metadata` is in each of the files: nothing alike."""
+"""`metadata` in each of the files, with different types."""
 
 COSMOPEDIA = ("prompt", "text_token_length", "text", "seed_data", "format", "audience")
 
 
 def dolma_rows() -> list[list[dict[str, Any]]]:
-    """The rows of each file of Dolma."""
+    """Return the rows of each file of Dolma."""
     told = stories(12)
     files = []
     for number, metadata in enumerate(DOLMA):
@@ -44,7 +44,7 @@ def dolma_rows() -> list[list[dict[str, Any]]]:
 
 
 def instructions(count: int) -> list[dict[str, str]]:
-    """Rows of Natural Instructions."""
+    """Return rows of Natural Instructions."""
     return [
         {"task_name": "task1", "id": f"task1-{number}", "definition": "Go on.", "inputs": text[:100],
          "targets": text[100:]}
@@ -110,7 +110,7 @@ def _tinystories(hub: HubServer) -> None:
     files = {f"data/train-0000{part}-of-00002.parquet": parquet({"text": told[2 * part :][:2]}) for part in range(2)}
     files["data/validation-00000-of-00001.parquet"] = parquet({"text": told[4:]})
     files |= {"TinyStories-train.txt": b"one\n<|endoftext|>\n", "Evaluation prompts.yaml": b"- Once\n"}
-    files["README.md"] = b"---\nlanguage: [en]\n---\n"  # without a licence, to have that of the recipe
+    files["README.md"] = b"---\nlanguage: [en]\n---\n"  # without a licence, so that the recipe's licence is used
     hub.create_repo("dataset", "roneneldan/TinyStories", files)
 
 

@@ -1,4 +1,4 @@
-"""What a script makes goes to the Hub while it is made."""
+"""The result of a script is pushed while it is created."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.test_hub_server import client
 
 @pytest.fixture(scope="module")
 def writer(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HfToEdit]:
-    """The command of one who may write."""
+    """Return the command of a user who may write."""
     with HfToEdit(tmp_path_factory.mktemp("writer"), {**hub.env, "HF_TOKEN": hub.token}) as command:
         yield command
 

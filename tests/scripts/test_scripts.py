@@ -1,4 +1,4 @@
-"""The scripts of `dataset_scripts/`, run against repositories of the layout of the datasets they are for."""
+"""The scripts of `dataset_scripts/`, run on repositories in the layout of their datasets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEPT = ["id", "text", "added", "created", "source"]
 
 
 def run(command: HfToEdit, name: str, folder: Path, *options: object) -> DatasetDict:
-    """What a script makes, loaded."""
+    """Run a script, and load the result."""
     done = command(*eager(), "--quiet", *options, "-o", folder, script=FOLDER / f"{name}.py")
     assert (done.code, done.stdout, done.stderr) == (0, "", ""), done
     return load(folder)
@@ -38,7 +38,7 @@ def plan(folder: Path) -> Any:
 
 
 def changed(edited: DatasetDict, column: str, source: dict[str, list[str]]) -> bool:
-    """Whether texts changed; in order, each log tells exactly of those that did."""
+    """Whether texts changed, in order; each log must be consistent with that."""
     for split, texts in source.items():
         rows = edited[split]
         assert [log["num_changed"] > 0 for log in rows["toedit"]] == [
@@ -82,7 +82,7 @@ def test_a_limit_reads_no_more_files_than_it_needs(command: HfToEdit, hub: HubSe
     edited = run(command, "dolma_toedit", tmp_path / "run", "--limit", 4)
     assert list(edited["train"]["id"]) == ["0/0", "0/1", "0/2", "1/0"]
     asked = Counter(path.rpartition("/")[2] for method, path in hub.requests[before:] if path.endswith(".json.gz"))
-    assert asked["part-2.json.gz"] == asked["part-3.json.gz"] == 1  # for the size
+    assert asked["part-2.json.gz"] == asked["part-3.json.gz"] == 1  # to get the size
     assert min(asked["part-0.json.gz"], asked["part-1.json.gz"]) > 1
 
 
@@ -135,7 +135,7 @@ def test_options_of_a_yaml_file_win_over_those_of_the_recipe(command: HfToEdit, 
 
 
 def test_as_a_process_it_writes_to_a_folder_of_its_name(hub: HubServer, tmp_path: Path) -> None:
-    script = tmp_path / "tinystories_toeditV15KNK.py"  # as `uv run` names what it fetches from a URL
+    script = tmp_path / "tinystories_toeditV15KNK.py"  # name of a file that `uv run` downloads from a URL
     shutil.copy(FOLDER / "tinystories_toedit.py", script)
     environment = {**hub.env, "PYTHONPATH": str(FOLDER.parent), "HF_HOME": str(tmp_path / "hf_home")}
     asked = [sys.executable, str(script), *eager(), "--limit", "1", "--workers", "0"]

@@ -1,4 +1,4 @@
-"""phi, psi and the breakdown point, against known counts and simulations with known answers."""
+"""phi, psi and the breakdown point, compared with known counts and simulations with known results."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_of_rows() -> None:
 def test_the_verdict(counts: tuple[int, int, int, int], verdict: str) -> None:
     found = counted(*counts)
     assert found.verdict == verdict
-    if verdict in ("below", "above"):  # more right rows are kept than wrong ones, or fewer
+    if verdict in ("below", "above"):  # right rows are kept more often than wrong ones, or less often
         assert (counts[2] > counts[3]) == (verdict == "below")
 
 
@@ -53,7 +53,7 @@ def test_nothing_kept_and_nothing_known() -> None:
     ("phi", "psi", "p", "rows"), [(0.9, 0.2, 0.4, 200), (0.3, 0.3, 0.5, 100), (0.8, 0.02, 0.7, 300)]
 )
 def test_intervals_hold_what_they_should(phi: float, psi: float, p: float, rows: int) -> None:
-    """In about 95 of 100 simulated selections the true breakdown point lies within the interval."""
+    """In about 95 of 100 simulated selections, the interval contains the true breakdown point."""
     rng = np.random.default_rng(1)
     hits = {"point": 0, "error": 0}
     for _ in range(200):

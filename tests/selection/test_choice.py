@@ -1,4 +1,4 @@
-"""Which rows are kept by their scores, against plain Python."""
+"""Rows kept by their scores, compared with plain Python."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_as_many_rows_as_asked_for_and_none_that_is_worse_than_one_left_out(
         assert min(left, default=10.0) >= max(mine)
     if keep == "middle" and left:
         below, above = sum(value <= min(mine) for value in left), sum(value >= max(mine) for value in left)
-        assert below + above >= len(left)  # none of them stands between
+        assert below + above >= len(left)  # none of them is in between
         ordered = sorted(values[row] for row in scored)
         start = (len(ordered) - count) // 2
         assert sorted(mine) in (ordered[start : start + count], ordered[start + 1 : start + 1 + count])
@@ -70,7 +70,7 @@ def test_a_row_does_not_depend_on_how_many_come_after_it() -> None:
 
 
 def test_a_sample_by_weight_takes_rows_in_proportion() -> None:
-    """The first row of a sample without replacement has the probability of its weight."""
+    """The first row of a sample without replacement has a probability proportional to its weight."""
     weights = np.log([0.5, 0.3, 0.2])
     counts = np.zeros(3)
     for seed in range(4000):

@@ -1,4 +1,4 @@
-"""Which rows go into a mixture, how often, and in which order."""
+"""Rows in a mixture, their number of repetitions, and their order."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_places_are_all_numbers_once(counts: list[int]) -> None:
 
 
 def test_a_mixture_is_shuffled() -> None:
-    """Of each tenth of the mixture about half is of each dataset."""
+    """In each tenth of the mixture, about half of the rows come from each dataset."""
     first, second = positions([1000, 1000], seed=0)
     counts = np.bincount(first // 200, minlength=10)
     assert counts.min() > 75 and counts.max() < 125

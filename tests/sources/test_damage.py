@@ -1,4 +1,4 @@
-"""Files that are damaged, of another encoding, or not what their names say: found when planning, or when reached."""
+"""Files that are damaged, of another encoding, or not of the type of their names: detected when planning or reading."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def texts(source: Source) -> list[str]:
 
 
 def rows_before(source: Source, expected: str) -> int:
-    """The rows that are read before a file fails."""
+    """Return the rows that are read before a file fails."""
     count = 0
     with pytest.raises(SourceError, match=expected):
         for table in source.tables("train"):
@@ -79,7 +79,7 @@ def row_groups(path: Path, count: int = 50, **options: object) -> bytes:
     ],
 )
 def test_text_files_are_looked_at_when_planning(name: str, content: bytes, expected: str, tmp_path: Path) -> None:
-    """Also those of which no row is read then."""
+    """This includes files of which no row is read when planning."""
     (tmp_path / f"b{name[1:]}").write_bytes(content)
     with pytest.raises(SourceError, match=f"b{name[1:]}: .*{expected}"):
         planned(tmp_path / f"b{name[1:]}")
@@ -203,7 +203,7 @@ def test_an_arrow_file_that_is_cut(form: str, tmp_path: Path) -> None:
 
 
 class TestCompression:
-    """What is cut is not taken for whole."""
+    """Truncated files are not treated as complete."""
 
     @pytest.mark.parametrize("name", ["a.txt.zst", "a.csv.zst", "a.jsonl.zst", "a.txt.gz"])
     @pytest.mark.parametrize("columns", [(), ("text",)])

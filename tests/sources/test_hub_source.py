@@ -1,4 +1,4 @@
-"""Datasets and priors of a Hub, through the real clients."""
+"""Datasets and priors of a Hub, read by the real clients."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def command(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")
 def commits(hub: HubServer, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, str]:
-    """Two commits of org/stories, the first on no branch any more, and the only one of org/tiny."""
+    """Return two commits of org/stories, the first no longer on a branch, and the only commit of org/tiny."""
     folder = tmp_path_factory.mktemp("repo")
     old, new = folder / "old.parquet", folder / "new.parquet"
     rows(stories(3)).to_parquet(old)

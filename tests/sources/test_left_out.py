@@ -1,4 +1,4 @@
-"""Data files of a folder that are not read are named, in one line, and nothing else is."""
+"""Data files of a folder that are not read are named in one line; other files are not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXAMPLES = int(os.environ.get("HF_TOEDIT_EXAMPLES", "25"))
 
 
 def make(folder: Path, *names: str) -> Path:
-    """Files of these names, each of one row where it is data."""
+    """Create files with these names; data files have one row each."""
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +151,7 @@ PATHS = st.builds(
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.sets(PATHS, min_size=1, max_size=6))
 def test_every_data_file_is_read_or_counted(names: set[str]) -> None:
-    assume(not any(f"{name}/" in other for name in names for other in names))  # no file is a folder as well
+    assume(not any(f"{name}/" in other for name in names for other in names))  # no file name is also a folder
     with tempfile.TemporaryDirectory() as scratch:
         folder = make(Path(scratch).resolve(), *sorted(names))
         for name in ("config.json", "README.md"):

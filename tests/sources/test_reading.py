@@ -1,4 +1,4 @@
-"""From planned files to rows: any range of them, in bounded tables, and what became of the file is said."""
+"""Rows of planned files: any range, in bounded tables, with clear errors if a file has changed."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_fewer_rows_than_planned(name: str, tmp_path: Path) -> None:
 
 
 class TestExtents:
-    """What planning learns of the files."""
+    """Facts about the files that planning determines."""
 
     def test_parquet(self, tmp_path: Path) -> None:
         source = _opened(tmp_path / "a.parquet")

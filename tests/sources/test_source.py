@@ -1,4 +1,4 @@
-"""Every kind of source: its rows are those that `datasets` reads, and only their texts change when they are edited."""
+"""Every kind of source: its rows are those that `datasets` reads, and editing changes only its texts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.cli.fixtures import ODD, load, rows, same, stories
 from tests.s3_server import BUCKET, S3Server
 
 Made = tuple[object, DatasetDict]
-"""What the command is given, and what `datasets` itself reads there."""
+"""The source for the command, and the arguments with which `datasets` reads it."""
 
 
 def _lines(path: Path, compress: Callable[[bytes], bytes] = bytes) -> Made:
@@ -145,7 +145,7 @@ KINDS: dict[str, Callable[[Path], Made]] = {
 
 
 def check_only_texts_changed(source: DatasetDict, run: Path) -> None:
-    """Only texts changed, some did, and rows without an edit are the source's."""
+    """Check that only texts changed, that some did, and that rows without an edit equal those of the source."""
     edited = load(run)
     assert list(edited) == list(source)
     for split, before in source.items():
@@ -161,7 +161,7 @@ def check_only_texts_changed(source: DatasetDict, run: Path) -> None:
 
 
 def read(source: object, split: str = "train", **options: Any) -> Dataset:
-    """The rows of a split as this tool reads them."""
+    """Return the rows of a split as hf-toedit reads them."""
     opened = open_source(SourceConfig(str(source), **options))
     tables = list(opened.tables(split))
     assert all(table.schema.equals(opened.features.arrow_schema, check_metadata=True) for table in tables)

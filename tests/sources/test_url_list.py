@@ -1,4 +1,4 @@
-"""Lists of URLs as sources, and columns chosen of them: pinned, read in parts, whatever the other fields hold."""
+"""Lists of URLs as sources, and selected columns: pinned, read in parts, independent of other fields."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from tests.runs.test_counting import plan_of
 
 
 class Web:
-    """A server of files, which breaks off, turns away or changes its mind when told to.
+    """A file server that can close connections, refuse requests or change its answers.
 
     Attributes:
-        files: by name.
-        answers: status codes of the next requests; 0 breaks off in the middle of the body.
-        in_parts: whether it knows ranges.
-        moved: where requests for a name are sent.
-        headers: of all answers, beside its own.
-        seen: the headers of all requests.
-        asked: the ranges that were asked for, by name.
+        files: Files by name.
+        answers: Status codes of the next requests; 0 closes the connection in the middle of the body.
+        in_parts: Whether it supports range requests.
+        moved: Redirect targets by name.
+        headers: Additional headers of all answers.
+        seen: Headers of all requests.
+        asked: Requested ranges by name.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Web:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            wbufsize = -1  # headers and body leave in one packet
+            wbufsize = -1  # headers and body are sent in one packet
             disable_nagle_algorithm = True
             web = self
 
@@ -108,7 +108,7 @@ class Web:
 
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # which conftest.py says of the tests
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # conftest.py sets it for the tests
     web = Web()
     thread = threading.Thread(target=web.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -158,7 +158,7 @@ def test_files_are_pinned_and_each_is_a_shard(web: Web, tmp_path: Path) -> None:
     extents = source.extents("train", ["text"], shard_bytes=None)
     assert [extent.num_rows for extent in extents] == [None] * 40 + [0]
     assert len(web.asked) - before <= 3 * 40  # to sample rows; none is counted
-    web.put_lines("0.jsonl", [{"text": f"1.jsonl {index}"} for index in range(3)])  # as long as it was
+    web.put_lines("0.jsonl", [{"text": f"1.jsonl {index}"} for index in range(3)])  # the same length as before
     changed = opened(name, "text")
     assert changed.revision != source.revision
     assert changed.splits["train"][1:] == source.splits["train"][1:]
@@ -189,7 +189,7 @@ def test_a_server_that_asks_to_wait_is_waited_for_aloud(
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
 def test_rows_are_drawn_from_the_middle_of_files(name: str, web: Web, tmp_path: Path) -> None:
-    """Without all of them being fetched, where they are not compressed."""
+    """Uncompressed files are not downloaded completely."""
     many = [{"text": f"{number} {'word ' * (number // 100)}"} for number in range(3000)]
     plan = plan_of(list_of(tmp_path, web.put_lines(name, many)), columns=("text",))
     before = len(web.asked)
@@ -228,7 +228,7 @@ def test_lists_of_windows_are_lists(web: Web, tmp_path: Path) -> None:
 
 
 def test_servers_without_ranges_send_what_is_read_from_its_beginning(web: Web, tmp_path: Path) -> None:
-    """`python -m http.server` is one: rows of text and CSV come through `datasets`, which streams them."""
+    """`python -m http.server` is one: `datasets` streams rows of text and CSV."""
     web.in_parts = False
     web.files = {"a.csv": b"text\na\nb\n", "empty.csv": b""}
     source = opened(list_of(tmp_path, *(f"{web.url}/{name}" for name in web.files)))

@@ -1,4 +1,4 @@
-"""The whole app on 127.0.0.1, spoken to as its page does."""
+"""The whole app on 127.0.0.1, with requests like those of its page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def app() -> Iterator[gr.Blocks]:
 
 
 class Visitor:
-    """One open page."""
+    """An open page."""
 
     def __init__(self, app: gr.Blocks) -> None:
         self.app = app
@@ -37,10 +37,10 @@ class Visitor:
         self.client = httpx.Client(base_url=app.local_url, timeout=120)
 
     def ask(self, name: str, *data: Any) -> list[Any] | None:
-        """What a function of the tab answers; None where it fails."""
+        """Return the result of a function of the tab; None if it fails."""
         index = next(index for index, function in self.app.fns.items() if function.name == name)
         body = {"data": data, "fn_index": index, "session_hash": self.session}
-        sent = json.dumps(body)  # as browsers do: half a character is written out
+        sent = json.dumps(body)  # browsers escape half a character as well
         as_json = {"Content-Type": "application/json"}
         self.client.post("/gradio_api/queue/join", content=sent, headers=as_json).raise_for_status()
         with self.client.stream("GET", "/gradio_api/queue/data", params={"session_hash": self.session}) as events:
@@ -51,7 +51,7 @@ class Visitor:
         raise AssertionError("no answer")
 
     def edit(self, text: str, settings: list[Any] = SETTINGS, prior: str = "embedded") -> dict[str, Any]:
-        """Values of the outputs, by what they are."""
+        """Return the values of the outputs by name."""
         answer = self.ask("edit", text, prior, *settings, None)
         assert answer is not None
         return _named(answer)
@@ -101,7 +101,7 @@ def test_a_threshold_is_offered_for_the_text_as_it_is_now(app: gr.Blocks) -> Non
     visitor = Visitor(app)
     asked = [0.999, *SETTINGS[1:4], 1, "toedit"]
     suggestion = visitor.edit(TEXT, asked)["suggestion"]
-    for text in (TEXT, "The wind was cold. The wind was cold. The wind was cold."):  # the second was not edited yet
+    for text in (TEXT, "The wind was cold. The wind was cold. The wind was cold."):  # the second is not edited yet
         answer = visitor.ask("suggested", text, "embedded", "toedit", None, None)
         assert answer is not None
         (threshold,) = answer
@@ -155,7 +155,7 @@ def test_visitors_do_not_see_each_other(app: gr.Blocks) -> None:
     def visit(name: str) -> None:
         for turn in range(3):
             text = f"{name} wrote letter {turn}. Once upon a time, there was a little girl."
-            shown[name].append(str(visitors[name].edit(text, [1, 8, 1.5, 0, 1, "toedit"])))  # which changes nothing
+            shown[name].append(str(visitors[name].edit(text, [1, 8, 1.5, 0, 1, "toedit"])))  # changes nothing
             shown[name].append(str(visitors[name].show(1)))
 
     threads = [threading.Thread(target=visit, args=[name]) for name in visitors]
@@ -207,7 +207,7 @@ def test_nothing_of_a_visitor_is_written_to_files(app: gr.Blocks) -> None:
 def test_a_server_takes_no_large_request(app: gr.Blocks) -> None:
     assert "here it may have 2,000" in Visitor(app).edit("a" * 10**6)["notice"]["value"]
     visitor = Visitor(app)
-    for content in (b" " * 2**23, (b" " * 2**20 for _ in range(8))):  # with and without telling how much there is
+    for content in (b" " * 2**23, (b" " * 2**20 for _ in range(8))):  # with and without a Content-Length header
         answer = visitor.client.post(
             "/gradio_api/queue/join", content=content, headers={"Content-Type": "application/json"}
         )

@@ -1,4 +1,4 @@
-"""What the dataset tab answers, and the HTML it shows; the browser sees to the rest in tests of its own."""
+"""The functions of the dataset tab and their HTML; the browser tests cover the rest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.space.test_rows import opened, written
 
 
 class Visitor:
-    """Presses buttons, and keeps what a page would keep."""
+    """Presses buttons, and keeps the state that a page would keep."""
 
     def __init__(self, run: Path, **settings: Any) -> None:
         self.browsing = Browsing(SpaceSettings(local=True, **settings))
@@ -29,14 +29,14 @@ class Visitor:
         self.take(self.browsing.open(str(run))[8:], "")
 
     def take(self, moved: list[Any], notice: str) -> str:
-        """Keep row, fragment, place and search, where they are given anew."""
+        """Keep row, fragment, place and search if they are updated."""
         *_, shown, self.fragment, place, self.search = moved
         if isinstance(place, RowAddress):
             self.place, self.shown = place, shown
         return notice
 
     def press(self, name: str, *values: Any) -> str:
-        """The notice that comes of it."""
+        """Press a button, and return the notice."""
         search = (self.search,) if name in ("previous", "following") else ()
         moved = getattr(self.browsing, name)(self.place, self.reverted, *search, *values)
         return self.take(moved, moved[0])
@@ -48,7 +48,7 @@ def test_a_walk_through_a_run(sharded: Path) -> None:
     changed = [number for number in range(25) if rows.row(2, "train", number).counts["num_changed"]]
     assert visitor.place == RowAddress(str(sharded), 2, "train", changed[0])
     assert f"Row {changed[0]} of train, generation 2" in visitor.shown
-    assert visitor.fragment == ""  # no link names a folder of this machine
+    assert visitor.fragment == ""  # a link does not name a local folder
     visitor.press("row", 0)
     for number in range(1, 25):
         assert visitor.press("following", 0, 100) == ""
@@ -79,7 +79,7 @@ def test_the_filter_stops_at_rows_that_fit(long: Path) -> None:
 def test_another_filter_begins_another_search(long: Path) -> None:
     visitor = Visitor(long)
     visitor.press("row", 0)
-    visitor.search = Search(1, 99.0, 100.0, 2299)  # as far as one for larger shares has come
+    visitor.search = Search(1, 99.0, 100.0, 2299)  # the position of a search for larger shares
     assert visitor.press("following", 20, 100) == ""
     assert visitor.place.row == opened(long).rows.search(1, "train", 0, 1, 0.2, 1.0).number
     visitor.search = Search(1, 20, 100, 2299)
@@ -125,7 +125,7 @@ def test_a_run_opens_at_a_row_that_changed(
     assert first and Visitor(long).place.row == first
     assert Visitor(unlogged).place.row == 0
     assert Visitor(unfinished).place.generation == opened(unfinished).rows.generations[-1]
-    # Where the last generation changed nothing, a row that the first one changed; where none did, the first row.
+    # If the last generation changed nothing, a row that the first one changed; if none did, the first row.
     texts = ["A", "Once upon a time there was a little girl who lived in a house.", "B"]
     Dataset.from_dict({"text": texts}).to_parquet(tmp_path / "rows.parquet")
     for threshold, row in ((0.9, 1), (1.0, 0)):
@@ -170,7 +170,7 @@ def test_a_text_is_no_more_than_text(sharded: Path) -> None:
 
 
 def test_a_row_tells_the_kinds_of_its_edits(sharded: Path) -> None:
-    """Also where only its beginning is shown, in which the kinds are those in the whole text."""
+    """This holds even if the row is truncated: the kinds are those in the whole text."""
     table = PieceTable("In 1006 Kittes", (Edit(3, 7, "2006", 1), Edit(8, 12, "Kutt", 1)))
     row = Row(1, "train", 0, (RowText(None, table),), (table.revert(),), {})
     rows = opened(sharded).rows

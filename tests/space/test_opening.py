@@ -1,4 +1,4 @@
-"""Runs on the Hub, as strangers and their owner open them: what is fetched, and what is refused."""
+"""Runs on the Hub, opened by strangers and by their owner: what is downloaded, and what is refused."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ LOOK = """
 
 @pytest.fixture(scope="module")
 def hub_answers(hub: HubServer, sharded: Path) -> dict[str, Any]:
-    """What one process sees that opens a run in many repositories, and the requests between its marks."""
+    """Return the results of a process that opens a run in many repositories, and the requests between its marks."""
     files = {str(path.relative_to(sharded)): path.read_bytes() for path in sharded.rglob("*") if path.is_file()}
     sha = hub.create_repo("dataset", "org/edited", files)
     extra = {f"toedit/stats/gen1/extra-{number}.json": b"{}" for number in range(300)}

@@ -1,4 +1,4 @@
-"""The recorded examples of a real prior, as the demo shows them."""
+"""The recorded examples of a real prior in the demo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of runs on this machine, held against the Parquet files themselves."""
+"""Rows of local runs, compared with the Parquet files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def opened(folder: Path) -> OpenRun:
 
 
 def written(folder: Path, generation: int, split: str = "train") -> list[dict[str, Any]]:
-    """The rows of a generation, as the files have them."""
+    """Return the rows of a generation from the files."""
     files = sorted(folder.glob(f"data/gen{generation}/{split}-*"))
     return pa.concat_tables([pq.read_table(file) for file in files]).to_pylist()
 
@@ -115,7 +115,7 @@ def test_a_search_of_what_has_to_be_fetched_is_bounded_and_goes_on(sharded: Path
 
 
 def test_rows_beside_one_another(unfinished: Path) -> None:
-    """Shards of 7, 6, 6 and 6 rows: numbers stay as they are when one is not done."""
+    """Shards of 7, 6, 6 and 6 rows: row numbers do not change if one shard is missing."""
     rows = opened(unfinished).rows
     assert rows.num_rows("train") == 25
     firsts = [0]
@@ -152,7 +152,7 @@ def test_a_run_that_is_not_begun(sharded: Path, tmp_path: Path) -> None:
 
 
 def test_logs_that_do_not_agree_are_told(sharded: Path, tmp_path: Path) -> None:
-    """One character of a logged source is another one now; the sizes that records tell are kept."""
+    """One character of a logged source is changed; the sizes in the records stay the same."""
     folder, shard = _copy(sharded, tmp_path), "train-00000-of-00004.parquet"
     path = folder / "data/gen2" / shard
     table = pq.read_table(path)
@@ -228,7 +228,7 @@ def test_names_that_open_nothing(tmp_path: Path, sharded: Path) -> None:
 
 
 def test_strangers_name_no_files(sharded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not by their path, nor by one that looks like a repository."""
+    """This includes their path, and a path that looks like a repository."""
     monkeypatch.chdir(sharded.parent.parent)
     relative = os.path.relpath(sharded)
     assert relative.count("/") == 1
@@ -275,7 +275,7 @@ def _copy(run: Path, folder: Path) -> Path:
 
 
 def _record(folder: Path, generation: str, name: str, **changes: Any) -> None:
-    """Change what a record says, so that it is still whole."""
+    """Change a value of a record, consistently."""
     path = folder / f"toedit/stats/{generation}/{name}.json"
     record = {**json.loads(path.read_text()), **changes}
     record.pop("hash")
@@ -283,7 +283,7 @@ def _record(folder: Path, generation: str, name: str, **changes: Any) -> None:
 
 
 def test_plans_that_do_not_count(sharded: Path, tmp_path: Path) -> None:
-    """Neither the plan nor records tell how many rows there are: footers do."""
+    """Neither the plan nor the records contain the number of rows; it is read from the Parquet footers."""
     from dataclasses import replace
 
     from hf_toedit.runs.store import RunFolder

@@ -89,7 +89,7 @@ def test_any_text_teaches_how_to_select_a_share_of_it(priors: Priors, text: str,
         assert preset == "careful" and "Fewer than 5% of them may be edited." in picture
         return
     assert f"A threshold of {view.suggested:g} selects at least 5% of them." in picture
-    assert round(view.suggested, 3) == view.suggested  # where the slider can stand
+    assert round(view.suggested, 3) == view.suggested  # a value of the slider
     config = EditRequest(text, preset=preset, threshold=view.suggested).config
     stats = ToEditor(priors.get("embedded"), config).edit([text]).stats
     assert 0.05 * stats.num_tokens <= stats.num_selected < max(0.5 * stats.num_tokens, 3)

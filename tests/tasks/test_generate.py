@@ -1,4 +1,4 @@
-"""Prompts of rows, and statistics of what is generated for them."""
+"""Prompts of rows, and statistics of generated texts."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ CHATS = [
 
 @pytest.fixture(scope="module")
 def chat(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The small model with a chat template."""
+    """Return the small model with a chat template."""
     return generator(copied(tmp_path_factory.mktemp("chat") / "model", stories(), TEMPLATE), prompt_tokens=None)
 
 
 def read(table: dict[str, list[Any]], of: Any, **texts: Any) -> list[str]:
-    """The prompts of rows as text, or why there is none."""
+    """Return the prompts of rows as text, or why a row has none."""
     found = Prompts.of(pa.table(table), Texts(TextConfig(**texts)), of)
     return [one if isinstance(one, str) else of._decode(one.ids) for one in found.rows]
 
@@ -96,7 +96,7 @@ def test_which_columns_are_the_prompt() -> None:
 
 
 def parts() -> list[GenerateStats]:
-    """Statistics of a few rows each."""
+    """Return statistics of a few rows each."""
     draws, found = np.random.default_rng(0), []
     for number in range(3):
         stats = GenerateStats(num_rows=4, num_chats=number, seconds={"generate": 1.0})

@@ -1,4 +1,4 @@
-"""Runs of scores that are killed again and again; HF_TOEDIT_KILLS for another number of kills."""
+"""Score runs that are killed repeatedly; HF_TOEDIT_KILLS sets the number of kills."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROWS, SHARDS = 140, 2
 def test_a_run_of_scores_that_is_killed_again_and_again_ends_as_if_undisturbed(
     keeping: HfToEdit, tmp_path: Path
 ) -> None:
-    """Where nothing is left to do before it was killed often enough, a shard is taken away."""
+    """If no work is left before enough kills happened, a shard is deleted."""
     source, run = shared("data/biomed_pubmedqa_l.jsonl"), tmp_path / "killed"
     what = "--prior", shared("models/stories260K"), "--limit", ROWS, "--num-shards", SHARDS
     assert keeping("score", source, "-o", run, *what, "--plan-only", "--quiet").code == 0

@@ -1,4 +1,4 @@
-"""Runs that write no rows: texts are measured, or read by a prior, and the statistics are all that is made."""
+"""Runs without rows: texts are measured, or read by a prior, and only statistics are written."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SKIPPED = {"null": 2, "empty": 1}
 
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Texts, and rows without one among them."""
+    """Return texts, and rows without one among them."""
     path = tmp_path_factory.mktemp("documents") / "documents.parquet"
     Dataset.from_dict({"text": [*GIVEN[:20], *EMPTY, *GIVEN[20:]], "id": range(len(GIVEN) + len(EMPTY))}).to_parquet(
         path
@@ -44,18 +44,18 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def planned(source: Path, folder: Path, task: Task, num_shards: int = 1, **of_source: Any) -> Run[Any]:
-    """A run that nothing is done of yet."""
+    """Plan a run that has not started."""
     asked = RunRequest(SourceConfig(str(source), **of_source), task, num_shards=num_shards)
     return plan_run(asked, str(folder))
 
 
 def untimed(stats: Statistics) -> Statistics:
-    """Statistics without the figure that differs from run to run."""
+    """Return statistics without times."""
     return replace(stats, seconds={})  # type: ignore[type-var]
 
 
 def direct(documents: list[str], num_rows: int, skipped: Mapping[str, int] | None = None) -> TextStats:
-    """What is to be found, by one call."""
+    """Compute the expected statistics in one call."""
     stats = TextStats(num_rows=num_rows)
     stats.add(documents, HashedNgrams(), SEED)
     for cause, count in (skipped or {}).items():
@@ -71,7 +71,7 @@ def expected() -> TextStats:
 
 @pytest.fixture(scope="module")
 def measured(documents: Path, tmp_path_factory: pytest.TempPathFactory) -> Run[TextStats]:
-    """A finished run of three shards; not to be written to."""
+    """Execute a run of three shards; read-only for tests."""
     run = tmp_path_factory.mktemp("measured") / "run"
     return package.run_task(documents, run, MeasureTask(SEED), num_shards=3, workers=0, progress=False)
 
@@ -177,7 +177,7 @@ def test_another_run_is_not_mixed_in(documents: Path, measured: Run[TextStats]) 
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A source that a prior has read soon."""
+    """Write a source that a prior can read quickly."""
     path = tmp_path_factory.mktemp("short") / "short.parquet"
     Dataset.from_dict({"text": [*stories(30, length=100), *EMPTY]}).to_parquet(path)
     return path
@@ -185,7 +185,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def read(short: Path, tmp_path_factory: pytest.TempPathFactory) -> Run[EditStats]:
-    """A finished run in which a prior read them."""
+    """Execute a run in which a prior reads them."""
     task = ReadTask(PriorConfig(prior()[1]))
     return package.run_task(
         short, tmp_path_factory.mktemp("read") / "run", task, num_shards=2, workers=0, progress=False

@@ -1,4 +1,4 @@
-"""Runs of scores: the numbers are those of editing and of `transformers`, and all that runs have holds for them."""
+"""Score runs: their scores equal those of editing and of `transformers`, and all features of runs work."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TEXTS = 60
 
 @pytest.fixture(scope="module")
 def questions() -> Path:
-    """Real abstracts, with a column of every kind that JSON has beside them."""
+    """Return real abstracts, with a column of every JSON type."""
     return shared("data/biomed_pubmedqa_l.jsonl")
 
 
@@ -78,7 +78,7 @@ def test_perplexity_is_that_of_the_edit_log_and_all_else_is_as_it_was(
 def test_generations_of_an_edited_run_are_scored_as_the_next_one_read_them(
     hf_toedit: HfToEdit, source: Path, run: Path, tmp_path: Path
 ) -> None:
-    """Generation 2 logs how likely it found the texts of generation 1."""
+    """Generation 2 logs the scores of the texts of generation 1."""
     for generation in (1, 2):
         scores = tmp_path / f"scores{generation}"
         config = "--config-name", f"gen{generation}"
@@ -219,7 +219,7 @@ def test_what_is_for_edits_is_refused(hf_toedit: HfToEdit, scored: Path, tmp_pat
 
 
 def test_rows_that_were_changed_afterwards_are_found(scored: Path, tmp_path: Path) -> None:
-    """In files that are whole, with records that fit them."""
+    """The files are complete, and the records match them."""
     from shutil import copytree
 
     from hf_toedit.runs.verify import verify_run

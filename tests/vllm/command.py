@@ -1,4 +1,4 @@
-"""The command, as a process of its own."""
+"""The command in a separate process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import sys
 
 
 def hf_toedit(*args: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run it to its end."""
+    """Run the command to its end."""
     command = [sys.executable, "-m", "hf_toedit", *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, env=env)

@@ -1,4 +1,4 @@
-"""Priors run by the real vLLM; skipped where it is not installed, unless it is required."""
+"""Priors run by the real vLLM; skipped if it is not installed, unless it is required."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hf_toedit.priors import embedded
 
 @pytest.fixture(scope="session", autouse=True)
 def vllm() -> None:
-    """The library that all tests here need."""
+    """Skip or fail the tests without vLLM, which all of them need."""
     if importlib.util.find_spec("vllm") is None:
         if os.environ.get("HF_TOEDIT_REQUIRE_VLLM"):
             pytest.fail("needs vllm, and HF_TOEDIT_REQUIRE_VLLM is set")
@@ -26,7 +26,7 @@ def vllm() -> None:
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Makes copies of the embedded prior with other settings in `config.json` and `tokenizer_config.json`."""
+    """Return a function that copies the embedded prior with changes in `config.json` and `tokenizer_config.json`."""
 
     def make(tokenizer: dict[str, Any] | None = None, **config: Any) -> Path:
         copy = tmp_path_factory.mktemp("prior")

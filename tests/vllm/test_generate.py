@@ -1,4 +1,4 @@
-"""What vLLM generates, against what `transformers` does for the same prompts."""
+"""Generation by vLLM, compared with `transformers` on the same prompts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_without_chance_both_backends_agree(how: dict[str, Any]) -> None:
     for made, expected in zip(mine.generate(prompts(mine)), other.generate(prompts(other)), strict=True):
         assert len(made) == len(expected)
         for one, wanted in zip(made, expected, strict=True):
-            if one.ids == wanted.ids:  # others lead to a near tie
+            if one.ids == wanted.ids:  # other outputs lead to a near tie
                 same += 1
                 assert one.logprob == pytest.approx(wanted.logprob, abs=1e-2) and one.stop == wanted.stop
     assert same >= 0.6 * 6 * len(made)

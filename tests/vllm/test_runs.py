@@ -1,4 +1,4 @@
-"""Runs whose prior is run by vLLM: from the command line, killed, and resumed."""
+"""Runs with a prior in vLLM: from the command line, killed, and resumed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.vllm.command import hf_toedit
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first rows of the sample, edited."""
+    """Edit the first rows of the sample."""
     folder = tmp_path_factory.mktemp("vllm") / "run"
     done = hf_toedit("edit", "sample", "--backend", "vllm", "--limit", 5, "-o", folder, "--num-shards", 2, "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

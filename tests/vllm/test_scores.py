@@ -1,4 +1,4 @@
-"""What vLLM answers, against what `transformers` does for the same texts."""
+"""Scores by vLLM, compared with `transformers` on the same texts."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def load(path: Path, backend: str, dtype: str = "auto", **resources: int):
 
 @pytest.fixture(scope="module")
 def priors(folder):
-    """vLLM keeps two positions of its context for itself, so the other has two fewer; steps are short, to be many."""
+    """vLLM reserves two positions of its context, so the other prior has two fewer; steps are short, to have many."""
     of_vllm = load(folder(max_position_embeddings=CONTEXT + 2), "vllm", token_budget=64)
     return of_vllm, load(folder(max_position_embeddings=CONTEXT), "transformers")
 
 
 def documents_to_read() -> list[str | Passage]:
-    """Short and odd ones, some longer than several contexts, and some after a prompt."""
+    """Return short and odd documents, some longer than several contexts, and some after a prompt."""
     stories, rows = texts("synthetic_tinystories_500"), texts("multilingual_udhr2")
     prompts = [Passage.of(response, [prompt]) for prompt, response in zip(stories[:2], stories[3:5], strict=True)]
     return ["a", " ", "The end.", *stories[6:9], *rows[::180], *texts("awkward_blns")[50:500:120], *prompts]
 
 
 def check(mine: EditResult, other: EditResult, config: EditConfig, tolerance: float = TOLERANCE) -> int:
-    """Compare all that an editor is told; answers with how many tokens are selected."""
+    """Compare all scores that an editor receives, and return the number of selected tokens."""
     edge, num_selected = math.log(config.threshold), 0
     for document, expected in zip(mine.documents, other.documents, strict=True):
         assert document.skipped == expected.skipped
@@ -49,7 +49,7 @@ def check(mine: EditResult, other: EditResult, config: EditConfig, tolerance: fl
             continue
         ours, theirs = document.reading.scores, expected.reading.scores
         np.testing.assert_allclose(ours.logprobs, theirs.logprobs, atol=tolerance)
-        # Rounding may decide for a token that lies on the threshold itself.
+        # Rounding may decide about a token exactly at the threshold.
         certain = set(np.flatnonzero(~(np.abs(theirs.logprobs - edge) <= tolerance)).tolist())
         assert set(ours.positions.tolist()) & certain == set(theirs.positions.tolist()) & certain
         rows = [row for row, position in enumerate(theirs.positions.tolist()) if position in certain]
@@ -59,7 +59,7 @@ def check(mine: EditResult, other: EditResult, config: EditConfig, tolerance: fl
             assert np.isfinite(ours.candidate_logprobs[at]).sum() == width
             listed, likeliest = ours.candidate_logprobs[at, :width], theirs.candidate_logprobs[row, :width]
             np.testing.assert_allclose(listed, likeliest, atol=tolerance)
-            # Those that are alike may change places, or be cut off in another order.
+            # Nearly equal candidates may swap places, or be cut off differently.
             unlike = np.diff(likeliest, prepend=np.inf, append=likeliest[-1]) < -2 * tolerance
             apart = np.flatnonzero(unlike[:-1] & unlike[1:])
             assert (ours.candidate_ids[at, apart] == theirs.candidate_ids[row, apart]).all()
@@ -134,7 +134,7 @@ def test_a_dtype_that_is_asked_for(folder):
 
 
 def resized(path: Path, vocab_size: int) -> Path:
-    """The prior with fewer or more tokens than its tokenizer."""
+    """Return a prior with fewer or more tokens than its tokenizer."""
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(path)
@@ -166,7 +166,7 @@ def test_a_token_that_the_model_does_not_know_costs_its_document_alone(folder):
 
 
 def test_a_model_that_vllm_cannot_run():
-    """Its heads are smaller than those that vLLM reads on a CPU, which shows when it reads."""
+    """Its heads are smaller than vLLM supports on a CPU, which it detects only when it reads."""
     editor = ToEditor(load(shared("models/stories260K"), "vllm"))
     for _ in range(2):
         with pytest.raises(PriorError, match="fails on every text: .*head_dim=8"):
