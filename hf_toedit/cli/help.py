@@ -37,7 +37,7 @@ class Option(click.Option):
         self.group, self.rare = group, rare
 
     def get_help_extra(self, ctx: click.Context) -> Any:
-        """The default of an option, and whether it is required; not the range of a number."""
+        """The default of an option, and whether it is required; not the range, which click before 8.2 shows."""
         return {name: value for name, value in super().get_help_extra(ctx).items() if name != "range"}
 
 

@@ -206,6 +206,7 @@ def test_it_is_served_until_ctrl_c() -> None:
 def test_what_cannot_be_served(command: HfToEdit, few: Path) -> None:
     told = command.fails("space", "run", few, "--host", "0.0.0.0", code=2)
     assert "is on this machine, and anyone at 0.0.0.0 could read it" in told
+    assert "'nowhere' cannot be opened. Name a run folder, or a dataset" in command.fails("space", "run", "nowhere")
     bare = "import sys; sys.modules['gradio'] = None; from hf_toedit.cli.main import cli; cli(['space', 'run'])"
     done = subprocess.run([sys.executable, "-c", bare], capture_output=True, text=True, env=environment())
     assert (done.returncode, done.stdout) == (2, "")

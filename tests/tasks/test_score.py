@@ -193,7 +193,7 @@ def test_another_run_is_not_mixed_in(
     ("options", "code", "expected"),
     [
         (("--scorer", "perplexiti"), 2, "scorer 'perplexiti' is not known. Did you mean 'perplexity'?"),
-        (("--scorer", "classifier"), 2, "which classifier? Name a folder or a Hub id with --model."),
+        (("--scorer", "classifier"), 2, "scorer 'classifier' needs a model. Name a folder or a Hub id with --model."),
         (("--model", "org/name"), 2, "--model is for --scorer classifier."),
         (("--truncate",), 2, "--truncate is for --scorer classifier."),
         (("--scorer", "classifier", "--model", "x", "--prior", "y"), 2, "--prior is for --scorer perplexity."),
