@@ -135,7 +135,10 @@ def test_pushing_again_sends_what_changed_and_keeps_what_people_wrote(hub: HubSe
     assert command("space", "push", name, "--source", "org/edited").stdout.startswith("Sent: nothing")
     assert repo.hardware == "l4x1"
     count = len(repo.commits)
-    assert "--public does not change that" not in command("space", "push", name, "--source", "org/edited", "--public").stdout
+    assert (
+        "--public does not change that"
+        not in command("space", "push", name, "--source", "org/edited", "--public").stdout
+    )
     assert len(repo.commits) == count
 
 
