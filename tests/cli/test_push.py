@@ -258,7 +258,7 @@ def test_a_pull_request_is_gone_on_with(hub: HubServer, command: HfToEdit, few: 
         (["org/a b"], 2, "is not the name of a repository"),
         (["org/x", "--prefix", "../up"], 2, "prefix '../up' is not a folder"),
         (["org/x", "--prefix", "a?b"], 2, "prefix 'a?b' cannot hold '?'"),
-        (["org/x", "--prefix", "data/v2"], 2, "is the folder of a run at the root of a repository"),
+        (["org/x", "--prefix", "data/v2"], 2, "is a folder of runs at the root of a repository"),
         (["org/x", "--revision", "b", "--create-pr"], 2, "leave out the revision"),
         (["strangers/x"], 1, "cannot create dataset 'strangers/x' on the Hub (403: You don't have the rights"),
     ],
