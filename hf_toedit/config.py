@@ -247,8 +247,8 @@ class PriorConfig(BaseConfig):
             raise UsageError("the prior has no name. Name a folder, a Hub id (org/name), or 'embedded'.")
         if self.backend == "vllm" and self.device not in _VLLM_DEVICES:
             raise UsageError(
-                f"device {self.device!r} is not one of {', '.join(_VLLM_DEVICES)}, which vLLM takes. Which GPU it "
-                f"uses is said by CUDA_VISIBLE_DEVICES."
+                f"device {self.device!r} is not one of {', '.join(_VLLM_DEVICES)}, which vLLM takes. Choose its "
+                f"GPU with CUDA_VISIBLE_DEVICES."
             )
         if self.prune and self.backend != "transformers":
             raise UsageError(f"the {self.backend} backend computes every probability: leave --prune out.")
@@ -269,7 +269,7 @@ class PriorConfig(BaseConfig):
         if self.revision is not None:
             raise UsageError(f"prior {self.prior!r} is a Python class and has no revisions. Leave the revision out.")
         if self.backend != "transformers" or self.prune:
-            raise UsageError(f"prior {self.prior!r} is run by no backend. Leave --backend and --prune out.")
+            raise UsageError(f"prior {self.prior!r} does not use a backend. Leave --backend and --prune out.")
 
 
 @dataclass(frozen=True)
@@ -310,7 +310,7 @@ class TextConfig(BaseConfig):
         if self.messages_column is not None and (self.text_columns or self.context_columns):
             raise UsageError("a messages column is edited alone: leave the text and context columns out.")
         if self.messages_column is not None and not self.roles:
-            raise UsageError("no role is to be edited. Name one with --roles.")
+            raise UsageError("the list of roles is empty. Name one with --roles.")
         if self.messages_column is None and not self.text_columns:
             object.__setattr__(self, "text_columns", ("text",))
         named = [*self.text_columns, *self.context_columns]

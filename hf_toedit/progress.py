@@ -58,14 +58,15 @@ class RunProgress:
         self._sums.update(counts)
         self._speed.add(counts["num_tokens_read"])
         tokens = max(self._sums["num_tokens"], 1)
-        figures = f"{self._speed.per_second():,.0f} tokens/s"
+        speed = self._speed.per_second()
+        figures = [f"{speed:,.0f} tokens/s"] if speed else []  # not known after the first batch
         if "num_selected" in counts:
             selected, changed = self._sums["num_selected"] / tokens, self._sums["num_changed"] / tokens
-            figures += f" selected {selected:.1%} changed {changed:.2%}"
+            figures.append(f"selected {selected:.1%} changed {changed:.2%}")
         num_rows = self._sums["num_rows"]
         if counts["num_tokens_read"] < counts["num_tokens"]:
             self._bar.reset(self._task, completed=num_rows)  # discards the samples of its time estimate
-        self._bar.update(self._task, completed=num_rows, description=pass_name, figures=figures)
+        self._bar.update(self._task, completed=num_rows, description=pass_name, figures=" ".join(figures))
 
     def __enter__(self) -> RunProgress:
         """Show the bar."""

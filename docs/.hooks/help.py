@@ -13,8 +13,6 @@ _OPTIONS = re.compile(
     r'(<h\d id="(hf-toedit-[\w-]+)"(?:(?!<h\d).)*?<p><strong>Options:</strong></p>\n)<div class="highlight">.*?</div>',
     re.DOTALL,
 )
-_ALL = "hf_toedit.help_all"
-"""What has a command write rare options as well."""
 
 
 def on_page_content(html: str, **_: Any) -> str:
@@ -28,13 +26,14 @@ def _examples(match: re.Match[str]) -> str:
 
 
 def _options(match: re.Match[str]) -> str:
+    from hf_toedit.cli.help import SHOWS_ALL
     from hf_toedit.cli.main import cli
 
     command = _commands("hf-toedit", cli)[match[2]]
     if isinstance(command, click.Group):
         return match[0]
     context = command.context_class(command)
-    context.meta[_ALL] = True
+    context.meta[SHOWS_ALL] = True
     formatter = context.make_formatter()
     command.format_options(context, formatter)
     text = formatter.getvalue().strip("\n").removeprefix("Options:\n")

@@ -215,7 +215,7 @@ def _common(asked: MixRequest, plans: Mapping[str, Plan]) -> Features:
         if column not in common:
             kinds = {name: str(other.reader.features.get(column)) for name, other in plans.items()}
             raise SourceError(
-                f"column {column!r} is not alike in all datasets: {kinds}. Convert one of them, or mix others."
+                f"column {column!r} has different types in the datasets: {kinds}. Convert one of them, or mix others."
             )
     if any(asked.name_column in other.reader.features for other in plans.values()):
         raise SourceError(

@@ -39,7 +39,7 @@ def parsed(
     for one in given:
         name, equals, source = one.partition("=")
         if not (equals and name and source):
-            raise UsageError(f"{what} {one!r} is not {form}. Write it as {example}, for one.")
+            raise UsageError(f"{what} {one!r} is not {form}. Write it as {example}, for example.")
         if name in found:
             raise UsageError(f"two {what}s are called {name!r}. Give each a name of its own.")
         found[name] = source

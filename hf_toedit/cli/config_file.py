@@ -39,7 +39,7 @@ def read_config(ctx: click.Context, _: click.Parameter, path: str | None) -> Non
         if option is None and name in elsewhere:
             continue
         if option is None:
-            raise UsageError(f"unknown setting {setting.key!r} in {path}.{did_you_mean(setting.key, known)}")
+            raise UsageError(f"unknown setting {setting.key!r} in {setting.place}.{did_you_mean(setting.key, known)}")
         if setting.value is None:
             continue
         if refuses_blanks(option) and is_blank(setting.value):

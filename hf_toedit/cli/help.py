@@ -22,7 +22,9 @@ JUDGE = "Judge"
 SCALE = "Run at scale"
 """Purposes of commands; those for the Hub have `HUB`."""
 
-_ALL = "hf_toedit.help_all"
+SHOWS_ALL = "hf_toedit.help_all"
+"""Key of `click.Context.meta`: set if rare options are shown."""
+
 _HYPHEN = "\u2011"
 _MAX_NAME = 24
 """Width of the column of names; longer names have a line of their own."""
@@ -37,7 +39,7 @@ class Option(click.Option):
         self.group, self.rare = group, rare
 
     def get_help_extra(self, ctx: click.Context) -> Any:
-        """The default of an option, and whether it is required; not the range of a number."""
+        """The default of an option, and whether it is required; not the range, which click before 8.2 shows."""
         return {name: value for name, value in super().get_help_extra(ctx).items() if name != "range"}
 
 
@@ -53,7 +55,7 @@ def is_rare(param: click.Parameter) -> bool:
 
 def _show_all(ctx: click.Context, _: click.Parameter, is_wanted: bool) -> None:
     if is_wanted and not ctx.resilient_parsing:
-        ctx.meta[_ALL] = True
+        ctx.meta[SHOWS_ALL] = True
         click.echo(ctx.get_help(), color=ctx.color)
         ctx.exit()
 
@@ -107,7 +109,7 @@ class Command(click.Command):
         groups: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
-            if record is not None and (_ALL in ctx.meta or not is_rare(param)):
+            if record is not None and (SHOWS_ALL in ctx.meta or not is_rare(param)):
                 groups.setdefault(getattr(param, "group", GENERAL), []).append(record)
         groups[GENERAL] = groups.pop(GENERAL, [])
         _write(formatter, groups)

@@ -24,7 +24,7 @@ def console() -> Console:
 
 
 def has_colours(screen: Console) -> bool:
-    """Whether marks may be told by colour; not where `NO_COLOR` is set."""
+    """Whether colours may mark text; not where `NO_COLOR` is set."""
     return screen.color_system is not None and not screen.no_color
 
 

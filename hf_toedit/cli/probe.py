@@ -143,11 +143,14 @@ def _say_verdicts(found: dict[str, Any], output: str, address: str | None) -> No
 
 
 def _say_estimate(found: dict[str, Any]) -> None:
+    from hf_toedit.cli.output import counted
+
     available = ", ".join(f"{name} {count:,}" for name, count in found["variants"].items())
     rates = " and ".join(f"{rate:g}" for rate in found["learning_rates"])
     click.echo(f"Tokens: {available}; {found['num_tokens']:,} per model")
     click.echo(f"Models: {found['models']} ({found['seeds']} seeds, learning rates {rates})")
-    click.echo(f"Steps:  {found['num_steps']:,} per model, {found['batch_size']} blocks of {found['context']} tokens")
+    blocks = counted(found["batch_size"], "block")
+    click.echo(f"Steps:  {found['num_steps']:,} per model, {blocks} of {found['context']} tokens each")
     click.echo(f"Time:   {found['hours']:.2f} hours on this machine")
     if found["cost"] is not None:
         click.echo(f"Cost:   {found['cost']:,.2f}")

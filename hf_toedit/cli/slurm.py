@@ -97,9 +97,11 @@ def _array(array: str, num_shards: int) -> tuple[int, int | None]:
         raise UsageError(f"array {array!r} is not a number of tasks, such as 64, or 64%16 for 16 of them at a time.")
     num_tasks = int(found[1])
     if num_tasks > num_shards:
+        from hf_toedit.cli.output import counted
+
         raise UsageError(
-            f"an array of {num_tasks} is larger than the run, which has {num_shards} shards. Use --array {num_shards}, "
-            f"or plan the run again with --num-shards {num_tasks}."
+            f"an array of {num_tasks} is larger than the run, which has {counted(num_shards, 'shard')}. "
+            f"Use --array {num_shards}, or plan the run again with --num-shards {num_tasks}."
         )
     return num_tasks, int(found[2]) if found[2] else None
 

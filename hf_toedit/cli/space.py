@@ -62,12 +62,16 @@ def run(source: str | None, prior: str, prior_revision: str | None, host: str, p
     quiet_libraries(show_progress=False)
     quiet_hub()
     quiet_transformers()
+    from hf_toedit.runs.store import is_run
     from hf_toedit.space.app import launch
+    from hf_toedit.space.opening import Address
     from hf_toedit.space.settings import SpaceSettings
 
     local = host in _LOOPBACK
     if not local and source is not None and Path(source).exists():
         raise UsageError(f"{source} is on this machine, and anyone at {host} could read it. Leave --host out.")
+    if source is not None and not (local and is_run(source)):
+        Address.named(source, local)
     settings = SpaceSettings(PriorConfig(prior, prior_revision), local=local, source=source)
     app = launch(settings, host=host, port=port, open_browser=open_browser, block=False)
     try:

@@ -52,11 +52,11 @@ def find_item(name: str) -> Item:
     found = [item for item in known if wanted in (item.name.casefold(), item.title.casefold())]
     if not found:
         raise UsageError(
-            f"nothing is called {name!r}.{did_you_mean(name, [item.name for item in known])} `hf-toedit reproduce` "
+            f"unknown name {name!r}.{did_you_mean(name, [item.name for item in known])} `hf-toedit reproduce` "
             f"lists all names."
         )
     if len(found) > 1:
-        raise UsageError(f"both papers have a {name}. Say {' or '.join(repr(item.title) for item in found)}.")
+        raise UsageError(f"both papers have a {name}. Use {' or '.join(repr(item.title) for item in found)}.")
     return found[0]
 
 

@@ -138,7 +138,7 @@ def _note(stats: Sequence[EditStats]) -> str:
         return ""
     return (
         '<p class="te-note">eta: selected %, over that of the generation before; '
-        "standing: what is left of the source.</p>"
+        "unchanged: what is left of the source.</p>"
     )
 
 

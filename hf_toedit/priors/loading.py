@@ -351,7 +351,8 @@ def device_of(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device  # with its index, since `cuda` means a thread's current device
     except (RuntimeError, AssertionError) as error:
-        raise PriorError(f"device {name!r} is not available here ({' '.join(str(error).split())[:120]}).") from error
+        why = " ".join(str(error).split())[:120]
+        raise PriorError(f"device {name!r} is not available here ({why}). Use auto or cpu.") from error
 
 
 def dtype_on(name: Dtype, device_type: str) -> Dtype:

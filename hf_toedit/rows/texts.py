@@ -106,8 +106,13 @@ class Texts:
         """Return the Arrow field of the edit log column."""
         return _log_field(self, log_column, counts)
 
-    def check(self, features: Features, log_column: str | None = None) -> None:
+    def check(self, features: Features, log_column: str | None = None, option: str = "--text-column") -> None:
         """Refuse a source whose rows cannot be edited as requested.
+
+        Args:
+            features: Columns of the source.
+            log_column: Name of the new column of the edit log; None for none.
+            option: Option that names the text columns, for messages.
 
         Raises:
             SourceError: A column or field does not exist or is not a text, or the log column exists already.
@@ -116,7 +121,7 @@ class Texts:
         if self.config.messages_column is not None:
             _check(_conversation_texts, schema, self.config.messages_column, "--messages-column")
         for path in self.config.text_columns:
-            _check(_column_texts, schema, path, "--text-column")
+            _check(_column_texts, schema, path, option)
         for path in self.config.context_columns:
             _check(_context_texts, schema, path, "--context-columns")
         if log_column in features:

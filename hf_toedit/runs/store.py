@@ -181,7 +181,7 @@ class RunFolder(Records):
         try:
             return Plan.read((self.root / PLAN).read_bytes())
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise RunError(f"{self.root} is not a run folder: it has no {PLAN}.") from error
+            raise RunError(f"{self.root} is not a run folder: it has no {PLAN}. Check the path.") from error
         except OSError as error:
             raise RunError(f"cannot read {self.root / PLAN}: {error.strerror or error}. Check the path.") from error
         except RunError as error:

@@ -38,7 +38,7 @@ class ColumnConfig(WithoutModelConfig):
         """Validate the values."""
         super().__post_init__()
         if not self.column.strip():
-            raise UsageError("which column? Name it with --column.")
+            raise UsageError("scorer 'column' needs a column of numbers. Name it with --column.")
 
     @property
     def fields(self) -> Mapping[str, str]:

@@ -118,7 +118,7 @@ def asked_scorer(name: str, prior: PriorConfig, **given: Any) -> ScorerConfig:
     if name != ClassifierConfig.kind:
         return scorer_config(name, given).pinned()  # it names its scores, which the source must not contain yet
     if "model" not in given:
-        raise UsageError("which classifier? Name a folder or a Hub id with --model.")
+        raise UsageError("scorer 'classifier' needs a model. Name a folder or a Hub id with --model.")
     return ClassifierConfig.from_mapping({**given, **shared})
 
 

@@ -52,6 +52,23 @@ class Address(NamedTuple):
         found = _NAME.fullmatch(name)
         return found and cls(found["repo_id"], found["revision"], found["prefix"] or "")
 
+    @classmethod
+    def named(cls, name: str, local: bool) -> Address:
+        """Parse a name that must be a Hub address.
+
+        Args:
+            name: As people type it.
+            local: Whether a run folder was possible too, for the message.
+
+        Raises:
+            SourceError: It is not an address.
+        """
+        address = cls.of(name)
+        if address is None:
+            known = "a run folder, or a dataset on the Hub" if local else "a dataset on the Hub"
+            raise SourceError(f"{name!r} cannot be opened. Name {known}, as org/name or org/name@revision.")
+        return address
+
     def __str__(self) -> str:
         """Return the address as people type it."""
         revision, prefix = (f"@{self.revision}" if self.revision else ""), (f"/{self.prefix}" if self.prefix else "")
@@ -109,10 +126,7 @@ class Runs:
         name = name.strip()
         if self._local and not is_link and name and is_run(name):
             return self._keep(_of_folder(name))
-        address = Address.of(name)
-        if address is None:
-            known = "a run folder, or a dataset on the Hub" if self._local else "a dataset on the Hub"
-            raise SourceError(f"{name!r} cannot be opened. Name {known}, as org/name or org/name@revision.")
+        address = Address.named(name, self._local)
         repo_id, revision, _ = address
         is_own = self._local or address in self._own
         sha = pinned_sha("dataset", repo_id, revision, SourceError) if is_own else public_dataset(repo_id, revision)

@@ -75,7 +75,8 @@ class GenerateTask(TaskWithPrior):
         Raises:
             UsageError: Rows have several texts, each of which would be a prompt.
         """
-        texts.check(features)
+        option = "--text-column" if self.generate.prompt_tokens else "--context-columns"
+        texts.check(features, option=option)
         check_one_prompt(texts.config)
         if self.candidates_column in features:
             raise SourceError(

@@ -400,7 +400,7 @@ def test_a_figure_of_another_generation_is_marked() -> None:
     note = "\\* The result of generation 2 was not scored; these figures are of the texts that generation 2 read."
     assert card.count(note) == 2
     once = make_data()
-    assert "not read again; this" not in render_card(replace(once, result=once.generations[-1]))
+    assert "was not scored; these figures" not in render_card(replace(once, result=once.generations[-1]))
 
 
 def test_the_command_is_told_without_what_does_not_decide_the_result() -> None:

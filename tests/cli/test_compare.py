@@ -258,7 +258,7 @@ def test_edits_of_runs(hf_toedit: HfToEdit, source: Path, run: Path, tmp_path: P
     ("args", "code", "expected"),
     [
         (("{one}",), 2, "a comparison needs two variants or more."),
-        (("{one}", "sample"), 2, "variant 'sample' is not NAME=SOURCE. Write it as human=org/web, for one."),
+        (("{one}", "sample"), 2, "variant 'sample' is not NAME=SOURCE. Write it as human=org/web, for example."),
         (("{one}", "=sample"), 2, "variant '=sample' is not NAME=SOURCE."),
         (("{one}", "b="), 2, "variant 'b=' is not NAME=SOURCE."),
         (("{one}", "half=sample"), 2, "two variants are called 'half'. Give each a name of its own."),

@@ -78,8 +78,8 @@ def test_a_file_may_serve_several_commands(planned: Any) -> None:
 @pytest.mark.parametrize(
     ("yaml", "expected"),
     [
-        ("treshold: 0.5", "unknown setting 'treshold' in settings.yaml. Did you mean 'threshold'?"),
-        ("zzz: 1", "unknown setting 'zzz' in settings.yaml. Known: source, config_name, split, "),
+        ("treshold: 0.5", "unknown setting 'treshold' in settings.yaml, line 1. Did you mean 'threshold'?"),
+        ("zzz: 1", "unknown setting 'zzz' in settings.yaml, line 1. Known: source, config_name, split, "),
         ("config: other.yaml", "unknown setting 'config'"),
         ("threshold: 3", "settings.yaml, line 1: threshold 3 is out of range"),
         ("threshold: high", "settings.yaml, line 1: threshold must be a number, not high"),

@@ -97,7 +97,7 @@ def test_it_is_verified_and_reverted(hf_toedit: HfToEdit, before: Dataset, flat:
 
     folder.write_shard(plan, last, shard, fill)
     [problem] = verify_run(plan, folder).problems
-    assert "generation 2: column 'toedit_changed_rate' is not what the edit log says" in problem
+    assert "generation 2: column 'toedit_changed_rate' does not match the edit log" in problem
 
 
 def _reverted(edited: Dataset) -> Dataset:

@@ -132,7 +132,7 @@ def test_the_card(generated: Path) -> None:
         "continuations of the first 8 tokens of <code>text</code>", "The candidates are synthetic text",
         "sampled at temperature 1.2, from the 40 likeliest tokens, from those with a total probability of 0.95",
         "1 row with an empty prompt, 1 row without a text", "arxiv.org/abs/2412.14689", "arxiv.org/abs/2406.07515",
-        "hf-toedit select ./run -o best --best-of candidates", "The licence of the prior is not known here",
+        "hf-toedit select ./run -o best --best-of candidates", "The licence of the prior is not known.",
     ):  # fmt: skip
         assert words in card, words
 
@@ -177,11 +177,11 @@ def test_another_run_in_the_folder_is_refused(hf_toedit: HfToEdit, source: Path,
         (("--candidates-column", "topics"), 1, "already has a column 'topics'. Choose another name with"),
         (("--text-column", "text,body"), 2, "text, body may be several"),
         (("--text-column", "events[].name"), 2, "may be several"),
-        (("--messages-column", "events"), 1, "not one list a row of messages"),
-        (("--context-columns", "title"), 1, "'title'"),
+        (("--messages-column", "events"), 1, "not one list per row of messages"),
+        (("--context-columns", "title"), 1, "there is no column 'title'. "),
         (("--prior", "my:Prior", "--trust-remote-code"), 2, "does not generate"),
         (("--tensor-parallel", 2), 2, "--tensor-parallel is for the vLLM backend"),
-        (("--plan-only", "--dry-run"), 2, "--plan-only does nothing but plan"),
+        (("--plan-only", "--dry-run"), 2, "--plan-only cannot be used with --dry-run or --push-to"),
     ],
 )
 def test_what_cannot_be_generated_is_refused(

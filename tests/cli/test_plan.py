@@ -170,7 +170,7 @@ def test_a_dry_run_of_a_large_source_says_an_interval(hf_toedit: HfToEdit, tmp_p
         (("--num-shards", 0), "0 is not in the range x>=1"),
         (("--text-column", "body", "--messages-column", "turns"), "edited alone"),
         (("--text-column", "text,text"), "to be edited twice"),
-        ((), "Name one with -o"),
+        ((), "no output folder. Name one with -o"),
     ],
 )
 def test_what_cannot_be_meant(options: tuple[object, ...], said: str, hf_toedit: HfToEdit, files: Path) -> None:

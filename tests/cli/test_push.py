@@ -256,9 +256,9 @@ def test_a_pull_request_is_gone_on_with(hub: HubServer, command: HfToEdit, few: 
     [
         (["nobody"], 2, "lacks its owner. Name it as org/name"),
         (["org/a b"], 2, "is not the name of a repository"),
-        (["org/x", "--prefix", "../up"], 2, "prefix '../up' is no folder"),
+        (["org/x", "--prefix", "../up"], 2, "prefix '../up' is not a folder"),
         (["org/x", "--prefix", "a?b"], 2, "prefix 'a?b' cannot hold '?'"),
-        (["org/x", "--prefix", "data/v2"], 2, "is the folder of a run at the root of a repository"),
+        (["org/x", "--prefix", "data/v2"], 2, "is a folder of runs at the root of a repository"),
         (["org/x", "--revision", "b", "--create-pr"], 2, "leave out the revision"),
         (["strangers/x"], 1, "cannot create dataset 'strangers/x' on the Hub (403: You don't have the rights"),
     ],
@@ -278,7 +278,7 @@ def test_the_token_is_never_said(hub: HubServer, few: Path, tmp_path: Path) -> N
     hub.create_repo("dataset", "org/seen", {".gitattributes": b""})
     reader = alone(hub, "push", run, "org/seen", HF_TOKEN=hub.read_token, HF_DEBUG="1")
     assert reader.code == 1
-    assert "(403: Forbidden: you must use a write token). The token may not do that" in reader.stderr
+    assert "(403: Forbidden: you must use a write token). The token lacks the permission" in reader.stderr
     wrong = alone(hub, "push", run, "org/secret", HF_TOKEN="hf_wrong_token")
     assert wrong.stderr.startswith("Error: cannot look at dataset 'org/secret' on the Hub (401: Invalid credentials")
     nobody = alone(hub, "push", run, "org/secret")

@@ -135,7 +135,10 @@ def test_pushing_again_sends_what_changed_and_keeps_what_people_wrote(hub: HubSe
     assert command("space", "push", name, "--source", "org/edited").stdout.startswith("Sent: nothing")
     assert repo.hardware == "l4x1"
     count = len(repo.commits)
-    assert "--public leaves it so" not in command("space", "push", name, "--source", "org/edited", "--public").stdout
+    assert (
+        "--public does not change that"
+        not in command("space", "push", name, "--source", "org/edited", "--public").stdout
+    )
     assert len(repo.commits) == count
 
 
@@ -206,6 +209,7 @@ def test_it_is_served_until_ctrl_c() -> None:
 def test_what_cannot_be_served(command: HfToEdit, few: Path) -> None:
     told = command.fails("space", "run", few, "--host", "0.0.0.0", code=2)
     assert "is on this machine, and anyone at 0.0.0.0 could read it" in told
+    assert "'nowhere' cannot be opened. Name a run folder, or a dataset" in command.fails("space", "run", "nowhere")
     bare = "import sys; sys.modules['gradio'] = None; from hf_toedit.cli.main import cli; cli(['space', 'run'])"
     done = subprocess.run([sys.executable, "-c", bare], capture_output=True, text=True, env=environment())
     assert (done.returncode, done.stdout) == (2, "")

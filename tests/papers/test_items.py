@@ -31,7 +31,7 @@ def test_names_are_those_of_the_papers_and_each_there_once() -> None:
 
 
 def test_names_that_are_not_there() -> None:
-    with pytest.raises(UsageError, match=r"nothing is called 'Theorm 1'. Did you mean 'Theorem 1'\? `hf-toedit rep"):
+    with pytest.raises(UsageError, match=r"unknown name 'Theorm 1'. Did you mean 'Theorem 1'\? `hf-toedit rep"):
         find_item("Theorm 1")
     with pytest.raises(UsageError, match="there is no scale 'huge'. Use tiny or paper."):
         outlook("Theorem 1", "huge")  # type: ignore[arg-type]

@@ -193,11 +193,11 @@ def test_another_run_is_not_mixed_in(
     ("options", "code", "expected"),
     [
         (("--scorer", "perplexiti"), 2, "scorer 'perplexiti' is not known. Did you mean 'perplexity'?"),
-        (("--scorer", "classifier"), 2, "which classifier? Name a folder or a Hub id with --model."),
+        (("--scorer", "classifier"), 2, "scorer 'classifier' needs a model. Name a folder or a Hub id with --model."),
         (("--model", "org/name"), 2, "--model is for --scorer classifier."),
         (("--truncate",), 2, "--truncate is for --scorer classifier."),
         (("--scorer", "classifier", "--model", "x", "--prior", "y"), 2, "--prior is for --scorer perplexity."),
-        (("--plan-only", "--dry-run"), 2, "--plan-only does nothing but plan."),
+        (("--plan-only", "--dry-run"), 2, "--plan-only cannot be used with --dry-run or --push-to."),
         (("--scores-column", "meta"), 1, "the source already has a column 'meta', which does not hold scores."),
         (("--scores-column", "text"), 1, "the source already has a column 'text', which does not hold scores."),
     ],

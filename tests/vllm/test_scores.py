@@ -97,7 +97,7 @@ def test_nothing_is_left_unread_or_read_twice(priors):
 
 
 def test_a_nucleus_at_another_temperature_is_refused(priors):
-    with pytest.raises(PriorError, match="at temperature 1 only, not 1.5. Use --temperature 1"):
+    with pytest.raises(PriorError, match="only at temperature 1, not 1.5. Use --temperature 1"):
         ToEditor(priors[0], EditConfig(sampler="top-p")).edit(["Once upon a time."])
 
 
