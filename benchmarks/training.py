@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--prior", required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--generated", type=Path, help="a run of `hf-toedit generate` over the same human text")
     parser.add_argument("--max-new-tokens", type=int, default=1024)
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--num-tokens", type=int)
@@ -88,9 +89,11 @@ def main() -> None:
 
 
 def _generated(human: str, asked: argparse.Namespace) -> dict[str, str]:
-    run = hf_toedit.generate(
-        human, asked.work / "generated", prior=asked.prior, max_new_tokens=asked.max_new_tokens, num_shards=8
-    )
+    if asked.generated:
+        run: hf_toedit.Run[Any] = hf_toedit.Run.open(asked.generated)
+    else:
+        folder = asked.work / "generated"
+        run = hf_toedit.generate(human, folder, prior=asked.prior, max_new_tokens=asked.max_new_tokens)
     texts = [text for row in run.dataset()["train"]["candidates"] for text in row if text.strip()]
     synthetic = _written(asked.work / "synthetic.parquet", texts)
     half = hf_toedit.mix({"human": (human, 0.5), "synthetic": (synthetic, 0.5)}, asked.work / "half")
