@@ -11,7 +11,7 @@ from math import exp
 
 import numpy as np
 
-from hf_toedit.engines.base import Queue, told
+from hf_toedit.engines.base import Queue, reported
 from hf_toedit.engines.dispatch import Dispatcher
 from hf_toedit.engines.messages import Answer, Died, Done, Lost, Order, Ready, Rows
 from hf_toedit.runs.monitor import Monitor
@@ -141,7 +141,7 @@ class SimulatedEngine(Dispatcher[SimulatedWorker]):
         self._told: list[SimulatedWorker] = []
         self._events: list[tuple[float, int, SimulatedWorker, Answer]] = []
         self._num_events = 0
-        self._row = Rows(GENERATION.name, told(row_stats(), is_known=False))
+        self._row = Rows(GENERATION.name, reported(row_stats(), is_known=False))
 
     def run(self, plan: Plan, folder: RunFolder, indices: Iterable[int], monitor: Monitor) -> None:
         """Edit the shards, until all are done or the driver dies; see `Engine.run`."""

@@ -19,7 +19,7 @@ from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import _http, hf_raise_for_status, set_client_factory
 
-from hf_toedit.retries import Failure, tell, told_of_silence
+from hf_toedit.retries import Failure, reporting_silence, tell
 
 HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
 """Base error of the underlying HTTP library, which differs between versions of `huggingface_hub`."""
@@ -77,7 +77,7 @@ def _send(send: Callable[..., Any], request: Any, **options: Any) -> Any:
     given = request.extensions.get("timeout") or {}
     request.extensions["timeout"] = {**bounds, **{name: bound for name, bound in given.items() if bound is not None}}
     try:
-        with nullcontext() if request.method == "PUT" else told_of_silence(_service(request)):  # uploads are slow
+        with nullcontext() if request.method == "PUT" else reporting_silence(_service(request)):  # uploads are slow
             answer = send(request, **options)
     except HTTP_ERROR as error:
         if not _is_ours.get():
@@ -98,7 +98,7 @@ def _note(request: Any, failure: Failure) -> None:
     """Log a request that fails repeatedly: the library retries it, and waits before each further attempt."""
     asked = request.method, str(request.url)
     if getattr(_failed, "request", None) == asked:
-        tell(_service(request), f"{failure.told(_service(request))}; trying again")
+        tell(_service(request), f"{failure.message(_service(request))}; trying again")
     _failed.request = asked
 
 

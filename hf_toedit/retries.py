@@ -53,7 +53,7 @@ _PUT_OFF = {409, 412, 429}
 
 _answered: set[str] = set()
 _last_lines: dict[str, float] = {}
-_told_until: dict[str, float] = {}
+_reported_until: dict[str, float] = {}
 """For each service: when a message was last logged, and until when the logged wait lasts."""
 
 _T = TypeVar("_T")
@@ -99,7 +99,7 @@ class Failure:
         """The status and reason."""
         return ": ".join(str(part) for part in (self.status, self.reason) if part)
 
-    def told(self, service: str) -> str:
+    def message(self, service: str) -> str:
         """Return the beginning of a message for users."""
         what = "asks to try again later" if self.is_put_off else "does not answer"
         return f"{service} {what} ({self.status or self.reason})"
@@ -165,7 +165,7 @@ def repeated(
 
 
 @contextmanager
-def told_of_silence(service: str) -> Iterator[None]:
+def reporting_silence(service: str) -> Iterator[None]:
     """Log once that an answer takes long. The caller bounds the wait, and logs a failure itself.
 
     Args:
@@ -263,11 +263,11 @@ class _Course:
         assert self.failure
         now = time.monotonic()
         is_moment = self._paused_s + seconds < _SILENCE_S and now - self._began < _ANSWER_S
-        is_known = now + seconds - _told_until.get(self._service, -math.inf) < _SILENCE_S
+        is_known = now + seconds - _reported_until.get(self._service, -math.inf) < _SILENCE_S
         is_recent = now - _last_lines.get(self._service, self._began) < _EVERY_S
         if is_moment or (is_known and is_recent):
             return
         _last_lines[self._service] = now
-        _told_until[self._service] = now + seconds
+        _reported_until[self._service] = now + seconds
         number = "" if self._waits_for_turn else f" {self._num_counted + 1} of {self._limits[0]}"
-        logger.warning("%s; retrying%s in %d s", self.failure.told(self._service), number, math.ceil(seconds))
+        logger.warning("%s; retrying%s in %d s", self.failure.message(self._service), number, math.ceil(seconds))

@@ -250,12 +250,12 @@ def _generations(edited: dict[str, Any]) -> Markdown:
 
 def _edit_kinds(edited: dict[str, Any]) -> Markdown:
     rows = [(name, entry) for name, entries in edited.items() for entry in entries if entry["changed_by_kind"]]
-    told = [kind for kind in KINDS if any(kind in entry["changed_by_kind"] for _, entry in rows)]
+    present = [kind for kind in KINDS if any(kind in entry["changed_by_kind"] for _, entry in rows)]
     cells = [
-        (code(name), entry["generation"], *(percent(entry["changed_by_kind"].get(kind, 0.0)) for kind in told))
+        (code(name), entry["generation"], *(percent(entry["changed_by_kind"].get(kind, 0.0)) for kind in present))
         for name, entry in rows
     ]
-    return table(("dataset", "generation", *(KINDS[kind] for kind in told)), cells, left=1)
+    return table(("dataset", "generation", *(KINDS[kind] for kind in present)), cells, left=1)
 
 
 def _overlaps(overlaps: Sequence[dict[str, Any]]) -> Markdown:

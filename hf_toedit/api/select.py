@@ -284,7 +284,7 @@ def _selected(asked: SelectRequest, weighed: Run[ScoreStats], right: np.ndarray 
         kept_quantiles=quantiles(values[kept]),
         truth=None if right is None else breakdown(right, np.isin(np.arange(len(values)), kept)),
     )
-    told = scorer.told if isinstance(scorer, WithoutModelConfig) else scorer
+    described = scorer.reported if isinstance(scorer, WithoutModelConfig) else scorer
     truth = None if asked.truth is None else scorer_to_json(asked.truth)
-    task = SelectTask(scorer_to_json(told), score, asked.choice.to_json(), figures, truth)
+    task = SelectTask(scorer_to_json(described), score, asked.choice.to_json(), figures, truth)
     return replace(plan, task=task, shards=chosen_shards(plan.shards, sizes_of(weighed), kept))

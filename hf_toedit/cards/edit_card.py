@@ -69,7 +69,7 @@ def _rarely_changes(rule: Rule) -> bool:
 def _headline(data: EditCardData) -> str:
     """Return the counts of selected and changed tokens in the first and the last generation."""
     edit, rule, last = data.task.edit, rule_in(data.plan), len(data.generations)
-    told = []
+    parts = []
     for generation in sorted({1, last}):
         stats = data.generations[generation - 1]
         figures = []
@@ -82,8 +82,8 @@ def _headline(data: EditCardData) -> str:
             figures.append(f"{stats.num_dropped:,} were deleted")
         done = " and ".join([", ".join(figures[:-1]), figures[-1]] if figures[1:] else figures or ["none was selected"])
         which = "of" if last == 1 else f"in generation {generation}, of"
-        told.append(f"{which} {stats.num_tokens:,} tokens in {stats.num_rows:,} rows, {done}")
-    return sentence(told)
+        parts.append(f"{which} {stats.num_tokens:,} tokens in {stats.num_rows:,} rows, {done}")
+    return sentence(parts)
 
 
 def _revert_snippet(data: EditCardData) -> str:
@@ -96,8 +96,8 @@ def _revert_snippet(data: EditCardData) -> str:
         "roles": _literals(source.roles) if source.messages_column and source.roles != config.roles else None,
         "edit_log_column": literal(log) if log != RunConfig().edit_log_column else None,
     }
-    told = "".join(f", {name}={value}" for name, value in given.items() if value is not None)
-    return f"import hf_toedit\n\nsource = hf_toedit.revert(dataset{told})"
+    parts = "".join(f", {name}={value}" for name, value in given.items() if value is not None)
+    return f"import hf_toedit\n\nsource = hf_toedit.revert(dataset{parts})"
 
 
 def _literals(words: tuple[str, ...]) -> str:

@@ -60,15 +60,15 @@ def statistics(data: EditCardData) -> Markdown:
 
 def kinds(data: EditCardData) -> Markdown:
     """Return a table of selected, changed and deleted tokens by kind and generation, over all splits."""
-    told = [kind for kind in KINDS if any(kind in stats.kinds for stats in data.generations)]
+    present = [kind for kind in KINDS if any(kind in stats.kinds for stats in data.generations)]
     rows = []
     for number, stats in enumerate(data.generations, start=1):
         for what in ("selected", "changed", "dropped"):
-            counts = [getattr(stats.kinds[kind], f"num_{what}") if kind in stats.kinds else 0 for kind in told]
+            counts = [getattr(stats.kinds[kind], f"num_{what}") if kind in stats.kinds else 0 for kind in present]
             if whole := sum(counts):
                 shown = [f"{count:,} ({count / whole:.1%})" for count in counts]
                 rows.append([number, "deleted" if what == "dropped" else what, *shown])
-    return table(("generation", "tokens", *(KINDS[kind] for kind in told)), rows, left=2)
+    return table(("generation", "tokens", *(KINDS[kind] for kind in present)), rows, left=2)
 
 
 def kind_bars(data: EditCardData) -> list[tuple[str, dict[str, float]]]:
@@ -124,8 +124,10 @@ def decay(data: EditCardData) -> Markdown:
         "paper: selected": [f"{selected:,} ({selected / tokens:.2%})" for tokens, selected in PAPER],
         "paper: eta": ["", *(f"{now / before:.3f}" for (_, before), (_, now) in zip(PAPER, PAPER[1:], strict=False))],
     }
-    told = {heading: [*cells, *[""] * len(figures)][: len(figures)] for heading, cells in columns.items() if any(cells)}
-    return table(list(told), zip(*told.values(), strict=True), left=0)
+    filled = {
+        heading: [*cells, *[""] * len(figures)][: len(figures)] for heading, cells in columns.items() if any(cells)
+    }
+    return table(list(filled), zip(*filled.values(), strict=True), left=0)
 
 
 def draws(data: EditCardData) -> Markdown:

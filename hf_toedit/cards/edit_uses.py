@@ -29,10 +29,10 @@ def uses(data: EditCardData) -> list[Markdown]:
         return [Markdown("The same as the source: no text differs from it.")]
     standing = generation_figures(data.generations)[-1].characters_standing
     share = f"{percent(standing)} of the source's characters are unchanged" if standing else "most text is unchanged"
-    told = [f"To train language models on, where {share}, in place of text that a model wrote whole."]
+    parts = [f"To train language models on, where {share}, in place of text that a model wrote whole."]
     if data.task.run.edit_log_column is not None:
-        told.append("To study what edits do to a text: every row records its edits, and its source can be restored.")
-    return list(map(Markdown, told))
+        parts.append("To study what edits do to a text: every row records its edits, and its source can be restored.")
+    return list(map(Markdown, parts))
 
 
 def not_for(data: EditCardData) -> list[Markdown]:
@@ -67,8 +67,8 @@ def _not_for(data: EditCardData) -> Iterator[Markdown]:
         return f"{counts[kind]:,} ({counts[kind] / total:.1%})"
 
     facts = "To look up or learn facts: nothing was checked against facts."
-    told = {"number": "numbers", "capitalised_word": "capitalised words, names among them"}
-    named = [f"{of(kind)} are of {words}" for kind, words in told.items() if counts[kind]]
+    nouns = {"number": "numbers", "capitalised_word": "capitalised words, names among them"}
+    named = [f"{of(kind)} are of {words}" for kind, words in nouns.items() if counts[kind]]
     if named:
         facts += f" Of {total:,} edits, {' and '.join(named)}."
     elif counts["whole_word"]:

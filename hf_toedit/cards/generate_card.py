@@ -110,12 +110,12 @@ def decoding_words(config: GenerateConfig) -> str:
     if config.decoding == "beam":
         beams = f"{config.num_candidates} beam{'' if config.num_candidates == 1 else 's'}"
         return f"beam search with {beams}, all of which are candidates, the best first"
-    told = [f"sampled at temperature {config.temperature:g}"]
+    words = [f"sampled at temperature {config.temperature:g}"]
     if config.top_k is not None:
-        told.append(f"from the {config.top_k:,} likeliest tokens")
+        words.append(f"from the {config.top_k:,} likeliest tokens")
     if config.top_p is not None:
-        told.append(f"from those with a total probability of {config.top_p:g}")
-    return ", ".join(told)
+        words.append(f"from those with a total probability of {config.top_p:g}")
+    return ", ".join(words)
 
 
 def _origin(data: GenerateCardData) -> Iterator[tuple[str, Markdown]]:
@@ -158,8 +158,8 @@ def _figures(data: GenerateCardData) -> Markdown:
     return table(("what", *parts), [(name, *cells) for name, cells in rows])
 
 
-def _known(stats: GenerateStats, told: str) -> str:
-    return told if stats.num_candidates else ""
+def _known(stats: GenerateStats, words: str) -> str:
+    return words if stats.num_candidates else ""
 
 
 def _share(stats: GenerateStats, count: int) -> str:

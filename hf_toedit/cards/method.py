@@ -70,7 +70,7 @@ def edit_rows(data: EditCardData) -> Iterator[tuple[str, Markdown]]:
 class _ToldRule(Rule):
     def __init__(self, plan: Plan) -> None:
         super().__init__(edit_of(plan).edit)
-        self._words = _told(plan, "select") or f"what {edit_of(plan).edit.select} selects"
+        self._words = _description(plan, "select") or f"what {edit_of(plan).edit.select} selects"
 
     def selected(self, logprobs: np.ndarray) -> np.ndarray:
         raise NotImplementedError
@@ -84,7 +84,7 @@ class _ToldSampler(Sampler):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(edit_of(plan).edit)
-        self._words = _told(plan, "sampler") or f"its candidates by {edit_of(plan).edit.sampler}"
+        self._words = _description(plan, "sampler") or f"its candidates by {edit_of(plan).edit.sampler}"
 
     def draw(self, logprobs: np.ndarray, uniforms: Uniforms) -> np.ndarray:
         raise NotImplementedError
@@ -93,7 +93,7 @@ class _ToldSampler(Sampler):
         return self._words
 
 
-def _told(plan: Plan, setting: str) -> str | None:
+def _description(plan: Plan, setting: str) -> str | None:
     """Return a user-defined class's description from planning time; None if unknown."""
     found: dict[str, dict[str, str]] = plan.provenance.get("own", {})
     return found.get(setting, {}).get("words")

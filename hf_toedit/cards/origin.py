@@ -102,9 +102,9 @@ def version_rows(data: CardData) -> Iterator[tuple[str, Markdown]]:
     plan = data.plan
     versions = {"Python": plan.provenance.get("python"), **plan.provenance.get("versions", {})}
     yield "hf-toedit", markdown(plan.version)
-    told = [f"{name} {version}" for name, version in versions.items() if version and name != "hf-toedit"]
-    if told:
-        yield "versions", markdown(", ".join(told))
+    parts = [f"{name} {version}" for name, version in versions.items() if version and name != "hf-toedit"]
+    if parts:
+        yield "versions", markdown(", ".join(parts))
 
 
 def command(data: CardData) -> str | None:
@@ -155,12 +155,12 @@ def license_words(card: dict[str, Any], link: Any = None) -> Markdown | None:
     names = card.get("license")
     if not names or names == "unknown" or (names == "other" and not (card.get("license_name") or link)):
         return None
-    told = ", ".join(names) if isinstance(names, list) else str(names)
+    parts = ", ".join(names) if isinstance(names, list) else str(names)
     if card.get("license_name"):
-        told += f" ({card['license_name']})"
+        parts += f" ({card['license_name']})"
     if isinstance(link, str) and re.fullmatch(r"https?://[\w./%~:?=+,-]+", link):
-        return _link(told, link)
-    return markdown(told)
+        return _link(parts, link)
+    return markdown(parts)
 
 
 def given(values: dict[str, Any]) -> Iterator[tuple[str, Markdown]]:

@@ -33,5 +33,5 @@ def _figures(data: CardData) -> Iterator[tuple[Markdown, str, str]]:
     for pass_, stats in zip(data.plan.data_passes, data.totals, strict=True):
         for name, value in stats.summary().items():
             if isinstance(value, int | float):
-                told = f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
-                yield code(pass_.name), name.replace("_", " "), told
+                words = f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+                yield code(pass_.name), name.replace("_", " "), words

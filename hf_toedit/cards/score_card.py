@@ -44,13 +44,13 @@ def _headline(data: ScoreCardData) -> Markdown:
         return Markdown(f"There is no score for any of the {num_rows:,} rows." if num_rows else "There are no rows.")
     first = known[0]
     if first.is_nll:
-        told = f"the median perplexity is about {number(perplexity(first.values.quantile(0.5)))}"
+        parts = f"the median perplexity is about {number(perplexity(first.values.quantile(0.5)))}"
     else:
         means = [f"{number(field.values.mean)} for {code(short(field.name))}" for field in known[:_NAMED]]
         more = f" (the first {_NAMED} of {len(known):,} fields)" if len(known) > _NAMED else ""
-        told = f"the mean is {', '.join(means)}{more}"
+        parts = f"the mean is {', '.join(means)}{more}"
     tokens = f"{data.scores.num_tokens:,} tokens in " if data.scores.num_tokens else ""  # verifiers count no tokens
-    return Markdown(f"Of {tokens}{num_rows:,} rows, {told}.{_without(known)}")
+    return Markdown(f"Of {tokens}{num_rows:,} rows, {parts}.{_without(known)}")
 
 
 def _without(fields: list[ScoreField]) -> str:
@@ -82,7 +82,7 @@ def _alternative(picture: Picture) -> str:
     """Return the alternative text of a picture."""
     values, what = picture.field.values, picture.what
 
-    def told(q: float) -> str:
+    def quantile(q: float) -> str:
         value = values.quantile(q)
         return number(perplexity(value) if picture.field.is_nll else value, picture.field.is_whole)
 
@@ -90,6 +90,6 @@ def _alternative(picture: Picture) -> str:
     are = "One row without tokens is" if count == 1 else f"{count:,} rows without tokens are"
     left_out = f" {are} not shown." if count else ""
     return (
-        f"Bars: rows by {what}, from {told(0.0)} to {told(1.0)}. Of {values.num_values:,} rows, half are at "
-        f"{told(0.5)} or below, and 90% between {told(0.05)} and {told(0.95)}.{left_out}"
+        f"Bars: rows by {what}, from {quantile(0.0)} to {quantile(1.0)}. Of {values.num_values:,} rows, half are at "
+        f"{quantile(0.5)} or below, and 90% between {quantile(0.05)} and {quantile(0.95)}.{left_out}"
     )

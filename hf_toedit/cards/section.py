@@ -90,5 +90,5 @@ def load_snippet(data: CardData) -> str:
 
 def sentence(parts: list[str]) -> str:
     """Join parts into one sentence."""
-    told = "; ".join(parts)
-    return f"{told[:1].upper()}{told[1:]}."
+    shown = "; ".join(parts)
+    return f"{shown[:1].upper()}{shown[1:]}."

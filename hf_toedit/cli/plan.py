@@ -224,7 +224,7 @@ def plan_only(asked: Asked, options: Mapping[str, Any]) -> None:
     if options["as_json"]:
         click.echo(json.dumps({"run": str(folder.root), **_facts(planned)}, indent=2))
     elif not options["quiet"]:
-        click.echo(_told(planned))
+        click.echo(_plan_words(planned))
         click.echo(f"Next: hf-toedit run {folder.root}")
 
 
@@ -286,8 +286,8 @@ def estimate(asked: Asked, options: Mapping[str, Any]) -> None:
     if options["as_json"]:
         click.echo(json.dumps({**_facts(planned), **asdict(figures)}, indent=2))
     elif not options["quiet"]:
-        click.echo(_told(planned))
-        click.echo(told_estimate(figures, len(planned.files), planned.task.token_words))
+        click.echo(_plan_words(planned))
+        click.echo(estimate_words(figures, len(planned.files), planned.task.token_words))
 
 
 def _facts(plan: Plan) -> dict[str, Any]:
@@ -302,7 +302,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _told(plan: Plan) -> str:
+def _plan_words(plan: Plan) -> str:
     from hf_toedit.cli.output import counted
 
     rows = "rows not counted" if plan.num_rows is None else counted(plan.num_rows, "row")
@@ -312,7 +312,7 @@ def _told(plan: Plan) -> str:
     )
 
 
-def told_estimate(figures: Estimate, num_files: int, token_words: str = "tokens") -> str:
+def estimate_words(figures: Estimate, num_files: int, token_words: str = "tokens") -> str:
     """An estimate as text.
 
     Args:

@@ -255,7 +255,7 @@ def _tell_planned(plan: Plan, wanted: list[JobRequest], hardware: Hardware, opti
             )
         for request in wanted:
             click.echo(f"Would submit: {shlex.join(request.command)}")
-        click.echo(_told_price(len(wanted), hardware))
+        click.echo(_price_words(len(wanted), hardware))
 
 
 def _tell_submitted(
@@ -268,7 +268,7 @@ def _tell_submitted(
     elif not options["quiet"]:
         for job in submitted:
             click.echo(f"{group_of(job)}: {job.url}")
-        click.echo(_told_price(len(submitted), hardware))
+        click.echo(_price_words(len(submitted), hardware))
         click.echo(f"Next: hf-toedit jobs status {options['push_to']}")
 
 
@@ -286,11 +286,11 @@ def _submission(plan: Plan, wanted: list[JobRequest], hardware: Hardware, option
     }
 
 
-def _told_price(num_jobs: int, hardware: Hardware) -> str:
+def _price_words(num_jobs: int, hardware: Hardware) -> str:
     from hf_toedit.cli.output import counted
 
-    told = f"{counted(num_jobs, 'job')} of {hardware.flavor} ({hardware.words})"
+    parts = f"{counted(num_jobs, 'job')} of {hardware.flavor} ({hardware.words})"
     if hardware.price_per_hour is None:
-        return f"{told}; the Hub does not report the price per hour."
+        return f"{parts}; the Hub does not report the price per hour."
     each = hardware.price_per_hour
-    return f"{told}: ${each:,.2f} an hour each, ${each * num_jobs:,.2f} an hour together, while they run."
+    return f"{parts}: ${each:,.2f} an hour each, ${each * num_jobs:,.2f} an hour together, while they run."

@@ -99,8 +99,8 @@ class ToEdit(ArrowBasedBuilder):
         Raises:
             SourceError: There is none.
         """
-        told = self._cached / self.config.asked
-        config_id = told.read_text(encoding="utf-8") if told.is_file() else ""
+        record = self._cached / self.config.asked
+        config_id = record.read_text(encoding="utf-8") if record.is_file() else ""
         if not config_id or not (self._cached / config_id).is_dir():
             raise unreachable
         logger.warning("the Hub does not answer: %s comes from the cache.", self.config.source.source)

@@ -84,7 +84,7 @@ def check_planned(loaded: Task, plan: Plan) -> None:
     loaded.check_loaded(plan.task, plan.provenance.get("own", {}))
 
 
-def told(stats: Statistics, is_known: bool) -> dict[str, int]:
+def reported(stats: Statistics, is_known: bool) -> dict[str, int]:
     """Return the counts of a batch of rows for a monitor; a batch that was known before counts no tokens as read."""
     return {**stats.progress(), "num_tokens_read": 0 if is_known else stats.num_tokens}
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from types import TracebackType
 
 from hf_toedit.config import Resources
-from hf_toedit.engines.base import Queue, check_planned, ends_the_run, told
+from hf_toedit.engines.base import Queue, check_planned, ends_the_run, reported
 from hf_toedit.errors import reason
 from hf_toedit.mergeable import Statistics
 from hf_toedit.runs.monitor import Monitor
@@ -39,7 +39,7 @@ class InlineEngine:
         from hf_toedit.runs.shard import run_shard
 
         def progress(pass_: Pass, stats: Statistics, is_known: bool) -> None:
-            monitor.rows(0, pass_.name, told(stats, is_known))
+            monitor.rows(0, pass_.name, reported(stats, is_known))
 
         task, loaded = self._loaded
         check_planned(task, plan)

@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def _serve(take: Callable[[], Order], say: Callable[[Answer], None]) -> None:
-    from hf_toedit.engines.base import check_planned, ends_the_run, told
+    from hf_toedit.engines.base import check_planned, ends_the_run, reported
     from hf_toedit.errors import reason
     from hf_toedit.priors.allocator import use_expandable_segments
     from hf_toedit.runs.shard import run_shard
@@ -89,7 +89,7 @@ def _serve(take: Callable[[], Order], say: Callable[[Answer], None]) -> None:
     say(Ready(task.to_json()))
 
     def progress(pass_: Pass, stats: Statistics, is_known: bool) -> None:
-        say(Rows(pass_.name, told(stats, is_known)))
+        say(Rows(pass_.name, reported(stats, is_known)))
 
     root, plan, folder = None, None, None
     while True:

@@ -158,7 +158,7 @@ class Repository:
             self._head = replace(head, sha=made.oid, files=_changed(head.files, uploads, deleted))
             return self._head
 
-        return patiently(look_and_commit, self._told("write to"), takes_turns=True)
+        return patiently(look_and_commit, self._described("write to"), takes_turns=True)
 
     def find_pull_request(self, title: str) -> int | None:
         """Find a draft or open pull request by title; if there is one, later commits go to it.
@@ -210,9 +210,9 @@ class Repository:
         return f"{self._api.endpoint}/{self.type}s/{self.id}/discussions/{number}"
 
     def _call(self, what: str, call: Callable[[], _T]) -> _T:
-        return patiently(call, self._told(what))
+        return patiently(call, self._described(what))
 
-    def _told(self, what: str) -> str:
+    def _described(self, what: str) -> str:
         return f"{what} {self.type} {self.id!r}"
 
     def _pull_request(self, title: str) -> int | None:

@@ -131,8 +131,8 @@ def submit(script: str) -> str:
             f"cannot start sbatch: {error.strerror}. Submit on a machine that has Slurm, such as the cluster's login "
             f"node, or leave --submit out and print the script."
         ) from error
-    told, wrong = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
+    printed, errors = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
     if done.returncode:
-        said = " ".join(line.removeprefix("sbatch: error: ") for line in wrong.splitlines() if line.strip())
+        said = " ".join(line.removeprefix("sbatch: error: ") for line in errors.splitlines() if line.strip())
         raise RunError(f"Slurm refuses the job: {said or f'sbatch ended with code {done.returncode}'}")
-    return told.split()[-1].partition(";")[0]  # with several clusters: ID;CLUSTER
+    return printed.split()[-1].partition(";")[0]  # with several clusters: ID;CLUSTER

@@ -207,15 +207,15 @@ class Gallery:
             accept=None,
         )
         reader = Editor(editor.prior, every_token)
-        told = progress or (lambda done, total: None)
+        report_progress = progress or (lambda done, total: None)
         frames: list[list[Frame]] = []
         stats = []
         result: EditResult | None = None
         for generation in range(1, generations + 1):
             seen = reader.edit(result.edited_passages() if result else passages)
-            told(2 * generation - 1, 2 * generations)
+            report_progress(2 * generation - 1, 2 * generations)
             result = editor.edit(result or passages)
-            told(2 * generation, 2 * generations)
+            report_progress(2 * generation, 2 * generations)
             frames.append(_frames(result, seen, min(_num_listed(editor.config), max_listed)))
             stats.append(result.stats)
         by_text = zip(names, zip(*frames, strict=True), strict=True)

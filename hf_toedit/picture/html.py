@@ -153,12 +153,12 @@ def histogram_html(stats: EditStats, config: EditConfig, generation: int | None 
     shares = probability_shares(stats)
     if not shares:
         return notice_html("No token was scored, so there are no probabilities to show.")
-    told = ", ".join(f"{share:.1%} from {n / 10:g} to {(n + 1) / 10:g}" for n, share in enumerate(shares))
+    lines = ", ".join(f"{share:.1%} from {n / 10:g} to {(n + 1) / 10:g}" for n, share in enumerate(shares))
     caption = histogram_caption(stats, generation)
     where = f"; selected: {selection(config)}" if rule_of(config).selects else ""
     return (
         f'<figure class="te te-histogram"><figcaption>{escaped(caption)}</figcaption>'
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escaped(f"{caption}: {told}{where}")}">'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escaped(f"{caption}: {lines}{where}")}">'
         f"{_bars(shares)}{_threshold(config)}</svg></figure>"
     )
 
@@ -189,11 +189,11 @@ def notice_html(text: str) -> str:
 
 def page(gallery: Gallery) -> str:
     """Render one HTML file that needs no other file and no network."""
-    told = f"prior {gallery.prior}, selected: {selection(gallery.config)}"
+    lines = f"prior {gallery.prior}, selected: {selection(gallery.config)}"
     histogram = histogram_html(gallery.stats[0], gallery.config, 1 if len(gallery.stats) > 1 else None)
     body = (
         f'<main class="te-page">\n<h1>What ToEdit does</h1>\n'
-        f'<p class="te-facts">{escaped(told)}</p>\n'
+        f'<p class="te-facts">{escaped(lines)}</p>\n'
         f'<div class="te-figures">{generations_html(gallery.stats)}{histogram}</div>\n'
         f"{legend_html(gallery.config)}\n"
         f'<p class="te-facts">{HOW_TO_LOOK}</p>\n'

@@ -31,8 +31,8 @@ def result_html(result: EditResult) -> str:
     """Render the first texts of a result: tokens coloured by p, selected outlined, changed before and after."""
     frames = [_frame(result, index) for index in range(min(len(result.documents), MAX_DOCUMENTS))]
     changed = counted_kinds({kind: counts.num_changed for kind, counts in result.stats.kinds.items()})
-    told = f"Generation {result.generation}: {result.stats.headline}"
-    parts = [_facts(f"{told}; changed by kind: {changed}" if changed else told)]
+    shown = f"Generation {result.generation}: {result.stats.headline}"
+    parts = [_facts(f"{shown}; changed by kind: {changed}" if changed else shown)]
     if any(frame.tokens for frame in frames):
         parts.append(legend_html(result.config))
     parts += [_frame_html(frame, index) for index, frame in enumerate(frames)]
@@ -56,15 +56,15 @@ def stats_html(generations: Sequence[EditStats]) -> str:
     return _output([f'<div class="te te-generations"><table><tbody>{"".join(rows)}</tbody></table></div>'])
 
 
-def run_html(told: str, generations: Sequence[EditStats]) -> str:
+def run_html(shown: str, generations: Sequence[EditStats]) -> str:
     """Render the current state of a run.
 
     Args:
-        told: Description of the run and its progress, on one line.
+        shown: Description of the run and its progress, on one line.
         generations: Statistics of each generation over its finished shards.
     """
     read = [stats for stats in generations if stats.num_tokens]
-    return _output([_facts(told), *([generations_html(read)] if read else [])])
+    return _output([_facts(shown), *([generations_html(read)] if read else [])])
 
 
 def _figures(stats: EditStats) -> Iterator[tuple[str, str]]:
@@ -140,8 +140,8 @@ def _first(pieces: Iterator[TextSpan], room: int) -> Iterator[TextSpan]:
 def _title(piece: TextSpan) -> str:
     """Return the prior's results for a token, for the browser's own tooltip."""
     p = piece.probability
-    told = [f"“{printable(piece.text)}”", "not scored" if p is None else f"p {probability(p)}", fate(piece)]
-    lines = [", ".join(part for part in told if part)]
+    shown = [f"“{printable(piece.text)}”", "not scored" if p is None else f"p {probability(p)}", fate(piece)]
+    lines = [", ".join(part for part in shown if part)]
     if len(piece.tokens) == 1:
         lines += [
             f"{probability(p)} " + ("not a text alone" if text is None else f"“{printable(text)}”")

@@ -132,10 +132,10 @@ def kind_columns(generations: Sequence[EditStats]) -> dict[str, list[str]]:
                 rows.append((f"{what}, gen {number}" if len(generations) > 1 else what, counts))
     if not rows:
         return {}
-    told = [kind for kind in KINDS if any(counts.get(kind) for _, counts in rows)]
+    present = [kind for kind in KINDS if any(counts.get(kind) for _, counts in rows)]
     shares = {
         KINDS[kind].replace(" ", "\n", 1): [f"{counts.get(kind, 0) / sum(counts.values()):.1%}" for _, counts in rows]
-        for kind in told
+        for kind in present
     }
     return {"by kind": [name for name, _ in rows], **shares}
 

@@ -112,11 +112,11 @@ class PushAlong:
 
     def _work(self) -> None:
         try:
-            self._send_until_told()
+            self._send_until_stopped()
         except Exception as error:
             self._error = error
 
-    def _send_until_told(self) -> None:
+    def _send_until_stopped(self) -> None:
         ready: list[Shard] = []
         due = 0.0
         is_last = False

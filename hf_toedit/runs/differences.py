@@ -27,7 +27,7 @@ for a difference.
 """
 
 
-def told_differences(mine: Mapping[str, Any], theirs: Mapping[str, Any], task: Task) -> list[str]:
+def named_differences(mine: Mapping[str, Any], theirs: Mapping[str, Any], task: Task) -> list[str]:
     """List the differences between the facts of two plans of the same kind of task; see `Plan.differences`.
 
     Args:
@@ -44,7 +44,7 @@ def told_differences(mine: Mapping[str, Any], theirs: Mapping[str, Any], task: T
     settings = {"source", *task.facts()}
     pins = tuple(part for parts, _, _ in task.consequences for part in parts)
     said = [
-        _told(_option(name, task), flat.get(name), other.get(name))
+        _difference(_option(name, task), flat.get(name), other.get(name))
         for name in names
         if name.partition(".")[0] in settings and not name.startswith(pins)
     ]
@@ -70,7 +70,7 @@ def _option(name: str, task: Task) -> str:
     return _OPTIONS.get(name) or task.option(name) or "--" + (name.partition(".")[2] or name).replace("_", "-")
 
 
-def _told(option: str, mine: Any, theirs: Any) -> str:
+def _difference(option: str, mine: Any, theirs: Any) -> str:
     if isinstance(mine, bool):
         return f"{option} is {_given(mine)} in the run and {_given(theirs)} here"
     return f"{option} is {_short(mine)} in the run and {_short(theirs)} here"

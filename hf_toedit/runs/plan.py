@@ -18,7 +18,7 @@ from msgspec import Meta
 from hf_toedit.checked import checked, from_json, in_json, shown
 from hf_toedit.config import SourceConfig, content_hash
 from hf_toedit.errors import RunError, UsageError
-from hf_toedit.runs.differences import told_differences
+from hf_toedit.runs.differences import named_differences
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.task import Task
 from hf_toedit.sources.model import Count, Reading, SourceFile
@@ -343,4 +343,4 @@ class Plan:
         """
         if self.task.kind != other.task.kind:
             return [f"its rows are {self.task.done}, and would be {other.task.done} here"]
-        return told_differences(self.facts(), other.facts(), self.task)
+        return named_differences(self.facts(), other.facts(), self.task)

@@ -175,10 +175,10 @@ class ClassifierScorer(WholeRowScorer):
         check_fast(CLASSIFIER, name, tokenizer)
         load = AutoModelForSequenceClassification.from_pretrained
         options = {"config": found.config, "dtype": dtype_on(dtype, where.type), "use_safetensors": True}
-        model, told = loaded(
+        model, loading = loaded(
             CLASSIFIER, name, "model", load, location, output_loading_info=True, **options, **found.options
         )
-        if missing := sorted(told["missing_keys"]):
+        if missing := sorted(loading["missing_keys"]):
             # `transformers` would initialize them randomly.
             raise PriorError(
                 f"the weights of classifier {name!r} lack {missing[0]}, so it was not trained as a classifier. "

@@ -40,7 +40,7 @@ class DensityConfig(WithoutModelConfig):
     revision: str = ""
 
     @property
-    def told(self) -> DensityConfig:
+    def reported(self) -> DensityConfig:
         """See `WithoutModelConfig`."""
         return replace(self, table="")
 

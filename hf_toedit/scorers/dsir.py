@@ -63,7 +63,7 @@ class DsirConfig(WithoutModelConfig):
         return cls(target, target_revision, base64.b64encode(ratios.tobytes()).decode())
 
     @property
-    def told(self) -> DsirConfig:
+    def reported(self) -> DsirConfig:
         """See `WithoutModelConfig`."""
         return replace(self, log_ratios="")
 

@@ -31,7 +31,7 @@ class WithoutModelConfig(BaseConfig):
         """Return the scorer."""
 
     @property
-    def told(self) -> Self:
+    def reported(self) -> Self:
         """Settings for plans and cards of a selection, without fitted data."""
         return self
 

@@ -126,5 +126,5 @@ def positions(counts: Sequence[int], seed: int) -> list[np.ndarray]:
 
 
 def _suggested(shares: Mapping[str, float], total: float) -> str:
-    told = " ".join(f"{name}:{share / total:.4g}" for name, share in shares.items())
-    return f"In the same proportion: {told}."
+    words = " ".join(f"{name}:{share / total:.4g}" for name, share in shares.items())
+    return f"In the same proportion: {words}."

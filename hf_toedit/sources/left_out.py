@@ -53,7 +53,7 @@ def left_out_of_folder(config: SourceConfig, files: Iterable[str], read: Iterabl
     unread = _unread(_below(folder, files), found)
     if not unread or (folder / ".huggingface.yaml").is_file() or metadata_of(folder / "README.md").get("configs"):
         return ""
-    return _told(config, unread, found)
+    return _note(config, unread, found)
 
 
 def left_out_of_repository(
@@ -74,7 +74,7 @@ def left_out_of_repository(
     unread = _unread((file.removeprefix(top) for file in files if file.startswith(top)), found)
     if not unread or ".huggingface.yaml" in files or card_metadata("dataset", repo, sha).get("configs"):
         return ""
-    return _told(config, unread, found)
+    return _note(config, unread, found)
 
 
 def _below(folder: Path, files: Iterable[str]) -> set[str]:
@@ -85,7 +85,7 @@ def _unread(files: Iterable[str], read: Collection[str]) -> list[str]:
     return sorted(file for file in files if file not in read and is_data(file))
 
 
-def _told(config: SourceConfig, unread: Sequence[str], read: Collection[str]) -> str:
+def _note(config: SourceConfig, unread: Sequence[str], read: Collection[str]) -> str:
     known, counts = {ending(file) for file in read}, Counter(map(ending, unread))
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
     names = ", ".join(map(repr, unread[:_NAMED])) + (f" and {len(unread) - _NAMED:,} more" * (len(unread) > _NAMED))

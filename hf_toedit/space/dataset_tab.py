@@ -144,8 +144,10 @@ class Browsing:
         where = "after" if step > 0 else "before"
         if found.at_end:
             return _refused(place, f"No row {where} row {place.row:,} has a share of changed tokens in this range.")
-        told = f"No row fits among the {found.num_rows:,} {where} row {start:,}. Press the same button to look further."
-        return _refused(place, told, Search(step, least, most, found.last))
+        words = (
+            f"No row fits among the {found.num_rows:,} {where} row {start:,}. Press the same button to look further."
+        )
+        return _refused(place, words, Search(step, least, most, found.last))
 
     def _opened(self, run: OpenRun, place: RowAddress) -> list[Any]:
         rows = run.rows

@@ -89,12 +89,12 @@ class _Editing:
         """Return the view of a request, unless the visitor makes another one before it is done."""
         turn = turns.take()
 
-        def told(done: int, total: int) -> None:
+        def report_progress(done: int, total: int) -> None:
             turns.check(turn)
             progress(done / total, desc=f"{done} of {total} readings by the prior")
 
         progress(0, desc="waiting for the prior")
-        return take_view(request, self._priors, self._most, told)
+        return take_view(request, self._priors, self._most, report_progress)
 
     def suggested(
         self,

@@ -126,8 +126,8 @@ def _shares(file: pq.ParquetFile, log_column: str, group: int) -> np.ndarray:
 
 def _rows(file: pq.ParquetFile, columns: list[str], group: int) -> pa.Table:
     too_large = RunError("a row group is too large to be looked into here. Load the dataset instead.")
-    told = file.metadata.row_group(group)
-    if column_bytes(told, columns) > _GROUP_BYTES or told.num_rows > _GROUP_ROWS:
+    group_facts = file.metadata.row_group(group)
+    if column_bytes(group_facts, columns) > _GROUP_BYTES or group_facts.num_rows > _GROUP_ROWS:
         raise too_large
     batches, num_bytes = [], 0
     for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False):

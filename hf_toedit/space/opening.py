@@ -158,8 +158,8 @@ def _of_folder(name: str) -> OpenRun:
     plan = folder.plan()
     edit_of(plan)
     is_here = isinstance(folder.root, Path)
-    is_told = is_here or len(plan.shards) * len(plan.data_passes) <= MAX_RECORDS
-    stats = _stats(plan, folder) if is_told else None
+    is_shown = is_here or len(plan.shards) * len(plan.data_passes) <= MAX_RECORDS
+    stats = _stats(plan, folder) if is_shown else None
     return OpenRun(name, None, plan, stats, RunRows(plan, folder, stats, is_here=is_here))
 
 
@@ -168,8 +168,8 @@ def _of_hub(on_hub: HubRun, address: Address) -> OpenRun:
         raise RunError(f"the plan of {address} is too large to be opened here. Fetch the run with `hf-toedit pull`.")
     with on_hub.records(MAX_RECORDS) as (plan, folder):
         edit_of(plan)
-        is_told = any(folder.stats_path(plan.passes[0], shard).exists() for shard in plan.shards)
-        stats = _stats(plan, folder) if is_told else None
+        is_shown = any(folder.stats_path(plan.passes[0], shard).exists() for shard in plan.shards)
+        stats = _stats(plan, folder) if is_shown else None
     return OpenRun(str(address), address, plan, stats, RunRows(plan, folder, stats, is_here=False))
 
 

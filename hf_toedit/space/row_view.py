@@ -79,15 +79,15 @@ def _facts(row: Row, rows: RunRows, reverted: bool) -> str:
     if not reverted:
         counts = row.counts
         share = counts["num_changed"] / counts["num_tokens"] if counts.get("num_tokens") else 0
-        told = [f"{counts.get('num_tokens', 0):,} tokens", f"{counts.get('num_selected', 0):,} selected"]
-        told.append(f"{counts.get('num_changed', 0):,} changed ({share:.2%}) in this generation")
+        lines = [f"{counts.get('num_tokens', 0):,} tokens", f"{counts.get('num_selected', 0):,} selected"]
+        lines.append(f"{counts.get('num_changed', 0):,} changed ({share:.2%}) in this generation")
         if counts.get("num_dropped"):
-            told.append(f"{counts['num_dropped']:,} dropped")
+            lines.append(f"{counts['num_dropped']:,} dropped")
         if counts.get("num_rejected"):
-            told.append(f"{counts['num_rejected']:,} rejected")
+            lines.append(f"{counts['num_rejected']:,} rejected")
         kinds = Counter(kind for text in row.texts if text.table for kind in kinds_of_edits(text.table))
         by_kind = f" ({counted_kinds(kinds)})" if kinds else ""
-        return f"{', '.join(told)}; {edits} against the source{by_kind}."
+        return f"{', '.join(lines)}; {edits} against the source{by_kind}."
     undone = f"{edits} undone, by the edit log of this generation alone."
     looked, differing = rows.differing(row)
     if differing:

@@ -49,10 +49,10 @@ def _generations(run: OpenRun) -> tuple[list[EditStats], str]:
     common.intersection_update(*generations)
     if not common:
         return [], "The statistics of this run are incomplete, so its figures cannot be shown."
-    told = [EditStats.merged(stats for name, stats in parts.items() if name in common) for parts in generations]
+    merged = [EditStats.merged(stats for name, stats in parts.items() if name in common) for parts in generations]
     if len(common) == len(shards) and len(generations) == len(run.stats):
-        return told, ""
-    return told, (
+        return merged, ""
+    return merged, (
         f"This run is not finished: the figures are of {len(common):,} of its {len(shards):,} shards, "
         f"in {len(generations):,} of its {len(run.stats):,} generations."
     )
@@ -97,11 +97,11 @@ def _curves(stats: Sequence[EditStats]) -> list[str]:
     ]
     standing = standing_curve([entry.characters_standing for entry in figures])
     if standing:
-        told = ", ".join(f"{value:.2f} %" for value in standing[1:])
+        words = ", ".join(f"{value:.2f} %" for value in standing[1:])
         curves.append(
             line_chart(
                 "Characters of the source that are unchanged, %",
-                f"From generation 1 on: {told}.",
+                f"From generation 1 on: {words}.",
                 0,
                 {"this run": standing},
             )

@@ -79,7 +79,7 @@ class Scene:
             note: Additional remarks on the text.
             is_one_of_several: Whether there are more generations, so that a comparison with the source is added.
         """
-        shown = _told(frame, note) + frame_html(frame, config)
+        shown = _before_and_after(frame, note) + frame_html(frame, config)
         if is_one_of_several:
             shown += _against_source(frame)
         # The last views of many visitors are kept, with megabytes per generation; compressed, they take a twentieth.
@@ -164,22 +164,22 @@ def _on_slider(threshold: float | None) -> float | None:
     return math.floor(round(threshold * steps, 6)) / steps
 
 
-def _told(frame: Frame, note: str) -> str:
+def _before_and_after(frame: Frame, note: str) -> str:
     """Describe what happened to a text, and how to learn more."""
     log = frame.document.to_log()
     tokens, selected, changed = log["num_tokens"], log["num_selected"], log["num_changed"]
     if not tokens:
-        told = "The prior found nothing to read in this text."
+        parts = "The prior found nothing to read in this text."
     elif not selected:
-        told = f"None of its {tokens:,} tokens was selected. Try a lower threshold."
+        parts = f"None of its {tokens:,} tokens was selected. Try a lower threshold."
     else:
-        told = f"Of {tokens:,} tokens, {selected:,} {_were(selected)} easy enough to be selected and resampled. "
+        parts = f"Of {tokens:,} tokens, {selected:,} {_were(selected)} easy enough to be selected and resampled. "
         kinds = counted_kinds(changed_kinds(frame))
-        told += f"{changed:,} of them changed: {kinds}." if changed else "None of them changed."
+        parts += f"{changed:,} of them changed: {kinds}." if changed else "None of them changed."
         if 10 * changed < selected:
-            told += " Try a higher temperature."
+            parts += " Try a higher temperature."
     return (
-        f'<div class="te te-told"><h2>Before and after</h2><p class="te-said">{escaped(told)}</p>'
+        f'<div class="te te-told"><h2>Before and after</h2><p class="te-said">{escaped(parts)}</p>'
         f"{note}<p>{HOW_TO_LOOK}</p></div>"
     )
 
@@ -190,28 +190,28 @@ def _suggestion(frame: Frame, suggested: float | None) -> str:
     if not known:
         return ""
     half, most, nearly_all = (probability(known[int(share * (len(known) - 1))]) for share in (0.5, 0.9, 0.95))
-    told = f"Half of the tokens of your text have p up to {half}, 90% up to {most}, and 95% up to {nearly_all}. "
+    parts = f"Half of the tokens of your text have p up to {half}, 90% up to {most}, and 95% up to {nearly_all}. "
     if suggested is None:
-        told += f"Fewer than {SHARE:.0%} of them may be edited."
+        parts += f"Fewer than {SHARE:.0%} of them may be edited."
     else:
-        told += f"A threshold of {suggested:g} selects at least {SHARE:.0%} of them."
-    return f"<p>{escaped(told)}</p>"
+        parts += f"A threshold of {suggested:g} selects at least {SHARE:.0%} of them."
+    return f"<p>{escaped(parts)}</p>"
 
 
 def _against_source(frame: Frame) -> str:
     """Return the text after a generation compared with the source, with the edits of all generations, as HTML."""
     table = frame.document.table
     if table is None or not table.edits:
-        told, shown = "Nothing differs from the source.", escaped(frame.document.text or "")
+        parts, shown = "Nothing differs from the source.", escaped(frame.document.text or "")
         shown = f'<div class="te te-diff">{shown}</div>'
     else:
         kinds = kinds_of_edits(table)
         places = "1 place differs" if len(kinds) == 1 else f"{len(kinds):,} places differ"
-        told = f"{places} from the source: {counted_kinds(Counter(kinds))}."
+        parts = f"{places} from the source: {counted_kinds(Counter(kinds))}."
         shown = diff_html(table, kinds)
     return (
         f'<div class="te te-told te-against"><h2>Source and after generation {frame.generation}</h2>'
-        f"<p>{escaped(told)}</p>{shown}</div>"
+        f"<p>{escaped(parts)}</p>{shown}</div>"
     )
 
 

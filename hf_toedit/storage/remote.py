@@ -17,7 +17,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
 from hf_toedit.errors import RunError, UsageError
-from hf_toedit.retries import GaveUp, repeated, told_of_silence
+from hf_toedit.retries import GaveUp, repeated, reporting_silence
 from hf_toedit.storage.failures import judged, plain, status_of
 
 _READ_BYTES = 8 * 2**20
@@ -254,7 +254,7 @@ class RemotePath:
         """Run an operation, and retry it if the store is busy or unreachable."""
 
         def attempt() -> _T:
-            with self._client(), told_of_silence(self._store) if what in _QUESTIONS else nullcontext():
+            with self._client(), reporting_silence(self._store) if what in _QUESTIONS else nullcontext():
                 return call(*self._system())
 
         try:

@@ -97,8 +97,8 @@ class GenerateStats(Statistics):
         if skipped := sum(self.num_skipped.values()):
             documents += f" ({skipped:,} skipped)"
         candidates = f"{self.num_candidates:,} candidate{'' if self.num_candidates == 1 else 's'}"
-        told = f"{documents}, {candidates} of {self.num_generated:,} tokens"
-        return f"{told}, perplexity {self.perplexity:.4g}" if self.num_generated else told
+        words = f"{documents}, {candidates} of {self.num_generated:,} tokens"
+        return f"{words}, perplexity {self.perplexity:.4g}" if self.num_generated else words
 
     def to_json(self) -> dict[str, Any]:
         """See `Statistics`."""

@@ -13,7 +13,7 @@ from datasets import Dataset
 from tokenizers import Tokenizer
 
 from hf_toedit import sample
-from hf_toedit.cli.plan import told_estimate
+from hf_toedit.cli.plan import estimate_words
 from hf_toedit.runs.estimate import Estimate
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import ODD, load, parquet, same, stories
@@ -151,7 +151,7 @@ def test_a_dry_run_of_a_large_source_says_an_interval(hf_toedit: HfToEdit, tmp_p
     counts = {line: len(tokenizer.encode(json.loads(line)["text"], add_special_tokens=False)) for line in set(lines)}
     assert told["num_tokens_low"] < sum(map(counts.__getitem__, lines)) < told["num_tokens_high"]
     assert told["num_rows_low"] <= len(lines) <= told["num_rows_high"]
-    shown = told_estimate(Estimate(**{field.name: told[field.name] for field in fields(Estimate)}), 6)
+    shown = estimate_words(Estimate(**{field.name: told[field.name] for field in fields(Estimate)}), 6)
     assert re.match(
         r"about [\d,]+ tokens \(95 %: [\d,]+ to [\d,]+\) in [\d,]+ rows \(95 %: [\d,]+ to [\d,]+\), "
         r"estimated from [\d,]+ rows in \d of 6 files\n",
