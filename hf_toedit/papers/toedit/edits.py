@@ -20,6 +20,7 @@ class Table9(Item):
 
     paper = TOEDIT
     name = "Table 9"
+    latest = "Table 15"
     claim = "The share of tokens that are selected (p >= 0.99) gets smaller from generation to generation."
     minutes = 0.3
     differs = (
@@ -68,6 +69,7 @@ class Table8(Item):
 
     paper = TOEDIT
     name = "Table 8"
+    latest = "Table 6"
     claim = "The probabilities of a dataset's tokens under a prior are U-shaped: most are very low or very high."
     minutes = 0.2
     differs = (
