@@ -131,11 +131,18 @@ class Work:
         seed: Random seed.
         folder: Folder for runs and models; the same command continues with them.
         progress: Whether progress bars are shown.
+        workers: Number of worker processes of runs; see `edit`.
     """
 
     seed: int
     folder: Path
     progress: bool = False
+    workers: int | Literal["auto"] = "auto"
+
+    @property
+    def of_runs(self) -> dict[str, Any]:
+        """Keyword arguments of `edit` and of all other runs."""
+        return {"seed": self.seed, "workers": self.workers, "progress": self.progress}
 
 
 class Item(ABC):

@@ -48,9 +48,8 @@ class _Ablation(Item):
         from hf_toedit.api.edits import edit
 
         data = texts_of({**settings, "synthetic": "none"}, work)
-        common = {"prior": settings["prior"], "seed": work.seed, "progress": work.progress}
         runs = {
-            name: edit(data.human, work.folder / "edited" / name, **common, **how)
+            name: edit(data.human, work.folder / "edited" / name, prior=settings["prior"], **work.of_runs, **how)
             for name, how in settings["edits"].items()
         }
         changed = {name: 100 * run.stats(1).changed_rate for name, run in runs.items()}

@@ -46,7 +46,7 @@ class Figure1(Item):
 
         data = texts_of(settings, work)
         how = {"prior": settings["prior"], "generations": settings["generations"]}
-        run = edit(data.human, work.folder / "edited", seed=work.seed, progress=work.progress, **how)
+        run = edit(data.human, work.folder / "edited", **work.of_runs, **how)
         edited = [f"{run.path}:gen{number}" for number in range(1, settings["generations"] + 1)]
         report = probed({_HUMAN: data.human, _EDITED: edited[0]}, data.held_out, settings, work, "probe-0", True)
         models = dict.fromkeys((_REPLACED, _ACCUMULATED), model_of(_HUMAN, settings, work, "probe-0"))
@@ -110,8 +110,7 @@ def _written(human: str, model: Path, name: str, generation: int, settings: Mapp
         num_candidates=settings["num_candidates"],
         prompt_tokens=settings["prompt_tokens"],
         max_new_tokens=settings["max_new_tokens"],
-        seed=work.seed + generation,
-        progress=work.progress,
+        **{**work.of_runs, "seed": work.seed + generation},
     )
     rows = [text for split in run.dataset().values() for found in split["candidates"] for text in found]
     return [text for text in rows if text.strip()]

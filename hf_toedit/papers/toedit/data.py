@@ -153,8 +153,7 @@ def _continued(human: str, settings: Mapping[str, Any], work: Work) -> str:
         num_candidates=settings.get("num_candidates", 1),
         prompt_tokens=settings["prompt_tokens"],
         max_new_tokens=settings["max_new_tokens"],
-        seed=work.seed,
-        progress=work.progress,
+        **work.of_runs,
     )
     texts = [text for rows in run.dataset().values() for found in rows["candidates"] for text in found]
     return write_texts(work.folder / "synthetic.parquet", [text for text in texts if text.strip()])

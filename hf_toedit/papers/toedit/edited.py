@@ -9,6 +9,8 @@ from hf_toedit.papers.item import TOEDIT, Cell, Holds, Item, Outcome, Scale, Tab
 from hf_toedit.papers.toedit.data import Data, settings_of, texts_of, write_conversations
 from hf_toedit.papers.toedit.training import COLUMNS, NEEDS, TITLE, differences, interval, probed
 
+PAPER_TITLE = "The paper: average over tasks, %"
+
 
 class _Edited(Item):
     """An item that trains on edited text and on its source.
@@ -41,7 +43,7 @@ class _Edited(Item):
 
         data = self.data(settings, work)
         how = {name: settings[name] for name in ("prior", "messages_column") if name in settings}
-        run = edit(data.human, work.folder / "edited", seed=work.seed, progress=work.progress, **how)
+        run = edit(data.human, work.folder / "edited", **work.of_runs, **how)
         report = probed({"source": data.human, "edited": str(run.path)}, data.held_out, settings, work)
         rows, [difference] = differences(report)
         changed = run.stats(1).changed_rate
@@ -50,20 +52,14 @@ class _Edited(Item):
             f"{interval(difference)}."
         )
         holds: Holds = "yes" if difference["high"] < 0 else "no" if difference["low"] > 0 else "not decided"
-        tables = [
-            Table(TITLE, COLUMNS, rows),
-            Table(
-                "The paper: average over tasks, %",
-                self.paper_columns,
-                self.paper_rows,
-                self.paper_columns.index("source"),
-            ),
-        ]
+        labels = self.paper_columns.index("source")
+        theirs = Table(PAPER_TITLE, self.paper_columns, self.paper_rows, labels)
+        tables = [Table(TITLE, COLUMNS, rows), theirs]
         return Outcome(holds, reason, tables, (), {"changed_rate": changed, "probe": report["comparisons"]})
 
 
 class Table2(_Edited):
-    """Table 2: pre-training from scratch."""
+    """Table 2 of version 3: pre-training from scratch."""
 
     name = "Table 2"
     differs = (
@@ -79,7 +75,7 @@ class Table2(_Edited):
 
 
 class Table3(_Edited):
-    """Table 3: continual pre-training."""
+    """Table 3 of version 3: continual pre-training."""
 
     name = "Table 3"
     differs = (

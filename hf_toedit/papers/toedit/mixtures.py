@@ -49,7 +49,7 @@ class Figure2(Item):
             if len(parts) == 1:
                 [(variants[_name(share)], _)] = parts.values()
                 continue
-            run = mix(parts, work.folder / "mixtures" / _name(share), seed=work.seed, progress=work.progress)
+            run = mix(parts, work.folder / "mixtures" / _name(share), **work.of_runs)
             variants[_name(share)] = str(run.path)
         report = probed(variants, data.held_out, settings, work)
         rows, against = differences(report)

@@ -62,9 +62,10 @@ class Figure4(Item):
         if settings["classifier"]:
             selections["classifier"] = {"model": settings["classifier"]}
         variants = {_HUMAN: data.human, _SYNTHETIC: data.synthetic}
-        common = {"rate": settings["rate"], "seed": work.seed, "progress": work.progress}
         for by, how in selections.items():
-            run = select(data.synthetic, work.folder / "selected" / by, by=by, **common, **how)
+            run = select(
+                data.synthetic, work.folder / "selected" / by, by=by, rate=settings["rate"], **work.of_runs, **how
+            )
             variants[by] = str(run.path)
         report = probed(variants, data.held_out, settings, work)
         rows, (all_synthetic, *found) = differences(report)

@@ -69,7 +69,7 @@ class Figure3(_Compared):
 
 
 class Figure10(Figure3):
-    """Figure 10: Figure 3 with another prior."""
+    """Figure 10 of version 3: Figure 3 with another prior."""
 
     name = "Figure 10"
     claim = (
@@ -131,7 +131,7 @@ class Figure5(_Compared):
 
 
 class Figure11(_Compared):
-    """Figure 11: the share of each bucket of n-grams."""
+    """Figure 11 of version 3: the share of each bucket of n-grams."""
 
     name = "Figure 11"
     claim = "Human text has n-grams in many buckets, and synthetic text most of its n-grams in few."
@@ -204,7 +204,7 @@ def _compared(
     variants = {"human": data.human, "synthetic": data.synthetic}
     if same_size and settings["synthetic"] is None:
         variants = of_the_same_size(variants, work.folder)
-    return compare(variants, work.folder / _REPORT, priors=priors, seed=work.seed, progress=work.progress)
+    return compare(variants, work.folder / _REPORT, priors=priors, **work.of_runs)
 
 
 def _shares(work: Work, name: str, order: str) -> np.ndarray:
