@@ -11,7 +11,8 @@ import pytest
 from hf_toedit import sample
 from hf_toedit.papers.item import Work
 from hf_toedit.papers.registry import find_item
-from hf_toedit.papers.toedit.data import write_texts
+from hf_toedit.papers.toedit.data import write_conversations, write_texts
+from hf_toedit.papers.toedit.training import between
 
 TRAINING = {"num_tokens": 600, "seeds": 2, "context": 64}
 WRITING = {"max_new_tokens": 24}
@@ -51,3 +52,19 @@ def test_an_item_runs_through(name: str, tmp_path: Path) -> None:
     if name in ("Table 8", "toedit:Figure 3", "toedit:Table 2"):
         again = item.run(settings, Work(0, tmp_path, workers=0))
         assert again.tables == outcome.tables and again.reason == outcome.reason
+    if name == "Table 6":
+        found = between("source", "k-64", settings, Work(0, tmp_path)).to_json()
+        theirs = outcome.figures["probe"]["k-64"]["differences"]["0.003"]["all"]
+        parts = {"value", "half", "low", "high", "verdict"}
+        assert {part: found[part] for part in parts} == {part: theirs[part] for part in parts}
+
+
+def test_conversations_have_all_of_their_texts(tmp_path: Path) -> None:
+    texts = ["  one two\n three  four five\n", "one two", "", "one two three\tfour"]
+    source = write_texts(tmp_path / "texts.parquet", texts)
+    written = write_conversations(source, tmp_path / "conversations.parquet", 3)
+    rows = pq.read_table(written)["messages"].to_pylist()
+    assert rows == [
+        [{"role": "user", "content": "one two\n three"}, {"role": "assistant", "content": "four five\n"}],
+        [{"role": "user", "content": "one two three"}, {"role": "assistant", "content": "four"}],
+    ]

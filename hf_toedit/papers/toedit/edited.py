@@ -24,7 +24,6 @@ class _Edited(Item):
     paper = TOEDIT
     needs = NEEDS
     minutes = 3
-    claim = "Models that are trained on text edited by ToEdit are better than those that are trained on its source."
     training: ClassVar[Mapping[Scale, Mapping[str, Any]]]
     paper_columns: ClassVar[tuple[str, ...]]
     paper_rows: ClassVar[Sequence[Sequence[Cell]]]
@@ -62,6 +61,7 @@ class Table2(_Edited):
     """Table 2 of version 3: pre-training from scratch."""
 
     name = "Table 2"
+    claim = "Models that are trained from scratch on text edited by ToEdit are better than those trained on its source."
     differs = (
         "The paper trains OLMo-1B on text edited by Llama-3-8B, and reports tasks. Here a model of a million "
         "parameters is trained on the bundled sample edited by the embedded prior, a toy, and perplexity is reported."
@@ -78,6 +78,7 @@ class Table3(_Edited):
     """Table 3 of version 3: continual pre-training."""
 
     name = "Table 3"
+    claim = "Models that are trained further on text edited by ToEdit are better than those trained on its source."
     differs = (
         "The paper trains OLMo-1B and Llama-3-8B further on biomedical, financial and mathematical text, and reports "
         "tasks. Here the embedded prior, a toy, is trained further on the bundled sample, and perplexity is reported."
