@@ -24,7 +24,7 @@ class _Ablation(Item):
 
     paper = TOEDIT
     needs = NEEDS
-    minutes = 4
+    minutes = 3
     differs = (
         "The paper trains OLMo-1B further on biomedical text edited by Llama-3-8B, and reports tasks. Here models of a "
         "million parameters are trained from scratch on the bundled sample edited by the embedded prior, a toy, with "
@@ -121,7 +121,7 @@ class Table7(_Ablation):
     name = "Table 7"
     latest = "Table 5"
     claim = "Edits of unlikely tokens (p <= 0.1) make worse models than edits of likely ones (p >= 0.99)."
-    minutes = 6
+    minutes = 5
     edits = {
         _LIKELY: {"threshold": 0.99},
         "above-0.999": {"threshold": 0.999},
