@@ -44,7 +44,7 @@ class Figure4(Item):
         """See `Item.settings`; there is a classifier if `classifier` names one."""
         if scale == "tiny":
             writing = {"num_candidates": 2, "max_new_tokens": 128}
-            training = {"model": "tiny", "context": 128, "learning_rates": [0.003], "num_tokens": 10_000}
+            training = {"model": "tiny", "context": 128, "learning_rates": [0.003], "num_tokens": 8_000}
             return settings_of(scale, **writing, **training, seeds=2, rate=0.5, classifier="")
         training = {"model": "gpt2", "context": 1024, "learning_rates": [6e-4], "num_tokens": 8_400_000_000}
         return settings_of(scale, **training, seeds=2, rate=0.5, classifier="HuggingFaceFW/fineweb-edu-classifier")
