@@ -44,7 +44,7 @@ LONG = {
     "papers/test_eigenvalues.py::test_a_model_learns_and_is_kept": "train a model",
     "papers/test_eigenvalues.py::test_beams_are_those_of_generate": "train a model",
     "papers/test_eigenvalues.py::test_tables_end_to_end": "train some twenty small models",
-    "papers/test_small_runs.py": "edit, generate, compare and train",
+    "papers/test_small_runs.py": "edit, generate, compare, select and train",
     "priors/test_packing.py": "compare packs with the scores of models of every architecture",
     "priors/test_pruning.py": "edit twice, with every token and without those that cannot be selected",
     "priors/test_reference.py": "compare draws with distributions, thousands of times",

@@ -66,7 +66,8 @@ def page(records: dict[str, dict[str, Any]]) -> str:
         "# The papers, measured again",
         "What `hf-toedit reproduce` found at `--scale tiny`, written by `make evidence`. These are small models and "
         "little text: *yes* and *no* say whether the claim holds in this setting, and each item says how it differs "
-        "from the paper's. [theory.md](theory.md) explains the theorems.",
+        "from the paper's. [theory.md](theory.md) explains the theorems, and says [which versions](theory.md#versions) "
+        "of the papers have these names.",
     ]
     if missing := [item.title for item in items() if item.title not in records]:
         parts.append(f"Not recorded yet: {', '.join(map(markdown, missing))}.")
@@ -76,7 +77,8 @@ def page(records: dict[str, dict[str, Any]]) -> str:
                  markdown(one["claim"])) for one in own]  # fmt: skip
         parts += [f"## {markdown(own[0]['paper']['title'])}", table(("item", "holds here", "claim"), rows, left=3)]
         for one in own:
-            parts += [f'<a id="{_anchor(one)}"></a>\n\n### {markdown(one["name"])}', *_section(one)]
+            renamed = f" ({markdown(one['renamed'])})" if one["renamed"] else ""
+            parts += [f'<a id="{_anchor(one)}"></a>\n\n### {markdown(one["name"])}{renamed}', *_section(one)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -89,6 +91,8 @@ def _section(record: dict[str, Any]) -> list[str]:
     for one in record["tables"]:
         columns = list(one["rows"][0])
         rows = [[cell_text(row[name]) for name in columns] for row in one["rows"]]
+        if len(record["tables"]) > 1:
+            parts.append(f"**{markdown(one['title'])}**")
         parts.append(table(columns, rows, left=sum(isinstance(one["rows"][0][name], str) for name in columns)))
     how = f"seed {record['seed']}, {record['seconds']:,.0f} s on {record['machine']}"
     parts.append(f"{code(record['command'])}: {markdown(how)}.")

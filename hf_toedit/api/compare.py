@@ -133,6 +133,19 @@ def compare(
     return report
 
 
+def measured_run(folder: str | PathLike[str], name: str) -> Run[TextStats]:
+    """Open the run that measured the texts of a variant, which has more than the report: its hashed n-grams.
+
+    Args:
+        folder: Folder of the report; its `work/` is still there, and no sample was taken.
+        name: Name of the variant.
+
+    Raises:
+        RunError: There is no such run.
+    """
+    return Run.open(Path(folder) / WORK / name / _MEASURE)
+
+
 def _check_names(variants: Mapping[str, str], priors: Sequence[str]) -> None:
     if len(variants) < 2:
         raise UsageError(

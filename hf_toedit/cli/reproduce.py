@@ -78,7 +78,8 @@ def _list(found: list[dict[str, Any]], options: dict[str, Any]) -> None:
             click.echo("{} (arXiv {})\n".format(*paper))
             for entry in entries:
                 needs = f", needs {entry['needs']}" if entry["needs"] else ""
-                line = f"{entry['name']} ({entry['minutes']:g} min{needs}): {entry['claim']}"
+                renamed = f"; {entry['renamed']}" if entry["renamed"] else ""
+                line = f"{entry['name']} ({entry['minutes']:g} min{needs}{renamed}): {entry['claim']}"
                 click.echo(click.wrap_text(line, initial_indent="  ", subsequent_indent="    "))
             click.echo()
         click.echo('Reproduce one: hf-toedit reproduce "Theorem 1" -o theorem-1')

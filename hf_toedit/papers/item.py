@@ -30,16 +30,18 @@ class Paper:
         key: Prefix of item names that occur in both papers.
         title: Title of the paper.
         arxiv: Its arXiv number.
+        latest: Its latest version on arXiv, which names some items otherwise; see `Item.latest`.
     """
 
     key: str
     title: str
     arxiv: str
+    latest: int
 
 
-TOEDIT = Paper("toedit", "How to Synthesize Text Data without Model Collapse?", "2412.14689")
+TOEDIT = Paper("toedit", "How to Synthesize Text Data without Model Collapse?", "2412.14689", 3)
 REINFORCEMENT = Paper(
-    "reinforcement", "Beyond Model Collapse: Scaling Up with Synthesized Data Requires Reinforcement", "2406.07515"
+    "reinforcement", "Beyond Model Collapse: Scaling Up with Synthesized Data Requires Reinforcement", "2406.07515", 2
 )
 
 
@@ -129,11 +131,18 @@ class Work:
         seed: Random seed.
         folder: Folder for runs and models; the same command continues with them.
         progress: Whether progress bars are shown.
+        workers: Number of worker processes of runs; see `edit`.
     """
 
     seed: int
     folder: Path
     progress: bool = False
+    workers: int | Literal["auto"] = "auto"
+
+    @property
+    def of_runs(self) -> dict[str, Any]:
+        """Keyword arguments of `edit` and of all other runs."""
+        return {"seed": self.seed, "workers": self.workers, "progress": self.progress}
 
 
 class Item(ABC):
@@ -142,6 +151,7 @@ class Item(ABC):
     Attributes:
         paper: Its paper.
         name: Its name in the paper.
+        latest: Its name in the latest version of the paper; empty if that is the same.
         claim: What it states, in a sentence.
         needs: Requirements besides the package, in words; empty for none.
         minutes: Duration of `tiny` on two cores.
@@ -150,6 +160,7 @@ class Item(ABC):
 
     paper: ClassVar[Paper]
     name: ClassVar[str]
+    latest: ClassVar[str] = ""
     claim: ClassVar[str]
     needs: ClassVar[str] = ""
     minutes: ClassVar[float]
@@ -172,3 +183,8 @@ class Item(ABC):
     def title(self) -> str:
         """Its name with the key of its paper: `toedit:Figure 2`."""
         return f"{self.paper.key}:{self.name}"
+
+    @property
+    def renamed(self) -> str:
+        """Its name in the latest version of its paper, in words; empty if that is the same."""
+        return f"{self.latest} in version {self.paper.latest}" if self.latest else ""

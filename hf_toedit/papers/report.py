@@ -38,6 +38,7 @@ def report_json(item: Item, settings: Mapping[str, Any], outcome: Outcome, facts
     return {
         "paper": {"title": item.paper.title, "arxiv": item.paper.arxiv},
         "name": item.name,
+        "renamed": item.renamed,
         "claim": item.claim,
         "holds": outcome.holds,
         "reason": outcome.reason,
@@ -60,9 +61,11 @@ def report_markdown(report: Mapping[str, Any], outcome: Outcome) -> str:
         outcome: Outcome of the item.
     """
     paper = report["paper"]
+    renamed = f"; {markdown(report['renamed'])}" if report["renamed"] else ""
+    origin = f"[arXiv {paper['arxiv']}](https://arxiv.org/abs/{paper['arxiv']})"
     parts = [
         f"# {markdown(report['name'])}",
-        f"Of *{markdown(paper['title'])}* ([arXiv {paper['arxiv']}](https://arxiv.org/abs/{paper['arxiv']})).",
+        f"Of *{markdown(paper['title'])}* ({origin}{renamed}).",
         f"> {markdown(report['claim'])}",
         f"**{_HOLDS[outcome.holds]}:** {markdown(outcome.reason)}",
     ]

@@ -20,10 +20,11 @@ _ASKED = "asked.json"
 
 
 def reproducible() -> list[dict[str, Any]]:
-    """Return the reproducible items: name, paper, claim, requirements and duration on two cores."""
+    """Return the reproducible items: names, paper, claim, requirements and duration on two cores."""
     return [
         {
             "name": item.name,
+            "renamed": item.renamed,
             "paper": item.paper.key,
             "title": item.paper.title,
             "arxiv": item.paper.arxiv,

@@ -16,6 +16,7 @@ def test_records_are_of_the_settings_of_their_items(title: str) -> None:
     record = json.loads(path_of(item).read_bytes())
     settings = json.loads(json.dumps(item.settings("tiny")))
     assert (record["claim"], record["differs"], record["settings"]) == (item.claim, item.differs, settings)
+    assert (record["name"], record["renamed"]) == (item.name, item.renamed)
     assert record["holds"] in ("yes", "no", "not decided") and record["tables"]
 
 

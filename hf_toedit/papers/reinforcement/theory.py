@@ -30,6 +30,7 @@ class Theorem32(Item):
 
     paper = REINFORCEMENT
     name = "Theorem 3.2"
+    latest = "Theorem 4.2"
     claim = (
         "With ever more synthetic data, a classifier that is trained on what a verifier keeps becomes as good as can "
         "be where the generator's error rate p is below p* = 1 / (1 + psi / phi), and as bad as can be above it."

@@ -8,11 +8,9 @@ from typing import Any
 
 from hf_toedit.papers.item import TOEDIT, Cell, Holds, Item, Line, Outcome, Plot, Scale, Table, Work
 from hf_toedit.papers.toedit.data import DIFFERS, settings_of, texts_of, write_texts
-from hf_toedit.papers.toedit.mixtures import NEEDS, TRAINED, differences, probed
+from hf_toedit.papers.toedit.training import NEEDS, TRAINED, differences, model_of, probed
 
 _HUMAN, _REPLACED, _ACCUMULATED, _EDITED = "human", "replaced", "accumulated", "edited"
-_SEED = 0
-"""Seed of the models that generate; others are trained only to measure the variation between seeds."""
 
 
 class Figure1(Item):
@@ -48,10 +46,10 @@ class Figure1(Item):
 
         data = texts_of(settings, work)
         how = {"prior": settings["prior"], "generations": settings["generations"]}
-        run = edit(data.human, work.folder / "edited", seed=work.seed, progress=work.progress, **how)
+        run = edit(data.human, work.folder / "edited", **work.of_runs, **how)
         edited = [f"{run.path}:gen{number}" for number in range(1, settings["generations"] + 1)]
         report = probed({_HUMAN: data.human, _EDITED: edited[0]}, data.held_out, settings, work, "probe-0", True)
-        models = dict.fromkeys((_REPLACED, _ACCUMULATED), _model(work, "probe-0", _HUMAN, settings))
+        models = dict.fromkeys((_REPLACED, _ACCUMULATED), model_of(_HUMAN, settings, work, "probe-0"))
         written: list[str] = []
         found: dict[str, list[Mapping[str, Any]]] = {_REPLACED: [], _ACCUMULATED: [], _EDITED: []}
         rows: list[list[Cell]] = []
@@ -69,7 +67,7 @@ class Figure1(Item):
             }
             probe = f"probe-{generation}"
             report = probed(variants, data.held_out, settings, work, probe, True)
-            models = {name: _model(work, probe, name, settings) for name in models}
+            models = {name: model_of(name, settings, work, probe) for name in models}
             perplexities, against = differences(report)
             for name, difference in zip(found, against, strict=True):
                 found[name].append(difference)
@@ -101,12 +99,6 @@ class Figure1(Item):
         )
 
 
-def _model(work: Work, probe: str, variant: str, settings: Mapping[str, Any]) -> Path:
-    """Return the folder of a trained model."""
-    rate = settings["learning_rates"][0]
-    return work.folder / probe / "work" / "models" / variant / f"rate-{rate:g}" / f"seed-{_SEED}" / "model"
-
-
 def _written(human: str, model: Path, name: str, generation: int, settings: Mapping[str, Any], work: Work) -> list[str]:
     """Return a model's continuations of the beginnings of the human texts."""
     from hf_toedit.api.generated import generate
@@ -118,8 +110,7 @@ def _written(human: str, model: Path, name: str, generation: int, settings: Mapp
         num_candidates=settings["num_candidates"],
         prompt_tokens=settings["prompt_tokens"],
         max_new_tokens=settings["max_new_tokens"],
-        seed=work.seed + generation,
-        progress=work.progress,
+        **{**work.of_runs, "seed": work.seed + generation},
     )
     rows = [text for split in run.dataset().values() for found in split["candidates"] for text in found]
     return [text for text in rows if text.strip()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,31 @@ def write_texts(path: Path, texts: Sequence[str]) -> str:
     return str(path)
 
 
+def write_conversations(source: str, path: Path, request_words: int) -> str:
+    """Write each text as a conversation, in `messages`: its first words are the request, the others the answer.
+
+    Args:
+        source: Parquet file of texts.
+        path: Path of the Parquet file.
+        request_words: Number of words of a request; shorter texts are left out.
+
+    Returns:
+        The path.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    begun = re.compile(rf"\s*(?:\S+\s+){{{request_words}}}")
+    rows = []
+    for text in pq.read_table(source)["text"].to_pylist():
+        if request := begun.match(text):
+            parts = {"user": request[0].strip(), "assistant": text[request.end() :]}
+            rows.append([{"role": role, "content": content} for role, content in parts.items()])
+    with whole_file(path) as temporary:
+        pq.write_table(pa.table({"messages": rows}), temporary)
+    return str(path)
+
+
 def of_the_same_size(variants: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Truncate each variant to the number of words of the smallest, because many figures depend on that number.
 
@@ -124,10 +150,10 @@ def _continued(human: str, settings: Mapping[str, Any], work: Work) -> str:
         human,
         work.folder / "generated",
         prior=settings["prior"],
+        num_candidates=settings.get("num_candidates", 1),
         prompt_tokens=settings["prompt_tokens"],
         max_new_tokens=settings["max_new_tokens"],
-        seed=work.seed,
-        progress=work.progress,
+        **work.of_runs,
     )
     texts = [text for rows in run.dataset().values() for found in rows["candidates"] for text in found]
     return write_texts(work.folder / "synthetic.parquet", [text for text in texts if text.strip()])

@@ -9,8 +9,8 @@ from hf_toedit.papers.item import TOEDIT, Cell, Item, Line, Outcome, Plot, Scale
 
 _TABLE_9 = (584_103, 549_519, 517_433)
 _TABLE_9_TOKENS = 4_671_834
-_BELOW, _ABOVE = 34.7, 27.1
-"""Table 8, in %: tokens with a probability below 0.1 and above 0.9."""
+_TABLE_8 = (34.7, 8.1, 5.4, 4.4, 3.8, 3.6, 3.7, 4.0, 5.2, 27.1)
+"""Tokens in % by probability, in bins of 0.1."""
 
 _TINY = {"source": "sample", "prior": "embedded", "threshold": 0.99}
 
@@ -20,6 +20,7 @@ class Table9(Item):
 
     paper = TOEDIT
     name = "Table 9"
+    latest = "Table 15"
     claim = "The share of tokens that are selected (p >= 0.99) gets smaller from generation to generation."
     minutes = 0.3
     differs = (
@@ -40,7 +41,7 @@ class Table9(Item):
         from hf_toedit.api.edits import edit
 
         how = {name: value for name, value in settings.items() if name != "source"}
-        run = edit(settings["source"], work.folder / "run", seed=work.seed, progress=work.progress, **how)
+        run = edit(settings["source"], work.folder / "run", **work.of_runs, **how)
         found = [run.stats(number) for number in range(1, settings["generations"] + 1)]
         rates = [stats.selected_rate for stats in found]
         paper = [count / _TABLE_9_TOKENS for count in _TABLE_9]
@@ -68,6 +69,7 @@ class Table8(Item):
 
     paper = TOEDIT
     name = "Table 8"
+    latest = "Table 6"
     claim = "The probabilities of a dataset's tokens under a prior are U-shaped: most are very low or very high."
     minutes = 0.2
     differs = (
@@ -85,12 +87,11 @@ class Table8(Item):
         """See `Item.run`."""
         from hf_toedit.api.edits import edit
 
-        how = {"prior": settings["prior"], "select": "none", "progress": work.progress}
-        stats = edit(settings["source"], work.folder / "run", **how).stats(1)
+        how = {"prior": settings["prior"], "select": "none"}
+        stats = edit(settings["source"], work.folder / "run", **work.of_runs, **how).stats(1)
         shares = [100 * count / stats.num_scored for count in stats.probability_histogram]
         names = [f"{bin_ / 10:g} to {(bin_ + 1) / 10:g}" for bin_ in range(10)]
-        theirs = [_BELOW, *[None] * 8, _ABOVE]
-        rows: list[list[Cell]] = [[name, own, their] for name, own, their in zip(names, shares, theirs, strict=True)]
+        rows: list[list[Cell]] = [[name, own, their] for name, own, their in zip(names, shares, _TABLE_8, strict=True)]
         inner = max(shares[1:-1])
         is_u = shares[0] > inner and shares[-1] > inner
         reason = (
@@ -98,7 +99,7 @@ class Table8(Item):
             f"no bin in between has more than {inner:.1f} %."
         )
         x = [(bin_ + 0.5) / 10 for bin_ in range(10)]
-        lines = [Line("here", x, shares), Line("paper", [x[0], x[-1]], [_BELOW, _ABOVE], style="points")]
+        lines = [Line("here", x, shares), Line("paper", x, _TABLE_8, style="dashed")]
         plot = Plot("probabilities", "Share of tokens by probability.", "probability p", "tokens, %", lines)
         table = Table("Tokens by probability", ("p", "here, %", "paper, %"), rows)
         return Outcome("yes" if is_u else "no", reason, [table], [plot])

@@ -1,14 +1,20 @@
-"""Figures 3, 5 and 12: how synthetic text differs from human text, by `compare`."""
+"""Figures 3, 5 and 10 to 12: how synthetic text differs from human text, by `compare`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from hf_toedit.papers.item import TOEDIT, Cell, Holds, Item, Line, Outcome, Plot, Scale, Table, Work
-from hf_toedit.papers.toedit.data import DIFFERS, of_the_same_size, settings_of, texts_of
+from hf_toedit.papers.toedit.data import DIFFERS, Data, of_the_same_size, settings_of, texts_of
+from hf_toedit.papers.toedit.training import NEEDS, model_of, probed
 
 _QUANTILES = ("0.05", "0.25", "0.5", "0.75", "0.95")
+_REPORT = "compared"
+_MOST = 0.9
+"""Share of the n-grams that is found in few buckets, or in many."""
 
 
 class _Compared(Item):
@@ -32,14 +38,20 @@ class Figure3(_Compared):
         "text lacks the long tail."
     )
 
+    def prior(self, settings: Mapping[str, Any], data: Data, work: Work) -> str:
+        """Return the prior that reads the documents."""
+        return str(settings["prior"])
+
     def run(self, settings: Mapping[str, Any], work: Work) -> Outcome:
         """See `Item.run`."""
-        report = _compared(settings, work, [settings["prior"]])
-        readings = {name: found["readings"][settings["prior"]] for name, found in report["variants"].items()}
+        data = texts_of(settings, work)
+        prior = self.prior(settings, data, work)
+        report = _compared(data, settings, work, [prior])
+        readings = {name: found["readings"][prior] for name, found in report["variants"].items()}
         rows: list[list[Cell]] = [
             [name, *(float(found["perplexity_quantiles"][q]) for q in _QUANTILES)] for name, found in readings.items()
         ]
-        cover = report["comparisons"]["synthetic"]["coverage"][settings["prior"]]
+        cover = report["comparisons"]["synthetic"]["coverage"][prior]
         human, synthetic = (found["perplexity_quantiles"] for found in readings.values())
         confined = synthetic["0.5"] < human["0.5"] and synthetic["0.95"] < human["0.95"]
         reason = (
@@ -50,9 +62,44 @@ class Figure3(_Compared):
         x = [float(q) for q in _QUANTILES]
         lines = [Line(str(row[0]), x, [float(value or 0) for value in row[1:]]) for row in rows]
         plot = Plot("perplexity", "Quantiles of perplexity.", "quantile of documents", "perplexity", lines, y_log=True)
-        columns = ("text", *(f"{float(q):.0%}" for q in _QUANTILES))
-        table = Table("Quantiles of perplexity", columns, rows)
+        columns = ("text", *(f"{float(q):.0%}" for q in _QUANTILES), "paper, range")
+        ranges = {"human": "0 to over 100", "synthetic": "0 to 14"}
+        table = Table("Quantiles of perplexity", columns, [[*row, ranges[str(row[0])]] for row in rows])
         return Outcome("yes" if confined else "no", reason, [table], [plot], {"coverage": cover})
+
+
+class Figure10(Figure3):
+    """Figure 10 of version 3: Figure 3 with another prior."""
+
+    name = "Figure 10"
+    claim = (
+        "With another prior as well, the perplexities of synthetic documents are confined to the lower part of those "
+        "of human documents."
+    )
+    needs = NEEDS
+    minutes = 4
+    differs = (
+        "The paper reads Dolma and Cosmopedia with StableLM-Zephyr-3B instead of Llama-3-8B. Here the human text are "
+        "50 documents of the bundled sample, and the synthetic text are continuations by the embedded prior, a toy, "
+        "with up to 320 tokens of the first 32 tokens of each. No second prior is bundled: a model of about a million "
+        "parameters is trained for this on the other 20 documents of the sample, and has the tokens of the embedded "
+        "prior, but none of its weights. So small a model tells words that it knows from others, and little else."
+    )
+
+    def settings(self, scale: Scale) -> Mapping[str, Any]:
+        """See `Item.settings`; a prior is trained if `other_prior` is None."""
+        if scale == "paper":
+            return settings_of(scale, other_prior="stabilityai/stablelm-zephyr-3b")
+        training = {"model": "tiny", "context": 128, "seeds": 2, "learning_rates": [0.003], "num_tokens": 12_000}
+        return settings_of(scale, max_new_tokens=320, other_prior=None, **training)
+
+    def prior(self, settings: Mapping[str, Any], data: Data, work: Work) -> str:
+        """See `Figure3.prior`; the model is trained on text that is not compared."""
+        if settings["other_prior"]:
+            return str(settings["other_prior"])
+        variants = {"held-out": data.held_out, "synthetic": data.synthetic}
+        probed(variants, data.human, settings, work, "prior", keep_models=True)
+        return str(model_of("held-out", settings, work, "prior"))
 
 
 class Figure5(_Compared):
@@ -63,7 +110,7 @@ class Figure5(_Compared):
 
     def run(self, settings: Mapping[str, Any], work: Work) -> Outcome:
         """See `Item.run`."""
-        report = _compared(settings, work, [], same_size=True)
+        report = _compared(texts_of(settings, work), settings, work, [], same_size=True)
         rows: list[list[Cell]] = []
         for name, found in report["variants"].items():
             for order in ("unigrams", "bigrams"):
@@ -83,15 +130,57 @@ class Figure5(_Compared):
         return Outcome(holds, f"{reason}.", [table])
 
 
+class Figure11(_Compared):
+    """Figure 11 of version 3: the share of each bucket of n-grams."""
+
+    name = "Figure 11"
+    claim = "Human text has n-grams in many buckets, and synthetic text most of its n-grams in few."
+    differs = (
+        "The paper compares Dolma and Cosmopedia. Here the human text are 50 documents of the bundled sample, and the "
+        "synthetic text are continuations by the embedded prior, a toy, with up to 320 tokens of the first 32 tokens "
+        "of each. Both are cut to the same number of words, on which the number of buckets depends. The paper draws "
+        "this, and gives no numbers."
+    )
+
+    def settings(self, scale: Scale) -> Mapping[str, Any]:
+        """See `Item.settings`."""
+        return settings_of(scale, max_new_tokens=320) if scale == "tiny" else settings_of(scale)
+
+    def run(self, settings: Mapping[str, Any], work: Work) -> Outcome:
+        """See `Item.run`."""
+        report = _compared(texts_of(settings, work), settings, work, [], same_size=True)
+        rows: list[list[Cell]] = []
+        plots: list[Plot] = []
+        fewer: list[bool] = []
+        reasons = []
+        for order in ("unigrams", "bigrams"):
+            shares = {name: _shares(work, name, order) for name in report["variants"]}
+            needed = {name: int(np.searchsorted(np.cumsum(found), _MOST)) + 1 for name, found in shares.items()}
+            for name, found in shares.items():
+                words = report["variants"][name]["texts"]["num_words"]
+                rows.append([name, order, words, len(found), needed[name], 100 * float(found[0])])
+            fewer.append(needed["synthetic"] < needed["human"])
+            reasons.append(f"{needed['synthetic']:,} buckets for synthetic and {needed['human']:,} for human {order}")
+            lines = [Line(name, range(1, len(found) + 1), found.tolist()) for name, found in shares.items()]
+            words_of_plot = f"Share of the {order} in each bucket, the fullest first."
+            label = f"share of the {order}"
+            plots.append(Plot(order, words_of_plot, "bucket, the fullest first", label, lines, x_log=True, y_log=True))
+        holds: Holds = "yes" if all(fewer) else "no" if not any(fewer) else "not decided"
+        columns = ("text", "n-grams", "words", "buckets with any", f"buckets with {_MOST:.0%}", "in the fullest, %")
+        reason = f"{_MOST:.0%} of the n-grams are in {', in '.join(reasons)}."
+        return Outcome(holds, reason, [Table("Buckets", columns, rows, labels=2)], plots)
+
+
 class Figure12(_Compared):
     """Figure 12: texts in buckets of locality-sensitive hashes."""
 
     name = "Figure 12"
+    latest = "Figure 14"
     claim = "Synthetic texts are more like each other than human texts are."
 
     def run(self, settings: Mapping[str, Any], work: Work) -> Outcome:
         """See `Item.run`."""
-        report = _compared(settings, work, [], same_size=True)
+        report = _compared(texts_of(settings, work), settings, work, [], same_size=True)
         found = {name: variant["similarity"] for name, variant in report["variants"].items()}
         rows: list[list[Cell]] = [
             [name, one["num_texts"], one["mean_similarity"], one["gini"], one["entropy_bits"]]
@@ -107,12 +196,21 @@ class Figure12(_Compared):
         return Outcome(holds, reason, [Table("Similarity of texts", columns, rows)])
 
 
-def _compared(settings: Mapping[str, Any], work: Work, priors: list[str], same_size: bool = False) -> dict[str, Any]:
+def _compared(
+    data: Data, settings: Mapping[str, Any], work: Work, priors: list[str], same_size: bool = False
+) -> dict[str, Any]:
     from hf_toedit.api.compare import compare
 
-    data = texts_of(settings, work)
     variants = {"human": data.human, "synthetic": data.synthetic}
     if same_size and settings["synthetic"] is None:
         variants = of_the_same_size(variants, work.folder)
-    folder = work.folder / ("compared" if priors else "counted")
-    return compare(variants, folder, priors=priors, seed=work.seed, progress=work.progress)
+    return compare(variants, work.folder / _REPORT, priors=priors, **work.of_runs)
+
+
+def _shares(work: Work, name: str, order: str) -> np.ndarray:
+    """Return the share of the n-grams of a compared variant in each bucket that has any, fullest first; `[buckets]`."""
+    from hf_toedit.api.compare import measured_run
+
+    counts = getattr(measured_run(work.folder / _REPORT, name).stats().ngrams, order).sum(axis=0)
+    counts = np.sort(counts[counts > 0])[::-1]
+    return np.asarray(counts / counts.sum())
