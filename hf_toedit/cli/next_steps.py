@@ -39,9 +39,10 @@ def after_run(run: Run[Any], is_pushed: bool) -> str:
     return next_steps(**steps)
 
 
-def load_line(name: str) -> str:
-    """Python that loads a run folder or a Hub dataset."""
-    return f"datasets.load_dataset({json.dumps(name, ensure_ascii=False)})"
+def load_line(name: str, revision: str | None = None) -> str:
+    """Python that loads a run folder, or a Hub dataset at a revision."""
+    at = "" if revision is None else f", revision={json.dumps(revision)}"
+    return f"datasets.load_dataset({json.dumps(name, ensure_ascii=False)}{at})"
 
 
 def command_line(*words: str) -> str:

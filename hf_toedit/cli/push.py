@@ -117,7 +117,7 @@ def report(done: Outlook | Pushed, repo: str, public: bool, prefix: str) -> None
     else:
         click.echo(f"Sent {files}; {done.num_files_skipped:,} were already on the Hub. {done.pull_request or done.url}")
         if not prefix and not done.pull_request:
-            click.echo(next_steps(load=load_line(repo)))
+            click.echo(next_steps(load=load_line(repo, done.revision)))
 
 
 def push_along(run: Run, options: Mapping[str, Any], done: Iterable[int]) -> PushAlong | None:

@@ -156,7 +156,9 @@ def test_edit_pushes_what_it_makes_and_what_is_there(
     run = tmp_path / "run"
     edit = "edit", short, "-o", run, *eager(), "--limit", 3, "--push-to", "org/edited"
     done = command(*edit, "--unverified")
-    assert done.stdout.splitlines()[-1].endswith(f"0 were already on the Hub. {hub.endpoint}/datasets/org/edited")
+    sent, load = done.stdout.splitlines()[-2:]
+    assert sent.endswith(f"0 were already on the Hub. {hub.endpoint}/datasets/org/edited")
+    assert load == 'Load: datasets.load_dataset("org/edited")'
     check_whole(pushed(hub, "org/edited").head("main"), run)
     assert not (run / "toedit/verified.json").exists()
     again = command(*edit, "--json").json

@@ -117,7 +117,7 @@ def test_a_hub_that_takes_no_more_commits(hub: HubServer, few: Path) -> None:
     hub.faults.add("POST", "org/busy/commit", 429, times=3, after=1, retry_after=1)
     done = alone(hub, "push", few, "org/busy", HF_TOKEN=hub.token, HF_TOEDIT_RETRY_S="0.0002")  # 1.44 s in total
     assert done.code == 1
-    assert "(429: Too Many Requests). Tried 3 times. What is done is kept" in done.stderr
+    assert "(429: Too Many Requests). Tried 3 times. Finished work is kept" in done.stderr
 
 
 def test_somebody_finishes_the_same_push_first(hub: HubServer, command: HfToEdit, few: Path) -> None:

@@ -195,7 +195,7 @@ def test_functions_of_the_users_own(source: Path, tmp_path: Path, monkeypatch: p
         ),
         ("exact", {"reference_column": "meta"}, SourceError, "'meta' does not hold one reference per row"),
         ("column", {}, UsageError, "Name it with --column"),
-        ("column", {"column": "text"}, SourceError, "column 'text' holds string, not one number a row"),
+        ("column", {"column": "text"}, SourceError, "column 'text' holds string, not one number per row"),
         ("column", {"column": "meta.qualty"}, SourceError, "'meta' has no field 'qualty'. Did you mean 'quality'"),
         ("column", {"column": "number", "tolerance": 0.1}, UsageError, "--tolerance is for --scorer numeric"),
         ("numeric", {"reference_column": "reference", "tolerance": -1.0}, UsageError, "tolerance"),
