@@ -1,4 +1,4 @@
-"""Does training on edited text make better models? Small models trained on every variant: a table of the README.
+"""Does training on edited text make better models? The tables of the README and of docs/guides/probe.md.
 
     python benchmarks/training.py --prior FOLDER --work FOLDER --out results/training.json \\
         --human web=FILE:0:60 --human biomedical=FILE:0:100 --eval web=FILE:140:200 --eval books=FILE
@@ -17,7 +17,7 @@ import math
 import os
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,8 @@ def main() -> None:
         "names": {_slug(name): name for name in variants},
         "changed": {_slug(name): share for name, share in changed.items()},
         "num_documents": len(human_texts),
-        **report,
+        "generated_by": "a run that was given" if asked.generated else "transformers",
+        **{name: value for name, value in report.items() if name != "losses"},
     }
     asked.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     print(table(figures))
@@ -119,7 +120,7 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", name)
 
 
-def table(figures: Mapping[str, Any]) -> str:
+def table(figures: Mapping[str, Any], is_shown: Callable[[str], bool] = lambda name: True) -> str:
     """Return a Markdown table with a row per variant, and its difference from the source at each learning rate."""
     rates = [f"{rate:g}" for rate in figures["training"]["learning_rates"]]
     lines = [
@@ -127,6 +128,8 @@ def table(figures: Mapping[str, Any]) -> str:
         "|---|---:|" + "---|" * len(rates) + "---|",
     ]
     for slug, name in figures["names"].items():
+        if not is_shown(name):
+            continue
         share = figures["changed"].get(slug)
         cells = [name, "" if share is None else f"{share:.2%}"]
         compared = figures["comparisons"].get(slug)
@@ -142,6 +145,11 @@ def _difference(found: Mapping[str, Any] | None) -> str:
         return ""
     value, low, high = (f"{100 * math.expm1(found[name]):+.1f}" for name in ("value", "low", "high"))
     return f" ({value} %, {low} to {high})"
+
+
+def is_short(name: str) -> bool:
+    """Whether a variant is in the README's table: those of the first generation are in the documentation only."""
+    return not name.endswith("generation 1")
 
 
 if __name__ == "__main__":
