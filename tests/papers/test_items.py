@@ -12,6 +12,7 @@ from hf_toedit.checked import kinds
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.papers.registry import find_item, items
 from hf_toedit.papers.reproduce import outlook, reproduce, reproducible
+from hf_toedit.papers.toedit.ablations import Table6
 from hf_toedit.probes.config import ProbeConfig
 
 ITEMS = [item.title for item in items()]
@@ -54,3 +55,10 @@ def test_a_report(name: str, tmp_path: Path) -> None:
     assert reproduce(name, tmp_path / "other", seed=1, progress=False)["tables"] != report["tables"]
     with pytest.raises(RunError, match="is not empty and holds no report"):
         reproduce(name, tmp_path)
+
+
+@pytest.mark.parametrize(("low", "high", "holds"), [(-0.01, 0.02, "yes"), (-0.2, 0.2, "not decided"), (0.1, 0.2, "no")])
+def test_settings_are_comparable_only_if_a_difference_would_have_been_seen(low: float, high: float, holds: str) -> None:
+    one = {"value": (low + high) / 2, "low": low, "high": high}
+    found, reason = Table6().judged({("k-8", "k-64"): one})
+    assert found == holds and "k-8 and k-64 " in reason

@@ -12,6 +12,9 @@ from hf_toedit.papers.toedit.training import COLUMNS, NEEDS, TITLE, between, dif
 
 _SOURCE = "source"
 
+_COMPARABLE = 0.05
+"""Largest difference of log perplexity between settings that are comparable; an interval that contains 0 shows none."""
+
 
 class _Ablation(Item):
     """An item that edits a text with several settings, and trains on each result and on the source.
@@ -78,12 +81,12 @@ class _Ablation(Item):
         Args:
             pairs: Differences of log perplexity, the second setting minus the first.
         """
-        apart = [" and ".join(pair) for pair, one in pairs.items() if one["low"] > 0 or one["high"] < 0]
-        widest = max(one["half"] for one in pairs.values())
-        seen = f"a difference of {percent(widest)} would have been seen"
-        if apart:
-            return "no", f"the intervals of {', '.join(apart)} do not contain 0; {seen}."
-        return "yes", f"the interval of each pair contains 0; {seen}."
+        shown = "; ".join(f"{' and '.join(pair)} {interval(one)}" for pair, one in pairs.items())
+        reason = f"settings are comparable if the interval is within {_COMPARABLE:.0%}: {shown}."
+        if all(-_COMPARABLE < one["low"] and one["high"] < _COMPARABLE for one in pairs.values()):
+            return "yes", reason
+        is_apart = any(one["low"] > _COMPARABLE or one["high"] < -_COMPARABLE for one in pairs.values())
+        return "no" if is_apart else "not decided", reason
 
 
 class Table5(_Ablation):
