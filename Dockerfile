@@ -12,7 +12,7 @@
 #
 # Build arguments: PACKAGE is what pip installs, such as "hf-toedit[space,probe]==0.1.0", or until the first release
 #   "hf-toedit[space] @ https://github.com/hf-toedit/hf-toedit/archive/refs/heads/main.zip". PyTorch comes with CUDA; for
-#   a smaller image without it: --build-arg PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+#   a smaller image without it, PIP_EXTRA_INDEX_URL is the address of PyTorch's index of CPU builds.
 FROM python:3.12-slim
 
 ARG PACKAGE="hf-toedit[space]"
