@@ -260,14 +260,15 @@ def plan_and_run(asked: Asked, options: Mapping[str, Any]) -> None:
     from hf_toedit.api.engine import ready
     from hf_toedit.api.run import Run
     from hf_toedit.cli.run import finish
-    from hf_toedit.progress import stage_progress
     from hf_toedit.runs.work import swept, waiting
 
     began = time.monotonic()
     folder = asked.folder()
     with swept(folder), engine(asked.task, options) as workers:
-        # It loads `datasets`, while a worker loads the model.
+        # These load `datasets` and rich, while a worker loads the model.
         quiet_libraries(show_progress=not asked.is_silent, quiet=asked.is_silent)
+        from hf_toedit.progress import stage_progress
+
         with stage_progress("reading the source", asked.is_silent):
             asked.begin(folder, partial(ready, workers))
         run: Run[Any] = Run(folder, folder.plan())  # as first written, with its command line
