@@ -21,6 +21,7 @@ from tests.slurm_cluster import SlurmCluster, slurm, until  # noqa: F401
 SHARDS = 16
 TASKS = 3
 ROWS = 32
+GENERATIONS = 6  # a long shard then takes some seconds, and a process reports what it edits once per second
 TOKEN = "hf_nobodyMayReadThis"
 
 
@@ -37,7 +38,8 @@ def team(hf_toedit: HfToEdit, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _plan(hf_toedit: HfToEdit, folder: Path, run: str) -> Path:
-    done = hf_toedit("plan", folder / "stories.parquet", "-o", folder / run, *eager(), "--num-shards", SHARDS)
+    options = ["--num-shards", SHARDS, "--generations", GENERATIONS]
+    done = hf_toedit("plan", folder / "stories.parquet", "-o", folder / run, *eager(), *options)
     assert done.code == 0, done
     return folder / run
 
@@ -90,7 +92,7 @@ def _is_editing(run: Path, progress: Path) -> bool:
         running = json.loads(progress.read_text(encoding="utf-8"))["running"]
     except FileNotFoundError:
         return False
-    return any(not (run / "data" / "gen1" / f"{entry['shard']}.parquet").exists() for entry in running)
+    return any(not (run / "data" / f"gen{GENERATIONS}" / f"{entry['shard']}.parquet").exists() for entry in running)
 
 
 def test_an_array_whose_tasks_are_killed_ends_as_if_undisturbed(
@@ -125,7 +127,7 @@ def test_an_array_whose_tasks_are_killed_ends_as_if_undisturbed(
 
     assert hf_toedit("status", run, "--json").json["finished"]
     assert parquet(run) == parquet(team / "local run")
-    assert len(parquet(run)) == SHARDS
+    assert len(parquet(run)) == GENERATIONS * SHARDS
     assert {path.relative_to(run) for path in run.rglob("*")} == {
         path.relative_to(team / "local run") for path in (team / "local run").rglob("*")
     }
