@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_toedit.api.probe_models import time_model, train_models
 from hf_toedit.api.probing import MODELS, SETTINGS, Probing
 from hf_toedit.api.report_folder import as_json, report_folder, write_whole_report
 from hf_toedit.settings import SourceSettings
@@ -35,6 +36,9 @@ class ProbeSettings(SourceSettings, total=False):
     drop_contaminated: bool
     keep_models: bool
     report_to: str
+    tasks: Sequence[str]
+    task_limit: int | None
+    task_folder: str | PathLike[str]
     device: str
 
 
@@ -80,8 +84,8 @@ def probe(
     found = Probing.find(variants, evals, settings)
     found.settle(target / WORK)
     found.tokenize(target / WORK / "tokens")
-    results = found.results(target / WORK / MODELS, progress)
-    report = as_json(summary(found.facts(), results))
+    results, task_scores = train_models(found, target / WORK / MODELS, progress)
+    report = as_json(summary(found.facts(), results, task_scores))
     write_whole_report(target, report, markdown_report(report), draw_plots(report), TITLE)
     return report
 
@@ -104,17 +108,18 @@ def estimate_probe(
     Raises:
         UsageError, SourceError, PriorError: As in `probe`.
     """
-    found = Probing.find(variants, evals, settings)
+    found = Probing.find(variants, evals, settings, load_tasks=False)
     with tempfile.TemporaryDirectory() as scratch:
         found.tokenize(Path(scratch))
         facts = found.facts()
-        seconds = found.timed(Path(scratch))
+        seconds = time_model(found, Path(scratch))
     num_models = len(found.jobs)
     hours = seconds * num_models / 3600
     return {
         **facts["training"],
         "variants": {name: entry["num_tokens"] for name, entry in facts["variants"].items()},
         "models": num_models,
+        "tasks": list(found.asked.tasks),
         "hours": hours,
         "cost": None if price_per_hour is None else hours * price_per_hour,
     }

@@ -18,6 +18,7 @@ from hf_toedit.cli.options import (
     device_option,
     json_option,
     limit_option,
+    listed,
     messages_column_option,
     quiet_option,
     roles_option,
@@ -32,7 +33,7 @@ _TRAINING = "How to train"
 _SOURCES = ("split", "limit", "text_column", "messages_column", "roles")
 _SETTINGS = (
     "model", "tokenizer", "max_epochs", "context", "batch_size", "seeds", "lora", "drop_contaminated", "keep_models",
-    "report_to", "device",
+    "report_to", "tasks", "task_limit", "task_folder", "device",
 )  # fmt: skip
 
 
@@ -48,6 +49,12 @@ _SETTINGS = (
 @option("--drop-contaminated/--keep-contaminated", group=_EVALUATION, rare=True, default=False,
         help="Remove training documents that share 13 words in a row with held-out text.  "
         "[default: keep and report them]")  # fmt: skip
+@option("--tasks", group=_EVALUATION, multiple=True, callback=listed, metavar="NAME",
+        help="Tasks of lm-eval to evaluate the models on, such as piqa,arc_easy. Requires hf-toedit[tasks].")  # fmt: skip
+@option("--task-limit", group=_EVALUATION, rare=True, type=int, metavar="N",
+        help="Maximum number of documents per task.  [default: all]")  # fmt: skip
+@option("--task-folder", group=_EVALUATION, rare=True, metavar="PATH", shell_complete=completion.folders,
+        help="Folder with YAML files of your own tasks for lm-eval.")  # fmt: skip
 @option("--model", group=_TRAINING, default="tiny", show_default=True, metavar="NAME",
         help="Model to train from scratch (tiny, small, gpt2, CONFIG.json), or pretrained (local folder, Hub id).",
         shell_complete=completion.files)  # fmt: skip
@@ -151,6 +158,8 @@ def _say_estimate(found: dict[str, Any]) -> None:
     click.echo(f"Models: {found['models']} ({found['seeds']} seeds, learning rates {rates})")
     blocks = counted(found["batch_size"], "block")
     click.echo(f"Steps:  {found['num_steps']:,} per model, {blocks} of {found['context']} tokens each")
-    click.echo(f"Time:   {found['hours']:.2f} hours on this machine")
+    if found["tasks"]:
+        click.echo(f"Tasks:  {', '.join(found['tasks'])}")
+    click.echo(f"Time:   {found['hours']:.2f} hours on this machine{', without tasks' if found['tasks'] else ''}")
     if found["cost"] is not None:
         click.echo(f"Cost:   {found['cost']:,.2f}")
