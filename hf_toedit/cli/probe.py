@@ -50,7 +50,8 @@ _SETTINGS = (
         help="Remove training documents that share 13 words in a row with held-out text.  "
         "[default: keep and report them]")  # fmt: skip
 @option("--tasks", group=_EVALUATION, multiple=True, callback=listed, metavar="NAME",
-        help="Tasks of lm-eval to evaluate the models on, such as piqa,arc_easy. Requires hf-toedit[tasks].")  # fmt: skip
+        help="Tasks of lm-eval to evaluate the models on, such as piqa,arc_easy. Requires "
+        "hf-toedit[tasks].")  # fmt: skip
 @option("--task-limit", group=_EVALUATION, rare=True, type=int, metavar="N",
         help="Maximum number of documents per task.  [default: all]")  # fmt: skip
 @option("--task-folder", group=_EVALUATION, rare=True, metavar="PATH", shell_complete=completion.folders,

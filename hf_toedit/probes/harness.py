@@ -29,14 +29,12 @@ class Harness:
     """The tasks of a probe.
 
     Attributes:
-        manager: The `TaskManager` of lm-eval.
-        loaded: Tasks and groups with their documents, by the name that was asked for; a tag has several tasks.
+        loaded: Output of `TaskManager.load`, by the name that was asked for.
         limit: Maximum number of documents per task.
         folder: Fingerprint of the folder of the user's own tasks; empty without.
     """
 
-    manager: Any
-    loaded: Mapping[str, Sequence[Any]]
+    loaded: Mapping[str, Mapping[str, Any]]
     limit: int | None
     folder: str
 
@@ -57,16 +55,13 @@ class Harness:
         folder = asked.task_folder or None
         if folder is not None and not Path(folder).is_dir():
             raise SourceError(f"there is no folder {folder}. Name the folder of your tasks with --task-folder.")
-        with _hushed():
-            from lm_eval.tasks import TaskManager
-
-            manager = TaskManager(include_path=folder)
+        manager = _manager(folder, asked.tasks)
         for name in asked.tasks:
             if name not in manager.all_tasks:
                 own = " Name the folder of your own tasks with --task-folder." if folder is None else ""
                 raise UsageError(f"lm-eval has no task {name!r}.{did_you_mean(name, manager.all_tasks)}{own}")
         loaded = {name: _loaded(manager, name) for name in asked.tasks} if load else {}
-        return cls(manager, loaded, asked.task_limit, _fingerprint(folder) if folder else "")
+        return cls(loaded, asked.task_limit, _fingerprint(folder) if folder else "")
 
     def evaluate(self, name: str, model: Any, tokenizer: Any) -> dict[str, TaskScore]:
         """Evaluate a model on a task, with the settings that lm-eval has by default.
@@ -83,17 +78,16 @@ class Harness:
             SourceError: lm-eval cannot evaluate the task.
         """
         with _hushed():
-            from lm_eval import simple_evaluate
+            from lm_eval import evaluate
             from lm_eval.models.huggingface import HFLM
 
             try:
-                found = simple_evaluate(
-                    model=HFLM(pretrained=model, tokenizer=tokenizer, batch_size=_BATCH_SIZE),
-                    tasks=list(self.loaded[name]),
-                    task_manager=self.manager,
+                _seed(self.loaded[name])
+                found = evaluate(
+                    lm=HFLM(pretrained=model, tokenizer=tokenizer, batch_size=_BATCH_SIZE),
+                    task_dict=self.loaded[name],
                     limit=self.limit,
                     bootstrap_iters=0,
-                    log_samples=True,
                 )
             except ToEditError:  # the user interrupts
                 raise
@@ -102,22 +96,52 @@ class Harness:
         return _scores(name, found)
 
 
-def _loaded(manager: Any, name: str) -> list[Any]:
+def _manager(folder: str | None, names: Sequence[str]) -> Any:
+    """Return the index of all tasks; only of the user's own if no other is asked for, as it takes seconds to read."""
+    with _hushed():
+        from lm_eval.tasks import TaskManager
+
+        if folder is not None:
+            own = TaskManager(include_path=folder, include_defaults=False)
+            if set(names) <= set(own.all_subtasks):  # a group may have tasks of lm-eval
+                return own
+        return TaskManager(include_path=folder)
+
+
+def _loaded(manager: Any, name: str) -> Mapping[str, Any]:
     try:
         with _hushed():
-            found = manager.load([name])
+            found: Mapping[str, Any] = manager.load([name])
     except ToEditError:
         raise
     except Exception as error:
         raise _failure(name, "be loaded", error) from error
-    group = found.get("groups", {}).get(name)
-    return [group] if group is not None else list(found["tasks"].values())
+    for task in found["tasks"].values():
+        if task.get_config("num_fewshot") is None:
+            task.set_config(key="num_fewshot", value=0)
+    return found
+
+
+def _seed(loaded: Mapping[str, Any]) -> None:
+    """Set the random seeds that `lm_eval.simple_evaluate` has by default, so that scores are those of its command.
+
+    It is not called itself: it asks git and pip about the environment, again for each model and task.
+    """
+    import random
+
+    import torch
+
+    random.seed(0)
+    np.random.seed(1234)  # noqa: NPY002
+    torch.manual_seed(1234)
+    for task in loaded["tasks"].values():
+        task.set_fewshot_seed(seed=1234)
 
 
 def _failure(name: str, what: str, error: Exception) -> SourceError:
     return SourceError(
-        f"task {name!r} of lm-eval cannot {what}: {in_one_line(error)}. Check the task with lm-eval, or leave it out of "
-        f"--tasks."
+        f"task {name!r} of lm-eval cannot {what}: {in_one_line(error).rstrip('.')}. Check the task with lm-eval, or "
+        f"leave it out of --tasks."
     )
 
 
@@ -146,7 +170,7 @@ def _score(name: str, leaves: Sequence[str], found: Mapping[str, Any]) -> TaskSc
     samples = [sample for leaf in leaves for sample in found["samples"][leaf] if sample["filter"] == used]
     version = found.get("versions", {}).get(name)
     return TaskScore(
-        metric, value, higher is not False, "" if version is None else str(version), len(samples),
+        metric, value, higher is not False, "" if version in (None, "N/A") else str(version), len(samples),
         _documents([sample.get(metric) for sample in samples], value),
     )  # fmt: skip
 
@@ -172,7 +196,7 @@ def _fingerprint(folder: str) -> str:
 
 @contextmanager
 def _hushed() -> Iterator[None]:
-    """Keep logs, progress bars and prints of lm-eval and of its tasks out of the output."""
+    """Keep logs, progress bars and prints of lm-eval and its tasks out of the output."""
     logger = logging.getLogger("lm_eval")
     before = logger.level
     logger.setLevel(logging.ERROR)

@@ -146,9 +146,9 @@ def markdown_tasks(tasks: Mapping[str, Any], reference: str) -> str:
     limit = "" if tasks["limit"] is None else f", at most {tasks['limit']:,} documents per task"
     parts = [
         "## Tasks",
-        f"By lm-eval {tasks['lm_eval']} with its default settings{limit}. Scores are means over seeds with the standard "
-        f"error of these means. Differences to {code(reference)} are paired by seed and document, with 95 % intervals. "
-        "The verdict is on perplexity, not on tasks: small models are near chance on many tasks.",
+        f"By lm-eval {tasks['lm_eval']} with its default settings{limit}. Scores are means over seeds, with the "
+        f"standard error of these means. Differences to {code(reference)} are paired by seed and document, with "
+        "95 % intervals. The verdict is on perplexity, not on tasks: small models are near chance on many tasks.",
     ]
     for name, entry in tasks["results"].items():
         better = "higher" if entry["higher_is_better"] else "lower"
