@@ -68,7 +68,7 @@ class _State:
 def train_models(
     probing: Probing, folder: Path, progress: bool
 ) -> tuple[dict[Job, Result], dict[Job, TaskScores] | None]:
-    """Train, score and evaluate all models that are not done.
+    """Train, score and evaluate all models that are not done; several processes only train together.
 
     Args:
         probing: The probe, with its tokens.
@@ -76,20 +76,23 @@ def train_models(
         progress: Show a progress bar.
 
     Returns:
-        Results of all models, and their scores on tasks, None without tasks.
+        Results of all models, and their scores on tasks, None without tasks; complete in the main process only.
     """
+    from hf_toedit.probes.processes import is_main, wait
     from hf_toedit.progress import counted_progress
 
     states = {job: _State.of(probing, folder / job.name) for job in probing.jobs}
+    wait()  # before any of them changes
     num_waiting = sum(state.is_waiting for state in states.values())
     steps = probing.num_blocks // probing.batch_size
-    with counted_progress("training steps", num_waiting * steps, not progress) as advance:
+    with counted_progress("training steps", num_waiting * steps, not (progress and is_main())) as advance:
         for job, state in states.items():
             if state.is_waiting:
                 _train(probing, job, state, probing.num_blocks, _counting(advance))
-            if state.missing:
-                _evaluate(probing, state)
-            _remove(state.folder / _UNTIL_EVALUATED)
+            if is_main():
+                if state.missing:
+                    _evaluate(probing, state)
+                _remove(state.folder / _UNTIL_EVALUATED)
     results = {job: state.result for job, state in states.items() if state.result is not None}
     return results, {job: state.scores for job, state in states.items() if state.scores is not None} or None
 
@@ -111,14 +114,14 @@ def time_model(probing: Probing, scratch: Path) -> float:
     _train(probing, job, state, few * probing.batch_size, lambda _: ends.append(time.monotonic()))
     # The first step is slower; `ends` also has the time of the start.
     per_step = (ends[-1] - ends[1]) / (few - 1) if few > 1 else ends[-1] - ends[0]
-    assert state.result is not None
-    return state.result.seconds + per_step * (steps - few)
+    return (state.result.seconds if state.result else 0) + per_step * (steps - few)
 
 
 def _train(probing: Probing, job: Job, state: _State, num_blocks: int, on_step: Callable[[int], None]) -> None:
     """Train a model, and store its result, after its weights if they are needed later."""
     from hf_toedit.probes.evaluation import evaluate, reader_of
     from hf_toedit.probes.models import check_trainable
+    from hf_toedit.probes.processes import is_main
     from hf_toedit.probes.results import Result
     from hf_toedit.probes.training import remove_checkpoints, train
 
@@ -128,6 +131,8 @@ def _train(probing: Probing, job: Job, state: _State, num_blocks: int, on_step: 
     check_trainable(model, asked.model)
     how = replace(asked, batch_size=probing.batch_size)
     trained = train(model, probing.blocks(job, num_blocks), state.folder, how, job.rate, job.seed, on_step, name)
+    if not is_main():
+        return
     if asked.keep_models or state.missing:
         _store(probing, trained.model, state.folder / (_KEPT if asked.keep_models else _UNTIL_EVALUATED))
     reader = reader_of(trained.model, probing.model.tokenizer, name, asked.context)

@@ -86,8 +86,14 @@ class Probing:
         sources = {name: source_of(fspath(source), given) for name, source in variants.items()}
         eval_sources = {name: source_of(fspath(source), given) for name, source in evals.items()}
         with libraries():
+            from hf_toedit.priors.loading import device_of
             from hf_toedit.probes.contamination import EvalGrams
             from hf_toedit.probes.models import find_model
+            from hf_toedit.probes.processes import join
+            from hf_toedit.probes.training import check_tracker
+
+            join(device_of(asked.device).type == "cpu")
+            check_tracker(asked.report_to)
 
             plans = {name: _plan(source) for name, source in sources.items()}
             eval_plans = {name: _plan(source) for name, source in eval_sources.items()}
@@ -138,9 +144,10 @@ class Probing:
 
         Raises:
             SourceError: A variant has no text.
-            UsageError: A variant has too few tokens.
+            UsageError: A variant has too few tokens, or several processes cannot divide a step.
         """
         from hf_toedit.editing.alignment import Aligner
+        from hf_toedit.probes.processes import blocks_per_process
         from hf_toedit.probes.tokens import Separators, Tokens, documents
 
         aligner, around = Aligner(self.model.tokenizer.backend_tokenizer), Separators.of(self.model.tokenizer)
@@ -165,6 +172,7 @@ class Probing:
                 f"{self.batch_size} blocks of {self.asked.context}. Lower --batch-size or --context, or give "
                 f"more text."
             )
+        blocks_per_process(self.batch_size)
 
     @property
     def available(self) -> dict[str, int]:

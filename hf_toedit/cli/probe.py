@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,7 @@ def probe(variants: tuple[str, ...], output: str | None, **options: Any) -> None
     from hf_toedit.api.probe import estimate_probe
     from hf_toedit.api.probe import probe as run_probe
     from hf_toedit.hub.repository import Repository
+    from hf_toedit.probes.processes import is_main
     from hf_toedit.publish.report import push_report
 
     repo = options["push_to"]
@@ -125,12 +128,14 @@ def probe(variants: tuple[str, ...], output: str | None, **options: Any) -> None
     if options["learning_rates"]:
         settings["learning_rates"] = options["learning_rates"]
     address = None
-    with interruptible():
+    with interruptible(), redirect_stdout(sys.stderr):  # of what trackers print
         if output is None or options["dry_run"]:
             found = estimate_probe(named, evals, price_per_hour=options["price_per_hour"], **settings)
         else:
             found = run_probe(named, evals, output, progress=not is_silent, **settings)
-            address = push_report(output, repo, "probe") if repo is not None else None
+            address = push_report(output, repo, "probe") if repo is not None and is_main() else None
+    if not is_main():
+        return
     if options["as_json"]:
         click.echo(json.dumps(found, indent=2))
     elif options["dry_run"]:

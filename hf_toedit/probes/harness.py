@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_toedit.errors import SourceError, ToEditError, UsageError, did_you_mean, in_one_line
+from hf_toedit.errors import SourceError, UsageError, did_you_mean, in_one_line
 from hf_toedit.fingerprint import file_fingerprints
 from hf_toedit.probes.config import ProbeConfig
 from hf_toedit.probes.task_scores import TaskScore
@@ -89,8 +89,6 @@ class Harness:
                     limit=self.limit,
                     bootstrap_iters=0,
                 )
-            except ToEditError:  # the user interrupts
-                raise
             except Exception as error:
                 raise _failure(name, "be evaluated", error) from error
         return _scores(name, found)
@@ -112,8 +110,6 @@ def _loaded(manager: Any, name: str) -> Mapping[str, Any]:
     try:
         with _hushed():
             found: Mapping[str, Any] = manager.load([name])
-    except ToEditError:
-        raise
     except Exception as error:
         raise _failure(name, "be loaded", error) from error
     for task in found["tasks"].values():
