@@ -171,6 +171,7 @@ def test_contaminated_documents_are_dropped(
         (("{a}", "b={b}", "--lora"), 2, "LoRA adapts a trained model, and tiny is trained from scratch."),
         (("{a}", "b={b}", "--task-limit", "5"), 2, "need tasks. Name them with --tasks."),
         (("{a}", "b={b}", "--tasks", "piqa", "--task-limit", "0"), 2, "task_limit 0 is out of range"),
+        (("{a}", "b={b}", "--report-to", "tensorbord"), 2, "report to 'tensorbord'. Did you mean 'tensorboard'?"),
         (("{a}", "b={b}", "--model", "none.json"), 1, "there is no configuration none.json."),
         (("{a}", "b={b}", "--model", "{folder}"), 1, "is not a model folder: it holds no config.json."),
         (("{a}", "b={b}", "--model", "embedded", "--context", "9000"), 2, "fewer than --context 9000."),
