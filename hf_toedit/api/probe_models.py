@@ -106,6 +106,7 @@ def time_model(probing: Probing, scratch: Path) -> float:
     """
     from hf_toedit.probes.results import Job
 
+    probing = replace(probing, asked=replace(probing.asked, report_to="none", keep_models=False))
     steps = probing.num_blocks // probing.batch_size
     few = min(steps, _TIMED_STEPS)
     job = Job(next(iter(probing.plans)), probing.asked.rates[0], 0)

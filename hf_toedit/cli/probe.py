@@ -52,12 +52,11 @@ _SETTINGS = (
         help="Remove training documents that share 13 words in a row with held-out text.  "
         "[default: keep and report them]")  # fmt: skip
 @option("--tasks", group=_EVALUATION, multiple=True, callback=listed, metavar="NAME",
-        help="Tasks of lm-eval to evaluate the models on, such as piqa,arc_easy. Requires "
-        "hf-toedit[tasks].")  # fmt: skip
+        help="lm-eval tasks, such as piqa,arc_easy (extra tasks).")  # fmt: skip
 @option("--task-limit", group=_EVALUATION, rare=True, type=int, metavar="N",
         help="Maximum number of documents per task.  [default: all]")  # fmt: skip
 @option("--task-folder", group=_EVALUATION, rare=True, metavar="PATH", shell_complete=completion.folders,
-        help="Folder with YAML files of your own tasks for lm-eval.")  # fmt: skip
+        help="Folder with YAML files of your own lm-eval tasks.")  # fmt: skip
 @option("--model", group=_TRAINING, default="tiny", show_default=True, metavar="NAME",
         help="Model to train from scratch (tiny, small, gpt2, CONFIG.json), or pretrained (local folder, Hub id).",
         shell_complete=completion.files)  # fmt: skip
