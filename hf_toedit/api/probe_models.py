@@ -82,12 +82,12 @@ def train_models(
     from hf_toedit.progress import counted_progress
 
     states = {job: _State.of(probing, folder / job.name) for job in probing.jobs}
+    waiting = [job for job, state in states.items() if state.is_waiting]
     wait()  # before any of them changes
-    num_waiting = sum(state.is_waiting for state in states.values())
     steps = probing.num_blocks // probing.batch_size
-    with counted_progress("training steps", num_waiting * steps, not (progress and is_main())) as advance:
+    with counted_progress("training steps", len(waiting) * steps, not (progress and is_main())) as advance:
         for job, state in states.items():
-            if state.is_waiting:
+            if job in waiting:
                 _train(probing, job, state, probing.num_blocks, _counting(advance))
             if is_main():
                 if state.missing:
