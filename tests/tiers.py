@@ -50,6 +50,7 @@ LONG = {
     "priors/test_reference.py": "compare draws with distributions, thousands of times",
     "priors/test_memory.py": "measure memory in processes of their own",
     "probes/test_halves.py": "train some hundred small models",
+    "probes/test_processes.py": "train in two processes",
     "probes/test_training.py": "kill a training",
     "probes/test_verdict.py::test_intervals_hold_the_truth": "simulate probes",
     "publish/test_push.py": "kill pushes, and let a Hub fail in every way",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_toedit.api.probe_models import time_model, train_models
 from hf_toedit.api.probing import MODELS, SETTINGS, Probing
 from hf_toedit.api.report_folder import as_json, report_folder, write_whole_report
 from hf_toedit.settings import SourceSettings
@@ -35,6 +37,9 @@ class ProbeSettings(SourceSettings, total=False):
     drop_contaminated: bool
     keep_models: bool
     report_to: str
+    tasks: Sequence[str]
+    task_limit: int | None
+    task_folder: str | PathLike[str]
     device: str
 
 
@@ -49,7 +54,8 @@ def probe(
     """Train small models on variants of a dataset and score them on held-out text; an interrupted call is continued.
 
     There is one model per variant, seed and learning rate. For a given seed all models have the same initial weights,
-    and read the same number of tokens in an order that follows the same rule.
+    and read the same number of tokens in an order that follows the same rule. Processes that `accelerate launch` or
+    `torchrun` started train each model together.
 
     Args:
         variants: Names and sources to train on, see `plan`; `RUN:gen2` is a pass of a run folder. The first one is the
@@ -72,17 +78,24 @@ def probe(
     Examples:
         >>> probe({"human": "org/web", "edited": "run:gen1"}, {"held-out": "org/books"}, "report")  # doctest: +SKIP
     """
+    from hf_toedit.analysis.report import JSON
     from hf_toedit.probes.plots import draw_plots
+    from hf_toedit.probes.processes import is_main, main_first
     from hf_toedit.probes.report import TITLE, markdown_report
     from hf_toedit.probes.summary import summary
 
     target = report_folder(fspath(folder), lambda there: (there / WORK / SETTINGS).exists())
     found = Probing.find(variants, evals, settings)
-    found.settle(target / WORK)
-    found.tokenize(target / WORK / "tokens")
-    results = found.results(target / WORK / MODELS, progress)
-    report = as_json(summary(found.facts(), results))
-    write_whole_report(target, report, markdown_report(report), draw_plots(report), TITLE)
+    with main_first():
+        found.settle(target / WORK)
+        found.tokenize(target / WORK / "tokens")
+    results, task_scores = train_models(found, target / WORK / MODELS, progress)
+    with main_first():
+        if not is_main():
+            there: dict[str, Any] = json.loads((target / JSON).read_bytes())
+            return there
+        report = as_json(summary(found.facts(), results, task_scores))
+        write_whole_report(target, report, markdown_report(report), draw_plots(report), TITLE)
     return report
 
 
@@ -104,17 +117,18 @@ def estimate_probe(
     Raises:
         UsageError, SourceError, PriorError: As in `probe`.
     """
-    found = Probing.find(variants, evals, settings)
+    found = Probing.find(variants, evals, settings, load_tasks=False)
     with tempfile.TemporaryDirectory() as scratch:
         found.tokenize(Path(scratch))
         facts = found.facts()
-        seconds = found.timed(Path(scratch))
+        seconds = time_model(found, Path(scratch))
     num_models = len(found.jobs)
     hours = seconds * num_models / 3600
     return {
         **facts["training"],
         "variants": {name: entry["num_tokens"] for name, entry in facts["variants"].items()},
         "models": num_models,
+        "tasks": list(found.asked.tasks),
         "hours": hours,
         "cost": None if price_per_hour is None else hours * price_per_hour,
     }

@@ -1,11 +1,10 @@
-"""The steps of a probe: find, tokenize, train and score."""
+"""The steps of a probe before its models: find the sources and the model, and tokenize."""
 
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import product
 from os import fspath
 from pathlib import Path
@@ -24,8 +23,9 @@ from hf_toedit.tasks.measure import MeasureTask
 if TYPE_CHECKING:
     from hf_toedit.probes.contamination import EvalGrams
     from hf_toedit.probes.evaluation import EvalSet
+    from hf_toedit.probes.harness import Harness
     from hf_toedit.probes.models import ProbeModel
-    from hf_toedit.probes.results import Job, Result
+    from hf_toedit.probes.results import Job
     from hf_toedit.probes.tokens import Blocks, Tokens
     from hf_toedit.runs.plan import Plan
 
@@ -34,9 +34,6 @@ SETTINGS = "settings.json"
 
 MODELS = "models"
 """Folder with the checkpoints and results of each model."""
-
-_TIMED_STEPS = 6
-"""Number of training steps of a dry run."""
 
 
 @dataclass
@@ -51,6 +48,7 @@ class Probing:
         model: The model to train.
         sets: The evaluation sets, tokenized.
         grams: The 13-grams of the evaluation sets.
+        harness: The tasks on which trained models are evaluated; None without tasks.
         tokens: Tokens of the variants; empty before `tokenize`.
     """
 
@@ -61,18 +59,25 @@ class Probing:
     model: ProbeModel
     sets: list[EvalSet]
     grams: EvalGrams
+    harness: Harness | None
     tokens: dict[str, Tokens]
 
     @classmethod
-    def find(cls, variants: Mapping[str, Any], evals: Mapping[str, Any], settings: Mapping[str, Any]) -> Probing:
-        """Check the settings, then find the sources, the model and the evaluation text."""
+    def find(
+        cls,
+        variants: Mapping[str, Any],
+        evals: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        load_tasks: bool = True,
+    ) -> Probing:
+        """Check the settings, then find the sources, the tasks, the model and the evaluation text."""
         given = dict(settings)
         known = [*kinds(ProbeConfig), *SourceSettings.__annotations__, "split"]
         for name in given:
             if name not in known:
                 raise UsageError(f"unknown setting {name!r}.{did_you_mean(name, known)}")
         fields = {name: given.pop(name) for name in kinds(ProbeConfig) if name in given}
-        for name in ("model", "tokenizer"):
+        for name in ("model", "tokenizer", "task_folder"):
             if name in fields:
                 fields[name] = fspath(fields[name])
         asked = ProbeConfig.from_mapping(fields)
@@ -81,17 +86,24 @@ class Probing:
         sources = {name: source_of(fspath(source), given) for name, source in variants.items()}
         eval_sources = {name: source_of(fspath(source), given) for name, source in evals.items()}
         with libraries():
+            from hf_toedit.priors.loading import device_of
             from hf_toedit.probes.contamination import EvalGrams
             from hf_toedit.probes.models import find_model
+            from hf_toedit.probes.processes import join
+            from hf_toedit.probes.training import check_tracker
+
+            join(device_of(asked.device).type == "cpu")
+            check_tracker(asked.report_to)
 
             plans = {name: _plan(source) for name, source in sources.items()}
             eval_plans = {name: _plan(source) for name, source in eval_sources.items()}
             model = find_model(asked)
+            harness = _harness(asked, load_tasks)
         shown = {name: shown_source(fspath(source), plans[name]) for name, source in variants.items()}
         shown |= {f"eval:{name}": shown_source(fspath(source), eval_plans[name]) for name, source in evals.items()}
         sets = [_eval_set(name, plan, model, fspath(evals[name])) for name, plan in eval_plans.items()]
         grams = EvalGrams.of({one.name: one.texts for one in sets})
-        return cls(asked, shown, plans, eval_plans, model, sets, grams, {})
+        return cls(asked, shown, plans, eval_plans, model, sets, grams, harness, {})
 
     @property
     def jobs(self) -> list[Job]:
@@ -132,9 +144,10 @@ class Probing:
 
         Raises:
             SourceError: A variant has no text.
-            UsageError: A variant has too few tokens.
+            UsageError: A variant has too few tokens, or several processes cannot divide a step.
         """
         from hf_toedit.editing.alignment import Aligner
+        from hf_toedit.probes.processes import blocks_per_process
         from hf_toedit.probes.tokens import Separators, Tokens, documents
 
         aligner, around = Aligner(self.model.tokenizer.backend_tokenizer), Separators.of(self.model.tokenizer)
@@ -159,6 +172,7 @@ class Probing:
                 f"{self.batch_size} blocks of {self.asked.context}. Lower --batch-size or --context, or give "
                 f"more text."
             )
+        blocks_per_process(self.batch_size)
 
     @property
     def available(self) -> dict[str, int]:
@@ -187,53 +201,6 @@ class Probing:
 
         stream = self.tokens[job.variant].stream(job.seed, self.asked.drop_contaminated)
         return Blocks(stream, self.asked.context, num_blocks)
-
-    def results(self, folder: Path, progress: bool) -> dict[Job, Result]:
-        """Train and score all models that are not done."""
-        from hf_toedit.probes.results import Result
-        from hf_toedit.progress import counted_progress
-
-        found = {job: Result.read(folder / job.name / "result.json") for job in self.jobs}
-        waiting = [job for job, result in found.items() if result is None]
-        steps = self.num_blocks // self.batch_size
-        with counted_progress("training steps", len(waiting) * steps, not progress) as advance:
-            for job in waiting:
-                found[job] = self._result(job, folder / job.name, self.num_blocks, _counting(advance))
-        return {job: result for job, result in found.items() if result is not None}
-
-    def timed(self, scratch: Path) -> float:
-        """Estimate the seconds per model on this machine, from a few training steps."""
-        from hf_toedit.probes.results import Job
-
-        steps = self.num_blocks // self.batch_size
-        few = min(steps, _TIMED_STEPS)
-        job = Job(next(iter(self.plans)), self.asked.rates[0], 0)
-        ends: list[float] = []
-        result = self._result(job, scratch / "timed", few * self.batch_size, lambda _: ends.append(time.monotonic()))
-        # The first step is slower; `ends` also has the time of the start.
-        per_step = (ends[-1] - ends[1]) / (few - 1) if few > 1 else ends[-1] - ends[0]
-        return result.seconds + per_step * (steps - few)
-
-    def _result(self, job: Job, folder: Path, num_blocks: int, on_step: Callable[[int], None]) -> Result:
-        from hf_toedit.probes.evaluation import evaluate, reader_of
-        from hf_toedit.probes.models import check_trainable
-        from hf_toedit.probes.results import Result
-        from hf_toedit.probes.training import remove_checkpoints, train
-
-        begun = time.monotonic()
-        asked, name = self.asked, f"{job.variant}, rate {job.rate:g}, seed {job.seed}"
-        model = self.model.make(job.seed)
-        check_trainable(model, asked.model)
-        how = replace(asked, batch_size=self.batch_size)
-        trained = train(model, self.blocks(job, num_blocks), folder, how, job.rate, job.seed, on_step, name)
-        if asked.keep_models:
-            trained.model.save_pretrained(folder / "model")
-            self.model.tokenizer.save_pretrained(folder / "model")
-        reader = reader_of(trained.model, self.model.tokenizer, name, asked.context)
-        result = Result(trained.losses, evaluate(reader, self.sets), time.monotonic() - begun)
-        result.write(folder / "result.json")
-        remove_checkpoints(folder)
-        return result
 
     def facts(self) -> dict[str, Any]:
         """Return the facts about the setting for the report, as JSON values."""
@@ -273,20 +240,8 @@ class Probing:
             "lora": asked.lora,
             "drop_contaminated": asked.drop_contaminated,
         }
-        return {"model": self.model.facts(), "training": training, "variants": variants, "evals": evals}
-
-
-def _counting(advance: Callable[[], None]) -> Callable[[int], None]:
-    """Return a callback that advances a bar to the current step; training may begin at a checkpoint."""
-    done = 0
-
-    def on_step(step: int) -> None:
-        nonlocal done
-        for _ in range(step - done):
-            advance()
-        done = step
-
-    return on_step
+        tasks = {"tasks": {"names": list(asked.tasks), "limit": asked.task_limit}} if asked.tasks else {}
+        return {"model": self.model.facts(), "training": training, "variants": variants, "evals": evals, **tasks}
 
 
 def _check_named(variants: Mapping[str, Any], evals: Mapping[str, Any]) -> None:
@@ -301,6 +256,14 @@ def _check_named(variants: Mapping[str, Any], evals: Mapping[str, Any]) -> None:
     check_names(evals, "evaluation set")
     if "all" in evals:
         raise UsageError("an evaluation set cannot be called 'all', which is the mean over sets. Choose another name.")
+
+
+def _harness(asked: ProbeConfig, load: bool) -> Harness | None:
+    if not asked.tasks:
+        return None
+    from hf_toedit.probes.harness import Harness
+
+    return Harness.of(asked, load)
 
 
 def _plan(source: Any) -> Plan:

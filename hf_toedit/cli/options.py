@@ -52,7 +52,7 @@ class NameOrClassChoice(click.Choice):
         return f"[{'|'.join([*self.choices, 'MODULE:CLASS'])}]"
 
 
-def _listed(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+def listed(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
     """The names of an option that can be repeated or comma-separated."""
     return tuple(name.strip() for names in given for name in names.split(",") if name.strip())
 
@@ -82,7 +82,7 @@ text_column_option = option(
     "--text-column",
     group=SOURCE,
     multiple=True,
-    callback=_listed,
+    callback=listed,
     metavar="PATH",
     help="Column or path of texts (meta.body, turns[].body); repeat or comma-separate.  [default: text]",
 )
@@ -93,7 +93,7 @@ roles_option = option(
     "--roles",
     group=SOURCE,
     multiple=True,
-    callback=_listed,
+    callback=listed,
     metavar="NAME",
     help="Roles to read as texts.  [default: assistant]",
 )
@@ -154,11 +154,11 @@ def source_options(command: Command) -> Command:
         split_option,
         option("--revision", group=SOURCE, rare=True, metavar="REV", help="Branch, tag or commit of a Hub dataset."),
         text_column_option,
-        option("--context-columns", group=SOURCE, rare=True, multiple=True, callback=_listed, metavar="PATH",
+        option("--context-columns", group=SOURCE, rare=True, multiple=True, callback=listed, metavar="PATH",
                help="Columns that the model reads before each text; they are not edited. Repeat or comma-separate."),
         messages_column_option,
         roles_option,
-        option("--columns", group=SOURCE, rare=True, multiple=True, callback=_listed, metavar="NAME[:TYPE]",
+        option("--columns", group=SOURCE, rare=True, multiple=True, callback=listed, metavar="NAME[:TYPE]",
                help="Columns of Parquet or JSON lines files to keep, in this order; a column of type string stores "
                "values of other types as JSON. Repeat or comma-separate.  [default: all]"),
         limit_option,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from hf_toedit.cli.options import (
     device_option,
     json_option,
     limit_option,
+    listed,
     messages_column_option,
     quiet_option,
     roles_option,
@@ -32,7 +35,7 @@ _TRAINING = "How to train"
 _SOURCES = ("split", "limit", "text_column", "messages_column", "roles")
 _SETTINGS = (
     "model", "tokenizer", "max_epochs", "context", "batch_size", "seeds", "lora", "drop_contaminated", "keep_models",
-    "report_to", "device",
+    "report_to", "tasks", "task_limit", "task_folder", "device",
 )  # fmt: skip
 
 
@@ -48,6 +51,12 @@ _SETTINGS = (
 @option("--drop-contaminated/--keep-contaminated", group=_EVALUATION, rare=True, default=False,
         help="Remove training documents that share 13 words in a row with held-out text.  "
         "[default: keep and report them]")  # fmt: skip
+@option("--tasks", group=_EVALUATION, multiple=True, callback=listed, metavar="NAME",
+        help="lm-eval tasks, such as piqa,arc_easy (extra tasks).")  # fmt: skip
+@option("--task-limit", group=_EVALUATION, rare=True, type=int, metavar="N",
+        help="Maximum number of documents per task.  [default: all]")  # fmt: skip
+@option("--task-folder", group=_EVALUATION, rare=True, metavar="PATH", shell_complete=completion.folders,
+        help="Folder with YAML files of your own lm-eval tasks.")  # fmt: skip
 @option("--model", group=_TRAINING, default="tiny", show_default=True, metavar="NAME",
         help="Model to train from scratch (tiny, small, gpt2, CONFIG.json), or pretrained (local folder, Hub id).",
         shell_complete=completion.files)  # fmt: skip
@@ -105,6 +114,7 @@ def probe(variants: tuple[str, ...], output: str | None, **options: Any) -> None
     from hf_toedit.api.probe import estimate_probe
     from hf_toedit.api.probe import probe as run_probe
     from hf_toedit.hub.repository import Repository
+    from hf_toedit.probes.processes import is_main
     from hf_toedit.publish.report import push_report
 
     repo = options["push_to"]
@@ -117,12 +127,14 @@ def probe(variants: tuple[str, ...], output: str | None, **options: Any) -> None
     if options["learning_rates"]:
         settings["learning_rates"] = options["learning_rates"]
     address = None
-    with interruptible():
+    with interruptible(), redirect_stdout(sys.stderr):  # of what trackers print
         if output is None or options["dry_run"]:
             found = estimate_probe(named, evals, price_per_hour=options["price_per_hour"], **settings)
         else:
             found = run_probe(named, evals, output, progress=not is_silent, **settings)
-            address = push_report(output, repo, "probe") if repo is not None else None
+            address = push_report(output, repo, "probe") if repo is not None and is_main() else None
+    if not is_main():
+        return
     if options["as_json"]:
         click.echo(json.dumps(found, indent=2))
     elif options["dry_run"]:
@@ -151,6 +163,8 @@ def _say_estimate(found: dict[str, Any]) -> None:
     click.echo(f"Models: {found['models']} ({found['seeds']} seeds, learning rates {rates})")
     blocks = counted(found["batch_size"], "block")
     click.echo(f"Steps:  {found['num_steps']:,} per model, {blocks} of {found['context']} tokens each")
-    click.echo(f"Time:   {found['hours']:.2f} hours on this machine")
+    if found["tasks"]:
+        click.echo(f"Tasks:  {', '.join(found['tasks'])}")
+    click.echo(f"Time:   {found['hours']:.2f} hours on this machine{', without tasks' if found['tasks'] else ''}")
     if found["cost"] is not None:
         click.echo(f"Cost:   {found['cost']:,.2f}")

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from hf_toedit.checked import Names
 from hf_toedit.config import BaseConfig, Device
 from hf_toedit.errors import UsageError
 
@@ -35,8 +36,7 @@ class ProbeConfig(BaseConfig):
 
     Attributes:
         model: `tiny`, `small`, `gpt2` or a `CONFIG.json`, trained from scratch; or a folder or a Hub id, whose weights
-            are
-            trained further.
+            are trained further.
         tokenizer: A folder, a Hub id, or `embedded`; empty for that of the model, `embedded` for `tiny`, `small` and a
             `CONFIG.json`, and `openai-community/gpt2` for `gpt2`.
         num_tokens: Training tokens per model; None for the size of the smallest variant.
@@ -49,11 +49,16 @@ class ProbeConfig(BaseConfig):
         drop_contaminated: Train without documents that share a 13-gram with the evaluation text.
         keep_models: Keep the weights of trained models.
         report_to: Where `Trainer` reports: `none`, `trackio`, `wandb`, ….
+        tasks: Tasks, groups and tags of lm-eval on which trained models are evaluated.
+        task_limit: Maximum number of documents per task; None for all.
+        task_folder: Folder with YAML files of the user's own tasks; empty for none.
         device: See `PriorConfig`.
     """
 
-    loose: ClassVar[tuple[str, ...]] = ("learning_rates", "seeds", "keep_models", "report_to", "device")
-    """Settings that may change in an existing folder: trained models are kept, others are added."""
+    loose: ClassVar[tuple[str, ...]] = (
+        "learning_rates", "seeds", "keep_models", "report_to", "tasks", "task_limit", "task_folder", "device",
+    )  # fmt: skip
+    """Settings that may change in an existing folder: results are kept, others are added."""
 
     model: str = "tiny"
     tokenizer: str = ""
@@ -67,6 +72,9 @@ class ProbeConfig(BaseConfig):
     drop_contaminated: bool = False
     keep_models: bool = False
     report_to: str = "none"
+    tasks: Names = ()
+    task_limit: Positive | None = None
+    task_folder: str = ""
     device: Device = "auto"
 
     def blocks_per_step(self, num_blocks: int) -> int:
@@ -81,6 +89,8 @@ class ProbeConfig(BaseConfig):
                 f"LoRA adapts a trained model, and {self.model} is trained from scratch. Leave --lora out, or name a "
                 f"folder or a Hub id with --model."
             )
+        if not self.tasks and (self.task_limit is not None or self.task_folder):
+            raise UsageError("--task-limit and --task-folder need tasks. Name them with --tasks.")
         if len(set(self.learning_rates)) < len(self.learning_rates):
             raise UsageError("a learning rate is given twice. Name each learning rate once.")
 

@@ -17,6 +17,7 @@ from hf_toedit.priors.loading import (
     Kind,
     check_fast,
     context_of,
+    device_of,
     loaded,
     locate,
     locate_tokenizer,
@@ -90,6 +91,22 @@ class ProbeModel:
             use_safetensors=True,
         )
         return _with_adapters(model, self.name) if self.lora else model
+
+    def stored(self, folder: Path, device: str) -> Any:
+        """Load a trained model from the folder where it was stored.
+
+        Args:
+            folder: The folder.
+            device: Device of the model, see `PriorConfig`.
+
+        Raises:
+            PriorError: The model cannot be loaded.
+        """
+        from transformers import AutoModelForCausalLM
+
+        load = AutoModelForCausalLM.from_pretrained
+        model = loaded(_MODEL, str(folder), "weights", load, str(folder), dtype=torch.float32, use_safetensors=True)
+        return model.eval().to(device_of(device))
 
     def facts(self) -> dict[str, Any]:
         """Return the facts of the model as JSON values, without paths on this machine."""

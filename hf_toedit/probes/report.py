@@ -9,6 +9,7 @@ from typing import Any
 from hf_toedit.cards.escape import Markdown, code, markdown, percent
 from hf_toedit.cards.tables import table
 from hf_toedit.probes.contamination import ORDER
+from hf_toedit.probes.task_scores import markdown_tasks
 from hf_toedit.probes.verdict import ALL
 
 TITLE = "Does training on these datasets help?"
@@ -43,6 +44,7 @@ def markdown_report(report: dict[str, Any]) -> str:
         "On held-out text; the geometric mean over seeds, and its 95 % interval. These intervals are mostly wider than "
         "those of the differences, since documents differ more from each other than models do.",
         _perplexities(report),
+        markdown_tasks(report["tasks"], report["reference"]) if "tasks" in report else "",
         "## Training",
         "![Training loss](assets/losses.png)",
         _training(report),

@@ -10,16 +10,21 @@ import numpy as np
 
 from hf_toedit.errors import RunError
 from hf_toedit.probes.results import Job, Result
+from hf_toedit.probes.task_scores import TaskScores, compared
 from hf_toedit.probes.verdict import ALL, Word, agreement, estimates
 from hf_toedit.version import __version__
 
 
-def summary(facts: Mapping[str, Any], results: Mapping[Job, Result]) -> dict[str, Any]:
+def summary(
+    facts: Mapping[str, Any], results: Mapping[Job, Result], task_scores: Mapping[Job, TaskScores] | None = None
+) -> dict[str, Any]:
     """Return the content of `report.json`.
 
     Args:
-        facts: Facts of the setup: `model`, `training`, `variants` (the first is the reference) and `evals`.
+        facts: Facts of the setup: `model`, `training`, `variants` (the first is the reference) and `evals`; and
+            `tasks`, the names of tasks.
         results: Results of all models.
+        task_scores: Their scores on tasks.
 
     Raises:
         RunError: Results are for different evaluation text.
@@ -57,6 +62,10 @@ def summary(facts: Mapping[str, Any], results: Mapping[Job, Result]) -> dict[str
                 for rate, by_set in found.items()
             },
         }
+    tasks = {}
+    if task_scores:
+        found_tasks = compared(task_scores, facts["tasks"]["names"], variants, rates)
+        tasks = {"tasks": {**facts["tasks"], "lm_eval": version("lm-eval"), "results": found_tasks}}
     return {
         "version": __version__,
         "libraries": {name: version(name) for name in ("torch", "transformers", "accelerate")},
@@ -68,6 +77,7 @@ def summary(facts: Mapping[str, Any], results: Mapping[Job, Result]) -> dict[str
             for variant in variants
         },
         "comparisons": comparisons,
+        **tasks,
         "losses": {
             variant: {
                 f"{rate:g}": _mean_losses(

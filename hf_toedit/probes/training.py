@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,13 @@ from transformers import (
     TrainingArguments,
     default_data_collator,
 )
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from transformers.loss.loss_utils import ForCausalLMLoss
 
+from hf_toedit.errors import UsageError, did_you_mean, in_one_line
 from hf_toedit.priors.loading import device_of
 from hf_toedit.probes.config import ProbeConfig
+from hf_toedit.probes.processes import blocks_per_process, main_first, of_main
 from hf_toedit.probes.tokens import IGNORED, Blocks
 
 _CHECKPOINT_S = 60
@@ -78,7 +82,7 @@ def train(
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
-        per_device_train_batch_size=batch_size,
+        per_device_train_batch_size=blocks_per_process(batch_size),
         learning_rate=rate,
         lr_scheduler_type="cosine",
         warmup_steps=int(_WARMUP * steps),
@@ -95,6 +99,7 @@ def train(
         run_name=name or None,
         disable_tqdm=True,
         remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
     )
     if torch.cuda.device_count() > 1:
         arguments._n_gpu = 1  # otherwise each step would read a batch per GPU; `accelerate launch` has its own way
@@ -107,13 +112,39 @@ def train(
         callbacks=[_Watch(on_step)],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
+    with main_first():
+        checkpoint = _last_checkpoint(folder)
+    with _own_run(trainer.args.report_to):
+        trainer.train(resume_from_checkpoint=checkpoint)
     history = trainer.state.log_history
     losses = [(int(entry["step"]), float(entry["loss"])) for entry in history if "loss" in entry]
     trained = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     if hasattr(trained, "merge_and_unload"):
         trained = trained.merge_and_unload()
     return Trained(trained.eval(), losses)
+
+
+def check_tracker(name: str) -> None:
+    """Check that `Trainer` can report to a tracking service.
+
+    Args:
+        name: Name of the service, or `none` or `all`.
+
+    Raises:
+        UsageError: There is no such service, or its package is not installed.
+    """
+    if name in ("none", "all"):
+        return
+    if name not in INTEGRATION_TO_CALLBACK:
+        raise UsageError(f"Trainer cannot report to {name!r}.{did_you_mean(name, ('none', *INTEGRATION_TO_CALLBACK))}")
+    problem = ""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):  # what their destructors report
+        try:
+            INTEGRATION_TO_CALLBACK[name]()
+        except Exception as error:
+            problem = in_one_line(error)
+    if problem:
+        raise UsageError(f"Trainer cannot report to {name}: {problem}")
 
 
 def remove_checkpoints(folder: Path) -> None:
@@ -128,6 +159,20 @@ def _loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) ->
     count = (labels[..., 1:] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
     count = torch.clamp(torch.as_tensor(count, device=logits.device), min=1)
     return ForCausalLMLoss(logits, labels, logits.shape[-1], num_items_in_batch=count)
+
+
+@contextmanager
+def _own_run(services: Sequence[str]) -> Iterator[None]:
+    """End the run of W&B after a training, which would go on in that of the training before."""
+    if "wandb" not in services:
+        yield
+        return
+    import wandb
+
+    is_of_user = wandb.run is not None
+    yield
+    if not is_of_user:
+        wandb.finish()
 
 
 class _Watch(TrainerCallback):
@@ -150,7 +195,7 @@ class _Watch(TrainerCallback):
     ) -> TrainerControl:
         """See `TrainerCallback`."""
         self._on_step(state.global_step)
-        if time.monotonic() - self._saved >= self._every_s:
+        if of_main(time.monotonic() - self._saved >= self._every_s):
             control.should_save = True
             self._saved = time.monotonic()
         return control

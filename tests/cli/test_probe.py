@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,9 @@ def test_contaminated_documents_are_dropped(
         (("{a}", "b={b}", "--seeds", "1"), 2, "seeds 1 is out of range"),
         (("{a}", "b={b}", "--learning-rate", "0"), 2, "learning_rates"),
         (("{a}", "b={b}", "--lora"), 2, "LoRA adapts a trained model, and tiny is trained from scratch."),
+        (("{a}", "b={b}", "--task-limit", "5"), 2, "need tasks. Name them with --tasks."),
+        (("{a}", "b={b}", "--tasks", "piqa", "--task-limit", "0"), 2, "task_limit 0 is out of range"),
+        (("{a}", "b={b}", "--report-to", "tensorbord"), 2, "report to 'tensorbord'. Did you mean 'tensorboard'?"),
         (("{a}", "b={b}", "--model", "none.json"), 1, "there is no configuration none.json."),
         (("{a}", "b={b}", "--model", "{folder}"), 1, "is not a model folder: it holds no config.json."),
         (("{a}", "b={b}", "--model", "embedded", "--context", "9000"), 2, "fewer than --context 9000."),
@@ -186,6 +190,13 @@ def test_bad_input(args: tuple[str, ...], code: int, expected: str, hf_toedit: H
     given = [arg.format(**paths) for arg in args]
     asked = "probe", *given, "--eval", f"e={paths['b']}", "--device", "cpu", "-o", tmp_path / "report"
     assert expected.format(**paths) in hf_toedit.fails(*asked, code=code)
+
+
+@pytest.mark.skipif(find_spec("lm_eval") is not None, reason="lm-eval is installed")
+def test_tasks_need_lm_eval(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", stories(3))
+    asked = f"a={path}", f"b={path}", "--eval", f"e={path}", "-o", tmp_path / "report", "--tasks", "piqa,arc_easy"
+    assert "needs lm-eval. Install it: pip install 'hf-toedit[tasks]'" in hf_toedit.fails("probe", *asked, code=2)
 
 
 def test_what_is_missing(hf_toedit: HfToEdit, tmp_path: Path) -> None:

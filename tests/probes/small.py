@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hf_toedit.api.probe_models import train_models
 from hf_toedit.api.probing import Probing
 from hf_toedit.probes.summary import summary
 from tests.shared import texts
@@ -57,4 +58,4 @@ def probed(folder: Path, variants: dict[str, Sequence[str]], held_out: Sequence[
     given = {**SETTINGS, "model": str(config_file(folder)), **settings}
     probing = Probing.find(sources, evals, given)
     probing.tokenize(folder / "tokens")
-    return summary(probing.facts(), probing.results(folder / "models", progress=False))
+    return summary(probing.facts(), *train_models(probing, folder / "models", progress=False))

@@ -10,16 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from hf_toedit.editing.alignment import Aligner
 from hf_toedit.errors import PriorError
 from hf_toedit.probes.config import ProbeConfig
 from hf_toedit.probes.evaluation import EvalSet, evaluate, reader_of
 from hf_toedit.probes.models import ProbeModel, check_trainable, find_model
-from hf_toedit.probes.tokens import IGNORED, Blocks, Stream
+from hf_toedit.probes.tokens import IGNORED, Blocks, Separators, Stream
 from hf_toedit.probes.training import _loss, train
 from tests.probes.small import config_file, stories
 from tests.processes import OwnProcess
+from tests.shared import shared
 
 SCRIPT = """
 import sys
@@ -108,6 +110,45 @@ def test_further_training(model: ProbeModel, tmp_path: Path, lora: bool) -> None
     name = "model.layers.0.mlp.up_proj.weight"
     assert not torch.equal(before[name], after[name])
     assert torch.equal(before["model.norm.weight"], after["model.norm.weight"]) == lora
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_a_folder_with_the_architecture_of_gpt2(tmp_path: Path, lora: bool) -> None:
+    """Its weights are trained further, and `gpt2` itself is trained from scratch with the same tokenizer."""
+    tokenizer = str(shared("tokenizers/gpt2"))
+    scratch = find_model(ProbeConfig(model="gpt2", tokenizer=tokenizer, context=64))
+    assert scratch.location is None and (scratch.config.n_layer, scratch.config.vocab_size) == (12, 50257)
+    folder = tmp_path / "base"
+    shape = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64}
+    base = GPT2LMHeadModel(GPT2Config(**shape, vocab_size=50257))
+    base.save_pretrained(folder)
+    scratch.tokenizer.save_pretrained(folder)
+
+    found = find_model(ProbeConfig(model=str(folder), context=64, lora=lora))
+    made = found.make(0)
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        assert torch.allclose(made(input_ids=ids).logits, base.eval()(input_ids=ids).logits, atol=1e-6)
+    documents = Aligner(found.tokenizer.backend_tokenizer).align(stories(8))
+    sequences = [Separators.of(found.tokenizer).sequence(document) for document in documents]
+    tokens, offsets = np.concatenate(sequences), np.cumsum([0, *map(len, sequences)])
+    blocks = Blocks(Stream(tokens, offsets, np.arange(8), 0), 64, 8)
+    asked = ProbeConfig(model=str(folder), context=64, batch_size=2, lora=lora, device="cpu")
+    trained = train(made, blocks, tmp_path / "run", asked, 0.01, 0, lambda _: None).model
+    before, after = base.state_dict(), trained.state_dict()
+    assert before.keys() == after.keys()
+    name = "transformer.h.0.mlp.c_fc.weight"
+    assert not torch.equal(before[name], after[name])
+    scores = evaluate(reader_of(trained, found.tokenizer, "x", 64), [EvalSet("a", documents, [[""]] * 8)])["a"]
+    assert np.isfinite(scores.nll).all() and scores.num_tokens.sum() >= len(tokens) - 2 * 8
+
+
+def test_gpt2_without_its_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests are offline, and the cache is empty."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(PriorError, match="tokenizer 'openai-community/gpt2'.* name a local path") as raised:
+        find_model(ProbeConfig(model="gpt2"))
+    assert "\n" not in str(raised.value)
 
 
 def test_context_is_not_learnt(model: ProbeModel, tmp_path: Path) -> None:
