@@ -83,6 +83,32 @@ VOCABULARY = _vocabulary()
 _IDS = {word: token for token, word in enumerate(VOCABULARY)}
 
 
+def encode(texts: Sequence[str], is_output: bool) -> np.ndarray:
+    """Encode texts as tokens: each word is a token.
+
+    Args:
+        texts: k texts of words of the vocabulary.
+        is_output: Append the end token.
+
+    Returns:
+        Token ids `[k, n]`, padded to the longest text.
+    """
+    rows = [[_IDS[word] for word in text.split()] + [END] * is_output for text in texts]
+    tokens = np.full((len(rows), max(map(len, rows))), PAD)
+    for row, ids in zip(tokens, rows, strict=True):
+        row[: len(ids)] = ids
+    return tokens
+
+
+def decode(tokens: np.ndarray) -> list[str]:
+    """Return the texts of token ids `[k, n]`: their words up to the end token."""
+    texts = []
+    for row in tokens.tolist():
+        ids = row[: row.index(END)] if END in row else row
+        texts.append(" ".join(VOCABULARY[token] for token in ids if token not in (PAD, START)))
+    return texts
+
+
 @dataclass(frozen=True)
 class News:
     """Articles and their human summaries.
@@ -171,7 +197,7 @@ def _summary(rng: np.random.Generator, story: _Story) -> str:
 
 
 def _one(rng: np.random.Generator, choices: Sequence[str]) -> str:
-    return choices[rng.integers(len(choices))]
+    return choices[int(rng.integers(len(choices)))]
 
 
 def _rare(rng: np.random.Generator, choices: Sequence[str]) -> str:
