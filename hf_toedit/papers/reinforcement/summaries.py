@@ -10,10 +10,6 @@ import numpy as np
 
 from hf_toedit.papers.reinforcement import encoder_decoder
 from hf_toedit.papers.reinforcement.news import END, PAD, START, VOCABULARY, News, decode, encode, news
-from hf_toedit.scorers.verifier import RougeConfig
-
-ROUGE = RougeConfig(reference_column="summary")
-"""The scorer of summaries."""
 
 _BATCH = 512
 """Number of articles per batch outside training."""
@@ -61,9 +57,16 @@ def perplexities(model: Any, articles: Sequence[str], summaries: Sequence[str]) 
 
 
 def rouge(summaries: Sequence[str], references: Sequence[str]) -> np.ndarray:
-    """Return the ROUGE-1 F1 of each summary, 0 to 100, `[k]`."""
+    """Return the ROUGE-1 F1 of each summary, 0 to 100, `[k]`.
+
+    Raises:
+        UsageError: The package rouge-score is not installed.
+    """
+    from hf_toedit.scorers.verifier import RougeConfig
+
+    scorer = RougeConfig(reference_column="summary").pinned()
     pairs = zip(summaries, references, strict=True)
-    return 100 * np.array([ROUGE.verify(summary, reference)["rouge1"] for summary, reference in pairs], np.float64)
+    return 100 * np.array([scorer.verify(summary, reference)["rouge1"] for summary, reference in pairs], np.float64)
 
 
 def _batches(model: Any, arrays: Mapping[str, np.ndarray]) -> Iterator[dict[str, Any]]:
@@ -94,11 +97,8 @@ class Study(encoder_decoder.Study):
 
     def weak_verifier(self) -> Any:
         """Return a model of another size that is trained on the same human summaries as the generator."""
-        return self.of_verifier()._of_originals("weak-verifier")
-
-    def of_verifier(self) -> Study:
-        """Return this study with the settings of the weak verifier for new models."""
-        return replace(self, settings={**self.settings, **self.settings["verifier"]})
+        study = replace(self, settings={**self.settings, **self.settings["verifier"]})
+        return study._of_originals("weak-verifier")
 
     def _of_originals(self, name: str) -> Any:
         data = self.news("originals")
