@@ -45,6 +45,8 @@ LONG = {
     "papers/test_eigenvalues.py::test_beams_are_those_of_generate": "train a model",
     "papers/test_eigenvalues.py::test_tables_end_to_end": "train some twenty small models",
     "papers/test_small_runs.py": "edit, generate, compare, select and train",
+    "papers/test_summaries.py::test_figure_4_end_to_end": "train some twenty small models",
+    "papers/test_summaries.py::test_summaries_and_perplexities_are_those_of_plain_transformers": "train a model",
     "priors/test_packing.py": "compare packs with the scores of models of every architecture",
     "priors/test_pruning.py": "edit twice, with every token and without those that cannot be selected",
     "priors/test_reference.py": "compare draws with distributions, thousands of times",

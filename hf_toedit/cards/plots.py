@@ -111,7 +111,11 @@ def _style() -> Iterator[None]:
 
 
 def legend(figure: Figure) -> None:
-    """Add one legend for all panels, above them, where it covers nothing."""
+    """Add one legend for all panels, above them, where it covers nothing; in several rows if one row is too wide."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    if len(labels) > 1:
-        figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))
+    for columns in range(len(labels), 0, -1) if len(labels) > 1 else ():
+        made = figure.legend(handles, labels, loc="outside upper right", ncols=columns)
+        if made.get_window_extent().width <= figure.bbox.width:
+            return
+        if columns > 1:
+            made.remove()

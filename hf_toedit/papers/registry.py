@@ -32,6 +32,7 @@ _ITEMS = (
     "hf_toedit.papers.reinforcement.theory:Theorem32",
     "hf_toedit.papers.reinforcement.theory:Figure2",
     "hf_toedit.papers.reinforcement.theory:Figure3",
+    "hf_toedit.papers.reinforcement.summary_selection:Figure4",
     "hf_toedit.papers.reinforcement.theory:Figure5",
     "hf_toedit.papers.reinforcement.eigenvalue_tables:Table1",
     "hf_toedit.papers.reinforcement.eigenvalue_tables:Table2",

@@ -22,8 +22,8 @@ from hf_toedit.papers.reinforcement.eigenvalues import (
     predict,
     relative_errors,
     symmetric,
-    train,
 )
+from hf_toedit.papers.reinforcement.encoder_decoder import train
 from hf_toedit.papers.reinforcement.encoding import (
     LARGEST,
     MAX_DIMENSION,
@@ -159,7 +159,7 @@ def test_beams_are_those_of_generate(tmp_path: Path) -> None:
     inputs, labels = encode_matrices(matrices, False), encode(eigenvalues(matrices))
     model = new_model(SMALL, 0)
     steps: list[None] = []
-    train(model, inputs, labels, tmp_path, SMALL, 0, lambda: steps.append(None))
+    train(model, {"input_ids": inputs, "labels": labels}, tmp_path, SMALL, 0, lambda: steps.append(None))
     assert len(steps) == SMALL["steps"] and not list(tmp_path.iterdir())
     greedy, beams = predict(model, inputs, 2), predict(model, inputs, 2, num_beams=4)
     assert greedy.tokens.shape == (40, 1, 6) and beams.tokens.shape == (40, 4, 6) and beams.values.shape == (40, 4, 2)

@@ -21,7 +21,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "toedit:Figure 3": WRITING,
     "toedit:Figure 5": WRITING,
     "toedit:Figure 2": {**WRITING, **TRAINING, "synthetic_shares": [0.0, 0.5, 1.0]},
-    "Figure 4": {**WRITING, **TRAINING, "num_tokens": 300},
+    "toedit:Figure 4": {**WRITING, **TRAINING, "num_tokens": 300},
     "Figure 10": {**WRITING, **TRAINING, "num_tokens": 300},
     "Figure 11": WRITING,
     "toedit:Table 2": TRAINING,

@@ -188,7 +188,9 @@ class _Selected(_Eigenvalues):
         """
         kept = np.ones(len(labels), bool) if kept is None else kept
         file = "".join(character if character.isalnum() else "-" for character in name)
-        model = study.trained(file, lambda: (study.inputs("synthetic")[kept], labels[kept]), is_further)
+        model = study.trained(
+            file, lambda: {"input_ids": study.inputs("synthetic")[kept], "labels": labels[kept]}, is_further
+        )
         return _Measured(study.held_out_errors(file, model), int(kept.sum()), float(is_right[kept].mean()))
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hf_toedit.papers.item import Work
+from hf_toedit.papers.reinforcement import encoder_decoder
 from hf_toedit.papers.reinforcement.encoding import (
     MANTISSAS,
     PAD,
@@ -19,16 +18,11 @@ from hf_toedit.papers.reinforcement.encoding import (
     encode,
     encode_matrices,
 )
-from hf_toedit.progress import counted_progress
-from hf_toedit.storage.files import whole_file
 
 _LARGEST_ENTRY = 10.0
 
 _BATCH = 512
 """Number of matrices per prediction batch."""
-
-_WARMUP = 0.05
-"""Share of the steps during which the learning rate rises."""
 
 
 def symmetric(rng: np.random.Generator, count: int, dimension: int) -> np.ndarray:
@@ -78,37 +72,18 @@ class Beams:
 
 
 def new_model(settings: Mapping[str, Any], seed: int) -> Any:
-    """Return an encoder-decoder of `transformers` (BART) with its initial weights.
+    """Return an encoder-decoder with its initial weights; see `encoder_decoder.new_model`.
 
     Embeddings of mantissas are initialized as sinusoids of their value, so that close numbers are close from the start.
     Otherwise a small model spends its training on learning the order of a thousand tokens.
 
     Args:
-        settings: `d_model`, `layers` of the encoder and of the decoder, `heads`, `dropout`.
+        settings: See `encoder_decoder.new_model`.
         seed: Random seed of the weights.
     """
-    from transformers import BartConfig, BartForConditionalGeneration, set_seed
-
-    size, layers, heads = settings["d_model"], settings["layers"], settings["heads"]
-    config = BartConfig(
-        vocab_size=len(VOCABULARY),
-        d_model=size,
-        encoder_layers=layers,
-        decoder_layers=layers,
-        encoder_attention_heads=heads,
-        decoder_attention_heads=heads,
-        encoder_ffn_dim=4 * size,
-        decoder_ffn_dim=4 * size,
-        dropout=settings["dropout"],
-        init_std=size**-0.5,  # BART's own, 0.02, suits large models
-        pad_token_id=PAD,
-        bos_token_id=START,
-        decoder_start_token_id=START,
-        eos_token_id=None,  # the dimension determines how many numbers to write
-        forced_eos_token_id=None,
-    )
-    set_seed(seed)
-    model = BartForConditionalGeneration(config)
+    # No end token: the dimension determines how many numbers to write.
+    model = encoder_decoder.new_model(settings, seed, len(VOCABULARY), PAD, START, end=None)
+    size = settings["d_model"]
     embeddings = model.get_input_embeddings().weight
     waves = _sinusoids(np.arange(1000) / 1000, size) * (2 / size) ** 0.5
     embeddings.data[MANTISSAS : MANTISSAS + 1000] = embeddings.new_tensor(waves)
@@ -119,56 +94,6 @@ def _sinusoids(values: np.ndarray, size: int) -> np.ndarray:
     """Return sines and cosines `[n, size]` of values `[n]`, from a quarter of a turn to 32 turns per unit."""
     angles = np.pi * np.geomspace(0.5, 64, size // 2) * values[:, None]
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
-
-
-def train(
-    model: Any,
-    inputs: np.ndarray,
-    labels: np.ndarray,
-    folder: Path,
-    how: Mapping[str, Any],
-    seed: int,
-    on_step: Callable[[], None],
-) -> None:
-    """Train a model with `transformers.Trainer`: AdamW, a short warm-up, and cosine decay to 0.
-
-    Args:
-        model: A new or trained model, see `new_model`.
-        inputs: Token ids of matrices, `[k, n]`.
-        labels: Token ids of eigenvalues, `[k, 3 d]`.
-        folder: Output folder that `Trainer` requires; nothing is written to it.
-        how: `steps`, `batch_size`, `learning_rate`.
-        seed: Random seed of the order.
-        on_step: Callback; called after each step.
-    """
-    from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, default_data_collator
-
-    class Steps(TrainerCallback):
-        """Counts steps."""
-
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            """See `TrainerCallback`."""
-            on_step()
-
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        max_steps=how["steps"],
-        per_device_train_batch_size=how["batch_size"],
-        learning_rate=how["learning_rate"],
-        lr_scheduler_type="cosine",
-        warmup_steps=int(_WARMUP * how["steps"]),
-        seed=seed,
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-        remove_unused_columns=False,
-    )
-    rows = [{"input_ids": row, "labels": label} for row, label in zip(inputs, labels, strict=True)]
-    trainer = Trainer(model, arguments, default_data_collator, train_dataset=rows, callbacks=[Steps()])
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
 
 
 def predict(model: Any, inputs: np.ndarray, dimension: int, num_beams: int = 1) -> Beams:
@@ -206,18 +131,12 @@ def predict(model: Any, inputs: np.ndarray, dimension: int, num_beams: int = 1) 
 
 
 @dataclass(frozen=True)
-class Study:
-    """One repetition of an item: its matrices, its models, and their errors.
+class Study(encoder_decoder.Study):
+    """One repetition of an item: its matrices, its models, and their errors."""
 
-    Attributes:
-        settings: Settings of the item.
-        work: Environment of the item; trained models and predictions are stored in its folder.
-        repetition: Index of the repetition; each has its own matrices and weights.
-    """
-
-    settings: Mapping[str, Any]
-    work: Work
-    repetition: int
+    def new_model(self) -> Any:
+        """See `encoder_decoder.Study`."""
+        return new_model(self.settings, self.seed)
 
     def matrices(self, kind: str) -> np.ndarray:
         """Return the matrices of a kind: `originals`, `synthetic` or `held_out`, `[k, d, d]`."""
@@ -236,33 +155,7 @@ class Study:
     def generator(self) -> Any:
         """Return the model trained on the original examples and their right eigenvalues."""
         labels = encode(eigenvalues(self.matrices("originals")))
-        return self.trained("generator", lambda: (self.inputs("originals"), labels))
-
-    def trained(
-        self, name: str, examples: Callable[[], tuple[np.ndarray, np.ndarray]], is_further: bool = False
-    ) -> Any:
-        """Train a model on examples, or load it if it is stored.
-
-        Args:
-            name: Name of the model.
-            examples: Returns token ids of matrices and of eigenvalues.
-            is_further: Train the generator further; if false, train new weights, the same for each name.
-        """
-        from safetensors.torch import load_model, save_model
-
-        settings, seed = self.settings, self.work.seed + self.repetition
-        path = self._path(f"{name}.safetensors")
-        if path.exists():
-            model = new_model(settings, seed)
-            load_model(model, path)
-            return model
-        model = self.generator() if is_further else new_model(settings, seed)
-        how = {**settings, **settings["further"]} if is_further else settings
-        with counted_progress(f"training steps, {name}", how["steps"], not self.work.progress) as advance:
-            train(model, *examples(), path.parent, how, seed, advance)
-        with whole_file(path) as temporary:
-            save_model(model, str(temporary))
-        return model
+        return self.trained("generator", lambda: {"input_ids": self.inputs("originals"), "labels": labels})
 
     def predicted(self, name: str, model: Any, kind: str, num_beams: int = 1) -> Beams:
         """Predict the matrices of a kind, or load the predictions if they are stored.
@@ -273,19 +166,13 @@ class Study:
             kind: See `matrices`.
             num_beams: Number of candidates per matrix.
         """
-        path = self._path(f"{name}-{kind}-{num_beams}.npz")
-        if not path.exists():
+
+        def make() -> dict[str, np.ndarray]:
             made = predict(model, self.inputs(kind), self.settings["dimension"], num_beams)
-            with whole_file(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, tokens=made.tokens, perplexities=made.perplexities)
-        with np.load(path) as kept:
-            return Beams(kept["tokens"], kept["perplexities"])
+            return {"tokens": made.tokens, "perplexities": made.perplexities}
+
+        return Beams(**self.stored(f"{name}-{kind}-{num_beams}", make))
 
     def held_out_errors(self, name: str, model: Any) -> np.ndarray:
         """Return the relative errors `[k]` of a model's greedy predictions for held-out matrices."""
         return self.errors("held_out", self.predicted(name, model, "held_out").values)[:, 0]
-
-    def _path(self, name: str) -> Path:
-        folder = self.work.folder / f"repetition-{self.repetition + 1}"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / name
