@@ -16,6 +16,7 @@ import torch
 from torch.nn.functional import linear
 
 from hf_toedit.editing.selection import SelectionRule
+from hf_toedit.errors import PriorError
 from hf_toedit.priors.linear import has_onednn, onednn_linear
 from hf_toedit.priors.transfer import to_device
 
@@ -27,6 +28,9 @@ _LOGITS_PER_CHUNK = {"cpu": 2**23, "cuda": 2**27}
 
 _FEWEST_ROWS = 256
 """Minimum number of rows of a chunk on a GPU when memory is short."""
+
+_PLAIN = (torch.float32, torch.bfloat16, torch.float16)
+"""Data types of weights that are not quantized."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,19 @@ class Head:
         Args:
             model: Causal language model of `transformers`.
             device: Device of the model.
+
+        Raises:
+            PriorError: The weights of the layer are quantized.
         """
         layer = model.get_output_embeddings()
         config = model.config.get_text_config()
-        weight = layer.weight.detach()
+        weight = getattr(layer, "weight", None)
+        if weight is None or weight.dtype not in _PLAIN:
+            raise PriorError(
+                "the output layer of the prior is quantized, and log-probabilities are computed in float32. Name a "
+                "prior whose output layer is not quantized, or use --backend vllm."
+            )
+        weight = weight.detach()
         self._mixed = _multiplies_into_float32(weight)
         self._weight = weight if self._mixed else weight.float()
         bias = getattr(layer, "bias", None)
