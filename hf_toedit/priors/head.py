@@ -76,7 +76,7 @@ class Head:
         if weight is None or weight.dtype not in _PLAIN:
             raise PriorError(
                 "the output layer of the prior is quantized, and log-probabilities are computed in float32. Name a "
-                "prior whose output layer is not quantized, or use --backend vllm."
+                "prior whose output layer is not quantized."
             )
         weight = weight.detach()
         self._mixed = _multiplies_into_float32(weight)

@@ -124,10 +124,5 @@ def _not_finite(name: str, body: Body) -> PriorError:
 
 def _routes_by_row(model: Any) -> bool:
     """Whether neighbours affect the last bits of float32: each expert multiplies as many rows as are routed to it."""
-    return model.device.type == "cpu" and has_experts(model.config)
-
-
-def has_experts(model_config: Any) -> bool:
-    """Whether a model routes tokens to experts. The weights that route are often float32 in half precision models."""
-    config = model_config.get_text_config()
-    return any(getattr(config, key, None) for key in _EXPERT_KEYS)
+    config = model.config.get_text_config()
+    return model.device.type == "cpu" and any(getattr(config, key, None) for key in _EXPERT_KEYS)

@@ -1,8 +1,8 @@
 """Priors run by vLLM, from its log-probabilities of a prompt's tokens. Imports vLLM only when a prior is loaded.
 
 vLLM runs in this process and batches windows of documents itself. Unlike with `hf_toedit.priors.transformers`, the
-batching affects the last bits of a log-probability. The head is in float32 whatever the dtype of the body. On a single
-GPU it is multiplied in TF32 if that is exact (`tf32`). With tensor parallelism other processes multiply, and do not.
+batching affects the last bits of a log-probability. The head is in float32 whatever the dtype of the body. On a GPU, vLLM
+multiplies half precision weights into float32 on tensor cores, as `head` does; a quantized output layer it refuses.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from itertools import count
 from typing import Any
 
@@ -27,8 +27,6 @@ from hf_toedit.priors.answer import Answer
 from hf_toedit.priors.fit import check_draw
 from hf_toedit.priors.head import HeadScores
 from hf_toedit.priors.packing import Window, windows
-from hf_toedit.priors.probing import has_experts
-from hf_toedit.priors.tf32 import HALF, tf32
 
 _ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process, so that no other process survives a kill
@@ -89,8 +87,6 @@ class VLLMPrior:
         self._vocab_size = found.config.get_text_config().vocab_size
         self._token_budget = resources.token_budget or _BUDGET.get(device_type, _DEFAULT_BUDGET)
         self._requests = count()
-        exact = getattr(torch, self.dtype) in HALF and not has_experts(found.config)
-        self._products = tf32 if device_type == "cuda" and exact else nullcontext
         self._lock = threading.Lock()
         try:
             self._engine = LLMEngine.from_engine_args(self._arguments(found, device_type, resources))
@@ -206,9 +202,7 @@ class VLLMPrior:
                     num_tokens += len(ids)
                 if not waiting:
                     return
-                with self._products():
-                    outputs = self._engine.step()
-                for output in outputs:
+                for output in self._engine.step():
                     number, length = waiting.pop(output.request_id)
                     num_tokens -= length
                     yield number, output.prompt_logprobs
