@@ -338,6 +338,8 @@ def main() -> None:
         "token_budget": prior._token_budget,
         "varlen": prior._varlen.__name__.lstrip("_") if prior._varlen else None,
         "mixed_head": prior._head._mixed,
+        "tf32_head": prior._head._tf32,
+        "fused_norms": prior._body.fused_norms,
         "matmul_flops_per_second": rate,
         "flops": work,
         "columns": table,
@@ -366,8 +368,11 @@ def report(facts: dict[str, Any]) -> None:
         f"{facts['device']}, prior of size {facts['size']}, {facts['num_documents']} documents, "
         f"{facts['num_tokens']:,} tokens, {facts['selected']:.1%} selected"
     )
-    head = "into float32" if facts["mixed_head"] else "in float32"
-    print(f"passes of {facts['token_budget']:,} tokens; attention {facts['varlen'] or 'piece by piece'}; head {head}")
+    head = "into float32" if facts["mixed_head"] else "in TF32" if facts["tf32_head"] else "in float32"
+    print(
+        f"passes of {facts['token_budget']:,} tokens; attention {facts['varlen'] or 'piece by piece'}; head {head}; "
+        f"norms of one kernel: {facts['fused_norms']}"
+    )
     print(f"matrix product: {facts['matmul_flops_per_second'] / 1e12:.1f} TFLOP/s")
     print(f"{'':20} {'tokens/s':>12} {'of that rate':>13} {'peak GB':>8}")
     for name, row in facts["columns"].items():

@@ -14,6 +14,7 @@ from hf_toedit.priors.allocator import keep_freed_memory
 from hf_toedit.priors.attention import PackedAttention
 from hf_toedit.priors.head import ROWS
 from hf_toedit.priors.linear import use_onednn
+from hf_toedit.priors.norm import has_fused_norm, use_fused_norms
 from hf_toedit.priors.packing import Piece
 from hf_toedit.priors.transfer import to_device
 
@@ -28,6 +29,7 @@ class Body:
         model: The model with its output layer.
         follows_longest: Whether rotary frequencies depend on the longest sequence of a forward pass (Phi-3's longrope),
             so that documents cannot share one.
+        fused_norms: Number of RMSNorm modules that run as one kernel each.
     """
 
     def __init__(self, model: Any, device: torch.device) -> None:
@@ -37,9 +39,12 @@ class Body:
         # For the language model of a multimodal family on its own, `base_model` is the model with its head.
         self._layers = getattr(body, "model", body) if body is model else body
         self._device = device
+        self.fused_norms = 0
         if device.type == "cpu":
             use_onednn(self._layers)
             keep_freed_memory()
+        elif device.type == "cuda" and has_fused_norm():
+            self.fused_norms = use_fused_norms(self._layers)
         self.follows_longest = _has_longrope(model)
         # Each pass writes such frequencies into the model.
         self._turn: Any = threading.Lock() if self.follows_longest else nullcontext()

@@ -16,7 +16,9 @@ import torch
 from torch.nn.functional import linear
 
 from hf_toedit.editing.selection import SelectionRule
+from hf_toedit.errors import PriorError
 from hf_toedit.priors.linear import has_onednn, onednn_linear
+from hf_toedit.priors.tf32 import HALF, tf32
 from hf_toedit.priors.transfer import to_device
 
 ROWS = 32
@@ -27,6 +29,9 @@ _LOGITS_PER_CHUNK = {"cpu": 2**23, "cuda": 2**27}
 
 _FEWEST_ROWS = 256
 """Minimum number of rows of a chunk on a GPU when memory is short."""
+
+_PLAIN = (torch.float32, *HALF)
+"""Data types of weights that are not quantized."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,8 @@ class Head:
 
     Products of two bfloat16 or float16 numbers are exact in float32. If the device multiplies such matrices and sums in
     float32, at the rate of its tensor cores, the result equals the product of the operands converted to float32, except
-    for the order of the sum. Otherwise the weights are kept in float32.
+    for the order of the sum. Otherwise the weights are kept in float32; on CUDA, those that were half precision are
+    multiplied in TF32, where such products are exact as well.
     """
 
     def __init__(self, model: Any, device: torch.device) -> None:
@@ -60,11 +66,21 @@ class Head:
         Args:
             model: Causal language model of `transformers`.
             device: Device of the model.
+
+        Raises:
+            PriorError: The weights of the layer are quantized.
         """
         layer = model.get_output_embeddings()
         config = model.config.get_text_config()
-        weight = layer.weight.detach()
+        weight = getattr(layer, "weight", None)
+        if weight is None or weight.dtype not in _PLAIN:
+            raise PriorError(
+                "the output layer of the prior is quantized, and log-probabilities are computed in float32. Name a "
+                "prior whose output layer is not quantized."
+            )
+        weight = weight.detach()
         self._mixed = _multiplies_into_float32(weight)
+        self._tf32 = device.type == "cuda" and not self._mixed and weight.dtype in HALF
         self._weight = weight if self._mixed else weight.float()
         bias = getattr(layer, "bias", None)
         self._bias = None if bias is None else bias.detach().float()
@@ -154,6 +170,9 @@ class Head:
     def _product(self, hidden: torch.Tensor) -> torch.Tensor:
         if self._mixed and hidden.dtype == self._weight.dtype:
             return torch.mm(hidden, self._weight.T, out_dtype=torch.float)
+        if self._tf32 and hidden.dtype in HALF:
+            with tf32():
+                return self._multiply(hidden.float(), self._weight)
         return self._multiply(hidden.float(), self._weight.float())
 
     def _transform(self, logits: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -170,7 +189,7 @@ class Head:
 @torch.inference_mode()
 def _multiplies_into_float32(weight: torch.Tensor) -> bool:
     """Whether the device multiplies matrices of the weights' dtype into a float32 one, as CUDA does since torch 2.8."""
-    if weight.dtype not in (torch.bfloat16, torch.float16):
+    if weight.dtype not in HALF:
         return False
     few = weight[:16]
     try:

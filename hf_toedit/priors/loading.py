@@ -18,9 +18,11 @@ from tokenizers import Tokenizer
 from hf_toedit.config import Dtype, PriorConfig
 from hf_toedit.errors import PriorError, UsageError, in_one_line
 from hf_toedit.hub import pinned_sha
+from hf_toedit.priors.fit_on_device import check_fits
 from hf_toedit.priors.llama import Llama
 from hf_toedit.priors.own import pinned_own
 from hf_toedit.priors.pinning import folder_revision, prior_folder
+from hf_toedit.priors.quantization import prepare_quantized
 
 DEFAULT_CONTEXT = 2048
 """Positions per window if a model's configuration has no limit."""
@@ -169,23 +171,42 @@ def load_found(found: FoundModel, config: PriorConfig, device: torch.device) -> 
         device: Device for the model.
 
     Raises:
-        PriorError: The weights cannot be loaded.
+        PriorError: The weights cannot be loaded, are incomplete, or do not fit on the device.
     """
     from transformers import AutoModelForCausalLM
+    from transformers.utils import is_accelerate_available
 
-    model = loaded(
+    dtype = dtype_on(config.dtype, device.type)
+    packed = prepare_quantized(config.prior, found.config, device)
+    if device.type == "cuda" and not packed:
+        check_fits(config.prior, found.config, dtype, device)
+    # Straight to the device, not once per worker through the memory of the host. Packed weights cannot be moved later.
+    straight = is_accelerate_available() and (packed or device.type != "cpu")
+    model, report = loaded(
         PRIOR,
         config.prior,
         "model",
         AutoModelForCausalLM.from_pretrained,
         found.location,
         config=found.config,
-        dtype=dtype_on(config.dtype, device.type),
+        dtype=dtype,
+        device_map={"": device} if straight else None,
         use_safetensors=True,
         revision=found.commit,
         trust_remote_code=config.trust_remote_code,
+        output_loading_info=True,
     )
-    return model.eval().to(device)
+    if missing := sorted(report["missing_keys"]):
+        # `transformers` would initialize them randomly.
+        raise PriorError(
+            f"the weights of prior {config.prior!r} lack {missing[0]}{_and_more(len(missing) - 1)}. "
+            f"Check that it is {PRIOR.whole}."
+        )
+    return model.eval() if straight else model.eval().to(device)
+
+
+def _and_more(count: int) -> str:
+    return f" and {count} more" if count else ""
 
 
 def _embedded(config: PriorConfig, device: torch.device) -> LoadedModel:

@@ -1,7 +1,8 @@
 """Priors run by vLLM, from its log-probabilities of a prompt's tokens. Imports vLLM only when a prior is loaded.
 
 vLLM runs in this process and batches windows of documents itself. Unlike with `hf_toedit.priors.transformers`, the
-batching affects the last bits of a log-probability. The head is in float32 whatever the dtype of the body.
+batching affects the last bits of a log-probability. The head is in float32 whatever the dtype of the body. On a GPU,
+vLLM multiplies half precision weights into float32 on tensor cores, as `head` does; it refuses a quantized layer.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from hf_toedit.config import Resources
 from hf_toedit.editing.alignment import Aligner
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.priors.memory import MAX_TOKENS
+from hf_toedit.priors.norm import has_fused_norm
 from hf_toedit.priors.packing import PIECE_TOKENS
+from hf_toedit.priors.pinning import prior_folder
 from tests.shared import texts
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
@@ -53,3 +56,22 @@ def test_the_share_of_memory_is_kept():
     load_prior(PriorConfig(device="cuda"), Resources(memory_fraction=0.5))
     assert torch.cuda.get_per_process_memory_fraction() == pytest.approx(0.5)
     load_prior(PriorConfig(device="cuda"))
+
+
+def test_a_model_of_transformers_on_a_gpu():
+    """Weights on the device, norms of one kernel, and the output layer in TF32, as in torch before 2.8."""
+    folder = str(prior_folder(PriorConfig("embedded")))
+    prior = load_prior(PriorConfig(folder, device="cuda", dtype="bfloat16"))
+    model = prior._body.model
+    assert {weight.device.type for weight in model.parameters()} == {"cuda"}
+    expected_norms = 2 * model.config.num_hidden_layers + 1 if has_fused_norm() else 0
+    assert prior._body.fused_norms == expected_norms
+
+    hidden = torch.randn(64, model.config.hidden_size, device="cuda").bfloat16()
+    weight = prior._head._weight
+    exact = hidden.double() @ weight.double().T
+    head = copy(prior._head)
+    head._mixed, head._tf32, head._weight = False, True, weight.float()
+    with torch.inference_mode():
+        for each in (prior._head, head):
+            assert (each.logits(hidden) - exact).abs().max() < 1e-5 * exact.abs().max()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from hf_toedit import EditConfig
 from hf_toedit.editing.samplers import MAX_NUCLEUS
 from hf_toedit.editing.selection import SelectionRule
-from hf_toedit.priors.head import Head
+from hf_toedit.priors.head import ROWS, Head
+from hf_toedit.priors.tf32 import tf32
 
 VOCABULARY = 50_000
 CPU = torch.device("cpu")
@@ -58,4 +61,59 @@ def test_half_precision_is_multiplied_in_float32(model):
     exact = hidden.double() @ model.lm_head.weight.double().T
     assert (half.logits(hidden) - exact).abs().max() < 1e-5 * exact.abs().max()
     assert half.logits(hidden).dtype == torch.float32
+    model.float()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_exact_in_tf32(dtype):
+    values = torch.arange(-(2**15), 2**15, dtype=torch.int16).view(dtype)
+    # TF32 has the first 10 of the 23 bits of the mantissa.
+    assert not (values.float().view(torch.int32) & (2**13 - 1)).any()
+
+
+def tf32_is_allowed() -> bool:
+    settings = torch.backends.cuda.matmul
+    return settings.fp32_precision == "tf32" if hasattr(settings, "fp32_precision") else settings.allow_tf32
+
+
+def test_tf32_is_allowed_for_a_product_only():
+    def fail():
+        with tf32():
+            assert tf32_is_allowed()
+            raise ValueError
+
+    seen = []
+
+    def often():
+        for _ in range(300):
+            with tf32():
+                seen.append(tf32_is_allowed())
+
+    before = torch.get_float32_matmul_precision()
+    threads = [threading.Thread(target=often) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 1200 and all(seen) and not tf32_is_allowed()
+    with pytest.raises(ValueError):
+        fail()
+    assert not tf32_is_allowed() and torch.get_float32_matmul_precision() == before
+
+
+@pytest.mark.parametrize(
+    ("dtype", "device", "allowed"),
+    [(torch.bfloat16, "cuda", True), (torch.float32, "cuda", False), (torch.bfloat16, "cpu", False)],
+)
+@torch.inference_mode()
+def test_tf32_is_never_used_for_float32_weights(model, dtype, device, allowed):
+    """A device for planning only: the tensors are on the CPU, where no product of half precision is float32."""
+    head = Head(model.to(dtype), torch.device(device))
+    used, multiply = [], head._multiply
+    head._multiply = lambda hidden, weight: used.append(tf32_is_allowed()) or multiply(hidden, weight)
+    hidden = torch.randn(ROWS, 16).to(dtype)
+    expected = torch.nn.functional.linear(hidden.float(), model.lm_head.weight.float())
+    torch.testing.assert_close(head.logits(hidden), expected)
+    head.logits(hidden.float())
+    assert used == [allowed, False] and not tf32_is_allowed()
     model.float()
