@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from hf_toedit.errors import did_you_mean
+
 SOURCE = "Source"
 EDITING = "How to edit"
 PRIOR = "Prior"
@@ -37,6 +39,16 @@ class Option(click.Option):
         """Take what `click.Option` takes, too."""
         super().__init__(*args, **attrs)
         self.group, self.rare = group, rare
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """Suggest the nearest of the names that an option can have."""
+        try:
+            return super().process_value(ctx, value)
+        except click.BadParameter as error:
+            if isinstance(self.type, click.Choice) and isinstance(value, str):
+                nearest = did_you_mean(value, map(str, self.type.choices))
+                error.message += nearest if nearest.startswith(" Did you mean") else ""
+            raise
 
     def get_help_extra(self, ctx: click.Context) -> Any:
         """The default of an option, and whether it is required; not the range, which click before 8.2 shows."""

@@ -126,7 +126,7 @@ WRONG_USE: dict[str, tuple[list[str], list[str]]] = {
     "limit": (["--limit", "0"], ["limit 0 is out of range"]),
     "not a number": (["--threshold", "high"], ["--threshold", "'high' is not a valid float"]),
     "token budget": (["--token-budget", "0"], ["--token-budget"]),
-    "preset": (["--preset", "toedt"], ["--preset", "'toedt'", "up_revise"]),
+    "preset": (["--preset", "toedt"], ["--preset", "'toedt'", "up_revise", "Did you mean 'toedit'?"]),
     "device": (["--device", "gpu"], ["device 'gpu' is not one of"]),
     "backend": (["--backend", "vlm"], ["--backend", "'vlm'", "vllm"]),
     "device of vllm": (["--backend", "vllm", "--device", "cuda:1"], ["device 'cuda:1'", "CUDA_VISIBLE_DEVICES"]),
