@@ -48,7 +48,9 @@ def main() -> None:
     parser.add_argument("--generated", type=Path, help="a run of `hf-toedit generate` over the same human text")
     parser.add_argument("--max-new-tokens", type=int, default=1024)
     parser.add_argument("--model", default="tiny")
-    parser.add_argument("--num-tokens", type=int)
+    parser.add_argument("--num-tokens", type=int, help="per model; from several epochs, see --max-epochs")
+    parser.add_argument("--max-epochs", type=float, default=1.0)
+    parser.add_argument("--batch-size", type=int, help="blocks per step")
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
 
@@ -74,7 +76,9 @@ def main() -> None:
         asked.work / "probe",
         model=asked.model,
         num_tokens=asked.num_tokens,
+        max_epochs=asked.max_epochs,
         seeds=asked.seeds,
+        **({"batch_size": asked.batch_size} if asked.batch_size else {}),
     )
     figures = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
