@@ -78,7 +78,7 @@ def main() -> None:
         num_tokens=asked.num_tokens,
         max_epochs=asked.max_epochs,
         seeds=asked.seeds,
-        **({"batch_size": asked.batch_size} if asked.batch_size else {}),
+        batch_size=asked.batch_size,
     )
     figures = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",

@@ -30,7 +30,7 @@ class ProbeSettings(SourceSettings, total=False):
     num_tokens: int | None
     max_epochs: float
     context: int
-    batch_size: int
+    batch_size: int | None
     learning_rates: tuple[float, ...]
     seeds: int
     lora: bool

@@ -45,10 +45,10 @@ class Option(click.Option):
         try:
             return super().process_value(ctx, value)
         except click.BadParameter as error:
-            if isinstance(self.type, click.Choice) and isinstance(value, str):
-                nearest = did_you_mean(value, map(str, self.type.choices))
-                error.message += nearest if nearest.startswith(" Did you mean") else ""
-            raise
+            near = did_you_mean(str(value), self.type.choices) if isinstance(self.type, click.Choice) else ""
+            if not near.startswith(" Did you mean"):  # click lists all choices itself
+                raise
+            raise click.BadParameter(error.message + near, error.ctx, error.param, error.param_hint) from error
 
     def get_help_extra(self, ctx: click.Context) -> Any:
         """The default of an option, and whether it is required; not the range, which click before 8.2 shows."""
