@@ -32,7 +32,7 @@ from columns import (
     Columns,
     forward,
 )
-from priors import SHAPES, SHARED, Measured, available
+from priors import SHAPES, SHARED, SMOLLM2, Measured, available
 from report import speed_tables
 from vllm_client import HEAD_SIZES, VllmClient
 
@@ -41,7 +41,7 @@ from hf_toedit import PriorConfig, load_prior
 from hf_toedit.editing.alignment import Aligner
 
 ROOT = Path(__file__).resolve().parents[1]
-PRIORS = ("embedded", "stories260K", *SHAPES)
+PRIORS = ("embedded", "stories260K", *SHAPES, SMOLLM2)
 BATCHED_TOKENS = (2048, 8192)
 """Tokens per step to try with vLLM; the faster one is used."""
 
@@ -183,13 +183,14 @@ def measure_prior(measured: Measured, options: argparse.Namespace, folder: Path)
 def parsed() -> argparse.Namespace:
     """Parse the command line."""
     python = ROOT / ".venv-vllm" / "bin" / "python"
-    stories = SHARED / "models" / "stories260K"
+    stories, smollm2 = (SHARED / "models" / name for name in ("stories260K", "smollm2"))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--priors", nargs="+", default=PRIORS, choices=PRIORS, metavar="PRIOR", help=", ".join(PRIORS))
     parser.add_argument("--columns", nargs="+", default=NAMES, choices=NAMES, metavar="COLUMN", help=", ".join(NAMES))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=20, help="that the floor takes in a round, about")
     parser.add_argument("--stories", type=Path, default=stories, help="folder of stories260K")
+    parser.add_argument("--smollm2", type=Path, default=smollm2, help="folder of SmolLM2-135M")
     parser.add_argument("--vllm-python", default=str(python), help="a Python with vLLM for CPUs")
     parser.add_argument(
         "--logits-gb", type=float, default=8, help="that logits of a padded batch and its logarithm take"
@@ -218,7 +219,7 @@ def main() -> None:
         "priors": {},
     }
     with tempfile.TemporaryDirectory() as scratch:
-        priors, facts["left_out"] = available(options.priors, options.stories, Path(scratch))
+        priors, facts["left_out"] = available(options.priors, options.stories, options.smollm2, Path(scratch))
         for measured in priors:
             folder = Path(scratch, f"rows of {measured.name}")
             folder.mkdir()

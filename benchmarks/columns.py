@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from hf_toedit.tasks.edit_rows import edited_batches
 
 FLOOR = "forward + head"
 EDITOR = "editor"
+PRUNED = "editor, --prune"
 COMMAND = "edit command"
 STARTUP = "edit command, one row"
 PADDED = "transformers, padded"
@@ -38,6 +40,7 @@ NAMES = (
     "forward",
     FLOOR,
     EDITOR,
+    PRUNED,
     COMMAND,
     STARTUP,
     PADDED,
@@ -98,7 +101,8 @@ class Columns:
         columns: dict[str, Column] = {
             "forward": lambda count: forward(self.prior, self.documents[:count], head=False),
             FLOOR: lambda count: forward(self.prior, self.documents[:count], head=True),
-            EDITOR: self.edited,
+            EDITOR: lambda count: self.edited(self._editor, count),
+            PRUNED: lambda count: self.edited(self._pruned, count),
             COMMAND: lambda count: self._command(self._rows),
             STARTUP: lambda count: self._command(self._one_row),
             PADDED: lambda count: self.plain.read(count, BATCH),
@@ -112,11 +116,16 @@ class Columns:
             }
         return columns
 
-    def edited(self, count: int) -> None:
+    @cached_property
+    def _pruned(self) -> ToEditor:
+        prior = load_prior(PriorConfig(self.measured.path, prune=True))
+        return ToEditor(prior, EditConfig(threshold=self.measured.threshold))
+
+    def edited(self, editor: ToEditor, count: int) -> None:
         """Edit as a run edits a shard, without reading and writing files."""
         rows = pa.table({"text": self.texts[:count]})
         texts = Texts(SourceConfig("rows"))
-        for batch in edited_batches(self._editor, [rows], texts, "toedit", generation=1):
+        for batch in edited_batches(editor, [rows], texts, "toedit", generation=1):
             batch.table()
 
     def selected(self, count: int) -> list[np.ndarray]:

@@ -35,6 +35,10 @@ SHAPES: dict[str, dict[str, int]] = {
 }
 """Models with random weights; their computations cost the same as in a trained one."""
 
+SMOLLM2 = "SmolLM2-135M"
+"""A trained model of the shape of Llama 135M."""
+
+DEFAULT_THRESHOLD = 0.99
 VOCAB_SIZE = 49_152
 CONTEXT = 8192
 SELECTED_RATE = 0.12
@@ -49,7 +53,7 @@ class Measured:
         name: Name in the tables.
         path: Its folder, or `embedded`.
         stories: Whether it was trained on TinyStories and should read them.
-        threshold: Threshold at which it selects about `SELECTED_RATE` of the tokens; None if not known yet.
+        threshold: Threshold; 0 until it is known at which one about `SELECTED_RATE` of the tokens are selected.
     """
 
     name: str
@@ -63,7 +67,9 @@ class Measured:
         return str(embedded.path()) if self.path == "embedded" else self.path
 
     def with_threshold(self, texts: list[str]) -> Measured:
-        """Return the prior with the threshold that selects `SELECTED_RATE` of the first tokens of the texts."""
+        """Return the prior with its threshold, or with one that selects `SELECTED_RATE` of first tokens."""
+        if self.threshold:
+            return self
         prior = load_prior(PriorConfig(self.path))
         logprobs: list[np.ndarray] = []
         for document in Aligner(prior.tokenizer).align(texts):
@@ -74,7 +80,7 @@ class Measured:
         return replace(self, threshold=threshold)
 
 
-def available(names: list[str], stories: Path, cache: Path) -> tuple[list[Measured], list[str]]:
+def available(names: list[str], stories: Path, smollm2: Path, cache: Path) -> tuple[list[Measured], list[str]]:
     """Return the named priors, created if necessary, and those that are left out, with reasons."""
     tokenizer = SHARED / "tokenizers" / "gpt2" / "tokenizer.json"
     priors: list[Measured] = []
@@ -86,6 +92,10 @@ def available(names: list[str], stories: Path, cache: Path) -> tuple[list[Measur
             priors.append(Measured(name, str(stories), stories=True))
         elif name == "stories260K":
             left_out.append(f"{name}: no folder {stories}; name one with --stories")
+        elif name == SMOLLM2 and smollm2.is_dir():
+            priors.append(Measured(name, str(smollm2), threshold=DEFAULT_THRESHOLD))
+        elif name == SMOLLM2:
+            left_out.append(f"{name}: no folder {smollm2}; name one with --smollm2")
         elif tokenizer.is_file():
             priors.append(Measured(name, str(random_llama(cache / name.replace(" ", "-"), tokenizer, SHAPES[name]))))
         else:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hf_toedit.papers.item import TOEDIT, Cell, Holds, Item, Line, Outcome, Plot, Scale, Table, Work
 from hf_toedit.papers.toedit.data import DIFFERS, settings_of, texts_of, write_texts
-from hf_toedit.papers.toedit.training import NEEDS, TRAINED, differences, model_of, probed
+from hf_toedit.papers.toedit.training import NEEDS, TRAINED, differences, interval, model_of, probed
 
 _HUMAN, _REPLACED, _ACCUMULATED, _EDITED = "human", "replaced", "accumulated", "edited"
 
@@ -81,7 +81,7 @@ class Figure1(Item):
             holds = "no"
         reason = "after {} generations, perplexity on held-out human text against training on human text: {}.".format(
             settings["generations"],
-            ", ".join(f"{name} {difference['value']:+.3f} in log" for name, difference in last.items()),
+            ", ".join(f"{name} {interval(difference)}" for name, difference in last.items()),
         )
         x = list(range(1, settings["generations"] + 1))
         lines = [
