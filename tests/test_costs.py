@@ -30,7 +30,8 @@ def cost(tokens_per_second: float, price_per_hour: float) -> float:
 
 def test_measured_rows() -> None:
     recorded = (ROOT / "benchmarks/README.md").read_text(encoding="utf-8")
-    speeds = {float(speed.replace(",", "")) for speed in re.findall(r"^\| editor(?:, --prune)? \| ([\d,]+) \|", recorded, re.M)}
+    found = re.findall(r"^\| editor(?:, --prune)? \| ([\d,]+) \|", recorded, re.M)
+    speeds = {float(speed.replace(",", "")) for speed in found}
     measured = rows("Time / floor")
     assert len(measured) == 6
     for *_, speed, _, dollars in measured:
