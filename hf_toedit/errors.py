@@ -90,11 +90,24 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         A sentence with a leading space, or an empty string if there are no known words.
     """
     known = [word for word in known if word]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if near:
-        return f" Did you mean {near[0]!r}?"
+    if near := nearest(name, known):
+        return near
     more = f" and {len(known) - _MOST_KNOWN} more" if len(known) > _MOST_KNOWN else ""
     return f" Known: {', '.join(known[:_MOST_KNOWN])}{more}." if known else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the end of an error message that lists the known words itself: the nearest one.
+
+    Args:
+        name: The word that was not found.
+        known: The known words.
+
+    Returns:
+        A sentence with a leading space, or an empty string if no word is near.
+    """
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def in_one_line(error: BaseException, most: int = 300) -> str:

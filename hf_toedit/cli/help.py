@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hf_toedit.errors import did_you_mean
+from hf_toedit.errors import nearest
 
 SOURCE = "Source"
 EDITING = "How to edit"
@@ -45,8 +45,8 @@ class Option(click.Option):
         try:
             return super().process_value(ctx, value)
         except click.BadParameter as error:
-            near = did_you_mean(str(value), self.type.choices) if isinstance(self.type, click.Choice) else ""
-            if not near.startswith(" Did you mean"):  # click lists all choices itself
+            near = nearest(str(value), self.type.choices) if isinstance(self.type, click.Choice) else ""
+            if not near:
                 raise
             raise click.BadParameter(error.message + near, error.ctx, error.param, error.param_hint) from error
 

@@ -196,17 +196,12 @@ def load_found(found: FoundModel, config: PriorConfig, device: torch.device) -> 
         trust_remote_code=config.trust_remote_code,
         output_loading_info=True,
     )
-    if missing := sorted(report["missing_keys"]):
-        # `transformers` would initialize them randomly.
+    if missing := sorted(report["missing_keys"]):  # `transformers` would initialize them randomly
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise PriorError(
-            f"the weights of prior {config.prior!r} lack {missing[0]}{_and_more(len(missing) - 1)}. "
-            f"Check that it is {PRIOR.whole}."
+            f"the weights of prior {config.prior!r} lack {missing[0]}{more}. Check that it is {PRIOR.whole}."
         )
     return model.eval() if straight else model.eval().to(device)
-
-
-def _and_more(count: int) -> str:
-    return f" and {count} more" if count else ""
 
 
 def _embedded(config: PriorConfig, device: torch.device) -> LoadedModel:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hf_toedit.config import content_hash
 from hf_toedit.errors import SourceError, UsageError, did_you_mean, in_one_line
 from hf_toedit.fingerprint import file_fingerprints
 from hf_toedit.probes.config import ProbeConfig
@@ -182,12 +183,9 @@ def _documents(values: Sequence[Any], mean: float) -> np.ndarray | None:
 
 def _fingerprint(folder: str) -> str:
     """Return a fingerprint of the files of a folder of tasks."""
-    import hashlib
-
     paths = sorted(path for path in Path(folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    prints = file_fingerprints([str(path) for path in paths]) if paths else []
-    names = [path.relative_to(folder).as_posix() for path in paths]
-    return hashlib.sha256(repr(list(zip(names, prints, strict=True))).encode()).hexdigest()
+    facts = zip(paths, file_fingerprints([str(path) for path in paths]), strict=True)
+    return content_hash([(path.relative_to(folder).as_posix(), size, stamp) for path, (size, stamp) in facts])
 
 
 @contextmanager

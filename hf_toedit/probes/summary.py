@@ -105,8 +105,8 @@ def _perplexities(nll: Mapping[str, np.ndarray], num_tokens: Mapping[str, np.nda
     return {
         name: {
             "value": float(np.exp(found.value)),
-            "low": float(np.exp(found.value - found.half)),
-            "high": float(np.exp(found.value + found.half)),
+            "low": float(np.exp(found.low)),
+            "high": float(np.exp(found.high)),
         }
         for name, found in estimates(nll, num_tokens).items()
     }

@@ -188,8 +188,8 @@ def _difference(scores: Sequence[TaskScore], reference: Sequence[TaskScore], by_
     estimate = estimates({"task": found}, {"task": np.ones(found.shape[1], np.int64)})["task"]
     return {
         "value": estimate.value,
-        "low": estimate.value - estimate.half,
-        "high": estimate.value + estimate.half,
+        "low": estimate.low,
+        "high": estimate.high,
         "seed_share": estimate.seed_share,
     }
 

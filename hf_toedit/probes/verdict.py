@@ -53,6 +53,16 @@ class Estimate:
     seed_share: float
 
     @property
+    def low(self) -> float:
+        """Lower end of the 95 % interval."""
+        return self.value - self.half
+
+    @property
+    def high(self) -> float:
+        """Upper end of the 95 % interval."""
+        return self.value + self.half
+
+    @property
     def word(self) -> Word:
         """Verdict on the value as a difference of log perplexities."""
         return _word(self.value, self.half)
@@ -66,8 +76,8 @@ class Estimate:
         """Return JSON values, including the ends of the interval and the verdict."""
         return {
             **asdict(self),
-            "low": self.value - self.half,
-            "high": self.value + self.half,
+            "low": self.low,
+            "high": self.high,
             "verdict": self.word,
             "verdict_adjusted": self.word_adjusted,
         }

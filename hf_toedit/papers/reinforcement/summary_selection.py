@@ -153,11 +153,11 @@ def _estimate(values: np.ndarray) -> Estimate:
 
 def _sign(gain: Estimate) -> int:
     """Return 1 if the interval of a gain is above 0, -1 if it is below 0, and 0 if it contains 0."""
-    return int(gain.value > gain.half) - int(gain.value < -gain.half)
+    return int(gain.low > 0) - int(gain.high < 0)
 
 
 def _interval(gain: Estimate) -> str:
-    return f"{gain.value - gain.half:+.1f} to {gain.value + gain.half:+.1f}"
+    return f"{gain.low:+.1f} to {gain.high:+.1f}"
 
 
 def _reason(gains: Mapping[str, Estimate], rates: Sequence[float]) -> str:
