@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import shlex
 import sys
@@ -44,6 +46,8 @@ class Commands(Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run a command line as a process of its own."""
+        # An ending interpreter looks for cycles in all that torch and datasets have made, for half a second.
+        atexit.register(gc.freeze)
         with hushed_libraries(), encodable_streams():
             return super().main(*args, **options)
 

@@ -179,6 +179,18 @@ def test_help_and_completion_import_nothing_heavy(tmp_path: Path) -> None:
     assert loaded & HEAVY == set()
 
 
+def test_a_command_ends_without_a_search_for_cycles() -> None:
+    code = """
+import atexit, gc
+atexit.register(lambda: print("searched:", len(gc.get_objects()), "frozen:", gc.get_freeze_count()))
+from hf_toedit.cli.main import cli
+cli(["preview", "--help"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    searched, frozen = map(int, done.stdout.splitlines()[-1].split()[1::2])
+    assert searched < frozen / 100
+
+
 def test_names_to_complete_are_those_of_the_registry() -> None:
     from hf_toedit.scorers.registry import FITTED, SCORERS
 
