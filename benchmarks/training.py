@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--generated", type=Path, help="a run of `hf-toedit generate` over the same human text")
     parser.add_argument("--max-new-tokens", type=int, default=1024)
     parser.add_argument("--model", default="tiny")
-    parser.add_argument("--num-tokens", type=int, help="per model; from several epochs, see --max-epochs")
+    parser.add_argument("--num-tokens", type=int, help="per model; by default as --max-epochs allows")
     parser.add_argument("--max-epochs", type=float, default=1.0)
     parser.add_argument("--batch-size", type=int, help="blocks per step")
     parser.add_argument("--seeds", type=int, default=3)

@@ -183,7 +183,7 @@ class Probing:
     @property
     def num_tokens(self) -> int:
         """Requested number of tokens per model."""
-        return self.asked.num_tokens or min(self.available.values())
+        return self.asked.num_tokens or int(min(self.available.values()) * self.asked.max_epochs)
 
     @property
     def num_blocks(self) -> int:

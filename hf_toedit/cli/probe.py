@@ -64,9 +64,9 @@ _SETTINGS = (
         help="Tokenizer: a local folder or a Hub id.  [default: the model's; embedded for tiny, small and "
         "CONFIG.json]")  # fmt: skip
 @option("--tokens", group=_TRAINING, metavar="N",
-        help="Number of training tokens per model, such as 2M.  [default: size of the smallest variant]")  # fmt: skip
+        help="Number of training tokens per model, such as 2M.  [default: as --max-epochs allows]")  # fmt: skip
 @option("--max-epochs", group=_TRAINING, rare=True, type=float, default=1.0, show_default=True, metavar="N",
-        help="Maximum number of epochs over a variant.")  # fmt: skip
+        help="Maximum number of epochs over the smallest dataset.")  # fmt: skip
 @option("--context", group=_TRAINING, rare=True, type=int, default=256, show_default=True, metavar="N",
         help="Number of tokens per block.")  # fmt: skip
 @option("--batch-size", group=_TRAINING, rare=True, type=int, metavar="N",

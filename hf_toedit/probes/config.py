@@ -39,8 +39,8 @@ class ProbeConfig(BaseConfig):
             are trained further.
         tokenizer: A folder, a Hub id, or `embedded`; empty for that of the model, `embedded` for `tiny`, `small` and a
             `CONFIG.json`, and `openai-community/gpt2` for `gpt2`.
-        num_tokens: Training tokens per model; None for the size of the smallest variant.
-        max_epochs: Maximum number of epochs over a variant.
+        num_tokens: Training tokens per model; None for as many as `max_epochs` allows.
+        max_epochs: Maximum number of epochs over a variant, so that the smallest sets the limit.
         context: Tokens per training block, and per window of the evaluation.
         batch_size: Blocks per step; None for 16, or fewer if that would give less than 200 steps.
         learning_rates: Peak learning rates; empty for a small and an ordinary one, see `rates`.

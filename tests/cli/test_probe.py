@@ -137,6 +137,8 @@ def test_a_dry_run(hf_toedit: HfToEdit, given: tuple[object, ...], report: Any) 
     assert found["num_tokens"] == report["training"]["num_tokens"] and found["models"] == 12
     assert found["num_steps"] == report["training"]["num_steps"]
     assert 0 < found["hours"] < 0.1 and found["cost"] == pytest.approx(2 * found["hours"])
+    epochs = hf_toedit("probe", *given, "--dry-run", "--max-epochs", 2.5, "--json").json["num_tokens"]
+    assert epochs / found["num_tokens"] == pytest.approx(2.5, abs=0.1)
     said = hf_toedit("probe", *given, "--dry-run").stdout
     assert "Models: 12 (3 seeds, learning rates 0.01 and 0.03)" in said and "Cost" not in said
 

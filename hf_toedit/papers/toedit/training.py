@@ -44,7 +44,7 @@ def probed(
     names = ("model", "context", "seeds", "learning_rates", "num_tokens", "lora", "messages_column")
     how = {name: settings[name] for name in names if name in settings}
     how["learning_rates"] = tuple(how["learning_rates"])
-    how |= {"max_epochs": 2.0, "keep_models": keep_models}
+    how |= {"max_epochs": 2.0 if "num_tokens" in how else 1.0, "keep_models": keep_models}
     return probe(variants, {HELD_OUT: held_out}, work.folder / folder, progress=work.progress, **how)
 
 
