@@ -28,6 +28,7 @@ from hf_toedit.config import Resources
 from hf_toedit.editing.alignment import ELIGIBLE, Document
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.priors import embedded
+from hf_toedit.priors.allocator import use_expandable_segments
 from hf_toedit.priors.answer import Answer
 from hf_toedit.priors.attention import IMPLEMENTATION, PackedAttention
 from hf_toedit.priors.loading import LoadedModel
@@ -264,6 +265,8 @@ def measure(
     table |= {name: {"seconds": [], "peak_bytes": None} for name in columns}
     for number in range(rounds + 1):
         names = [name for name in columns if "failed" not in table[name]]
+        if not names:
+            return
         shift = number % len(names)
         for name in names[shift:] + names[:shift]:
             row = table[name]
@@ -299,7 +302,10 @@ def main() -> None:
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         sys.exit("benchmarks/gpu.py needs a CUDA GPU; --device cpu --size tiny runs it through without one.")
 
+    use_expandable_segments()  # as workers do
     size, device = SIZES[options.size], torch.empty(0, device=options.device).device
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # for events, and for what `stages` calls without `score`
     began = time.perf_counter()
     prior = make_prior(size.model, device, Resources(options.token_budget))
     start_up = time.perf_counter() - began
@@ -356,11 +362,15 @@ def main() -> None:
         options.output.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
     measure(columns, options.rounds, device, table, save)
+    report(facts)
     facts["stages_seconds"] = stages(prior, documents, rule)
     save()
+    report_stages(facts)
     facts["idle_share"] = idle_share(lambda: score(prior, documents, rule, prior.concurrency), device)
     save()
-    report(facts)
+    if facts["idle_share"] is not None:
+        print(f"the device is idle {facts['idle_share']:.1%} of the time")
+    sys.exit(any("failed" in row for row in table.values()))
 
 
 def report(facts: dict[str, Any]) -> None:
@@ -381,12 +391,13 @@ def report(facts: dict[str, Any]) -> None:
             continue
         peak = f"{row['peak_bytes'] / 1e9:.1f}" if row["peak_bytes"] else "-"
         print(f"{name:20} {row['tokens_per_second']:12,.0f} {row['share_of_matmul_rate']:13.1%} {peak:>8}")
+
+
+def report_stages(facts: dict[str, Any]) -> None:
     spent, work = facts["stages_seconds"], facts["flops"]
     total = sum(spent.values())
     parts = ", ".join(f"{name} {seconds / total:.1%}" for name, seconds in spent.items())
     print(f"one thread's time: {parts}; the head is {work['head'] / sum(work.values()):.1%} of the FLOPs")
-    if facts["idle_share"] is not None:
-        print(f"the device is idle {facts['idle_share']:.1%} of the time")
 
 
 if __name__ == "__main__":
