@@ -231,17 +231,24 @@ def idle_share(run: Callable[[], Any], device: torch.device) -> float | None:
 
 
 def compiled(prior: TransformersPrior) -> Callable[[Callable[[], Any]], Any]:
-    """Return a function that runs another with a compiled body; attention over packs is not compiled."""
+    """Return a function that runs another with a compiled body; attention over packs is not compiled.
+
+    Modules get their own `forward` back: one that was replaced is compiled anew in each layer, up to a limit beyond
+    which layers are not compiled at all.
+    """
     eager = prior._body._layers
     AttentionInterface.register(IMPLEMENTATION, torch._dynamo.disable(AttentionInterface()[IMPLEMENTATION]))
     layers = torch.compile(eager, dynamic=True)
 
     def run(what: Callable[[], Any]) -> Any:
+        replaced = {module: vars(module).pop("forward") for module in eager.modules() if "forward" in vars(module)}
         prior._body._layers = layers
         try:
             return what()
         finally:
             prior._body._layers = eager
+            for module, forward in replaced.items():
+                module.forward = forward
 
     return run
 
