@@ -324,15 +324,17 @@ def main() -> None:
     rule = SelectionRule(config)
     selected = sum(len(each.positions) for each in prior.score(documents, rule)) / num_tokens
 
-    main_column = f"score, threads: {prior.concurrency}"
+    def as_a_run() -> Any:
+        return score(prior, documents, rule, prior.concurrency)
+
     columns: dict[str, Callable[[], Any]] = {
-        main_column: lambda: score(prior, documents, rule, prior.concurrency),
+        f"score, threads: {prior.concurrency}": as_a_run,
         "score, alone": lambda: score(prior, documents, rule, 1),
         "plain transformers": lambda: plain(prior, documents, config.top_k),
     }
     if device.type == "cuda" if options.compile is None else options.compile:
         with_compile = compiled(prior)
-        columns["score, compiled"] = lambda: with_compile(columns[main_column])
+        columns["score, compiled"] = lambda: with_compile(as_a_run)
     if options.columns:
         columns = {name: run for name, run in columns.items() if name.startswith(tuple(options.columns))}
         if not columns:
@@ -373,7 +375,7 @@ def main() -> None:
     facts["stages_seconds"] = stages(prior, documents, rule)
     save()
     report_stages(facts)
-    facts["idle_share"] = idle_share(lambda: score(prior, documents, rule, prior.concurrency), device)
+    facts["idle_share"] = idle_share(as_a_run, device)
     save()
     if facts["idle_share"] is not None:
         print(f"the device is idle {facts['idle_share']:.1%} of the time")
