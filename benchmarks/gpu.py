@@ -73,6 +73,15 @@ SIZES = {
 }
 
 
+def prepared(name: str) -> torch.device:
+    """Return a device, after setting up its memory as workers do."""
+    use_expandable_segments()
+    device = torch.empty(0, device=name).device
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # for events, and for what `stages` calls without `score`
+    return device
+
+
 def make_prior(shape: dict[str, int], device: torch.device, resources: Resources) -> TransformersPrior:
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     torch.manual_seed(0)
@@ -309,10 +318,7 @@ def main() -> None:
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         sys.exit("benchmarks/gpu.py needs a CUDA GPU; --device cpu --size tiny runs it through without one.")
 
-    use_expandable_segments()  # as workers do
-    size, device = SIZES[options.size], torch.empty(0, device=options.device).device
-    if device.type == "cuda":
-        torch.cuda.set_device(device)  # for events, and for what `stages` calls without `score`
+    size, device = SIZES[options.size], prepared(options.device)
     began = time.perf_counter()
     prior = make_prior(size.model, device, Resources(options.token_budget))
     start_up = time.perf_counter() - began
