@@ -8,7 +8,6 @@ from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
-import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from hf_toedit import sample
@@ -65,6 +64,8 @@ def _texts(folder: Path, names: tuple[str, ...]) -> list[str]:
     """Return texts of several files, interleaved, or of the bundled sample."""
     files = [folder / f"{name}.jsonl" for name in names]
     if not all(file.is_file() for file in files):
+        import pyarrow.parquet as pq  # `gpu.py` runs without it
+
         return [text for text in pq.read_table(sample.path()).column("text").to_pylist() if text]
     columns = [_column(file) for file in files]
     order = np.random.default_rng(0)

@@ -28,6 +28,7 @@ from hf_toedit.config import Resources
 from hf_toedit.editing.alignment import ELIGIBLE, Document
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.priors import embedded
+from hf_toedit.priors.allocator import use_expandable_segments
 from hf_toedit.priors.answer import Answer
 from hf_toedit.priors.attention import IMPLEMENTATION, PackedAttention
 from hf_toedit.priors.loading import LoadedModel
@@ -70,6 +71,15 @@ SIZES = {
     "small": Size(500_000, 8192, llama(128_256, 2048, 8192, 16, 32, 8, 8192)),
     "tiny": Size(4_000, 256, llama(1024, 64, 128, 2, 4, 2, 1024)),
 }
+
+
+def prepared(name: str) -> torch.device:
+    """Return a device, after setting up its memory as workers do."""
+    use_expandable_segments()
+    device = torch.empty(0, device=name).device
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # for events, and for what `stages` calls without `score`
+    return device
 
 
 def make_prior(shape: dict[str, int], device: torch.device, resources: Resources) -> TransformersPrior:
@@ -230,17 +240,24 @@ def idle_share(run: Callable[[], Any], device: torch.device) -> float | None:
 
 
 def compiled(prior: TransformersPrior) -> Callable[[Callable[[], Any]], Any]:
-    """Return a function that runs another with a compiled body; attention over packs is not compiled."""
+    """Return a function that runs another with a compiled body; attention over packs is not compiled.
+
+    Modules get their own `forward` back: one that was replaced is compiled anew in each layer, up to a limit beyond
+    which layers are not compiled at all.
+    """
     eager = prior._body._layers
     AttentionInterface.register(IMPLEMENTATION, torch._dynamo.disable(AttentionInterface()[IMPLEMENTATION]))
     layers = torch.compile(eager, dynamic=True)
 
     def run(what: Callable[[], Any]) -> Any:
+        replaced = {module: vars(module).pop("forward") for module in eager.modules() if "forward" in vars(module)}
         prior._body._layers = layers
         try:
             return what()
         finally:
             prior._body._layers = eager
+            for module, forward in replaced.items():
+                module.forward = forward
 
     return run
 
@@ -264,6 +281,8 @@ def measure(
     table |= {name: {"seconds": [], "peak_bytes": None} for name in columns}
     for number in range(rounds + 1):
         names = [name for name in columns if "failed" not in table[name]]
+        if not names:
+            return
         shift = number % len(names)
         for name in names[shift:] + names[:shift]:
             row = table[name]
@@ -299,7 +318,7 @@ def main() -> None:
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         sys.exit("benchmarks/gpu.py needs a CUDA GPU; --device cpu --size tiny runs it through without one.")
 
-    size, device = SIZES[options.size], torch.empty(0, device=options.device).device
+    size, device = SIZES[options.size], prepared(options.device)
     began = time.perf_counter()
     prior = make_prior(size.model, device, Resources(options.token_budget))
     start_up = time.perf_counter() - began
@@ -311,15 +330,17 @@ def main() -> None:
     rule = SelectionRule(config)
     selected = sum(len(each.positions) for each in prior.score(documents, rule)) / num_tokens
 
-    main_column = f"score, threads: {prior.concurrency}"
+    def as_a_run() -> Any:
+        return score(prior, documents, rule, prior.concurrency)
+
     columns: dict[str, Callable[[], Any]] = {
-        main_column: lambda: score(prior, documents, rule, prior.concurrency),
+        f"score, threads: {prior.concurrency}": as_a_run,
         "score, alone": lambda: score(prior, documents, rule, 1),
         "plain transformers": lambda: plain(prior, documents, config.top_k),
     }
     if device.type == "cuda" if options.compile is None else options.compile:
         with_compile = compiled(prior)
-        columns["score, compiled"] = lambda: with_compile(columns[main_column])
+        columns["score, compiled"] = lambda: with_compile(as_a_run)
     if options.columns:
         columns = {name: run for name, run in columns.items() if name.startswith(tuple(options.columns))}
         if not columns:
@@ -356,11 +377,15 @@ def main() -> None:
         options.output.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
     measure(columns, options.rounds, device, table, save)
+    report(facts)
     facts["stages_seconds"] = stages(prior, documents, rule)
     save()
-    facts["idle_share"] = idle_share(lambda: score(prior, documents, rule, prior.concurrency), device)
+    report_stages(facts)
+    facts["idle_share"] = idle_share(as_a_run, device)
     save()
-    report(facts)
+    if facts["idle_share"] is not None:
+        print(f"the device is idle {facts['idle_share']:.1%} of the time")
+    sys.exit(any("failed" in row for row in table.values()))
 
 
 def report(facts: dict[str, Any]) -> None:
@@ -381,12 +406,13 @@ def report(facts: dict[str, Any]) -> None:
             continue
         peak = f"{row['peak_bytes'] / 1e9:.1f}" if row["peak_bytes"] else "-"
         print(f"{name:20} {row['tokens_per_second']:12,.0f} {row['share_of_matmul_rate']:13.1%} {peak:>8}")
+
+
+def report_stages(facts: dict[str, Any]) -> None:
     spent, work = facts["stages_seconds"], facts["flops"]
     total = sum(spent.values())
     parts = ", ".join(f"{name} {seconds / total:.1%}" for name, seconds in spent.items())
     print(f"one thread's time: {parts}; the head is {work['head'] / sum(work.values()):.1%} of the FLOPs")
-    if facts["idle_share"] is not None:
-        print(f"the device is idle {facts['idle_share']:.1%} of the time")
 
 
 if __name__ == "__main__":

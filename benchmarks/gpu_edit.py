@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ def main() -> None:
         sys.exit("set HF_TOEDIT_PRIOR to the folder of a prior, and HF_TOEDIT_SHARED to that of the text.")
     source = Path(shared) / "data" / "synthetic_tinystories_500.jsonl"
     folder = options.output.resolve() / "edit"
+    shutil.rmtree(folder, ignore_errors=True)  # runs of an earlier check would only be continued
     what = ("--prior", prior, "--limit", str(NUM_ROWS), "--num-shards", "4", "--generations", "2", "-q")
     dtype = "bfloat16" if options.device.startswith("cuda") else "float32"
 

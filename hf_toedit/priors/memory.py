@@ -136,6 +136,8 @@ def _measured(run: Pass, num_tokens: int, device: torch.device, weights: int) ->
 _OUT_OF_MEMORY = (
     "DefaultCPUAllocator",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDA error: out of memory",  # of what does not allocate through PyTorch, such as the loading of a kernel
+    "CUDA driver error: out of memory",  # of expandable segments
     "could not create a primitive",  # oneDNN, without memory for its generated code
     "could not create a memory object",
     "could not execute a primitive",

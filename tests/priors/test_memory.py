@@ -21,7 +21,7 @@ from hf_toedit.errors import OutOfMemory
 from hf_toedit.priors import loading
 from hf_toedit.priors.allocator import use_expandable_segments
 from hf_toedit.priors.head import ROWS
-from hf_toedit.priors.memory import MAX_TOKENS, StageMemory, find_passes, fitting_passes
+from hf_toedit.priors.memory import MAX_TOKENS, StageMemory, find_passes, fitting_passes, out_of_memory
 from hf_toedit.priors.packing import PIECE_TOKENS
 from hf_toedit.priors.transformers import TransformersPrior
 from tests.shared import shared
@@ -228,6 +228,20 @@ def test_memory_that_runs_out_at_the_start_is_not_taken_for_an_odd_architecture(
     else:
         with pytest.raises(torch.OutOfMemoryError):
             TransformersPrior(loaded)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"), True),
+        (RuntimeError("CUDA driver error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+    ],
+)
+def test_every_message_that_memory_ran_out_is_known(error: Exception, is_one: bool) -> None:
+    assert out_of_memory(error) == is_one
 
 
 def test_settings_of_the_allocator_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
