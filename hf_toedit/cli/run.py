@@ -160,8 +160,10 @@ def _report(run: Run[Any], status: Status, options: Mapping[str, Any], seconds: 
         _show_edits(run, screen)
     if not first.num_documents:
         source = run.plan.source
-        roles = f" in messages of the roles {', '.join(source.roles)}" if source.messages_column else ""
-        screen.print(Text(f"\nNo row holds a text{roles}. Check the column names."))
+        where, option = "", "the column names"
+        if source.messages_column:
+            where, option = f" in messages of {', '.join(source.roles)}", "--roles"
+        screen.print(Text(f"\nNo row holds a text{where}. Check {option}."))
     if skipped := first.num_skipped:
         causes = ", ".join(f"{count} {cause}" for cause, count in sorted(skipped.items()))
         screen.print(f"\nTexts not read and unchanged: {sum(skipped.values())} ({causes})")

@@ -125,6 +125,12 @@ class Texts:
         for path in self.config.context_columns:
             _check(_context_texts, schema, path, "--context-columns")
         if log_column in features:
+            if is_edit_log(features[log_column]):
+                raise SourceError(
+                    f"the source is edited already: its column {log_column!r} is an edit log. For one more generation, "
+                    f"use: hf-toedit run RUN --generations G. To edit the result as a new source, name another column "
+                    f"with --edit-log-column, or leave the log out with --no-edit-log."
+                )
             raise SourceError(
                 f"the source already has a column {log_column!r}, which would be overwritten by the edit log. "
                 f"Choose another name with --edit-log-column, or leave the log out with --no-edit-log."
@@ -229,6 +235,12 @@ class Texts:
         if column is not None:
             return [_conversation_texts(schema, column)]
         return [_column_texts(schema, path) for path in self.config.text_columns]
+
+
+def is_edit_log(feature: Any) -> bool:
+    """Whether a feature is that of an edit log, of whichever texts."""
+    kinds = (Texts(TextConfig()), Texts(TextConfig(messages_column="messages")))
+    return any(texts.is_log_feature(feature) for texts in kinds)
 
 
 @lru_cache

@@ -84,7 +84,7 @@ class TestEdit:
         Dataset.from_list([{"m": [{"role": "user", "content": "Hi"}]}]).to_parquet(tmp_path / "a.parquet")
         done = hf_toedit("edit", tmp_path / "a.parquet", "-o", tmp_path / "run", "--messages-column", "m", *eager())
         assert done.code == 0
-        assert "No row holds a text in messages of the roles assistant. Check the column names." in done.stdout
+        assert "No row holds a text in messages of assistant. Check --roles." in done.stdout
 
 
 class TestPreview:

@@ -58,6 +58,12 @@ def test_what_is_asked_of_slurm(hf_toedit: HfToEdit, planned: Path, tmp_path: Pa
     assert list(tmp_path.iterdir()) == [tmp_path / "logs"]
 
 
+@pytest.mark.parametrize("time", ["90", "90:30", "12:00:00", "1-12", "1-12:30", "1-12:30:00"])
+def test_times_of_sbatch(time: str, hf_toedit: HfToEdit, planned: Path, tmp_path: Path) -> None:
+    script = _script(hf_toedit, planned, "--array", 1, "--time", time, cwd=tmp_path)
+    assert f"--time={time}" in _directives(script)
+
+
 def test_options_of_sbatch_and_of_run(hf_toedit: HfToEdit, planned: Path, tmp_path: Path) -> None:
     """They come from the command line or a file; options of `run` are passed on."""
     (tmp_path / "slurm.yaml").write_text("array: 4%2\naccount: lab\nsbatch_option: [nice=7]\nworkers: 2\nseed: 3\n")
@@ -108,6 +114,10 @@ def test_the_script_is_sound(checker: list[str], hf_toedit: HfToEdit, planned: P
         (["--array", "0"], "array '0' is not a number of tasks"),
         (["--array", "4", "--sbatch-option", "=x"], "sbatch option '=x' is not NAME=VALUE"),
         (["--array", "4", "--time", "1\n#SBATCH --x"], "has a line break, and cannot be written into a batch script."),
+        (["--array", "4", "--time", "x"], "time 'x' is not a time of Slurm. Write it as minutes (90), MM:SS,"),
+        (["--array", "4", "--sbatch-option", "time=12h"], "time '12h' is not a time of Slurm."),
+        (["--array", "4", "--time", "1-"], "time '1-' is not a time of Slurm."),
+        (["--array", "4", "--time", "1:2:3:4"], "time '1:2:3:4' is not a time of Slurm."),
         (["--array", "4", "--public"], "--public requires --push-to."),
         (["--array", "4", "--cpus-per-task", "0"], "Invalid value for '--cpus-per-task'"),
         ([], "Missing option '--array'"),
