@@ -13,7 +13,7 @@ from hf_toedit.cli import completion
 from hf_toedit.cli.help import SCALE, command, option
 from hf_toedit.cli.options import COMMAND_LINE, config_option
 from hf_toedit.cli.run import run
-from hf_toedit.errors import UsageError
+from hf_toedit.errors import RunError, UsageError
 
 _SLURM = "Slurm"
 _TIME = re.compile(r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}", re.ASCII)
@@ -79,7 +79,10 @@ def slurm(run: str, **options: Any) -> None:
         at_once=at_once,
         max_requeues=options["max_requeues"],
     )
-    logs.mkdir(parents=True, exist_ok=True)  # Slurm does not, and a task without its log fails in silence
+    try:
+        logs.mkdir(parents=True, exist_ok=True)  # Slurm does not, and a task without its log fails in silence
+    except OSError as error:
+        raise RunError(f"cannot make {logs}, for logs: {error.strerror}. Name another folder with --logs.") from error
     if options["submit"]:
         job = submit(script)
         click.echo(f"Submitted as job {job}. Next: hf-toedit status {run} --watch")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from datasets import load_dataset
 
+from hf_toedit import UsageError, mix
 from hf_toedit.features.ngrams import words
 from tests.cli.command import HfToEdit
 from tests.shared import shared, texts
@@ -160,3 +161,8 @@ def test_what_cannot_be_mixed_is_refused(
     filled = (str(arg).format(**parts) for arg in args)
     assert expected in hf_toedit.fails("mix", *filled, "-o", tmp_path / "run", code=code)
     assert not (tmp_path / "run" / "toedit/plan.json").exists()
+
+
+def test_a_dataset_without_a_share_in_python(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^dataset 'a' is not a source and its share\. Write it as \"a\": \("):
+        mix({"a": "sample"}, tmp_path / "run")  # type: ignore[dict-item]

@@ -128,6 +128,12 @@ def test_wrong_use(options: list[str], said: str, hf_toedit: HfToEdit, planned: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_of_logs_that_is_a_file(hf_toedit: HfToEdit, planned: Path, tmp_path: Path) -> None:
+    (tmp_path / "logs").touch()
+    said = hf_toedit.fails("slurm", planned, "--array", 1, "--logs", tmp_path / "logs")
+    assert said == f"cannot make {tmp_path}/logs, for logs: File exists. Name another folder with --logs."
+
+
 def test_what_cannot_be_submitted(hf_toedit: HfToEdit, planned: Path, tmp_path: Path) -> None:
     assert "is not a run folder" in hf_toedit.fails("slurm", tmp_path, "--array", 1)
     command = [sys.executable, "-m", "hf_toedit", "slurm", str(planned), "--array", "1", "--submit"]
@@ -135,6 +141,10 @@ def test_what_cannot_be_submitted(hf_toedit: HfToEdit, planned: Path, tmp_path: 
     done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: cannot start sbatch: No such file or directory. Submit on a machine")
+
+
+def test_status_names_the_next_command(hf_toedit: HfToEdit, planned: Path) -> None:
+    assert hf_toedit("status", planned).stdout.endswith(f"\nNext: hf-toedit run {planned}\n")
 
 
 def test_status_tells_of_tasks_on_other_machines(hf_toedit: HfToEdit, planned: Path, tmp_path: Path) -> None:
