@@ -22,6 +22,7 @@ from hf_toedit.errors import PriorError, SourceError
 from hf_toedit.rows.conversations import Conversations, suggestion
 from hf_toedit.rows.nested import (
     ITEMS,
+    SEVERAL_TYPES,
     ValuePath,
     find,
     has_text,
@@ -272,7 +273,9 @@ def _column_texts(schema: pa.Schema, path: str) -> ValuePath:
     if not (is_text(place.kind) or pa.types.is_null(place.kind)):
         if is_like_text(place.kind):
             raise SourceError(f"column {path!r} holds {place.kind}, which cannot be edited. Save it as string first.")
-        raise SourceError(f"column {path!r} holds {kind_name(place.kind)}, not text. {text_hint(schema)}")
+        mixed = kind_name(place.kind) == SEVERAL_TYPES and not place.steps
+        hint = f"Use --columns {path}:string, with all other columns to keep." if mixed else text_hint(schema)
+        raise SourceError(f"column {path!r} holds {kind_name(place.kind)}, not text. {hint}")
     return place
 
 

@@ -103,6 +103,10 @@ SOURCES: dict[str, tuple[Make, list[str]]] = {
     "corrupt gzip": (_written("a.jsonl.gz", _CORRUPT_GZ), ["cannot read", "a.jsonl.gz"]),
     "not gzip": (_written("a.jsonl.gz", _LINE), ["cannot read", "a.jsonl.gz"]),
     "log column in use": (_rows_of(text=["a"], toedit=["b"]), ["already has a column 'toedit'", "--edit-log-column"]),
+    "several types": (
+        _written("a.jsonl", _LINE + b'{"text": 5}\n'),
+        ["holds values of several types, not text. Use --columns text:string, with all other columns to keep."],
+    ),
     "half a character": (
         _written("a.jsonl", _LINE + b'{"text": "a \\ud800 b"}\n'),
         ["line 2 holds the escape \\ud800, half of a character"],
