@@ -281,9 +281,20 @@ def _words(types: str) -> str:
 
 def _bounds(meta: msgspec.Meta) -> str:
     """Describe the allowed range of a number; empty if the range is not bounded."""
-    low, high = (f"{end:,}" if isinstance(end, int) else f"{end:g}" for end in (meta.gt or meta.ge or 0, meta.le or 0))
+    low, high = (_end(end) for end in (meta.gt or meta.ge or 0, meta.le or 0))
     if meta.gt is not None:
         return f"above {low}" if meta.le is None else f"above {low} and at most {high}"
     if meta.ge is not None:
         return f"at least {low}" if meta.le is None else f"between {low} and {high}"
     return ""
+
+
+def _end(end: float) -> str:
+    """Format the end of a range; that of 64-bit integers as a power of two."""
+    if not isinstance(end, int):
+        return f"{end:g}"
+    if abs(end) < 2**53:
+        return f"{end:,}"
+    sign, power = "-" if end < 0 else "", round(math.log2(abs(end)))
+    rest = abs(end) - 2**power
+    return f"{sign}2^{power}{f' - {-rest}' if rest else ''}"

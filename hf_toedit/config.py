@@ -327,7 +327,7 @@ class SourceConfig(TextConfig):
     Attributes:
         source: Path, glob, `save_to_disk` folder, Hub id, `hf://` path, `urls:` and the path of a list of URLs, or
             `sample` for the bundled sample.
-        config_name: Configuration (subset) of a Hub dataset.
+        config_name: Configuration of a dataset, or of a run (gen1).
         split: A single split; None means every split.
         revision: Branch, tag or commit of a Hub dataset; pinned to a commit sha when opened.
         limit: Maximum number of rows per split, from the first.

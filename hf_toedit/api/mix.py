@@ -104,13 +104,19 @@ def mix(
             `messages_column`, `roles`), as in `plan`.
 
     Raises:
-        UsageError: The shares do not sum to 1, a dataset has too few tokens, or a setting is out of range.
+        UsageError: A dataset has no share, the shares do not sum to 1, a dataset has too few tokens, or a setting is
+            out of range.
         SourceError: A source cannot be found or read, or the datasets have no columns in common.
         RunError: The folder cannot be written, or contains another run.
 
     Examples:
         >>> mix({"human": ("org/web", 0.75), "edited": ("run:gen1", 0.25)}, "mixed")  # doctest: +SKIP
     """
+    for name, given in datasets.items():
+        if isinstance(given, str) or len(given) != 2:
+            raise UsageError(
+                f'dataset {name!r} is not a source and its share. Write it as "{name}": ("org/web", 0.75), for example.'
+            )
     sources = {name: fspath(source) for name, (source, _) in datasets.items()}
     shares = {name: share for name, (_, share) in datasets.items()}
     how = {"num_tokens": num_tokens, "max_epochs": max_epochs, "name_column": name_column, "seed": seed}

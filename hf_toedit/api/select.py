@@ -264,7 +264,7 @@ def _fitted(asked: SelectRequest, folder: str, engines: Engines, progress: bool)
 def _usual(by: str, is_threshold: bool) -> Keep:
     if by not in _DEFAULTS:
         which = "above or below" if is_threshold else "highest, middle or lowest"
-        raise UsageError(f"scorer {by!r} has no usual rows to keep. Use --keep {which}.")
+        raise UsageError(f"scorer {by!r} has no default for which rows to keep. Use --keep {which}.")
     return _DEFAULTS[by][is_threshold]
 
 

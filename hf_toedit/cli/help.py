@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -27,6 +28,9 @@ SCALE = "Run at scale"
 SHOWS_ALL = "hf_toedit.help_all"
 """Key of `click.Context.meta`: set if rare options are shown."""
 
+_NOT_IN_RANGE = re.compile(r" is not in the range .*$")
+"""The end of a message of click, with a range such as x>=1."""
+
 _HYPHEN = "\u2011"
 _MAX_NAME = 24
 """Width of the column of names; longer names have a line of their own."""
@@ -41,18 +45,24 @@ class Option(click.Option):
         self.group, self.rare = group, rare
 
     def process_value(self, ctx: click.Context, value: Any) -> Any:
-        """Suggest the nearest of the names that an option can have."""
+        """Suggest the nearest of the names that an option can have, and write ranges of numbers in words."""
         try:
             return super().process_value(ctx, value)
         except click.BadParameter as error:
-            near = nearest(str(value), self.type.choices) if isinstance(self.type, click.Choice) else ""
-            if not near:
-                raise
-            raise click.BadParameter(error.message + near, error.ctx, error.param, error.param_hint) from error
+            message = error.message
+            if isinstance(self.type, click.Choice):
+                message += nearest(str(value), self.type.choices)
+            elif isinstance(self.type, click.IntRange | click.FloatRange):
+                message = _NOT_IN_RANGE.sub(f" is out of range: it must be {_bounds(self.type)}.", message)
+            raise click.BadParameter(message, error.ctx, error.param, error.param_hint) from error
 
     def get_help_extra(self, ctx: click.Context) -> Any:
         """The default of an option, and whether it is required; not the range, which click before 8.2 shows."""
         return {name: value for name, value in super().get_help_extra(ctx).items() if name != "range"}
+
+
+def _bounds(kind: click.IntRange | click.FloatRange) -> str:
+    return f"at least {kind.min}" if kind.max is None else f"between {kind.min} and {kind.max}"
 
 
 def option(*names: str, group: str, rare: bool = False, **attrs: Any) -> Callable[[Any], Any]:

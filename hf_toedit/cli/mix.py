@@ -90,4 +90,10 @@ def _share(name: str, given: str) -> tuple[str, float]:
             return found[1], float(found[2])
     except ValueError:
         pass
+    source, colon, share = given.rpartition(":")
+    if colon and "/" not in share:
+        other = f", or as {name}={given}:0.5 if {share!r} is a generation of a run" if share.isidentifier() else ""
+        raise UsageError(
+            f"{name}={given} has no share: {share!r} is not a number above 0. Write it as {name}={source}:0.5{other}."
+        )
     raise UsageError(f"{name}={given} has no share. Write it as {name}={given}:0.5, for example.")

@@ -150,7 +150,7 @@ def resources(options: Mapping[str, Any]) -> Resources:
 def source_options(command: Command) -> Command:
     """Dataset, and texts of a row."""
     return together(
-        option("--config-name", group=SOURCE, metavar="NAME", help="Configuration (subset) of a Hub dataset."),
+        option("--config-name", group=SOURCE, metavar="NAME", help="Configuration of a dataset, or of a run (gen1)."),
         split_option,
         option("--revision", group=SOURCE, rare=True, metavar="REV", help="Branch, tag or commit of a Hub dataset."),
         text_column_option,

@@ -276,7 +276,7 @@ def plan_and_run(asked: Asked, options: Mapping[str, Any]) -> None:
         along = push_along(run, options, set(range(len(run.plan.shards))) - set(indices))
         on_done = along.add if along else None
         failures = run.work(workers, indices, progress=not asked.is_silent, on_done=on_done) if indices else []
-    finish(run, failures, options, along, began)
+    finish(run, failures, options, along, began if indices else None)
 
 
 def estimate(asked: Asked, options: Mapping[str, Any]) -> None:

@@ -90,11 +90,11 @@ def run(run: str, shard_group: str | None, **options: Any) -> None:
     else:
         be_quiet()
         sweep(opened.folder)  # the process that did the last shard may have been killed right after it
-    finish(opened, failures, options, along, began)
+    finish(opened, failures, options, along, began if indices else None)
 
 
 def finish(
-    run: Run[Any], failures: list[Failure], options: Mapping[str, Any], along: PushAlong | None, began: float
+    run: Run[Any], failures: list[Failure], options: Mapping[str, Any], along: PushAlong | None, began: float | None
 ) -> None:
     """Write the card of a finished run, report, and push the rest.
 
@@ -103,7 +103,7 @@ def finish(
         failures: Shards that failed.
         options: Of the command.
         along: What pushes the run; None where it is not pushed.
-        began: When the command began, by `time.monotonic`.
+        began: When the command began, by `time.monotonic`; None if no shard was left to do.
 
     Raises:
         RunError: shards failed, or the card did, or no text could be read, or they could not be pushed.
@@ -111,7 +111,8 @@ def finish(
     """
     outcome = run.close(failures)
     if not (options["as_json"] or options["quiet"] or failures):
-        _report(run, outcome.status, options, time.monotonic() - began)
+        done = "Nothing was left to do" if began is None else f"Done in {_duration(time.monotonic() - began)}"
+        _report(run, outcome.status, options, done)
     if outcome.is_unread and along:
         along.sent()  # without their card, so that nobody takes them for a finished dataset
     pushed, push_error = (None, None) if outcome.is_unread else _finish_push(along, options)
@@ -128,7 +129,7 @@ def report_run(run: Run[Any], options: Mapping[str, Any]) -> None:
     if options["as_json"]:
         click.echo(json.dumps({"run": str(run.path), **run.status().to_json()}, indent=2))
     elif not options["quiet"]:
-        _report(run, run.status(), options)
+        _report(run, run.status(), options, "Done")
 
 
 def _finish_push(along: PushAlong | None, options: Mapping[str, Any]) -> tuple[Pushed | None, ToEditError | None]:
@@ -144,7 +145,7 @@ def _finish_push(along: PushAlong | None, options: Mapping[str, Any]) -> tuple[P
     return pushed, None
 
 
-def _report(run: Run[Any], status: Status, options: Mapping[str, Any], seconds: float | None = None) -> None:
+def _report(run: Run[Any], status: Status, options: Mapping[str, Any], done: str) -> None:
     from rich.text import Text
 
     from hf_toedit.cli.next_steps import after_run
@@ -160,15 +161,16 @@ def _report(run: Run[Any], status: Status, options: Mapping[str, Any], seconds: 
         _show_edits(run, screen)
     if not first.num_documents:
         source = run.plan.source
-        roles = f" in messages of the roles {', '.join(source.roles)}" if source.messages_column else ""
-        screen.print(Text(f"\nNo row holds a text{roles}. Check the column names."))
+        where, option = "", "the column names"
+        if source.messages_column:
+            where, option = f" in messages of {', '.join(source.roles)}", "--roles"
+        screen.print(Text(f"\nNo row holds a text{where}. Check {option}."))
     if skipped := first.num_skipped:
         causes = ", ".join(f"{count} {cause}" for cause, count in sorted(skipped.items()))
         screen.print(f"\nTexts not read and unchanged: {sum(skipped.values())} ({causes})")
     screen.print()
     passes = f" in {counted(len(status.passes), 'generation')}" if run.plan.task.kind == "edit" else ""
-    took = "" if seconds is None else f" in {_duration(seconds)}"
-    screen.print(f"Done{took}: {counted(first.num_rows, 'row')} {run.plan.task.done}{passes}.")
+    screen.print(f"{done}: {counted(first.num_rows, 'row')} {run.plan.task.done}{passes}.")
     screen.print(Text(f"Run folder: {run.path}"))
     screen.print(Text(after_run(run, is_pushed=bool(options.get("push_to")))))
 

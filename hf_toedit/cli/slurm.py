@@ -13,9 +13,12 @@ from hf_toedit.cli import completion
 from hf_toedit.cli.help import SCALE, command, option
 from hf_toedit.cli.options import COMMAND_LINE, config_option
 from hf_toedit.cli.run import run
-from hf_toedit.errors import UsageError
+from hf_toedit.errors import RunError, UsageError
 
 _SLURM = "Slurm"
+_TIME = re.compile(r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}|UNLIMITED|INFINITE", re.ASCII | re.IGNORECASE)
+"""What sbatch reads as a time: minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes,
+days-hours:minutes:seconds, or no limit."""
 _OF_EVERY_TASK = (
     "generations", "score_result", "workers", "device", "token_budget", "memory_fraction", "tensor_parallel",
     "trust_remote_code", "push_to", "push_revision", "push_prefix", "public", "unverified",
@@ -65,6 +68,7 @@ def slurm(run: str, **options: Any) -> None:
     logs = Path(options["logs"]).expanduser()
     sbatch = _sbatch(options)
     _check_lines(typed, str(Path.cwd()), str(logs.absolute()), *sbatch, *filter(None, sbatch.values()), *run_options)
+    _check_time(sbatch.get("time"))
     script = array_script(
         run,
         num_tasks,
@@ -75,7 +79,10 @@ def slurm(run: str, **options: Any) -> None:
         at_once=at_once,
         max_requeues=options["max_requeues"],
     )
-    logs.mkdir(parents=True, exist_ok=True)  # Slurm does not, and a task without its log fails in silence
+    try:
+        logs.mkdir(parents=True, exist_ok=True)  # Slurm does not, and a task without its log fails in silence
+    except OSError as error:
+        raise RunError(f"cannot make {logs}, for logs: {error.strerror}. Name another folder with --logs.") from error
     if options["submit"]:
         job = submit(script)
         click.echo(f"Submitted as job {job}. Next: hf-toedit status {run} --watch")
@@ -120,6 +127,19 @@ def _sbatch(options: dict[str, Any]) -> dict[str, str | None]:
             raise UsageError(f"sbatch option {text!r} is not NAME=VALUE, or NAME, with a long name of sbatch.")
         sbatch[name] = value
     return {name: None if (name, value) == ("gres", "none") else value for name, value in sbatch.items()}
+
+
+def _check_time(time: str | None) -> None:
+    """Refuse a time that sbatch would refuse.
+
+    Raises:
+        UsageError: It is not in one of sbatch's formats.
+    """
+    if time is not None and not _TIME.fullmatch(time):
+        raise UsageError(
+            f"time {time!r} is not a time of Slurm. Write it as minutes (90), MM:SS, HH:MM:SS, D-HH, D-HH:MM or "
+            f"D-HH:MM:SS, for example 12:00:00."
+        )
 
 
 def _run_options(context: click.Context) -> list[str]:

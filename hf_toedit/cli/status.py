@@ -40,6 +40,7 @@ def status(run: str, watch: bool, as_json: bool) -> None:
     from rich.live import Live
 
     from hf_toedit.api.run import Run
+    from hf_toedit.cli.next_steps import command_line, next_steps
     from hf_toedit.cli.output import console
 
     opened = Run.open(run)
@@ -56,6 +57,8 @@ def status(run: str, watch: bool, as_json: bool) -> None:
             state = opened.status()
     elif not watch:
         console().print(_shown(state))
+        if not state.is_finished and not state.running:
+            click.echo(next_steps(next=command_line("run", str(opened.path))))
     else:
         with Live(_shown(state), console=console(), auto_refresh=False) as live:
             while not state.is_finished:

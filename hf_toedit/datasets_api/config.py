@@ -83,7 +83,7 @@ class ToEditConfig(BuilderConfig):
         """Check the settings; nothing is looked up yet.
 
         Args:
-            name: Configuration (subset) of a Hub dataset.
+            name: Configuration of a dataset, or of a run (gen1).
             source: See `SourceConfig`.
             revision: Revision of the source.
             source_split: The only split to edit; None edits all.

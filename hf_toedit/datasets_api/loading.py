@@ -56,7 +56,7 @@ def load_dataset(
         streaming: Whether to edit rows as they are read, without caching.
         num_proc: Number of processes, each with its own prior.
         cache_dir: Cache folder; by default, that of `datasets`.
-        config_name: Configuration (subset) of a Hub dataset.
+        config_name: Configuration of a dataset, or of a run (gen1).
         **settings: See `ToEditConfig`.
 
     Returns:

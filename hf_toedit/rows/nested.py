@@ -158,6 +158,10 @@ def is_list(kind: pa.DataType) -> bool:
     return pa.types.is_list(kind) or pa.types.is_large_list(kind)
 
 
+SEVERAL_TYPES = "values of several types"
+"""Name of the type of a JSON column whose values differ in type, as `datasets` reads it."""
+
+
 def kind_name(kind: pa.DataType) -> str:
     """Return the name of a type for a message."""
     if pa.types.is_struct(kind):
@@ -165,7 +169,7 @@ def kind_name(kind: pa.DataType) -> str:
     if pa.types.is_fixed_size_list(kind):
         return "a list of fixed length"
     if isinstance(kind, pa.BaseExtensionType):
-        return "values of several types" if kind.extension_name == "arrow.json" else kind.extension_name
+        return SEVERAL_TYPES if kind.extension_name == "arrow.json" else kind.extension_name
     return "a list" if is_list(kind) else str(kind)
 
 

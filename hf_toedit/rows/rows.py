@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 from datasets import Features
 
-from hf_toedit.config import TextConfig
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.editor import Editor
 from hf_toedit.editing.piece_table import PieceTable
@@ -22,7 +21,7 @@ from hf_toedit.editing.result import COUNTS, EditedDocument, log_counts
 from hf_toedit.errors import SourceError, did_you_mean
 from hf_toedit.rows.flat import flat_features, flat_names, flat_present, flat_values
 from hf_toedit.rows.logs import UnrevertibleRows, earlier_edits
-from hf_toedit.rows.texts import Text, Texts
+from hf_toedit.rows.texts import Text, Texts, is_edit_log
 from hf_toedit.stats import EditStats
 
 
@@ -79,14 +78,14 @@ def check_log_column(features: Features, texts: Texts, log_column: str) -> None:
         SourceError: There is no such column, or this tool did not write it for these texts.
     """
     if log_column not in features:
+        logs = [name for name, feature in features.items() if is_edit_log(feature)]
         raise SourceError(
-            f"there is no column {log_column!r}.{did_you_mean(log_column, features)} Name the column of the edit log "
-            f"with --edit-log-column; rows without one cannot be reverted."
+            f"there is no column {log_column!r}.{did_you_mean(log_column, logs)} Name the column of the edit log with "
+            f"--edit-log-column; rows without one cannot be reverted."
         )
     if texts.is_log_feature(features[log_column]):
         return
-    others = (Texts(TextConfig()), Texts(TextConfig(messages_column="messages")))
-    if any(other.is_log_feature(features[log_column]) for other in others):
+    if is_edit_log(features[log_column]):
         raise SourceError(
             f"column {log_column!r} is the edit log of other texts. Name those that were edited, with --text-column or "
             f"--messages-column."

@@ -22,6 +22,7 @@ from hf_toedit.errors import PriorError, SourceError
 from hf_toedit.rows.conversations import Conversations, suggestion
 from hf_toedit.rows.nested import (
     ITEMS,
+    SEVERAL_TYPES,
     ValuePath,
     find,
     has_text,
@@ -125,6 +126,12 @@ class Texts:
         for path in self.config.context_columns:
             _check(_context_texts, schema, path, "--context-columns")
         if log_column in features:
+            if is_edit_log(features[log_column]):
+                raise SourceError(
+                    f"the source is edited already: its column {log_column!r} is an edit log. For one more generation, "
+                    f"use: hf-toedit run RUN --generations G. To edit the result as a new source, name another column "
+                    f"with --edit-log-column, or leave the log out with --no-edit-log."
+                )
             raise SourceError(
                 f"the source already has a column {log_column!r}, which would be overwritten by the edit log. "
                 f"Choose another name with --edit-log-column, or leave the log out with --no-edit-log."
@@ -231,6 +238,12 @@ class Texts:
         return [_column_texts(schema, path) for path in self.config.text_columns]
 
 
+def is_edit_log(feature: Any) -> bool:
+    """Whether a feature is that of an edit log, of whichever texts."""
+    kinds = (Texts(TextConfig()), Texts(TextConfig(messages_column="messages")))
+    return any(texts.is_log_feature(feature) for texts in kinds)
+
+
 @lru_cache
 def _log_field(texts: Texts, log_column: str, counts: tuple[str, ...]) -> pa.Field:
     """Return the log field; cached, because shards may be many and small."""
@@ -260,7 +273,9 @@ def _column_texts(schema: pa.Schema, path: str) -> ValuePath:
     if not (is_text(place.kind) or pa.types.is_null(place.kind)):
         if is_like_text(place.kind):
             raise SourceError(f"column {path!r} holds {place.kind}, which cannot be edited. Save it as string first.")
-        raise SourceError(f"column {path!r} holds {kind_name(place.kind)}, not text. {text_hint(schema)}")
+        mixed = kind_name(place.kind) == SEVERAL_TYPES and not place.steps
+        hint = f"Use --columns {path}:string, with all other columns to keep." if mixed else text_hint(schema)
+        raise SourceError(f"column {path!r} holds {kind_name(place.kind)}, not text. {hint}")
     return place
 
 

@@ -48,8 +48,10 @@ class Choice(BaseConfig):
         super().__post_init__()
         given = [name for name in ("rows", "rate", "threshold") if getattr(self, name) is not None]
         if len(given) != 1:
-            both = f"{' and '.join('--' + name for name in given)} are given" if given else "nothing says so"
-            raise UsageError(f"how many rows? {both}: name one of --rows, --rate and --threshold.")
+            problem = (
+                f"{' and '.join('--' + name for name in given)} are given" if given else "no number of rows is given"
+            )
+            raise UsageError(f"{problem}. Use one of --rows, --rate and --threshold.")
         by_threshold = self.keep in ("above", "below")
         if by_threshold != (given == ["threshold"]):
             wanted = "--threshold" if by_threshold else "--rows or --rate"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections import Counter
 from collections.abc import Container
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 from pyarrow.parquet import FileMetaData
@@ -185,6 +186,8 @@ def _check_header(head: str, separator: str) -> None:
 def text_fault(place: str, size: int, is_json: bool) -> str:
     """Find the first line of a text file that is not UTF-8 or not JSON, and return advice; empty if there is none.
 
+    A line of JSON with half of an escaped surrogate pair counts as not UTF-8.
+
     Args:
         place: Path or URL of the file.
         size: Size of the file in bytes.
@@ -197,6 +200,26 @@ def text_fault(place: str, size: int, is_json: bool) -> str:
         return ""
 
 
+def _check_surrogates(row: dict[str, Any], number: int) -> None:
+    r"""Refuse an object with half of an escaped pair, such as `\ud800`: JSON can write it, and UTF-8 cannot.
+
+    Args:
+        row: The object.
+        number: Number of its line, from 1.
+
+    Raises:
+        NotText: There is such an escape.
+    """
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        escape = json.dumps(error.object[error.start])[1:-1]
+        raise NotText(
+            f"line {number:,} holds the escape {escape}, half of a character, which UTF-8 cannot write. Remove it, or "
+            f"write \\ufffd in its place."
+        ) from error
+
+
 def _line_fault(stream: BinaryIO, is_json: bool) -> str:
     number = num_bytes = 0
     while num_bytes < _MOST_BYTES and (line := stream.readline(_LINE_BYTES)):
@@ -205,7 +228,7 @@ def _line_fault(stream: BinaryIO, is_json: bool) -> str:
         try:
             decoded(line, number)
             if is_json and line.strip():
-                parsed(line, number)
+                _check_surrogates(parsed(line, number), number)
         except NotText as error:
             return str(error)
         except ValueError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import glob
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -24,6 +25,7 @@ ENDINGS = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".a
 """Common file extensions of data; `datasets` reads some others as well."""
 
 _KNOWN = ", ".join(ENDINGS)
+_NO_CONFIGURATION = re.compile(r"BuilderConfig .* not found\. Available: \[(.*)\]")
 _COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz", ".lz4")
 
 
@@ -97,6 +99,11 @@ def make_builder(config: SourceConfig, what: str, **options: Any) -> DatasetBuil
             names = get_dataset_config_names(what, revision=options.get("revision"))
             raise UsageError(
                 f"{config.source!r} has several configurations. Name one with --config-name: {', '.join(names)}."
+            ) from error
+        if found := _NO_CONFIGURATION.search(str(error)):
+            known = found[1].replace("'", "")
+            raise SourceError(
+                f"{config.source!r} has no configuration {config.config_name!r}. Known: {known}."
             ) from error
         raise unreadable(config, error) from error
 

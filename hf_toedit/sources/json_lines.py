@@ -58,11 +58,12 @@ def parsed(line: bytes, number: int) -> dict[str, Any]:
         ValueError: The line is not UTF-8, not JSON, not an object, or (RepeatedKey) has a duplicate key.
     """
     try:
-        row = json.loads(decoded(line, number), object_pairs_hook=_object)
+        row = json.loads(decoded(line, number).rstrip("\r\n"), object_pairs_hook=_object)
     except _Repeated as error:
         raise RepeatedKey(f"line {number} holds the key {error.args[0]!r} twice.") from error
     except json.JSONDecodeError as error:
-        raise ValueError(f"line {number} is not JSON: {error}.") from error
+        what = error.msg.removesuffix(" at")
+        raise ValueError(f"line {number} is not JSON: {what}, at its character {error.pos + 1:,}.") from error
     if not isinstance(row, dict):
         raise ValueError(f"line {number} is not a JSON object.")
     return row

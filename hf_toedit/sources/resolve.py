@@ -94,9 +94,7 @@ def resolve(config: SourceConfig) -> Resolved:
         return _local(config, [str(sample.path())])
     if re.fullmatch(_HUB_ID, name):
         return _hub(config, name, config.revision, None)
-    raise SourceError(
-        f"no file or folder {name!r}.{_near(path)} Name a path, a glob, a Hub dataset (org/name), or 'sample'."
-    )
+    raise SourceError(f"no file or folder {name!r}.{_advice(path)}")
 
 
 def hub_dataset(name: str) -> str | None:
@@ -108,13 +106,17 @@ def hub_dataset(name: str) -> str | None:
     return name if not local and re.fullmatch(_HUB_ID, name) else None
 
 
-def _near(path: Path) -> str:
-    """Return a suggestion for a path that does not exist, with a leading space; empty if no name is similar."""
+def _advice(path: Path) -> str:
+    """Return what to name in place of a path that does not exist, with a leading space."""
+    run, _, name_of_pass = str(path).rpartition(":")
+    if run and (Path(run) / PLAN).is_file():
+        return f" Use {run!r} with --config-name {name_of_pass}."
     names = ["sample"] if path == Path(path.name) else []
     with suppress(OSError):
         names += [entry.name for entry in islice(path.parent.iterdir(), _MANY_FILES)]
     near = get_close_matches(path.name, names, n=1, cutoff=0.7)
-    return f" Did you mean {str(path.with_name(near[0]))!r}?" if near else ""
+    meant = f" Did you mean {str(path.with_name(near[0]))!r}?" if near else ""
+    return f"{meant} Name a path, a glob, a Hub dataset (org/name), or 'sample'."
 
 
 def _matching(config: SourceConfig) -> list[str]:

@@ -103,6 +103,15 @@ SOURCES: dict[str, tuple[Make, list[str]]] = {
     "corrupt gzip": (_written("a.jsonl.gz", _CORRUPT_GZ), ["cannot read", "a.jsonl.gz"]),
     "not gzip": (_written("a.jsonl.gz", _LINE), ["cannot read", "a.jsonl.gz"]),
     "log column in use": (_rows_of(text=["a"], toedit=["b"]), ["already has a column 'toedit'", "--edit-log-column"]),
+    "several types": (
+        _written("a.jsonl", _LINE + b'{"text": 5}\n'),
+        ["holds values of several types, not text. Use --columns text:string, with all other columns to keep."],
+    ),
+    "half a character": (
+        _written("a.jsonl", _LINE + b'{"text": "a \\ud800 b"}\n'),
+        ["line 2 holds the escape \\ud800, half of a character"],
+    ),
+    "column of JSON": (_written("a.jsonl", _LINE * 2 + b'{"text": "a\n'), ["line 3 is not JSON", "character 10."]),
 }
 
 
@@ -123,7 +132,7 @@ WRONG_USE: dict[str, tuple[list[str], list[str]]] = {
     "top p": (["--top-p", "1.1"], ["top_p 1.1 is out of range"]),
     "drop below": (["--drop-below", "-1"], ["drop_below -1.0 is out of range"]),
     "generations": (["--generations", "0"], ["generations 0 is out of range"]),
-    "limit": (["--limit", "0"], ["limit 0 is out of range"]),
+    "limit": (["--limit", "0"], ["limit 0 is out of range: it must be between 1 and 2^62."]),
     "not a number": (["--threshold", "high"], ["--threshold", "'high' is not a valid float"]),
     "token budget": (["--token-budget", "0"], ["--token-budget"]),
     "preset": (["--preset", "toedt"], ["--preset", "'toedt'", "up_revise", "Did you mean 'toedit'?"]),

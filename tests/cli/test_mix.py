@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from datasets import load_dataset
 
+from hf_toedit import UsageError, mix
 from hf_toedit.features.ngrams import words
 from tests.cli.command import HfToEdit
 from tests.shared import shared, texts
@@ -132,6 +133,9 @@ def test_a_folder_that_holds_something_else_is_left_alone(
         (("human={human}:0.5", "stories={stories}:0.25"), 2, "the shares sum to 0.75, and must sum to 1."),
         (("human={human}:1",), 2, "a mixture needs two datasets or more."),
         (("human={human}", "stories={stories}:0.5"), 2, "has no share. Write it as human="),
+        (("human={human}:x", "stories={stories}:0.5"), 2, "has no share: 'x' is not a number above 0. Write it as"),
+        (("human={human}:-1", "stories={stories}:2"), 2, "has no share: '-1' is not a number above 0. Write it as"),
+        (("human=run:gen1", "stories={stories}:2"), 2, "or as human=run:gen1:0.5 if 'gen1' is a generation of a run."),
         (("human={human}:0.5", "human={stories}:0.5"), 2, "two datasets are called 'human'."),
         (("{human}:0.5", "stories={stories}:0.5"), 2, "is not NAME=SOURCE:SHARE. Write it as human=org/web:0.75"),
         (("a/b={human}:0.5", "stories={stories}:0.5"), 2, "name 'a/b' must begin with a letter or digit"),
@@ -157,3 +161,8 @@ def test_what_cannot_be_mixed_is_refused(
     filled = (str(arg).format(**parts) for arg in args)
     assert expected in hf_toedit.fails("mix", *filled, "-o", tmp_path / "run", code=code)
     assert not (tmp_path / "run" / "toedit/plan.json").exists()
+
+
+def test_a_dataset_without_a_share_in_python(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^dataset 'a' is not a source and its share\. Write it as \"a\": \("):
+        mix({"a": "sample"}, tmp_path / "run")  # type: ignore[dict-item]

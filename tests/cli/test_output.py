@@ -71,6 +71,8 @@ class TestEdit:
         assert re.search(r"\[-.*?-\]\{\+.*?\+\}", done.stdout)
         assert "Texts not read and unchanged: 2 (1 empty, 1 null)" in done.stdout
         assert re.search(r"(?m)^Done in [\d.]+ s: 9 rows edited in 2 generations\.$", done.stdout), done.stdout
+        again = hf_toedit("run", tmp_path / "run")
+        assert "\nNothing was left to do: 9 rows edited in 2 generations.\n" in again.stdout
         assert done.stdout.partition("Run folder: ")[2].splitlines() == [
             str(tmp_path / "run"),
             f'Load:   datasets.load_dataset("{tmp_path / "run"}")',
@@ -84,7 +86,7 @@ class TestEdit:
         Dataset.from_list([{"m": [{"role": "user", "content": "Hi"}]}]).to_parquet(tmp_path / "a.parquet")
         done = hf_toedit("edit", tmp_path / "a.parquet", "-o", tmp_path / "run", "--messages-column", "m", *eager())
         assert done.code == 0
-        assert "No row holds a text in messages of the roles assistant. Check the column names." in done.stdout
+        assert "No row holds a text in messages of assistant. Check --roles." in done.stdout
 
 
 class TestPreview:

@@ -167,7 +167,7 @@ def test_a_dry_run_of_a_large_source_says_an_interval(hf_toedit: HfToEdit, tmp_p
         (("--num-shards", 10**11), "split 'train' would have 100,000,000,000 shards, and at most 100,000 are"),
         (("--shard-size", "0.1"), "shard size '0.1' is not a size"),
         (("--price-per-hour", "nan"), "price_per_hour must be a number other than NaN and infinity, not nan."),
-        (("--num-shards", 0), "0 is not in the range x>=1"),
+        (("--num-shards", 0), "Invalid value for '--num-shards': 0 is out of range: it must be at least 1."),
         (("--text-column", "body", "--messages-column", "turns"), "edited alone"),
         (("--text-column", "text,text"), "to be edited twice"),
         ((), "no output folder. Name one with -o"),

@@ -55,6 +55,26 @@ def test_one_file_of_one_generation_is_enough(
     assert same(load(tmp_path / "out")["train"], original)
 
 
+def test_a_dataset_without_an_edit_log(hf_toedit: HfToEdit, run: Path, source: Path, tmp_path: Path) -> None:
+    """The message suggests a column that holds a log, and no other."""
+    said = hf_toedit.fails("revert", source, "-o", tmp_path / "out")
+    assert "there is no column 'toedit'. Name the column of the edit log" in said
+    said = hf_toedit.fails("revert", run / "data/gen1" / SHARD, "-o", tmp_path / "out", "--edit-log-column", "log")
+    assert "there is no column 'log'. Known: toedit. Name" in said or "Did you mean 'toedit'?" in said
+
+
+def test_a_run_as_a_source(hf_toedit: HfToEdit, run: Path, tmp_path: Path) -> None:
+    """A second log in the same column, a generation in the name, and one that does not exist."""
+    shutil.copytree(run, tmp_path / "run")
+
+    def fails(*args: object) -> str:
+        return hf_toedit.fails("edit", *args, "-o", tmp_path / "out")
+
+    assert "edited already: its column 'toedit' is an edit log" in fails(tmp_path / "run")
+    assert "with --config-name gen1." in fails(f"{tmp_path}/run:gen1")
+    assert "has no configuration 'gen9'. Known: gen1, gen2" in fails(tmp_path / "run", "--config-name", "gen9")
+
+
 def test_dropped_tokens_and_other_names_come_back(hf_toedit: HfToEdit, tmp_path: Path) -> None:
     """All splits are restored, with renamed columns and deleted tokens."""
     before = DatasetDict({"train": rows(stories(3)), "test": rows(stories(5)[3:])}).rename_column("text", "story")

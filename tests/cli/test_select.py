@@ -194,7 +194,7 @@ def test_it_is_pushed_and_loaded(
 @pytest.mark.parametrize(
     ("args", "code", "expected"),
     [
-        (("--by", "random"), 2, "how many rows? nothing says so: name one of --rows, --rate and --threshold."),
+        (("--by", "random"), 2, "no number of rows is given. Use one of --rows, --rate and --threshold."),
         (("--by", "random", "--rows", 1, "--rate", 0.5), 2, "--rows and --rate are given"),
         (("--by", "random", "--rows", 401), 2, "401 rows are asked for, and there are 400. Ask for fewer."),
         (("--by", "random", "--rate", 1.5), 2, "rate"),

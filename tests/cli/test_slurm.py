@@ -58,6 +58,12 @@ def test_what_is_asked_of_slurm(hf_toedit: HfToEdit, planned: Path, tmp_path: Pa
     assert list(tmp_path.iterdir()) == [tmp_path / "logs"]
 
 
+@pytest.mark.parametrize("time", ["90", "90:30", "12:00:00", "1-12", "1-12:30", "1-12:30:00", "unlimited"])
+def test_times_of_sbatch(time: str, hf_toedit: HfToEdit, planned: Path, tmp_path: Path) -> None:
+    script = _script(hf_toedit, planned, "--array", 1, "--time", time, cwd=tmp_path)
+    assert f"--time={time}" in _directives(script)
+
+
 def test_options_of_sbatch_and_of_run(hf_toedit: HfToEdit, planned: Path, tmp_path: Path) -> None:
     """They come from the command line or a file; options of `run` are passed on."""
     (tmp_path / "slurm.yaml").write_text("array: 4%2\naccount: lab\nsbatch_option: [nice=7]\nworkers: 2\nseed: 3\n")
@@ -108,6 +114,10 @@ def test_the_script_is_sound(checker: list[str], hf_toedit: HfToEdit, planned: P
         (["--array", "0"], "array '0' is not a number of tasks"),
         (["--array", "4", "--sbatch-option", "=x"], "sbatch option '=x' is not NAME=VALUE"),
         (["--array", "4", "--time", "1\n#SBATCH --x"], "has a line break, and cannot be written into a batch script."),
+        (["--array", "4", "--time", "x"], "time 'x' is not a time of Slurm. Write it as minutes (90), MM:SS,"),
+        (["--array", "4", "--sbatch-option", "time=12h"], "time '12h' is not a time of Slurm."),
+        (["--array", "4", "--time", "1-"], "time '1-' is not a time of Slurm."),
+        (["--array", "4", "--time", "1:2:3:4"], "time '1:2:3:4' is not a time of Slurm."),
         (["--array", "4", "--public"], "--public requires --push-to."),
         (["--array", "4", "--cpus-per-task", "0"], "Invalid value for '--cpus-per-task'"),
         ([], "Missing option '--array'"),
@@ -118,6 +128,12 @@ def test_wrong_use(options: list[str], said: str, hf_toedit: HfToEdit, planned: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_of_logs_that_is_a_file(hf_toedit: HfToEdit, planned: Path, tmp_path: Path) -> None:
+    (tmp_path / "logs").touch()
+    said = hf_toedit.fails("slurm", planned, "--array", 1, "--logs", tmp_path / "logs")
+    assert said == f"cannot make {tmp_path}/logs, for logs: File exists. Name another folder with --logs."
+
+
 def test_what_cannot_be_submitted(hf_toedit: HfToEdit, planned: Path, tmp_path: Path) -> None:
     assert "is not a run folder" in hf_toedit.fails("slurm", tmp_path, "--array", 1)
     command = [sys.executable, "-m", "hf_toedit", "slurm", str(planned), "--array", "1", "--submit"]
@@ -125,6 +141,10 @@ def test_what_cannot_be_submitted(hf_toedit: HfToEdit, planned: Path, tmp_path: 
     done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: cannot start sbatch: No such file or directory. Submit on a machine")
+
+
+def test_status_names_the_next_command(hf_toedit: HfToEdit, planned: Path) -> None:
+    assert hf_toedit("status", planned).stdout.endswith(f"\nNext: hf-toedit run {planned}\n")
 
 
 def test_status_tells_of_tasks_on_other_machines(hf_toedit: HfToEdit, planned: Path, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_sample_by_weight_takes_rows_in_proportion() -> None:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"keep": "highest"}, "nothing says so: name one of --rows, --rate and --threshold"),
+        ({"keep": "highest"}, "no number of rows is given. Use one of --rows, --rate and --threshold"),
         ({"keep": "highest", "rows": 1, "rate": 0.5}, "--rows and --rate are given"),
         ({"keep": "highest", "threshold": 1.0}, "--keep highest needs --rows or --rate, not --threshold"),
         ({"keep": "above", "rows": 1}, "--keep above needs --threshold, not --rows"),
