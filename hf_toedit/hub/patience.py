@@ -75,7 +75,7 @@ def _failure(error: BaseException) -> Failure | None:
             words = seen.server_message or headers.get("X-Error-Message") or ""
             return Failure(status, _plain(words), is_passing(status), retry_after(headers))
         if isinstance(seen, OfflineModeIsEnabled):
-            return Failure(400, "HF_HUB_OFFLINE is set", is_passing=False)
+            return Failure(None, "HF_HUB_OFFLINE is set", is_passing=False)
         if isinstance(seen, OutOfReach):
             return Failure(None, str(seen), is_passing=True)
         if isinstance(seen, (HTTP_ERROR, ConnectionError, TimeoutError, JSONDecodeError)):
@@ -83,7 +83,7 @@ def _failure(error: BaseException) -> Failure | None:
         seen = seen.__cause__
     if isinstance(error, RuntimeError):  # error of the Rust library for Xet storage
         return Failure(None, type(error).__name__, is_passing=True)
-    return Failure(400, _plain(str(error)), is_passing=False) if isinstance(error, ValueError) else None
+    return Failure(None, _plain(str(error)), is_passing=False) if isinstance(error, ValueError) else None
 
 
 def _error(failure: Failure, what: str, num_tries: int = 1) -> HubError:

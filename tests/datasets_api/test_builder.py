@@ -283,6 +283,7 @@ def test_without_a_hub_the_same_call_gives_what_it_gave(hub_server: HubServer, t
     found = ask(json.dumps(calls | others), HF_HUB_OFFLINE="1")
     assert {name: found.pop(name) for name in calls} == loaded
     assert all(said.startswith("cannot reach the Hub for dataset 'org/rows'") for said in found.values())
+    assert all("(HF_HUB_OFFLINE is set)" in said for said in found.values())
 
 
 def test_files_that_a_list_names_may_change_though_the_list_does_not(hub_server: HubServer, tmp_path: Path) -> None:
