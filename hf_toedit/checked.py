@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from hf_toedit.errors import ToEditError, UsageError, did_you_mean
+from hf_toedit.errors import ToEditError, UsageError, did_you_mean, within
 
 Names = tuple[str, ...]
 """Several names, in order; a single name may be given as a string, and None means no names."""
@@ -285,7 +285,7 @@ def _bounds(meta: msgspec.Meta) -> str:
     if meta.gt is not None:
         return f"above {low}" if meta.le is None else f"above {low} and at most {high}"
     if meta.ge is not None:
-        return f"at least {low}" if meta.le is None else f"between {low} and {high}"
+        return within(low, None if meta.le is None else high)
     return ""
 
 

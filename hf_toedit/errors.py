@@ -110,6 +110,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
+def within(low: object, high: object | None) -> str:
+    """Describe a range from `low` to `high`, both included; None is no upper end."""
+    return f"at least {low}" if high is None else f"between {low} and {high}"
+
+
 def in_one_line(error: BaseException, most: int = 300) -> str:
     """Return an error's message on one line of at most `most` characters, or its type's name if there is no message."""
     return " ".join(str(error).split())[:most] or type(error).__name__

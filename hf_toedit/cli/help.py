@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hf_toedit.errors import nearest
+from hf_toedit.errors import nearest, within
 
 SOURCE = "Source"
 EDITING = "How to edit"
@@ -53,16 +53,15 @@ class Option(click.Option):
             if isinstance(self.type, click.Choice):
                 message += nearest(str(value), self.type.choices)
             elif isinstance(self.type, click.IntRange | click.FloatRange):
-                message = _NOT_IN_RANGE.sub(f" is out of range: it must be {_bounds(self.type)}.", message)
+                allowed = within(self.type.min, self.type.max)
+                message = _NOT_IN_RANGE.sub(f" is out of range: it must be {allowed}.", message)
+            if message == error.message:
+                raise
             raise click.BadParameter(message, error.ctx, error.param, error.param_hint) from error
 
     def get_help_extra(self, ctx: click.Context) -> Any:
         """The default of an option, and whether it is required; not the range, which click before 8.2 shows."""
         return {name: value for name, value in super().get_help_extra(ctx).items() if name != "range"}
-
-
-def _bounds(kind: click.IntRange | click.FloatRange) -> str:
-    return f"at least {kind.min}" if kind.max is None else f"between {kind.min} and {kind.max}"
 
 
 def option(*names: str, group: str, rare: bool = False, **attrs: Any) -> Callable[[Any], Any]:

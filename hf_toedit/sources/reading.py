@@ -169,14 +169,11 @@ class RowReader:
         """Search a text file for a fault and return it with advice; empty if none is found."""
         if isinstance(error, NotText):
             return str(error)
-        is_surrogate = isinstance(error.__cause__, UnicodeEncodeError)
-        if (
-            not is_text(self._reading)
-            or (self._is_json_lines and not is_surrogate)
-            or not isinstance(error, ValueError)
-        ):
+        if not (is_text(self._reading) and isinstance(error, ValueError)):
             return ""
-        return text_fault(self.place(file), file.size, is_json=self._is_json_lines or self._reading.format == "json")
+        if self._is_json_lines and not isinstance(error.__cause__, UnicodeEncodeError):
+            return ""  # their reader names the line itself, except of half a character
+        return text_fault(self.place(file), file.size, is_json=self._reading.format in (JSON_LINES, "json"))
 
     def _features_of(self, schema: pa.Schema, file: SourceFile) -> Features:
         """Return the features of a file's columns; an error names the unsupported column."""
