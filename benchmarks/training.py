@@ -66,7 +66,7 @@ def main() -> None:
         for generation in (1, GENERATIONS):
             label = f"{name}, generation {generation}"
             variants[label] = f"{run.path}:gen{generation}"
-            changed[label] = 1 - run.stats(generation).num_tokens_standing / run.stats(1).num_tokens
+            changed[label] = 1 - run.stats(generation).num_tokens_unchanged / run.stats(1).num_tokens
         print(name, f"{changed[label]:.3%}", flush=True)
     variants |= _generated(human, asked)
 

@@ -36,6 +36,12 @@ PERPLEXITY_EDGES = tuple(np.arange(0.0, 5.25, 0.25))
 _MOST_NLL = 700.0
 """Maximum mean for a document, in nats per token; the exponential of more overflows a float."""
 
+_EARLIER_NAMES = {
+    "num_characters_standing": "num_characters_unchanged",
+    "num_tokens_standing": "num_tokens_unchanged",
+}
+"""Current names of fields in statistics that earlier versions wrote."""
+
 ProbabilityBins = Annotated[list[Count], Meta(min_length=PROBABILITY_BINS, max_length=PROBABILITY_BINS)]
 TailBins = Annotated[list[Count], Meta(min_length=len(TAIL_EDGES), max_length=len(TAIL_EDGES))]
 PerplexityBins = Annotated[list[Count], Meta(min_length=len(PERPLEXITY_EDGES), max_length=len(PERPLEXITY_EDGES))]
@@ -71,8 +77,8 @@ class EditStats(Statistics):
         num_rejected_by_kind: Rejected tokens by kind.
         num_ineligible: Number of tokens that may not be edited, by cause.
         num_characters: Number of characters of the source texts whose earlier edits are known.
-        num_characters_standing: Number of these characters that no edit up to this generation touches.
-        num_tokens_standing: Number of tokens that no edit touches, of the same texts as this generation read them.
+        num_characters_unchanged: Number of these characters that no edit up to this generation touches.
+        num_tokens_unchanged: Number of tokens that no edit touches, of the same texts as this generation read them.
         probability_histogram: Scored tokens by p; see `PROBABILITY_BINS`.
         tail_histogram: Scored tokens with p >= 0.9; see `TAIL_EDGES`.
         perplexity_histogram: Documents by perplexity; see `PERPLEXITY_EDGES`.
@@ -103,8 +109,8 @@ class EditStats(Statistics):
     num_rejected_by_kind: dict[str, Count] = field(default_factory=Counter)
     num_ineligible: dict[str, Count] = field(default_factory=Counter)
     num_characters: Count = 0
-    num_characters_standing: Count = 0
-    num_tokens_standing: Count = 0
+    num_characters_unchanged: Count = 0
+    num_tokens_unchanged: Count = 0
     probability_histogram: ProbabilityBins = field(default_factory=lambda: [0] * PROBABILITY_BINS)
     tail_histogram: TailBins = field(default_factory=lambda: [0] * len(TAIL_EDGES))
     perplexity_histogram: PerplexityBins = field(default_factory=lambda: [0] * len(PERPLEXITY_EDGES))
@@ -113,6 +119,17 @@ class EditStats(Statistics):
     probability_before_nano: int = 0
     probability_after_nano: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, values: Any) -> EditStats:
+        """Read the output of `to_json`, also with the names that two of the fields had in earlier runs.
+
+        Raises:
+            UsageError: The values are not in that format.
+        """
+        if isinstance(values, dict):
+            values = {_EARLIER_NAMES.get(name, name): value for name, value in values.items()}
+        return super().from_json(values)
 
     def __post_init__(self) -> None:
         """Turn the counts into counters, also when they were read from JSON."""
@@ -227,8 +244,8 @@ class EditStats(Statistics):
             **({"num_rejected": self.num_rejected} if self.num_rejected else {}),
             **self._summary_of_kinds(),
             "num_characters": self.num_characters,
-            "num_characters_standing": self.num_characters_standing,
-            "num_tokens_standing": self.num_tokens_standing,
+            "num_characters_unchanged": self.num_characters_unchanged,
+            "num_tokens_unchanged": self.num_tokens_unchanged,
             "selected_rate": self.selected_rate,
             "changed_rate": self.changed_rate,
             "nll": self.nll,
@@ -252,9 +269,9 @@ class GenerationFigures:
         selected_rate: Selected tokens as a share of all tokens.
         changed_rate: Changed tokens as a share of all tokens.
         eta: Selected rate divided by that of the previous generation; None for the first, and after a rate of zero.
-        characters_standing: Share of the source's characters that no edit so far touches; None if earlier edits are
+        characters_unchanged: Share of the source's characters that no edit so far touches; None if earlier edits are
             unknown.
-        tokens_standing: Tokens that no edit so far touches, divided by the tokens of the source; None also if the
+        tokens_unchanged: Tokens that no edit so far touches, divided by the tokens of the source; None also if the
             statistics do not cover the same texts as the first generation's, as during a run.
     """
 
@@ -262,8 +279,8 @@ class GenerationFigures:
     selected_rate: float
     changed_rate: float
     eta: float | None
-    characters_standing: float | None
-    tokens_standing: float | None
+    characters_unchanged: float | None
+    tokens_unchanged: float | None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -282,8 +299,8 @@ def generation_figures(generations: Sequence[EditStats]) -> list[GenerationFigur
             selected_rate=stats.selected_rate,
             changed_rate=stats.changed_rate,
             eta=eta,
-            characters_standing=_share(stats.num_characters_standing, stats.num_characters),
-            tokens_standing=_share(stats.num_tokens_standing, generations[0].num_tokens)
+            characters_unchanged=_share(stats.num_characters_unchanged, stats.num_characters),
+            tokens_unchanged=_share(stats.num_tokens_unchanged, generations[0].num_tokens)
             if stats.num_characters == generations[0].num_characters
             else None,
         )

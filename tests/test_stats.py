@@ -30,8 +30,8 @@ def some_stats(seed: int) -> EditStats:
         stats.num_dropped += dropped
         stats.num_rows_changed += len(before) > 2
         stats.num_characters += 40
-        stats.num_characters_standing += int(rng.integers(40))
-        stats.num_tokens_standing += int(rng.integers(9))
+        stats.num_characters_unchanged += int(rng.integers(40))
+        stats.num_tokens_unchanged += int(rng.integers(9))
         stats.num_ineligible[str(rng.choice(["partial_character", "special_token"]))] += 1
     stats.add_skipped(str(rng.choice(["null", "empty"])))
     return stats
@@ -149,6 +149,8 @@ def test_json_round_trip():
     read = EditStats.from_json(json.loads(json.dumps(stats.to_json())))
     assert read == stats
     assert read.merge(stats) == stats.merge(stats)
+    earlier = {name.replace("_unchanged", "_standing"): value for name, value in stats.to_json().items()}
+    assert EditStats.from_json(earlier) == stats and read.num_tokens_unchanged
     read.num_skipped["null"] += 1  # missing keys still count from zero
     assert read.tokens_per_second == pytest.approx(stats.num_tokens / 1.75)
 
@@ -185,19 +187,19 @@ def test_decay_of_the_papers_table_9():
 
 def test_generations_side_by_side():
     source = {"num_tokens": 100, "num_characters": 400}
-    first = EditStats(**source, num_selected=20, num_changed=5, num_characters_standing=380, num_tokens_standing=95)
-    second = EditStats(**source, num_selected=15, num_changed=4, num_characters_standing=360, num_tokens_standing=91)
+    first = EditStats(**source, num_selected=20, num_changed=5, num_characters_unchanged=380, num_tokens_unchanged=95)
+    second = EditStats(**source, num_selected=15, num_changed=4, num_characters_unchanged=360, num_tokens_unchanged=91)
     second.num_tokens = 98  # fewer tokens; unchanged text is still measured in tokens of the source
     one, two = generation_figures([first, second])
-    assert (one.generation, one.eta, one.characters_standing, one.tokens_standing) == (1, None, 0.95, 0.95)
-    assert (two.generation, two.characters_standing, two.tokens_standing) == (2, 0.9, 0.91)
+    assert (one.generation, one.eta, one.characters_unchanged, one.tokens_unchanged) == (1, None, 0.95, 0.95)
+    assert (two.generation, two.characters_unchanged, two.tokens_unchanged) == (2, 0.9, 0.91)
     assert (two.selected_rate, two.changed_rate, two.eta) == pytest.approx((15 / 98, 4 / 98, 15 / 98 / 0.2))
-    assert json.loads(json.dumps(two.to_json()))["characters_standing"] == 0.9
+    assert json.loads(json.dumps(two.to_json()))["characters_unchanged"] == 0.9
 
     # Without earlier edits the source is unknown, and a partial generation is not representative.
     unknown = generation_figures([first, EditStats(num_tokens=98, num_selected=15)])[1]
-    assert unknown.eta == two.eta and unknown.characters_standing is unknown.tokens_standing is None
-    under_way = EditStats(num_tokens=50, num_characters=200, num_characters_standing=190, num_tokens_standing=48)
-    assert generation_figures([first, under_way])[1].characters_standing == 0.95
-    assert generation_figures([first, under_way])[1].tokens_standing is None
+    assert unknown.eta == two.eta and unknown.characters_unchanged is unknown.tokens_unchanged is None
+    under_way = EditStats(num_tokens=50, num_characters=200, num_characters_unchanged=190, num_tokens_unchanged=48)
+    assert generation_figures([first, under_way])[1].characters_unchanged == 0.95
+    assert generation_figures([first, under_way])[1].tokens_unchanged is None
     assert generation_figures([]) == []

@@ -32,7 +32,7 @@ def edit_figures(generations: Sequence[EditStats]) -> list[dict[str, Any]]:
 
     Returns:
         JSON values: `generation`, `num_tokens`; `selected_rate`, `changed_rate` and `dropped_rate` of these;
-        `eta`, the ratio of the selected rate to that of the previous generation; `characters_standing`, the share of
+        `eta`, the ratio of the selected rate to that of the previous generation; `characters_unchanged`, the share of
         the
         source's characters that no edit touches; and `changed_by_kind`, shares of the changed and deleted tokens, empty
         if kinds are unknown. Undefined values are None.
@@ -45,7 +45,7 @@ def edit_figures(generations: Sequence[EditStats]) -> list[dict[str, Any]]:
             "changed_rate": stats.changed_rate,
             "dropped_rate": ratio(stats.num_dropped, stats.num_tokens),
             "eta": figures.eta,
-            "characters_standing": figures.characters_standing,
+            "characters_unchanged": figures.characters_unchanged,
             "changed_by_kind": _shares_by_kind(stats),
         }
         for stats, figures in zip(generations, generation_figures(generations), strict=True)

@@ -239,7 +239,7 @@ def _generations(edited: dict[str, Any]) -> Markdown:
             f"{entry['num_tokens']:,}",
             *(percent(entry[f"{what}_rate"]) for what in ("selected", "changed", "dropped")),
             "" if entry["eta"] is None else f"{entry['eta']:.3f}",
-            percent(entry["characters_standing"]),
+            percent(entry["characters_unchanged"]),
         )
         for name, entries in edited.items()
         for entry in entries

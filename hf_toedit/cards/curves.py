@@ -16,7 +16,7 @@ def selected_curve(figures: Sequence[GenerationFigures]) -> list[float]:
     return [100 * entry.selected_rate / figures[0].selected_rate for entry in figures]
 
 
-def standing_curve(shares: Sequence[float | None]) -> list[float] | None:
+def unchanged_curve(shares: Sequence[float | None]) -> list[float] | None:
     """Return the unchanged share of the source in percent, starting with the source itself; None if unknown.
 
     Args:

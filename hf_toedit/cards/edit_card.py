@@ -33,7 +33,7 @@ def edit_section(data: EditCardData) -> str:
         prior=model_words(data),
         method=method_words(data.plan),
         headline=_headline(data),
-        standing=figures[-1].characters_standing,
+        unchanged=figures[-1].characters_unchanged,
         is_edited=any(stats.num_changed or stats.num_dropped for stats in data.generations),
         is_drawn=rule.selects,
         rarely_changes=_rarely_changes(rule),
@@ -179,10 +179,10 @@ def _alternatives(data: EditCardData) -> Mapping[str, str]:
     rates = ", ".join(f"{stats.selected_rate:.2%}" for stats in data.generations)
     paper = ", ".join(f"{selected / tokens:.2%}" for tokens, selected in tables.PAPER)
     last = generation_figures(data.generations)[-1]
-    standing = (
+    unchanged = (
         ""
-        if last.characters_standing is None
-        else f" {last.characters_standing:.2%} of the source's characters are unchanged at the end."
+        if last.characters_unchanged is None
+        else f" {last.characters_unchanged:.2%} of the source's characters are unchanged at the end."
     )
     kinds = [
         f"{name}: {', '.join(f'{share:.1%} {KINDS[kind]}' for kind, share in shares.items() if share)}"
@@ -192,5 +192,5 @@ def _alternatives(data: EditCardData) -> Mapping[str, str]:
         "kinds": f"Stacked bars: tokens by kind. {sentence(kinds)}" if kinds else "",
         "probabilities": f"Bars: tokens by probability. {sentence(shares)}{bound}",
         "perplexity": f"Bars: texts by perplexity. {sentence(middles)}",
-        "decay": f"Lines: the share of selected tokens by generation is {rates}; in the paper {paper}.{standing}",
+        "decay": f"Lines: the share of selected tokens by generation is {rates}; in the paper {paper}.{unchanged}",
     }

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from hf_toedit.cards.curves import PAPER_SELECTED, selected_curve, standing_curve
+from hf_toedit.cards.curves import PAPER_SELECTED, selected_curve, unchanged_curve
 from hf_toedit.cards.edit_data import EditCardData
 from hf_toedit.cards.edit_tables import kind_bars, label
 from hf_toedit.cards.method import rule_in
@@ -115,8 +115,8 @@ def _decay(figure: Figure, data: EditCardData) -> None:
     """Draw the selected tokens beside the paper's, and the unchanged share of the source where it is known."""
     figures = generation_figures(data.generations)
     numbers = [entry.generation for entry in figures]
-    characters = standing_curve([entry.characters_standing for entry in figures])
-    tokens = standing_curve([entry.tokens_standing for entry in figures])
+    characters = unchanged_curve([entry.characters_unchanged for entry in figures])
+    tokens = unchanged_curve([entry.tokens_unchanged for entry in figures])
     panels = figure.subplots(1, 2 if characters else 1, squeeze=False)[0]
     run = selected_curve(figures)
     panels[0].plot(numbers, run, color=COLOURS[0], marker="o", linewidth=2, label="this run")

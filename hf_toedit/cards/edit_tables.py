@@ -119,8 +119,8 @@ def decay(data: EditCardData) -> Markdown:
         "selected": [f"{stats.num_selected:,} ({stats.selected_rate:.2%})" for stats in data.generations],
         "eta": ["" if entry.eta is None else f"{entry.eta:.3f}" for entry in figures],
         "changed": [f"{stats.num_changed:,} ({stats.changed_rate:.2%})" for stats in data.generations],
-        "characters unchanged": [percent(entry.characters_standing) for entry in figures],
-        "tokens unchanged": [percent(entry.tokens_standing) for entry in figures],
+        "characters unchanged": [percent(entry.characters_unchanged) for entry in figures],
+        "tokens unchanged": [percent(entry.tokens_unchanged) for entry in figures],
         "paper: selected": [f"{selected:,} ({selected / tokens:.2%})" for tokens, selected in PAPER],
         "paper: eta": ["", *(f"{now / before:.3f}" for (_, before), (_, now) in zip(PAPER, PAPER[1:], strict=False))],
     }

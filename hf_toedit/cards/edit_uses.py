@@ -27,8 +27,8 @@ def uses(data: EditCardData) -> list[Markdown]:
     """Return the intended uses."""
     if not _num_edits(data):
         return [Markdown("The same as the source: no text differs from it.")]
-    standing = generation_figures(data.generations)[-1].characters_standing
-    share = f"{percent(standing)} of the source's characters are unchanged" if standing else "most text is unchanged"
+    unchanged = generation_figures(data.generations)[-1].characters_unchanged
+    share = f"{percent(unchanged)} of the source's characters are unchanged" if unchanged else "most text is unchanged"
     parts = [f"To train language models on, where {share}, in place of text that a model wrote whole."]
     if data.task.run.edit_log_column is not None:
         parts.append("To study what edits do to a text: every row records its edits, and its source can be restored.")

@@ -117,7 +117,7 @@ def submit(source: str, **options: Any) -> None:
             f"--num-jobs {count} is more than the {len(planned.shards)} shards of the plan. Name fewer jobs, or cut "
             f"more shards: --num-shards {count}."
         )
-    plan, run = place.standing(planned)
+    plan, run = place.pushed(planned)
     with TemporaryDirectory(prefix="hf-toedit-") as scratch:
         sending = place.push(plan, RunFolder(scratch), options["public"])
         sending.check()

@@ -189,7 +189,7 @@ class Editor:
             _count(stats, reading)
             edited = EditedDocument(table.apply(reading.replacements(), generation), None, reading)
         if generation == 1 or earlier is not None:
-            _count_standing(stats, table, edited)
+            _count_unchanged(stats, table, edited)
         return edited
 
     def _draws(self, draft: Draft) -> dict[int, list[ScoredDocument]]:
@@ -293,17 +293,17 @@ def _count_kinds(stats: EditStats, reading: ScoredDocument) -> None:
             counts[kind] = counts.get(kind, 0) + 1
 
 
-def _count_standing(stats: EditStats, before: PieceTable | None, edited: EditedDocument) -> None:
+def _count_unchanged(stats: EditStats, before: PieceTable | None, edited: EditedDocument) -> None:
     """Count the source text that no edit touches; `before` is its table before this generation."""
     if before is None or edited.table is None:
         return
     stats.num_characters += edited.table.num_source
-    stats.num_characters_standing += edited.table.num_standing
+    stats.num_characters_unchanged += edited.table.num_unchanged
     if edited.reading is not None:
         document = edited.reading.document
-        standing = ~before.touched(document.starts, document.ends)
-        standing[[*edited.reading.changed, *edited.reading.dropped.tolist()]] = False
-        stats.num_tokens_standing += int(standing.sum())
+        unchanged = ~before.touched(document.starts, document.ends)
+        unchanged[[*edited.reading.changed, *edited.reading.dropped.tolist()]] = False
+        stats.num_tokens_unchanged += int(unchanged.sum())
 
 
 @contextmanager

@@ -128,14 +128,14 @@ class PieceTable:
         return PieceTable(self.text[:at], tuple(before)), PieceTable(self.text[at:], tuple(behind))
 
     @property
-    def num_standing(self) -> int:
+    def num_unchanged(self) -> int:
         """Number of characters of the source that no edit touches."""
         return len(self.text) - sum(edit.end - edit.start for edit in self.edits)
 
     @property
     def num_source(self) -> int:
         """Number of characters of the source."""
-        return self.num_standing + sum(len(edit.source) for edit in self.edits)
+        return self.num_unchanged + sum(len(edit.source) for edit in self.edits)
 
     def touched(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """Return which character spans of the text an edit overlaps.

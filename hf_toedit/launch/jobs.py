@@ -71,7 +71,7 @@ class RunLocation:
         """
         return HubRun(self.repo_id, newest_sha(self.repo_id, self.revision), self.prefix)
 
-    def standing(self, plan: Plan) -> tuple[Plan, HubRun | None]:
+    def pushed(self, plan: Plan) -> tuple[Plan, HubRun | None]:
         """Return the plan as first pushed, with the command typed then, and the run that is there.
 
         Returns:

@@ -86,7 +86,7 @@ def _figures(stats: EditStats) -> Iterator[tuple[str, str]]:
     if stats.num_rejected:
         yield "rejected", f"{stats.num_rejected:,} ({stats.num_rejected / stats.num_tokens:.2%})"
     if stats.num_characters:
-        yield "characters unchanged", percent(stats.num_characters_standing / stats.num_characters)
+        yield "characters unchanged", percent(stats.num_characters_unchanged / stats.num_characters)
     if stats.num_scored:
         yield "nll, nats per token", f"{stats.nll:.4f}"
         yield "perplexity", f"{stats.perplexity:,.2f}"

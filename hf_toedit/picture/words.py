@@ -113,8 +113,8 @@ def generation_columns(generations: Sequence[EditStats]) -> dict[str, list[str]]
         columns["rejected"] = [f"{stats.num_rejected:,}" for stats in generations]
     if len(generations) > 1:
         columns["eta"] = ["" if entry.eta is None else f"{entry.eta:.3f}" for entry in figures]
-        columns["chars\nunchanged"] = [percent(entry.characters_standing) for entry in figures]
-        columns["tokens\nunchanged"] = [percent(entry.tokens_standing) for entry in figures]
+        columns["chars\nunchanged"] = [percent(entry.characters_unchanged) for entry in figures]
+        columns["tokens\nunchanged"] = [percent(entry.tokens_unchanged) for entry in figures]
     return columns
 
 

@@ -347,7 +347,7 @@ class _Cut:
         """Count the unchanged source characters of the unread parts, which the editor has not seen."""
         for table in self.unread if known else ():
             stats.num_characters += table.num_source
-            stats.num_characters_standing += table.num_standing
+            stats.num_characters_unchanged += table.num_unchanged
 
 
 def _row_logs(

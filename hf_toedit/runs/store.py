@@ -87,13 +87,11 @@ class RunFolder(Records):
             self.write_text(trial, "This may be deleted.\n")
             (self.root / trial).unlink(missing_ok=True)
             return
-        standing = next(parent for parent in (self.root, *self.root.absolute().parents) if parent.exists())
-        if not standing.is_dir():
-            raise RunError(f"cannot make {self.root}: {standing} is a file. Name a folder for the run with -o.")
-        if not os.access(standing, os.W_OK | os.X_OK):
-            raise RunError(
-                f"cannot write {self.root}: the folder cannot be written ({standing}). Name another with -o."
-            )
+        nearest = next(parent for parent in (self.root, *self.root.absolute().parents) if parent.exists())
+        if not nearest.is_dir():
+            raise RunError(f"cannot make {self.root}: {nearest} is a file. Name a folder for the run with -o.")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise RunError(f"cannot write {self.root}: the folder cannot be written ({nearest}). Name another with -o.")
 
     def check_empty(self) -> None:
         """Refuse a folder that contains any file, except temporary files of dead processes.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from hf_toedit.cards.card import card_kind
-from hf_toedit.cards.curves import PAPER_SELECTED, selected_curve, standing_curve
+from hf_toedit.cards.curves import PAPER_SELECTED, selected_curve, unchanged_curve
 from hf_toedit.cards.data import CardData
 from hf_toedit.cards.method import method_words
 from hf_toedit.cards.origin import command, title
@@ -95,15 +95,15 @@ def _curves(stats: Sequence[EditStats]) -> list[str]:
             {"this run": selected_curve(figures), "paper": PAPER_SELECTED},
         )
     ]
-    standing = standing_curve([entry.characters_standing for entry in figures])
-    if standing:
-        words = ", ".join(f"{value:.2f} %" for value in standing[1:])
+    unchanged = unchanged_curve([entry.characters_unchanged for entry in figures])
+    if unchanged:
+        words = ", ".join(f"{value:.2f} %" for value in unchanged[1:])
         curves.append(
             line_chart(
                 "Characters of the source that are unchanged, %",
                 f"From generation 1 on: {words}.",
                 0,
-                {"this run": standing},
+                {"this run": unchanged},
             )
         )
     return curves

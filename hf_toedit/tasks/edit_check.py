@@ -85,7 +85,7 @@ class EditCheck(RowCheck):
         if self._knows_changes.get(pass_.name, pass_.before is not None):
             names.append("num_rows_changed")
         if self._log_column is not None:
-            names += [*self._counts, "num_characters", "num_characters_standing"]
+            names += [*self._counts, "num_characters", "num_characters_unchanged"]
             # Rows do not record how many of their tokens have a probability. It is all of them if the prior has a BOS
             # token.
             if recorded.num_scored == recorded.num_tokens and not math.isclose(
@@ -114,7 +114,7 @@ class EditCheck(RowCheck):
         for entry in piece_tables(table, self._texts, self._log_column):
             if entry is not None:
                 stats.num_characters += entry.num_source
-                stats.num_characters_standing += entry.num_standing
+                stats.num_characters_unchanged += entry.num_unchanged
 
     def _read(self, table: pa.Table) -> set[tuple[int, str, str | None]]:
         return {(text.row, text.label, text.text) for text in self._texts.read(table)}

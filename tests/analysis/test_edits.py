@@ -62,11 +62,11 @@ def test_overlap_of_known_places() -> None:
 def test_figures_of_generations() -> None:
     first = EditStats(
         num_tokens=100, num_selected=10, num_changed=4, num_selected_by_kind={"number": 6, "whole_word": 4},
-        num_changed_by_kind={"number": 3, "whole_word": 1}, num_characters=200, num_characters_standing=190,
+        num_changed_by_kind={"number": 3, "whole_word": 1}, num_characters=200, num_characters_unchanged=190,
     )  # fmt: skip
     second = EditStats(num_tokens=100, num_selected=8, num_dropped=2)
     one, two = edit_figures([first, second])
     assert (one["selected_rate"], one["changed_rate"], one["eta"]) == (0.1, 0.04, None)
-    assert one["changed_by_kind"] == {"number": 0.75, "whole_word": 0.25} and one["characters_standing"] == 0.95
+    assert one["changed_by_kind"] == {"number": 0.75, "whole_word": 0.25} and one["characters_unchanged"] == 0.95
     assert (two["dropped_rate"], two["eta"], two["changed_by_kind"]) == (0.02, pytest.approx(0.8), {})
     assert edit_figures([]) == []

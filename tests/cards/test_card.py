@@ -87,8 +87,8 @@ def make_data(
         num_selected_by_kind={"number": 5, "inside_word": 4, "whole_word": 3},
         num_changed_by_kind={"number": 1, "inside_word": 3},
         num_characters=400,
-        num_characters_standing=390,
-        num_tokens_standing=96,
+        num_characters_unchanged=390,
+        num_tokens_unchanged=96,
         probability_histogram=[40, 10, 10, 5, 5, 5, 5, 5, 5, 10],
         nll_nano=3 * 10**11,
     )

@@ -388,17 +388,17 @@ def test_distance_from_the_source():
     editor = ToEditor(HashPrior(tokenizer("gpt2")), EditConfig(temperature=100.0, threshold=0.5, drop_below=0.001))
     stories = [story[:300] for story in texts("synthetic_tinystories_500")[:5]]
     result = editor.edit([*stories, ""])
-    standing = []
+    unchanged = []
     for _ in range(3):
         stats = result.stats
         assert stats.num_characters == sum(map(len, stories))
         pieces = [document.table.edits for document in result.documents]
-        assert stats.num_characters_standing == stats.num_characters - sum(len(e.source) for es in pieces for e in es)
+        assert stats.num_characters_unchanged == stats.num_characters - sum(len(e.source) for es in pieces for e in es)
         tables = [document.table for document in result.documents]
-        standing.append((stats.num_characters_standing, stats.num_tokens_standing))
+        unchanged.append((stats.num_characters_unchanged, stats.num_tokens_unchanged))
         result, unknown = editor.edit(result), editor.edit(result.texts, generation=result.generation + 1)
         assert unknown.texts == result.texts
-        assert unknown.stats.num_characters == unknown.stats.num_tokens_standing == 0
+        assert unknown.stats.num_characters == unknown.stats.num_tokens_unchanged == 0
         # Count token by token the unchanged tokens that do not overlap earlier edits.
         count = 0
         for document, table in zip(result.documents[:5], tables, strict=False):
@@ -406,8 +406,8 @@ def test_distance_from_the_source():
             for position, (start, end) in enumerate(zip(tokens.starts, tokens.ends, strict=True)):
                 edited = any(start < edit.end and edit.start < end for edit in table.edits)
                 count += not edited and position not in touched
-        assert result.stats.num_tokens_standing == count
-    assert standing == sorted(standing, reverse=True) and len(set(standing)) == 3
+        assert result.stats.num_tokens_unchanged == count
+    assert unchanged == sorted(unchanged, reverse=True) and len(set(unchanged)) == 3
 
 
 @settings(quick, max_examples=EXAMPLES)

@@ -174,7 +174,7 @@ def test_edited_texts_are_the_same_and_statistics_those_of_the_sample(folder, ki
         again = pruned if given.step is None else editor.edit(given_texts[given])
         assert again.texts == plain.texts and again.edits == plain.edits
         for name in ("num_tokens", "num_selected", "num_changed", "num_skipped", "num_ineligible",
-                     "num_rows_changed", "num_tokens_standing", "probability_before_nano",
+                     "num_rows_changed", "num_tokens_unchanged", "probability_before_nano",
                      "probability_after_nano"):  # fmt: skip
             assert getattr(pruned.stats, name) == getattr(plain.stats, name), name
 

@@ -148,7 +148,7 @@ def _assert_counted(stats: EditStats, table: pa.Table, texts: Texts) -> None:
     )
     entries = [entry for entry in piece_tables(table, texts, "toedit") if entry]
     assert stats.num_characters == sum(entry.num_source for entry in entries)
-    assert stats.num_characters_standing == sum(entry.num_standing for entry in entries)
+    assert stats.num_characters_unchanged == sum(entry.num_unchanged for entry in entries)
     assert stats.num_rows == len(table) > stats.num_rows_changed > 0 or stats.num_rows_changed == len(table)
     assert stats.num_documents == len(texts.read(table))
 
@@ -181,7 +181,7 @@ def test_a_text_cut_anywhere_reverts_as_one(lengths: list[tuple[int, int, str]],
     whole = PieceTable.joined(parts)
     assert whole.text == table.text
     assert whole.revert() == "".join(part.revert() for part in parts) == table.revert()
-    for count in ("num_source", "num_standing"):
+    for count in ("num_source", "num_unchanged"):
         assert sum(getattr(part, count) for part in parts) == getattr(table, count)
 
 
@@ -206,8 +206,8 @@ def test_without_a_log_earlier_edits_are_unknown(editor: ToEditor) -> None:
     first, known = edit_table(editor, pa.Table.from_pylist(rows()), texts, None, 1)
     _, unknown = edit_table(editor, first, texts, None, 2)
     assert first.column_names == ["id", "messages"]
-    assert known.num_characters > known.num_characters_standing > 0
-    assert unknown.num_characters == unknown.num_characters_standing == 0 < unknown.num_tokens
+    assert known.num_characters > known.num_characters_unchanged > 0
+    assert unknown.num_characters == unknown.num_characters_unchanged == 0 < unknown.num_tokens
 
 
 @pytest.mark.parametrize("case", CASES)
