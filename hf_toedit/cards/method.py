@@ -58,7 +58,7 @@ def edit_rows(data: EditCardData) -> Iterator[tuple[str, Markdown]]:
         yield "selected", markdown(rule.describe())
         yield from given({"selection rule": edit.own.get("select"), "sampler": edit.sampler})
         yield from given({name.replace("_", " "): getattr(edit, name) for name in sampler.settings})
-        yield "the original token", markdown("never drawn" if edit.exclude_original else "may be sampled")
+        yield "the original token", markdown("never sampled" if edit.exclude_original else "may be sampled")
         if edit.acceptance is not None:
             yield "put back", markdown(f"edits that make {acceptance_words(edit.acceptance)}")
     yield from given({"deleted below p": edit.drop_below, "protected": edit.protect})

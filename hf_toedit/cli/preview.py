@@ -222,7 +222,7 @@ def _candidates_table(selected: list[Token]) -> Table:
     from hf_toedit.place_kinds import KINDS
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("character", "token", "p", "rank", "drawn", "kind", "candidates"):
+    for heading in ("character", "token", "p", "rank", "sampled", "kind", "candidates"):
         table.add_column(heading, justify="right" if heading in ("character", "p", "rank") else "left")
     for token in selected:
         p = "" if token.probability is None else probability(token.probability)

@@ -321,12 +321,12 @@ WORDINGS = {
         EditConfig(temperature=1),
         ("resampling can return", "at least 0.99", "8 likeliest tokens at temperature 1.", "nearly always"),
     ),
-    "another": (EditConfig(temperature=1, exclude_original=True), ("differ afterwards. Both", "never drawn")),
+    "another": (EditConfig(temperature=1, exclude_original=True), ("differ afterwards. Both", "never sampled")),
     "often": (EditConfig(temperature=1, threshold=0.3), ("resampling can return", "at least 0.3")),
     "below": (EditConfig(select="below", threshold=1e-7), ("at most 1e-07 were", "p ≤ 1e-07")),
     "top-p": (
         EditConfig(sampler="top-p", exclude_original=True),
-        ("likeliest tokens that hold 0.99 of", "without the original token", "| top p | 0.99 |", "never drawn"),
+        ("likeliest tokens that hold 0.99 of", "without the original token", "| top p | 0.99 |", "never sampled"),
     ),
     "verified": (
         EditConfig(accept="likelihood:0:1"),

@@ -47,7 +47,7 @@
     for (let at = 0; at < candidates.length; at += 2) {
       const [word, share] = [candidates[at], candidates[at + 1]];
       const row = add(table, "tr", "");
-      const mark = word === null ? "" : word === text ? " stood here" : word === drawn ? " drawn" : "";
+      const mark = word === null ? "" : word === text ? " original" : word === drawn ? " sampled" : "";
       row.style.setProperty("--te-share", 100 * share + "%");
       add(row, "th", word === null ? "not a text alone" : "“" + words[word] + "”").scope = "row";
       add(row, "td", mark, "te-tip-note");
