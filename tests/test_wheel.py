@@ -94,7 +94,7 @@ def test_the_source_distribution_holds_no_tests(built: Path) -> None:
 
 def test_weights_are_in_the_wheel_and_small(unpacked: Path) -> None:
     weights = unpacked / "hf_toedit" / "priors" / "embedded" / "model.safetensors"
-    assert 1_000_000 < weights.stat().st_size <= 8_000_000
+    assert 1_000_000 < weights.stat().st_size <= 16_000_000
     names = {file.name for file in weights.parent.iterdir()}
     assert {"config.json", "tokenizer.json", "README.md"} <= names
     assert [name for name in names if name.endswith((".py", ".jsonl"))] == ["__init__.py"]  # without its training code

@@ -66,8 +66,12 @@ def check_prior(prior: PriorConfig, revision: str, planned: PriorConfig, planned
     Raises:
         PriorError: The priors differ.
     """
-    if not is_same_prior(prior, revision, planned_revision) or prior.dtype != planned.dtype:
-        raise PriorError(
-            f"prior {planned.prior!r} is not the one that was planned: {prior.dtype} at {revision}, not "
-            f"{planned.dtype} at {planned_revision}. Restore the old one, or plan a new run."
-        )
+    is_same = is_same_prior(prior, revision, planned_revision)
+    if is_same and prior.dtype == planned.dtype:
+        return
+    is_of_package = planned.prior == EMBEDDED and not is_same
+    restore = "Install the version of hf-toedit that has it" if is_of_package else "Restore the old one"
+    raise PriorError(
+        f"prior {planned.prior!r} is not the one that was planned: {prior.dtype} at {revision}, not "
+        f"{planned.dtype} at {planned_revision}. {restore}, or plan a new run."
+    )

@@ -28,7 +28,7 @@ _LLAMAS = {
     "tiny": {"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4},
     "small": {"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 6, "num_attention_heads": 6},
 }
-"""Shapes of the built-in Llamas: 0.9 and 11 million parameters with the embedded tokenizer."""
+"""Shapes of the built-in Llamas: 1.4 and 12 million parameters with the embedded tokenizer."""
 
 _GPT2 = "openai-community/gpt2"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_ROWS = {"A story": "doc-006", "An article": "doc-047", "A letter": "doc-034", "Some code": "doc-005"}
+_ROWS = {"A story": "doc-001", "An article": "doc-011", "A letter": "doc-015", "Some code": "doc-005"}
 
 
 def example_texts() -> dict[str, str]:

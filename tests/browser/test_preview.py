@@ -30,6 +30,8 @@ def test_it_tells_of_its_tokens(browser: Chromium, page: str) -> None:
     browser.point_at(picture.tokens(".te-changed")[0])
     said = browser.until(picture.tip, "the tooltip is shown")
     assert re.search(r", rank 1\nselected and changed, [a-z ]+\n", said)
+    browser.press(Keys.ESCAPE)
+    assert picture.tip() is None, "it covers the text below it"
     picture.tokens()[0].click()
     browser.press(Keys.ARROW_RIGHT)
     assert picture.focused() == 1

@@ -16,6 +16,7 @@ from hf_toedit.errors import UsageError
 from tests.cli.command import Finished, HfToEdit
 from tests.probes.small import config_file, shuffled, stories, write
 from tests.probes.test_contamination import naive
+from tests.shared import shared
 
 OPTIONS = ("--context", 64, "--batch-size", 8, "--learning-rate", 0.03, "--learning-rate", 0.01, "--device", "cpu")
 
@@ -32,7 +33,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
     write(folder / "short.jsonl", [text[:40] for text in found[:20]])
     variants = f"source={folder / 'source.jsonl'}", f"shuf_fled={folder / 'sh_uffled|.jsonl'}"
     evals = "--eval", f"held-out={folder / 'held-out.jsonl'}", "--eval", f"short={folder / 'short.jsonl'}"
-    return *variants, *evals, "--model", config_file(folder), *OPTIONS
+    return *variants, *evals, "--model", config_file(folder), "--tokenizer", shared("models/stories260K"), *OPTIONS
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tests.cli.fixtures import load, parquet
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "run_of_format_1"
 OPTIONS = ("--generations", 2, "--threshold", "0.9", "--temperature", 2, "--shard-size", "file", "--quiet")
 CHANGED_NS = 1_790_000_000 * 10**9
-HASH = "ab85a5c30873c681ba7574ece484d19350358d971d0370c7854181eb48e839da"
+HASH = "c4ffa831339b7e9b282002872bb16156f6ec1dababda36800505903a20b4f056"
 
 
 @pytest.fixture

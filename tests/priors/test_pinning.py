@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from hf_toedit.config import PriorConfig
+from hf_toedit.errors import PriorError
 from hf_toedit.priors import embedded
 from hf_toedit.priors.loading import pinned
+from hf_toedit.priors.names import check_prior
 from hf_toedit.priors.pinning import is_same_prior
 
 WEIGHTS = "model.safetensors"
-BEFORE = "6dea99e0bb51a5e19a899dbdb5c317a90e1f9d74"
-"""Fingerprint of the embedded prior in plans of 0.1.0."""
+BEFORE = "179b17b217c0e845743970752e1b04c6b49d6512"
+"""Fingerprint that plans of format 1 have of the embedded prior."""
 
 
 def _revision(folder: Path, **options: bool) -> str:
@@ -31,7 +33,7 @@ def test_a_copy_is_the_same_prior(copy: Path) -> None:
     for file in copy.iterdir():
         os.utime(file, ns=(5, 5))
     (copy / "README.md").write_text("Another card.")
-    assert _revision(copy) == pinned(PriorConfig())[1] == "d31181b7a92ac83c352c10af0b9dd4c439e185b3"
+    assert _revision(copy) == pinned(PriorConfig())[1] == "66da42fc11a132eeab6b192b0f0e08f998506093"
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, "tokenizer.json", "config.json"])
@@ -61,3 +63,13 @@ def test_the_revision_of_a_plan_made_before_is_known(copy: Path) -> None:
     config = PriorConfig(str(copy))
     assert not is_same_prior(config, pinned(config)[1], BEFORE)
     assert not is_same_prior(PriorConfig("org/none", revision="0" * 40), "0" * 40, BEFORE)
+
+
+def test_an_embedded_prior_of_another_version_is_refused(copy: Path) -> None:
+    config, (_, revision) = PriorConfig(dtype="float32"), pinned(PriorConfig())
+    check_prior(config, revision, config, BEFORE)
+    with pytest.raises(PriorError, match="Install the version of hf-toedit that has it, or plan a new run"):
+        check_prior(config, revision, config, "a" * 40)
+    other = PriorConfig(str(copy), dtype="float32")
+    with pytest.raises(PriorError, match="Restore the old one, or plan a new run"):
+        check_prior(other, revision, other, "a" * 40)

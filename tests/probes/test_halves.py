@@ -1,4 +1,4 @@
-"""Thirty probes: planted differences are found, and halves of one dataset are not distinguished."""
+"""Twenty probes: planted differences are found, and halves of one dataset are not distinguished."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def one_thread() -> Iterator[None]:
 
 
 def test_planted_differences_and_halves(tmp_path: Path) -> None:
-    """Shuffled words are worse in 10 of 10 probes; halves differ in at most 1 of 20."""
+    """Shuffled words are worse in 10 of 10 probes; halves differ in at most 3 of 20.
+
+    Where halves do not differ, an interval of 95 % leaves out 0 in 1 of 20, and in more than 3 once in 60 times.
+    """
     documents = stories(360)
     words = []
     for number in range(PROBES):
@@ -40,4 +43,4 @@ def test_planted_differences_and_halves(tmp_path: Path) -> None:
         words.append({name: entry["verdict"] for name, entry in found["comparisons"].items()})
     gc.unfreeze()
     assert [found["shuffled"] for found in words[:10]] == ["worse"] * 10
-    assert sum(found["second"] != "no difference seen" for found in words) <= 1
+    assert sum(found["second"] != "no difference seen" for found in words) <= 3

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
+import html
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -22,8 +22,8 @@ class Source:
         name: Key used in logs and in the evaluation.
         pattern: Glob, relative to the data folder or to the unpacked packages.
         kind: How a file is turned into documents.
-        main: How often each document occurs in one pass over the corpus in the first two stages of the training.
-        tune: The same for the last stage.
+        main: How often each document occurs in one pass over the corpus in the first stage of the training.
+        tune: The same for the second stage.
         licence: Licence of the text.
         group: `prose` for the sources that make up the held-out prose set.
     """
@@ -46,38 +46,34 @@ class Document:
     text: str
 
 
-# Repeats upweight general prose, which is scarce, over technical documentation, which is plentiful.
+_DOLMA = "Apache-2.0 (repository); Common Crawl text"
+_PUBMED = "MIT (repository); PubMed abstracts"
+
+# Repeats upweight what is scarce: stories and present-day prose over novels and textbooks.
 SOURCES = (
-    Source("wikitext2", "wikitext2_tokens_valid.jsonl", "wikitext", 5, 3, "CC BY-SA 3.0", PROSE),
-    Source("pride_and_prejudice", "book_pride_and_prejudice.jsonl", "book", 3, 1, "public domain", PROSE),
-    Source("tinystories", "synthetic_tinystories_500.jsonl", "jsonl", 5, 3, "CDLA-Sharing-1.0", PROSE),
-    Source(
-        "dolma_web", "web_dolma_cc_en_head.jsonl", "jsonl", 5, 3, "Apache-2.0 (repository); Common Crawl text", PROSE
-    ),
-    Source("seed_tasks", "instruct_seed_tasks.jsonl", "instruct", 5, 3, "Apache-2.0", PROSE),
-    Source("user_oriented", "instruct_user_oriented.jsonl", "instruct", 5, 3, "Apache-2.0", PROSE),
-    Source("davinci003", "synthetic_instruct_davinci003.jsonl", "answer", 5, 3, "Apache-2.0", PROSE),
-    Source("gsm8k", "math_gsm8k_train.jsonl", "gsm8k", 2, 0.5, "MIT"),
-    Source("pubmedqa", "biomed_pubmedqa_l.jsonl", "jsonl", 3, 1, "MIT (repository); PubMed abstracts"),
-    Source("shakespeare", "book_tiny_shakespeare.jsonl", "jsonl", 0.5, 0, "public domain"),
-    Source("wordnet", "dict-wn/**/wn.dict.dz", "wordnet", 0.6, 0.1, "WordNet 3.0 licence"),
-    Source("anarchism", "anarchism/**/html/sec*.html", "html", 0.5, 0, "GPL-2.0-or-later"),
-    Source("jargon", "jargon-text/**/jargon.txt.gz", "text", 1.5, 0.5, "public domain"),
-    Source("gnome_help", "gnome-user-docs/usr/share/help/C/**/*.page", "html", 2, 0.5, "CC BY-SA 3.0"),
-    Source("debian_edu", "debian-edu-doc-en/**/*-manual.html", "html", 0.5, 0, "GPL-2.0-or-later"),
+    Source("wikitext2", "wikitext2_tokens_valid.jsonl", "wikitext", 3, 2, "CC BY-SA 3.0", PROSE),
+    Source("pride_and_prejudice", "book_pride_and_prejudice.jsonl", "book", 2, 1, "public domain", PROSE),
+    Source("tinystories", "jlens-tinystories/**/tinystories_1000.json", "list", 6, 5, "CDLA-Sharing-1.0", PROSE),
+    Source("dolma_web", "web_dolma_cc_en_head.jsonl", "jsonl", 4, 3, _DOLMA, PROSE),
+    Source("seed_tasks", "instruct_seed_tasks.jsonl", "instruct", 4, 3, "Apache-2.0", PROSE),
+    Source("user_oriented", "instruct_user_oriented.jsonl", "instruct", 4, 3, "Apache-2.0", PROSE),
+    Source("davinci003", "synthetic_instruct_davinci003.jsonl", "answer", 4, 3, "Apache-2.0", PROSE),
+    Source("gsm8k", "math_gsm8k_train.jsonl", "gsm8k", 1.5, 0.5, "MIT"),
+    Source("pubmedqa", "biomed_pubmedqa_l.jsonl", "jsonl", 1.5, 0.5, _PUBMED),
+    Source("wikitext2_test", "examples/**/wikitext-2/test.txt", "articles", 3, 2, "CC BY-SA 3.0"),
+    Source("wikisplit", "wiki-split/*.tsv", "sentences", 1, 0.5, "CC BY-SA 4.0"),
+    Source("novels", "100_english_novels/corpus/*.txt", "novel", 0.3, 0.1, "public domain"),
+    Source("textbooks", "*-book/contents/*.md", "markdown", 1, 0.5, "CC BY 3.0 or 4.0"),
+    Source("gnome_help", "gnome-user-docs/usr/share/help/C/**/*.page", "html", 1, 0.5, "CC BY-SA 3.0"),
     Source(
         "debian_handbook", "debian-handbook/**/html/en-US/*.html", "html", 1, 0.2, "GPL-2.0-or-later or CC BY-SA 3.0"
     ),
-    Source("harden_doc", "harden-doc/**/html/en-US/*.html", "html", 1, 0, "GPL-2.0-or-later"),
-    Source("debian_reference", "debian-reference-en/**/*.html", "html", 0.5, 0, "GPL-2.0-or-later"),
-    Source("debian_faq", "debian-faq/**/FAQ/*.html", "html", 1, 0, "Debian FAQ licence (copyleft)"),
-    Source("git_doc", "git-doc/**/gi*.html", "html", 0.25, 0, "GPL-2.0"),
-    Source("python_tutorial", "python3.11-doc/**/html/tutorial/*.html", "html", 2, 0.5, "PSF-2.0"),
-    Source("python_howto", "python3.11-doc/**/html/howto/*.html", "html", 1, 0, "PSF-2.0"),
-    Source("python_faq", "python3.11-doc/**/html/faq/*.html", "html", 2, 0.5, "PSF-2.0"),
-    Source("python_library", "python3.11-doc/**/html/library/*.html", "html", 0.15, 0, "PSF-2.0"),
-    Source("perl_doc", "perl-doc/**/pod/perl[a-z]*[!a].pod", "pod", 0.1, 0, "Artistic or GPL-1.0-or-later"),
+    Source("python_tutorial", "python3.11-doc/usr/**/html/tutorial/*.html", "html", 2, 1, "PSF-2.0"),
+    Source("python_faq", "python3.11-doc/usr/**/html/faq/*.html", "html", 1, 0.5, "PSF-2.0"),
 )
+
+NEWEST_NOVEL = 1930
+"""Novels of later years are not in the public domain everywhere; the file names end with the year."""
 
 _QUOTES = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'"})
 
@@ -119,27 +115,61 @@ def _wikitext(text: str) -> str:
     return "\n\n".join(line for line in lines if line)
 
 
-def _wordnet(raw: str) -> Iterator[tuple[str, str]]:
-    """Gather neighbouring senses into documents, so that not every other text begins like a dictionary."""
-    lines = list(_senses(raw))
-    for start in range(0, len(lines), 20):
-        yield str(start), "\n".join(lines[start : start + 20])
+def _sentences(raw: str) -> Iterator[tuple[str, str]]:
+    """Undo the tokenisation of WikiSplit's unsplit sentences; each is a document."""
+    for line in raw.splitlines():
+        sentence = re.sub(r"'' (.*?) ''", r'"\1"', line.partition("\t")[0])
+        yield sentence, _wiki_line(sentence)
 
 
-def _senses(raw: str) -> Iterator[str]:
-    """Turn dictionary entries into sentences: the gloss, then the usage examples."""
-    seen: set[str] = set()
-    for entry in re.split(r"\n(?=\S)", raw):
-        head, _, body = entry.partition("\n")
-        for sense in re.split(r"(?:^|\s)(?:(?:n|v|adj|adv) )?\d+: ", " ".join(body.split()))[1:]:
-            gloss = re.sub(r"\s*\[(?:syn|ant|also): .*?\](?=\s|$)", "", sense).strip()
-            if not gloss or gloss in seen:
-                continue
-            seen.add(gloss)
-            examples = [e[:1].upper() + e[1:] for e in re.findall(r'"([^"]+)"', gloss)]
-            meaning = re.sub(r"[;:,]?\s*\"[^\"]*\"", "", gloss).strip(" ;:")
-            sentences = [f"{head[:1].upper()}{head[1:]}: {meaning}", *examples]
-            yield " ".join(s if s[-1:] in ".!?" else s + "." for s in sentences)
+def _articles(raw: str) -> Iterator[tuple[str, str]]:
+    """Split the text file of WikiText into its articles."""
+    for article in re.split(r"\n(?= = [^=\n]* = \n)", raw):
+        yield article[:80].strip(), _wikitext(article)
+
+
+def _novel(raw: str, name: str) -> Iterator[tuple[str, str]]:
+    """Split a novel into pieces of some pages, which are held out together."""
+    if raw.count("\n\n") < 100:  # no blank lines: a short line at the end of a sentence ends a paragraph
+        raw = re.sub(r"(?m)^(.{1,50}[.?!][\"']?)$", r"\1\n", raw)
+    piece = ""
+    for paragraph in _book(raw.lstrip("\ufeff"), name).split("\n\n"):
+        piece += paragraph + "\n\n"
+        if len(piece) > 12_000:
+            yield name, piece
+            piece = ""
+    yield name, piece
+
+
+_MARKUP = (
+    (r"(?s)\A---\n.*?\n---\n", ""),  # front matter
+    (r"(?s)<math.*?</math>", "\0"),
+    (r"!\[[^\]]*\]\((?:[^()\"]|\"[^\"]*\")*\)", ""),  # images
+    (r"\{:[^}]*\}", ""),
+    (r" ?\(\[\\?\[link\\?\]\]\([^)]*\)\)", ""),  # a reference to a figure, in brackets
+    (r"\[\\?\[link\\?\]\]\([^)]*\)", "the figure"),
+    (r"\[([^\[\]]*)\](?:\([^()]*\)|\[\w+\])", r"\1"),
+    (r"<[/?]?[a-zA-Z][^>]*>", ""),
+    (r"\*\*|(?m:^#+ )|\\(?=\W)", ""),
+    (r"(?<!\w)[*_]([^*_\n]+)[*_](?!\w)", r"\1"),
+)
+
+
+# A sentence, a list, or a heading of a few words without numbers.
+_READS_AS_TEXT = re.compile(r"""[.?!:]["')]*\s*\Z|^\s*\* |\A\s*[^\W\d][^\d\s]*(?:\s+[^\W\d][^\d\s]*){1,7}\s*\Z""", re.M)
+
+
+def _markdown(text: str) -> str:
+    """Strip the markup of a textbook; paragraphs with formulas and tables are left out."""
+    for pattern, new in _MARKUP:
+        text = re.sub(pattern, new, text)
+    paragraphs = (
+        "\n".join(" ".join(line.split()) for line in re.split(r"\n(?=\s*\* )", p))
+        for p in re.split(r"\n\s*\n", html.unescape(text))
+    )
+    kept = (p.strip() for p in paragraphs if _READS_AS_TEXT.search(p) and not re.search(r"[\0|]", p))
+    text = "\n\n".join(kept)
+    return text.translate(_QUOTES) if fraction("quotes" + text) < 0.5 else text
 
 
 class _Html(HTMLParser):
@@ -212,29 +242,14 @@ class _Html(HTMLParser):
         return out.strip()
 
 
-def _html(raw: str) -> str:
+def _page(raw: str) -> str:
     parser = _Html(page="projectmallard.org" in raw)
     parser.feed(raw)
     return parser.text()
 
 
-def _pod(raw: str) -> str:
-    """Strip Perl's documentation format."""
-    raw = re.sub(r"^=(?:begin|for)\b.*?(?:^=end.*?$|\n\n)", "", raw, flags=re.M | re.S)
-    raw = re.sub(r"^=item \*?\s*", "- ", raw, flags=re.M)
-    raw = re.sub(r"^=(?:head\d|encoding|over|back|cut|pod)[ \t]*(?:\d+$|utf-?8$)?", "", raw, flags=re.M | re.I)
-    for _ in range(3):
-        raw = re.sub(r"[XZ]<[^<>]*>", "", raw)
-        raw = re.sub(r"L<(?:([^<>|]*)\|)?([^<>]*)>", lambda m: m[1] or m[2], raw)
-        raw = re.sub(r"[BCFIS](?:<< (.*?) >>|<([^<>]*)>)", lambda m: m[1] or m[2] or "", raw)
-    raw = raw.replace("E<gt>", ">").replace("E<lt>", "<")
-    paragraphs = re.split(r"\n\s*\n", raw)
-    return "\n\n".join(p if p.startswith((" ", "\t")) else " ".join(p.split()) for p in paragraphs if p.strip())
-
-
 def _read(path: Path) -> str:
-    data = gzip.decompress(path.read_bytes()) if path.suffix in (".gz", ".dz") else path.read_bytes()
-    return data.decode("utf-8", errors="replace").replace("\r\n", "\n")
+    return path.read_bytes().decode("utf-8", errors="replace").replace("\r\n", "\n")
 
 
 def _row(row: dict, kind: str, key: str) -> tuple[str, str]:
@@ -255,17 +270,21 @@ def _row(row: dict, kind: str, key: str) -> tuple[str, str]:
 
 
 def _documents(source: Source, path: Path) -> Iterator[tuple[str, str]]:
-    if source.kind == "wordnet":
-        yield from _wordnet(_read(path))
+    raw = _read(path)
+    if source.kind == "list":
+        yield from ((str(number), text) for number, text in enumerate(json.loads(raw)))
     elif source.kind == "html":
-        yield path.name, _html(_read(path))
-    elif source.kind == "text":
-        paragraphs = unwrap(_read(path)).split("\n\n")
-        yield path.name, "\n\n".join(p for p in paragraphs if len(p.split()) > 8)
-    elif source.kind == "pod":
-        yield path.name, _pod(_read(path))
+        yield path.name, _page(raw)
+    elif source.kind == "markdown":
+        yield path.name, _markdown(raw)
+    elif source.kind == "novel":
+        yield from _novel(raw, path.name)
+    elif source.kind == "articles":
+        yield from _articles(raw)
+    elif source.kind == "sentences":
+        yield from _sentences(raw)
     else:
-        for number, line in enumerate(_read(path).rstrip("\n").split("\n")):
+        for number, line in enumerate(raw.rstrip("\n").split("\n")):
             yield _row(json.loads(line), source.kind, str(number))
 
 
@@ -274,23 +293,28 @@ def read(data: Path, docs: Path) -> Iterator[Document]:
 
     Args:
         data: Folder of the JSON-lines files.
-        docs: Folder with one unpacked documentation package per subfolder.
+        docs: Folder with one repository or unpacked documentation package per subfolder.
 
     Yields:
-        Cleaned documents of at least 20 characters.
+        Cleaned documents of at least 20 characters, each text once.
 
     Raises:
         FileNotFoundError: If a source has no file.
     """
+    seen: set[str] = set()
     for source in SOURCES:
         root = data if source.pattern.endswith(".jsonl") else docs
-        paths = sorted(root.glob(source.pattern))
+        paths = sorted(path for path in root.glob(source.pattern) if not path.is_symlink())
         if not paths:
             raise FileNotFoundError(f"{source.name}: nothing matches {source.pattern} in {root}")
         for path in paths:
+            if source.kind == "novel" and int(path.stem.rpartition("_")[2]) > NEWEST_NOVEL:
+                continue
             for key, text in _documents(source, path):
-                if len(text) >= 20:
-                    yield Document(source.name, f"{source.kind}:{key}", text.strip())
+                text = text.strip()
+                if len(text) >= 20 and text not in seen:
+                    seen.add(text)
+                    yield Document(source.name, f"{source.kind}:{key}", text)
 
 
 def split(documents: Iterable[Document], share: float, least: int) -> tuple[list[Document], list[Document]]:

@@ -1,6 +1,7 @@
 """Train the embedded prior: read the corpus, train tokenizer and model, evaluate, write the model folder.
 
-The documentation packages are unpacked into one subfolder each, named after the package; `corpus.SOURCES` lists them.
+The repositories and documentation packages are in one subfolder each, named after the repository or the package;
+`corpus.SOURCES` lists them. Needs a C++ compiler, for `torch.compile`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch.nn.functional import cross_entropy
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from tools.embedded_prior import corpus, evaluation
 
@@ -32,52 +33,38 @@ class Stage:
     """A part of the training with its own mixture and schedule.
 
     Attributes:
-        name: Name of its files.
-        mixture: Field of `corpus.Source` with the repeats of its mixture.
-        skip: Number of updates whose share of that mixture an earlier stage has used.
-        steps: Number of updates of the schedule.
-        until: Number of updates after which the stage ends.
-        peak: Highest share of the full learning rates.
-        warm_up: Number of warm-up steps.
-        last: Final share of the peak.
+        name: Name of its files, and the field of `corpus.Source` with the repeats of its mixture.
+        steps: Number of updates.
+        warm_up: Number of updates over which the learning rates rise to their full value.
+        decay: Number of updates at the end over which they fall to 0.
     """
 
     name: str
-    mixture: str
-    skip: int
     steps: int
-    until: int
-    peak: float
     warm_up: int
-    last: float
+    decay: int
 
     def share(self, step: int) -> float:
-        """Return the share of the full learning rates in a step: a linear warm-up, then cosine decay."""
-        if step < self.warm_up:
-            return self.peak * (step + 1) / self.warm_up
-        done = (step - self.warm_up) / max(1, self.steps - self.warm_up)
-        return self.peak * (self.last + (1 - self.last) * (1 + math.cos(math.pi * done)) / 2)
+        """Return the share of the full learning rates in a step; both ends of the schedule are linear."""
+        return min(1.0, (step + 1) / self.warm_up, (self.steps - step) / max(1, self.decay))
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line; its defaults are the values with which the shipped weights were made."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of JSON-lines files")
-    parser.add_argument("--docs", type=Path, required=True, help="folder of unpacked documentation packages")
+    parser.add_argument("--docs", type=Path, required=True, help="folder of repositories and unpacked packages")
+    parser.add_argument("--embeddings", type=Path, help="folder of a larger model, whose embeddings to start from")
     parser.add_argument("--out", type=Path, default=OUT, help="model folder to write")
     parser.add_argument("--work", type=Path, default=Path("work"), help="folder for the checkpoint and the token cache")
-    parser.add_argument("--steps", type=int, default=3200, help="length of the schedule on the whole corpus")
-    parser.add_argument("--until", type=int, default=2800, help="updates after which the second stage takes over")
-    parser.add_argument("--again-steps", type=int, default=2700, help="updates of the second stage, on what follows")
-    parser.add_argument("--again-peak", type=float, default=0.6, help="highest share of the rates in the second stage")
-    parser.add_argument("--tune-steps", type=int, default=360, help="further updates, on mostly general prose")
+    parser.add_argument("--steps", type=int, default=4600, help="updates at the full learning rates")
+    parser.add_argument("--tune-steps", type=int, default=2800, help="further updates, while the rates fall to 0")
     parser.add_argument("--tokens-per-step", type=int, default=4096)
     parser.add_argument("--learning-rate", type=float, default=6e-3, help="of the matrices, by Muon")
     parser.add_argument("--embedding-rate", type=float, default=3e-3, help="of all other weights, by AdamW")
     parser.add_argument("--warm-up", type=int, default=150)
-    parser.add_argument("--tune-peak", type=float, default=0.2, help="highest share of the rates in the last stage")
     parser.add_argument("--weight-decay", type=float, default=0.1)
-    parser.add_argument("--vocabulary", type=int, default=1024)
+    parser.add_argument("--vocabulary", type=int, default=4096)
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--heads", type=int, default=4)
@@ -134,26 +121,29 @@ def train_tokenizer(documents: list[corpus.Document], args: argparse.Namespace) 
 def pack(
     documents: list[corpus.Document], tokenizer: PreTrainedTokenizerFast, stage: Stage, args: argparse.Namespace
 ) -> np.ndarray:
-    """Tokenise enough passes over the corpus for a stage into one stream."""
+    """Tokenise enough passes over the corpus for a stage into rows of the full context, in random order.
+
+    In the order of the documents, a long one would fill many updates in a row.
+    """
     cache = args.work / f"{stage.name}.npy"
     if args.resume and cache.exists():
         return np.load(cache)
-    used = {s.name for s in corpus.SOURCES if getattr(s, stage.mixture)}
+    used = {s.name for s in corpus.SOURCES if getattr(s, stage.name)}
     unique = sorted({d.text for d in documents if d.source in used})
     ids: dict[str, np.ndarray] = {}
     for start in range(0, len(unique), 2000):
         part = unique[start : start + 2000]
         for text, encoding in zip(part, tokenizer.backend_tokenizer.encode_batch(part), strict=True):
             ids[text] = np.array(encoding.ids, dtype=np.uint16)
-    skipped = stage.skip * args.tokens_per_step
-    wanted, parts, total, number = skipped + stage.until * args.tokens_per_step, [], 0, 0
-    while total < wanted:
-        passing = [ids[d.text] for d in one_pass(documents, args.seed + number, stage.mixture)]
-        parts += passing
-        total += sum(map(len, passing))
+    wanted, rows, number = stage.steps * args.tokens_per_step // args.context, [], 0
+    while sum(map(len, rows)) < wanted:
+        parts = [ids[d.text] for d in one_pass(documents, args.seed + number, stage.name)]
+        whole = np.concatenate(parts)
+        whole = whole[: len(whole) // args.context * args.context].reshape(-1, args.context)
+        rows.append(np.random.default_rng(args.seed + number).permutation(whole))
         number += 1
-    LOG.info("%s: %d tokens wanted, %d in %d passes over the corpus", stage.name, wanted, total, number)
-    stream = np.concatenate(parts)[skipped:wanted]
+    LOG.info("%s: %d rows wanted, %d in %d passes over the corpus", stage.name, wanted, sum(map(len, rows)), number)
+    stream = np.concatenate(rows)[:wanted].reshape(-1)
     np.save(cache, stream)
     return stream
 
@@ -187,6 +177,24 @@ def new_model(tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace) -> L
     return LlamaForCausalLM(config)
 
 
+def borrow_embeddings(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Start the embeddings from those of a larger model: what it knows of words does not have to be learned again.
+
+    A token gets the mean of the larger model's embeddings of its text, reduced to the hidden size by their principal
+    components, at the standard deviation that random weights have.
+    """
+    teacher, teacher_tokenizer = LlamaForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    theirs = teacher.get_input_embeddings().weight.detach().float()
+    ours = model.get_input_embeddings().weight
+    texts = (tokenizer.decode([token]) for token in range(len(tokenizer)))
+    spelled = (teacher_tokenizer(text, add_special_tokens=False).input_ids for text in texts)
+    means = torch.stack([theirs[ids].mean(dim=0) for ids in spelled]).nan_to_num()
+    means -= means.mean(dim=0)
+    reduced = means @ torch.linalg.svd(means, full_matrices=False).Vh[: ours.shape[1]].T
+    with torch.no_grad():
+        ours.copy_(reduced * (model.config.initializer_range / reduced.std()))
+
+
 def new_optimizers(model: LlamaForCausalLM, args: argparse.Namespace) -> list[torch.optim.Optimizer]:
     """Return Muon for the matrices inside the layers and AdamW for the rest.
 
@@ -200,14 +208,17 @@ def new_optimizers(model: LlamaForCausalLM, args: argparse.Namespace) -> list[to
     ]
 
 
-def update(
-    model: LlamaForCausalLM, data: tuple[torch.Tensor, torch.Tensor], optimizers: list, full: list[float], share: float
-) -> tuple[float, float]:
-    """Run one step and return its loss and gradient norm."""
-    inputs, target = data
+def loss_of(model: LlamaForCausalLM, inputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return the mean loss of the target tokens, in nats."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = model(input_ids=inputs, use_cache=False).logits
-    loss = cross_entropy(logits.float().flatten(0, 1), target.flatten())
+    return cross_entropy(logits.float().flatten(0, 1), target.flatten())
+
+
+def update(
+    loss: torch.Tensor, model: LlamaForCausalLM, optimizers: list, full: list[float], share: float
+) -> tuple[float, float]:
+    """Follow the gradient of the loss of one step, and return the loss and the norm of the gradient."""
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for optimizer, rate in zip(optimizers, full, strict=True):
@@ -255,11 +266,13 @@ def train(model: LlamaForCausalLM, stream: np.ndarray, bos: int, stage: Stage, a
         first, seconds = restore(checkpoint, model, optimizers)
     lines = log_file.read_text(encoding="utf-8").splitlines()[: first // 20] if first else []
     model.train()
+    compiled = torch.compile(loss_of)
+    rates = [args.learning_rate, args.embedding_rate]
     pace = Pace(args.threads)
-    for step in range(first, stage.until):
+    for step in range(first, stage.steps):
         started = time.perf_counter()
-        data = batch(stream, step, bos, args)
-        loss, norm = update(model, data, optimizers, [args.learning_rate, args.embedding_rate], stage.share(step))
+        loss = compiled(model, *batch(stream, step, bos, args))
+        loss, norm = update(loss, model, optimizers, rates, stage.share(step))
         losses.append(loss)
         seconds += time.perf_counter() - started
         pace.after(time.perf_counter() - started)
@@ -268,7 +281,7 @@ def train(model: LlamaForCausalLM, stream: np.ndarray, bos: int, stage: Stage, a
             lines.append(json.dumps({"step": step + 1} | {k: float(f"{v:.4g}") for k, v in figures.items()}))
             LOG.info("%s %s", stage.name, lines[-1])
             losses.clear()
-        if (step + 1) % args.checkpoint_every == 0 or step + 1 == stage.until:
+        if (step + 1) % args.checkpoint_every == 0 or step + 1 == stage.steps:
             state = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers]}
             torch.save(state | {"step": step + 1, "seconds": seconds}, checkpoint.with_suffix(".new"))
             checkpoint.with_suffix(".new").replace(checkpoint)
@@ -295,12 +308,13 @@ def save(
 def make(documents: list[corpus.Document], args: argparse.Namespace) -> None:
     """Train the tokenizer and the model and write the model folder."""
     stages = [
-        Stage("main", "main", 0, args.steps, args.until, 1.0, args.warm_up, 0.02),
-        Stage("again", "main", args.until, args.again_steps, args.again_steps, args.again_peak, 20, 0.02),
-        Stage("tune", "tune", 0, args.tune_steps, args.tune_steps, args.tune_peak, 20, 0.0),
+        Stage("main", args.steps, args.warm_up, 0),
+        Stage("tune", args.tune_steps, 20, args.tune_steps),
     ]
     tokenizer = train_tokenizer(documents, args)
     model = new_model(tokenizer, args)
+    if args.embeddings:
+        borrow_embeddings(model, tokenizer, args.embeddings)
     LOG.info("%d parameters, vocabulary %d", model.num_parameters(), len(tokenizer))
     for stage in stages:
         train(model, pack(documents, tokenizer, stage, args), tokenizer.bos_token_id, stage, args)

@@ -74,7 +74,7 @@ class Table8(Item):
     minutes = 0.2
     differs = (
         "The paper reads Dolma with Qwen-0.5B-Instruct or a larger prior; here it is the bundled sample with the "
-        "embedded prior, a toy whose tokens are parts of words."
+        "embedded prior, a toy."
     )
 
     def settings(self, scale: Scale) -> Mapping[str, Any]:
