@@ -135,7 +135,8 @@ def pack(
         part = unique[start : start + 2000]
         for text, encoding in zip(part, tokenizer.backend_tokenizer.encode_batch(part), strict=True):
             ids[text] = np.array(encoding.ids, dtype=np.uint16)
-    wanted, rows, number = stage.steps * args.tokens_per_step // args.context, [], 0
+    wanted, number = stage.steps * args.tokens_per_step // args.context, 0
+    rows: list[np.ndarray] = []
     while sum(map(len, rows)) < wanted:
         parts = [ids[d.text] for d in one_pass(documents, args.seed + number, stage.name)]
         whole = np.concatenate(parts)
@@ -271,8 +272,8 @@ def train(model: LlamaForCausalLM, stream: np.ndarray, bos: int, stage: Stage, a
     pace = Pace(args.threads)
     for step in range(first, stage.steps):
         started = time.perf_counter()
-        loss = compiled(model, *batch(stream, step, bos, args))
-        loss, norm = update(loss, model, optimizers, rates, stage.share(step))
+        found = compiled(model, *batch(stream, step, bos, args))
+        loss, norm = update(found, model, optimizers, rates, stage.share(step))
         losses.append(loss)
         seconds += time.perf_counter() - started
         pace.after(time.perf_counter() - started)
