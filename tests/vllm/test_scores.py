@@ -144,8 +144,8 @@ def resized(path: Path, vocab_size: int) -> Path:
 
 
 def test_a_model_with_more_tokens_than_its_tokenizer(folder):
-    path = resized(folder(), 1100)
-    config = EditConfig(threshold=0.5, top_k=1090)
+    path = resized(folder(), 4200)
+    config = EditConfig(threshold=0.5, top_k=4150)
     results = [
         ToEditor(load(path, backend), config).edit(texts("synthetic_tinystories_500")[:3])
         for backend in ("vllm", "transformers")
