@@ -33,9 +33,8 @@ def edit_figures(generations: Sequence[EditStats]) -> list[dict[str, Any]]:
     Returns:
         JSON values: `generation`, `num_tokens`; `selected_rate`, `changed_rate` and `dropped_rate` of these;
         `eta`, the ratio of the selected rate to that of the previous generation; `characters_unchanged`, the share of
-        the
-        source's characters that no edit touches; and `changed_by_kind`, shares of the changed and deleted tokens, empty
-        if kinds are unknown. Undefined values are None.
+        the source's characters that no edit touches; and `changed_by_kind`, shares of the changed and deleted tokens,
+        empty if kinds are unknown. Undefined values are None.
     """
     return [
         {

@@ -89,9 +89,13 @@ def unwrap(text: str) -> str:
     return "\n\n".join(" ".join(p.split()) for p in paragraphs if p.strip())
 
 
-def _book(text: str, key: str) -> str:
-    text = unwrap(re.sub(r"End of the Project Gutenberg.*", "", text, flags=re.S)).replace("_", "")
+def _quoted(text: str, key: str) -> str:
+    """Make the quotation marks of every other text straight, because both forms are usual."""
     return text.translate(_QUOTES) if fraction("quotes" + key) < 0.5 else text
+
+
+def _book(text: str, key: str) -> str:
+    return _quoted(unwrap(re.sub(r"End of the Project Gutenberg.*", "", text, flags=re.S)).replace("_", ""), key)
 
 
 def _wiki_line(line: str) -> str:
@@ -169,7 +173,7 @@ def _markdown(text: str) -> str:
     )
     kept = (p.strip() for p in paragraphs if _READS_AS_TEXT.search(p) and not re.search(r"[\0|]", p))
     text = "\n\n".join(kept)
-    return text.translate(_QUOTES) if fraction("quotes" + text) < 0.5 else text
+    return _quoted(text, text)
 
 
 class _Html(HTMLParser):
