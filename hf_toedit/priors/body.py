@@ -27,6 +27,7 @@ class Body:
 
     Attributes:
         model: The model with its output layer.
+        hidden_size: Size of its hidden states.
         follows_longest: Whether rotary frequencies depend on the longest sequence of a forward pass (Phi-3's longrope),
             so that documents cannot share one.
         fused_norms: Number of RMSNorm modules that run as one kernel each.
@@ -35,6 +36,7 @@ class Body:
     def __init__(self, model: Any, device: torch.device) -> None:
         """Store the layers of a causal language model of `transformers`."""
         self.model = model
+        self.hidden_size = model.config.get_text_config().hidden_size
         body = model.base_model
         # For the language model of a multimodal family on its own, `base_model` is the model with its head.
         self._layers = getattr(body, "model", body) if body is model else body
@@ -93,7 +95,7 @@ class Body:
         if self._device.type != "cpu":
             return length
         threads = torch.get_num_threads()
-        least = max(length, -(-_SHARE * threads // self.model.config.get_text_config().hidden_size))
+        least = max(length, -(-_SHARE * threads // self.hidden_size))
         return least + -least % (ROWS * threads)
 
 

@@ -1,24 +1,37 @@
 """Matrix products with oneDNN, in float32 on a CPU: faster than PyTorch's BLAS, on an AMD processor by 6 to 17 %.
 
-With AVX2 alone the two are level in the layers, and oneDNN is faster in the head (`benchmarks/linear.py`).
+With AVX2 alone the two are level in the layers, and oneDNN is faster in the head (`benchmarks/linear.py`). Weights of
+layers are kept in the order in which oneDNN reads them, which it would otherwise bring about in each call.
 `torch.compile` would use oneDNN as well, but takes minutes to compile.
 """
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 
 
 def has_onednn() -> bool:
-    """Whether this build of PyTorch has the operator used here."""
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    """Whether this build of PyTorch has the operators used here."""
+    operators = ("_linear_pointwise", "_reorder_linear_weight")
+    return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in operators)
 
 
 def onednn_linear(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """Compute `torch.nn.functional.linear` in float32 on a CPU: `[..., n]` by `[m, n]` to `[..., m]`."""
     return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+
+
+class OnednnLinear(torch.nn.Linear):
+    """A linear layer whose weights are in oneDNN's order; `weight` is a plain copy, for models that read it."""
+
+    @property
+    def weight(self) -> torch.Tensor:  # type: ignore[override]
+        """The weights `[m, n]`."""
+        return self._parameters["weight"].to_dense()  # type: ignore[union-attr]
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Compute the layer in float32 on a CPU: `[..., n]` to `[..., m]`."""
+        return onednn_linear(inputs, self._parameters["weight"], self.bias)  # type: ignore[arg-type]
 
 
 def use_onednn(model: torch.nn.Module) -> None:
@@ -34,8 +47,6 @@ def use_onednn(model: torch.nn.Module) -> None:
             and module.weight.dtype == torch.float32
             and "forward" not in vars(module)
         ):
-            module.forward = partial(_forward, module)  # type: ignore[method-assign]
-
-
-def _forward(layer: torch.nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
-    return onednn_linear(inputs, layer.weight, layer.bias)
+            reordered = torch.ops.mkldnn._reorder_linear_weight(module.weight.detach())
+            module.weight = torch.nn.Parameter(reordered, requires_grad=False)
+            module.__class__ = OnednnLinear

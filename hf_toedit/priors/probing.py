@@ -110,7 +110,7 @@ class Probe:
 def _not_finite(name: str, body: Body) -> PriorError:
     """Return the error for a model with non-finite logits, which states whether its weights are finite."""
     model = body.model
-    bad = [entry for entry, weight in model.named_parameters() if not bool(weight.isfinite().all())]
+    bad = [entry for entry, weight in model.named_parameters() if not bool(weight.to_dense().isfinite().all())]
     if bad:
         more = f" and {len(bad) - 1} more tensors" if len(bad) > 1 else ""
         return PriorError(

@@ -186,7 +186,8 @@ class TransformersPrior:
             for window in windows(index, document.own, self.context, num_bos)
         ]
         # Without padding, the last bits of passes depend on the number of threads, which must stay the same.
-        return shares(cut, torch.get_num_threads() if self.packed and self.device.type == "cpu" else 1)
+        most = torch.get_num_threads() if self.packed and self.device.type == "cpu" else 1
+        return shares(cut, most, self._body.hidden_size)
 
     def _packs(self, share: Sequence[Window]) -> Iterator[list[Piece]]:
         num_bos = len(self._bos)

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from hf_toedit.priors.blocked import blocked_attention
-from hf_toedit.priors.linear import use_onednn
+from hf_toedit.priors.linear import onednn_linear, use_onednn
 
 
 def reference(query, key, value, scaling, sliding_window):
@@ -54,9 +54,13 @@ def test_linear_layers_by_onednn(bias):
     torch.manual_seed(0)
     layer = torch.nn.Linear(48, 200, bias=bias)
     inputs = torch.randn(1, 500, 48)
-    expected = linear(inputs, layer.weight, layer.bias)
+    weight = layer.weight.detach().clone()
+    expected = linear(inputs, weight, layer.bias)
     use_onednn(torch.nn.Sequential(layer))
+    assert torch.equal(layer.weight, weight)
+    assert sum(each.numel() for each in layer.parameters()) == 48 * 200 + 200 * bias
     answer = layer(inputs)
+    assert torch.equal(answer, onednn_linear(inputs, weight, layer.bias))
     torch.testing.assert_close(answer, expected, atol=1e-5, rtol=1e-5)
     # The product of a row must not depend on other rows, if their number is a multiple of 32, as in packs.
     for start, stop in ((0, 32), (3, 99), (100, 132), (20, 500)):
@@ -74,8 +78,9 @@ def test_other_layers_are_left_alone():
     quantized = torch.nn.Linear(8, 8)
     quantized.weight = torch.nn.Parameter(torch.randn(8, 8).as_subclass(Quantized))
     layers = [Scaled(8, 8), torch.nn.Linear(8, 8, dtype=torch.bfloat16), quantized]
+    kinds = [type(layer) for layer in layers]
     use_onednn(torch.nn.Sequential(*layers))
-    assert not any("forward" in vars(layer) for layer in layers)
+    assert [type(layer) for layer in layers] == kinds
     replaced = torch.nn.Linear(8, 8)
     replaced.forward = torch.zeros_like
     use_onednn(torch.nn.Sequential(replaced))

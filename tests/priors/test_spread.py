@@ -14,6 +14,9 @@ from hf_toedit.priors.registry import load_prior
 from hf_toedit.priors.spread import in_shares, shares
 from tests.priors.bits import same_bits
 
+WIDE = 10**6
+"""Hidden size of a model whose attention costs next to nothing."""
+
 
 def windows(*sizes: int) -> list[Window]:
     return [Window(index, 0, size, 0) for index, size in enumerate(sizes)]
@@ -25,11 +28,18 @@ def sizes(share: list[Window]) -> int:
 
 def test_each_window_is_in_one_share_in_its_order():
     given = windows(*np.random.default_rng(0).integers(1, 900, 50).tolist())
-    found = shares(given, 4)
+    found = shares(given, 4, WIDE)
     assert len(found) == 4
     assert sorted((window for share in found for window in share), key=given.index) == given
     assert all(share == sorted(share, key=given.index) for share in found)
     assert max(map(sizes, found)) - min(map(sizes, found)) < 100
+
+
+def test_a_long_window_is_joined_by_fewer_others_since_its_attention_takes_time():
+    given = windows(2_304, *[144] * 80)
+    # With hidden states of 64, a token of the long one takes 1 + 2304 / (9 * 64) = 5 times as long, others 1.25 times.
+    assert sorted(map(len, shares(given, 2, 64))) == [1 + 8, 72]
+    assert sorted(map(len, shares(given, 2, WIDE))) == [1 + 32, 48]
 
 
 @pytest.mark.parametrize(
@@ -41,12 +51,12 @@ def test_each_window_is_in_one_share_in_its_order():
         (windows(*[600] * 3), 8, 3),
         (windows(10_000, 600, 600), 2, 1),  # all would wait for the first one
         (windows(10_000, 9_000, 600), 2, 1),
-        (windows(10_000, 9_000, 1_000), 2, 2),
+        (windows(10_000, 9_000, 1_100), 2, 2),
         (windows(*[1_000] * 100), 64, 8),
     ],
 )
 def test_no_share_waits_long_for_another(given, most, count):
-    assert len(shares(given, most)) == count
+    assert len(shares(given, most, WIDE)) == count
 
 
 def test_the_cores_are_divided_and_given_back(threads):
