@@ -166,8 +166,8 @@ class _Layer(nn.Module):
         self.mlp = _Gated(config)
 
     def forward(self, hidden: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        hidden = hidden + self.self_attn(self.input_layernorm(hidden), turn)
-        return hidden + self.mlp(self.post_attention_layernorm(hidden))
+        hidden = self.self_attn(self.input_layernorm(hidden), turn).add_(hidden)
+        return self.mlp(self.post_attention_layernorm(hidden)).add_(hidden)
 
 
 class _Attention(nn.Module):
@@ -197,7 +197,7 @@ class _Gated(nn.Module):
         self.down_proj = _linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        return self.down_proj(silu(self.gate_proj(hidden)) * self.up_proj(hidden))
+        return self.down_proj(silu(self.gate_proj(hidden), inplace=True).mul_(self.up_proj(hidden)))
 
 
 class _Norm(nn.Module):
@@ -211,7 +211,7 @@ class _Norm(nn.Module):
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         exact = hidden.float()
         exact = exact * torch.rsqrt(exact.pow(2).mean(-1, keepdim=True) + self._eps)
-        return self.weight * exact.to(hidden.dtype)
+        return exact.to(hidden.dtype).mul_(self.weight)
 
 
 def _linear(num_inputs: int, num_outputs: int) -> nn.Linear:
@@ -221,7 +221,7 @@ def _linear(num_inputs: int, num_outputs: int) -> nn.Linear:
 def _turned(states: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
     """Rotate queries or keys `[1, heads, T, d]` by the angles of their positions, given as cosines and sines."""
     first, second = states.chunk(2, dim=-1)
-    return states * turn[0] + torch.cat((-second, first), dim=-1) * turn[1]
+    return torch.cat((-second, first), dim=-1).mul_(turn[1]).add_(states * turn[0])
 
 
 def _causal(
