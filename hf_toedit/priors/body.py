@@ -27,7 +27,6 @@ class Body:
 
     Attributes:
         model: The model with its output layer.
-        hidden_size: Size of its hidden states.
         follows_longest: Whether rotary frequencies depend on the longest sequence of a forward pass (Phi-3's longrope),
             so that documents cannot share one.
         fused_norms: Number of RMSNorm modules that run as one kernel each.
@@ -36,7 +35,6 @@ class Body:
     def __init__(self, model: Any, device: torch.device) -> None:
         """Store the layers of a causal language model of `transformers`."""
         self.model = model
-        self.hidden_size = model.config.get_text_config().hidden_size
         body = model.base_model
         # For the language model of a multimodal family on its own, `base_model` is the model with its head.
         self._layers = getattr(body, "model", body) if body is model else body
@@ -50,6 +48,11 @@ class Body:
         self.follows_longest = _has_longrope(model)
         # Each pass writes such frequencies into the model.
         self._turn: Any = threading.Lock() if self.follows_longest else nullcontext()
+
+    @property
+    def hidden_size(self) -> int:
+        """Size of the hidden states."""
+        return self.model.config.get_text_config().hidden_size
 
     def packed(self, ids: Sequence[np.ndarray], pack: Sequence[Piece], attention: PackedAttention) -> torch.Tensor:
         """Run pieces one after another in one sequence, whose last rows may be padding.

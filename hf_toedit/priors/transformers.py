@@ -186,8 +186,9 @@ class TransformersPrior:
             for window in windows(index, document.own, self.context, num_bos)
         ]
         # Without padding, the last bits of passes depend on the number of threads, which must stay the same.
-        most = torch.get_num_threads() if self.packed and self.device.type == "cpu" else 1
-        return shares(cut, most, self._body.hidden_size)
+        if not self.packed or self.device.type != "cpu":
+            return [cut]
+        return shares(cut, torch.get_num_threads(), self._body.hidden_size)
 
     def _packs(self, share: Sequence[Window]) -> Iterator[list[Piece]]:
         num_bos = len(self._bos)
