@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from functools import cache
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameter numbers of glibc's `mallopt` (malloc.h)."""
@@ -17,16 +18,28 @@ KEPT_BYTES = 2**29
 LARGEST_KEPT_BYTES = 2**26
 
 
+@cache
+def _glibc() -> ctypes.CDLL | None:
+    """Return the C library of this process, if it is glibc."""
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
+
+
 def keep_freed_memory() -> None:
     """Make this process keep 512 MB of the memory that it frees, in blocks of up to 64 MB.
 
     Nothing changes if the allocator is not glibc's, or if the environment configures glibc.
     """
-    if platform.libc_ver()[0] != "glibc" or any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
+    glibc = _glibc()
+    if glibc is None or any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         return
-    glibc = ctypes.CDLL(None)
     glibc.mallopt(_MMAP_THRESHOLD, LARGEST_KEPT_BYTES)
     glibc.mallopt(_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def return_freed_memory() -> None:
+    """Return the memory that this process has freed to the system, if the allocator is glibc's."""
+    if glibc := _glibc():
+        glibc.malloc_trim(0)
 
 
 _SETTINGS = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")

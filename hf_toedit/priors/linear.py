@@ -9,6 +9,11 @@ from __future__ import annotations
 
 import torch
 
+from hf_toedit.priors.allocator import return_freed_memory
+
+_LARGE_BYTES = 2**20
+"""Size from which the memory of plain weights is returned at once; glibc would keep it, and a model take it twice."""
+
 
 def has_onednn() -> bool:
     """Whether this build of PyTorch has the operators used here."""
@@ -55,5 +60,8 @@ def use_onednn(model: torch.nn.Module) -> None:
             and module.weight.dtype == torch.float32
             and "forward" not in vars(module)
         ):
+            num_bytes = module.weight.nbytes
             module.weight = torch.nn.Parameter(reordered(module.weight.detach()), requires_grad=False)
             module.__class__ = OnednnLinear
+            if num_bytes >= _LARGE_BYTES:
+                return_freed_memory()

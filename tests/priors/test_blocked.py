@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
@@ -65,6 +69,31 @@ def test_linear_layers_by_onednn(bias):
     # The product of a row must not depend on other rows, if their number is a multiple of 32, as in packs.
     for start, stop in ((0, 32), (3, 99), (100, 132), (20, 500)):
         assert torch.equal(layer(inputs[:, start:stop].clone()), answer[:, start:stop])
+
+
+_GROWTH = """
+import torch
+from hf_toedit.priors.linear import use_onednn
+
+def megabytes():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1000
+
+def model(count):
+    return torch.nn.Sequential(*(torch.nn.Linear(600, 600) for _ in range(count)))
+
+use_onednn(model(2))
+large = model(200)
+before = megabytes()
+use_onednn(large)
+print(megabytes() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory of a process on Linux")
+def test_a_model_does_not_take_twice_its_memory():
+    # The weights are 288 MB.
+    assert float(subprocess.check_output([sys.executable, "-c", _GROWTH])) < 100
 
 
 def test_other_layers_are_left_alone():
