@@ -27,8 +27,8 @@ ROWS = 32
 _LOGITS_PER_CHUNK = {"cpu": 2**23, "cuda": 2**27}
 """On a CPU, such a chunk is small enough to be kept when freed (`allocator`), with enough rows for a product."""
 
-_FEWEST_ROWS = 256
-"""Minimum number of rows of a chunk on a GPU when memory is short."""
+_FEWEST_ROWS = {"cpu": 96, "cuda": 256}
+"""Minimum number of rows of a chunk, however large the vocabulary; with fewer, loading the weights limits a product."""
 
 _PLAIN = (torch.float32, *HALF)
 """Data types of weights that are not quantized."""
@@ -88,8 +88,9 @@ class Head:
         # Cohere multiplies by logit_scale, Granite divides by logits_scaling.
         self._factor = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1)
         self.vocab_size = self._weight.shape[0]
-        limit = _LOGITS_PER_CHUNK.get(device.type, _LOGITS_PER_CHUNK["cuda"])
-        self._chunk_rows = max(limit // self.vocab_size // ROWS * ROWS, ROWS)
+        kind = "cpu" if device.type == "cpu" else "cuda"
+        self._fewest_rows = _FEWEST_ROWS[kind]
+        self._chunk_rows = max(_LOGITS_PER_CHUNK[kind] // self.vocab_size // ROWS * ROWS, self._fewest_rows)
         self._multiply = onednn_linear if device.type == "cpu" and has_onednn() else linear
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -102,13 +103,10 @@ class Head:
         return self._transform(logits, None if self._bias is None else self._bias[ids])
 
     def shrink(self) -> bool:
-        """Halve the chunks of logits; return False if they are already as small as allowed.
-
-        Products of fewer rows than `_FEWEST_ROWS` would be limited by loading the weights.
-        """
-        if self._chunk_rows <= _FEWEST_ROWS:
+        """Halve the chunks of logits; return False if they are already as small as allowed."""
+        if self._chunk_rows <= self._fewest_rows:
             return False
-        self._chunk_rows = max(self._chunk_rows // 2 // ROWS * ROWS, _FEWEST_ROWS)
+        self._chunk_rows = max(self._chunk_rows // 2 // ROWS * ROWS, self._fewest_rows)
         return True
 
     def first(self, count: int) -> Head:

@@ -48,6 +48,12 @@ def test_chunks_of_a_large_vocabulary(model, settings, num_rows):
         np.testing.assert_allclose(expected[row][torch.from_numpy(ids[inside]).long()], logprobs[inside], atol=1e-4)
 
 
+def test_chunks_of_the_largest_vocabularies_have_rows_enough_for_a_product():
+    sizes = {"hidden_size": 2, "intermediate_size": 2, "num_hidden_layers": 1, "num_attention_heads": 1}
+    largest = LlamaForCausalLM(LlamaConfig(vocab_size=262_144, **sizes))
+    assert Head(largest, CPU)._chunk_rows == 96
+
+
 def _nucleus_size(logprobs: torch.Tensor, top_p: float) -> int:
     mass = logprobs.exp().sort(descending=True).values.cumsum(0)
     return min(int((mass < top_p).sum()) + 1, MAX_NUCLEUS)

@@ -20,7 +20,7 @@ from hf_toedit.config import Resources
 from hf_toedit.errors import OutOfMemory
 from hf_toedit.priors import loading
 from hf_toedit.priors.allocator import use_expandable_segments
-from hf_toedit.priors.head import ROWS
+from hf_toedit.priors.head import ROWS, Head
 from hf_toedit.priors.memory import MAX_TOKENS, StageMemory, find_passes, fitting_passes, out_of_memory
 from hf_toedit.priors.packing import PIECE_TOKENS
 from hf_toedit.priors.transformers import TransformersPrior
@@ -177,8 +177,8 @@ def test_a_prior_of_32b_on_80_gb(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_chunks_of_logits_shrink_where_memory_is_short(stories_prior, monkeypatch: pytest.MonkeyPatch) -> None:
     prior = copy(stories_prior)
-    prior._head = copy(prior._head)
     prior.device = torch.device("cuda")
+    prior._head = Head(prior._body.model, prior.device)
     before, asked = prior._head._chunk_rows, []
 
     def found(*_: object) -> tuple[int, int]:
