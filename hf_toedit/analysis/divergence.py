@@ -6,10 +6,11 @@ figure between two samples of that size from one dataset. The noise of the refer
 
 Samples are random choices of groups of documents (see `features.ngram_groups`), without replacement and of at most half
 of the groups; the larger dataset contributes fewer groups, so that the amounts of text are equal. With half of the
-groups, the spread over choices equals that of the figure over new documents (the delete-d jackknife of Shao and Wu
-1989,
-"A General Theory for Jackknife Variance Estimation"); with fewer, it is larger. A bootstrap with replacement would
-contain groups twice, which would bias it.
+groups, the spread over choices of a figure that is linear in the counts equals that over new documents (the delete-d
+jackknife of Shao and Wu 1989, "A General Theory for Jackknife Variance Estimation"); with fewer, it is larger.
+Divergences are not linear, and the noise of single samples adds to their spread: with 300 texts of GSM8K each,
+intervals were 1.4 to 2.1 times as wide as needed, and 99 % to 100 % of them contained the mean over new documents. A
+bootstrap with replacement would contain groups twice, which would bias it.
 """
 
 from __future__ import annotations

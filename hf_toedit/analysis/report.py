@@ -34,8 +34,8 @@ def markdown_report(report: dict[str, Any]) -> str:
         f"Each dataset is compared with {code(reference)}, the reference.{_drawn(report['sampled_rows'])}",
         _verdicts(report),
         "The verdicts are those of Zhu et al. 2024 (arXiv 2412.14689, Eq. 9): *semi-synthetic* data stay within "
-        "epsilon of the reference, *pure synthetic* data do not. They say how far texts are from the reference, and "
-        "not who wrote them.",
+        "epsilon of the reference, *pure synthetic* data do not. They say how far the n-grams of texts are from "
+        "those of the reference, and not who wrote them; perplexities and edits do not enter them.",
         "## Texts",
         _texts(variants),
         "## n-grams",
