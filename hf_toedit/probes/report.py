@@ -26,7 +26,7 @@ def markdown_report(report: dict[str, Any]) -> str:
         report: Output of `summary`.
     """
     training = report["training"]
-    seeds = training["seeds"]
+    seeds, several = training["seeds"], len(report["evals"]) > 1
     parts = [
         f"# {TITLE}",
         f"One {_model(report['model'])} per dataset, learning rate and seed is trained on {training['num_tokens']:,} "
@@ -38,7 +38,8 @@ def markdown_report(report: dict[str, Any]) -> str:
         "## Differences",
         "In perplexity, relative to the reference: below 0 is better. Models are paired by seed, and held-out "
         f"documents by themselves. {interval_note(seeds, report['evals'])} *{_MEAN}* is the mean of the log "
-        "perplexities of the sets, each counted once.",
+        "perplexities of the sets, each counted once."
+        + (" The verdicts above are of all sets; those of single sets are not corrected." if several else ""),
         _differences(report),
         "## Perplexity",
         "On held-out text; the geometric mean over seeds, and its 95 % interval. These intervals are mostly wider than "
