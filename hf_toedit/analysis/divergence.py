@@ -57,6 +57,9 @@ NOISE_QUANTILE = 0.99
 KL, KL_REVERSE, JS = "kl", "kl_reverse", "js"
 """KL of the data from the reference, KL of the reference from the data, Jensen-Shannon."""
 
+NAMES = {JS: "Jensen-Shannon", KL: "KL from the reference", KL_REVERSE: "KL to the reference"}
+"""Names of the figures in reports and verdicts."""
+
 _AT_ONCE = 50
 """Number of choices computed at once, which keeps memory below 50 MB."""
 
@@ -264,7 +267,7 @@ def _verdict(
     if js.can_be_noise:
         noise = f"can be noise, which reaches {js.noise_high:.3g}"
         return "no difference seen", f"the Jensen-Shannon divergence of {js.value:.3g} bits {noise}."
-    held = [f"{name} {figures[name].value:.3g} (epsilon {limit:.3g})" for name, limit in limits.items()]
+    held = [f"{NAMES[name]} {figures[name].value:.3g} (epsilon {limit:.3g})" for name, limit in limits.items()]
     said = f"in bits, {' and '.join(held)}"
     if any(figures[name].low > limit for name, limit in limits.items()):
         return "pure synthetic", f"a KL divergence is above epsilon: {said}."
