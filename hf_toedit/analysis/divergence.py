@@ -6,10 +6,11 @@ figure between two samples of that size from one dataset. The noise of the refer
 
 Samples are random choices of groups of documents (see `features.ngram_groups`), without replacement and of at most half
 of the groups; the larger dataset contributes fewer groups, so that the amounts of text are equal. With half of the
-groups, the spread over choices equals that of the figure over new documents (the delete-d jackknife of Shao and Wu
-1989,
-"A General Theory for Jackknife Variance Estimation"); with fewer, it is larger. A bootstrap with replacement would
-contain groups twice, which would bias it.
+groups, the spread over choices of a figure that is linear in the counts equals that over new documents (the delete-d
+jackknife of Shao and Wu 1989, "A General Theory for Jackknife Variance Estimation"); with fewer, it is larger.
+Divergences are not linear, and the noise of single samples adds to their spread: with 300 texts of GSM8K each,
+intervals were 1.4 to 2.1 times as wide as needed, and 99 % to 100 % of them contained the mean over new documents. A
+bootstrap with replacement would contain groups twice, which would bias it.
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ NOISE_QUANTILE = 0.99
 
 KL, KL_REVERSE, JS = "kl", "kl_reverse", "js"
 """KL of the data from the reference, KL of the reference from the data, Jensen-Shannon."""
+
+NAMES = {JS: "Jensen-Shannon", KL: "KL from the reference", KL_REVERSE: "KL to the reference"}
+"""Names of the figures in reports and verdicts."""
 
 _AT_ONCE = 50
 """Number of choices computed at once, which keeps memory below 50 MB."""
@@ -263,7 +267,7 @@ def _verdict(
     if js.can_be_noise:
         noise = f"can be noise, which reaches {js.noise_high:.3g}"
         return "no difference seen", f"the Jensen-Shannon divergence of {js.value:.3g} bits {noise}."
-    held = [f"{name} {figures[name].value:.3g} (epsilon {limit:.3g})" for name, limit in limits.items()]
+    held = [f"{NAMES[name]} {figures[name].value:.3g} (epsilon {limit:.3g})" for name, limit in limits.items()]
     said = f"in bits, {' and '.join(held)}"
     if any(figures[name].low > limit for name, limit in limits.items()):
         return "pure synthetic", f"a KL divergence is above epsilon: {said}."

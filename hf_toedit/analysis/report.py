@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from hf_toedit.analysis.divergence import NAMES
 from hf_toedit.cards.escape import Markdown, code, markdown, percent
 from hf_toedit.cards.tables import table
 from hf_toedit.place_kinds import KINDS
@@ -17,7 +18,6 @@ TITLE = "How these datasets differ"
 
 _TOP_BIGRAMS = 10
 _ORDERS = ("both", "unigrams", "bigrams")
-_FIGURES = {"js": "Jensen-Shannon", "kl": "KL from the reference", "kl_reverse": "KL to the reference"}
 _PARTS = ("value", "low", "high", "noise_floor", "noise_high")
 
 
@@ -34,8 +34,8 @@ def markdown_report(report: dict[str, Any]) -> str:
         f"Each dataset is compared with {code(reference)}, the reference.{_drawn(report['sampled_rows'])}",
         _verdicts(report),
         "The verdicts are those of Zhu et al. 2024 (arXiv 2412.14689, Eq. 9): *semi-synthetic* data stay within "
-        "epsilon of the reference, *pure synthetic* data do not. They say how far texts are from the reference, and "
-        "not who wrote them.",
+        "epsilon of the reference, *pure synthetic* data do not. They say how far the n-grams of texts are from "
+        "those of the reference, and not who wrote them; perplexities and edits do not enter them.",
         "## Texts",
         _texts(variants),
         "## n-grams",
@@ -139,7 +139,7 @@ def _divergences(report: dict[str, Any]) -> Markdown:
     for name, found in report["comparisons"].items():
         for order in _ORDERS:
             figures = found["divergence"][order]["figures"]
-            for figure, title in _FIGURES.items() if figures else ():
+            for figure, title in NAMES.items() if figures else ():
                 value, *others = (f"{figures[figure][part]:.3f}" for part in _PARTS)
                 rows.append((code(name), order, title, value, f"{others[0]} to {others[1]}", *others[2:]))
     names = ("dataset", "n-grams", "figure", "bits", "95 % interval", "noise floor", "noise up to")

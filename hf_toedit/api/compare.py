@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta
 
 from hf_toedit.analysis.report import JSON, TITLE, markdown_report
 from hf_toedit.api.begin import do_by, do_planned
@@ -17,6 +19,7 @@ from hf_toedit.api.named import check_names, shown_source, source_of
 from hf_toedit.api.report_folder import as_json, report_folder, write_whole_report
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.run import Run
+from hf_toedit.checked import checked
 from hf_toedit.config import PriorConfig, Resources, SourceConfig
 from hf_toedit.errors import UsageError
 from hf_toedit.runs.store import is_run
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 
 WORK = "work"
 """Folder of a report with the runs of its variants, which continue where they stopped."""
+
+_Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+"""Range of the seeds of NumPy and scikit-learn."""
 
 _MEASURE = "measure"
 """Folder in which a variant is measured."""
@@ -101,6 +107,7 @@ def compare(
     readers = [fspath(prior) for prior in priors]
     _check_names(named, readers)
     check_epsilon(epsilon)
+    seed = checked(seed, _Seed, "seed")
     if sample is not None and sample < 1:
         raise UsageError(f"sample {sample} is out of range: it must be 1 or more. Name a number of rows.")
     target = report_folder(fspath(folder), _is_report)

@@ -78,7 +78,7 @@ def fitted_density(source: SourceConfig, folder: str, shape: Mapping[str, Any], 
     if "://" in folder:
         raise UsageError("--by density keeps a file beside the run, which must be on this machine. Name a folder here.")
     task = MeasureTask()
-    texts = sample_texts(RunRequest(source, task, **shape).plan(task.resolved), seed)
+    texts = sample_texts(RunRequest(source, task, **shape).plan(task.resolved), seed % 2**64)  # NumPy's are positive
     if not any(map(words, texts)):
         raise UsageError("no text of the source has a word. Name the column of its texts with --text-column.")
     path = Path(step_folder(folder, "density.npz"))

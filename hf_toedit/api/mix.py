@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -145,8 +146,8 @@ def mix_request(
     check_names(sources, "dataset")
     if how["num_tokens"] is not None and how["num_tokens"] < 1:
         raise UsageError(f"--tokens {how['num_tokens']} is out of range: it must be at least 1.")
-    if not how["max_epochs"] > 0:
-        raise UsageError(f"--max-epochs {how['max_epochs']:g} is out of range: it must be above 0.")
+    if not 0 < how["max_epochs"] < math.inf:
+        raise UsageError(f"--max-epochs {how['max_epochs']:g} is out of range: it must be above 0 and finite.")
     counter = scorer_config("length", {"tokenizer": tokenizer} if tokenizer else {})
     origins = {name: source_of(source, given) for name, source in sources.items()}
     return MixRequest(origins, shares, counter, tokenizer, **how)
@@ -210,12 +211,17 @@ def _common(asked: MixRequest, plans: Mapping[str, Plan]) -> Features:
     Raises:
         SourceError: There are none, or the texts are not among them.
     """
+    if any(asked.name_column in other.reader.features for other in plans.values()):
+        raise SourceError(
+            f"there is a column {asked.name_column!r} already. Name another one for where a row is from, with "
+            f"--name-column."
+        )
     (first, plan), *others = plans.items()
     features = plan.reader.features
     common = {
         name: feature
         for name, feature in features.items()
-        if name != asked.name_column and all(other.reader.features.get(name) == feature for _, other in others)
+        if all(other.reader.features.get(name) == feature for _, other in others)
     }
     for column in plan.texts.columns(features):
         if column not in common:
@@ -223,11 +229,6 @@ def _common(asked: MixRequest, plans: Mapping[str, Plan]) -> Features:
             raise SourceError(
                 f"column {column!r} has different types in the datasets: {kinds}. Convert one of them, or mix others."
             )
-    if any(asked.name_column in other.reader.features for other in plans.values()):
-        raise SourceError(
-            f"there is a column {asked.name_column!r} already. Name another one for where a row is from, with "
-            f"--name-column."
-        )
     return type(features)(common)
 
 

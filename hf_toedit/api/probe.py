@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hf_toedit.api.probe_models import time_model, train_models
 from hf_toedit.api.probing import MODELS, SETTINGS, Probing
 from hf_toedit.api.report_folder import as_json, report_folder, write_whole_report
+from hf_toedit.checked import checked
 from hf_toedit.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def estimate_probe(
     Raises:
         UsageError, SourceError, PriorError: As in `probe`.
     """
+    price = None if price_per_hour is None else checked(price_per_hour, float, "price_per_hour")
     found = Probing.find(variants, evals, settings, load_tasks=False)
     with tempfile.TemporaryDirectory() as scratch:
         found.tokenize(Path(scratch))
@@ -130,5 +132,5 @@ def estimate_probe(
         "models": num_models,
         "tasks": list(found.asked.tasks),
         "hours": hours,
-        "cost": None if price_per_hour is None else hours * price_per_hour,
+        "cost": None if price is None else hours * price,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -164,7 +165,7 @@ class Probing:
             if epochs > self.asked.max_epochs:
                 raise UsageError(
                     f"variant {name!r} has {available:,} tokens, so {self.asked.num_tokens:,} are {epochs:.2f} epochs. "
-                    f"Lower --tokens, or allow it with --max-epochs {epochs:.2f}."
+                    f"Lower --tokens, or allow it with --max-epochs {math.ceil(100 * epochs) / 100:.2f}."
                 )
         if not self.num_blocks:
             raise UsageError(

@@ -26,7 +26,7 @@ def markdown_report(report: dict[str, Any]) -> str:
         report: Output of `summary`.
     """
     training = report["training"]
-    seeds = training["seeds"]
+    seeds, several = training["seeds"], len(report["evals"]) > 1
     parts = [
         f"# {TITLE}",
         f"One {_model(report['model'])} per dataset, learning rate and seed is trained on {training['num_tokens']:,} "
@@ -37,8 +37,9 @@ def markdown_report(report: dict[str, Any]) -> str:
         "![Differences to the reference](assets/differences.png)",
         "## Differences",
         "In perplexity, relative to the reference: below 0 is better. Models are paired by seed, and held-out "
-        f"documents by themselves. {_interval(seeds)} *{_MEAN}* is the mean of the log perplexities of the sets, each "
-        "counted once.",
+        f"documents by themselves. {interval_note(seeds, report['evals'])} *{_MEAN}* is the mean of the log "
+        "perplexities of the sets, each counted once."
+        + (" The verdicts above are of all sets; those of single sets are not corrected." if several else ""),
         _differences(report),
         "## Perplexity",
         "On held-out text; the geometric mean over seeds, and its 95 % interval. These intervals are mostly wider than "
@@ -95,10 +96,18 @@ def _model(model: Mapping[str, Any]) -> str:
     return f"model {code(model['model'])} ({how})"
 
 
-def _interval(seeds: int) -> str:
+def interval_note(seeds: int, evals: Mapping[str, Any]) -> str:
+    """Return what the intervals cover.
+
+    Args:
+        seeds: Number of seeds.
+        evals: The evaluation sets, by name.
+    """
+    single = [code(name) for name, found in evals.items() if found["num_documents"] == 1]
+    but = f" With one document, as in {', '.join(single)}, they cover seeds only." if single else ""
     return (
         f"The 95 % intervals cover the choice of the {seeds} seeds and of the documents (Student's t with Welch's "
-        "degrees of freedom; documents by bootstrap)."
+        f"degrees of freedom; documents by bootstrap).{but}"
     )
 
 

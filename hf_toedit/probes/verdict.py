@@ -14,7 +14,8 @@ mean difference over seeds when documents are sampled with replacement. The effe
 in both, which makes V slightly too large, never too small. The interval is D +- t sqrt(V), where t is a quantile of
 Student's t with the degrees of freedom of Welch and Satterthwaite. With three seeds, that is a wide interval if seeds
 matter (t = 4.3), as it must be: resampling three seeds with replacement would give one that contains the truth in 75 %
-of the cases, not in 95 %. One seed gives no V_seeds, so at least two are required.
+of the cases, not in 95 %. One seed gives no V_seeds, so at least two are required. One document gives no V_documents:
+the interval then covers seeds only.
 """
 
 from __future__ import annotations

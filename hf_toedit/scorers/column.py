@@ -71,7 +71,7 @@ class ColumnScorer(ModelFreeScorer):
         """See `Scorer`."""
         found = values_at(table, number_path(table.schema, self._column))
         numbers = np.full(len(table), math.nan)
-        numbers[found.rows] = found.array.cast(pa.float64()).to_numpy()
+        numbers[found.rows] = found.array.cast(pa.float64(), safe=False).to_numpy()  # rounds above 2^53
         return self.prepared(table, numbers)
 
     def score(self, prepared: Prepared) -> RowScores:

@@ -18,6 +18,9 @@ Keep = Literal["highest", "middle", "lowest", "above", "below"]
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 """Quantiles of scores in reports."""
 
+_LARGE = 2.0**1022
+"""Differences of numbers up to this magnitude are finite in float64."""
+
 
 @dataclass(frozen=True)
 class Choice(BaseConfig):
@@ -112,7 +115,10 @@ def quantiles(values: np.ndarray) -> dict[str, float]:
     there = values[~np.isnan(values)]
     if not len(there):
         return {}
-    return {str(q): float(value) for q, value in zip(QUANTILES, np.quantile(there, QUANTILES), strict=True)}
+    # The difference between two values, which is what NumPy interpolates, must be finite.
+    scale = 4.0 if np.abs(there).max() > _LARGE else 1.0
+    found = np.quantile(there / scale, QUANTILES) * scale
+    return {str(q): float(value) for q, value in zip(QUANTILES, found, strict=True)}
 
 
 def _range(values: np.ndarray) -> str:

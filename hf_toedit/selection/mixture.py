@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -46,8 +47,9 @@ def check_shares(shares: Mapping[str, float]) -> None:
     if len(shares) < 2:
         raise UsageError("a mixture needs two datasets or more. Write them as human=org/web:0.75 synthetic=run:0.25.")
     for name, share in shares.items():
-        if not share > 0:
-            raise UsageError(f"the share of {name!r} is {share:g}. It must be above 0; leave the dataset out instead.")
+        if not 0 < share < math.inf:
+            instead = "; leave the dataset out instead" if share <= 0 else " and finite"
+            raise UsageError(f"the share of {name!r} is {share:g}. It must be above 0{instead}.")
     total = sum(shares.values())
     if abs(total - 1) > _ROUNDING:
         raise UsageError(f"the shares sum to {total:.6g}, and must sum to 1. {_suggested(shares, total)}")

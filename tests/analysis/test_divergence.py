@@ -68,6 +68,7 @@ def test_the_value_is_that_of_the_distributions() -> None:
         assert figure.noise_floor < figure.noise_high < 0.001
     assert result.num_groups == (32, 32) and result.num_ngrams == (3_200_000, 3_200_000)
     assert result.verdict == "pure synthetic" and result.differs
+    assert "KL from the reference " in result.reason and "KL to the reference " in result.reason
     assert json.loads(json.dumps(result.to_json()))["figures"]["js"]["value"] == result.figures["js"].value
 
 

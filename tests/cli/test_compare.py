@@ -274,6 +274,7 @@ def test_edits_of_runs(hf_toedit: HfToEdit, source: Path, run: Path, tmp_path: P
         (("{one}", "b=sample", "--sample", "0"), 2, "sample 0 is out of range: it must be 1 or more."),
         (("{one}", "b=sample", "--epsilon", "0"), 2, "epsilon 0.0 is out of range: it must be above 0."),
         (("{one}", "b=sample", "--epsilon", "nan"), 2, "epsilon nan is out of range"),
+        (("{one}", "b=sample", "--seed", "-1"), 2, "seed -1 is out of range: it must be between 0 and 4,294,967,295."),
         (("{one}", "b=sample", "--prior", "embedded", "--prior", "embedded"), 2, "prior embedded is given twice."),
         (("{one}", "b=sample", "--push-to", "mine"), 2, "repository 'mine' lacks its owner. Name it as org/name."),
         (("{one}", "b={blank}", "--prior", "embedded"), 2, "variant 'b' ({blank}) has no text. Name the column"),

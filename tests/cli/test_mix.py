@@ -153,6 +153,13 @@ def test_a_folder_that_holds_something_else_is_left_alone(
         (("human={human}:0.5", "stories={stories}:0.5", "--tokenizer", "none/such here"), 1, "none/such here"),
         (("human={human}:0.5", "none=none.jsonl:0.5"), 1, "none.jsonl"),
         (("human={human}:0.5", "stories={stories}:0.5", "--max-epochs", 0), 2, "--max-epochs 0 is out of range"),
+        (("human={human}:0.5", "stories={stories}:0.5", "--max-epochs", "inf"), 2, "--max-epochs inf is out of range"),
+        (
+            ("human={human}:1e999", "stories={stories}:0.5"),
+            2,
+            "share of 'human' is inf. It must be above 0 and finite.",
+        ),
+        (("human={human}:0.5", "stories={stories}:0.5", "--name-column", "text"), 1, "a column 'text' already"),
     ],
 )
 def test_what_cannot_be_mixed_is_refused(

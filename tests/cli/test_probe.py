@@ -166,6 +166,7 @@ def test_contaminated_documents_are_dropped(
     [
         (("{a}",), 2, "a probe needs two variants or more."),
         (("{a}", "a={b}"), 2, "two variants are called 'a'. Give each a name of its own."),
+        (("{a}", "b={b}", "--dry-run", "--price-per-hour", "nan"), 2, "price_per_hour must be a number other than NaN"),
         (("{a}", "b={b}", "--tokens", "1M"), 2, "epochs. Lower --tokens, or allow it with --max-epochs"),
         (("{a}", "b={b}", "--context", "1024", "--tokens", "1000"), 2, "there are too few tokens for a single step"),
         (("{a}", "b={b}", "--tokens", "many"), 2, "--tokens 'many' is not a number of tokens."),
@@ -193,6 +194,15 @@ def test_bad_input(args: tuple[str, ...], code: int, expected: str, hf_toedit: H
     given = [arg.format(**paths) for arg in args]
     asked = "probe", *given, "--eval", f"e={paths['b']}", "--device", "cpu", "-o", tmp_path / "report"
     assert expected.format(**paths) in hf_toedit.fails(*asked, code=code)
+
+
+def test_the_suggested_number_of_epochs_is_enough(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", stories(3))
+    asked = "probe", f"a={path}", f"b={path}", "--eval", f"e={path}", "--device", "cpu", "-o", tmp_path / "report"
+    for num_tokens in (100_001, 100_003, 100_019):
+        said = hf_toedit.fails(*asked, "--tokens", num_tokens, code=2)
+        available = int(said.split(" has ")[1].split()[0].replace(",", ""))
+        assert float(said.rpartition("--max-epochs ")[2].rstrip(".")) * available >= num_tokens
 
 
 @pytest.mark.skipif(find_spec("lm_eval") is not None, reason="lm-eval is installed")

@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer
 
@@ -138,6 +140,14 @@ def test_rouge_is_that_of_its_package(source: Path, tmp_path: Path) -> None:
 )
 def test_a_column_is_a_score(source: Path, tmp_path: Path, column: str, expected: list[float | None]) -> None:
     assert [row["value"] for row in scored(source, tmp_path / "run", "column", column=column)] == expected
+
+
+def test_a_column_of_large_integers_is_rounded_to_float64(tmp_path: Path) -> None:
+    source = tmp_path / "rows.parquet"
+    large = [2**63 - 1, 2**53 + 1, -(2**63), None]
+    pq.write_table(pa.table({"text": ["a"] * 4, "number": pa.array(large, pa.int64())}), source)
+    values = [row["value"] for row in scored(source, tmp_path / "run", "column", column="number")]
+    assert values == [2.0**63, 2.0**53, -(2.0**63), None]
 
 
 def test_lengths(tmp_path: Path) -> None:

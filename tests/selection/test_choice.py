@@ -102,3 +102,11 @@ def test_quantiles_are_of_the_scores_that_there_are() -> None:
     found = quantiles(np.array([math.nan, *range(101)]))
     assert found["0.5"] == 50 and found["0.01"] == 1
     assert quantiles(np.array([math.nan])) == {}
+
+
+def test_quantiles_of_the_largest_floats_are_finite() -> None:
+    largest = float(np.finfo(np.float64).max)
+    found = quantiles(np.array([-largest, largest, math.nan]))
+    assert found["0.5"] == 0
+    assert found["0.25"] == -found["0.75"] == pytest.approx(-largest / 2)
+    assert quantiles(np.array([5e-324] * 3))["0.5"] == 5e-324
