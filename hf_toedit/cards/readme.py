@@ -183,5 +183,6 @@ def _digest(value: Any) -> str:
 
 
 def _broken(reason: str) -> RunError:
-    return RunError(f"the existing README.md cannot be kept: {reason}. Fix it, or move it away; it "
-                    f"was overwritten.")  # fmt: skip
+    return RunError(
+        f"the existing README.md cannot be kept: {reason}. Fix it, or move it away; it was not overwritten."
+    )
