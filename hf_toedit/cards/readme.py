@@ -11,6 +11,7 @@ import yaml
 
 from hf_toedit.cards.escape import url
 from hf_toedit.errors import RunError
+from hf_toedit.front_matter import check_bounded
 
 _FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(?P<yaml>.*?)^---[ \t]*\r?(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _FENCE = re.compile(r"\A\s*---[ \t]*\r?(?:\n|\Z)")
@@ -61,6 +62,9 @@ def _split(existing: str) -> tuple[str, dict[str, Any], str]:
         return "", {}, existing
     try:
         values = yaml.safe_load(found["yaml"])
+        check_bounded(values)
+    except RecursionError as error:
+        raise _broken("its front matter is nested too deeply") from error
     except (yaml.YAMLError, ValueError) as error:
         raise _broken(f"its front matter is not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict) and values is not None:
