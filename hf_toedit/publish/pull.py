@@ -18,7 +18,6 @@ from hf_toedit.errors import RunError, SourceError
 from hf_toedit.hub import download, file_sizes, patiently, pinned_sha
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan, Shard
-from hf_toedit.runs.records import WORK
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.verify import Verification, verify_run
 from hf_toedit.storage.files import sizes_in
@@ -38,7 +37,8 @@ _PORTION = 16
 _RECORD_BYTES = 2**16
 """Upper bound for the size of a shard's statistics."""
 
-_PARTS = ("data/", "toedit/", "assets/", CARD)
+_PARTS = ("data/", PLAN.as_posix(), "toedit/stats/", "assets/", CARD)
+"""Beginnings of the paths that a push sends; anyone may add others, such as a journal, which the next run would use."""
 
 Progress = Callable[[], None]
 """Callback; called after each file, or after each shard."""
@@ -51,7 +51,7 @@ class HubRun:
         repo_id: Repository, `org/name`.
         sha: The commit.
         repo_files: Size in bytes of every file of the repository, by path.
-        files: Paths of the run's own files, as in a run folder; journals, which are never pushed, are ignored.
+        files: Paths of the run's own files, as in a run folder; files that a push does not send are ignored.
     """
 
     def __init__(self, repo_id: str, revision: str | None = None, prefix: str = "") -> None:
@@ -71,7 +71,7 @@ class HubRun:
         self._prefix = PurePosixPath(prefix.strip("/"))
         paths = [path for path in map(PurePosixPath, self.repo_files) if ".." not in path.parts]
         below = [str(path.relative_to(self._prefix)) for path in paths if path.is_relative_to(self._prefix)]
-        self.files = sorted(path for path in below if path.startswith(_PARTS) and not path.startswith(f"{WORK}/"))
+        self.files = sorted(path for path in below if path.startswith(_PARTS))
         if PLAN.as_posix() not in self.files:
             raise SourceError(
                 f"dataset {repo_id!r} holds no run of hf-toedit at commit {self.sha}: it has no file "

@@ -252,12 +252,13 @@ class TestFromAnyone:
         assert command("pull", "org/up", "-o", tmp_path / "run").code == 0
         assert _files(tmp_path) == {f"run/{name}": data for name, data in pushed.items()}
 
-    def test_a_journal_is_not_pulled(
+    def test_work_of_processes_is_not_pulled(
         self, command: HfToEdit, hub: HubServer, pushed: dict[str, bytes], tmp_path: Path
     ) -> None:
         part = "toedit/work/gen1/train-00000-of-00002/000000000000-0123456789abcdef.part"
-        hub.create_repo("dataset", "org/journal", {**pushed, part: b"anything"})
-        assert command("pull", "org/journal", "-o", tmp_path / "run").code == 0
+        others = dict.fromkeys((part, "toedit/progress/other-1.json", "toedit/steps/scores/toedit/plan.json"), b"any")
+        hub.create_repo("dataset", "org/work", {**pushed, **others})
+        assert command("pull", "org/work", "-o", tmp_path / "run").code == 0
         assert _files(tmp_path / "run") == pushed
 
     @pytest.mark.parametrize(
