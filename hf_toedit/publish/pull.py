@@ -14,6 +14,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_toedit.checked import shown
 from hf_toedit.errors import RunError, SourceError
 from hf_toedit.hub import download, file_sizes, patiently, pinned_sha
 from hf_toedit.runs.passes import Pass
@@ -263,11 +264,14 @@ class HubRun:
     def _read(self, folder: RunFolder) -> Plan:
         """Read the plan after it was downloaded to a folder, which may be temporary and is not named in errors.
 
-        The locations of local files in it are discarded: the plan is untrusted, and must not choose which files are
-        read here.
+        The locations of local files in it are discarded, and URLs of local files are refused: the plan is untrusted,
+        and must not choose which files are read here.
         """
         try:
             plan = folder.plan()
+            if local := next((file.path for file in plan.files if file.leads_here), None):
+                (folder.root / PLAN).unlink()  # otherwise `run` would read that file
+                raise RunError(f"it names a file of the machine that reads it, {shown(local)}.")
             elsewhere = plan.reading.without_places
             if not plan.reading.has_places_of(elsewhere):
                 plan = replace(plan, reading=elsewhere)
