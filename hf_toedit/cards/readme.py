@@ -24,8 +24,7 @@ def merged(existing: str | None, metadata: Mapping[str, Any], section: str, name
     """Return a README with its generated section and its metadata brought up to date.
 
     Text outside the section is kept. A metadata key is set if it is missing, or if its value is unchanged since the
-    last
-    section wrote it; tags are united, configurations merged by name.
+    last section wrote it; tags are united, configurations merged by name.
 
     Args:
         existing: The existing README; None or blank for none.
