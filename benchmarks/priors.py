@@ -110,8 +110,7 @@ def random_llama(folder: Path, tokenizer: Path, shape: dict[str, int], context: 
         folder: Output folder.
         tokenizer: A `tokenizer.json` of byte-level BPE, whose first entries are kept.
         shape: Settings of `LlamaConfig`; `vocab_size` defaults to `VOCAB_SIZE`. The tokenizer may have fewer entries
-            than
-            the model has logits.
+            than the model has logits.
         context: Number of positions.
     """
     import torch

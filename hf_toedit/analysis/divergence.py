@@ -97,8 +97,7 @@ class Divergence:
         verdict: By Eq. 9 of Zhu et al. 2024, arXiv 2412.14689, data is semi-synthetic if its KL divergence is at most
             epsilon, and pure synthetic otherwise; here, this must hold for KL both ways, with its whole interval.
             `no difference seen` if the Jensen-Shannon divergence can be noise, for any epsilon. `not enough data` if
-            none
-            of these can be concluded.
+            none of these can be concluded.
         reason: The verdict's reason, in a sentence.
         figures: `kl`, `kl_reverse` and `js`; empty if there is too little text for an interval.
         epsilon: In bits, for `kl` and `kl_reverse`; empty without figures.

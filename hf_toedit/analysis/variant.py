@@ -87,8 +87,7 @@ def coverage(reference: EditStats, other: EditStats) -> dict[str, float]:
     Returns:
         `span`: the share of the reference's central 99 %, on a logarithmic scale, that the central 99 % of the other
         covers; `beyond`: the share of the other's documents above the reference's 95th percentile, which is 0.05 if
-        both
-        are alike.
+        both are alike.
     """
     low, high = (np.log(sketch.quantile(reference.perplexity_bins, q)) for q in (QUANTILES[0], QUANTILES[-1]))
     first, last = (np.log(sketch.quantile(other.perplexity_bins, q)) for q in (QUANTILES[0], QUANTILES[-1]))

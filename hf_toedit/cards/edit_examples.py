@@ -59,8 +59,7 @@ class Place(NamedTuple):
         alone: The source with only this edit applied.
         kind: Kind of the replaced text; one of `place_kinds.KINDS`.
         is_whole: Whether the text stays readable: a word was replaced by a word that occurs elsewhere in these texts,
-            or
-            punctuation by punctuation.
+            or punctuation by punctuation.
     """
 
     example: Example

@@ -11,6 +11,7 @@ import yaml
 
 from hf_toedit.cards.escape import url
 from hf_toedit.errors import RunError
+from hf_toedit.front_matter import check_bounded
 
 _FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(?P<yaml>.*?)^---[ \t]*\r?(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _FENCE = re.compile(r"\A\s*---[ \t]*\r?(?:\n|\Z)")
@@ -23,8 +24,7 @@ def merged(existing: str | None, metadata: Mapping[str, Any], section: str, name
     """Return a README with its generated section and its metadata brought up to date.
 
     Text outside the section is kept. A metadata key is set if it is missing, or if its value is unchanged since the
-    last
-    section wrote it; tags are united, configurations merged by name.
+    last section wrote it; tags are united, configurations merged by name.
 
     Args:
         existing: The existing README; None or blank for none.
@@ -61,6 +61,9 @@ def _split(existing: str) -> tuple[str, dict[str, Any], str]:
         return "", {}, existing
     try:
         values = yaml.safe_load(found["yaml"])
+        check_bounded(values)
+    except RecursionError as error:
+        raise _broken("its front matter is nested too deeply") from error
     except (yaml.YAMLError, ValueError) as error:
         raise _broken(f"its front matter is not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict) and values is not None:
@@ -183,5 +186,6 @@ def _digest(value: Any) -> str:
 
 
 def _broken(reason: str) -> RunError:
-    return RunError(f"the existing README.md cannot be kept: {reason}. Fix it, or move it away; it "
-                    f"was overwritten.")  # fmt: skip
+    return RunError(
+        f"the existing README.md cannot be kept: {reason}. Fix it, or move it away; it was not overwritten."
+    )

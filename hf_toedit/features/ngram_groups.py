@@ -38,8 +38,7 @@ class NgramGroups:
     """Counts of hashed unigrams and bigrams by group of documents.
 
     In JSON, they are a packed string: the distances between the indices of nonzero counts (the first from -1), then
-    these
-    counts.
+    these counts.
 
     Attributes:
         counts: int64 `[2, 64, 10000]`, see `SHAPE`.

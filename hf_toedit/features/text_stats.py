@@ -35,8 +35,7 @@ class TextStats(Statistics):
         num_bytes: Their size in UTF-8 bytes.
         num_characters: Their number of characters.
         num_bytes_compressed: Sum of their sizes, each compressed by zlib at its default level; builds of zlib differ in
-            it
-            by about 1 %.
+            it by about 1 %.
         word_bins: Number of these texts by number of words, in the bins of `sketch`.
         byte_bins: Number of these texts by number of bytes, in the same bins.
         group_sizes: Number of these texts by group, see `ngram_groups`.

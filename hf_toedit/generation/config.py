@@ -32,12 +32,10 @@ class GenerateConfig(BaseConfig):
         temperature: Divides the logits before sampling; None means 1 with `sample`, and must be None otherwise.
         top_k: Sample only from the k most likely tokens; None for all.
         top_p: Sample only from the most likely tokens that together have this probability; None for all. Applied after
-            the
-            temperature and `top_k`.
+            the temperature and `top_k`.
         max_new_tokens: Maximum number of tokens per candidate.
         prompt_tokens: Number of tokens at the beginning of the row's text that form the prompt; None for the whole
-            text, as
-            a question to answer.
+            text, as a question to answer.
         seed: Random seed, any integer; samples depend only on (seed, text, candidate, position).
     """
 

@@ -123,8 +123,7 @@ class Generator(ABC):
         """Decode a candidate, without special tokens.
 
         Tokenizers drop the space before a text's first word, so a candidate is decoded together with its prompt. If the
-        prompt
-        ends in the middle of a character's bytes, the character belongs to the candidate.
+        prompt ends in the middle of a character's bytes, the character belongs to the candidate.
         """
         before = self._decode(prompt.ids).rstrip(_BROKEN)
         whole = self._decode(prompt.ids + continuation.ids)

@@ -22,6 +22,7 @@ from yaml import YAMLError
 
 from hf_toedit.client import HTTP_ERROR
 from hf_toedit.errors import PriorError, SourceError, ToEditError
+from hf_toedit.front_matter import check_bounded
 from hf_toedit.hub.patience import asked, patiently, refusal, why
 from hf_toedit.threads import in_threads
 
@@ -257,7 +258,8 @@ def metadata_of(card: Path) -> dict[str, Any]:
     """Return the YAML metadata of a local card; empty if there is no readable card."""
     try:
         metadata = metadata_load(card)
-    except (OSError, ValueError, YAMLError):
+        check_bounded(metadata)
+    except (OSError, ValueError, YAMLError, RecursionError):
         return {}
     return metadata if isinstance(metadata, dict) else {}
 

@@ -172,8 +172,7 @@ class Stream:
             offsets: Offsets of the documents.
             kept: Indices of the documents to read; int64.
             seed: Random seed of the order. The order depends on the indices of the documents: documents that two
-                variants have
-                in common, in the same rows, are in the same order.
+                variants have in common, in the same rows, are in the same order.
         """
         self._ids, self._offsets, self._kept, self._seed = ids, offsets, kept, seed
         self._lengths = np.diff(offsets)

@@ -14,6 +14,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_toedit.checked import shown
 from hf_toedit.errors import RunError, SourceError
 from hf_toedit.hub import download, file_sizes, patiently, pinned_sha
 from hf_toedit.runs.passes import Pass
@@ -37,7 +38,8 @@ _PORTION = 16
 _RECORD_BYTES = 2**16
 """Upper bound for the size of a shard's statistics."""
 
-_PARTS = ("data/", "toedit/", "assets/", CARD)
+_PARTS = ("data/", PLAN.as_posix(), "toedit/stats/", "assets/", CARD)
+"""Beginnings of the paths that a push sends; anyone may add others, such as a journal, which the next run would use."""
 
 Progress = Callable[[], None]
 """Callback; called after each file, or after each shard."""
@@ -50,7 +52,7 @@ class HubRun:
         repo_id: Repository, `org/name`.
         sha: The commit.
         repo_files: Size in bytes of every file of the repository, by path.
-        files: Paths of the run's own files, as in a run folder.
+        files: Paths of the run's own files, as in a run folder; files that a push does not send are ignored.
     """
 
     def __init__(self, repo_id: str, revision: str | None = None, prefix: str = "") -> None:
@@ -262,11 +264,14 @@ class HubRun:
     def _read(self, folder: RunFolder) -> Plan:
         """Read the plan after it was downloaded to a folder, which may be temporary and is not named in errors.
 
-        The locations of local files in it are discarded: the plan is untrusted, and must not choose which files are
-        read here.
+        The locations of local files in it are discarded, and URLs of local files are refused: the plan is untrusted,
+        and must not choose which files are read here.
         """
         try:
             plan = folder.plan()
+            if local := next((file.path for file in plan.files if file.leads_here), None):
+                (folder.root / PLAN).unlink()  # otherwise `run` would read that file
+                raise RunError(f"it names a file of the machine that reads it, {shown(local)}.")
             elsewhere = plan.reading.without_places
             if not plan.reading.has_places_of(elsewhere):
                 plan = replace(plan, reading=elsewhere)

@@ -43,6 +43,9 @@ _EVERY_S = 20.0
 _PART_BYTES = 8 * 2**20
 """Uncompressed size at which a part is complete. Its batches stay in memory until then."""
 
+_MOST_BYTES = 2**28
+"""Maximum uncompressed size of a part that is read: a few untrusted kilobytes can expand to gigabytes."""
+
 _NAME = re.compile(r"(\d{12,})-([0-9a-f]{16})\.part")
 
 
@@ -101,6 +104,8 @@ class Journal:
             content = (self._folder / name).read_bytes()
             if _name(int(name.partition("-")[0]), content) != name:
                 raise ValueError("its content is damaged")
+            if not 0 <= zstandard.frame_content_size(content) <= _MOST_BYTES:
+                raise ValueError("its size is not that of a part")
             lines = zstandard.ZstdDecompressor().decompress(content).splitlines()
             if json.loads(lines[0]) != self._about:
                 raise ValueError("it belongs to another plan, or to data that were replaced")

@@ -15,13 +15,14 @@ from hf_toedit.hub import card_metadata, metadata_of
 from hf_toedit.priors import embedded
 from hf_toedit.priors.names import ModelName
 from hf_toedit.sources.resolve import hub_dataset
+from hf_toedit.sources.web import SECRET_NAME
 
 _LIBRARIES = ("hf-toedit", "torch", "transformers", "tokenizers", "datasets", "huggingface-hub", "pyarrow")
 _INHERITED = ("license", "license_name", "license_link", "language", "pretty_name", "task_categories", "task_ids")
 _SECRETS = (
     (re.compile(r"(?<=://)[^/@\s'\"]+@"), ""),
     (re.compile(r"\bhf_[A-Za-z0-9]{8,}"), "hf_***"),
-    (re.compile(r"(?<=\?)[^\s'\"]*(?:token|signature|credential|key)=[^\s'\"]*", re.IGNORECASE), "***"),
+    (re.compile(rf"(?<=\?)(?=[^\s'\"]*(?<=[?&]){SECRET_NAME}=)[^\s'\"]*", re.IGNORECASE), "***"),
 )
 
 

@@ -36,8 +36,7 @@ class ClassifierConfig(BaseConfig):
         trust_remote_code: Whether the Python code of the model's repository may run here.
         labels: The labels to keep, in this order; empty for all, which pinning then fills in.
         truncate: Score only the first window, as `tokenizer(text, truncation=True)` does; FineWeb-Edu's published
-            scores
-            are computed this way.
+            scores are computed this way.
         revision: Commit or fingerprint of the model; empty until the settings are pinned.
     """
 

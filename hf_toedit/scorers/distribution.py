@@ -86,11 +86,6 @@ class Distribution:
         )
 
     @property
-    def num_bins(self) -> int:
-        """Number of nonempty bins."""
-        return len(self.bins)
-
-    @property
     def mean(self) -> float:
         """Mean of the values; NaN without values."""
         return self.sum_nano / (self.num_values * 10**9) if self.num_values else math.nan

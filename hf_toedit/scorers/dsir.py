@@ -24,8 +24,7 @@ class DsirConfig(WithoutModelConfig):
 
     `log_weight` is ln p_target(x) - ln p_source(x) of the text of a row, where both are bags of hashed words and pairs
     of words. Its magnitude grows with the length of a text; `mean_log_weight` is the mean over its n-grams, which
-    treats
-    short and long texts alike.
+    treats short and long texts alike.
 
     Attributes:
         target: The user's name of the target.

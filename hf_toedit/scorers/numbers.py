@@ -38,8 +38,7 @@ def math_answer(text: str) -> Fraction | None:
     r"""Return the number that a solution gives as its answer, as an exact fraction; None if there is none.
 
     The first number after the last `####`; without it, the last one in the last `\boxed{}`; else the first one after
-    the
-    last `answer is`; else the last number of the text. `1,234.50`, `3/4` and `\frac{3}{4}` are one number each;
+    the last `answer is`; else the last number of the text. `1,234.50`, `3/4` and `\frac{3}{4}` are one number each;
     currency
     and percent signs are ignored, so that `50%` is 50.
     """

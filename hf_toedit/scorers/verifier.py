@@ -102,9 +102,8 @@ class NumericConfig(VerifierConfig):
     """Accepts a text whose numbers are near those of the reference, one by one, in order.
 
     `error` is the relative L1 error sum |a - b| / sum |b| between the text's numbers a and the reference's b, which
-    Feng et
-    al. 2024 (Appendix B) use for predicted eigenvalues. A text with a different number of numbers is wrong and has no
-    error; a text with an infinite error has none either.
+    Feng et al. 2024 (Appendix B) use for predicted eigenvalues. A text with a different number of numbers is wrong and
+    has no error; a text with an infinite error has none either.
 
     Attributes:
         tolerance: Largest accepted error (Appendix B: 0.005, 0.01, 0.02).

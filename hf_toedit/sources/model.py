@@ -13,6 +13,12 @@ Count = Annotated[int, Meta(ge=0)]
 SHARD_BYTES = 256 * 2**20
 """Default text size per shard, in bytes."""
 
+_HERE = ("file", "local", "git")
+"""Protocols of `fsspec` that read local files."""
+
+_NO_CHAIN = ("http", "https", "hf")
+"""Protocols that end a chain."""
+
 
 class SourceFile(NamedTuple):
     """A file of the source, in its state at planning time.
@@ -28,6 +34,12 @@ class SourceFile(NamedTuple):
     path: str
     size: Count
     stamp: int | str | None
+
+    @property
+    def leads_here(self) -> bool:
+        """Whether the path is a URL of a file on the machine that reads it, or a chain, which may end at one."""
+        protocol, is_url, _ = self.path.partition("://")
+        return bool(is_url) and (protocol in _HERE or ("::" in self.path and protocol not in _NO_CHAIN))
 
 
 class FileExtent(NamedTuple):

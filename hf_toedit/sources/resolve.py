@@ -28,7 +28,7 @@ from hf_toedit.sources.left_out import CONFIG_FILES, is_data, left_out_of_folder
 from hf_toedit.sources.model import SourceFile
 from hf_toedit.sources.reading import one_line
 from hf_toedit.sources.stamps import content_revision, local_files, remote_files
-from hf_toedit.sources.web import check_no_password, listed_urls, web_files
+from hf_toedit.sources.web import check_no_secret, listed_urls, web_files
 from hf_toedit.storage.layout import PLAN
 
 _HUB_ID = r"[\w-][\w.-]*/[\w.-]+"
@@ -68,7 +68,7 @@ def resolve(config: SourceConfig) -> Resolved:
         SourceError: The source does not exist, or its format cannot be read.
         UsageError: A revision or configuration is given, but the source has none.
     """
-    check_no_password(config.source, "the address of the source")
+    check_no_secret(config.source, "the address of the source")
     config = replace(config, source=config.source.removeprefix("file://"))
     is_list = config.source.startswith(URL_LIST)
     name = config.source.removeprefix(URL_LIST)

@@ -31,6 +31,11 @@ _TIMEOUT_S = 30.0
 _NOTHING_THERE = 416
 """HTTP status: the file has no such byte."""
 
+SECRET_NAME = r"(?:[\w.%-]*(?:token|signature|credential|secret|password|apikey|accesskey|[-_]key)|sig|key)"
+"""Pattern of the name of a URL's parameter that grants access, in any case; `sig` is that of Azure's signed URLs."""
+
+_SECRET = re.compile(rf"[?&]({SECRET_NAME})=", re.IGNORECASE)
+
 _T = TypeVar("_T")
 
 
@@ -43,16 +48,21 @@ def is_web(place: str) -> bool:
     return place.startswith(("http://", "https://"))
 
 
-def check_no_password(url: str, where: str) -> None:
-    """Refuse a URL with a password, which would be stored in plan.json and published on the Hub.
+def check_no_secret(url: str, where: str) -> None:
+    """Refuse a URL with a password or a token, which would be stored in plan.json and published on the Hub.
 
     Raises:
-        SourceError: The URL contains a password.
+        SourceError: The URL contains a password, or a parameter such as the signature of a presigned URL.
     """
     if re.match(r"[\w+.-]+://[^/]*@", url):
         raise SourceError(
             f"{where} holds a name or a password (before the @), which plan.json and the card would keep. Leave it "
             f"out of the address, and configure it where fsspec looks for it."
+        )
+    if found := _SECRET.search(url):
+        raise SourceError(
+            f"{where} holds a secret, the parameter {found[1]!r}, which plan.json would keep. Download the file, and "
+            f"name the local one."
         )
 
 
@@ -73,7 +83,7 @@ def listed_urls(text: str, name: str) -> list[str]:
             continue
         if not is_web(url) or len(url.split()) > 1:
             raise SourceError(f"line {number} of {name} is not an http(s) address: {url[:100]!r}. Fix the list.")
-        check_no_password(url, f"line {number} of {name}")
+        check_no_secret(url, f"line {number} of {name}")
         if url in numbers:
             raise SourceError(f"{url} is in lines {numbers[url]} and {number} of {name}. Leave one out.")
         numbers[url] = number

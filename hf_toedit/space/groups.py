@@ -44,8 +44,7 @@ class GroupReader:
     """A cached, thread-safe reader of a run's row groups.
 
     Each method raises RunError if a file is damaged or too much of it would have to be read, and HubError if the Hub
-    does
-    not answer.
+    does not answer.
     """
 
     def __init__(self, folder: RunFolder) -> None:

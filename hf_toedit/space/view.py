@@ -90,8 +90,7 @@ class Scene:
         """The tokens, under a heading and a summary, as HTML.
 
         With several generations, an element of class `te-against` follows: the text compared with the source. The page
-        shows
-        one or the other.
+        shows one or the other.
         """
         return zlib.decompress(self._packed).decode()
 

@@ -48,6 +48,8 @@ def temporary_file(path: AnyPath) -> Iterator[Path]:
     temporary = folder / temporary_name(path.name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not isinstance(path, Path):
+            temporary.touch(0o600, exist_ok=False)  # other users of the machine share that folder
         yield temporary
     except OSError as error:
         raise RunError(f"cannot write {path}: {_reason(error)}") from error

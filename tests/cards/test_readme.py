@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from hf_toedit.cards.readme import merged
 from hf_toedit.errors import RunError
+from hf_toedit.hub import metadata_of
 from tests.cards.test_card import EXAMPLES, parts
 from tests.cli.command import HfToEdit, prior
 
@@ -136,8 +138,33 @@ BROKEN = {
 
 @pytest.mark.parametrize("front_matter", BROKEN)
 def test_broken_metadata_is_an_error(front_matter: str) -> None:
-    with pytest.raises(RunError, match=BROKEN[front_matter]):
+    with pytest.raises(RunError, match=rf"{BROKEN[front_matter]}.*it was not overwritten\.$"):
         _write(f"---\n{front_matter}\n---\n")
+
+
+def _bomb() -> str:
+    """Return YAML of a few hundred bytes that stands for 9^10 values."""
+    lists = [f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]" for before, name in pairwise("abcdefghijk")]
+    return "\n".join(["a: &a x", *lists])
+
+
+UNBOUNDED = {
+    "references": (_bomb(), "expand to too much text"),
+    "text": (f"a: &a {'x' * 10_000}\nb: [{', '.join(['*a'] * 1000)}]", "expand to too much text"),
+    "itself": ("a: &a [*a]", "nested too deeply"),
+    "depth": ("a: " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+    "chain": ("\n".join(["k0: &k0 []", *(f"k{n}: &k{n} [*k{n - 1}]" for n in range(1, 200))]), "nested too deeply"),
+}
+
+
+@pytest.mark.parametrize("kind", UNBOUNDED)
+def test_metadata_without_bounds_are_an_error(kind: str, tmp_path: Path) -> None:
+    text, said = UNBOUNDED[kind]
+    with pytest.raises(RunError, match=rf"{said}.*it was not overwritten\.$"):
+        _write(f"---\n{text}\n---\n")
+    card = tmp_path / "README.md"
+    card.write_text(f"---\n{text}\n---\n")
+    assert metadata_of(card) == {}
 
 
 @pytest.mark.parametrize(

@@ -252,6 +252,27 @@ class TestFromAnyone:
         assert command("pull", "org/up", "-o", tmp_path / "run").code == 0
         assert _files(tmp_path) == {f"run/{name}": data for name, data in pushed.items()}
 
+    @pytest.mark.parametrize("url", ["file://", "local://", "simplecache::file://", "zip://rows.parquet::"])
+    def test_a_plan_that_names_local_files_by_url(
+        self, url: str, command: HfToEdit, hub: HubServer, pushed: dict[str, bytes], source: Path, tmp_path: Path
+    ) -> None:
+        def name(plan: dict[str, Any]) -> None:
+            plan["files"] = [[f"{url}{source}", source.stat().st_size, None] for _ in plan["files"]]
+
+        hub.create_repo("dataset", "org/here", _by(pushed, plan=name))
+        for args in (["pull", "org/here", "-o", tmp_path / "run"], ["verify", "org/here"]):
+            assert "it names a file of the machine that reads it" in command.fails(*args)
+        assert "it has no toedit/plan.json" in command.fails("run", tmp_path / "run")
+
+    def test_work_of_processes_is_not_pulled(
+        self, command: HfToEdit, hub: HubServer, pushed: dict[str, bytes], tmp_path: Path
+    ) -> None:
+        part = "toedit/work/gen1/train-00000-of-00002/000000000000-0123456789abcdef.part"
+        others = dict.fromkeys((part, "toedit/progress/other-1.json", "toedit/steps/scores/toedit/plan.json"), b"any")
+        hub.create_repo("dataset", "org/work", {**pushed, **others})
+        assert command("pull", "org/work", "-o", tmp_path / "run").code == 0
+        assert _files(tmp_path / "run") == pushed
+
     @pytest.mark.parametrize(
         ("change", "problem"),
         [

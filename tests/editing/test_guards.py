@@ -161,6 +161,27 @@ def test_only_what_touches_is_put_back():
     assert Guards(("numbers",)).to_put_back(text, replacements) == {0, 2}
 
 
+def test_what_adjoins_is_put_back_alone():
+    replacements = [Replacement(0, 3, "saw"), Replacement(5, 6, "th")]
+    assert Guards((r"re:\d+(?=th)",)).to_put_back("see 5, cats", replacements) == {1}
+    assert Guards((r"re:(?<=th)\d+",)).to_put_back("see ,5 cats", [replacements[0], Replacement(4, 5, "th")]) == {1}
+
+
+@pytest.mark.parametrize(
+    "protect, text, expected",
+    [
+        ("numbers", "ab 12 cd", "  xxxx  "),  # with a character on either side, which could make the number longer
+        ("code", "ab `x` cd", "  xxxxx  "),
+        ("names", "see Bob run", "    xxx    "),
+        ("numbers", "12", "xx"),
+    ],
+)
+def test_characters_that_are_protected(protect, text, expected):
+    starts = np.arange(len(text))
+    protected = Guards((protect,)).protected(text, starts, starts + 1)
+    assert "".join("x" if kept else " " for kept in protected) == expected
+
+
 def test_all_are_put_back_where_none_touches():
     """An example is a match that depends on distant text."""
     text = "see x, or any other word"

@@ -449,6 +449,25 @@ def test_piece_tables_compose_and_revert(data, source, generations):
         assert table.revert() == source
 
 
+@settings(quick, max_examples=EXAMPLES)
+@given(st.data(), st.text("ab\U0001f600", max_size=12), st.integers(1, 3))
+def test_spans_that_edits_touch(data, source, generations):
+    table = PieceTable(source)
+    for generation in range(1, generations + 1):
+        table = table.apply(data.draw(splices(len(table.text))), generation)
+    ends = range(len(table.text) + 1)
+    spans = np.array([(start, end) for end in ends for start in range(end)], int).reshape(-1, 2)
+    expected = [any(edit.start < end and start < edit.end for edit in table.edits) for start, end in spans]
+    assert table.touched(spans[:, 0], spans[:, 1]).tolist() == expected
+
+
+def test_adjacent_edits_stay_apart():
+    once = PieceTable("abcd").apply([Replacement(0, 1, "x"), Replacement(1, 2, "yy")], 1)
+    assert once.edits == (Edit(0, 1, "a", 1), Edit(1, 3, "b", 1))
+    again = once.apply([Replacement(3, 4, "z")], 2)
+    assert again.edits == (*once.edits, Edit(3, 4, "c", 2))
+
+
 _MAYBE = st.none() | st.integers(-1, 6)
 
 

@@ -66,6 +66,15 @@ def test_padding_is_never_drawn(sampler):
     assert_distributed(drawn(EditConfig(sampler=sampler, temperature=1.0), logprobs=logprobs), weights)
 
 
+@pytest.mark.parametrize("uniform", [0.0, 1 - 2.0**-53])
+@pytest.mark.parametrize("sampler", ["top-k", "top-p", "rejection"])
+def test_ends_of_the_uniforms_draw_allowed_candidates(sampler, uniform):
+    logprobs = np.log(np.array([[0.4, 0.3, 0.2, 0.1]]))
+    logprobs[:, [0, 3]] = -np.inf
+    column = sampler_of(EditConfig(sampler=sampler)).draw(logprobs, lambda number: np.array([uniform]))
+    assert column.tolist() in ([1], [2])
+
+
 @pytest.mark.parametrize("sampler", ["top-k", "rejection"])
 def test_the_order_of_candidates_does_not_matter(sampler):
     config = EditConfig(sampler=sampler)

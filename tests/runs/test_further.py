@@ -81,10 +81,12 @@ def test_a_plan_tells_where_it_comes_from(hf_toedit: HfToEdit, source: Path, tmp
     (folder / "README.md").write_text("---\n" + "\n".join(lines) + "\n---\n# Source\n")
     (folder / "train.parquet").write_bytes(source.read_bytes())
     password = "https://me:secret@host/x?token=abc"
-    hf_toedit("plan", folder, "-o", tmp_path / "run", "--protect", f"re:{password}", "--protect", "re:hf_abcdefghijkl")
+    signed = "https://host/x?sv=1&sig=abc"
+    protected = [word for text in (password, "hf_abcdefghijkl", signed) for word in ("--protect", f"re:{text}")]
+    hf_toedit("plan", folder, "-o", tmp_path / "run", *protected)
     told = RunFolder(tmp_path / "run").plan().provenance
     assert told["source_card"] == {name: card[name] for name in ("license", "language", "pretty_name")}
     assert told["prior_card"]["license"] == "apache-2.0"
     assert told["versions"].keys() >= {"hf-toedit", "torch", "transformers", "datasets"}
     assert told["command"].startswith(f"hf-toedit plan {folder} -o ")
-    assert not any(secret in told["command"] for secret in ("secret", "abcdefghijkl", "token=abc"))
+    assert not any(secret in told["command"] for secret in ("secret", "abcdefghijkl", "token=abc", "sig=abc"))

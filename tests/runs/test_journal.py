@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from datasets import Dataset
 
 from hf_toedit import Run, ToEditor
@@ -385,6 +386,28 @@ def test_numbers_and_texts_come_back_as_they_were(tmp_path: Path, monkeypatch: p
     other = Journal(tmp_path, about, EditStats)
     assert other.take((0, 1)) is None
     assert other.take((2, 2)) is None
+
+
+def test_a_part_whose_content_is_not_that_of_its_name_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOEDIT_JOURNAL_S", "0")
+    Journal(tmp_path, {"plan": "x"}, EditStats).add((0, 2), Kept("old", EditStats(num_rows=2)))
+    assert Journal(tmp_path, {"plan": "x"}, EditStats).take((0, 2)) is not None
+    [part] = tmp_path.iterdir()
+    lines = zstandard.ZstdDecompressor().decompress(part.read_bytes())
+    part.write_bytes(zstandard.ZstdCompressor().compress(lines.replace(b"old", b"new")))
+    assert Journal(tmp_path, {"plan": "x"}, EditStats).take((0, 2)) is None
+
+
+def test_a_part_that_expands_to_gigabytes_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    size = journal._MOST_BYTES + 1
+    packing = zstandard.ZstdCompressor().compressobj(size=size)
+    content = packing.compress(bytes(size)) + packing.flush()
+    (tmp_path / journal._name(0, content)).write_bytes(content)
+    assert Journal(tmp_path, {"plan": "x"}, EditStats).take((0, 2)) is None
+    assert "its size is not that of a part" in caplog.text
 
 
 @pytest.mark.parametrize(

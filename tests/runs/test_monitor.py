@@ -7,11 +7,13 @@ import os
 import platform
 import time
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
 
 from hf_toedit.runs.monitor import FAILURES, PROGRESS, Failure, failures, processes
+from hf_toedit.runs.status import run_status
 from hf_toedit.runs.store import RunFolder
 
 ALIVE = {
@@ -48,3 +50,13 @@ def test_failures_of_other_types_are_passed_over(content: str, tmp_path: Path) -
     (folder / "a.json").write_text(content)
     (folder / "b.json").write_text(json.dumps({"shard": "b", "reason": "no memory"}))
     assert failures(RunFolder(tmp_path)) == [Failure("b", "no memory")]
+
+
+def test_a_finished_shard_has_not_failed(run: Path, tmp_path: Path) -> None:
+    folder = RunFolder(copytree(run, tmp_path / "run"))
+    plan = folder.plan()
+    name = plan.shards[0].name
+    folder.write_text(FAILURES / f"{name}.json", json.dumps({"shard": name, "reason": "no memory"}))
+    assert run_status(plan, folder).failed == ()
+    folder.stats_path(plan.passes[0], plan.shards[0]).unlink()
+    assert run_status(plan, folder).failed == (Failure(name, "no memory"),)

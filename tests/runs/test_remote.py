@@ -22,6 +22,7 @@ from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.runs.verify import is_verified, mark_verified
 from hf_toedit.runs.writer import Writer
+from hf_toedit.storage.files import whole_file
 from hf_toedit.storage.remote import RemotePath
 from hf_toedit.tasks.edit import edit_of, generation_pass
 from tests.s3_server import BUCKET, S3Server
@@ -54,6 +55,13 @@ def _filling(run: Path, shard: Shard, pass_: Pass = GEN1) -> Callable[[Writer], 
         return stats
 
     return fill
+
+
+def test_only_the_user_reads_what_is_uploaded(stored: RunFolder) -> None:
+    with whole_file(stored.root / "data.parquet") as temporary:
+        temporary.write_bytes(b"private")
+        assert temporary.stat().st_mode & 0o777 == 0o600
+    assert (stored.root / "data.parquet").read_bytes() == b"private"
 
 
 def _place(folder: RunFolder) -> Path:

@@ -19,6 +19,7 @@ from datasets import Dataset, DatasetDict
 from hf_toedit import __version__
 from hf_toedit.config import content_hash
 from hf_toedit.fingerprint import file_fingerprint
+from hf_toedit.runs.store import RunFolder
 from tests.cli.command import HfToEdit, eager
 from tests.cli.fixtures import FEATURES, load, parquet, rows, stories
 from tests.shared import shared
@@ -131,6 +132,19 @@ def test_examples_for_the_card_may_be_in_several_row_groups(hf_toedit: HfToEdit,
     assert pq.read_metadata(run / "data/gen1/train-00000-of-00001.parquet").num_row_groups == 2
     shown = set(re.findall(r"\bRow ([\d,]+),", (run / "README.md").read_text()))
     assert shown & {"1", "2"} and shown & {"1,002", "1,003"}, shown
+
+
+def test_a_record_that_was_changed_is_of_no_finished_shard(run: Path, tmp_path: Path) -> None:
+    folder = RunFolder(copytree(run, tmp_path / "run"))
+    plan = folder.plan()
+    [shard], pass_ = plan.shards, plan.passes[0]
+    path = folder.stats_path(pass_, shard)
+    record = json.loads(path.read_bytes())
+    assert folder.record(pass_, shard) == {name: value for name, value in record.items() if name != "hash"}
+    record["stats"]["num_changed"] += 1
+    path.write_text(json.dumps(record))
+    assert folder.record(pass_, shard) is None
+    assert folder.unfinished(plan, [shard]) == [shard]
 
 
 class TestAgain:

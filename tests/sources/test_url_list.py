@@ -283,6 +283,10 @@ def test_what_is_wrong_is_named(web: Web, tmp_path: Path) -> None:
     assert "line 4 of" in fails(list_of(tmp_path, url, "ftp://x/y.jsonl"))
     for held in (fails(list_of(tmp_path, "https://me:secret@x/y.jsonl")), fails("s3://me:secret@x/y.jsonl")):
         assert "holds a name or a password" in held and "secret" not in held
+    for name in ("sig", "X-Amz-Signature", "access_token", "api_key", "key"):
+        signed = f"{url}?v=1&{name}=abc%3D"
+        for held in (fails(list_of(tmp_path, url, signed)), fails(signed)):
+            assert f"holds a secret, the parameter {name!r}" in held and "abc" not in held
     assert "lists no addresses" in fails(list_of(tmp_path))
     assert "cannot read the list" in fails(f"urls:{tmp_path}/none.txt")
     assert "has no revisions" in fails(list_of(tmp_path, url), revision="main")
@@ -298,6 +302,11 @@ def test_what_is_wrong_is_named(web: Web, tmp_path: Path) -> None:
     assert "line 2 is not JSON" in fails(list_of(tmp_path, url))
     web.in_parts = False
     assert "does not send" in fails(list_of(tmp_path, url))
+
+
+def test_parameters_that_grant_no_access_are_kept(web: Web, tmp_path: Path) -> None:
+    url = web.put_lines("a.jsonl", [{"text": "a"}]) + "?download=true&monkey=1&design=2"
+    assert rows(opened(list_of(tmp_path, url), "text")) == [{"text": "a"}]
 
 
 def test_columns_of_other_formats_are_not_chosen(tmp_path: Path) -> None:

@@ -65,8 +65,7 @@ def equation_7(num_samples: int, dimension: int, shares: np.ndarray) -> np.ndarr
     """Return the bound of Eq. 7; float64 `[generations + 1]`.
 
     Each edit adds at most sqrt(E tr (X'X)^-2) sqrt(E ||M||_F^2). For geometric shares the sum converges, so the bound
-    holds
-    for every number of generations.
+    holds for every number of generations.
 
     Args:
         num_samples: T, more than d + 3.
@@ -83,10 +82,8 @@ def expected_errors(num_samples: int, dimension: int, shares: np.ndarray) -> np.
     """Return the expected errors of the process of Eq. 3, derived in docs/theory.md; float64 `[generations + 1]`.
 
     Labels have a part that the features fit and a part that they do not, the residuals. `a` is the variance of the
-    first
-    part, `b` of the second, per dimension. Editing a row removes its residual. That does not average out: the marks of
-    the
-    rows do not commute with the projection on the features, so residuals enter the next fit.
+    first part, `b` of the second, per dimension. Editing a row removes its residual. That does not average out: the
+    marks of the rows do not commute with the projection on the features, so residuals enter the next fit.
 
     Args:
         num_samples: T.
