@@ -332,7 +332,7 @@ class Run(Shown, Generic[AnyStatistics]):
         if not found.writes_rows:
             raise UsageError(f"pass {found.name!r} of {self.path} writes no rows. Its figures are in stats().")
         self.folder.merged_stats(self.plan, found)
-        if "://" not in str(self.path) and glob.has_magic(os.path.realpath(self.path)):
+        if isinstance(self.path, Path) and glob.has_magic(os.path.realpath(self.path)):
             raise UsageError(f"`datasets` reads [, * and ? in {str(self.path)!r} as a pattern. Rename that folder.")
         loaded: Any = load_dataset(str(self.path), found.name, streaming=streaming)
         return loaded

@@ -258,9 +258,7 @@ class Editor:
 def _in_contexts(texts: Sequence[Any], contexts: Sequence[str | None]) -> list[Any]:
     """Return each text as a passage with its context; other values are unchanged."""
     if len(contexts) != len(texts) or not all(isinstance(context, str | None) for context in contexts):
-        raise UsageError(
-            f"contexts must be a list of one string for each of the {len(texts)} texts; None for no context."
-        )
+        raise UsageError(f"contexts must be a list of one for each of the {len(texts)} texts; None for no context.")
     if any(context and isinstance(text, Passage) for text, context in zip(texts, contexts, strict=True)):
         raise UsageError("a passage holds its own context. Give None as its entry in contexts.")
     return [
