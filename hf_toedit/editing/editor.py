@@ -105,8 +105,10 @@ class Editor:
             passages = list(texts.edited_passages())
         else:
             # A list, because a pandas Series is indexed by its labels, and a generator not at all.
-            texts = _listed(texts, "texts")
-            passages = texts if contexts is None else _in_contexts(texts, _listed(contexts, "contexts"))
+            texts = passages = _listed(texts, "texts")
+            if contexts is not None:
+                what = f"one for each of the {len(texts)} texts (None for no context)"
+                passages = _in_contexts(texts, _listed(contexts, "contexts", what))
         draft = self.draft(passages, generation or 1, tables)
         self.score(draft)
         self.verify(draft)
@@ -315,9 +317,9 @@ def _count_unchanged(stats: EditStats, before: PieceTable | None, edited: Edited
         stats.num_tokens_unchanged += int(unchanged.sum())
 
 
-def _listed(values: Any, name: str) -> list[Any]:
+def _listed(values: Any, name: str, what: str = "strings") -> list[Any]:
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
-        raise UsageError(f"{name} must be a list of strings, not of type {type(values).__name__}.")
+        raise UsageError(f"{name} must be a list of {what}, not of type {type(values).__name__}.")
     return list(values)
 
 
