@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -138,7 +139,7 @@ def new_folder(output: str | Path, source: SourceConfig) -> RunFolder:
     """
     folder = RunFolder(output)
     folder.check()
-    origin = Path(source.source).expanduser()
+    origin = Path(os.path.expanduser(source.source))
     if origin.is_dir() and folder.is_inside(origin):
         raise RunError(
             f"{output} is the source {source.source}, or is inside it, and would be read as part of it. Name "

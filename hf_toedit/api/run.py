@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -321,7 +323,7 @@ class Run(Shown, Generic[AnyStatistics]):
             streaming: Read rows on demand, without a cache.
 
         Raises:
-            UsageError: There is no such pass, or it writes no rows.
+            UsageError: There is no such pass, or it writes no rows; or `datasets` cannot load a folder of this name.
             RunError: A shard is not done.
         """
         from datasets import load_dataset
@@ -330,6 +332,8 @@ class Run(Shown, Generic[AnyStatistics]):
         if not found.writes_rows:
             raise UsageError(f"pass {found.name!r} of {self.path} writes no rows. Its figures are in stats().")
         self.folder.merged_stats(self.plan, found)
+        if isinstance(self.path, Path) and glob.has_magic(os.path.realpath(self.path)):
+            raise UsageError(f"`datasets` reads [, * and ? in {str(self.path)!r} as a pattern. Rename that folder.")
         loaded: Any = load_dataset(str(self.path), found.name, streaming=streaming)
         return loaded
 

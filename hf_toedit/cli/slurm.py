@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def slurm(run: str, **options: Any) -> None:
     check_trust(plan, options["trust_remote_code"])
     num_tasks, at_once = _array(options["array"], len(plan.shards))
     run_options = _run_options(context)
-    logs = Path(options["logs"]).expanduser()
+    logs = Path(os.path.expanduser(options["logs"]))
     sbatch = _sbatch(options)
     _check_lines(typed, str(Path.cwd()), str(logs.absolute()), *sbatch, *filter(None, sbatch.values()), *run_options)
     _check_time(sbatch.get("time"))

@@ -7,6 +7,7 @@ This module uses no private parts of `datasets`. `registration.py`, which does, 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from os import PathLike, getpid
@@ -75,7 +76,7 @@ class ToEdit(ArrowBasedBuilder):
         self._num_proc = 1
         self._home = getpid()
         self._editor: tuple[int, Editor] | None = None
-        self._cached = Path(cache_dir or datasets.config.HF_DATASETS_CACHE).expanduser() / "toedit"
+        self._cached = Path(os.path.expanduser(cache_dir or datasets.config.HF_DATASETS_CACHE)) / "toedit"
         super().__init__(cache_dir, *args, **{**options, "dataset_name": "toedit"})
 
     def download_and_prepare(self, *args: Any, num_proc: int | None = None, **options: Any) -> None:

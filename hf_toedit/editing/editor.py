@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -41,7 +41,14 @@ class Editor:
         Args:
             prior: The prior that scores documents.
             config: How to edit; the default is the `toedit` preset.
+
+        Raises:
+            UsageError: The prior is the name of one, or the configuration is not an `EditConfig`.
         """
+        if isinstance(prior, str):
+            raise UsageError(f"{prior!r} is the name of a prior. Load it: ToEditor.from_pretrained({prior!r}).")
+        if not isinstance(config, EditConfig | None):
+            raise UsageError(f"config must be an EditConfig, not of type {type(config).__name__}.")
         self.prior = prior
         self.config = config or EditConfig()
         self._rule = SelectionRule.of(self.config)
@@ -62,9 +69,9 @@ class Editor:
 
     def edit(
         self,
-        texts: Sequence[str | Passage | None] | EditResult,
+        texts: Iterable[str | Passage | None] | EditResult,
         *,
-        contexts: Sequence[str | None] | None = None,
+        contexts: Iterable[str | None] | None = None,
         generation: int | None = None,
         tables: Sequence[PieceTable | None] | None = None,
     ) -> EditResult:
@@ -85,9 +92,9 @@ class Editor:
 
         Raises:
             PriorError: The prior fails on every text, or runs out of memory.
-            UsageError: `contexts` do not match the texts.
+            UsageError: `texts` are not a list of texts, or `contexts` do not match them.
         """
-        if isinstance(texts, str):
+        if isinstance(texts, str | bytes):
             raise UsageError("edit takes a list of texts, not one string. Put it in a list: edit([text]).")
         passages: Sequence[Any]
         if isinstance(texts, EditResult):
@@ -97,7 +104,11 @@ class Editor:
             tables = [document.table for document in texts.documents]
             passages = list(texts.edited_passages())
         else:
-            passages = texts if contexts is None else _in_contexts(texts, contexts)
+            # A list, because a pandas Series is indexed by its labels, and a generator not at all.
+            texts = passages = _listed(texts, "texts")
+            if contexts is not None:
+                what = f"one for each of the {len(texts)} texts (None for no context)"
+                passages = _in_contexts(texts, _listed(contexts, "contexts", what))
         draft = self.draft(passages, generation or 1, tables)
         self.score(draft)
         self.verify(draft)
@@ -248,7 +259,7 @@ class Editor:
 
 def _in_contexts(texts: Sequence[Any], contexts: Sequence[str | None]) -> list[Any]:
     """Return each text as a passage with its context; other values are unchanged."""
-    if isinstance(contexts, str) or len(contexts) != len(texts):
+    if len(contexts) != len(texts) or not all(isinstance(context, str | None) for context in contexts):
         raise UsageError(f"contexts must be a list of one for each of the {len(texts)} texts; None for no context.")
     if any(context and isinstance(text, Passage) for text, context in zip(texts, contexts, strict=True)):
         raise UsageError("a passage holds its own context. Give None as its entry in contexts.")
@@ -304,6 +315,12 @@ def _count_unchanged(stats: EditStats, before: PieceTable | None, edited: Edited
         unchanged = ~before.touched(document.starts, document.ends)
         unchanged[[*edited.reading.changed, *edited.reading.dropped.tolist()]] = False
         stats.num_tokens_unchanged += int(unchanged.sum())
+
+
+def _listed(values: Any, name: str, what: str = "strings") -> list[Any]:
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise UsageError(f"{name} must be a list of {what}, not of type {type(values).__name__}.")
+    return list(values)
 
 
 @contextmanager

@@ -18,10 +18,11 @@ others run. `memory` describes the limits on the memory that they use.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from hf_toedit.config import EditConfig, PriorConfig, Resources
 from hf_toedit.editing.alignment import Document
 from hf_toedit.editing.prior import BATCH_BYTES, DocumentScores
 from hf_toedit.editing.selection import SelectionRule
-from hf_toedit.errors import OutOfMemory, PriorError
+from hf_toedit.errors import OutOfMemory, PriorError, UsageError
 from hf_toedit.priors import chat, loading
 from hf_toedit.priors.answer import Answer
 from hf_toedit.priors.attention import PackedAttention
@@ -49,6 +50,7 @@ logger = logging.getLogger(__name__)
 _CONCURRENCY = {"cuda": 3}
 _BUDGET = {"cpu": 2048}
 _DEFAULT_BUDGET = 16_384
+_IN_EACH_PROCESS = "Use ToEditProcessor in Dataset.map: it loads a prior in each process."
 
 
 class TransformersPrior:
@@ -87,6 +89,7 @@ class TransformersPrior:
             PriorError: The model looks at later tokens, or transforms its logits in an unknown way.
         """
         self.name = name
+        self._home = os.getpid()
         self.revision = loaded.revision
         self.dtype = str(loaded.model.dtype).removeprefix("torch.")
         self._chat = loaded.tokenizer
@@ -110,6 +113,9 @@ class TransformersPrior:
             self.batch_bytes = batch_bytes_on_cpu(loaded.model.num_parameters(), torch.get_num_threads())
         elif self.packed or self.padded:
             self.batch_bytes = batch_bytes_on_gpu(self._token_budget)
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(f"a loaded prior cannot be pickled. {_IN_EACH_PROCESS}")
 
     @classmethod
     def from_config(cls, config: PriorConfig, resources: Resources) -> TransformersPrior:
@@ -135,7 +141,10 @@ class TransformersPrior:
 
         Raises:
             OutOfMemory: Memory runs out even with passes of a single piece.
+            UsageError: The process is a fork of the one that loaded the prior.
         """
+        if os.getpid() != self._home:  # its threads did not come along, and torch would wait for them forever
+            raise UsageError(f"a prior cannot be used in a fork of the process that loaded it. {_IN_EACH_PROCESS}")
         while True:
             token_budget = self._token_budget
             try:

@@ -37,6 +37,7 @@ from hf_toedit.rows.nested import (
 
 logger = logging.getLogger(__name__)
 
+_SAVE_AS_STRING = "Save it as string first."
 _EDIT = {"start": Value("int32"), "end": Value("int32"), "source": Value("string"), "generation": Value("int16")}
 
 
@@ -259,7 +260,7 @@ def _check(find_texts: Callable[[pa.Schema, str], ValuePath], schema: pa.Schema,
         advice = suggestion(schema, path) if option == "--text-column" else None
         if advice and path == "text" and path not in schema.names:
             raise SourceError(f"there is no column {path!r}. {text_hint(schema)} {advice}") from error
-        if advice is None and has_text(schema) and option not in str(error):
+        if advice is None and has_text(schema) and option not in str(error) and _SAVE_AS_STRING not in str(error):
             advice = f"Name it with {option}."
         raise SourceError(" ".join(filter(None, [str(error), advice]))) from error
 
@@ -272,7 +273,7 @@ def _column_texts(schema: pa.Schema, path: str) -> ValuePath:
     place = find(schema, path)
     if not (is_text(place.kind) or pa.types.is_null(place.kind)):
         if is_like_text(place.kind):
-            raise SourceError(f"column {path!r} holds {place.kind}, which cannot be edited. Save it as string first.")
+            raise SourceError(f"column {path!r} holds {place.kind}, which cannot be edited. {_SAVE_AS_STRING}")
         mixed = kind_name(place.kind) == SEVERAL_TYPES and not place.steps
         hint = f"Use --columns {path}:string, with all other columns to keep." if mixed else text_hint(schema)
         raise SourceError(f"column {path!r} holds {kind_name(place.kind)}, not text. {hint}")

@@ -7,6 +7,7 @@ bits, and a row's logits must not depend on other rows. On GPU, they are scored 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,7 @@ def find(name: str, commit: str | None, trust_remote_code: bool) -> FoundClassif
     Raises:
         PriorError: The classifier cannot be found, or two of its labels have the same name.
     """
-    location, revision = locate_model(CLASSIFIER, name, Path(name).expanduser(), commit, trust_remote_code)
+    location, revision = locate_model(CLASSIFIER, name, Path(os.path.expanduser(name)), commit, trust_remote_code)
     commit = None if Path(location).is_dir() else revision
     options = {"revision": commit, "trust_remote_code": trust_remote_code}
     found = loaded(CLASSIFIER, name, "configuration", AutoConfig.from_pretrained, location, **options)

@@ -60,6 +60,10 @@ def _format_of(config: SourceConfig, file: str) -> tuple[str, dict[str, Any]]:
         except SourceError as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
+            if ending(file) not in file:
+                raise SourceError(
+                    f"cannot tell the format of {file!r}: `datasets` knows endings in lower case only. Rename it."
+                ) from error
             raise SourceError(
                 f"cannot tell the format of {file!r}. Known endings: {_KNOWN} and others that `datasets` reads; "
                 f"and {', '.join(_COMPRESSIONS)} behind them."

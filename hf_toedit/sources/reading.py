@@ -33,7 +33,7 @@ FORMATS = {
 """Modules of `datasets` that can read each file independently."""
 
 # Rows per table from `datasets`, regardless of their size. It divides the number of rows of its CSV chunks: column
-# types may differ between chunks, which cannot share a table.
+# types may differ between chunks, which cannot share a table. Types of WebDataset rows may differ from row to row.
 _STREAM_ROWS = 20
 # Bytes read per column at a time: for remote files, requests cost more than memory.
 _LOCAL_BUFFER, _REMOTE_BUFFER = 2**20, 8 * 2**20
@@ -258,7 +258,8 @@ class RowReader:
         builder.info.features = features
         try:
             rows = builder.as_streaming_dataset("train").with_format("arrow")
-            yield from (table for table in rows.iter(batch_size=_STREAM_ROWS) if len(table))
+            size = 1 if self._reading.format == "webdataset" else _STREAM_ROWS
+            yield from (table for table in rows.iter(batch_size=size) if len(table))
         except (EmptyDataError, StopIteration):
             return  # how pandas and the JSON reader signal an empty compressed file
 

@@ -108,6 +108,8 @@ def hub_dataset(name: str) -> str | None:
 
 def _advice(path: Path) -> str:
     """Return what to name in place of a path that does not exist, with a leading space."""
+    if path.is_symlink():
+        return f" It is a link to {os.readlink(path)!r}, which does not exist. Restore that, or name another source."
     run, _, name_of_pass = str(path).rpartition(":")
     if run and (Path(run) / PLAN).is_file():
         return f" Use {run!r} with --config-name {name_of_pass}."
@@ -140,6 +142,8 @@ def _folder(path: Path, config: SourceConfig) -> Resolved:
         )
     elif len(files) > _MANY_FILES and not config.config_name and _are_alike(path, files):
         found = _large_folder(path, config, files)
+    elif glob.has_magic(os.path.realpath(path)):
+        found = _of_pattern_like_folder(path, config, files)
     else:
         found = _of_builder(make_builder(config, str(path), name=config.config_name))
     read = [os.path.join(str(found.root), file.path) for kept in found.splits.values() for file in kept]
@@ -162,16 +166,34 @@ def _large_folder(path: Path, config: SourceConfig, files: Sequence[str]) -> Res
     for file in files:
         kinds.setdefault(re.sub(r"\d", "0", os.path.relpath(file, path)), []).append(file)
     with TemporaryDirectory() as scratch:
-        examples = Path(scratch).resolve()
-        for kind, alike in kinds.items():
-            (examples / kind).parent.mkdir(parents=True, exist_ok=True)
-            (examples / kind).symlink_to(os.path.abspath(alike[0]))
+        examples = _linked({kind: alike[0] for kind, alike in kinds.items()}, scratch)
         builder = make_builder(config, str(examples))
         splits = {
             split: sorted(file for kept in found for file in kinds[os.path.relpath(kept, examples)])
             for split, found in _files(builder).items()
         }
     return _pinned(*settings(builder), splits, {})
+
+
+def _of_pattern_like_folder(path: Path, config: SourceConfig, files: Sequence[str]) -> Resolved:
+    """Resolve a folder with `[`, `*` or `?` in its path, which `datasets` would read as a pattern: by links to it."""
+    with TemporaryDirectory() as scratch:
+        links = _linked({os.path.relpath(file, path): file for file in files}, scratch)
+        builder = make_builder(config, str(links), name=config.config_name)
+        found = {
+            split: [os.path.join(os.path.realpath(path), os.path.relpath(link, links)) for link in read]
+            for split, read in _files(builder).items()
+        }
+    return _pinned(*settings(builder), found, _declared(builder))
+
+
+def _linked(files: Mapping[str, str], scratch: str) -> Path:
+    """Create links to files, by their paths in a folder of links, and return that folder."""
+    folder = Path(scratch).resolve()
+    for name, file in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(os.path.abspath(file))
+    return folder
 
 
 def _saved(path: Path, config: SourceConfig) -> Resolved:

@@ -18,6 +18,15 @@ def column_bytes(group: pq.RowGroupMetaData, columns: Iterable[str]) -> int:
     return sum(leaf.total_uncompressed_size for leaf in leaves if f"{leaf.path_in_schema}.".startswith(prefixes))
 
 
+def named_columns(table: pa.Table, columns: Iterable[str]) -> pa.Table:
+    """Return only the named columns of a table that pyarrow has read by these names.
+
+    pyarrow reads a name with a dot as a path, too: for a column `a.b`, it also returns the field `b` of a struct `a`.
+    """
+    wanted = set(columns)
+    return table.select([name for name in table.column_names if name in wanted])
+
+
 def row_group_tables(parquet: pq.ParquetFile, groups: Iterable[int], columns: list[str]) -> Iterator[pa.Table]:
     """Yield the rows of row groups, in tables whose size is bounded with the help of the group's metadata.
 
@@ -29,7 +38,7 @@ def row_group_tables(parquet: pq.ParquetFile, groups: Iterable[int], columns: li
         size = min(max(fitting, 1), _TABLE_ROWS)
         batches = parquet.iter_batches(size, row_groups=[index], columns=columns, use_threads=False)
         try:
-            yield from (pa.Table.from_batches([batch]) for batch in batches)
+            yield from (named_columns(pa.Table.from_batches([batch]), columns) for batch in batches)
         except (pa.ArrowInvalid, OSError) as error:
             if error.args and isinstance(error.args[0], str):  # errors of the operating system begin with a number
                 error.args = (f"row group {index} of {parquet.num_row_groups}: {error.args[0]}",)

@@ -22,7 +22,7 @@ from hf_toedit.hub import patiently
 from hf_toedit.runs.plan import Shard
 from hf_toedit.runs.store import RunFolder
 from hf_toedit.sources.reading import one_line
-from hf_toedit.sources.row_groups import column_bytes
+from hf_toedit.sources.row_groups import column_bytes, named_columns
 from hf_toedit.tasks.edit import generation_pass
 
 _GROUP_BYTES, _GROUP_ROWS = 128 * 2**20, 10**6
@@ -63,7 +63,7 @@ class GroupReader:
 
     def rows(self, generation: int, shard: Shard, group: int, columns: list[str]) -> pa.Table:
         """Return some columns of a row group; `columns` must be the same in every call."""
-        return self._cached("rows", generation, shard, group, partial(_rows, columns=columns, group=group))
+        return self._cached("rows", generation, shard, group, partial(_columns, columns=columns, group=group))
 
     def shares(self, generation: int, shard: Shard, group: int, log_column: str) -> np.ndarray:
         """Return the changed share of the tokens that the generation read; 0 where it read none; float64 `[rows]`."""
@@ -121,6 +121,10 @@ def _shares(file: pq.ParquetFile, log_column: str, group: int) -> np.ndarray:
     logs = table.column(log_column)
     changed, tokens = (pc.fill_null(pc.struct_field(logs, name), 0).to_numpy().astype(np.float64) for name in names)
     return np.divide(changed, tokens, out=np.zeros(len(table)), where=tokens > 0)
+
+
+def _columns(file: pq.ParquetFile, columns: list[str], group: int) -> pa.Table:
+    return named_columns(_rows(file, columns, group), columns)
 
 
 def _rows(file: pq.ParquetFile, columns: list[str], group: int) -> pa.Table:

@@ -65,6 +65,11 @@ def _truncated(folder: Path) -> Path:
     return path
 
 
+def _broken_link(folder: Path) -> Path:
+    (folder / "a.jsonl").symlink_to("b.jsonl")
+    return folder / "a.jsonl"
+
+
 def _two_formats(folder: Path) -> Path:
     for name in ("a.csv", "a.txt"):
         (folder / name).write_text("text\nx\n")
@@ -77,6 +82,8 @@ _CORRUPT_GZ = gzip.compress(_LINE * 200)[:60]
 SOURCES: dict[str, tuple[Make, list[str]]] = {
     "missing file": (lambda folder: folder / "a.parquet", ["no file or folder", "a.parquet"]),
     "unknown extension": (_written("a.docx", b"x"), ["cannot tell the format", "a.docx", ".jsonl"]),
+    "upper case": (_written("a.JSONL", _LINE), ["cannot tell the format", "lower case only. Rename it."]),
+    "broken link": (_broken_link, ["no file or folder", "It is a link to 'b.jsonl', which does not exist."]),
     "glob without match": (lambda folder: folder / "*.csv", ["no file matches", "*.csv"]),
     "two formats": (_two_formats, ["several formats (csv, text)"]),
     "no data in the folder": (lambda folder: folder, ["holds no dataset"]),

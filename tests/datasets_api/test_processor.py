@@ -283,3 +283,26 @@ def test_a_prior_that_changed_is_no_cache_hit(tmp_path: Path) -> None:
     assert Hasher.hash(ToEditProcessor(str(folder))) == before
     (folder / "generation_config.json").unlink()
     assert Hasher.hash(ToEditProcessor(str(folder))) != before
+
+
+def test_a_loaded_editor_is_refused_in_other_processes() -> None:
+    editor = ToEditor.from_pretrained("embedded")
+    with pytest.raises(UsageError, match="a loaded prior cannot be pickled. Use ToEditProcessor"):
+        pickle.dumps(editor)
+    with multiprocessing.get_context("fork").Pool(
+        1, _take, [editor]
+    ) as pool:  # its arguments are inherited, not pickled
+        assert pool.apply(_error_of_taken).startswith("a prior cannot be used in a fork of the process that loaded it.")
+
+
+_taken: list[ToEditor] = []
+
+
+def _take(editor: ToEditor) -> None:
+    _taken.append(editor)
+
+
+def _error_of_taken() -> str:
+    with pytest.raises(UsageError) as raised:
+        _taken[0].edit(["Once upon a time."])
+    return str(raised.value)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from tokenizers import Tokenizer
 from hf_toedit import ToEditor
 from hf_toedit.config import SAMPLERS, SELECT_MODES, EditConfig
 from hf_toedit.editing.alignment import CAUSES, Document
+from hf_toedit.editing.editor import Editor
 from hf_toedit.editing.passage import Passage
 from hf_toedit.editing.piece_table import Edit, PieceTable, Replacement
 from hf_toedit.editing.prior import DocumentScores
@@ -320,6 +322,32 @@ def test_what_cannot_be_read_passes_through(rows):
             assert document.to_log()["edits"] == []
     assert sum(result.stats.num_skipped.values()) == sum(row in causes for row in rows)
     check_counts(result)
+
+
+def test_texts_in_any_iterable_are_read_in_their_order():
+    editor = editors("stories260K")[0]
+    stories = [text[:100] for text in texts("synthetic_tinystories_500")[:3]]
+    expected = editor.edit(stories, contexts=[*stories[1:], ""])
+    series = pd.Series(stories, index=[2, 0, 1])  # its labels are other numbers than the places of its texts
+    contexts = pd.Series([*stories[1:], ""], index=[1, 2, 0])
+    for given_texts, given_contexts in ((series, contexts), (iter(stories), iter([*stories[1:], ""]))):
+        assert editor.edit(given_texts, contexts=given_contexts).texts == expected.texts
+
+
+@pytest.mark.parametrize("wrong", [b"a", {"a": "b"}, None, 5])
+def test_what_is_not_a_list_of_texts(wrong):
+    editor = editors("stories260K")[0]
+    with pytest.raises(UsageError, match="list"):
+        editor.edit(wrong)
+    with pytest.raises(UsageError, match="contexts must be a list"):
+        editor.edit(["a"], contexts=5 if wrong is None else wrong)
+
+
+def test_an_editor_needs_a_loaded_prior_and_a_config():
+    with pytest.raises(UsageError, match=r"Load it: ToEditor.from_pretrained\('embedded'\)"):
+        Editor("embedded")
+    with pytest.raises(UsageError, match="config must be an EditConfig"):
+        Editor(editors("stories260K")[0].prior, {"threshold": 0.5})
 
 
 def test_what_cannot_be_read_of_a_passage():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -175,3 +177,20 @@ class TestExtents:
         assert len(extents) == 1500
         assert sum(extent.num_rows is not None for extent in extents) == 20
         assert len({extent.num_bytes for extent in extents}) == 1
+
+
+def test_web_dataset_rows_whose_fields_differ(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    texts = [f"text {index}" if index != 7 else None for index in range(30)]
+    with tarfile.open(path, "w") as archive:
+        for index, text in enumerate(texts):
+            fields = {"txt": text, "json": json.dumps({"n": index})}
+            for ending, field in fields.items():
+                if field is not None:
+                    entry = tarfile.TarInfo(f"{index:02}.{ending}")
+                    entry.size = len(field)
+                    archive.addfile(entry, io.BytesIO(field.encode()))
+    source = open_source(SourceConfig(str(path)))
+    rows = pa.concat_tables(source.tables("train"))
+    assert rows["txt"].to_pylist() == texts
+    assert rows["json"].to_pylist() == [{"n": index} for index in range(30)]

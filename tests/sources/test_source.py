@@ -26,6 +26,7 @@ from datasets import Dataset, DatasetDict, Features, List, Value, load_dataset, 
 from hf_toedit import sample
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import SourceError, UsageError
+from hf_toedit.sources.resolve import resolve
 from hf_toedit.sources.source import open_source
 from tests.cli.command import HfToEdit
 from tests.cli.fixtures import ODD, load, rows, same, stories
@@ -337,6 +338,36 @@ def test_splits_with_different_columns(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="'train' and 'test' .* have different columns. .* --split"):
         open_source(SourceConfig(str(tmp_path)))
     assert list(open_source(SourceConfig(str(tmp_path), split="test")).features) == ["body"]
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_folder_whose_path_looks_like_a_pattern(link: bool, tmp_path: Path) -> None:
+    folder, source = _folder(tmp_path / "f")
+    odd = folder.rename(tmp_path / "a [b] *?")
+    named = tmp_path / "link" if link else odd
+    if link:
+        named.symlink_to(odd)
+    found = open_source(SourceConfig(str(named)))
+    assert {split: sum(map(len, found.tables(split))) for split in found.splits} == source.num_rows
+    assert not resolve(SourceConfig(str(named))).left_out
+
+
+def test_a_file_whose_name_begins_with_a_tilde(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    _, source = _lines(tmp_path / "~a.jsonl")
+    hf_toedit.edit("~a.jsonl", tmp_path / "run", cwd=tmp_path)
+    check_only_texts_changed(source, tmp_path / "run")
+
+
+def test_columns_named_like_a_path_to_another(hf_toedit: HfToEdit, tmp_path: Path) -> None:
+    texts = stories(2)
+    path = tmp_path / "a.parquet"
+    Dataset.from_dict({"a.b": texts, "a": [{"b": text} for text in texts]}).to_parquet(path)
+    run = hf_toedit.edit(path, tmp_path / "run", "--text-column", "a.b", "--threshold", "0.5")
+    edited = load(run)["train"]
+    assert edited["a"][:] == [{"b": text} for text in texts]
+    assert edited["a.b"][:] != texts
+    hf_toedit("revert", run, "-o", tmp_path / "back")
+    assert load(tmp_path / "back")["train"]["a.b"][:] == texts
 
 
 EDITED = ("jsonl.zst", "tsv", "glob", "folder", "save_to_disk splits", "dictionary-encoded", "sample")
