@@ -141,9 +141,10 @@ class TransformersPrior:
 
         Raises:
             OutOfMemory: Memory runs out even with passes of a single piece.
-            UsageError: The process is a fork of the one that loaded the prior.
+            UsageError: The process is a fork of the one that loaded the prior, and torch uses a GPU or several threads.
         """
-        if os.getpid() != self._home:  # its threads did not come along, and torch would wait for them forever
+        if os.getpid() != self._home and (self.device.type != "cpu" or torch.get_num_threads() > 1):
+            # Its threads did not come along, and torch would wait for them forever.
             raise UsageError(f"a prior cannot be used in a fork of the process that loaded it. {_IN_EACH_PROCESS}")
         while True:
             token_budget = self._token_budget

@@ -16,8 +16,8 @@ SHARD_BYTES = 256 * 2**20
 _HERE = ("file", "local", "git")
 """Protocols of `fsspec` that read local files."""
 
-_NO_CHAIN = ("http", "https", "hf")
-"""Protocols that end a chain."""
+_NO_CHAIN = ("http://", "https://", "hf://")
+"""Beginnings of URLs that are read without a chain."""
 
 
 class SourceFile(NamedTuple):
@@ -37,9 +37,11 @@ class SourceFile(NamedTuple):
 
     @property
     def leads_here(self) -> bool:
-        """Whether the path is a URL of a file on the machine that reads it, or a chain, which may end at one."""
-        protocol, is_url, _ = self.path.partition("://")
-        return bool(is_url) and (protocol in _HERE or ("::" in self.path and protocol not in _NO_CHAIN))
+        """Whether the path is a URL of a file on the machine that reads it, or a chain of URLs that leads to one."""
+        if "://" not in self.path:
+            return False
+        parts = [self.path] if self.path.startswith(_NO_CHAIN) else self.path.split("::")
+        return "://" not in parts[-1] or any(part.partition("://")[0] in _HERE for part in parts)
 
 
 class FileExtent(NamedTuple):

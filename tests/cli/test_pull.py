@@ -252,7 +252,9 @@ class TestFromAnyone:
         assert command("pull", "org/up", "-o", tmp_path / "run").code == 0
         assert _files(tmp_path) == {f"run/{name}": data for name, data in pushed.items()}
 
-    @pytest.mark.parametrize("url", ["file://", "local://", "simplecache::file://", "zip://rows.parquet::"])
+    @pytest.mark.parametrize(
+        "url", ["file://", "local://", "simplecache::file://", "zip://rows.parquet::", "filecache::local::http://h/"]
+    )
     def test_a_plan_that_names_local_files_by_url(
         self, url: str, command: HfToEdit, hub: HubServer, pushed: dict[str, bytes], source: Path, tmp_path: Path
     ) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import multiprocess
 import pytest
+import torch
 from datasets import Dataset, Value, load_dataset
 from datasets.fingerprint import Hasher
 
@@ -289,10 +290,11 @@ def test_a_loaded_editor_is_refused_in_other_processes() -> None:
     editor = ToEditor.from_pretrained("embedded")
     with pytest.raises(UsageError, match="a loaded prior cannot be pickled. Use ToEditProcessor"):
         pickle.dumps(editor)
-    with multiprocessing.get_context("fork").Pool(
-        1, _take, [editor]
-    ) as pool:  # its arguments are inherited, not pickled
+    # The arguments of a fork are inherited, not pickled.
+    with multiprocessing.get_context("fork").Pool(1, _take, [editor]) as pool:
         assert pool.apply(_error_of_taken).startswith("a prior cannot be used in a fork of the process that loaded it.")
+        # As in the workers of torch's DataLoader.
+        assert pool.apply(_edited_on_one_thread) == editor.edit(["Once upon a time."]).texts
 
 
 _taken: list[ToEditor] = []
@@ -302,7 +304,13 @@ def _take(editor: ToEditor) -> None:
     _taken.append(editor)
 
 
+def _edited_on_one_thread() -> list[str | None]:
+    torch.set_num_threads(1)
+    return _taken[0].edit(["Once upon a time."]).texts
+
+
 def _error_of_taken() -> str:
+    torch.set_num_threads(2)
     with pytest.raises(UsageError) as raised:
         _taken[0].edit(["Once upon a time."])
     return str(raised.value)

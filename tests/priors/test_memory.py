@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from copy import copy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +14,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from hf_toedit import PriorConfig
+from hf_toedit import PriorConfig, load_prior
 from hf_toedit.config import Resources
 from hf_toedit.errors import OutOfMemory
 from hf_toedit.priors import loading
@@ -175,8 +174,8 @@ def test_a_prior_of_32b_on_80_gb(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_passes(run, torch.device("cpu"), 1.0, 3, 2048) == (1, PIECE_TOKENS)
 
 
-def test_chunks_of_logits_shrink_where_memory_is_short(stories_prior, monkeypatch: pytest.MonkeyPatch) -> None:
-    prior = copy(stories_prior)
+def test_chunks_of_logits_shrink_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    prior = load_prior(PriorConfig("embedded"))
     prior.device = torch.device("cuda")
     prior._head = Head(prior._body.model, prior.device)
     before, asked = prior._head._chunk_rows, []
@@ -200,8 +199,8 @@ def test_a_pass_to_measure(stories_prior):
     assert stories_prior._blank_pass(4096, True) == 4096 * size
 
 
-def test_threads_that_run_out_of_memory_at_once_halve_once(stories_prior):
-    prior = copy(stories_prior)
+def test_threads_that_run_out_of_memory_at_once_halve_once():
+    prior = load_prior(PriorConfig("embedded"))
     prior._token_budget = 8192
     for _ in range(3):
         prior._halve(8192)

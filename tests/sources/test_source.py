@@ -26,6 +26,7 @@ from datasets import Dataset, DatasetDict, Features, List, Value, load_dataset, 
 from hf_toedit import sample
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import SourceError, UsageError
+from hf_toedit.sources.model import SourceFile
 from hf_toedit.sources.resolve import resolve
 from hf_toedit.sources.source import open_source
 from tests.cli.command import HfToEdit
@@ -421,3 +422,22 @@ def test_a_relative_run_folder_lies_in_the_working_folder(hf_toedit: HfToEdit, t
     _, source = _lines(tmp_path / "a.jsonl")
     hf_toedit.edit("a.jsonl", Path("deep/run"), cwd=tmp_path)
     check_only_texts_changed(source, tmp_path / "deep/run")
+
+
+@pytest.mark.parametrize(
+    ("path", "here"),
+    [
+        ("data/rows.parquet", False),
+        ("https://host/rows.parquet?a=b::c", False),
+        ("hf://datasets/org/name@main/rows.parquet", False),
+        ("s3://bucket/rows.parquet", False),
+        ("zip://rows.jsonl::s3://bucket/rows.zip", False),
+        ("simplecache::s3://bucket/rows.parquet", False),
+        ("file:///etc/rows.jsonl", True),
+        ("zip://rows.jsonl::/etc/rows.zip", True),
+        ("simplecache::local:///etc/rows.jsonl", True),
+        ("file:///etc/rows.jsonl::https://host/rows", True),
+    ],
+)
+def test_files_that_lead_to_this_machine(path: str, here: bool) -> None:
+    assert SourceFile(path, 1, None).leads_here == here
