@@ -15,7 +15,10 @@ _LONGEST = 1000
 
 _START = r"(?:(?<![A-Za-z\d)])[-+])?(?<![A-Za-z\d])(?<!\d\.)"
 _NUMBER = re.compile(_START + r"(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
-_EXACT = re.compile(_START + r"(?:(?<!/)\d+/0*[1-9]\d*(?![\d/]|\.\d)|(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)")
+_EXACT = re.compile(
+    _START + r"(?:(?<!/)\d+/0*[1-9]\d*(?![\d/]|\.\d)"
+    r"|(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3}(?!\d))?)"
+)
 
 _MINUS_BEFORE_MONEY = re.compile(r"(?<![A-Za-z\d)])-\s?([$€£¥])\s?(?=[\d.])")
 _FRAC = r"\\[dt]?frac\s*(?:\{\s*(-?\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))"
@@ -43,9 +46,9 @@ def math_answer(text: str) -> Fraction | None:
     r"""Return the number that a solution gives as its answer, as an exact fraction; None if there is none.
 
     The first number after the last `####`; without it, the last one in the last `\boxed{}`; else the first one after
-    the last `answer is`; else the last number of the text. `1,234.50`, `3/4`, `\frac{3}{4}`, `1 3/4` and
-    `1\frac{3}{4}` are one number each, and exponents are not numbers; currency and percent signs are ignored, so that
-    `50%` is 50.
+    the last `answer is`; else the last number of the text. `1,234.50`, `3/4`, `\frac{3}{4}`, `1 3/4`,
+    `1\frac{3}{4}` and `1e-07` are one number each, and the 2 of `x^2` is none; currency and percent signs are ignored,
+    so that `50%` is 50.
     """
     text = text.replace("−", "-")
     for pattern, replacement in _LATEX:
