@@ -51,7 +51,8 @@ def markdown_report(report: dict[str, Any]) -> str:
         "![Share of the texts in the fullest buckets](assets/similarity.png)",
         "### Divergence",
         f"In bits, between samples of the same amount of text. *Noise floor* is the same figure between two samples of "
-        f"{code(reference)}. A difference may be chance up to *noise up to*, which counts the noise of both datasets.",
+        f"{code(reference)}. A difference may be chance up to *noise up to*: the mean of this noise and that of the "
+        f"dataset, with a margin. It is below the floor for data that vary less than {code(reference)}.",
         _divergences(report),
         "### Variety",
         "Of a sample of equally many words of each dataset.",

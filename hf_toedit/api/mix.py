@@ -24,7 +24,7 @@ from hf_toedit.engines.elsewhere import each_done
 from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.runs.planning import chosen_shards
 from hf_toedit.scorers.registry import scorer_config
-from hf_toedit.selection.mixture import budgets, check_shares, draw, positions
+from hf_toedit.selection.mixture import budgets, check_epochs, check_shares, draw, positions
 from hf_toedit.settings import SourceSettings
 from hf_toedit.sources.source import open_source
 from hf_toedit.tasks.map import MapStats
@@ -194,10 +194,13 @@ def _drawn(asked: MixRequest, folder: str, engines: Engines, progress: bool) -> 
     lengths = {name: np.nan_to_num(values_of(run, "num_tokens")).astype(np.int64) for name, run in counted.items()}
     there = {name: int(found.sum()) for name, found in lengths.items()}
     wanted = budgets(asked.shares, there, asked.num_tokens, asked.max_epochs)
+    for name, found in lengths.items():
+        check_epochs(name, wanted[name] / there[name], int(np.count_nonzero(found)))
     drawn = {name: draw(lengths[name], keys_of_rows(run), wanted[name], asked.seed) for name, run in counted.items()}
     for name, rows in drawn.items():
         if not len(rows.rows):
-            raise UsageError(f"no row of {name!r} fits into {wanted[name]:,.0f} tokens. Ask for more with --tokens.")
+            more = "--max-epochs or a larger share" if asked.num_tokens is None else "--tokens"
+            raise UsageError(f"no row of {name!r} fits into {wanted[name]:,.0f} tokens. Ask for more with {more}.")
     places = positions([len(rows.rows) for rows in drawn.values()], asked.seed)
     return {
         name: Part(run, drawn[name], place, sizes_of(run))

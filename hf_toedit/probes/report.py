@@ -18,6 +18,9 @@ TITLE = "Does training on these datasets help?"
 _MEAN = "all sets"
 """Name of the mean over sets in tables."""
 
+_LEAST_SHOWN = 5e-5
+"""Smaller differences would be printed as 0.00%; those of equal models are exactly 0."""
+
 
 def markdown_report(report: dict[str, Any]) -> str:
     """Return the report in Markdown, for the Hub and the terminal.
@@ -86,8 +89,9 @@ def _sizes(found: Mapping[str, Any]) -> str:
     parts = []
     for rate, by_set in found["differences"].items():
         entry = by_set[ALL]
-        seen = f"differences from about {math.expm1(entry['half']):.2%} can be seen"
-        parts.append(f"{relative(entry['value'])} at learning rate {rate}, where {seen}")
+        least = math.expm1(entry["half"])
+        seen = "below 0.01%" if least < _LEAST_SHOWN else f"from about {least:.2%}"
+        parts.append(f"{relative(entry['value'])} at learning rate {rate}, where differences {seen} can be seen")
     return "; ".join(parts)
 
 

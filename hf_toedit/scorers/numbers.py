@@ -15,15 +15,23 @@ _LONGEST = 1000
 
 _START = r"(?:(?<![A-Za-z\d)])[-+])?(?<![A-Za-z\d])(?<!\d\.)"
 _NUMBER = re.compile(_START + r"(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
-_EXACT = re.compile(_START + r"(?:(?<!/)\d+/0*[1-9]\d*(?![\d/]|\.\d)|(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)")
+_EXACT = re.compile(
+    _START + r"(?:(?<!/)\d+/0*[1-9]\d*(?![\d/]|\.\d)"
+    r"|(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3}(?!\d))?)"
+)
 
 _MINUS_BEFORE_MONEY = re.compile(r"(?<![A-Za-z\d)])-\s?([$€£¥])\s?(?=[\d.])")
+_FRAC = r"\\[dt]?frac\s*(?:\{\s*(-?\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))"
 _LATEX = (
-    (re.compile(r"\\[dt]?frac\s*\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}"), r"\1/\2"),
+    (re.compile(r"(?<=\d)" + _FRAC), r" \1\2/\3\4"),
+    (re.compile(_FRAC), r"\1\2/\3\4"),
+    (re.compile(r"\^(?:\{[^{}]*\}|-?\d+)"), "^"),  # an exponent, as of a unit, is not an answer
     (re.compile(r"\{,\}"), ","),
     (re.compile(r"\\[!,;: ]"), ""),
     (re.compile(r"\\([$%])"), r"\1"),
 )
+
+_MIXED = re.compile(r"(?<![A-Za-z\d.,/^])(\d{1,18}) (\d{1,18})/(\d{1,18})(?![\d/]|\.\d)")
 
 _BOXED = r"\boxed{"
 _ANSWER_IS = re.compile(r"\banswer\s+is\b", re.IGNORECASE)
@@ -38,17 +46,24 @@ def math_answer(text: str) -> Fraction | None:
     r"""Return the number that a solution gives as its answer, as an exact fraction; None if there is none.
 
     The first number after the last `####`; without it, the last one in the last `\boxed{}`; else the first one after
-    the last `answer is`; else the last number of the text. `1,234.50`, `3/4` and `\frac{3}{4}` are one number each;
-    currency
-    and percent signs are ignored, so that `50%` is 50.
+    the last `answer is`; else the last number of the text. `1,234.50`, `3/4`, `\frac{3}{4}`, `1 3/4`,
+    `1\frac{3}{4}` and `1e-07` are one number each, and the 2 of `x^2` is none; currency and percent signs are ignored,
+    so that `50%` is 50.
     """
+    text = text.replace("−", "-")
     for pattern, replacement in _LATEX:
         text = pattern.sub(replacement, text)
-    text = _MINUS_BEFORE_MONEY.sub(r"\1-", text.replace("−", "-"))
+    text = _MINUS_BEFORE_MONEY.sub(r"\1-", _MIXED.sub(_improper, text))
     for part, at in _parts(text):
         if found := list(_found(_EXACT, part)):
             return Fraction(found[at].replace(",", ""))
     return None
+
+
+def _improper(mixed: re.Match[str]) -> str:
+    """Return a mixed number as one fraction: `7/4` for `1 3/4`."""
+    whole, above, below = map(int, mixed.groups())
+    return f"{whole * below + above}/{below}" if above < below else mixed[0]
 
 
 def _parts(text: str) -> Iterator[tuple[str, int]]:

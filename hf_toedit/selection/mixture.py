@@ -14,6 +14,9 @@ from hf_toedit.features.hashing import key, mixed
 _ROUNDING = 1e-6
 """Tolerance for the difference between a sum of shares and 1."""
 
+_MOST_REPEATED = 10**9
+"""Maximum number of rows of a dataset that is included more than once; an array of their indices takes 8 GB."""
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -83,6 +86,25 @@ def budgets(
                 f"{int(np.ceil(epochs))}."
             )
     return {name: wanted * share for name, share in shares.items()}
+
+
+def check_epochs(name: str, epochs: float, num_rows: int) -> None:
+    """Refuse more repeated rows than memory holds.
+
+    Args:
+        name: Name of the dataset.
+        epochs: Number of times that its rows are included.
+        num_rows: Number of rows that can be drawn.
+
+    Raises:
+        UsageError: There are too many.
+    """
+    total = epochs * num_rows
+    if epochs > 1 and total > _MOST_REPEATED:
+        raise UsageError(
+            f"{epochs:,.0f} epochs of {name!r} are {total:.3g} rows, and at most {_MOST_REPEATED:,} can be mixed. Ask "
+            f"for fewer with --tokens or --max-epochs."
+        )
 
 
 def draw(num_tokens: np.ndarray, keys: np.ndarray, budget: float, seed: int) -> Drawn:

@@ -148,6 +148,16 @@ def test_a_folder_that_holds_something_else_is_left_alone(
         (("human={human}:0.5", "empty={empty}:0.5"), 2, "dataset 'empty' has no tokens."),
         (("human={human}:0.5", "stories={stories}:0.5", "--tokens", "9M"), 2, "4,500,000 tokens of 'human' are asked"),
         (("human={human}:0.5", "stories={stories}:0.5", "--tokens", 1), 2, "no row of 'human' fits into 0 tokens."),
+        (
+            ("human={human}:0.999999", "stories={stories}:0.000001"),
+            2,
+            "no row of 'stories' fits into 0 tokens. Ask for more with --max-epochs or a larger share.",
+        ),
+        (
+            ("human={human}:0.5", "stories={stories}:0.5", "--max-epochs", "1e9"),
+            2,
+            "Ask for fewer with --tokens or --max-epochs.",
+        ),
         (("human={human}:0.5", "stories={stories}:0.5", "--tokens", "some"), 2, "'some' is not a number of tokens."),
         (("human={human}:0.5", "stories={stories}:0.5", "--name-column", "topic"), 1, "a column 'topic' already"),
         (("human={human}:0.5", "stories={stories}:0.5", "--tokenizer", "none/such here"), 1, "none/such here"),

@@ -25,6 +25,17 @@ ANSWERS: list[tuple[str, str | None]] = [
     (r"So \boxed{18}. Then 20.", "18"),
     (r"\boxed{\$18.00}", "18"),
     (r"\boxed{x = \frac{3}{4}}", "3/4"),
+    (r"\boxed{-\frac{3}{4}}", "-3/4"),
+    (r"\boxed{\frac{-3}{4}}", "-3/4"),
+    (r"\boxed{\frac{−3}{4}}", "-3/4"),
+    (r"\boxed{\dfrac34}", "3/4"),
+    (r"\boxed{\frac{3}4}", "3/4"),
+    (r"\boxed{1\frac{1}{2}}", "3/2"),
+    (r"\boxed{-2\tfrac12}", "-5/2"),
+    (r"\boxed{2\frac{3}{2}}", "3/2"),
+    (r"\boxed{5\text{ cm}^2}", "5"),
+    (r"\boxed{5\text{ m}^{-1}}", "5"),
+    (r"\boxed{x^{12} = 7}", "7"),
     (r"\boxed{\text{about } 1{,}234 \text{ km in 2 days}}", "2"),
     (r"\boxed{1{,}234}", "1234"),
     (r"\boxed{2} or \boxed{\{3\}} 9", "3"),
@@ -62,6 +73,15 @@ ANSWERS: list[tuple[str, str | None]] = [
     ("1/2", "1/2"),
     ("6/3", "2"),
     ("1/0", "0"),
+    ("#### 1 3/4 cups", "7/4"),
+    ("the answer is -2 1/2", "-5/2"),
+    ("1.5 1/2", "1/2"),
+    ("1 3/0", "0"),
+    ("1e+20", "100000000000000000000"),
+    ("1e-07", "1/10000000"),
+    ("1.5E3 m", "1500"),
+    ("1e1000", "1"),
+    ("3eggs", "3"),
     ("on 12/25/2020", "2020"),
     ("he has x2", None),
     ("version 1.2.3", "1.2"),
@@ -98,6 +118,11 @@ def test_all_numbers_of_a_text(text: str, expected: list[float]) -> None:
     assert numbers(text) == expected
 
 
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_reference_that_is_a_number_is_read_as_python_writes_it(value: float) -> None:
+    assert math_answer(str(value)) == Fraction(str(value))
+
+
 WRITTEN = st.decimals(-(10**12), 10**12, places=4, allow_nan=False, allow_infinity=False)
 
 
@@ -121,7 +146,9 @@ def test_any_text_has_an_answer_or_none(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["9" * 10**5, "1," * 10**5, "111," * 10**5, "1/" * 10**5, "\\boxed{" * 10**4, "$-" * 10**5]
+    "text",
+    ["9" * 10**5, "1," * 10**5, "111," * 10**5, "1/" * 10**5, "\\boxed{" * 10**4, "$-" * 10**5]
+    + ["\\frac" * 10**4, "1 " * 10**5, "^{" * 10**5, "1e" * 10**5],
 )
 def test_texts_that_are_all_digits_or_signs_take_no_time(text: str) -> None:
     began = time.process_time()
