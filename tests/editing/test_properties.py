@@ -226,8 +226,8 @@ def test_editing_is_lossless_and_reversible(name):
         num_dropped += sum(stats.num_dropped for stats in made)
 
     run()
-    dropping = next(editor for editor in editors(name) if editor.config.drop_below == 0.01)
-    run.hypothesis.inner_test(dropping, ["Once upon a time, in 1990. " * 20], 2)  # examples may lack such an editor
+    for editor in editors(name):  # examples may lack one that changes or drops anything
+        run.hypothesis.inner_test(editor, ["Once upon a time, in 1990. " * 20], 2)
     assert num_changed and num_dropped
 
 
@@ -289,6 +289,9 @@ def test_context_is_only_read(name):
         assert result.revert() == sources
 
     run()
+    story = "Once upon a time, in 1990. " * 20
+    for editor in editors(name):  # examples may lack one that changes anything
+        run.hypothesis.inner_test(editor, [Passage(story, ((9, len(story) - 9),))])
     assert num_changed and num_context
 
 
