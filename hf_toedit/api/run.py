@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 from hf_toedit.api.engine import Workers, local_engine
 from hf_toedit.api.outcome import Outcome, closed
 from hf_toedit.api.pushing import PushSettings, sending_of
+from hf_toedit.checked import checked
 from hf_toedit.config import Resources
 from hf_toedit.display import Shown
 from hf_toedit.errors import RunError, UsageError, kept
@@ -74,7 +75,7 @@ class Run(Shown, Generic[AnyStatistics]):
         Raises:
             RunError: There is no run, or its plan cannot be read.
         """
-        there = RunFolder(Path(folder) if isinstance(folder, PathLike) else folder)
+        there = RunFolder(checked(folder, str, "folder"))
         return cls(there, there.plan())
 
     @property
