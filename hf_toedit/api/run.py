@@ -131,6 +131,7 @@ class Run(Shown, Generic[AnyStatistics]):
             PriorError: The model cannot be loaded, or fails on every text.
             UsageError: A setting is not valid, or code would run that was not allowed.
         """
+        checked(shard_group, str | None, "shard_group")
         self.go_on(generations, score_result, trust_remote_code)
         self.keep()
         indices = waiting(self.plan, self.folder, shard_group)
@@ -343,6 +344,10 @@ class Run(Shown, Generic[AnyStatistics]):
 
         Args:
             generation: Generation number, from 1; None is the last.
+
+        Raises:
+            UsageError: There is no such generation, or the rows are not edited.
+            RunError: A shard is not done.
         """
         from hf_toedit.rows.rows import piece_tables
         from hf_toedit.tasks.edit import edit_of
@@ -351,6 +356,7 @@ class Run(Shown, Generic[AnyStatistics]):
         if log_column is None:
             return
         found, texts = self._pass(generation), self.plan.texts
+        self.folder.merged_stats(self.plan, found)
         columns = [*texts.columns(self.plan.reading.features), log_column]
         for shard in self.plan.shards:
             for table in self.folder.tables(self.plan, found, shard, columns):
@@ -361,7 +367,7 @@ class Run(Shown, Generic[AnyStatistics]):
         if asked is None:
             return self.plan.shown_passes[-1]
         name = f"gen{asked}" if isinstance(asked, int) else asked
-        if name not in passes:
+        if not isinstance(name, str) or name not in passes:
             raise UsageError(f"{self.path} has no {name!r}, only {', '.join(passes)}.")
         return passes[name]
 

@@ -88,7 +88,7 @@ def test_what_is_wrong_is_an_error_of_one_line(source: Path, tmp_path: Path) -> 
         Run.open(3)  # type: ignore[arg-type]
     for workers, said in [
         (-1, "-1 is out of range: it must be at least 0."),
-        ("two", "'two' is not known. Did you mean 'auto'?"),
+        ("two", "'two' is not known. Known: auto."),
         (1.5, "must be a whole number or auto, not 1.5."),
     ]:
         with pytest.raises(UsageError, match=f"^workers {re.escape(said)}$"):
@@ -102,6 +102,18 @@ def test_what_is_wrong_is_an_error_of_one_line(source: Path, tmp_path: Path) -> 
         run.stats(2)
     with pytest.raises(RunError, match="generation 1 of .* is not finished"):
         run.dataset()
+    with pytest.raises(RunError, match="generation 1 of .* is not finished"):
+        next(run.texts())
+    for settings, said in [
+        ({"generations": "2"}, "generations must be a whole number, not '2'."),
+        ({"shard_group": (0, 2)}, "shard_group must be a string, not (0, 2)."),
+    ]:
+        with pytest.raises(UsageError, match=f"^{re.escape(said)}$"):
+            run.execute(**settings)
+    with pytest.raises(UsageError, match="repository must be a string, not None"):
+        run.push(None)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="unknown setting 'generations'. Known: prior_revision, "):
+        hf_toedit.ToEditor.from_pretrained(generations=2)  # type: ignore[call-arg]
     assert issubclass(HubError, hf_toedit.ToEditError)
 
 

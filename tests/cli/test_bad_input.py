@@ -153,6 +153,7 @@ WRONG_USE: dict[str, tuple[list[str], list[str]]] = {
     "tensor parallel": (["--tensor-parallel", "2"], ["--tensor-parallel is for the vLLM backend"]),
     "protect": (["--protect", "number"], ["unknown protect pattern 'number'. Did you mean 'numbers'?"]),
     "regex": (["--protect", "re:("], ["not a valid regular expression"]),
+    "empty regex": (["--protect", "re:"], ["pattern 're:' is empty and protects nothing"]),
     "prune": (["--prune", "--preset", "low_drop_up_revise"], ["--select above", "Leave --prune out"]),
     "prune and accept": (["--prune", "--accept", "likelihood"], ["--accept compares", "Leave --prune or --accept out"]),
     "accept": (["--accept", "likelihood:-1"], ["accept 'likelihood:-1' is not", "a number of nats (0 or more)"]),
