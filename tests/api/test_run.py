@@ -110,8 +110,6 @@ def test_what_is_wrong_is_an_error_of_one_line(source: Path, tmp_path: Path) -> 
     ]:
         with pytest.raises(UsageError, match=f"^{re.escape(said)}$"):
             run.execute(**settings)
-    with pytest.raises(UsageError, match="repository must be a string, not None"):
-        run.push(None)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="unknown setting 'generations'. Known: prior_revision, "):
         hf_toedit.ToEditor.from_pretrained(generations=2)  # type: ignore[call-arg]
     assert issubclass(HubError, hf_toedit.ToEditError)
@@ -121,6 +119,11 @@ def test_a_run_is_reverted(source: Path, run: Path, tmp_path: Path) -> None:
     done = Run.open(run).revert(tmp_path / "source", 2)
     assert done.num_rows.total() == load(tmp_path / "source")["train"].num_rows
     assert same(load(tmp_path / "source")["train"], load_dataset("parquet", data_files=str(source), split="train"))
+
+
+def test_a_repository_without_a_name_is_refused(run: Path) -> None:
+    with pytest.raises(UsageError, match="repository must be a string, not None"):
+        Run.open(run).push(None, unverified=True)  # type: ignore[arg-type]
 
 
 def test_a_run_shows_itself(source: Path, tmp_path: Path) -> None:
