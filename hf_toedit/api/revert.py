@@ -170,7 +170,8 @@ def _planned_rows(plan: Plan, folder: RunFolder, pass_: Pass, shard: Shard) -> I
             raise RunError(f"{path} has other columns than were planned. {damaged}")
         yield from folder.tables(plan, pass_, shard)
     except (OSError, ValueError) as error:  # errors of Arrow are one of these
-        raise RunError(f"cannot read {path}: {' '.join(str(error).split())}. {damaged}") from error
+        advice = "Check its permissions." if isinstance(error, PermissionError) else damaged
+        raise RunError(f"cannot read {path}: {' '.join(str(error).split()).rstrip('.')}. {advice}") from error
 
 
 def _of_source(name: str, generation: int | None, given: TextConfig | None, log_column: str | None) -> _Edited:
