@@ -255,7 +255,8 @@ def _problem(said: str, value: Any, kind: Any, name: str, written: str | None, s
         return f"{name}: {said}"
     expected = re.sub("`(.+?)`", lambda found: _words(found[1]), expected.removeprefix("Expected "))
     if choices or described:
-        expected = described or f"one of {', '.join(choices)}"
+        names = f"{'one of ' * (len(choices) > 1)}{', '.join(choices)}"
+        expected = described or expected.replace(_WORDS["str"], names)
     elif kind == Names:
         expected = "a string or a list of strings"
     return f"{name} must be {expected}{here and f', not {here}'}."

@@ -106,7 +106,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     Returns:
         A sentence with a leading space, or an empty string if no word is near.
     """
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 

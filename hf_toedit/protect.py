@@ -83,6 +83,8 @@ def protect_regex(pattern: str) -> re.Pattern[str]:
             f"unknown protect pattern {pattern!r}.{did_you_mean(pattern, GUARDS)} "
             f"A regular expression is written 're:PATTERN'."
         )
+    if pattern == "re:":
+        raise UsageError("protect pattern 're:' is empty and protects nothing. Write the expression after the colon.")
     try:
         return re.compile(pattern[3:])
     except re.error as error:

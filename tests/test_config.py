@@ -226,7 +226,8 @@ def test_any_value_is_of_its_type_or_refused_in_one_line(config: Any, value: Any
     assert type(found) is not float or math.isfinite(found)
     assert type(found) is not tuple or all(isinstance(one, str) for one in found)
     assert made == replace(made) and made.content_hash == replace(made).content_hash
-    assert found == value or isinstance(found, tuple) or isinstance(value, np.generic), kind
+    resolved = value is None and name == "score_result"  # then depends on the generations
+    assert found == value or resolved or isinstance(found, tuple) or isinstance(value, np.generic), kind
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -103,14 +103,14 @@ def compare(
     from hf_toedit.api.embeddings import embedded
     from hf_toedit.engines.elsewhere import each_done
 
-    named = {name: fspath(source) for name, source in variants.items()}
-    readers = [fspath(prior) for prior in priors]
+    named = {name: checked(source, str, "source") for name, source in variants.items()}
+    readers = [checked(prior, str, "prior") for prior in priors]
     _check_names(named, readers)
     check_epsilon(epsilon)
     seed = checked(seed, _Seed, "seed")
     if sample is not None and sample < 1:
         raise UsageError(f"sample {sample} is out of range: it must be 1 or more. Name a number of rows.")
-    target = report_folder(fspath(folder), _is_report)
+    target = report_folder(checked(folder, str, "folder"), _is_report)
     sources = {name: source_of(source, settings) for name, source in named.items()}
     if engines is None:
         engines = partial(local_engine, workers, resources=Resources(token_budget), progress=progress)
@@ -124,7 +124,7 @@ def compare(
         for name, run in measured.items()
     }
     parts = list(each_done(read).values())
-    view = embedded(parts, fspath(embedder), seed, progress) if embedder else None
+    view = embedded(parts, checked(embedder, str, "embedder"), seed, progress) if embedder else None
     similar = similarities(parts)
     figures = compared(
         parts,

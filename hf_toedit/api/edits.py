@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from hf_toedit.api.begin import Taken, do_run, plan_run
 from hf_toedit.api.engine import Workers
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.run import Run
-from hf_toedit.checked import kinds
+from hf_toedit.checked import checked, kinds
 from hf_toedit.config import EditConfig, EditSettings, Resources, RunConfig
 from hf_toedit.priors.fit import check_draw
 from hf_toedit.settings import PriorSettings, SourceSettings
@@ -55,7 +55,7 @@ def plan(source: str | PathLike[str], folder: str | PathLike[str], **settings: U
     Examples:
         >>> plan("sample", "run", generations=2).execute()  # doctest: +SKIP
     """
-    return plan_run(edit_request(fspath(source), settings), fspath(folder))
+    return plan_run(edit_request(checked(source, str, "source"), settings), checked(folder, str, "folder"))
 
 
 def edit(
@@ -90,7 +90,13 @@ def edit(
         >>> run.stats().changed_rate  # doctest: +SKIP
     """
     resources = Resources(token_budget, memory_fraction, tensor_parallel)
-    return do_run(edit_request(fspath(source), settings), fspath(folder), workers, resources, progress)
+    return do_run(
+        edit_request(checked(source, str, "source"), settings),
+        checked(folder, str, "folder"),
+        workers,
+        resources,
+        progress,
+    )
 
 
 def edit_request(source: str, given: Mapping[str, Any]) -> RunRequest:

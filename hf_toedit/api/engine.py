@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from msgspec import Meta
+
+from hf_toedit.checked import checked
 from hf_toedit.config import Resources
 
 if TYPE_CHECKING:
     from hf_toedit.engines.base import Engine
     from hf_toedit.runs.task import Task
 
-Workers = int | Literal["auto"]
+Workers = Annotated[int, Meta(ge=0)] | Literal["auto"]
 """Number of worker processes; `auto` is one per GPU, or one on a CPU, or one per core for tasks without a model; 0 is
 this process."""
 
@@ -27,7 +30,11 @@ def local_engine(workers: Workers, task: Task, resources: Resources, *, progress
         task: The task.
         resources: Resources of each worker.
         progress: Keep the progress bars of `transformers` when the model is loaded in this process.
+
+    Raises:
+        UsageError: The number of workers is neither a whole number from 0 nor `auto`.
     """
+    workers = checked(workers, Workers, "workers")
     if workers == 0:
         from hf_toedit.engines.inline import InlineEngine
 

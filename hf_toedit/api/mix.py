@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from hf_toedit.api.named import check_names, source_of
 from hf_toedit.api.request import RunRequest, new_folder
 from hf_toedit.api.run import Run
 from hf_toedit.api.scored import keys_of_rows, sizes_of, step_folder, values_of
+from hf_toedit.checked import checked
 from hf_toedit.config import Resources, SourceConfig
 from hf_toedit.engines.elsewhere import each_done
 from hf_toedit.errors import SourceError, UsageError
@@ -114,16 +115,16 @@ def mix(
         >>> mix({"human": ("org/web", 0.75), "edited": ("run:gen1", 0.25)}, "mixed")  # doctest: +SKIP
     """
     for name, given in datasets.items():
-        if isinstance(given, str) or len(given) != 2:
+        if not isinstance(given, tuple | list) or len(given) != 2:
             raise UsageError(
                 f'dataset {name!r} is not a source and its share. Write it as "{name}": ("org/web", 0.75), for example.'
             )
-    sources = {name: fspath(source) for name, (source, _) in datasets.items()}
+    sources = {name: checked(source, str, "source") for name, (source, _) in datasets.items()}
     shares = {name: share for name, (_, share) in datasets.items()}
     how = {"num_tokens": num_tokens, "max_epochs": max_epochs, "name_column": name_column, "seed": seed}
-    asked = mix_request(sources, shares, None if tokenizer is None else fspath(tokenizer), how, settings)
+    asked = mix_request(sources, shares, checked(tokenizer, str | None, "tokenizer"), how, settings)
     engines = partial(local_engine, workers, resources=Resources(), progress=progress)
-    return mix_rows(asked, fspath(folder), engines, progress)
+    return mix_rows(asked, checked(folder, str, "folder"), engines, progress)
 
 
 def mix_request(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from hf_toedit.api.begin import Taken, do_run
 from hf_toedit.api.engine import Workers
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.run import Run
+from hf_toedit.checked import checked
 from hf_toedit.config import Resources
 from hf_toedit.runs.task import Task
 from hf_toedit.settings import SourceSettings
@@ -51,6 +52,6 @@ def run_task(
         RunError: The folder cannot be written, or contains another run; or shards failed. Finished shards are kept.
     """
     taken = Taken(settings)
-    asked = RunRequest(taken.source(fspath(source)), task, **taken.shape())
+    asked = RunRequest(taken.source(checked(source, str, "source")), task, **taken.shape())
     taken.rest()
-    return do_run(asked, fspath(folder), workers, Resources(), progress)
+    return do_run(asked, checked(folder, str, "folder"), workers, Resources(), progress)

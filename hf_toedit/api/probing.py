@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hf_toedit.api.named import check_names, shown_source, source_of
 from hf_toedit.api.report_folder import other_settings
 from hf_toedit.api.request import RunRequest
-from hf_toedit.checked import kinds
+from hf_toedit.checked import checked, kinds
 from hf_toedit.errors import RunError, SourceError, UsageError, did_you_mean
 from hf_toedit.priors.registry import libraries
 from hf_toedit.probes.config import ProbeConfig, check_installed
@@ -80,12 +80,12 @@ class Probing:
         fields = {name: given.pop(name) for name in kinds(ProbeConfig) if name in given}
         for name in ("model", "tokenizer", "task_folder"):
             if name in fields:
-                fields[name] = fspath(fields[name])
+                fields[name] = checked(fields[name], str, name)
         asked = ProbeConfig.from_mapping(fields)
         _check_named(variants, evals)
         check_installed(asked.lora)
-        sources = {name: source_of(fspath(source), given) for name, source in variants.items()}
-        eval_sources = {name: source_of(fspath(source), given) for name, source in evals.items()}
+        sources = {name: source_of(checked(source, str, "source"), given) for name, source in variants.items()}
+        eval_sources = {name: source_of(checked(source, str, "source"), given) for name, source in evals.items()}
         with libraries():
             from hf_toedit.priors.loading import device_of
             from hf_toedit.probes.contamination import EvalGrams

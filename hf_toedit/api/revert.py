@@ -6,10 +6,11 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from hf_toedit.checked import checked
 from hf_toedit.config import SourceConfig, TextConfig
 from hf_toedit.errors import RunError, SourceError
 from hf_toedit.runs.store import RunFolder, is_run
@@ -57,8 +58,8 @@ def revert_rows(
     from hf_toedit.cards.metadata import features_card
     from hf_toedit.rows.rows import check_log_column, source_features
 
-    name = fspath(run)
-    target = RunFolder(fspath(output))
+    name = checked(run, str, "run")
+    target = RunFolder(checked(output, str, "output"))
     target.check_empty()
     edited = _of_run(name, generation) if is_run(name) else _of_source(name, generation, texts, edit_log_column)
     check_log_column(edited.features, edited.texts, edited.log_column)
@@ -169,7 +170,8 @@ def _planned_rows(plan: Plan, folder: RunFolder, pass_: Pass, shard: Shard) -> I
             raise RunError(f"{path} has other columns than were planned. {damaged}")
         yield from folder.tables(plan, pass_, shard)
     except (OSError, ValueError) as error:  # errors of Arrow are one of these
-        raise RunError(f"cannot read {path}: {' '.join(str(error).split())}. {damaged}") from error
+        advice = "Check its permissions." if isinstance(error, PermissionError) else damaged
+        raise RunError(f"cannot read {path}: {' '.join(str(error).split()).rstrip('.')}. {advice}") from error
 
 
 def _of_source(name: str, generation: int | None, given: TextConfig | None, log_column: str | None) -> _Edited:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 from hf_toedit.api.engine import Workers, local_engine
 from hf_toedit.api.outcome import Outcome, closed
 from hf_toedit.api.pushing import PushSettings, sending_of
+from hf_toedit.checked import checked
 from hf_toedit.config import Resources
 from hf_toedit.display import Shown
 from hf_toedit.errors import RunError, UsageError, kept
@@ -74,7 +75,7 @@ class Run(Shown, Generic[AnyStatistics]):
         Raises:
             RunError: There is no run, or its plan cannot be read.
         """
-        there = RunFolder(Path(folder) if isinstance(folder, PathLike) else folder)
+        there = RunFolder(checked(folder, str, "folder"))
         return cls(there, there.plan())
 
     @property
@@ -130,6 +131,7 @@ class Run(Shown, Generic[AnyStatistics]):
             PriorError: The model cannot be loaded, or fails on every text.
             UsageError: A setting is not valid, or code would run that was not allowed.
         """
+        checked(shard_group, str | None, "shard_group")
         self.go_on(generations, score_result, trust_remote_code)
         self.keep()
         indices = waiting(self.plan, self.folder, shard_group)
@@ -342,6 +344,10 @@ class Run(Shown, Generic[AnyStatistics]):
 
         Args:
             generation: Generation number, from 1; None is the last.
+
+        Raises:
+            UsageError: There is no such generation, or the rows are not edited.
+            RunError: A shard is not done.
         """
         from hf_toedit.rows.rows import piece_tables
         from hf_toedit.tasks.edit import edit_of
@@ -350,6 +356,7 @@ class Run(Shown, Generic[AnyStatistics]):
         if log_column is None:
             return
         found, texts = self._pass(generation), self.plan.texts
+        self.folder.merged_stats(self.plan, found)
         columns = [*texts.columns(self.plan.reading.features), log_column]
         for shard in self.plan.shards:
             for table in self.folder.tables(self.plan, found, shard, columns):
@@ -360,7 +367,7 @@ class Run(Shown, Generic[AnyStatistics]):
         if asked is None:
             return self.plan.shown_passes[-1]
         name = f"gen{asked}" if isinstance(asked, int) else asked
-        if name not in passes:
+        if not isinstance(name, str) or name not in passes:
             raise UsageError(f"{self.path} has no {name!r}, only {', '.join(passes)}.")
         return passes[name]
 

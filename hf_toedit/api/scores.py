@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from hf_toedit.api.begin import Taken, do_run
 from hf_toedit.api.engine import Workers
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.run import Run
+from hf_toedit.checked import checked
 from hf_toedit.config import Resources
 from hf_toedit.scorers.registry import SETTINGS, asked_scorer
 from hf_toedit.scorers.statistics import ScoreStats
@@ -81,7 +82,13 @@ def score(
         >>> run.dataset()["train"][0]["scores"]["perplexity"]["nll"]  # doctest: +SKIP
     """
     resources = Resources(token_budget, memory_fraction, tensor_parallel)
-    return do_run(score_request(fspath(source), settings), fspath(folder), workers, resources, progress)
+    return do_run(
+        score_request(checked(source, str, "source"), settings),
+        checked(folder, str, "folder"),
+        workers,
+        resources,
+        progress,
+    )
 
 
 def score_request(source: str, given: Mapping[str, Any]) -> RunRequest:

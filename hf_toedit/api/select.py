@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from hf_toedit.api.named import source_of
 from hf_toedit.api.request import RunRequest, new_folder
 from hf_toedit.api.scored import field_of, keys_of_rows, sizes_of, step_folder, values_of
 from hf_toedit.api.scores import ScorerSettings
+from hf_toedit.checked import checked
 from hf_toedit.config import PriorConfig, Resources, SourceConfig
 from hf_toedit.errors import UsageError
 from hf_toedit.runs.planning import chosen_shards
@@ -160,7 +161,12 @@ def select(
         "seed": seed,
     }
     engines = partial(local_engine, workers, resources=Resources(token_budget), progress=progress)
-    return select_rows(select_request(fspath(source), by, how, settings), fspath(folder), engines, progress)
+    return select_rows(
+        select_request(checked(source, str, "source"), by, how, settings),
+        checked(folder, str, "folder"),
+        engines,
+        progress,
+    )
 
 
 def select_request(source: str, by: str, how: Mapping[str, Any], given: Mapping[str, Any]) -> SelectRequest:
@@ -184,7 +190,9 @@ def select_request(source: str, by: str, how: Mapping[str, Any], given: Mapping[
         rest["seed"] = how["seed"]
     scorer = None if by in FITTED else asked_scorer(by, prior, **rest)
     truth = _truth(how["truth"], how["truth_column"])
-    target = None if how["target"] is None else _target(fspath(how["target"]), how["target_column"], given)
+    target = (
+        None if how["target"] is None else _target(checked(how["target"], str, "target"), how["target_column"], given)
+    )
     said = {name: how[name] for name in ("rows", "rate", "threshold", "keep", "seed") if how[name] is not None}
     if "keep" not in said:
         said["keep"] = _usual(scorer.kind if scorer else by, "threshold" in said)

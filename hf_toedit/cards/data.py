@@ -149,7 +149,9 @@ def data_files(plan: Plan, folder: RunFolder, pass_: Pass) -> list[DataFile]:
                 return DataFile(shard, footer.num_rows, num_bytes, sizes[f"{shard.name}.parquet"])
         except (OSError, pa.ArrowException) as error:
             path = folder.data_path(pass_, shard)
-            raise RunError(f"{path} cannot be read: {error}. Delete it, then: hf-toedit run {folder.root}") from error
+            damaged = f"Delete it, then: hf-toedit run {folder.root}"
+            advice = "Check its permissions." if isinstance(error, PermissionError) else damaged
+            raise RunError(f"{path} cannot be read: {error}. {advice}") from error
 
     return [file for _, file in each(read, plan.shards, folder.root)]
 

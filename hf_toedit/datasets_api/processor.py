@@ -141,7 +141,12 @@ class ToEditProcessor:
         Raises:
             PriorError: The prior cannot be loaded, or fails on every row.
             SourceError: The texts do not exist.
+            UsageError: The rows are not a batch of this kind, or the rank is not a number.
         """
+        if not isinstance(rank, int | None):
+            raise UsageError(
+                f"rank must be a whole number, not of type {type(rank).__name__}. Use map without indices."
+            )
         table = batch if isinstance(batch, pa.Table) else getattr(batch, "pa_table", None)
         if table is not None:
             return self._edit(table, rank)
@@ -168,6 +173,7 @@ class ToEditProcessor:
 
     def _edit_lists(self, batch: Mapping[str, list], rank: int | None) -> dict[str, list]:
         """Edit rows of Python values; unchanged values are returned as the same objects."""
+        _check_is_batch(batch)
         log = self.edit_log_column
         names = [*self.texts.columns(list(batch)), *([log] if log and log in batch else [])]
         before = {name: self._to_arrow(name, batch[name]) for name in names}
@@ -204,6 +210,16 @@ class ToEditProcessor:
     def __getstate__(self) -> dict[str, Any]:
         """Return only the settings, for the fingerprint of `map` and for other processes."""
         return {**self.__dict__, "_editor": None}
+
+
+def _check_is_batch(batch: Mapping[str, Any]) -> None:
+    """Refuse a single row: its text would be read as a list of texts, one per character."""
+    for name, values in batch.items():
+        is_one = not isinstance(values, Sequence) or isinstance(values, str | bytes)
+        if getattr(values, "ndim", 0 if is_one else 1) == 0:
+            raise UsageError(
+                f"column {name!r} is of type {type(values).__name__}, not a list. Use map(processor, batched=True)."
+            )
 
 
 def _is_text(value: Any) -> bool:

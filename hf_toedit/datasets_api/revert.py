@@ -12,7 +12,7 @@ from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
 from hf_toedit.checked import checked
 from hf_toedit.config import TextConfig
-from hf_toedit.errors import SourceError
+from hf_toedit.errors import SourceError, UsageError
 from hf_toedit.rows.logs import named_rows, unrevertible
 from hf_toedit.rows.rows import check_log_column, revertible_rows, source_features
 from hf_toedit.rows.texts import Texts
@@ -45,7 +45,7 @@ def revert(
     Raises:
         SourceError: The dataset has no such log or no such texts, or the source of rows is unknown. For a stream, the
             latter is raised when it is read.
-        UsageError: A name is not a string.
+        UsageError: A name is not a string, or the dataset is not one of `datasets`.
 
     Examples:
         >>> source = revert(load_dataset("org/edited", split="train"))  # doctest: +SKIP
@@ -67,14 +67,20 @@ def revert(
 def _reverted(
     dataset: Dataset | IterableDataset, texts: Texts, log_column: str, skip: bool, split: str | None = None
 ) -> Dataset | IterableDataset:
+    if not isinstance(dataset, Dataset | IterableDataset):
+        raise UsageError(
+            f"the dataset is of type {type(dataset).__name__}. Load it with load_dataset; or revert a run folder with "
+            f"Run.open(folder).revert."
+        )
     features = dataset.features
     if features is None:
         raise SourceError("the stream does not know its features. Name them when it is loaded or mapped.")
     check_log_column(features, texts, log_column)
+    source = source_features(features, log_column)
+    if isinstance(dataset, Dataset) and not len(dataset):  # `map` would return it as it is, with its log
+        return dataset.select_columns(list(source)).with_format(None)
     back = partial(_back, texts=texts, log_column=log_column, skip=skip, split=split)
-    rows = dataset.with_format("arrow").map(
-        back, with_indices=True, batched=True, features=source_features(features, log_column)
-    )
+    rows = dataset.with_format("arrow").map(back, with_indices=True, batched=True, features=source)
     return rows.with_format(None)
 
 

@@ -31,7 +31,7 @@ CAUSES = {
 """Reasons why a token is not eligible, as named in statistics. `CONTEXT` has none, since it is not text to edit."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value
 class Document:
     """One text, or one passage, as a prior reads it.
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from hf_toedit.config import EditConfig
+from hf_toedit.checked import checked, kinds
+from hf_toedit.config import EditConfig, RunConfig
 from hf_toedit.display import called
 from hf_toedit.editing.acceptance import PRUNED, Trial
 from hf_toedit.editing.alignment import CAUSES, Aligner, Document
@@ -92,10 +93,12 @@ class Editor:
 
         Raises:
             PriorError: The prior fails on every text, or runs out of memory.
-            UsageError: `texts` are not a list of texts, or `contexts` do not match them.
+            UsageError: `texts` are not a list of texts, `contexts` do not match them, or `generation` is out of range.
         """
         if isinstance(texts, str | bytes):
             raise UsageError("edit takes a list of texts, not one string. Put it in a list: edit([text]).")
+        if generation is not None:
+            generation = checked(generation, kinds(RunConfig)["generations"], "generation")
         passages: Sequence[Any]
         if isinstance(texts, EditResult):
             if contexts is not None:
@@ -106,6 +109,7 @@ class Editor:
         else:
             # A list, because a pandas Series is indexed by its labels, and a generator not at all.
             texts = passages = _listed(texts, "texts")
+            _check_any_text(texts)
             if contexts is not None:
                 what = f"one for each of the {len(texts)} texts (None for no context)"
                 passages = _in_contexts(texts, _listed(contexts, "contexts", what))
@@ -318,9 +322,20 @@ def _count_unchanged(stats: EditStats, before: PieceTable | None, edited: Edited
 
 
 def _listed(values: Any, name: str, what: str = "strings") -> list[Any]:
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+    is_table = getattr(values, "ndim", 1) != 1  # a DataFrame iterates over the names of its columns
+    if is_table or isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise UsageError(f"{name} must be a list of {what}, not of type {type(values).__name__}.")
-    return list(values)
+    found = list(values)
+    if hasattr(values, "isna"):  # pandas stores None in a Series of strings as NaN
+        found = [None if is_missing else value for value, is_missing in zip(found, values.isna(), strict=True)]
+    return found
+
+
+def _check_any_text(values: Sequence[Any]) -> None:
+    """Refuse values of which none is a text: rows, bytes, or lists of tokens. A few among texts are passed through."""
+    others = [value for value in values if not isinstance(value, str | Passage | None)]
+    if others and not any(isinstance(value, str | Passage) for value in values):
+        raise UsageError(f"texts must be a list of strings, not of values of type {type(others[0]).__name__}.")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ BATCH_BYTES = 2**16
 """UTF-8 bytes of text per call of `Prior.score` in a run: enough to fill passes, and little to lose if killed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value
 class DocumentScores:
     """A prior's scores of one document of `n` tokens, `m` of which are to be resampled.
 

@@ -66,7 +66,7 @@ class TokenView:
 
 @dataclass(frozen=True)
 class EditedDocument:
-    """One text after one generation.
+    """One text after one generation. Documents are equal if their texts and edits are.
 
     Attributes:
         table: The current text, and its differences from the source; None if the row had no text.
@@ -76,7 +76,7 @@ class EditedDocument:
 
     table: PieceTable | None
     skipped: str | None = None
-    reading: ScoredDocument | None = None
+    reading: ScoredDocument | None = field(default=None, compare=False)
 
     @property
     def text(self) -> str | None:
@@ -116,7 +116,7 @@ class TokenEdit(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value
 class ScoredDocument:
     """A document, its scores, and its edits.
 
@@ -215,7 +215,7 @@ class ScoredDocument:
 
 @dataclass(frozen=True)
 class EditResult(Shown):
-    """Edited documents, in the order they were given.
+    """Edited documents, in the order they were given. Results are equal if their texts, edits and settings are.
 
     Attributes:
         documents: One document per text; those of a passage in the order of its spans.
@@ -227,10 +227,10 @@ class EditResult(Shown):
 
     documents: list[EditedDocument]
     generation: int
-    stats: EditStats
+    stats: EditStats = field(compare=False)  # it contains times
     passages: list[Passage | None]
     config: EditConfig
-    _aligner: Aligner
+    _aligner: Aligner = field(compare=False)
 
     def __repr__(self) -> str:
         return f"EditResult({self.stats.headline}, generation {self.generation})"

@@ -13,6 +13,7 @@ from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, R
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id
 
+from hf_toedit.checked import checked
 from hf_toedit.errors import HubError, UsageError
 from hf_toedit.hub.patience import patiently
 from hf_toedit.hub.uploads import BranchHead, Operation, RemoteFile, Upload
@@ -46,7 +47,7 @@ class Repository:
             UsageError: The name is not valid.
         """
         try:
-            validate_repo_id(repo_id)
+            validate_repo_id(checked(repo_id, str, "repository"))
         except HFValidationError as error:
             raise UsageError(f"{repo_id!r} is not the name of a repository. Name it as org/name.") from error
         if "/" not in repo_id:

@@ -131,7 +131,8 @@ def _matching(config: SourceConfig) -> list[str]:
 
 
 def _folder(path: Path, config: SourceConfig) -> Resolved:
-    files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
+    walked = os.walk(path, onerror=_refuse_unreadable)
+    files = sorted(os.path.join(folder, name) for folder, _, names in walked for name in names)
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         found = _saved(path, config)
         files = [file for file in files if ending(file) != ".arrow"]  # such as cache files of `map`
@@ -148,6 +149,18 @@ def _folder(path: Path, config: SourceConfig) -> Resolved:
         found = _of_builder(make_builder(config, str(path), name=config.config_name))
     read = [os.path.join(str(found.root), file.path) for kept in found.splits.values() for file in kept]
     return replace(found, left_out=left_out_of_folder(config, files, read))
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    """Refuse a folder that cannot be listed, because `datasets` would leave out its files without a word.
+
+    Raises:
+        SourceError: The folder is not hidden, so that its files would be read.
+    """
+    if not Path(error.filename).name.startswith((".", "__")):
+        raise SourceError(
+            f"cannot read {error.filename}: {error.strerror}. Check its permissions, or name other files with a glob."
+        ) from error
 
 
 def _are_alike(path: Path, files: Sequence[str]) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from hf_toedit.checked import checked
 from hf_toedit.config import EditConfig, PriorConfig, Resources, RunConfig
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.mergeable import Statistics
@@ -129,7 +130,7 @@ class EditTask(TaskWithPrior):
 
     def further(self, generations: int | None, score_result: bool) -> Self:
         """See `Task.further`."""
-        generations = self.run.generations if generations is None else generations
+        generations = self.run.generations if generations is None else checked(generations, int, "generations")
         if generations < self.run.generations:
             raise UsageError(f"the run has {self.run.generations} generations already; --generations adds to them.")
         run = replace(self.run, generations=generations, score_result=score_result or self.run.score_result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from datasets import load_dataset
 import hf_toedit
 from hf_toedit import HubError, Run, RunError, UsageError
 from hf_toedit.api.edits import RunSettings
+from hf_toedit.api.revert import revert_rows
 from hf_toedit.cli.plan import plan as plan_command
 from hf_toedit.engines.inline import InlineEngine
 from tests.cli.command import HfToEdit
@@ -70,6 +72,27 @@ def test_what_is_wrong_is_an_error_of_one_line(source: Path, tmp_path: Path) -> 
         hf_toedit.plan(source, tmp_path / "run", sed=1)  # type: ignore[call-arg]
     with pytest.raises(UsageError, match="top_k must be a whole number"):
         hf_toedit.edit(source, tmp_path / "run", top_k="8")  # type: ignore[arg-type]
+    for given, said in [
+        ((None, "run"), "source must be a string, not None."),
+        ((b"in", "run"), "source must be a string, not b'in'."),
+        ((source, b"run"), "folder must be a string, not b'run'."),
+    ]:
+        for function in (hf_toedit.plan, hf_toedit.edit, hf_toedit.generate):
+            with pytest.raises(UsageError, match=f"^{said}$"):
+                function(*given)  # type: ignore[operator]
+        with pytest.raises(UsageError, match=f"^{said}$"):
+            hf_toedit.score(*given, scorer="random")
+    with pytest.raises(UsageError, match="run must be a string, not None"):
+        revert_rows(None, tmp_path / "run")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="folder must be a string, not 3"):
+        Run.open(3)  # type: ignore[arg-type]
+    for workers, said in [
+        (-1, "-1 is out of range: it must be at least 0."),
+        ("two", "'two' is not known. Known: auto."),
+        (1.5, "must be a whole number or auto, not 1.5."),
+    ]:
+        with pytest.raises(UsageError, match=f"^workers {re.escape(said)}$"):
+            hf_toedit.edit(source, tmp_path / "run", workers=workers)  # type: ignore[arg-type]
     with pytest.raises(RunError, match="is not a run folder"):
         Run.open(tmp_path / "nothing")
     run = hf_toedit_plan(source, tmp_path / "run")
@@ -79,6 +102,16 @@ def test_what_is_wrong_is_an_error_of_one_line(source: Path, tmp_path: Path) -> 
         run.stats(2)
     with pytest.raises(RunError, match="generation 1 of .* is not finished"):
         run.dataset()
+    with pytest.raises(RunError, match="generation 1 of .* is not finished"):
+        next(run.texts())
+    for settings, said in [
+        ({"generations": "2"}, "generations must be a whole number, not '2'."),
+        ({"shard_group": (0, 2)}, "shard_group must be a string, not (0, 2)."),
+    ]:
+        with pytest.raises(UsageError, match=f"^{re.escape(said)}$"):
+            run.execute(**settings)
+    with pytest.raises(UsageError, match="unknown setting 'generations'. Known: prior_revision, "):
+        hf_toedit.ToEditor.from_pretrained(generations=2)  # type: ignore[call-arg]
     assert issubclass(HubError, hf_toedit.ToEditError)
 
 
@@ -86,6 +119,11 @@ def test_a_run_is_reverted(source: Path, run: Path, tmp_path: Path) -> None:
     done = Run.open(run).revert(tmp_path / "source", 2)
     assert done.num_rows.total() == load(tmp_path / "source")["train"].num_rows
     assert same(load(tmp_path / "source")["train"], load_dataset("parquet", data_files=str(source), split="train"))
+
+
+def test_a_repository_without_a_name_is_refused(run: Path) -> None:
+    with pytest.raises(UsageError, match="repository must be a string, not None"):
+        Run.open(run).push(None, unverified=True)  # type: ignore[arg-type]
 
 
 def test_a_run_shows_itself(source: Path, tmp_path: Path) -> None:

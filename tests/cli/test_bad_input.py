@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from hf_toedit import ToEditor
 from hf_toedit.errors import PriorError
 from tests.cli.command import HfToEdit, eager, prior
 from tests.cli.fixtures import load, parquet, rows, stories
-from tests.shared import shared
+from tests.shared import lacking, shared
 
 Make = Callable[[Path], object]
 
@@ -153,6 +154,7 @@ WRONG_USE: dict[str, tuple[list[str], list[str]]] = {
     "tensor parallel": (["--tensor-parallel", "2"], ["--tensor-parallel is for the vLLM backend"]),
     "protect": (["--protect", "number"], ["unknown protect pattern 'number'. Did you mean 'numbers'?"]),
     "regex": (["--protect", "re:("], ["not a valid regular expression"]),
+    "empty regex": (["--protect", "re:"], ["pattern 're:' is empty and protects nothing"]),
     "prune": (["--prune", "--preset", "low_drop_up_revise"], ["--select above", "Leave --prune out"]),
     "prune and accept": (["--prune", "--accept", "likelihood"], ["--accept compares", "Leave --prune or --accept out"]),
     "accept": (["--accept", "likelihood:-1"], ["accept 'likelihood:-1' is not", "a number of nats (0 or more)"]),
@@ -351,6 +353,32 @@ class TestOutput:
             _mount("-o", "remount,ro", fixed)
             said = hf_toedit.fails("edit", "sample", "-o", fixed / "run", *prior(), "--limit", 1)
         assert "the folder cannot be written" in said
+
+    def test_a_folder_or_shard_without_permission(self, hf_toedit: HfToEdit, tmp_path: Path) -> None:
+        """A subfolder that cannot be listed is refused, because its rows would be missing in the output."""
+        run = hf_toedit.edit("sample", tmp_path / "run", "--limit", 1)
+        hidden, data = tmp_path / "in/sub", run / "data/gen1/train-00000-of-00001.parquet"
+        hidden.mkdir(parents=True)
+        for folder in (hidden, hidden.parent):
+            (folder / "a.jsonl").write_text('{"text": "a"}')
+        for path, advice, *command in (
+            (hidden, ", or name other files with a glob.", "preview", hidden.parent),
+            (data, ".", "revert", run, "-o", tmp_path / "out"),
+            (data, ".", "card", run),
+        ):
+            path.chmod(0)
+            asked = [*_without_root(), sys.executable, "-m", "hf_toedit", *map(str, command)]
+            done = subprocess.run(asked, capture_output=True, text=True, timeout=100)
+            path.chmod(0o755)
+            assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+            assert str(path) in done.stderr and done.stderr.endswith(f"Check its permissions{advice}\n")
+
+
+def _without_root() -> list[str]:
+    """Return the start of a command that may not read what permissions forbid, even if its user is root."""
+    if os.geteuid() != 0:
+        return []
+    return [shutil.which("setpriv") or lacking("setpriv"), "--bounding-set", "-dac_override,-dac_read_search"]
 
 
 @contextmanager

@@ -273,6 +273,14 @@ def test_settings_are_all_that_is_pickled() -> None:
 def test_formats_and_columns_that_cannot_be_edited_are_refused(dataset: Dataset) -> None:
     with pytest.raises(UsageError, match="DataFrame"):
         dataset.with_format("pandas").map(processor(), batched=True)
+    stream = dataset.select_columns(["id", "text"]).to_iterable_dataset()
+    for row in (stream, stream.with_format("numpy")):
+        with pytest.raises(UsageError, match=r"^column 'id' is of type int(64)?, not a list. Use map\(processor, batc"):
+            list(row.map(processor()))
+    with pytest.raises(UsageError, match="column 'text' is of type str, not a list"):
+        processor()({"text": "Once upon a time."})
+    with pytest.raises(UsageError, match="rank must be a whole number, not of type list. Use map without indices."):
+        dataset.map(processor(), batched=True, with_indices=True)
     with pytest.raises(SourceError, match="not an edit log"):
         dataset.add_column("toedit", ["mine"] * len(dataset)).map(processor(), batched=True)
 

@@ -82,7 +82,16 @@ def test_rows_of_elsewhere_are_refused_or_left_out(
     assert list(revert(mixed.select([0]), skip_unrevertible=True)) == []
 
 
+def test_a_split_without_rows(run: Path) -> None:
+    edited = load(run)["train"]
+    reverted = revert(DatasetDict({"train": edited, "test": edited.select([])}))
+    assert reverted["test"].features == reverted["train"].features and not len(reverted["test"])
+
+
 def test_names_of_another_type_are_refused() -> None:
+    for other in ([{"text": "a"}], "run", {"train": "run"}):
+        with pytest.raises(UsageError, match="^the dataset is of type (list|str). Load it with load_dataset"):
+            revert(other)  # type: ignore[type-var]
     rows = Dataset.from_dict({"text": ["a"]})
     with pytest.raises(UsageError, match="^edit_log_column must be a string, not 5.$"):
         revert(rows, edit_log_column=5)  # type: ignore[arg-type]

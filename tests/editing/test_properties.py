@@ -14,6 +14,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from datasets import Dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
@@ -316,6 +317,7 @@ def test_a_passage_is_tokenized_whole(name):
 @given(st.lists(st.one_of(documents, st.sampled_from([None, "", "a\ud800b", 7])), max_size=8))
 def test_what_cannot_be_read_passes_through(rows):
     editor = editors("stories260K")[0]
+    rows = [*rows, "A list without any text is refused."]
     result = editor.edit(rows)
     causes = {None: "null", "": "empty", "a\ud800b": "invalid_unicode", 7: "not_text"}
     assert [document.skipped for document in result.documents] == [causes.get(row) for row in rows]
@@ -335,6 +337,25 @@ def test_texts_in_any_iterable_are_read_in_their_order():
     contexts = pd.Series([*stories[1:], ""], index=[1, 2, 0])
     for given_texts, given_contexts in ((series, contexts), (iter(stories), iter([*stories[1:], ""]))):
         assert editor.edit(given_texts, contexts=given_contexts).texts == expected.texts
+    missing = editor.edit(pd.Series([stories[0], None]), contexts=pd.Series([None, None, ""])[:2])  # None becomes NaN
+    assert missing == editor.edit([stories[0], None], contexts=[None, None])
+
+
+@pytest.mark.parametrize(
+    "wrong", [[b"bytes"], [["a", "list"]], Dataset.from_dict({"text": ["a"]}), pd.DataFrame({"text": ["a"]}), [7, None]]
+)
+def test_values_of_which_none_is_a_text_are_refused(wrong):
+    with pytest.raises(UsageError, match="^texts must be a list of strings, not of"):
+        editors("stories260K")[0].edit(wrong)
+
+
+def test_results_are_equal_if_their_texts_and_edits_are():
+    editor = editors("stories260K")[0]
+    first, again, other = (editor.edit(given) for given in (["Once upon a time."], ["Once upon a time."], ["Other."]))
+    assert first == again and first.documents == again.documents and editor.edit(first) == editor.edit(again)
+    assert first != other and first != editor.edit(["Once upon a time."], generation=2)
+    with pytest.raises(UsageError, match="generation must be a whole number, not '2'"):
+        editor.edit(["a"], generation="2")
 
 
 @pytest.mark.parametrize("wrong", [b"a", {"a": "b"}, None, 5])
