@@ -131,4 +131,7 @@ def _routes_by_row(model: Any) -> bool:
 
 def _has_experts(model: Any) -> bool:
     config = model.config.get_text_config()
-    return any(getattr(config, key, None) for key in _EXPERT_KEYS)
+    # Architectures call their number by many names (Aria: moe_num_experts), and nearly all call the modules experts.
+    return any(getattr(config, key, None) for key in _EXPERT_KEYS) or any(
+        "expert" in f"{name} {type(module).__name__}".lower() for name, module in model.named_modules()
+    )
