@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from hf_toedit.editing.alignment import Document
 from hf_toedit.errors import PriorError
 
@@ -28,8 +30,16 @@ def check_tokens(name: str, documents: Sequence[Document], vocab_size: int) -> N
         ValueError: The model does not have one of them.
     """
     for document in documents:
-        if len(document) and document.ids.max() >= vocab_size:
-            raise ValueError(
-                f"token {document.ids.max()} is none of the {vocab_size} that prior {name!r} knows; "
-                f"its tokenizer is larger than the model."
-            )
+        if why := obstacle(name, document.ids, vocab_size):
+            raise ValueError(why)
+
+
+def obstacle(name: str, ids: np.ndarray | Sequence[int], vocab_size: int) -> str | None:
+    """Return why a model cannot read token ids, as a sentence; None if it can."""
+    largest = int(np.max(ids, initial=-1))
+    if largest < vocab_size:
+        return None
+    return (
+        f"token {largest} is none of the {vocab_size} that prior {name!r} knows; its tokenizer is larger than the "
+        f"model."
+    )

@@ -14,10 +14,14 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from hf_toedit import EditConfig, PriorConfig, load_prior
+from hf_toedit.config import Resources
 from hf_toedit.editing.alignment import Aligner
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import PriorError
+from hf_toedit.generation.config import GenerateConfig
+from hf_toedit.generation.transformers import TransformersGenerator
 from hf_toedit.priors import loading
+from hf_toedit.priors.embedding import Embedder
 from hf_toedit.priors.head import Head
 from tests.priors.bits import same_bits
 
@@ -174,6 +178,16 @@ class TestVocabulary:
         prior.score(documents[:1], rule)
         with pytest.raises(ValueError, match=rf"token {documents[1].ids.max()} is none of the 2000 that prior"):
             prior.score(documents, rule)
+
+    def test_prompts_and_texts_to_embed_with_such_a_token_are_refused(self, folder: Path, tmp_path: Path) -> None:
+        name, text = self.small(folder, tmp_path / "prior", 2000), "The temperature of the ocean changes considerably."
+        embedder = Embedder(name)
+        assert embedder.embed(["It is a"]).any()
+        generator = TransformersGenerator(PriorConfig(name, device="cpu"), GenerateConfig(), Resources())
+        assert generator.prompt("It is a", "key").ids[0] == 0
+        for read in (lambda: embedder.embed([text]), lambda: generator.prompt(text, "key")):
+            with pytest.raises(PriorError, match=r"token \d+ is none of the 2000 that prior .* Name another model\."):
+                read()
 
     def test_a_model_without_its_bos_is_refused(self, folder: Path, tmp_path: Path) -> None:
         name = self.small(folder, tmp_path / "prior", 2000)
