@@ -403,6 +403,17 @@ def test_bidirectional_models_are_refused(tmp_path):
         load_prior(PriorConfig(saved(tmp_path, model)))
 
 
+def test_random_models_are_refused(tmp_path):
+    sizes = {"hidden_size": 32, "feed_forward_size": 64, "num_attention_heads": 2, "attention_head_size": 16}
+    axial = {"axial_pos_embds_dim": (16, 16), "axial_pos_shape": (16, 16), "max_position_embeddings": 256}
+    config = transformers.ReformerConfig(
+        vocab_size=VOCABULARY, is_decoder=True, attn_layers=["local", "lsh"], **sizes, **axial
+    )
+    model = AutoModelForCausalLM.from_config(config)
+    with pytest.raises(PriorError, match="gives another answer at each call"):
+        load_prior(PriorConfig(saved(tmp_path, model)))
+
+
 class Sharpened(transformers.LlamaForCausalLM):
     """A model that changes its logits in a way that the head cannot detect."""
 
