@@ -117,7 +117,8 @@ def within(low: object, high: object | None) -> str:
 
 def in_one_line(error: BaseException, most: int = 300) -> str:
     """Return an error's message on one line of at most `most` characters, or its type's name if there is no message."""
-    return " ".join(str(error).split())[:most] or type(error).__name__
+    text = " ".join(str(error).split())
+    return (text if len(text) <= most else f"{text[: most - 1].rstrip()}…") or type(error).__name__
 
 
 def reason(error: BaseException) -> str:

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 from tokenizers import Tokenizer
 
 from hf_toedit.config import PriorConfig
+from hf_toedit.errors import PriorError
 from hf_toedit.generation.config import GenerateConfig, Stop
 from hf_toedit.priors import chat
 from hf_toedit.priors.loading import FoundModel
+from hf_toedit.priors.vocabulary import check_bos, obstacle
 
 _BROKEN = "\ufffd"
 """The output of tokenizers for bytes that are not a complete character."""
@@ -65,6 +67,9 @@ class Generator(ABC):
             prior: Settings of the model.
             found: The model before its weights are loaded.
             config: How to generate.
+
+        Raises:
+            PriorError: The model does not have the BOS token.
         """
         self.name = prior.prior
         self.context = found.context
@@ -75,6 +80,8 @@ class Generator(ABC):
         self._tokenizer.no_truncation()
         bos = found.tokenizer.bos_token_id
         self._bos = [] if bos is None else [int(bos)]
+        self._vocab_size = found.config.get_text_config().vocab_size
+        check_bos(self.name, self._bos, self._vocab_size)
         self.eos = eos_ids(found)
 
     @abstractmethod
@@ -100,8 +107,12 @@ class Generator(ABC):
         return chat.render(self._chat, self.name, messages, answers=True)
 
     def prompt(self, text: str, key: str) -> Prompt:
-        """Return a whole text as a prompt."""
-        return Prompt(self._bos + self._tokenizer.encode(text, add_special_tokens=False).ids, key)
+        """Return a whole text as a prompt.
+
+        Raises:
+            PriorError: The model does not have one of its tokens.
+        """
+        return self._prompt(self._tokenizer.encode(text, add_special_tokens=False).ids, key)
 
     def beginning(self, context: str, text: str, num_tokens: int) -> Prompt:
         """Return a context and the first tokens of a text as a prompt.
@@ -110,10 +121,13 @@ class Generator(ABC):
             context: Read whole, before the text.
             text: The text; it keys the samples.
             num_tokens: Number of tokens of the text; a token that spans its beginning belongs to the context.
+
+        Raises:
+            PriorError: The model does not have one of their tokens.
         """
         encoded = self._tokenizer.encode(context + text, add_special_tokens=False)
         before = sum(1 for start, _ in encoded.offsets if start < len(context))
-        return Prompt(self._bos + encoded.ids[: before + num_tokens], context + text)
+        return self._prompt(encoded.ids[: before + num_tokens], context + text)
 
     def room(self, prompt: Prompt) -> int:
         """Return the maximum number of tokens of a prompt's candidates."""
@@ -134,6 +148,11 @@ class Generator(ABC):
         if ids and ids[-1] in self.eos:
             return "eos"
         return "limit" if len(ids) >= self.config.max_new_tokens else "context"
+
+    def _prompt(self, ids: list[int], key: str) -> Prompt:
+        if why := obstacle(self.name, ids, self._vocab_size):
+            raise PriorError(f"{why} Name another model.")
+        return Prompt(self._bos + ids, key)
 
     def _decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))

@@ -49,6 +49,7 @@ class PackedAttention:
         self._kept: dict[tuple[Window, int], tuple[torch.Tensor, torch.Tensor]] = {}
         self._local_masks: set[int] = set()
         self._windows: set[int | None] = set()
+        self._called: set[int] = set()
 
     @property
     def kept_bytes(self) -> int:
@@ -70,6 +71,7 @@ class PackedAttention:
         self._pack = pack if self._varlen is None else joined(pack)
         self._lengths = None
         self._masks.clear()
+        self._called.clear()
         _active.attention = self
         try:
             yield
@@ -97,7 +99,13 @@ class PackedAttention:
 
         Returns:
             `[1, T, heads, d_v]`, zero on padding.
+
+        Raises:
+            UnsupportedAttention: The layer attends twice in one pass, so its kept keys would be those of another call.
         """
+        if layer in self._called:
+            raise UnsupportedAttention("a layer attends twice in one pass")
+        self._called.add(layer)
         self._windows.add(sliding_window)
         if self._varlen is not None and fits(query, value):
             keys, values = self._all_with_kept(layer, key, value)

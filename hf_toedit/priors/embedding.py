@@ -9,10 +9,11 @@ import torch
 
 from hf_toedit.checked import names_class
 from hf_toedit.config import PriorConfig
-from hf_toedit.errors import UsageError
+from hf_toedit.errors import PriorError, UsageError
 from hf_toedit.priors import loading
 from hf_toedit.priors.body import Body
 from hf_toedit.priors.registry import libraries
+from hf_toedit.priors.vocabulary import check_bos, obstacle
 
 MOST_TOKENS = 1024
 """Maximum number of tokens to read of a text, from its beginning."""
@@ -58,6 +59,8 @@ class Embedder:
         self._tokenizer.no_padding()
         bos = loaded.tokenizer.bos_token_id
         self._bos = [] if bos is None else [bos]
+        self._vocab_size = loaded.model.config.get_text_config().vocab_size
+        check_bos(name, self._bos, self._vocab_size)
         self._context = min(MOST_TOKENS, loaded.context)
 
     @torch.inference_mode()
@@ -69,6 +72,9 @@ class Embedder:
         Args:
             texts: The texts.
             progress: Callback; called after each text.
+
+        Raises:
+            PriorError: The model does not have a token of a text.
         """
         size = self._body.model.config.get_text_config().hidden_size
         vectors = np.zeros((len(texts), size), np.float32)
@@ -90,6 +96,8 @@ class Embedder:
     def _ids(self, text: str) -> np.ndarray:
         """Return BOS and the ids of the first tokens of a text; int64."""
         found = self._tokenizer.encode(text[:_MOST_CHARACTERS], add_special_tokens=False).ids
+        if why := obstacle(self.name, found, self._vocab_size):
+            raise PriorError(f"{why} Name another model.")
         return np.array([*self._bos, *found[: self._context - len(self._bos)]], np.int64)
 
 

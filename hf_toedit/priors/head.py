@@ -7,6 +7,7 @@ the device once per chunk, for the log-probabilities, and once at the end, for t
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -29,6 +30,12 @@ _LOGITS_PER_CHUNK = {"cpu": 2**23, "cuda": 2**27}
 
 _FEWEST_ROWS = {"cpu": 96, "cuda": 256}
 """Minimum number of rows of a chunk, however large the vocabulary; with fewer, loading the weights limits a product."""
+
+_CAPS = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
+"""Settings that bound the logits: of Gemma, RecurrentGemma and xLSTM."""
+
+_FACTORS = ("logit_scale", "lm_head_multiplier", "output_multiplier")
+"""Settings that the logits are multiplied by: of Cohere, Falcon-H1 and Muse."""
 
 _PLAIN = (torch.float32, *HALF)
 """Data types of weights that are not quantized."""
@@ -84,9 +91,8 @@ class Head:
         self._weight = weight if self._mixed else weight.float()
         bias = getattr(layer, "bias", None)
         self._bias = None if bias is None else bias.detach().float()
-        self._cap = getattr(config, "final_logit_softcapping", None)
-        # Cohere multiplies by logit_scale, Granite divides by logits_scaling.
-        self._factor = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1)
+        self._cap = _first_of(config, _CAPS)
+        self._factor = _factor(config)
         self.vocab_size = self._weight.shape[0]
         kind = "cpu" if device.type == "cpu" else "cuda"
         self._fewest_rows = _FEWEST_ROWS[kind]
@@ -182,6 +188,18 @@ class Head:
         if self._cap:
             logits.div_(self._cap).tanh_().mul_(self._cap)
         return logits
+
+
+def _factor(config: Any) -> float:
+    """Return what an architecture multiplies its logits by."""
+    scaling = _first_of(config, ("logits_scaling",)) or 1.0  # Granite divides by it, and HyperCLOVA X multiplies.
+    scaling = scaling if config.model_type.startswith("hyperclovax") else 1 / scaling
+    return _first_of(config, _FACTORS) or scaling
+
+
+def _first_of(config: Any, names: Sequence[str]) -> float | None:
+    """Return the first of several settings that a model's configuration has, other than zero."""
+    return next((value for name in names if (value := getattr(config, name, None))), None)
 
 
 @torch.inference_mode()

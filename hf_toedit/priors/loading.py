@@ -321,16 +321,25 @@ def loaded(kind: Kind, name: str, part: str, loader: Any, location: str, **optio
     try:
         return loader(location, **options)
     except Exception as error:
-        said = str(error)
+        said = str(error).replace(location, "")  # the name of a folder gives no advice
         if "trust_remote_code" in said:
             advice = "Its repository contains Python code; if you trust it, use --trust-remote-code."
-        elif "safetensors" in said:
+        elif "safetensors" in said and not isinstance(error, FileNotFoundError):  # which names a shard that is missing
             advice = "Only safetensors weights are loaded; convert the model, or name another."
+        elif "mismatched" in said:
+            advice = "Its weights have other shapes than its config.json states."
         elif kind.auto in said:
             advice = kind.advice
         else:
             advice = f"Check that it is {kind.whole}."
-        raise PriorError(f"cannot load the {part} of {kind.what} {name!r}: {in_one_line(error)} {advice}") from error
+        raise PriorError(
+            f"cannot load the {part} of {kind.what} {name!r}: {_ended(in_one_line(error))} {advice}"
+        ) from error
+
+
+def _ended(sentence: str) -> str:
+    """Return a sentence with a full stop, which messages of libraries often lack."""
+    return sentence if sentence.endswith((".", "!", "?", "…")) else f"{sentence}."
 
 
 def check_fast(kind: Kind, name: str, tokenizer: Any) -> None:

@@ -36,8 +36,13 @@ class Probe:
             num_tokens: Size of its vocabulary.
 
         Raises:
-            PriorError: The model looks at later tokens.
+            PriorError: The model looks at later tokens, or draws at random.
         """
+        if "lsh" in (getattr(body.model.config, "attn_layers", None) or ()):  # seen only beyond the length of a probe
+            raise PriorError(
+                f"prior {name!r} gives another answer at each call: its attention hashes at random (LSH). Name another "
+                f"prior."
+            )
         self._name, self._body, self._head = name, body, head
         self._ids = np.arange(_PROBE_TOKENS) * 7919 % (num_tokens - 1)
         self._reference = body.own_logits(self._ids)
@@ -131,4 +136,7 @@ def _routes_by_row(model: Any) -> bool:
 
 def _has_experts(model: Any) -> bool:
     config = model.config.get_text_config()
-    return any(getattr(config, key, None) for key in _EXPERT_KEYS)
+    # Architectures call their number by many names (Aria: moe_num_experts), and nearly all call the modules experts.
+    return any(getattr(config, key, None) for key in _EXPERT_KEYS) or any(
+        "expert" in f"{name} {type(module).__name__}".lower() for name, module in model.named_modules()
+    )

@@ -44,6 +44,7 @@ from hf_toedit.priors.probing import Probe
 from hf_toedit.priors.pruning import Pruning, in_sample
 from hf_toedit.priors.spread import in_shares, shares
 from hf_toedit.priors.varlen import Varlen, find_varlen
+from hf_toedit.priors.vocabulary import check_bos, check_tokens
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class TransformersPrior:
         self._bos = [] if bos is None else [bos]
         self._body = Body(loaded.model, loaded.device)
         self._head = Head(loaded.model, loaded.device)
+        check_bos(name, self._bos, self._head.vocab_size)
         self._pruning = Pruning.of(self._head, name) if prune else None
         self._halving = threading.Lock()
         resources = resources or Resources()
@@ -141,11 +143,13 @@ class TransformersPrior:
 
         Raises:
             OutOfMemory: Memory runs out even with passes of a single piece.
+            ValueError: A token is not in the model's vocabulary.
             UsageError: The process is a fork of the one that loaded the prior, and torch uses a GPU or several threads.
         """
         if os.getpid() != self._home and (self.device.type != "cpu" or torch.get_num_threads() > 1):
             # Its threads did not come along, and torch would wait for them forever.
             raise UsageError(f"a prior cannot be used in a fork of the process that loaded it. {_IN_EACH_PROCESS}")
+        check_tokens(self.name, documents, self._head.vocab_size)
         while True:
             token_budget = self._token_budget
             try:

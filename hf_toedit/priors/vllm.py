@@ -27,6 +27,7 @@ from hf_toedit.priors.answer import Answer
 from hf_toedit.priors.fit import check_draw
 from hf_toedit.priors.head import HeadScores
 from hf_toedit.priors.packing import Window, windows
+from hf_toedit.priors.vocabulary import check_bos, check_tokens
 
 _ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process, so that no other process survives a kill
@@ -85,6 +86,7 @@ class VLLMPrior:
         bos = found.tokenizer.bos_token_id
         self._bos = [] if bos is None else [bos]
         self._vocab_size = found.config.get_text_config().vocab_size
+        check_bos(self.name, self._bos, self._vocab_size)
         self._token_budget = resources.token_budget or _BUDGET.get(device_type, _DEFAULT_BUDGET)
         self._requests = count()
         self._lock = threading.Lock()
@@ -142,13 +144,7 @@ class VLLMPrior:
             check_draw(self._config, rule.config)
         except UsageError as error:
             raise PriorError(str(error)) from error
-        for document in documents:
-            # vLLM would end the process on such a token.
-            if len(document) and document.ids.max() >= self._vocab_size:
-                raise ValueError(
-                    f"token {document.ids.max()} is none of the {self._vocab_size} that prior {self.name!r} knows; "
-                    f"its tokenizer is larger than the model."
-                )
+        check_tokens(self.name, documents, self._vocab_size)
         try:
             with self._lock:
                 return self._score(documents, rule)

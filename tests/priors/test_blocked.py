@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -45,11 +46,23 @@ def test_many_heads_of_a_long_window_are_gone_through_in_turn():
     torch.testing.assert_close(answer, reference(query, key, key, None, None), atol=1e-5, rtol=1e-5)
 
 
-def test_memory_is_written_to_in_inference_mode_and_outside():
+@pytest.mark.parametrize("modes", [(True, False, True), (False, True, False)])
+def test_memory_is_written_to_in_inference_mode_and_outside(modes):
+    torch.manual_seed(0)
     query = torch.randn(1, 2, 300, 8)
-    for inference in (True, False, True):
-        with torch.inference_mode(inference):
-            blocked_attention(query, query, query, None, None)
+    expected = reference(query, query, query, None, None)
+
+    def answers() -> list[torch.Tensor]:
+        found = []
+        for inference in modes:
+            with torch.inference_mode(inference):
+                found.append(blocked_attention(query, query, query, None, None).clone())
+        return found
+
+    # Memory belongs to its thread, so that of a new thread is created in the first mode.
+    with ThreadPoolExecutor(1) as pool:
+        for answer in pool.submit(answers).result():
+            torch.testing.assert_close(answer, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("bias", [True, False])

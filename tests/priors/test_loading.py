@@ -14,10 +14,14 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from hf_toedit import EditConfig, PriorConfig, load_prior
+from hf_toedit.config import Resources
 from hf_toedit.editing.alignment import Aligner
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import PriorError
+from hf_toedit.generation.config import GenerateConfig
+from hf_toedit.generation.transformers import TransformersGenerator
 from hf_toedit.priors import loading
+from hf_toedit.priors.embedding import Embedder
 from hf_toedit.priors.head import Head
 from tests.priors.bits import same_bits
 
@@ -155,3 +159,66 @@ def test_a_prior_of_70b_on_one_gpu(
     with pytest.raises(PriorError) as refused:
         loading.load_found(loading.find(config), config, torch.device("cuda:0"))
     assert message in str(refused.value)
+
+
+class TestVocabulary:
+    """A tokenizer that is larger than its model."""
+
+    def small(self, folder: Path, to: Path, vocab_size: int) -> str:
+        shutil.copytree(folder, to, ignore=shutil.ignore_patterns("*.safetensors"))
+        torch.manual_seed(0)
+        LlamaForCausalLM(LlamaConfig(**{**SIZES, "vocab_size": vocab_size})).save_pretrained(to)
+        return str(to)
+
+    def test_texts_with_such_a_token_are_named_before_the_device_reads_them(self, folder: Path, tmp_path: Path) -> None:
+        prior = load_prior(PriorConfig(self.small(folder, tmp_path / "prior", 2000), device="cpu"))
+        rule = SelectionRule(EditConfig())
+        documents = Aligner(prior.tokenizer).align(["It is a", "The temperature of the ocean changes considerably."])
+        assert documents[0].ids.max() < 2000 < documents[1].ids.max()
+        prior.score(documents[:1], rule)
+        with pytest.raises(ValueError, match=rf"token {documents[1].ids.max()} is none of the 2000 that prior"):
+            prior.score(documents, rule)
+
+    def test_prompts_and_texts_to_embed_with_such_a_token_are_refused(self, folder: Path, tmp_path: Path) -> None:
+        name, text = self.small(folder, tmp_path / "prior", 2000), "The temperature of the ocean changes considerably."
+        embedder = Embedder(name)
+        assert embedder.embed(["It is a"]).any()
+        generator = TransformersGenerator(PriorConfig(name, device="cpu"), GenerateConfig(), Resources())
+        assert generator.prompt("It is a", "key").ids[0] == 0
+        for read in (lambda: embedder.embed([text]), lambda: generator.prompt(text, "key")):
+            with pytest.raises(PriorError, match=r"token \d+ is none of the 2000 that prior .* Name another model\."):
+                read()
+
+    def test_a_model_without_its_bos_is_refused(self, folder: Path, tmp_path: Path) -> None:
+        name = self.small(folder, tmp_path / "prior", 2000)
+        settings = json.loads((tmp_path / "prior/tokenizer_config.json").read_text())
+        (tmp_path / "prior/tokenizer_config.json").write_text(json.dumps({**settings, "bos_token": "<new>"}))
+        with pytest.raises(PriorError, match="the BOS token of prior .* is 4096, and the model has 2000 tokens"):
+            load_prior(PriorConfig(name, device="cpu"))
+
+
+def test_advice_fits_the_files_that_are_wrong(folder: Path, tmp_path: Path) -> None:
+    def refusal(at: Path) -> str:
+        with pytest.raises(PriorError) as refused:
+            load_prior(PriorConfig(str(at), device="cpu"))
+        assert "\n" not in str(refused.value) and "  " not in str(refused.value)
+        return str(refused.value)
+
+    lost = tmp_path / "lost"
+    shutil.copytree(folder, lost, ignore=shutil.ignore_patterns("*.safetensors"))
+    assert "Only safetensors weights are loaded" in refusal(lost)
+    LlamaForCausalLM(LlamaConfig(**SIZES)).save_pretrained(lost, max_shard_size="400KB")
+    sorted(lost.glob("*.safetensors"))[1].unlink()
+    assert refusal(lost).endswith(".safetensors. Check that it is a complete causal language model.")
+
+    # The name of a folder is not a message of the library.
+    cut = tmp_path / "safetensors-trust_remote_code"
+    shutil.copytree(folder, cut)
+    (cut / "config.json").write_text('{"model_type"')
+    assert refusal(cut).endswith("is not a valid JSON file. Check that it is a complete causal language model.")
+
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "vocab_size": 4000}))
+    assert refusal(other).endswith("Its weights have other shapes than its config.json states.")

@@ -186,6 +186,14 @@ LONGROPE = {
 }
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
 GRANITE = {"logits_scaling": 4.0, "attention_multiplier": 0.2, "embedding_multiplier": 3.0, "residual_multiplier": 0.5}
+FALCON_H1 = {
+    "lm_head_multiplier": 0.25,
+    "mamba_d_ssm": 64,
+    "mamba_n_heads": 4,
+    "mamba_d_head": 16,
+    "mamba_d_state": 8,
+    "mamba_n_groups": 1,
+}
 
 ARCHITECTURES = {
     "llama": Architecture("LlamaConfig"),
@@ -219,6 +227,17 @@ ARCHITECTURES = {
         {"head_dim": 8, "attention_chunk_size": 16, "num_local_experts": 2, "intermediate_size_mlp": 64},
         packed=False,
     ),
+    # Names the number of experts in its own way.
+    "aria": Architecture("AriaTextConfig", {"moe_num_experts": 4, "moe_topk": 2, "moe_num_shared_experts": 1}, False),
+    "recurrent-gemma": Architecture(
+        "RecurrentGemmaConfig",
+        {"lru_width": 32, "head_dim": 8, "attention_window_size": 16, "block_types": ["recurrent", "attention"]},
+        packed=False,
+    ),
+    # Attends twice in each layer.
+    "diffllama": Architecture("DiffLlamaConfig", packed=False),
+    "falcon-h1": Architecture("FalconH1Config", FALCON_H1, packed=False),
+    "hyperclovax": Architecture("HyperCLOVAXConfig", {"logits_scaling": 0.25}),
     "bloom": Architecture("BloomConfig", {"hidden_size": 32, "n_layer": 2, "n_head": 4}, style="bare", packed=False),
     "gpt-oss": Architecture(
         "GptOssConfig", {"head_dim": 8, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 16}, False
@@ -364,10 +383,34 @@ def test_pieces_that_are_context_only(tmp_path, long_document):
     assert scores.positions.tolist() == np.flatnonzero(document.eligible).tolist()
 
 
+def test_layers_that_are_used_twice_are_not_packed(tmp_path, long_document):
+    # Universal transformers: the keys that a pack keeps of the first use must not serve the second.
+    folder = saved(tmp_path, ARCHITECTURES["llama"].build(context=4096))
+    model = plain(folder)
+    model.model.layers[1] = model.model.layers[0]
+    loaded = loading.load(PriorConfig(folder))
+    loaded.model.model.layers[1] = loaded.model.model.layers[0]
+    prior = TransformersPrior(loaded, resources=Resources(PIECE_TOKENS))
+    assert not prior.packed
+    expected = plain_logprobs(model, long_document, prior.context, [1])
+    np.testing.assert_allclose(prior.score([long_document], RULE)[0].logprobs, expected, atol=1e-4)
+
+
 def test_bidirectional_models_are_refused(tmp_path):
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     model = AutoModelForCausalLM.from_config(transformers.BertConfig(vocab_size=VOCABULARY, **sizes))
     with pytest.raises(PriorError, match="not a causal language model"):
+        load_prior(PriorConfig(saved(tmp_path, model)))
+
+
+def test_random_models_are_refused(tmp_path):
+    sizes = {"hidden_size": 32, "feed_forward_size": 64, "num_attention_heads": 2, "attention_head_size": 16}
+    axial = {"axial_pos_embds_dim": (16, 16), "axial_pos_shape": (16, 16), "max_position_embeddings": 256}
+    config = transformers.ReformerConfig(
+        vocab_size=VOCABULARY, is_decoder=True, attn_layers=["local", "lsh"], **sizes, **axial
+    )
+    model = AutoModelForCausalLM.from_config(config)
+    with pytest.raises(PriorError, match="gives another answer at each call"):
         load_prior(PriorConfig(saved(tmp_path, model)))
 
 
