@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -21,8 +22,9 @@ def keeping(hf_toedit: HfToEdit) -> Iterator[HfToEdit]:
 
 def kept(run: Path) -> set[str]:
     """Return the state that survives a kill: parts of the journal, and finished passes."""
-    files = (*run.glob("toedit/work/*/*/[!.]*"), *run.glob("data/*/[!.]*"), *run.glob("toedit/stats/result/[!.]*"))
-    return {str(path.relative_to(run)) for path in files}
+    patterns = ("toedit/work/*/*/[!.]*", "data/*/[!.]*", "toedit/stats/result/[!.]*")
+    # Unlike `Path.glob`, it tolerates folders that the run removes meanwhile.
+    return {path for pattern in patterns for path in glob.glob(pattern, root_dir=run)}
 
 
 def some_time_after_a_batch(run: Path, chance: random.Random) -> Callable[[], bool]:

@@ -312,8 +312,8 @@ def resolved(config: PriorConfig) -> tuple[PriorConfig, str]:
     return replace(config, dtype=dtype), revision
 
 
-def loaded(kind: Kind, name: str, part: str, loader: Any, location: str, **options: Any) -> Any:
-    """Call a loader of `transformers` and convert its various errors into one.
+def loaded(kind: Kind, name: str, part: str, loader: Any, location: Any, **options: Any) -> Any:
+    """Call a loader of `transformers`, on a folder, a name or a configuration, and convert its errors into one.
 
     Raises:
         PriorError: The loader fails.
@@ -321,7 +321,7 @@ def loaded(kind: Kind, name: str, part: str, loader: Any, location: str, **optio
     try:
         return loader(location, **options)
     except Exception as error:
-        said = str(error).replace(location, "")  # the name of a folder gives no advice
+        said = str(error).replace(str(location), "")  # the name of a folder gives no advice
         if "trust_remote_code" in said:
             advice = "Its repository contains Python code; if you trust it, use --trust-remote-code."
         elif "safetensors" in said and not isinstance(error, FileNotFoundError):  # which names a shard that is missing
