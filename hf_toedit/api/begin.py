@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from hf_toedit.api.engine import Workers, local_engine, ready
@@ -26,21 +27,23 @@ if TYPE_CHECKING:
     """Creates the engine that does the work of a task."""
 
 
-def plan_run(asked: RunRequest, folder: str) -> Run[Any]:
+def plan_run(asked: RunRequest, folder: str | PathLike[str]) -> Run[Any]:
     """Plan a run without executing it."""
     there = new_folder(folder, asked.source)
     asked.begin(there, asked.task.resolved)
     return Run(there, there.plan())
 
 
-def do_run(asked: RunRequest, folder: str, workers: Workers, resources: Resources, progress: bool) -> Run[Any]:
+def do_run(
+    asked: RunRequest, folder: str | PathLike[str], workers: Workers, resources: Resources, progress: bool
+) -> Run[Any]:
     """Plan and execute a run, or continue it; see `edit`."""
     return do_by(asked, folder, partial(local_engine, workers, resources=resources, progress=progress), progress)
 
 
 def do_by(
     asked: RunRequest,
-    folder: str,
+    folder: str | PathLike[str],
     engines: Engines,
     progress: bool,
     said: tuple[str | None, str | None] = (None, None),
@@ -92,7 +95,7 @@ class Taken:
         self._known += wanted.values()
         return {field: self._left.pop(name) for field, name in wanted.items() if name in self._left}
 
-    def source(self, source: str) -> SourceConfig:
+    def source(self, source: str | PathLike[str]) -> SourceConfig:
         """Take the settings of the rows and texts of a source."""
         names = [name for name in kinds(SourceConfig) if name not in ("source", "text_columns")]
         return SourceConfig.from_mapping({"source": source, **self.some(*names, text_columns="text_column")})

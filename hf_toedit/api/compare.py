@@ -110,7 +110,7 @@ def compare(
     seed = checked(seed, _Seed, "seed")
     if sample is not None and sample < 1:
         raise UsageError(f"sample {sample} is out of range: it must be 1 or more. Name a number of rows.")
-    target = report_folder(checked(folder, str, "folder"), _is_report)
+    target = report_folder(folder, _is_report)
     sources = {name: source_of(source, settings) for name, source in named.items()}
     if engines is None:
         engines = partial(local_engine, workers, resources=Resources(token_budget), progress=progress)

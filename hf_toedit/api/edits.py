@@ -10,7 +10,7 @@ from hf_toedit.api.begin import Taken, do_run, plan_run
 from hf_toedit.api.engine import Workers
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.run import Run
-from hf_toedit.checked import checked, kinds
+from hf_toedit.checked import kinds
 from hf_toedit.config import EditConfig, EditSettings, Resources, RunConfig
 from hf_toedit.priors.fit import check_draw
 from hf_toedit.settings import PriorSettings, SourceSettings
@@ -55,7 +55,7 @@ def plan(source: str | PathLike[str], folder: str | PathLike[str], **settings: U
     Examples:
         >>> plan("sample", "run", generations=2).execute()  # doctest: +SKIP
     """
-    return plan_run(edit_request(checked(source, str, "source"), settings), checked(folder, str, "folder"))
+    return plan_run(edit_request(source, settings), folder)
 
 
 def edit(
@@ -90,16 +90,10 @@ def edit(
         >>> run.stats().changed_rate  # doctest: +SKIP
     """
     resources = Resources(token_budget, memory_fraction, tensor_parallel)
-    return do_run(
-        edit_request(checked(source, str, "source"), settings),
-        checked(folder, str, "folder"),
-        workers,
-        resources,
-        progress,
-    )
+    return do_run(edit_request(source, settings), folder, workers, resources, progress)
 
 
-def edit_request(source: str, given: Mapping[str, Any]) -> RunRequest:
+def edit_request(source: str | PathLike[str], given: Mapping[str, Any]) -> RunRequest:
     """Check the arguments of `plan` and `edit`."""
     taken = Taken(given)
     preset, shape = taken.some("preset").get("preset", "toedit"), taken.shape()

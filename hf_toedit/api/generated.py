@@ -10,7 +10,7 @@ from hf_toedit.api.begin import Taken, do_run
 from hf_toedit.api.engine import Workers
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.run import Run
-from hf_toedit.checked import checked, kinds
+from hf_toedit.checked import kinds
 from hf_toedit.config import PriorConfig, Resources, SourceConfig
 from hf_toedit.generation.config import Decoding, GenerateConfig
 from hf_toedit.settings import PriorSettings, SourceSettings
@@ -75,16 +75,10 @@ def generate(
         >>> run.dataset()["train"][0]["candidates"]  # doctest: +SKIP
     """
     resources = Resources(token_budget, memory_fraction, tensor_parallel)
-    return do_run(
-        asked_generate(checked(source, str, "source"), settings),
-        checked(folder, str, "folder"),
-        workers,
-        resources,
-        progress,
-    )
+    return do_run(asked_generate(source, settings), folder, workers, resources, progress)
 
 
-def asked_generate(source: str, given: Mapping[str, Any]) -> RunRequest:
+def asked_generate(source: str | PathLike[str], given: Mapping[str, Any]) -> RunRequest:
     """Check the arguments of `generate`."""
     taken = Taken(given)
     origin, prior, shape = taken.source(source), taken.prior(), taken.shape()

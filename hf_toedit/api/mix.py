@@ -119,7 +119,7 @@ def mix(
             raise UsageError(
                 f'dataset {name!r} is not a source and its share. Write it as "{name}": ("org/web", 0.75), for example.'
             )
-    sources = {name: checked(source, str, "source") for name, (source, _) in datasets.items()}
+    sources = {name: source for name, (source, _) in datasets.items()}
     shares = {name: share for name, (_, share) in datasets.items()}
     how = {"num_tokens": num_tokens, "max_epochs": max_epochs, "name_column": name_column, "seed": seed}
     asked = mix_request(sources, shares, checked(tokenizer, str | None, "tokenizer"), how, settings)
@@ -128,7 +128,7 @@ def mix(
 
 
 def mix_request(
-    sources: Mapping[str, str],
+    sources: Mapping[str, str | PathLike[str]],
     shares: Mapping[str, float],
     tokenizer: str | None,
     how: Mapping[str, Any],

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from hf_toedit.api.begin import Taken
 from hf_toedit.cards.origin import place_name
+from hf_toedit.checked import checked
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import UsageError
 from hf_toedit.runs.store import is_run
@@ -64,7 +66,7 @@ def check_names(names: Iterable[str], what: str) -> None:
             )
 
 
-def source_of(source: str, settings: Mapping[str, Any]) -> SourceConfig:
+def source_of(source: str | PathLike[str], settings: Mapping[str, Any]) -> SourceConfig:
     """Return the settings of a source; for `RUN:gen2`, of the run folder and its configuration.
 
     Args:
@@ -72,12 +74,13 @@ def source_of(source: str, settings: Mapping[str, Any]) -> SourceConfig:
         settings: Settings of all sources.
 
     Raises:
-        UsageError: A setting is unknown or out of range.
+        UsageError: The source is not named by a string or path, or a setting is unknown or out of range.
     """
+    name: str = checked(source, str, "source")
     taken = Taken(settings)
-    run, colon, pass_ = source.rpartition(":")
+    run, colon, pass_ = name.rpartition(":")
     is_pass = bool(colon) and is_run(run)
-    found = taken.source(run if is_pass else source)
+    found = taken.source(run if is_pass else name)
     taken.rest()
     return replace(found, config_name=pass_) if is_pass else found
 

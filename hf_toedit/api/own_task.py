@@ -9,7 +9,6 @@ from hf_toedit.api.begin import Taken, do_run
 from hf_toedit.api.engine import Workers
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.run import Run
-from hf_toedit.checked import checked
 from hf_toedit.config import Resources
 from hf_toedit.runs.task import Task
 from hf_toedit.settings import SourceSettings
@@ -52,6 +51,6 @@ def run_task(
         RunError: The folder cannot be written, or contains another run; or shards failed. Finished shards are kept.
     """
     taken = Taken(settings)
-    asked = RunRequest(taken.source(checked(source, str, "source")), task, **taken.shape())
+    asked = RunRequest(taken.source(source), task, **taken.shape())
     taken.rest()
-    return do_run(asked, checked(folder, str, "folder"), workers, Resources(), progress)
+    return do_run(asked, folder, workers, Resources(), progress)

@@ -85,7 +85,7 @@ def probe(
     from hf_toedit.probes.report import TITLE, markdown_report
     from hf_toedit.probes.summary import summary
 
-    target = report_folder(checked(folder, str, "folder"), lambda there: (there / WORK / SETTINGS).exists())
+    target = report_folder(folder, lambda there: (there / WORK / SETTINGS).exists())
     found = Probing.find(variants, evals, settings)
     with main_first():
         found.settle(target / WORK)

@@ -84,8 +84,8 @@ class Probing:
         asked = ProbeConfig.from_mapping(fields)
         _check_named(variants, evals)
         check_installed(asked.lora)
-        sources = {name: source_of(checked(source, str, "source"), given) for name, source in variants.items()}
-        eval_sources = {name: source_of(checked(source, str, "source"), given) for name, source in evals.items()}
+        sources = {name: source_of(source, given) for name, source in variants.items()}
+        eval_sources = {name: source_of(source, given) for name, source in evals.items()}
         with libraries():
             from hf_toedit.priors.loading import device_of
             from hf_toedit.probes.contamination import EvalGrams

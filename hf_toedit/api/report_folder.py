@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from hf_toedit.analysis.report import HTML, JSON, MARKDOWN
+from hf_toedit.checked import checked
 from hf_toedit.errors import RunError
 
 
-def report_folder(folder: str, is_own: Callable[[Path], bool]) -> Path:
+def report_folder(folder: str | PathLike[str], is_own: Callable[[Path], bool]) -> Path:
     """Return the folder of a report, after checking that it contains nothing else.
 
     Args:
@@ -20,10 +22,12 @@ def report_folder(folder: str, is_own: Callable[[Path], bool]) -> Path:
 
     Raises:
         RunError: It is not a folder on this machine, or contains something else.
+        UsageError: Its name is not a path.
     """
-    target = Path(folder)
-    if "://" in folder:
-        raise RunError(f"{folder} is not on this machine. Name a folder here for the report with -o.")
+    name: str = checked(folder, str, "folder")
+    target = Path(name)
+    if "://" in name:
+        raise RunError(f"{name} is not on this machine. Name a folder here for the report with -o.")
     if target.exists() and not target.is_dir():
         raise RunError(f"{target} is a file. Name a folder for the report with -o.")
     if target.exists() and any(target.iterdir()) and not is_own(target):

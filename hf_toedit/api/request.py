@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hf_toedit.checked import checked
 from hf_toedit.config import Resources, SourceConfig
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.priors.names import EMBEDDED, REAL_PRIORS, TOY
@@ -131,13 +132,14 @@ class RunRequest:
         return plan, estimate_run(plan, loaded, price_per_hour)
 
 
-def new_folder(output: str | Path, source: SourceConfig) -> RunFolder:
+def new_folder(output: str | os.PathLike[str], source: SourceConfig) -> RunFolder:
     """Return the folder of a new run.
 
     Raises:
         RunError: The folder cannot be written to, or is inside the source.
+        UsageError: Its name is not a path.
     """
-    folder = RunFolder(output)
+    folder = RunFolder(checked(output, str, "folder"))
     folder.check()
     origin = Path(os.path.expanduser(source.source))
     if origin.is_dir() and folder.is_inside(origin):

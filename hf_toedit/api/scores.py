@@ -10,7 +10,6 @@ from hf_toedit.api.begin import Taken, do_run
 from hf_toedit.api.engine import Workers
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.run import Run
-from hf_toedit.checked import checked
 from hf_toedit.config import Resources
 from hf_toedit.scorers.registry import SETTINGS, asked_scorer
 from hf_toedit.scorers.statistics import ScoreStats
@@ -82,16 +81,10 @@ def score(
         >>> run.dataset()["train"][0]["scores"]["perplexity"]["nll"]  # doctest: +SKIP
     """
     resources = Resources(token_budget, memory_fraction, tensor_parallel)
-    return do_run(
-        score_request(checked(source, str, "source"), settings),
-        checked(folder, str, "folder"),
-        workers,
-        resources,
-        progress,
-    )
+    return do_run(score_request(source, settings), folder, workers, resources, progress)
 
 
-def score_request(source: str, given: Mapping[str, Any]) -> RunRequest:
+def score_request(source: str | PathLike[str], given: Mapping[str, Any]) -> RunRequest:
     """Check the arguments of `score`."""
     taken = Taken(given)
     origin, prior, shape = taken.source(source), taken.prior(), taken.shape()

@@ -162,14 +162,16 @@ def select(
     }
     engines = partial(local_engine, workers, resources=Resources(token_budget), progress=progress)
     return select_rows(
-        select_request(checked(source, str, "source"), by, how, settings),
+        select_request(source, by, how, settings),
         checked(folder, str, "folder"),
         engines,
         progress,
     )
 
 
-def select_request(source: str, by: str, how: Mapping[str, Any], given: Mapping[str, Any]) -> SelectRequest:
+def select_request(
+    source: str | PathLike[str], by: str, how: Mapping[str, Any], given: Mapping[str, Any]
+) -> SelectRequest:
     """Check the arguments of `select`.
 
     Args:

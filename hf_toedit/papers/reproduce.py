@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any
 
 from hf_toedit.api.report_folder import as_json, other_settings, report_folder, write_whole_report
@@ -69,7 +69,7 @@ def reproduce(
     item = find_item(name)
     check_scale(scale)
     settings = item.settings(scale)
-    target = report_folder(fspath(folder), lambda there: (there / WORK / _ASKED).exists())
+    target = report_folder(folder, lambda there: (there / WORK / _ASKED).exists())
     if other_settings(target / WORK / _ASKED, {"item": item.title, "settings": dict(settings), "seed": seed}):
         raise RunError(f"{target} holds another reproduction. Name a new folder with -o.")
     begun = time.monotonic()
