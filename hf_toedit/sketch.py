@@ -40,6 +40,23 @@ def quantile(bins: Mapping[int, int], q: float) -> float:
     return math.nan
 
 
+def median_interval(bins: Mapping[int, int]) -> tuple[float, float] | None:
+    """Return a 95 % interval of the median of the distribution from which the counted values are a random sample.
+
+    Its ends are values of the sample, whose ranks follow from the binomial distribution of how many values are below
+    the median; so no distribution is assumed (Conover 1999, "Practical Nonparametric Statistics", Section 3.2).
+
+    Returns:
+        Lower and upper end, each within a relative error of 1 %; None if there are too few values, fewer than 8.
+    """
+    total = sum(bins.values())
+    half = 1.96 * math.sqrt(total) / 2
+    low, high = math.floor(total / 2 - half), math.ceil(total / 2 + half) + 1
+    if low < 1:
+        return None
+    return quantile(bins, (low - 0.5) / total), quantile(bins, (high - 0.5) / total)
+
+
 def bins_of(values: np.ndarray) -> np.ndarray:
     """Return the bin of each value; int64 `[n]`. Every step is exact."""
     mantissas, exponents = np.frexp(np.abs(values))  # mantissa in [0.5, 1)

@@ -64,7 +64,9 @@ def markdown_report(report: dict[str, Any]) -> str:
         parts += [
             f"## Perplexity by {markdown(prior)}",
             f"*Span* is the share of the central 99 % of the perplexities of {code(reference)} that those of a dataset "
-            f"span; *beyond* is the share of its documents above the 95th percentile of {code(reference)}.",
+            f"span; *beyond* is the share of its documents above the 95th percentile of {code(reference)}. The "
+            "*interval* is for other documents of the same kind: that of an edited dataset can overlap that of its "
+            "source, whose documents it shares, although the edits changed the perplexity.",
             _perplexities(report, prior),
             f"![Perplexities of documents](assets/perplexity-{number}.png)",
             f"![Probabilities of tokens](assets/probability-{number}.png)",
@@ -175,11 +177,14 @@ def _perplexities(report: dict[str, Any], prior: str) -> Markdown:
     for name, found in report["variants"].items():
         reading = found["readings"][prior]
         quantiles = " · ".join(f"{reading['perplexity_quantiles'][q]:,.4g}" for q in ("0.05", "0.5", "0.95"))
+        interval = reading["median_perplexity_interval"]
+        ends = f"{interval[0]:,.4g} to {interval[1]:,.4g}" if interval else ""
         cover = report["comparisons"].get(name, {}).get("coverage", {}).get(prior)
         entropy = f"{reading['probability_entropy_bits']:.2f} of {reading['max_probability_entropy_bits']:.2f}"
         span, beyond = (percent(cover[figure]) if cover else "" for figure in ("span", "beyond"))
-        rows.append((code(name), f"{reading['perplexity']:,.4g}", quantiles, span, beyond, entropy))
-    names = ("dataset", "perplexity", "5 %, median, 95 %", "span", "beyond", "entropy of token probabilities, bits")
+        rows.append((code(name), f"{reading['perplexity']:,.4g}", quantiles, ends, span, beyond, entropy))
+    quantiles, ends = "5 %, median, 95 %", "95 % interval of the median"
+    names = ("dataset", "perplexity", quantiles, ends, "span", "beyond", "entropy of token probabilities, bits")
     return table(names, rows, left=1)
 
 

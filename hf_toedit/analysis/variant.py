@@ -109,11 +109,13 @@ def _concentration(counts: np.ndarray) -> dict[str, float]:
 
 def _reading(stats: EditStats) -> dict[str, Any]:
     bins = stats.probability_histogram
+    interval = sketch.median_interval(stats.perplexity_bins)
     return {
         "num_documents": sum(stats.perplexity_bins.values()),
         "num_tokens": stats.num_tokens,
         "perplexity": stats.perplexity,
         "perplexity_quantiles": {str(q): sketch.quantile(stats.perplexity_bins, q) for q in QUANTILES},
+        "median_perplexity_interval": None if interval is None else list(interval),
         "probability_shares": [count / sum(bins) for count in bins],
         "probability_entropy_bits": entropy(bins),
         "max_probability_entropy_bits": float(np.log2(len(bins))),

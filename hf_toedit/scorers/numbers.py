@@ -7,6 +7,7 @@ contains -3. Digits after a Latin letter (`x2`) are not a number.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -25,12 +26,15 @@ _FRAC = r"\\[dt]?frac\s*(?:\{\s*(-?\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))"
 _LATEX = (
     (re.compile(r"(?<=\d)" + _FRAC), r" \1\2/\3\4"),
     (re.compile(_FRAC), r"\1\2/\3\4"),
+    (re.compile(r"(?<=\d)\s*(?:\\times|\\cdot|[×·*])\s*10\^(?:\{\s*([-+]?\d{1,3})\s*\}|([-+]?\d{1,3}))"), r"e\1\2"),
     (re.compile(r"\^(?:\{[^{}]*\}|-?\d+)"), "^"),  # an exponent, as of a unit, is not an answer
     (re.compile(r"\{,\}"), ","),
     (re.compile(r"\\[!,;: ]"), ""),
     (re.compile(r"\\([$%])"), r"\1"),
 )
 
+_MINUS = str.maketrans("−–", "--")
+_VULGAR = re.compile(r"(\d ?)?([¼-¾⅐-⅞])")
 _MIXED = re.compile(r"(?<![A-Za-z\d.,/^])(\d{1,18}) (\d{1,18})/(\d{1,18})(?![\d/]|\.\d)")
 
 _BOXED = r"\boxed{"
@@ -47,10 +51,10 @@ def math_answer(text: str) -> Fraction | None:
 
     The first number after the last `####`; without it, the last one in the last `\boxed{}`; else the first one after
     the last `answer is`; else the last number of the text. `1,234.50`, `3/4`, `\frac{3}{4}`, `1 3/4`,
-    `1\frac{3}{4}` and `1e-07` are one number each, and the 2 of `x^2` is none; currency and percent signs are ignored,
-    so that `50%` is 50.
+    `1\frac{3}{4}`, `1¾`, `1e-07` and `1 \times 10^{-7}` are one number each, and the 2 of `x^2` is none; currency and
+    percent signs are ignored, so that `50%` is 50.
     """
-    text = text.replace("−", "-")
+    text = _VULGAR.sub(_spelled, text.translate(_MINUS))
     for pattern, replacement in _LATEX:
         text = pattern.sub(replacement, text)
     text = _MINUS_BEFORE_MONEY.sub(r"\1-", _MIXED.sub(_improper, text))
@@ -58,6 +62,12 @@ def math_answer(text: str) -> Fraction | None:
         if found := list(_found(_EXACT, part)):
             return Fraction(found[at].replace(",", ""))
     return None
+
+
+def _spelled(vulgar: re.Match[str]) -> str:
+    """Return a fraction of one character in digits: `1 3/4` for `1¾`."""
+    fraction = unicodedata.normalize("NFKC", vulgar[2]).replace("⁄", "/")
+    return f"{vulgar[1].strip()} {fraction}" if vulgar[1] else fraction
 
 
 def _improper(mixed: re.Match[str]) -> str:
@@ -90,6 +100,6 @@ def _in_braces(text: str) -> str:
 
 
 def _found(pattern: re.Pattern[str], text: str) -> Iterator[str]:
-    for found in pattern.finditer(text.replace("−", "-")):
+    for found in pattern.finditer(text.translate(_MINUS)):
         if len(found[0]) <= _LONGEST:
             yield found[0]

@@ -85,6 +85,7 @@ def test_figures_of_one_variant() -> None:
     assert of_prior["perplexity"] == pytest.approx(2 ** ((1 + 2 + 2 + 4) / 4))
     assert of_prior["perplexity_quantiles"]["0.5"] == pytest.approx(4, rel=0.01)
     assert of_prior["perplexity_quantiles"]["0.995"] == pytest.approx(16, rel=0.01)
+    assert of_prior["median_perplexity_interval"] is None  # of four documents
     shares = [0.25, 0, 0.5, 0, 0, 0.25, 0, 0, 0, 0]  # p = 1/16 once, 1/4 twice, 1/2 once
     assert of_prior["probability_shares"] == shares
     assert of_prior["probability_entropy_bits"] == pytest.approx(1.5)
