@@ -15,6 +15,7 @@ import click
 from hf_toedit.cli.help import MACHINE, OUTPUT, option
 from hf_toedit.cli.libraries import quiet_transformers
 from hf_toedit.cli.options import Command, resources, together
+from hf_toedit.cli.program import as_called
 from hf_toedit.errors import KEPT, Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -105,7 +106,10 @@ def left_to_others(options: Mapping[str, Any]) -> Iterator[None]:
             for folder in left.folders:
                 click.echo(f"Planned: {folder}")
             click.echo(
-                "Next: `hf-toedit run` or `hf-toedit slurm` each of them, here or elsewhere; then repeat this command."
+                as_called(
+                    "Next: `hf-toedit run` or `hf-toedit slurm` each of them, here or elsewhere; then repeat this "
+                    "command."
+                )
             )
 
 

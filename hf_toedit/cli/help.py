@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from hf_toedit.cli.program import as_called
 from hf_toedit.errors import nearest, within
 
 SOURCE = "Source"
@@ -103,7 +104,7 @@ class _Formatter(click.HelpFormatter):
         super().write_dl([(name, text.replace("-", _HYPHEN)) for name, text in rows], col_max, col_spacing)
 
     def getvalue(self) -> str:
-        return super().getvalue().replace(_HYPHEN, "-")
+        return as_called(super().getvalue().replace(_HYPHEN, "-"))
 
 
 class _Context(click.Context):

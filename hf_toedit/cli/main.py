@@ -24,6 +24,7 @@ from hf_toedit.cli.options import COMMAND_LINE
 from hf_toedit.cli.plan import plan
 from hf_toedit.cli.preview import preview
 from hf_toedit.cli.probe import probe
+from hf_toedit.cli.program import NAME, as_called, is_extension, program
 from hf_toedit.cli.pull import pull
 from hf_toedit.cli.push import push
 from hf_toedit.cli.reproduce import reproduce
@@ -48,6 +49,8 @@ class Commands(Group):
         """Run a command line as a process of its own."""
         # An ending interpreter looks for cycles in all that torch and datasets have made, for half a second.
         atexit.register(gc.freeze)
+        if is_extension():
+            options.setdefault("prog_name", program())
         with hushed_libraries(), encodable_streams():
             return super().main(*args, **options)
 
@@ -55,7 +58,8 @@ class Commands(Group):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Keep the command line, for the card."""
-        typed = f"{info_name or 'hf-toedit'} {shlex.join(args)}"
+        called = NAME if info_name in (None, program()) else info_name  # an entry on a card is for everybody
+        typed = f"{called} {shlex.join(args)}"
         context = super().make_context(info_name, args, parent, **extra)
         context.meta[COMMAND_LINE] = typed
         return context
@@ -88,7 +92,7 @@ def _fail(ctx: click.Context, message: str, exit_code: int) -> None:
     """End with one line; it may name columns of a dataset, or quote it, so it is made printable."""
     from hf_toedit.cli.output import printable
 
-    click.echo(f"Error: {printable(message)}", err=True)
+    click.echo(f"Error: {printable(as_called(message))}", err=True)
     if exit_code == Interrupted.exit_code:
         # An ordinary exit would wait for the threads in which the prior reads, however long their texts are. Nothing
         # is lost: files appear whole or not at all.

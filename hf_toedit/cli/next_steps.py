@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from hf_toedit.cards.escape import printable
+from hf_toedit.cli.program import program
 
 if TYPE_CHECKING:
     from hf_toedit.api.run import Run
@@ -46,5 +47,5 @@ def load_line(name: str, revision: str | None = None) -> str:
 
 
 def command_line(*words: str) -> str:
-    """A command of hf-toedit, as a shell reads it."""
-    return shlex.join(("hf-toedit", *words))
+    """A command of hf-toedit, as people type it here and a shell reads it."""
+    return f"{program()} {shlex.join(words)}"

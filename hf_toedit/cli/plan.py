@@ -17,6 +17,7 @@ from hf_toedit.cli import completion
 from hf_toedit.cli.engines import engine
 from hf_toedit.cli.help import EDITING, OUTPUT, SCALE, command, option
 from hf_toedit.cli.libraries import quiet_libraries, quiet_transformers
+from hf_toedit.cli.next_steps import command_line
 from hf_toedit.cli.options import (
     COMMAND_LINE,
     SOURCE_LICENSE,
@@ -225,7 +226,7 @@ def plan_only(asked: Asked, options: Mapping[str, Any]) -> None:
         click.echo(json.dumps({"run": str(folder.root), **_facts(planned)}, indent=2))
     elif not options["quiet"]:
         click.echo(_plan_words(planned))
-        click.echo(f"Next: hf-toedit run {folder.root}")
+        click.echo(f"Next: {command_line('run', str(folder.root))}")
 
 
 plan_only_option = option(

@@ -26,6 +26,7 @@ from hf_toedit.cli.options import (
     score_result_option,
     trust_remote_code_option,
 )
+from hf_toedit.cli.program import as_called
 from hf_toedit.cli.push import push_along, push_to_options, report
 from hf_toedit.errors import ToEditError
 
@@ -153,7 +154,8 @@ def _report(run: Run[Any], status: Status, options: Mapping[str, Any], done: str
 
     screen = console()
     if not status.is_finished:
-        screen.print(f"{status.num_done} of {status.num_shards} shards are done. `hf-toedit status` reports on all.")
+        whole = as_called("`hf-toedit status` reports on all.")
+        screen.print(f"{status.num_done} of {status.num_shards} shards are done. {whole}")
         return
     first = status.statistics[0]
     screen.print(statistics_tables(status))

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from hf_toedit.cli import completion
 from hf_toedit.cli.help import SCALE, command, option
+from hf_toedit.cli.next_steps import command_line
 from hf_toedit.cli.options import COMMAND_LINE, config_option
 from hf_toedit.cli.run import run
 from hf_toedit.errors import RunError, UsageError
@@ -86,7 +87,7 @@ def slurm(run: str, **options: Any) -> None:
         raise RunError(f"cannot make {logs}, for logs: {error.strerror}. Name another folder with --logs.") from error
     if options["submit"]:
         job = submit(script)
-        click.echo(f"Submitted as job {job}. Next: hf-toedit status {run} --watch")
+        click.echo(f"Submitted as job {job}. Next: {command_line('status', run, '--watch')}")
     else:
         click.echo(script_bytes(script), nl=False)
 

@@ -18,6 +18,7 @@ from hf_toedit.cli.engines import workers_option
 from hf_toedit.cli.help import command, option
 from hf_toedit.cli.jobs import JOBS, group_of, hub_place, job_facts, jobs_of, missing_shards, namespace_option, work
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
+from hf_toedit.cli.next_steps import command_line
 from hf_toedit.cli.options import (
     Command,
     config_option,
@@ -269,7 +270,7 @@ def _tell_submitted(
         for job in submitted:
             click.echo(f"{group_of(job)}: {job.url}")
         click.echo(_price_words(len(submitted), hardware))
-        click.echo(f"Next: hf-toedit jobs status {options['push_to']}")
+        click.echo(f"Next: {command_line('jobs', 'status', options['push_to'])}")
 
 
 def _submission(plan: Plan, wanted: list[JobRequest], hardware: Hardware, options: Mapping[str, Any]) -> dict[str, Any]:

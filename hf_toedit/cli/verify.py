@@ -67,7 +67,7 @@ def verify(run: str, no_source: bool, revision: str | None, prefix: str, as_json
         if not as_json:
             for problem in found.problems[:_SHOWN]:
                 click.echo(printable(problem))
-        advice = f"`hf-toedit run {run}` repeats what is unfinished or was deleted."
+        advice = f"`{command_line('run', run)}` repeats what is unfinished or was deleted."
         if repo_id is not None:
             advice = "Verify the run folder that it was pushed from, and push it again."
         raise RunError(f"{counted(len(found.problems), 'problem')} in {run}. {advice}")

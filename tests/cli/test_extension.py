@@ -182,3 +182,14 @@ def test_hf_hands_over_commands_and_exit_codes(hf: Callable[..., str], tmp_path:
     assert any(log["num_changed"] for log in edited["toedit"])
     refused = hf("toedit", "edit", "nowhere", "-o", "other", code=1)
     assert "Error: no file or folder 'nowhere'" in refused
+
+
+def test_hints_are_commands_that_can_be_typed(hf: Callable[..., str]) -> None:
+    """`hf-toedit` is not on the PATH of who installed the extension."""
+    planned = hf("toedit", "plan", "sample", "--limit", "2", "-o", "my run")
+    assert "Next: hf toedit run 'my run'" in planned
+    done = hf("toedit", "run", "my run", "--workers", "0")
+    assert "hf toedit verify 'my run'" in done and "hf-toedit verify" not in done
+    assert "hf-toedit edit" not in hf("toedit", "edit", "--help")
+    assert hf("toedit", "edit", "--nothing", code=2).startswith("Usage: hf toedit edit")
+    assert "hf toedit card" in hf("toedit", "card", "nowhere", "--nothing", code=2)
