@@ -317,7 +317,7 @@ def is_run(name: str) -> bool:
     """Whether a name, which could also name a source, is the name of a folder with a run."""
     try:
         return (RunFolder(name).root / PLAN).exists()
-    except UsageError:
+    except (UsageError, OSError):  # such as a name that is too long for a path
         return False
 
 

@@ -102,10 +102,10 @@ class Browsing:
         return self._go(place, reverted, split=split, row=0)
 
     def row(self, place: RowAddress | None, reverted: bool, number: int | None) -> list[Any]:
-        """Handle the input of a row number."""
+        """Handle the input of a row number; an emptied field gets its number back."""
         if place is not None and number == place.row:
             return [gr.skip()] * _NUM_MOVED
-        return self._go(place, reverted, row=-1 if number is None else number)
+        return self._go(place, reverted, **({} if number is None else {"row": number}))
 
     def revert(self, place: RowAddress | None, reverted: bool) -> list[Any]:
         """Handle the switch between an edited row and its source."""

@@ -259,6 +259,13 @@ def test_a_link_brings_everything_back(browser: Chromium, address: str) -> None:
     demo.read("After generation 2", results[1].texts[0] or "")
 
 
+def test_text_from_right_to_left_begins_at_the_right(browser: Chromium, address: str) -> None:
+    Demo(browser, address).open(to_fragment(EditRequest("שלום English עולם")).removeprefix("#"))
+    first, *_, last = Picture(browser).tokens()
+    assert first.rect["x"] > last.rect["x"]
+    assert browser.script("return getComputedStyle(document.querySelector('textarea')).unicodeBidi") == "plaintext"
+
+
 def test_what_cannot_be_edited_is_said(demo: Demo) -> None:
     demo.type("Text", "")
     demo.edit()
@@ -292,6 +299,20 @@ def test_everybody_can_read_and_reach_it(browser: Chromium, address: str, width:
     open_rows(demo)
     assert browser.barriers() == []
     assert browser.overflow() == 0
+
+
+def test_the_keyboard_shows_where_it_is(demo: Demo) -> None:
+    look = "return document.activeElement.outerHTML.slice(0, 120)"
+    style = "const at = getComputedStyle(document.activeElement); return [at.outlineStyle, at.boxShadow]"
+    for show in (lambda _: None, open_rows):
+        show(demo)
+        demo.browser.script("document.activeElement.blur(); scrollTo(0, 0)")
+        seen = []
+        while len(seen) < 60 and (not seen or not seen[-1].startswith("<body")):
+            demo.browser.press(Keys.TAB)
+            seen.append(demo.browser.script(look))
+            assert seen[-1].startswith("<body") or demo.browser.script(style) != ["none", "none"], seen[-1]
+        assert any('type="range"' in each for each in seen) and len(seen) < 60
 
 
 def open_rows(demo: Demo) -> None:

@@ -58,7 +58,8 @@ def test_a_walk_through_a_run(sharded: Path) -> None:
     visitor.press("generation", 1)
     assert visitor.place == RowAddress(str(sharded), 1, "train", 12)
     assert "There is no row 25" in visitor.press("row", 25) and visitor.place.row == 12
-    assert "There is no row -1" in visitor.press("row", None)
+    assert visitor.press("row", None) == "" and visitor.place.row == 12
+    assert "There is no row -1" in visitor.press("row", -1)
     assert "no rows in split" in visitor.press("split", "other")
     visitor.reverted = True
     visitor.press("revert")

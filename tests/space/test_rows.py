@@ -222,7 +222,7 @@ def test_statistics_that_are_no_numbers(sharded: Path, tmp_path: Path) -> None:
 
 
 def test_names_that_open_nothing(tmp_path: Path, sharded: Path) -> None:
-    for name in ("", "  ", "nothing/here/at/../all", "<b>x</b>", str(tmp_path), f"{sharded}x"):
+    for name in ("", "  ", "nothing/here/at/../all", "<b>x</b>", str(tmp_path), f"{sharded}x", "pasted text " * 400):
         with pytest.raises(ToEditError):
             Runs(SpaceSettings(local=True)).open(name)
 
