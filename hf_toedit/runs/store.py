@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -317,7 +318,11 @@ def is_run(name: str) -> bool:
     """Whether a name, which could also name a source, is the name of a folder with a run."""
     try:
         return (RunFolder(name).root / PLAN).exists()
-    except (UsageError, OSError):  # such as a name that is too long for a path
+    except UsageError:
+        return False
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
         return False
 
 
