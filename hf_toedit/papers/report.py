@@ -113,4 +113,5 @@ def _draw(figure: Figure, plot: Plot) -> None:
     axes.set(xlabel=plot.x_label, ylabel=plot.y_label)
     legend(figure)
     figure.draw_without_rendering()
-    axes.yaxis.set_major_locator(FixedLocator(axes.get_yticks()))  # others may have wider labels than the layout knows
+    # The layout may choose other ticks, whose labels are wider than the space that it gives them.
+    axes.yaxis.set_major_locator(FixedLocator(axes.get_yticks().tolist()))
