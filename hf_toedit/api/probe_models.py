@@ -34,12 +34,14 @@ class _State:
         result: Its result; None before it is trained.
         scores: Its scores on tasks.
         missing: Names of the tasks that it is not evaluated on.
+        keep: Whether its weights are to be kept.
     """
 
     folder: Path
     result: Result | None
     scores: TaskScores | None
     missing: list[str]
+    keep: bool = False
 
     @classmethod
     def of(cls, probing: Probing, folder: Path) -> _State:
@@ -51,7 +53,7 @@ class _State:
 
             scores = TaskScores.read(folder / "tasks.json", harness.limit, harness.folder)
             missing = [name for name in harness.loaded if name not in scores.found]
-        return cls(folder, Result.read(folder / "result.json"), scores, missing)
+        return cls(folder, Result.read(folder / "result.json"), scores, missing, probing.asked.keep_models)
 
     @property
     def weights(self) -> Path | None:
@@ -61,8 +63,9 @@ class _State:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the model must be trained; a model whose weights were not kept is trained again for a new task."""
-        return self.result is None or (bool(self.missing) and self.weights is None)
+        """Whether the model must be trained; again if its weights were not kept, for a new task or to keep them now."""
+        is_gone = not (self.folder / _KEPT).exists() if self.keep else bool(self.missing) and self.weights is None
+        return self.result is None or is_gone
 
 
 def train_models(

@@ -76,7 +76,7 @@ def report_markdown(report: Mapping[str, Any], outcome: Outcome) -> str:
     settings = [(markdown(name.replace("_", " ")), code(value)) for name, value in report["settings"].items()]
     parts += [
         "## Setting",
-        markdown(report["differs"]),
+        ("" if report["scale"] == "tiny" else "At scale tiny: ") + markdown(report["differs"]),
         table(("setting", "value"), settings, left=2),
         f"Scale {markdown(report['scale'])}, seed {report['seed']}, {report['seconds']:,.0f} s, by hf-toedit "
         f"{markdown(report['version'])}.",
@@ -101,6 +101,8 @@ def draw(plot: Plot) -> bytes:
 
 
 def _draw(figure: Figure, plot: Plot) -> None:
+    from matplotlib.ticker import FixedLocator
+
     axes = figure.subplots()
     for line, colour in zip(plot.lines, cycle(len(plot.lines)), strict=True):
         axes.errorbar(line.x, line.y, yerr=line.error, color=colour, label=line.name, capsize=3, **_STYLES[line.style])
@@ -110,3 +112,6 @@ def _draw(figure: Figure, plot: Plot) -> None:
         axes.set_yscale("log")
     axes.set(xlabel=plot.x_label, ylabel=plot.y_label)
     legend(figure)
+    figure.draw_without_rendering()
+    # The layout may choose other ticks, whose labels are wider than the space that it gives them.
+    axes.yaxis.set_major_locator(FixedLocator(axes.get_yticks().tolist()))

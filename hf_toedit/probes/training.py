@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,8 +116,7 @@ def train(
         checkpoint = _last_checkpoint(folder)
     with _own_run(trainer.args.report_to):
         trainer.train(resume_from_checkpoint=checkpoint)
-    history = trainer.state.log_history
-    losses = [(int(entry["step"]), float(entry["loss"])) for entry in history if "loss" in entry]
+    losses = _curve(trainer.state.log_history, arguments.logging_steps)
     trained = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     if hasattr(trained, "merge_and_unload"):
         trained = trained.merge_and_unload()
@@ -175,6 +174,21 @@ def _own_run(services: Sequence[str]) -> Iterator[None]:
         wandb.finish()
 
 
+def _curve(history: Sequence[Mapping[str, float]], every: int) -> list[tuple[int, float]]:
+    """Return the loss of every so many steps, wherever checkpoints were, at which it is logged as well."""
+    found: list[tuple[int, float]] = []
+    last, total = 0, 0.0
+    for entry in history:
+        if "loss" in entry:
+            step = int(entry["step"])
+            total += entry["loss"] * (step - last)
+            last = step
+            if step % every == 0:
+                found.append((step, total / every))
+                total = 0.0
+    return found
+
+
 class _Watch(TrainerCallback):
     """Counts steps, and requests a checkpoint about once per minute."""
 
@@ -196,7 +210,7 @@ class _Watch(TrainerCallback):
         """See `TrainerCallback`."""
         self._on_step(state.global_step)
         if of_main(time.monotonic() - self._saved >= self._every_s):
-            control.should_save = True
+            control.should_save = control.should_log = True  # the loss since the last log is not in a checkpoint
             self._saved = time.monotonic()
         return control
 

@@ -113,7 +113,8 @@ def estimates(
         One estimate per set, and `all`, which equals that of the set if there is only one.
     """
     values = {name: log_perplexity(found, num_tokens[name]) for name, found in nll.items()}
-    draws = {name: _redrawn(found.mean(axis=0), num_tokens[name], seed) for name, found in nll.items()}
+    rng = np.random.default_rng(seed)
+    draws = {name: _redrawn(found.mean(axis=0), num_tokens[name], rng) for name, found in nll.items()}
     sizes = {name: len(counts) for name, counts in num_tokens.items()}
     values[ALL] = np.mean(list(values.values()), axis=0)
     draws[ALL] = np.mean(list(draws.values()), axis=0)
@@ -155,9 +156,8 @@ def agreement(words: Mapping[float, Word]) -> str:
     return f"{seen} at learning rate {rates} only"
 
 
-def _redrawn(nll: np.ndarray, num_tokens: np.ndarray, seed: int) -> np.ndarray:
+def _redrawn(nll: np.ndarray, num_tokens: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the figure for many samples of the documents with replacement; float64 `[draws]`."""
-    rng = np.random.default_rng(seed)
     size = len(nll)
     found = np.empty(_DRAWS)
     for number in range(_DRAWS):

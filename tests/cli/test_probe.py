@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,7 @@ def test_a_dry_run(hf_toedit: HfToEdit, given: tuple[object, ...], report: Any) 
 def test_contaminated_documents_are_dropped(
     hf_toedit: HfToEdit, given: tuple[object, ...], report: Any, tmp_path: Path
 ) -> None:
-    """Models are stored on request, and load as priors."""
+    """Models are stored on request, also by a later command, and load as priors."""
     options = "--drop-contaminated", "--keep-models", "--seeds", 2, "--tokens", "2k", "--limit", 60
     found = hf_toedit("probe", *given, "-o", tmp_path / "report", *options, "--json").json
     source, other = found["variants"].values()
@@ -159,6 +160,9 @@ def test_contaminated_documents_are_dropped(
     text = (tmp_path / "report/report.md").read_text()
     assert "The latter were left out of the training." in text
     assert package.load_prior(package.PriorConfig(str(models[0]))).revision
+    shutil.rmtree(models[0])  # as of a command without --keep-models
+    assert hf_toedit("probe", *given, "-o", tmp_path / "report", *options, "--json").json == found
+    assert models[0].exists()
 
 
 @pytest.mark.parametrize(

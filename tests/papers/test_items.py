@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from hf_toedit.cards.escape import markdown
 from hf_toedit.checked import kinds
 from hf_toedit.errors import RunError, UsageError
+from hf_toedit.papers.item import Outcome, Work
 from hf_toedit.papers.registry import find_item, items
+from hf_toedit.papers.report import draw, report_json, report_markdown
 from hf_toedit.papers.reproduce import outlook, reproduce, reproducible
 from hf_toedit.papers.toedit.ablations import Table6
 from hf_toedit.probes.config import ProbeConfig
@@ -62,3 +67,18 @@ def test_settings_are_comparable_only_if_a_difference_would_have_been_seen(low: 
     one = {"value": (low + high) / 2, "low": low, "high": high}
     found, reason = Table6().judged({("k-8", "k-64"): one})
     assert found == holds and "k-8 and k-64 " in reason
+
+
+def test_labels_of_pictures_are_whole(tmp_path: Path) -> None:
+    """The ticks of these are 1, 2, 3 and 4 at first, and then 1.0, 1.5, …, which need more space."""
+    item = find_item("Theorem 1")
+    [plot] = item.run(item.settings("tiny"), Work(0, tmp_path)).plots
+    picture = np.asarray(Image.open(io.BytesIO(draw(plot))).convert("L"))
+    assert picture[:, :20].min() > 200
+
+
+def test_a_report_of_the_papers_scale_does_not_describe_the_tiny_one_as_its_own() -> None:
+    item, outcome = find_item("toedit:Table 2"), Outcome("yes", "so.", [])
+    for scale, begin in (("tiny", "\n\nThe paper trains OLMo-1B"), ("paper", "\n\nAt scale tiny: The paper trains")):
+        facts = {"scale": scale, "seed": 0, "seconds": 1.0, "version": "0"}
+        assert begin in report_markdown(report_json(item, {}, outcome, facts), outcome)

@@ -67,6 +67,27 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypat
     assert found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
 
 
+def test_the_losses_of_a_resumed_training(model: ProbeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is a loss every two steps, and the training is interrupted after a checkpoint between them."""
+    asked = ProbeConfig(model=model.name, context=8, batch_size=1, device="cpu")
+    ids = np.random.default_rng(0).integers(0, 1000, 2000).astype(np.int32)
+    blocks = Blocks(Stream(ids, np.arange(0, 2001, 20), np.arange(100), 0), 8, 200)
+
+    def stop(step: int) -> None:
+        if step == 10:
+            raise InterruptedError
+
+    expected = train(model.make(0), blocks, tmp_path / "whole", asked, 0.01, 0, lambda _: None).losses
+    monkeypatch.setenv("HF_TOEDIT_CHECKPOINT_S", "0")
+    with pytest.raises(InterruptedError):
+        train(model.make(0), blocks, tmp_path / "broken", asked, 0.01, 0, stop)
+    monkeypatch.delenv("HF_TOEDIT_CHECKPOINT_S")
+    assert [path.name for path in (tmp_path / "broken").glob("checkpoint-*")] == ["checkpoint-9"]
+    found = train(model.make(0), blocks, tmp_path / "broken", asked, 0.01, 0, lambda _: None).losses
+    assert [step for step, _ in found] == list(range(2, 201, 2))
+    assert [loss for _, loss in found] == pytest.approx([loss for _, loss in expected])
+
+
 def test_scores_are_those_of_transformers(model: ProbeModel) -> None:
     """Documents shorter than the context, and longer ones in windows."""
     aligner = Aligner(model.tokenizer.backend_tokenizer)

@@ -49,6 +49,15 @@ def test_figures_against_their_definition() -> None:
     assert set(found) == {"a", "b", "all"}
 
 
+def test_the_documents_of_each_set_are_sampled_independently() -> None:
+    """The effects in two sets of the same size do not cancel out, or add up, by the order of the documents."""
+    nll = np.tile(np.random.default_rng(0).normal(0, 1, 20), (2, 1))
+    num_tokens = {name: np.ones(20, np.int64) for name in "ab"}
+    for sign in (1, -1):
+        found = estimates({"a": nll, "b": sign * nll}, num_tokens)
+        assert found["all"].half == pytest.approx(found["a"].half / 2**0.5, rel=0.1)
+
+
 def test_words() -> None:
     num_tokens = {"a": np.full(50, 10)}
     noise = np.random.default_rng(0).normal(0, 0.1, (3, 50))

@@ -162,7 +162,7 @@ class Study(ABC):
         path = self._path(f"{name}.npz")
         if not path.exists():
             with whole_file(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **make())
+                np.savez(file, **make())  # type: ignore[arg-type]
         with np.load(path) as kept:
             return dict(kept)
 
