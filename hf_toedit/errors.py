@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -77,6 +78,12 @@ def kept(advice: str = KEPT) -> Iterator[None]:
         yield
     except NoAnswer as error:
         raise HubError(f"{error.what} {advice}") from None
+
+
+def command_line(*words: object, **options: str | None) -> str:
+    """Return a command of hf-toedit, as a shell reads it; options without a value are left out."""
+    given = (word for name, value in options.items() if value for word in (f"--{name}", value))
+    return shlex.join(("hf-toedit", *map(str, words), *given))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -35,7 +35,7 @@ from hf_toedit.cli.options import (
 )
 from hf_toedit.cli.push import push_along
 from hf_toedit.config import RunConfig
-from hf_toedit.errors import UsageError
+from hf_toedit.errors import UsageError, command_line
 
 if TYPE_CHECKING:
     from hf_toedit.api.request import RunRequest
@@ -225,7 +225,7 @@ def plan_only(asked: Asked, options: Mapping[str, Any]) -> None:
         click.echo(json.dumps({"run": str(folder.root), **_facts(planned)}, indent=2))
     elif not options["quiet"]:
         click.echo(_plan_words(planned))
-        click.echo(f"Next: hf-toedit run {folder.root}")
+        click.echo(f"Next: {command_line('run', folder.root)}")
 
 
 plan_only_option = option(

@@ -14,7 +14,7 @@ from hf_toedit.cli import completion
 from hf_toedit.cli.help import SCALE, command, option
 from hf_toedit.cli.options import COMMAND_LINE, config_option
 from hf_toedit.cli.run import run
-from hf_toedit.errors import RunError, UsageError
+from hf_toedit.errors import RunError, UsageError, command_line
 
 _SLURM = "Slurm"
 _TIME = re.compile(r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}|UNLIMITED|INFINITE", re.ASCII | re.IGNORECASE)
@@ -86,7 +86,7 @@ def slurm(run: str, **options: Any) -> None:
         raise RunError(f"cannot make {logs}, for logs: {error.strerror}. Name another folder with --logs.") from error
     if options["submit"]:
         job = submit(script)
-        click.echo(f"Submitted as job {job}. Next: hf-toedit status {run} --watch")
+        click.echo(f"Submitted as job {job}. Next: {command_line('status', run, '--watch')}")
     else:
         click.echo(script_bytes(script), nl=False)
 

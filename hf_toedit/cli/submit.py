@@ -30,7 +30,7 @@ from hf_toedit.cli.options import (
 )
 from hf_toedit.cli.plan import edit_asked, shape_options
 from hf_toedit.cli.push import push_to_options
-from hf_toedit.errors import HubError, UsageError, kept
+from hf_toedit.errors import HubError, UsageError, command_line, kept
 from hf_toedit.version import __version__
 
 if TYPE_CHECKING:
@@ -269,7 +269,9 @@ def _tell_submitted(
         for job in submitted:
             click.echo(f"{group_of(job)}: {job.url}")
         click.echo(_price_words(len(submitted), hardware))
-        click.echo(f"Next: hf-toedit jobs status {options['push_to']}")
+        place = {"revision": options["push_revision"], "prefix": options["push_prefix"]}
+        status = command_line("jobs", "status", options["push_to"], **place, namespace=options["namespace"])
+        click.echo(f"Next: {status}")
 
 
 def _submission(plan: Plan, wanted: list[JobRequest], hardware: Hardware, options: Mapping[str, Any]) -> dict[str, Any]:

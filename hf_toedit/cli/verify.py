@@ -11,10 +11,10 @@ import click
 from hf_toedit.cli import completion
 from hf_toedit.cli.help import EDIT, SOURCE, command, option
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
-from hf_toedit.cli.next_steps import command_line, next_steps
+from hf_toedit.cli.next_steps import next_steps
 from hf_toedit.cli.options import json_option, quiet_option
 from hf_toedit.cli.pull import hub_options
-from hf_toedit.errors import RunError, UsageError
+from hf_toedit.errors import RunError, UsageError, command_line
 
 _SHOWN = 20
 
@@ -67,7 +67,7 @@ def verify(run: str, no_source: bool, revision: str | None, prefix: str, as_json
         if not as_json:
             for problem in found.problems[:_SHOWN]:
                 click.echo(printable(problem))
-        advice = f"`hf-toedit run {run}` repeats what is unfinished or was deleted."
+        advice = f"`{command_line('run', run)}` repeats what is unfinished or was deleted."
         if repo_id is not None:
             advice = "Verify the run folder that it was pushed from, and push it again."
         raise RunError(f"{counted(len(found.problems), 'problem')} in {run}. {advice}")

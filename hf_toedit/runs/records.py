@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 
 from hf_toedit.config import content_hash
-from hf_toedit.errors import RunError, UsageError
+from hf_toedit.errors import RunError, UsageError, command_line
 from hf_toedit.mergeable import Statistics
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan, Shard
@@ -194,7 +194,7 @@ class Records:
         if missing:
             raise RunError(
                 f"{pass_.title} of {self.root} is not finished: {missing[0]} is missing. "
-                f"Finish it: hf-toedit run {self.root}"
+                f"Finish it: {command_line('run', self.root)}"
             )
         return plan.task.statistics.merged(parts.values())
 
