@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hf_toedit.errors import RunError, ToEditError
+from hf_toedit.program import command_line
 from hf_toedit.runs.monitor import Failure, check_read
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.status import Status
@@ -43,7 +44,7 @@ def closed(plan: Plan, folder: RunFolder, status: Status, failures: Sequence[Fai
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
         error = RunError(
             f"{len(failures)} of {len(plan.shards)} shards failed. {failures[0].shard}: {failures[0].reason}{more} The "
-            f"others are kept. Fix the cause, then run: hf-toedit run {folder.root}"
+            f"others are kept. Fix the cause, then run: {command_line('run', folder.root)}"
         )
     return Outcome(status, error, unread is not None)
 
@@ -67,7 +68,8 @@ def _card_error(plan: Plan, folder: RunFolder) -> RunError | None:
     except Exception as error:
         said = str(error) if isinstance(error, ToEditError) else f"{type(error).__name__}: {error}."
         failed = RunError(
-            f"the rows are all there, but their card could not be written: {said} Then: hf-toedit card {folder.root}"
+            f"the rows are all there, but their card could not be written: {said} "
+            f"Then: {command_line('card', folder.root)}"
         )
         failed.__cause__ = error
         return failed

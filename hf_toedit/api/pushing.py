@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from hf_toedit.errors import RunError
+from hf_toedit.program import command_line
 from hf_toedit.runs.plan import Plan
 from hf_toedit.runs.store import RunFolder
 
@@ -73,10 +74,10 @@ def _check_finished(plan: Plan, folder: RunFolder, unverified: bool) -> None:
     if missing := len(folder.unfinished(plan, plan.shards)):
         raise RunError(
             f"{missing} of {len(plan.shards)} shards of {folder.root} are missing. Finish the run, then push "
-            f"it: hf-toedit run {folder.root}"
+            f"it: {command_line('run', folder.root)}"
         )
     if not (unverified or is_verified(plan, folder)):
         raise RunError(
-            f"{folder.root} was not verified, or was changed since. Verify it, then push it: hf-toedit verify "
-            f"{folder.root}. Or use --unverified."
+            f"{folder.root} was not verified, or was changed since. Verify it, then push it: "
+            f"{command_line('verify', folder.root)}. Or use --unverified."
         )

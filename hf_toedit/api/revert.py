@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hf_toedit.checked import checked
 from hf_toedit.config import SourceConfig, TextConfig
 from hf_toedit.errors import RunError, SourceError
+from hf_toedit.program import command_line
 from hf_toedit.runs.store import RunFolder, is_run
 from hf_toedit.tasks.edit import edit_of, generation_pass
 
@@ -162,7 +163,7 @@ def _planned_rows(plan: Plan, folder: RunFolder, pass_: Pass, shard: Shard) -> I
     from hf_toedit.sources.parquet import stored_schema
 
     path = folder.data_path(pass_, shard)
-    damaged = f"Delete it, and make it again: hf-toedit run {folder.root}"
+    damaged = f"Delete it, and make it again: {command_line('run', folder.root)}"
     try:
         with folder.parquet(pass_, shard) as file:
             is_planned = stored_schema(file.schema_arrow) == stored_schema(plan.output_schema)

@@ -11,6 +11,7 @@ from hf_toedit.cards.escape import url
 from hf_toedit.config import URL_LIST
 from hf_toedit.errors import RunError
 from hf_toedit.mergeable import Statistics
+from hf_toedit.program import command_line
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan, Shard
 
@@ -149,7 +150,7 @@ def data_files(plan: Plan, folder: RunFolder, pass_: Pass) -> list[DataFile]:
                 return DataFile(shard, footer.num_rows, num_bytes, sizes[f"{shard.name}.parquet"])
         except (OSError, pa.ArrowException) as error:
             path = folder.data_path(pass_, shard)
-            damaged = f"Delete it, then: hf-toedit run {folder.root}"
+            damaged = f"Delete it, then: {command_line('run', folder.root)}"
             advice = "Check its permissions." if isinstance(error, PermissionError) else damaged
             raise RunError(f"{path} cannot be read: {error}. {advice}") from error
 

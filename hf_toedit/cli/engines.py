@@ -15,8 +15,8 @@ import click
 from hf_toedit.cli.help import MACHINE, OUTPUT, option
 from hf_toedit.cli.libraries import quiet_transformers
 from hf_toedit.cli.options import Command, resources, together
-from hf_toedit.cli.program import as_called
 from hf_toedit.errors import KEPT, Interrupted, UsageError
+from hf_toedit.program import as_called
 
 if TYPE_CHECKING:
     from hf_toedit.api.engine import Workers

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from hf_toedit.cli.program import as_called
 from hf_toedit.errors import nearest, within
+from hf_toedit.program import as_called
 
 SOURCE = "Source"
 EDITING = "How to edit"

@@ -15,9 +15,9 @@ from hf_toedit.cli.engines import engine, workers_option
 from hf_toedit.cli.help import HUB, SCALE, Group, option
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
 from hf_toedit.cli.options import json_option, resource_options, trust_remote_code_option
-from hf_toedit.cli.program import as_called
 from hf_toedit.cli.pull import hub_options
 from hf_toedit.errors import HubError, RunError, UsageError, kept
+from hf_toedit.program import as_called
 
 if TYPE_CHECKING:
     from huggingface_hub import JobInfo

@@ -24,7 +24,6 @@ from hf_toedit.cli.options import COMMAND_LINE
 from hf_toedit.cli.plan import plan
 from hf_toedit.cli.preview import preview
 from hf_toedit.cli.probe import probe
-from hf_toedit.cli.program import NAME, as_called, is_extension, program
 from hf_toedit.cli.pull import pull
 from hf_toedit.cli.push import push
 from hf_toedit.cli.reproduce import reproduce
@@ -39,6 +38,7 @@ from hf_toedit.cli.streams import encodable_streams
 from hf_toedit.cli.submit import submit
 from hf_toedit.cli.verify import verify
 from hf_toedit.errors import Interrupted, ToEditError
+from hf_toedit.program import NAME, as_called, is_extension, program
 from hf_toedit.version import __version__
 
 

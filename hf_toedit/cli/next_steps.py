@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import shlex
 from typing import TYPE_CHECKING, Any
 
 from hf_toedit.cards.escape import printable
-from hf_toedit.cli.program import program
+from hf_toedit.program import command_line
 
 if TYPE_CHECKING:
     from hf_toedit.api.run import Run
@@ -44,8 +43,3 @@ def load_line(name: str, revision: str | None = None) -> str:
     """Python that loads a run folder, or a Hub dataset at a revision."""
     at = "" if revision is None else f", revision={json.dumps(revision)}"
     return f"datasets.load_dataset({json.dumps(name, ensure_ascii=False)}{at})"
-
-
-def command_line(*words: str) -> str:
-    """A command of hf-toedit, as people type it here and a shell reads it."""
-    return f"{program()} {shlex.join(words)}"

@@ -17,7 +17,6 @@ from hf_toedit.cli import completion
 from hf_toedit.cli.engines import engine
 from hf_toedit.cli.help import EDITING, OUTPUT, SCALE, command, option
 from hf_toedit.cli.libraries import quiet_libraries, quiet_transformers
-from hf_toedit.cli.next_steps import command_line
 from hf_toedit.cli.options import (
     COMMAND_LINE,
     SOURCE_LICENSE,
@@ -37,6 +36,7 @@ from hf_toedit.cli.options import (
 from hf_toedit.cli.push import push_along
 from hf_toedit.config import RunConfig
 from hf_toedit.errors import UsageError
+from hf_toedit.program import command_line
 
 if TYPE_CHECKING:
     from hf_toedit.api.request import RunRequest
@@ -226,7 +226,7 @@ def plan_only(asked: Asked, options: Mapping[str, Any]) -> None:
         click.echo(json.dumps({"run": str(folder.root), **_facts(planned)}, indent=2))
     elif not options["quiet"]:
         click.echo(_plan_words(planned))
-        click.echo(f"Next: {command_line('run', str(folder.root))}")
+        click.echo(f"Next: {command_line('run', folder.root)}")
 
 
 plan_only_option = option(

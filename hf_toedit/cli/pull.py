@@ -9,9 +9,9 @@ import click
 from hf_toedit.cli import completion
 from hf_toedit.cli.help import HUB, OUTPUT, command, option
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
-from hf_toedit.cli.next_steps import command_line
 from hf_toedit.cli.options import json_option, quiet_option, together
 from hf_toedit.errors import kept
+from hf_toedit.program import command_line
 
 hub_options = together(
     option("--revision", group=HUB, metavar="REV", help="Branch, tag or commit of the Hub dataset."),
@@ -53,5 +53,5 @@ def pull(repo: str, output: str, revision: str | None, prefix: str, as_json: boo
     elif not quiet:
         click.echo(f"Pulled {counted(len(run.files), 'file')} of {repo} at {run.sha}. Run folder: {folder.root}")
         if not status.is_finished:
-            next_ = command_line("run", str(folder.root))
+            next_ = command_line("run", folder.root)
             click.echo(f"{status.num_done} of {status.num_shards} shards are done. Next: {next_}")

@@ -14,8 +14,8 @@ from hf_toedit.cli.engines import interruptible
 from hf_toedit.cli.help import JUDGE, OUTPUT, command, option
 from hf_toedit.cli.libraries import quiet_libraries
 from hf_toedit.cli.options import json_option, quiet_option
-from hf_toedit.cli.program import as_called
 from hf_toedit.errors import UsageError
+from hf_toedit.program import as_called
 
 _HOW = "How to reproduce"
 

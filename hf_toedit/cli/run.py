@@ -26,9 +26,9 @@ from hf_toedit.cli.options import (
     score_result_option,
     trust_remote_code_option,
 )
-from hf_toedit.cli.program import as_called
 from hf_toedit.cli.push import push_along, push_to_options, report
 from hf_toedit.errors import ToEditError
+from hf_toedit.program import as_called
 
 if TYPE_CHECKING:
     from rich.console import Console

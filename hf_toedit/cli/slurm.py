@@ -12,10 +12,10 @@ from click.core import ParameterSource
 
 from hf_toedit.cli import completion
 from hf_toedit.cli.help import SCALE, command, option
-from hf_toedit.cli.next_steps import command_line
 from hf_toedit.cli.options import COMMAND_LINE, config_option
 from hf_toedit.cli.run import run
 from hf_toedit.errors import RunError, UsageError
+from hf_toedit.program import command_line
 
 _SLURM = "Slurm"
 _TIME = re.compile(r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}|UNLIMITED|INFINITE", re.ASCII | re.IGNORECASE)

@@ -40,8 +40,9 @@ def status(run: str, watch: bool, as_json: bool) -> None:
     from rich.live import Live
 
     from hf_toedit.api.run import Run
-    from hf_toedit.cli.next_steps import command_line, next_steps
+    from hf_toedit.cli.next_steps import next_steps
     from hf_toedit.cli.output import console
+    from hf_toedit.program import command_line
 
     opened = Run.open(run)
     pause = _WATCH_S if isinstance(opened.path, Path) else _WATCH_STORAGE_S

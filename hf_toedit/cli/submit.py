@@ -18,7 +18,6 @@ from hf_toedit.cli.engines import workers_option
 from hf_toedit.cli.help import command, option
 from hf_toedit.cli.jobs import JOBS, group_of, hub_place, job_facts, jobs_of, missing_shards, namespace_option, work
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
-from hf_toedit.cli.next_steps import command_line
 from hf_toedit.cli.options import (
     Command,
     config_option,
@@ -32,6 +31,7 @@ from hf_toedit.cli.options import (
 from hf_toedit.cli.plan import edit_asked, shape_options
 from hf_toedit.cli.push import push_to_options
 from hf_toedit.errors import HubError, UsageError, kept
+from hf_toedit.program import command_line
 from hf_toedit.version import __version__
 
 if TYPE_CHECKING:
@@ -270,7 +270,9 @@ def _tell_submitted(
         for job in submitted:
             click.echo(f"{group_of(job)}: {job.url}")
         click.echo(_price_words(len(submitted), hardware))
-        click.echo(f"Next: {command_line('jobs', 'status', options['push_to'])}")
+        place = {"revision": options["push_revision"], "prefix": options["push_prefix"]}
+        status = command_line("jobs", "status", options["push_to"], **place, namespace=options["namespace"])
+        click.echo(f"Next: {status}")
 
 
 def _submission(plan: Plan, wanted: list[JobRequest], hardware: Hardware, options: Mapping[str, Any]) -> dict[str, Any]:

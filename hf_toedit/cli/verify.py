@@ -11,10 +11,11 @@ import click
 from hf_toedit.cli import completion
 from hf_toedit.cli.help import EDIT, SOURCE, command, option
 from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
-from hf_toedit.cli.next_steps import command_line, next_steps
+from hf_toedit.cli.next_steps import next_steps
 from hf_toedit.cli.options import json_option, quiet_option
 from hf_toedit.cli.pull import hub_options
 from hf_toedit.errors import RunError, UsageError
+from hf_toedit.program import command_line
 
 _SHOWN = 20
 

@@ -73,13 +73,14 @@ class Dispatcher(ABC, Generic[AnyWorker]):
         root = str(folder.root)
         if "://" not in root:
             root = os.path.abspath(root)
+        passes = [pass_.name for pass_ in plan.passes]
         while num_open := len(waiting) + sum(worker.shard is not None for worker in self._workers.values()):
             self._hire(num_open)
             for worker in self._workers.values():
                 if waiting and worker.task is not None and worker.shard is None:
                     worker.shard = waiting.take()
                     monitor.began(worker.number, worker.shard)
-                    worker.order(Work(root, plan.content_hash, worker.shard))
+                    worker.order(Work(root, plan.content_hash, passes, worker.shard))
             for worker, answer in self._hear():
                 self._follow(worker, answer, waiting, monitor)
             monitor.beat()

@@ -21,10 +21,11 @@ class Setup(_Message):
 
 
 class Work(_Message):
-    """Process a shard: the run folder, the content hash of its plan, and the index of the shard."""
+    """Process a shard: the run folder, the content hash and the passes of its plan, and the index of the shard."""
 
     run: str
     plan: str
+    passes: list[str]
     shard: int
 
 

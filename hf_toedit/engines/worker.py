@@ -91,14 +91,15 @@ def _serve(take: Callable[[], Order], say: Callable[[Answer], None]) -> None:
     def progress(pass_: Pass, stats: Statistics, is_known: bool) -> None:
         say(Rows(pass_.name, reported(stats, is_known)))
 
-    root, plan, folder = None, None, None
+    opened, plan, folder = None, None, None
     while True:
         order = take()
         assert not isinstance(order, Setup)
-        if plan is None or folder is None or root != order.run:
-            root = order.run
-            plan, folder = _opened(root, order.plan)
+        asked = order.run, order.plan, order.passes  # an engine may get the same folder again, with further passes
+        if plan is None or folder is None or opened != asked:
+            plan, folder = _opened(order.run, order.plan)
             check_planned(task, plan)
+            opened = asked
         try:
             run_shard(plan, order.shard, loaded, folder, progress)
         except Exception as error:

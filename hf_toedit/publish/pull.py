@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from hf_toedit.checked import shown
 from hf_toedit.errors import RunError, SourceError
 from hf_toedit.hub import download, file_sizes, patiently, pinned_sha
+from hf_toedit.program import command_line
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.runs.store import RunFolder
@@ -227,7 +228,7 @@ class HubRun:
                 if folder.stats(plan, pass_, shard) is not None and not folder.is_sound(pass_, shard):
                     raise RunError(
                         f"{folder.data_path(pass_, shard)} is not the file that was pushed. Delete it, and "
-                        f"`hf-toedit run {folder.root}` makes it again."
+                        f"`{command_line('run', folder.root)}` makes it again."
                     )
         return plan
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from hf_toedit.errors import HubError, RunError, UsageError
 from hf_toedit.hub import BranchHead, Operation, Repository, Upload
+from hf_toedit.program import command_line
 from hf_toedit.publish.outcome import Outlook, Pushed
 from hf_toedit.publish.pull import CARD, GUARD
 from hf_toedit.publish.target import GUARD_UPLOAD, Target
@@ -29,7 +30,12 @@ _COMMIT_FILES = 96
 
 
 class Push:
-    """Pushes a run; repeating the same calls sends what is missing."""
+    """Pushes a run; repeating the same calls sends what is missing.
+
+    Attributes:
+        repository: The repository.
+        command: The command that pushes the run to the same place.
+    """
 
     def __init__(
         self,
@@ -64,6 +70,7 @@ class Push:
             raise UsageError("a pull request goes to the default branch; leave out the revision.")
         self.repository = Repository(repo_id, revision)
         self._target = Target(self.repository, prefix, plan, folder)
+        self.command = command_line("push", folder.root, repo_id, revision=revision, prefix=prefix)
         self._plan = plan
         self._folder = folder
         self._public = public

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from hf_toedit.errors import NoAnswer, RunError, SourceError, kept, reason
+from hf_toedit.program import command_line
 from hf_toedit.publish.outcome import Pushed
 from hf_toedit.publish.push import Push
 from hf_toedit.runs.located import located
@@ -86,7 +87,7 @@ class PushAlong:
             HubError: The card could not be sent.
         """
         self.sent()
-        advice = f"Edited rows are kept; hf-toedit push {self._folder.root} {self._push.repository.id} continues."
+        advice = f"Edited rows are kept; {self._push.command} continues."
         if self._error is not None:
             what = self._error.what if isinstance(self._error, NoAnswer) else reason(self._error)
             raise RunError(f"{what} {advice}")
@@ -105,8 +106,8 @@ class PushAlong:
             problems = [str(error)]
         if problems:
             raise RunError(
-                f"verification failed, so the card was not pushed. {problems[0]} Once `hf-toedit verify "
-                f"{self._folder.root}` passes: hf-toedit push {self._folder.root} {self._push.repository.id}"
+                f"verification failed, so the card was not pushed. {problems[0]} Once "
+                f"`{command_line('verify', self._folder.root)}` passes: {self._push.command}"
             )
         mark_verified(self._plan, self._folder, with_source=True)
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.mergeable import Statistics
+from hf_toedit.program import command_line
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan, Shard
 from hf_toedit.storage.files import each, names_below, parquet_file, sha256, sizes_in
@@ -194,7 +195,7 @@ class Records:
         if missing:
             raise RunError(
                 f"{pass_.title} of {self.root} is not finished: {missing[0]} is missing. "
-                f"Finish it: hf-toedit run {self.root}"
+                f"Finish it: {command_line('run', self.root)}"
             )
         return plan.task.statistics.merged(parts.values())
 

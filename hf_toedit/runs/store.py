@@ -17,6 +17,7 @@ from hf_toedit.checked import check_encodable
 from hf_toedit.config import content_hash
 from hf_toedit.errors import RunError, UsageError
 from hf_toedit.mergeable import Statistics
+from hf_toedit.program import command_line
 from hf_toedit.runs.journal import Journal, remove_journal
 from hf_toedit.runs.passes import Pass
 from hf_toedit.runs.plan import Plan, Shard
@@ -127,7 +128,7 @@ class RunFolder(Records):
                 raise RunError(
                     f"{self.root} holds another run: {'; '.join(differences)}. "
                     f"Name a new folder with -o, use the same settings, or continue the run in this folder: "
-                    f"hf-toedit run {self.root}"
+                    f"{command_line('run', self.root)}"
                 )
             if here.reading.has_places_of(plan.reading):
                 return

@@ -23,6 +23,7 @@ from hf_toedit import sample
 from hf_toedit.config import URL_LIST, SourceConfig, content_hash
 from hf_toedit.errors import SourceError, UsageError, did_you_mean
 from hf_toedit.hub import dataset_text, file_sizes, pinned_sha
+from hf_toedit.program import command_line
 from hf_toedit.sources.formats import ending, format_of_files, make_builder, settings, unreadable
 from hf_toedit.sources.left_out import CONFIG_FILES, is_data, left_out_of_folder, left_out_of_repository
 from hf_toedit.sources.model import SourceFile
@@ -139,7 +140,7 @@ def _folder(path: Path, config: SourceConfig) -> Resolved:
     elif (path / PLAN).is_file() and not (path / "README.md").is_file():
         raise SourceError(
             f"{config.source!r} is a run folder, and not finished, or without rows: it has no card that says what to "
-            f"load. Finish it (hf-toedit run {config.source}), or name files in it."
+            f"load. Finish it ({command_line('run', config.source)}), or name files in it."
         )
     elif len(files) > _MANY_FILES and not config.config_name and _are_alike(path, files):
         found = _large_folder(path, config, files)

@@ -164,8 +164,8 @@ def test_cancel(on_hub: HubServer, command: HfToEdit) -> None:
             raise Dropped
 
     hub.on_request = hold
-    one = submit("org/cancelled")
-    assert command(*one).code == 0
+    one = submit("org/cancelled", "--namespace", "owner")
+    assert command(*one).stdout.endswith("Next: hf-toedit jobs status org/cancelled --namespace owner\n")
     assert command(*one).code == 0
     [job] = jobs_of(hub, "org/cancelled")  # the second command found it running
     assert "still running, with --num-jobs 1." in command.fails(*submit("org/cancelled", "--num-jobs", 2), code=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -145,6 +146,12 @@ def test_what_cannot_be_submitted(hf_toedit: HfToEdit, planned: Path, tmp_path: 
 
 def test_status_names_the_next_command(hf_toedit: HfToEdit, planned: Path) -> None:
     assert hf_toedit("status", planned).stdout.endswith(f"\nNext: hf-toedit run {planned}\n")
+
+
+def test_next_commands_quote_the_name_of_the_folder(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+    asked = "plan", source, "-o", "the team's run", *eager()
+    assert shlex.quote("the team's run") in hf_toedit(*asked, cwd=tmp_path).stdout
+    assert shlex.quote("the team's run") in hf_toedit.fails(*asked, "--seed", 3, cwd=tmp_path)
 
 
 def test_status_tells_of_tasks_on_other_machines(hf_toedit: HfToEdit, planned: Path, tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, load_dataset
 
+from hf_toedit.api.run import Run
 from hf_toedit.config import Resources, content_hash
-from hf_toedit.engines.local import _environments
+from hf_toedit.engines.local import LocalEngine, _environments
 from hf_toedit.engines.messages import Done, Fatal, Ready, Rows, Setup, Work, read_answer, to_line
 from hf_toedit.errors import UsageError
 from hf_toedit.fingerprint import WHOLE_BYTES
@@ -326,7 +327,7 @@ def test_a_worker_refuses_a_plan_that_its_engine_does_not_know(
 ) -> None:
     run = _plan(hf_toedit, source, tmp_path / "run")
     plan = RunFolder(run).plan()
-    orders = [Setup(plan.task.to_json(), Resources()), Work(str(run), plan.content_hash, 0)]
+    orders = [Setup(plan.task.to_json(), Resources()), Work(str(run), plan.content_hash, ["gen1"], 0)]
     with OwnProcess([sys.executable, "-m", "hf_toedit.engines.worker"], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as worker:  # fmt: skip
         assert worker.stdin and worker.stdout
@@ -339,10 +340,18 @@ def test_a_worker_refuses_a_plan_that_its_engine_does_not_know(
         assert ready == Ready(plan.task.to_json()) and done == Done(0)
         assert sum(answer.counts["num_rows"] for answer in rows if isinstance(answer, Rows)) == 42
         other = shutil.copytree(run, tmp_path / "other")
-        worker.stdin.write(to_line(Work(str(other), "another", 0)))
+        worker.stdin.write(to_line(Work(str(other), "another", ["gen1"], 0)))
         worker.stdin.flush()
         fatal = read_answer(worker.stdout.readline())
         assert isinstance(fatal, Fatal) and fatal.kind == "RunError" and "was planned again" in fatal.message
+
+
+def test_an_engine_continues_a_run_to_further_generations(hf_toedit: HfToEdit, source: Path, tmp_path: Path) -> None:
+    run = _plan(hf_toedit, source, tmp_path / "run", "--num-shards", 2)
+    with LocalEngine(Run.open(run).plan.task, Resources(), 1) as engine:
+        assert Run.open(run).execute(engine=engine).is_finished
+        assert Run.open(run).execute(engine=engine, generations=2).is_finished
+    assert len(parquet(run)) == 2 * 2
 
 
 def test_gpus_are_those_that_the_environment_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -53,7 +54,9 @@ def _slurm(cluster: SlurmCluster, folder: Path, *options: object) -> Finished:
 
 def _submit(cluster: SlurmCluster, folder: Path, run: str, *options: object) -> str:
     done = _slurm(cluster, folder, run, "--partition", "main", "--time", 30, *options, "--submit")
-    said, _, job = done.stdout.partition(". Next: ")[0].rpartition(" ")
+    submitted, _, following = done.stdout.partition(". Next: ")
+    said, _, job = submitted.rpartition(" ")
+    assert shlex.split(following) == ["hf-toedit", "status", run, "--watch"]
     assert (done.code, done.stderr, said) == (0, "", "Submitted as job"), done
     return job
 

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import random
+import shlex
 import time
 from pathlib import Path
 
 import pytest
 
 from hf_toedit.publish.pull import GUARD
+from hf_toedit.publish.push import Push
+from hf_toedit.runs.store import RunFolder
 from tests.cli.command import HfToEdit
 from tests.cli.pushing import Stopwatch, alone, check_history, check_whole, load, pushed, texts
 from tests.hub_server import HubServer
 
 KILLS = 10
+
+
+def test_its_command_names_the_same_target(many: Path) -> None:
+    folder = RunFolder(many)
+    push = Push(folder.plan(), folder, "org/name", revision="made", prefix="runs/1")
+    assert push.command == shlex.join(
+        ["hf-toedit", "push", str(many), "org/name", *"--revision made --prefix runs/1".split()]
+    )
 
 
 def test_a_push_that_is_killed_goes_on_where_it_was(hub: HubServer, command: HfToEdit, many: Path) -> None:
