@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -21,6 +22,7 @@ _SLURM = "Slurm"
 _TIME = re.compile(r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}|UNLIMITED|INFINITE", re.ASCII | re.IGNORECASE)
 """What sbatch reads as a time: minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes,
 days-hours:minutes:seconds, or no limit."""
+_FEWEST_MINUTES = 5
 _OF_EVERY_TASK = (
     "generations", "score_result", "workers", "device", "token_budget", "memory_fraction", "tensor_parallel",
     "trust_remote_code", "push_to", "push_revision", "push_prefix", "public", "unverified",
@@ -132,16 +134,35 @@ def _sbatch(options: dict[str, Any]) -> dict[str, str | None]:
 
 
 def _check_time(time: str | None) -> None:
-    """Refuse a time that sbatch would refuse.
+    """Refuse a time that sbatch would refuse, or in which a task would do nothing.
 
     Raises:
-        UsageError: It is not in one of sbatch's formats.
+        UsageError: It is not in one of sbatch's formats, or too short.
     """
+    from hf_toedit.launch.slurm import STOP_S
+
     if time is not None and not _TIME.fullmatch(time):
         raise UsageError(
             f"time {time!r} is not a time of Slurm. Write it as minutes (90), MM:SS, HH:MM:SS, D-HH, D-HH:MM or "
             f"D-HH:MM:SS, for example 12:00:00."
         )
+    if time is not None and (minutes := _minutes(time)) < _FEWEST_MINUTES:
+        raise UsageError(
+            f"time {time!r} is {minutes:.0f} minutes, and a task is stopped {STOP_S // 60} minutes before its end. "
+            f"Give it {_FEWEST_MINUTES} minutes or more; 2 hours are 2:00:00."
+        )
+
+
+def _minutes(time: str) -> float:
+    """Return a time of sbatch in whole minutes; see `_TIME`. Zero is no limit as well."""
+    if not time[0].isdigit():
+        return math.inf
+    days, dash, rest = time.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if dash or len(parts) == 3:
+        hours, minutes = [*parts, 0][:2]
+        return (int(days or 0) * 24 + hours) * 60 + minutes or math.inf
+    return parts[0] or math.inf
 
 
 def _run_options(context: click.Context) -> list[str]:

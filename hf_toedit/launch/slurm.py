@@ -95,7 +95,10 @@ srun --export=ALL{cpus} {command} --shard-group "$SLURM_ARRAY_TASK_ID/{num_tasks
 code=$?
 
 # Requeue after a failure, a kill or a timeout; not after a usage error (2), or too many tries.
-if (( code != 0 && code != 2 && ${{SLURM_RESTART_COUNT:-0}} < {max_requeues} )); then
+if (( code != 0 && code != 2 && ${{SLURM_RESTART_COUNT:-0}} >= {max_requeues} )); then
+    echo "Task $SLURM_ARRAY_TASK_ID ended with code $code after as many restarts as --max-requeues allows." >&2
+    echo "Submit this script again to continue." >&2
+elif (( code != 0 && code != 2 )); then
     echo "Task $SLURM_ARRAY_TASK_ID ended with code $code and is requeued." >&2
     # This also ends the script. $SLURM_JOB_ID does not identify the task: for one task it is the id of the whole array.
     scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"

@@ -55,11 +55,11 @@ def test_what_is_asked_of_slurm(hf_toedit: HfToEdit, planned: Path, tmp_path: Pa
     command = Path(sys.executable).with_name("hf-toedit")
     assert f'srun --export=ALL {command} run {planned} --shard-group "$SLURM_ARRAY_TASK_ID/6"\n' in script
     assert f"export HF_HOME={hf_toedit.env['HF_HOME']}\n" in script
-    assert "${SLURM_RESTART_COUNT:-0} < 5" in script
+    assert "${SLURM_RESTART_COUNT:-0} >= 5" in script
     assert list(tmp_path.iterdir()) == [tmp_path / "logs"]
 
 
-@pytest.mark.parametrize("time", ["90", "90:30", "12:00:00", "1-12", "1-12:30", "1-12:30:00", "unlimited"])
+@pytest.mark.parametrize("time", ["0", "90", "5:30", "12:00:00", "1-12", "1-12:30", "1-12:30:00", "unlimited"])
 def test_times_of_sbatch(time: str, hf_toedit: HfToEdit, planned: Path, tmp_path: Path) -> None:
     script = _script(hf_toedit, planned, "--array", 1, "--time", time, cwd=tmp_path)
     assert f"--time={time}" in _directives(script)
@@ -83,7 +83,7 @@ def test_options_of_sbatch_and_of_run(hf_toedit: HfToEdit, planned: Path, tmp_pa
     [command] = [line for line in script.splitlines() if line.startswith("srun ")]
     given = "--generations 3 --workers 2 --device cuda --push-to org/name --public"
     assert command.endswith(f' --shard-group "$SLURM_ARRAY_TASK_ID/4" {given}')
-    assert "${SLURM_RESTART_COUNT:-0} < 2" in script
+    assert "${SLURM_RESTART_COUNT:-0} >= 2" in script
 
 
 def test_no_secret_comes_along(planned: Path, tmp_path: Path) -> None:
@@ -119,6 +119,8 @@ def test_the_script_is_sound(checker: list[str], hf_toedit: HfToEdit, planned: P
         (["--array", "4", "--sbatch-option", "time=12h"], "time '12h' is not a time of Slurm."),
         (["--array", "4", "--time", "1-"], "time '1-' is not a time of Slurm."),
         (["--array", "4", "--time", "1:2:3:4"], "time '1:2:3:4' is not a time of Slurm."),
+        (["--array", "4", "--time", "2"], "time '2' is 2 minutes, and a task is stopped 2 minutes before its end."),
+        (["--array", "4", "--time", "0:4:59"], "time '0:4:59' is 4 minutes, and a task is stopped"),
         (["--array", "4", "--public"], "--public requires --push-to."),
         (["--array", "4", "--cpus-per-task", "0"], "Invalid value for '--cpus-per-task'"),
         ([], "Missing option '--array'"),

@@ -163,6 +163,7 @@ def test_a_task_is_tried_again_as_often_as_said_and_not_where_that_is_in_vain(
     log = (team / "logs" / f"{failing}_0.log").read_text()
     assert log.count("Error: moved is not a run folder") == 2
     assert log.count("is requeued") == 1
+    assert log.count("ended with code 1 after as many restarts as --max-requeues allows") == 1
 
 
 def test_what_slurm_refuses(slurm: SlurmCluster, team: Path) -> None:  # noqa: F811
