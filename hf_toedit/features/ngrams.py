@@ -1,8 +1,9 @@
 """Words of texts, and their n-grams hashed into buckets.
 
 Words are those of DSIR (Xie et al. 2023, "Data Selection for Language Models via Importance Resampling", arXiv
-2302.03169): in the lower-case text, runs of word characters, and runs of characters that are neither word characters
-nor whitespace.
+2302.03169): in the lower-case text, runs of word characters, combining marks included, and runs of characters that are
+neither these nor whitespace. Unlike there, each Han or kana character is a word: Chinese and Japanese have no spaces
+between words, and a run would be a whole clause, which hardly ever occurs twice.
 
 The hash of a word is cached, and a bigram is hashed from the hashes of its words, without building a string. A bucket
 depends only on the words: it is the same on every machine. Python's version of Unicode determines which characters are
@@ -14,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from unicodedata import category
 
 import numpy as np
 
@@ -23,7 +25,15 @@ from hf_toedit.features.hashing import key, mixed
 NUM_BUCKETS = 10_000
 """The number of buckets in DSIR."""
 
-_word = re.compile(r"\w+|[^\w\s]+").findall
+_HAN_AND_KANA = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+_SPACED = (*range(0x300, 0xE00), *range(0xF00, 0x1000), *range(0x10A0, 0x1780), *range(0x1800, 0x3000))
+_MARKS = "\u200c\u200d" + "".join(chr(code) for code in _SPACED if category(chr(code)).startswith("M"))
+"""Joiners and combining marks, such as vowel signs, without which `re` would split Hindi words.
+
+Those of Thai, Lao, Burmese and Khmer are left out: these have no spaces between words, and are split there at least.
+"""
+
+_word = re.compile(rf"(?:[^\W{_HAN_AND_KANA}]+|[{_MARKS}])+|[^\w\s{_MARKS}]+|[{_HAN_AND_KANA}]").findall
 _space = re.compile(r"\s").search
 
 _PIECE = 1 << 20

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 
 import numpy as np
@@ -71,9 +72,23 @@ def test_buckets_are_the_same_everywhere() -> None:
 def test_words_are_those_of_dsir() -> None:
     assert words("Don't PANIC... 3.5 ©\n") == ["don", "'", "t", "panic", "...", "3", ".", "5", "©"]
     tokenize = pytest.importorskip("nltk.tokenize").WordPunctTokenizer().tokenize
-    for name in ("web_dolma_cc_en_head", "multilingual_mgsm"):
-        for text in texts(name)[:200]:
-            assert words(text) == tokenize(text.lower())
+    # Recent versions of NLTK use `regex`, which counts superscripts as punctuation, and variation selectors as letters.
+    other = re.compile(f"[{ngrams._HAN_AND_KANA}\u0e00-\u0eff\ufe0f²³]")
+    found = [text for name in ("web_dolma_cc_en_head", "multilingual_mgsm") for text in texts(name)]
+    alike = [text for text in found if not other.search(text)]
+    assert 500 < len(alike) < len(found)
+    for text in alike:
+        assert words(text) == tokenize(text.lower())
+
+
+def test_words_of_other_scripts() -> None:
+    assert words("今天3点，我们去ABC。") == [*"今天", "3", *"点，我们去", "abc", "。"]
+    assert words("カタカナー・人々が ｶﾅ") == [*"カタカナー・人々がｶﾅ"]
+    assert words("हिन्दी भाषा, x\u0301!") == ["हिन्दी", "भाषा", ",", "x\u0301", "!"]
+    assert words("চিজ্\u200cটি ভাল") == ["চিজ্\u200cটি", "ভাল"]
+    assert words("오늘은 좋은 날") == ["오늘은", "좋은", "날"]
+    for text in texts("multilingual_udhr2"):
+        assert "".join(words(text)) == "".join(text.lower().split())
 
 
 def test_long_texts_and_many_words(monkeypatch: pytest.MonkeyPatch) -> None:
