@@ -18,6 +18,7 @@ from hf_toedit.papers.registry import find_item, items
 from hf_toedit.papers.report import draw, report_json, report_markdown
 from hf_toedit.papers.reproduce import outlook, reproduce, reproducible
 from hf_toedit.papers.toedit.ablations import Table6
+from hf_toedit.papers.toedit.collapse import verdict
 from hf_toedit.probes.config import ProbeConfig
 
 ITEMS = [item.title for item in items()]
@@ -67,6 +68,23 @@ def test_settings_are_comparable_only_if_a_difference_would_have_been_seen(low: 
     one = {"value": (low + high) / 2, "low": low, "high": high}
     found, reason = Table6().judged({("k-8", "k-64"): one})
     assert found == holds and "k-8 and k-64 " in reason
+
+
+@pytest.mark.parametrize(
+    ("replaced", "edited", "holds"),
+    [
+        ((0.4, 0.6), (-0.05, 0.05), "yes"),
+        ((0.1, 0.9), (-0.4, 0.4), "not decided"),  # edited text could be as bad as replaced text
+        ((-0.1, 0.9), (-0.2, -0.15), "not decided"),
+        ((0.4, 0.6), (0.01, 0.05), "no"),
+        ((-0.4, -0.1), (-0.05, 0.05), "no"),
+    ],
+)
+def test_edits_are_seen_not_to_collapse_only_by_narrow_intervals(
+    replaced: tuple[float, float], edited: tuple[float, float], holds: str
+) -> None:
+    ends = [{"low": low, "high": high} for low, high in (replaced, edited)]
+    assert verdict(*ends) == holds
 
 
 def test_labels_of_pictures_are_whole(tmp_path: Path) -> None:

@@ -73,12 +73,6 @@ class Figure1(Item):
                 found[name].append(difference)
             rows += [[str(generation), *row] for row in perplexities]
         last = {name: values[-1] for name, values in found.items()}
-        collapses = last[_REPLACED]["low"] > 0
-        holds: Holds = "not decided"
-        if collapses and last[_EDITED]["low"] <= 0:
-            holds = "yes"
-        elif last[_EDITED]["low"] > 0 or last[_REPLACED]["high"] < 0:
-            holds = "no"
         reason = "after {} generations, perplexity on held-out human text against training on human text: {}.".format(
             settings["generations"],
             ", ".join(f"{name} {interval(difference)}" for name, difference in last.items()),
@@ -94,9 +88,26 @@ class Figure1(Item):
         )  # fmt: skip
         columns = ("generation", "trained on", "perplexity", "against human", "95 % interval")
         table = Table("Perplexity on held-out human text", columns, rows, labels=2)
+        holds = verdict(last[_REPLACED], last[_EDITED])
         return Outcome(
             holds, reason, [table], [plot], {"differences": {k: [dict(v) for v in vs] for k, vs in found.items()}}
         )
+
+
+def verdict(replaced: Mapping[str, float], edited: Mapping[str, float]) -> Holds:
+    """Return whether the claim holds, from the intervals of differences in log perplexity against human text.
+
+    Args:
+        replaced: Ends `low` and `high` of that of the text of the last model.
+        edited: Those of edited text.
+
+    Returns:
+        "yes" if replaced text is worse than human text, and edited text is not seen to be worse and is better than
+        replaced text: an interval so wide that both could be equal decides nothing.
+    """
+    if edited["low"] > 0 or replaced["high"] < 0:
+        return "no"
+    return "yes" if replaced["low"] > max(edited["high"], 0) else "not decided"
 
 
 def _written(human: str, model: Path, name: str, generation: int, settings: Mapping[str, Any], work: Work) -> list[str]:
