@@ -138,7 +138,6 @@ class Table1(_Eigenvalues):
         "The best candidate of a beam is far more often right than the greedy prediction, and than the candidate that "
         "the model itself finds likeliest."
     )
-    minutes = 2
     differs = _DIFFERS + (
         "All candidates have as many tokens, so that the likeliest one is the one of the lowest perplexity: the first."
     )
@@ -231,7 +230,7 @@ class Table3(_Selected):
         "Trained on the best candidate of each beam, a model is better than the generator; trained on the candidate "
         "that the generator finds likeliest, or on greedy predictions, it is not."
     )
-    minutes = 8
+    minutes = 9
     differs = _DIFFERS + _TRAINED + " Every matrix is kept, whether its best candidate is right or not."
     better = (
         ("beam, by oracle", _GENERATOR),
@@ -264,6 +263,7 @@ class Table4(_Selected):
         "Fine-tuned on predictions of its own that a verifier finds right, the generator gets better; fine-tuned on "
         "all of them, it does not."
     )
+    minutes = 17
     differs = _DIFFERS + "The generator is trained further for half as many steps, at a smaller learning rate."
     better = (("fine-tuned, selected by oracle", _GENERATOR), ("fine-tuned, selected by oracle", "fine-tuned, all"))
     no_better = (("fine-tuned, all", _GENERATOR),)

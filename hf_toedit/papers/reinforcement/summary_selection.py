@@ -46,7 +46,7 @@ class Figure4(Item):
         "the generator's own perplexity selects these summaries, and are not better where they are selected at random."
     )
     needs = "hf-toedit[probe,analysis]"
-    minutes = 6
+    minutes = 18
     differs = (
         "The paper fine-tunes Llama-2-7B on XLSUM. Here news are generated: two sentences of an article are its story, "
         "among background in the same words, and a human summary names the facts of the story in 8 words, half of them "

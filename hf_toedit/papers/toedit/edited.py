@@ -79,6 +79,7 @@ class Table3(_Edited):
 
     name = "Table 3"
     claim = "Models that are trained further on text edited by ToEdit are better than those trained on its source."
+    minutes = 6
     differs = (
         "The paper trains OLMo-1B and Llama-3-8B further on biomedical, financial and mathematical text, and reports "
         "tasks. Here the embedded prior, a toy, is trained further on the bundled sample, and perplexity is reported."

@@ -20,7 +20,7 @@ class Figure2(Item):
     name = "Figure 2"
     claim = "The more of the training text is synthetic, the higher the perplexity on human text."
     needs = NEEDS
-    minutes = 6
+    minutes = 10
     differs = DIFFERS + TRAINED
 
     def settings(self, scale: Scale) -> Mapping[str, Any]:
