@@ -53,7 +53,7 @@ def _popen(run: Path, *options: str) -> subprocess.Popen[str]:
     return OwnProcess(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def _until(condition: Any, patience_s: float = 60) -> None:
+def _until(condition: Any, patience_s: float = 300) -> None:
     until = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < until
