@@ -28,7 +28,7 @@ def program() -> str:
 
 def as_called(text: str) -> str:
     """Return a text whose commands begin with the name to type."""
-    return _COMMAND.sub(program(), text) if is_extension() else text
+    return _COMMAND.sub(program(), text)
 
 
 def command_line(*words: object, **options: str | None) -> str:

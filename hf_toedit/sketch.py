@@ -31,13 +31,7 @@ def quantile(bins: Mapping[int, int], q: float) -> float:
     Returns:
         The value; NaN if there are no values.
     """
-    rank = max(math.ceil(q * sum(bins.values())), 1)
-    seen = 0
-    for number in sorted(bins):
-        seen += bins[number]
-        if seen >= rank:
-            return middle(number)
-    return math.nan
+    return _of_rank(bins, max(math.ceil(q * sum(bins.values())), 1))
 
 
 def median_interval(bins: Mapping[int, int]) -> tuple[float, float] | None:
@@ -54,7 +48,17 @@ def median_interval(bins: Mapping[int, int]) -> tuple[float, float] | None:
     low, high = math.floor(total / 2 - half), math.ceil(total / 2 + half) + 1
     if low < 1:
         return None
-    return quantile(bins, (low - 0.5) / total), quantile(bins, (high - 0.5) / total)
+    return _of_rank(bins, low), _of_rank(bins, high)
+
+
+def _of_rank(bins: Mapping[int, int], rank: int) -> float:
+    """Return the value of a rank, from 1, among the sorted values; NaN if there are fewer."""
+    seen = 0
+    for number in sorted(bins):
+        seen += bins[number]
+        if seen >= rank:
+            return middle(number)
+    return math.nan
 
 
 def bins_of(values: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from hf_toedit.cli.help import MACHINE, OUTPUT, option
 from hf_toedit.cli.libraries import quiet_transformers
 from hf_toedit.cli.options import Command, resources, together
 from hf_toedit.errors import KEPT, Interrupted, UsageError
-from hf_toedit.program import as_called
+from hf_toedit.program import command_line
 
 if TYPE_CHECKING:
     from hf_toedit.api.engine import Workers
@@ -105,12 +105,8 @@ def left_to_others(options: Mapping[str, Any]) -> Iterator[None]:
         elif not options["quiet"]:
             for folder in left.folders:
                 click.echo(f"Planned: {folder}")
-            click.echo(
-                as_called(
-                    "Next: `hf-toedit run` or `hf-toedit slurm` each of them, here or elsewhere; then repeat this "
-                    "command."
-                )
-            )
+            either = f"`{command_line('run')}` or `{command_line('slurm')}`"
+            click.echo(f"Next: {either} each of them, here or elsewhere; then repeat this command.")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from hf_toedit.cli.libraries import quiet_hub, quiet_libraries
 from hf_toedit.cli.options import json_option, resource_options, trust_remote_code_option
 from hf_toedit.cli.pull import hub_options
 from hf_toedit.errors import HubError, RunError, UsageError, kept
-from hf_toedit.program import as_called
+from hf_toedit.program import command_line
 
 if TYPE_CHECKING:
     from huggingface_hub import JobInfo
@@ -64,7 +64,7 @@ def status(repo: str, revision: str | None, prefix: str, namespace: str | None, 
         return
     card = "The card is on the Hub." if is_finished else "The card follows with the last shard."
     if not (is_finished or any(map(is_alive, newest))):
-        card = as_called("No job is running. To continue, repeat `hf-toedit jobs submit`.")
+        card = f"No job is running. To continue, repeat `{command_line('jobs', 'submit')}`."
     click.echo(f"{num_done} of {num_shards} shards are on the Hub. {card}")
     for job in newest:
         time = timedelta(seconds=(job.durations and job.durations.running_secs) or 0)
@@ -121,8 +121,8 @@ def cancel(repo: str, namespace: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"repo": repo, "cancelled": cancelled}, indent=2))
     else:
-        again = as_called("To continue, repeat `hf-toedit jobs submit`.")
-        click.echo(f"Cancelled {counted(len(cancelled), 'job')}. {again}")
+        again = command_line("jobs", "submit")
+        click.echo(f"Cancelled {counted(len(cancelled), 'job')}. To continue, repeat `{again}`.")
     if errors:
         raise errors[0]
 

@@ -15,7 +15,7 @@ from hf_toedit.cli.help import JUDGE, OUTPUT, command, option
 from hf_toedit.cli.libraries import quiet_libraries
 from hf_toedit.cli.options import json_option, quiet_option
 from hf_toedit.errors import UsageError
-from hf_toedit.program import as_called
+from hf_toedit.program import program
 
 _HOW = "How to reproduce"
 
@@ -83,7 +83,7 @@ def _list(found: list[dict[str, Any]], options: dict[str, Any]) -> None:
                 line = f"{entry['name']} ({entry['minutes']:g} min{needs}{renamed}): {entry['claim']}"
                 click.echo(click.wrap_text(line, initial_indent="  ", subsequent_indent="    "))
             click.echo()
-        click.echo(as_called('Reproduce one: hf-toedit reproduce "Theorem 1" -o theorem-1'))
+        click.echo(f'Reproduce one: {program()} reproduce "Theorem 1" -o theorem-1')
 
 
 def _print_outlook(found: dict[str, Any], options: dict[str, Any]) -> None:

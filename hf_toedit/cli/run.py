@@ -28,7 +28,7 @@ from hf_toedit.cli.options import (
 )
 from hf_toedit.cli.push import push_along, push_to_options, report
 from hf_toedit.errors import ToEditError
-from hf_toedit.program import as_called
+from hf_toedit.program import command_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -154,8 +154,8 @@ def _report(run: Run[Any], status: Status, options: Mapping[str, Any], done: str
 
     screen = console()
     if not status.is_finished:
-        whole = as_called("`hf-toedit status` reports on all.")
-        screen.print(f"{status.num_done} of {status.num_shards} shards are done. {whole}")
+        done_of = f"{status.num_done} of {status.num_shards}"
+        screen.print(f"{done_of} shards are done. `{command_line('status')}` reports on all.")
         return
     first = status.statistics[0]
     screen.print(statistics_tables(status))

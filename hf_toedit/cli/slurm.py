@@ -141,12 +141,14 @@ def _check_time(time: str | None) -> None:
     """
     from hf_toedit.launch.slurm import STOP_S
 
-    if time is not None and not _TIME.fullmatch(time):
+    if time is None:
+        return
+    if not _TIME.fullmatch(time):
         raise UsageError(
             f"time {time!r} is not a time of Slurm. Write it as minutes (90), MM:SS, HH:MM:SS, D-HH, D-HH:MM or "
             f"D-HH:MM:SS, for example 12:00:00."
         )
-    if time is not None and (minutes := _minutes(time)) < _FEWEST_MINUTES:
+    if (minutes := _minutes(time)) < _FEWEST_MINUTES:
         raise UsageError(
             f"time {time!r} is {minutes:.0f} minutes, and a task is stopped {STOP_S // 60} minutes before its end. "
             f"Give it {_FEWEST_MINUTES} minutes or more; 2 hours are 2:00:00."

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hf_toedit.errors import RunError
+from hf_toedit.program import command_line
 from hf_toedit.version import __version__
 
 STOP_S = 120
@@ -83,7 +84,7 @@ def array_script(
 #
 # An array of {num_tasks}: each task edits a share of the run's shards. Finished shards are skipped, so this
 # script may be submitted again at any time. The task that finishes the run writes its card.
-#   progress:    {shlex.join(["hf-toedit", "status", run])}
+#   progress:    {command_line("status", run)}
 #   logs of the tasks:   {shlex.quote(str(logs.absolute()))}
 {directives}
 

@@ -43,7 +43,7 @@ _ANSWER_IS = re.compile(r"\banswer\s+is\b", re.IGNORECASE)
 
 def numbers(text: str) -> list[float]:
     """Return all numbers of a text, in order. A comma always separates numbers."""
-    return [float(found) for found in _found(_NUMBER, text)]
+    return [float(found) for found in _found(_NUMBER, text.translate(_MINUS))]
 
 
 def math_answer(text: str) -> Fraction | None:
@@ -100,6 +100,6 @@ def _in_braces(text: str) -> str:
 
 
 def _found(pattern: re.Pattern[str], text: str) -> Iterator[str]:
-    for found in pattern.finditer(text.translate(_MINUS)):
+    for found in pattern.finditer(text):
         if len(found[0]) <= _LONGEST:
             yield found[0]

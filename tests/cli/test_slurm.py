@@ -59,7 +59,7 @@ def test_what_is_asked_of_slurm(hf_toedit: HfToEdit, planned: Path, tmp_path: Pa
     assert list(tmp_path.iterdir()) == [tmp_path / "logs"]
 
 
-@pytest.mark.parametrize("time", ["0", "90", "5:30", "12:00:00", "1-12", "1-12:30", "1-12:30:00", "unlimited"])
+@pytest.mark.parametrize("time", ["0", "90", "90:30", "5:30", "12:00:00", "1-12", "1-12:30", "1-12:30:00", "unlimited"])
 def test_times_of_sbatch(time: str, hf_toedit: HfToEdit, planned: Path, tmp_path: Path) -> None:
     script = _script(hf_toedit, planned, "--array", 1, "--time", time, cwd=tmp_path)
     assert f"--time={time}" in _directives(script)
