@@ -18,7 +18,7 @@ from torch.nn.functional import linear
 
 from hf_toedit.editing.selection import SelectionRule
 from hf_toedit.errors import PriorError
-from hf_toedit.priors.linear import has_onednn, onednn_linear
+from hf_toedit.priors.linear import fast_linear
 from hf_toedit.priors.tf32 import HALF, tf32
 from hf_toedit.priors.transfer import to_device
 
@@ -97,7 +97,7 @@ class Head:
         kind = "cpu" if device.type == "cpu" else "cuda"
         self._fewest_rows = _FEWEST_ROWS[kind]
         self._chunk_rows = max(_LOGITS_PER_CHUNK[kind] // self.vocab_size // ROWS * ROWS, self._fewest_rows)
-        self._multiply = onednn_linear if device.type == "cpu" and has_onednn() else linear
+        self._multiply = fast_linear if device.type == "cpu" else linear
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return float32 logits of hidden states: `[n, hidden]` to `[n, vocabulary]`."""

@@ -46,6 +46,23 @@ def test_many_heads_of_a_long_window_are_gone_through_in_turn():
     torch.testing.assert_close(answer, reference(query, key, key, None, None), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("heads", "lengths"), [((4, 4), (90, 90)), ((4, 4), (500, 1700)), ((6, 2), (1000, 1000))])
+@torch.inference_mode()
+def test_attention_depends_on_neither_threads_nor_place(heads, lengths):
+    torch.manual_seed(0)
+    query = torch.randn(1, lengths[0], heads[0], 64).transpose(1, 2)
+    key = torch.randn(1, lengths[1], heads[1], 64).transpose(1, 2)
+    expected = blocked_attention(query, key, key, None, None)
+    elsewhere = torch.cat([torch.randn_like(query[:, :, :7]), query], dim=2)[:, :, 7:]
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2, 3, 8):
+            torch.set_num_threads(count)
+            assert torch.equal(blocked_attention(elsewhere, key, key, None, None), expected)
+    finally:
+        torch.set_num_threads(threads)
+
+
 @pytest.mark.parametrize("modes", [(True, False, True), (False, True, False)])
 def test_memory_is_written_to_in_inference_mode_and_outside(modes):
     torch.manual_seed(0)

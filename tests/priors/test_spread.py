@@ -36,8 +36,8 @@ def test_each_window_is_in_one_share_in_its_order():
 
 
 def test_a_long_window_is_joined_by_fewer_others_since_its_attention_takes_time():
-    given = windows(2_304, *[144] * 80)
-    # With hidden states of 64, a token of the long one takes 1 + 2304 / (9 * 64) = 5 times as long, others 1.25 times.
+    given = windows(3_072, *[192] * 80)
+    # With hidden states of 64, a token of the long one takes 1 + 3072 / (12 * 64) = 5 times as long, others 1.25 times.
     assert sorted(map(len, shares(given, 2, 64))) == [1 + 8, 72]
     assert sorted(map(len, shares(given, 2, WIDE))) == [1 + 32, 48]
 
