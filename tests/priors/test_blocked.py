@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -61,25 +60,6 @@ def test_attention_depends_on_neither_threads_nor_place(heads, lengths):
             assert torch.equal(blocked_attention(elsewhere, key, key, None, None), expected)
     finally:
         torch.set_num_threads(threads)
-
-
-@pytest.mark.parametrize("modes", [(True, False, True), (False, True, False)])
-def test_memory_is_written_to_in_inference_mode_and_outside(modes):
-    torch.manual_seed(0)
-    query = torch.randn(1, 2, 300, 8)
-    expected = reference(query, query, query, None, None)
-
-    def answers() -> list[torch.Tensor]:
-        found = []
-        for inference in modes:
-            with torch.inference_mode(inference):
-                found.append(blocked_attention(query, query, query, None, None).clone())
-        return found
-
-    # Memory belongs to its thread, so that of a new thread is created in the first mode.
-    with ThreadPoolExecutor(1) as pool:
-        for answer in pool.submit(answers).result():
-            torch.testing.assert_close(answer, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("bias", [True, False])
