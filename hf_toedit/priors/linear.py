@@ -7,9 +7,13 @@ oneDNN reads them, which it would otherwise bring about in each call.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
 from hf_toedit.priors.allocator import return_freed_memory
@@ -60,21 +64,76 @@ class OnednnLinear(torch.nn.Linear):
         return onednn_linear(inputs, self._parameters["weight"], self.bias)  # type: ignore[arg-type]
 
 
+class TrainedLinear(torch.nn.Linear):
+    """A linear layer that is trained with oneDNN's products."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Compute the layer in float32 on a CPU: `[..., n]` to `[..., m]`."""
+        if inputs.dtype != torch.float32 or not inputs.numel():  # autocast; an expert without tokens
+            return super().forward(inputs)
+        answer: torch.Tensor = _Product.apply(inputs, self.weight)
+        return answer if self.bias is None else answer + self.bias
+
+
+class _Product(torch.autograd.Function):
+    """The product `inputs @ weight.T` with its gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(inputs, weight)
+        return onednn_linear(inputs, weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        inputs, weight = ctx.saved_tensors
+        of_inputs, of_weight = ctx.needs_input_grad
+        return (
+            onednn_linear(gradient, weight.T) if of_inputs else None,
+            onednn_linear(gradient.flatten(0, -2).T, inputs.flatten(0, -2).T) if of_weight else None,
+        )
+
+
+@contextmanager
+def onednn_training(model: torch.nn.Module) -> Iterator[None]:
+    """Train the linear layers of a model with oneDNN's products, where they are in float32 on a CPU.
+
+    On an AMD processor with AVX-512, a step of a small Llama takes two thirds of the time.
+    """
+    layers = _plain_layers(model)
+    for layer in layers:
+        layer.__class__ = TrainedLinear
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.__class__ = torch.nn.Linear
+
+
 def use_onednn(model: torch.nn.Module) -> None:
-    """Make the linear layers of a model call oneDNN, if this build of PyTorch has it; other layers are unchanged."""
+    """Make the linear layers of a model call oneDNN, where they are in float32 on a CPU; others are unchanged."""
+    for layer in _plain_layers(model):
+        num_bytes = layer.weight.nbytes
+        layer.weight = torch.nn.Parameter(reordered(layer.weight.detach()), requires_grad=False)
+        layer.__class__ = OnednnLinear
+        if num_bytes >= _LARGE_BYTES:
+            return_freed_memory()
+
+
+def _plain_layers(model: torch.nn.Module) -> list[torch.nn.Linear]:
+    """Return the linear layers in float32 on a CPU, if this build of PyTorch has oneDNN.
+
+    A subclass, a weight that is not a plain parameter, or a replaced forward may compute something else: libraries that
+    quantize or offload a model use these.
+    """
     if not has_onednn():
-        return
-    for module in model.modules():
-        # A subclass, a weight that is not a plain parameter, or a replaced forward may compute something else:
-        # libraries that quantize or offload a model use these.
-        if (
-            type(module) is torch.nn.Linear
-            and type(module.weight) is torch.nn.Parameter
-            and module.weight.dtype == torch.float32
-            and "forward" not in vars(module)
-        ):
-            num_bytes = module.weight.nbytes
-            module.weight = torch.nn.Parameter(reordered(module.weight.detach()), requires_grad=False)
-            module.__class__ = OnednnLinear
-            if num_bytes >= _LARGE_BYTES:
-                return_freed_memory()
+        return []
+    return [
+        module
+        for module in model.modules()
+        if type(module) is torch.nn.Linear
+        and type(module.weight) is torch.nn.Parameter
+        and module.weight.dtype == torch.float32
+        and module.weight.device.type == "cpu"
+        and "forward" not in vars(module)
+    ]

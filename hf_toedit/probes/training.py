@@ -26,6 +26,7 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from transformers.loss.loss_utils import ForCausalLMLoss
 
 from hf_toedit.errors import UsageError, did_you_mean, in_one_line
+from hf_toedit.priors.linear import onednn_training
 from hf_toedit.priors.loading import device_of
 from hf_toedit.probes.config import ProbeConfig
 from hf_toedit.probes.processes import blocks_per_process, main_first, of_main
@@ -114,7 +115,7 @@ def train(
     trainer.remove_callback(PrinterCallback)
     with main_first():
         checkpoint = _last_checkpoint(folder)
-    with _own_run(trainer.args.report_to):
+    with _own_run(trainer.args.report_to), onednn_training(model):
         trainer.train(resume_from_checkpoint=checkpoint)
     losses = _curve(trainer.state.log_history, arguments.logging_steps)
     trained = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)

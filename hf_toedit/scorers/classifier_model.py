@@ -24,6 +24,7 @@ from hf_toedit.editing.alignment import CONTEXT, ELIGIBLE, Document
 from hf_toedit.errors import OutOfMemory, PriorError, UsageError
 from hf_toedit.priors import chat
 from hf_toedit.priors.batch_size import batch_bytes_on_cpu
+from hf_toedit.priors.linear import use_onednn
 from hf_toedit.priors.loading import (
     DEFAULT_CONTEXT,
     Kind,
@@ -186,7 +187,9 @@ class ClassifierScorer(WholeRowScorer):
                 f"{CLASSIFIER.advice}"
             )
         try:
-            return cls(model.eval().to(where), tokenizer, found, labels, truncate, resources)
+            model = model.eval().to(where)
+            use_onednn(model)
+            return cls(model, tokenizer, found, labels, truncate, resources)
         except Exception as error:
             if not out_of_memory(error):
                 raise

@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from hf_toedit.priors.blocked import blocked_attention
-from hf_toedit.priors.linear import onednn_linear, use_onednn
+from hf_toedit.priors.linear import TrainedLinear, onednn_linear, onednn_training, use_onednn
 
 
 def reference(query, key, value, scaling, sliding_window):
@@ -124,3 +124,27 @@ def test_other_layers_are_left_alone():
     replaced.forward = torch.zeros_like
     use_onednn(torch.nn.Sequential(replaced))
     assert replaced.forward is torch.zeros_like
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_training_by_onednn_has_the_gradients_of_plain_layers(bias):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(48, 96, bias=bias), torch.nn.SiLU(), torch.nn.Linear(96, 8, bias=bias))
+    model[2].weight.requires_grad_(False)  # as under an adapter
+    inputs = torch.randn(3, 50, 48, requires_grad=True)
+
+    def gradients() -> list[torch.Tensor]:
+        wanted = [inputs, *(each for each in model.parameters() if each.requires_grad)]
+        return list(torch.autograd.grad(model(inputs).square().mean(), wanted))
+
+    expected = gradients()
+    with onednn_training(model):
+        assert [type(model[index]) for index in (0, 2)] == [TrainedLinear] * 2
+        found = gradients()
+        assert model(inputs[:0]).shape == (0, 50, 8)
+        with torch.autocast("cpu", torch.bfloat16):
+            model(inputs).mean().backward()
+    assert type(model[0]) is type(model[2]) is torch.nn.Linear
+    assert len(found) == 2 + 2 * bias
+    for left, right in zip(found, expected, strict=True):
+        torch.testing.assert_close(left, right, atol=1e-6, rtol=1e-5)

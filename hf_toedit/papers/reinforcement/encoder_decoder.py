@@ -73,6 +73,8 @@ def train(
     """
     from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, default_data_collator
 
+    from hf_toedit.priors.linear import onednn_training
+
     class Steps(TrainerCallback):
         """Counts steps."""
 
@@ -98,7 +100,8 @@ def train(
     rows = [dict(zip(examples, row, strict=True)) for row in zip(*examples.values(), strict=True)]
     trainer = Trainer(model, arguments, default_data_collator, train_dataset=rows, callbacks=[Steps()])
     trainer.remove_callback(PrinterCallback)
-    trainer.train()
+    with onednn_training(model):
+        trainer.train()
 
 
 @dataclass(frozen=True)
