@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from hf_toedit.priors.packing import Window
+
+Given = TypeVar("Given")
+Answer = TypeVar("Answer")
 
 _MOST_SHARES = 8
 """Maximum number of shares: each thread holds Python's lock for some percent of its time, so more would not help."""
@@ -52,6 +55,14 @@ def _cost(length: int, hidden_size: int) -> float:
     return length * (1 + length / (12 * hidden_size))
 
 
+def on_one_core(work: Callable[[Given], Answer], given: Sequence[Given]) -> list[Answer]:
+    """Process each item on one core, as many at once as this thread has cores, and return the answers in order.
+
+    Results of a pass in float32 then do not depend on the number of cores.
+    """
+    return _in_threads(work, given, torch.get_num_threads(), 1)
+
+
 def in_shares(work: Callable[[list[Window]], Any], given: list[list[Window]]) -> None:
     """Process each share in its own thread, dividing this thread's cores between them.
 
@@ -61,10 +72,14 @@ def in_shares(work: Callable[[list[Window]], Any], given: list[list[Window]]) ->
     if len(given) == 1:
         work(given[0])
         return
+    _in_threads(work, given, len(given), max(1, torch.get_num_threads() // len(given)))
+
+
+def _in_threads(work: Callable[[Given], Answer], given: Sequence[Given], count: int, cores: int) -> list[Answer]:
+    """Process items in so many threads, each on so many cores."""
     num_threads = torch.get_num_threads()
-    each = max(1, num_threads // len(given))
     try:
-        with ThreadPoolExecutor(len(given), initializer=torch.set_num_threads, initargs=(each,)) as pool:
-            list(pool.map(work, given))
+        with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(cores,)) as pool:
+            return list(pool.map(work, given))
     finally:
         torch.set_num_threads(num_threads)  # unchanged in this thread, but the default of threads yet to be started

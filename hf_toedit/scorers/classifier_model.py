@@ -36,6 +36,7 @@ from hf_toedit.priors.loading import (
     locate_model,
 )
 from hf_toedit.priors.memory import out_of_memory
+from hf_toedit.priors.spread import on_one_core
 from hf_toedit.scorers.scorer import Score
 from hf_toedit.scorers.whole_rows import Tokenized, WholeRowScorer, num_own
 
@@ -239,13 +240,13 @@ class ClassifierScorer(WholeRowScorer):
             OutOfMemory: Even a single window does not fit.
         """
         while True:
+            batches = list(self._batches(ids))
             try:
-                found = [
-                    (index, row)
-                    for batch in self._batches(ids)
-                    for index, row in zip(batch, self._forward(batch, ids, types), strict=True)
-                ]
-                return np.stack([row for _, row in sorted(found, key=lambda entry: entry[0])])
+                if self.device.type == "cpu":
+                    answers = on_one_core(lambda batch: self._forward(batch, ids, types), batches)
+                else:
+                    answers = [self._forward(batch, ids, types) for batch in batches]
+                return np.concatenate(answers)[np.argsort(np.concatenate(batches))]
             except Exception as error:
                 if not out_of_memory(error):
                     raise
