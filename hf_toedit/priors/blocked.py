@@ -7,6 +7,9 @@ the cache. PyTorch's own attention computes more of the scores that the causal m
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
 import torch
 
 from hf_toedit.priors.linear import fast_linear
@@ -58,19 +61,31 @@ def blocked_attention(
     keys, values = _copy(key[0], earlier + padded), _copy(value[0], earlier + padded)
     output = query.new_empty(num_queries, kv_heads, group, value.shape[3])
     hidden = query.new_full((block_size, block_size), -torch.inf).triu(1)
-    for head in range(0, kv_heads, together):
-        heads = slice(head, head + together)
-        for first in range(0, padded, block_size):
-            block = slice(first, min(first + block_size, padded))
-            count, stop = block.stop - first, earlier + block.stop
-            start = max(0, stop - count - sliding_window + 1) if sliding_window else 0
-            scores = multiply(queries[heads, :, block].flatten(1, 2), keys[heads, start:stop])
-            _hide(scores.unflatten(1, (group, count)), hidden, sliding_window)
-            torch.softmax(scores, dim=2, out=scores)
-            answer = multiply(scores, values[heads, start:stop].mT).unflatten(1, (group, count))
-            rows = output[block, heads]
-            rows.copy_(answer[:, :, : len(rows)].movedim(2, 0))
+    with _one_thread() if few else nullcontext():
+        for head in range(0, kv_heads, together):
+            heads = slice(head, head + together)
+            for first in range(0, padded, block_size):
+                block = slice(first, min(first + block_size, padded))
+                count, stop = block.stop - first, earlier + block.stop
+                start = max(0, stop - count - sliding_window + 1) if sliding_window else 0
+                scores = multiply(queries[heads, :, block].flatten(1, 2), keys[heads, start:stop])
+                _hide(scores.unflatten(1, (group, count)), hidden, sliding_window)
+                torch.softmax(scores, dim=2, out=scores)
+                answer = multiply(scores, values[heads, start:stop].mT).unflatten(1, (group, count))
+                rows = output[block, heads]
+                rows.copy_(answer[:, :, : len(rows)].movedim(2, 0))
     return output.flatten(1, 2)[None]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Use a single thread: MKL rounds small products differently with several."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)
 
 
 def _multiply_heads(some: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
