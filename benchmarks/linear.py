@@ -1,6 +1,6 @@
-"""Is oneDNN faster than PyTorch's BLAS in the linear layers of a prior on a CPU, and in its head?
+"""Is oneDNN faster than PyTorch's BLAS in the linear layers, the attention and the head of a prior on a CPU?
 
-As in a prior, oneDNN has the weights of layers in its own order, and those of a head as they are.
+As in a prior, oneDNN has the weights of layers in its own order, and those of a head, keys and values as they are.
 
     python benchmarks/linear.py
     ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 python benchmarks/linear.py
@@ -32,20 +32,28 @@ SHAPES = {
     "135M, attention": (576, 576),
     "135M, feed-forward in": (576, 1536),
     "135M, feed-forward out": (1536, 576),
-    "head, vocabulary of 4,096": (256, 4096),
-    "head, vocabulary of 49,152": (576, 49152),
 }
 """Numbers of inputs and outputs."""
+
+PLAIN_SHAPES = {
+    "head, vocabulary of 4,096": (256, 4096),
+    "head, vocabulary of 49,152": (576, 49152),
+    "scores, 256 keys": (64, 256),
+    "scores, 2,048 keys": (64, 2048),
+    "answers, 256 keys": (256, 64),
+    "answers, 2,048 keys": (2048, 64),
+}
+"""The same, of weights in their own order."""
 
 
 @torch.inference_mode()
 def main() -> None:
-    """Print the ratio of each shape."""
+    """Print the ratio of each product."""
     torch.set_num_threads(1)
     print(f"{'layer':28s} plain / oneDNN: median (range) of {ROUNDS} rounds")
-    for name, (inputs, outputs) in SHAPES.items():
+    for name, (inputs, outputs) in (SHAPES | PLAIN_SHAPES).items():
         hidden, weight = torch.randn(ROWS, inputs), torch.randn(outputs, inputs)
-        weights = {linear: weight, onednn_linear: weight if name.startswith("head") else reordered(weight)}
+        weights = {linear: weight, onednn_linear: weight if name in PLAIN_SHAPES else reordered(weight)}
         repeats = max(1, round(FLOPS / (2 * ROWS * inputs * outputs)))
         ratios = []
         for number in range(ROUNDS + 1):  # the first warms up

@@ -355,10 +355,11 @@ def _time(hours: float | None) -> timedelta | None:
 
 
 def _with_interval(form: str, value: Any, low: Any, high: Any, unit: str = "") -> str:
-    """A value and its 95 % interval; the value alone if it is exact; empty if it is unknown."""
+    """A value and its 95 % interval; the value alone if both ends are shown alike; empty if it is unknown."""
     if value is None:
         return ""
     shown = form.format(value) + unit
     if low is None:
         return f"{shown} (no interval: too little could be read)"
-    return shown if low == high else f"{shown} (95 %: {form.format(low)} to {form.format(high)})"
+    first, last = form.format(low), form.format(high)
+    return shown if first == last else f"{shown} (95 %: {first} to {last})"

@@ -257,7 +257,7 @@ def test_a_run_that_is_told_to_stop_does_so_at_once(
 ) -> None:
     run = _plan(hf_toedit, tmp_path / "run", "--num-shards", 4, "--generations", 400)
     with _popen(cluster, run, *(("--num-workers", 1) if is_editing else ())) as driver:
-        _until(lambda: parquet(run) if is_editing else cluster.workers(), driver)
+        _until(lambda: _state(hf_toedit, run)["running"] if is_editing else cluster.workers(), driver)
         state = _state(hf_toedit, run)
         workers = cluster.workers()
         driver.send_signal(ending)
