@@ -33,7 +33,7 @@ def test_measured_rows() -> None:
     found = re.findall(r"^\| editor(?:, --prune)? \| ([\d,]+) \|", recorded, re.M)
     speeds = {float(speed.replace(",", "")) for speed in found}
     measured = rows("Time / floor")
-    assert len(measured) == 6
+    assert len(measured) == 5
     for *_, speed, _, dollars in measured:
         assert number(speed) in speeds
         assert number(dollars) == pytest.approx(cost(number(speed), PRICE["CPU"]), rel=0.01)

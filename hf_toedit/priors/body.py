@@ -45,8 +45,7 @@ class Body:
             keep_freed_memory()
         elif device.type == "cuda" and has_fused_norm():
             self.fused_norms = use_fused_norms(self._layers)
-        self.follows_longest = _has_longrope(model)
-        # Each pass writes such frequencies into the model.
+        self.follows_longest = has_longrope(model)
         self._turn: Any = threading.Lock() if self.follows_longest else nullcontext()
 
     @property
@@ -102,6 +101,7 @@ class Body:
         return least + -least % (ROWS * threads)
 
 
-def _has_longrope(model: Any) -> bool:
+def has_longrope(model: Any) -> bool:
+    """Whether rotary frequencies depend on the longest sequence of a pass, which writes them into the model."""
     kinds = [getattr(module, "rope_type", None) for module in model.modules()]
     return any("longrope" in (kind.values() if isinstance(kind, dict) else [kind]) for kind in kinds)

@@ -1,14 +1,17 @@
 """Sequence classifiers of `transformers`, over texts of any length.
 
-On CPU, windows are scored one at a time: padding, and the number of rows of a matrix product, would affect the last
-bits, and a row's logits must not depend on other rows. On GPU, they are scored in padded batches, sorted by length.
+On CPU, each window is scored by itself and on one core: padding, the number of rows of a matrix product and the number
+of threads would affect the last bits, and a row's logits must not depend on other rows or on workers. On GPU, windows
+are scored in padded batches, sorted by length.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from hf_toedit.editing.alignment import CONTEXT, ELIGIBLE, Document
 from hf_toedit.errors import OutOfMemory, PriorError, UsageError
 from hf_toedit.priors import chat
 from hf_toedit.priors.batch_size import batch_bytes_on_cpu
+from hf_toedit.priors.body import has_longrope
 from hf_toedit.priors.linear import use_onednn
 from hf_toedit.priors.loading import (
     DEFAULT_CONTEXT,
@@ -148,6 +152,7 @@ class ClassifierScorer(WholeRowScorer):
         self._padding = model.config.get_text_config().pad_token_id
         on_gpu = self.device.type != "cpu"
         self._batched = self._padding is not None and (on_gpu if batched is None else batched)
+        self._turn: Any = threading.Lock() if has_longrope(model) else nullcontext()
         self._token_budget = resources.token_budget or _BUDGET
         if not on_gpu:
             self.batch_bytes = batch_bytes_on_cpu(model.num_parameters(), torch.get_num_threads())
@@ -286,7 +291,8 @@ class ClassifierScorer(WholeRowScorer):
         if self._has_types:
             inputs["token_type_ids"] = [_padded(types[index], longest, 0) for index in batch]
         given = {name: torch.from_numpy(np.stack(rows)).to(self.device) for name, rows in inputs.items()}
-        return self._model(**given).logits.float().cpu().numpy()
+        with self._turn:
+            return self._model(**given).logits.float().cpu().numpy()
 
 
 def _window(text: str, encoding: Any) -> Document:
