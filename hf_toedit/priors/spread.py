@@ -14,8 +14,8 @@ import torch
 
 from hf_toedit.priors.packing import Window
 
-Given = TypeVar("Given")
-Answer = TypeVar("Answer")
+_Given = TypeVar("_Given")
+_Answer = TypeVar("_Answer")
 
 _MOST_SHARES = 8
 """Maximum number of shares: each thread holds Python's lock for some percent of its time, so more would not help."""
@@ -55,7 +55,7 @@ def _cost(length: int, hidden_size: int) -> float:
     return length * (1 + length / (12 * hidden_size))
 
 
-def on_one_core(work: Callable[[Given], Answer], given: Sequence[Given]) -> list[Answer]:
+def on_one_core(work: Callable[[_Given], _Answer], given: Sequence[_Given]) -> list[_Answer]:
     """Process each item on one core, as many at once as this thread has cores, and return the answers in order.
 
     Results of a pass in float32 then do not depend on the number of cores.
@@ -75,7 +75,7 @@ def in_shares(work: Callable[[list[Window]], Any], given: list[list[Window]]) ->
     _in_threads(work, given, len(given), max(1, torch.get_num_threads() // len(given)))
 
 
-def _in_threads(work: Callable[[Given], Answer], given: Sequence[Given], count: int, cores: int) -> list[Answer]:
+def _in_threads(work: Callable[[_Given], _Answer], given: Sequence[_Given], count: int, cores: int) -> list[_Answer]:
     """Process items in so many threads, each on so many cores."""
     num_threads = torch.get_num_threads()
     try:
