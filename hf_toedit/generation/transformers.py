@@ -11,7 +11,6 @@ last bits, and so, rarely, a candidate.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
@@ -28,6 +27,7 @@ from hf_toedit.priors.body import Body
 from hf_toedit.priors.head import Head
 from hf_toedit.priors.memory import out_of_memory
 from hf_toedit.priors.probing import Probe
+from hf_toedit.priors.spread import in_threads
 
 _MOST_THREADS = 8
 """Python's global interpreter lock would block more of them."""
@@ -83,12 +83,7 @@ class TransformersGenerator(Generator):
         """
         if not self._on_cpu:
             return self._batched(prompts, num_new)
-        num_threads = torch.get_num_threads()
-        try:
-            with ThreadPoolExecutor(self._threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                return list(pool.map(lambda prompt: self._together([prompt], num_new)[0], prompts))
-        finally:
-            torch.set_num_threads(num_threads)  # unchanged in this thread, but this resets it for new threads
+        return in_threads(lambda prompt: self._together([prompt], num_new)[0], prompts, self._threads)
 
     def _batched(self, prompts: Sequence[Prompt], num_new: int | None) -> list[list[Continuation]]:
         found: dict[int, list[Continuation]] = {}

@@ -55,14 +55,6 @@ def _cost(length: int, hidden_size: int) -> float:
     return length * (1 + length / (12 * hidden_size))
 
 
-def on_one_core(work: Callable[[_Given], _Answer], given: Sequence[_Given]) -> list[_Answer]:
-    """Process each item on one core, as many at once as this thread has cores, and return the answers in order.
-
-    Results of a pass in float32 then do not depend on the number of cores.
-    """
-    return _in_threads(work, given, torch.get_num_threads(), 1)
-
-
 def in_shares(work: Callable[[list[Window]], Any], given: list[list[Window]]) -> None:
     """Process each share in its own thread, dividing this thread's cores between them.
 
@@ -72,11 +64,14 @@ def in_shares(work: Callable[[list[Window]], Any], given: list[list[Window]]) ->
     if len(given) == 1:
         work(given[0])
         return
-    _in_threads(work, given, len(given), max(1, torch.get_num_threads() // len(given)))
+    in_threads(work, given, len(given), max(1, torch.get_num_threads() // len(given)))
 
 
-def _in_threads(work: Callable[[_Given], _Answer], given: Sequence[_Given], count: int, cores: int) -> list[_Answer]:
-    """Process items in so many threads, each on so many cores."""
+def in_threads(work: Callable[[_Given], _Answer], given: Sequence[_Given], count: int, cores: int = 1) -> list[_Answer]:
+    """Process items in so many threads, each on so many cores, and return the answers in their order.
+
+    On one core, results of a pass in float32 do not depend on the number of cores.
+    """
     num_threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(cores,)) as pool:

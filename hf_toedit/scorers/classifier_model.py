@@ -40,7 +40,7 @@ from hf_toedit.priors.loading import (
     locate_model,
 )
 from hf_toedit.priors.memory import out_of_memory
-from hf_toedit.priors.spread import on_one_core
+from hf_toedit.priors.spread import in_threads
 from hf_toedit.scorers.scorer import Score
 from hf_toedit.scorers.whole_rows import Tokenized, WholeRowScorer, num_own
 
@@ -248,7 +248,9 @@ class ClassifierScorer(WholeRowScorer):
             batches = list(self._batches(ids))
             try:
                 if self.device.type == "cpu":
-                    answers = on_one_core(lambda batch: self._forward(batch, ids, types), batches)
+                    answers = in_threads(
+                        lambda batch: self._forward(batch, ids, types), batches, torch.get_num_threads()
+                    )
                 else:
                     answers = [self._forward(batch, ids, types) for batch in batches]
                 return np.concatenate(answers)[np.argsort(np.concatenate(batches))]

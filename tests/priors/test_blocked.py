@@ -48,19 +48,15 @@ def test_many_heads_of_a_long_window_are_gone_through_in_turn():
 @pytest.mark.parametrize("heads", [(4, 4), (6, 2), (8, 1)])
 @pytest.mark.parametrize("lengths", [(17, 17), (33, 33), (90, 90), (200, 200), (500, 1700), (1000, 1000)])
 @torch.inference_mode()
-def test_attention_depends_on_neither_threads_nor_place(heads, lengths):
+def test_attention_depends_on_neither_threads_nor_place(heads, lengths, threads):
     torch.manual_seed(0)
     query = torch.randn(1, lengths[0], heads[0], 64).transpose(1, 2)
     key = torch.randn(1, lengths[1], heads[1], 64).transpose(1, 2)
     expected = blocked_attention(query, key, key, None, None)
     elsewhere = torch.cat([torch.randn_like(query[:, :, :7]), query], dim=2)[:, :, 7:]
-    threads = torch.get_num_threads()
-    try:
-        for count in (1, 2, 3, 8):
-            torch.set_num_threads(count)
-            assert torch.equal(blocked_attention(elsewhere, key, key, None, None), expected)
-    finally:
-        torch.set_num_threads(threads)
+    for count in (1, 2, 3, 8):
+        threads(count)
+        assert torch.equal(blocked_attention(elsewhere, key, key, None, None), expected)
 
 
 @pytest.mark.parametrize("bias", [True, False])
