@@ -37,6 +37,7 @@ from hf_toedit.cli.status import status
 from hf_toedit.cli.streams import encodable_streams
 from hf_toedit.cli.submit import submit
 from hf_toedit.cli.verify import verify
+from hf_toedit.collector import postpone_collector
 from hf_toedit.errors import Interrupted, ToEditError
 from hf_toedit.program import NAME, as_called, is_extension, program
 from hf_toedit.version import __version__
@@ -47,6 +48,7 @@ class Commands(Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run a command line as a process of its own."""
+        postpone_collector()
         # An ending interpreter looks for cycles in all that torch and datasets have made, for half a second.
         atexit.register(gc.freeze)
         if is_extension():

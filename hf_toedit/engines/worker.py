@@ -24,6 +24,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
+from hf_toedit.collector import without_collector
 from hf_toedit.engines.messages import (
     Answer,
     Done,
@@ -74,16 +75,17 @@ def main() -> None:
 
 
 def _serve(take: Callable[[], Order], say: Callable[[Answer], None]) -> None:
-    from hf_toedit.engines.base import check_planned, ends_the_run, reported
-    from hf_toedit.errors import reason
-    from hf_toedit.priors.allocator import use_expandable_segments
-    from hf_toedit.runs.shard import run_shard
-    from hf_toedit.runs.task import Task
+    with without_collector():
+        from hf_toedit.engines.base import check_planned, ends_the_run, reported
+        from hf_toedit.errors import reason
+        from hf_toedit.priors.allocator import use_expandable_segments
+        from hf_toedit.runs.shard import run_shard
+        from hf_toedit.runs.task import Task
 
-    use_expandable_segments()
-    setup = take()
-    assert isinstance(setup, Setup)  # the first order is always a Setup
-    task, loaded = Task.from_json_value(setup.task, "task").load(setup.resources)
+        use_expandable_segments()
+        setup = take()
+        assert isinstance(setup, Setup)  # the first order is always a Setup
+        task, loaded = Task.from_json_value(setup.task, "task").load(setup.resources)
     if task.model is not None:
         logger.info("%s is loaded", task.model.name)
     say(Ready(task.to_json()))
