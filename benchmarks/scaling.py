@@ -162,7 +162,7 @@ def parts(folder: Path, large: bool, rounds: int) -> dict[str, Callable[[], Any]
     num_shards, num_files = (10_000, 100_000) if large else (300, 10_000)
     most = 10**7 if large else 10**6
     sizes = [10**power for power in range(4, 8) if 10**power <= most]
-    cuts = [1, 100, 10_000] if large else [1, 30, 300]
+    cuts = [1, 100, 10_000] if large else [1, 30, 1000]
     lengths = [100, 1000, 5000, 20_000, *([60_000] if large else [])]
     documents = [1000, 10_000, 100_000, *([1_000_000] if large else [])]
     return {
