@@ -10,6 +10,7 @@ import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 _START_S = 5.0
 """Longer than a command takes to import what it needs, and too short for garbage to matter."""
@@ -25,13 +26,13 @@ def without_collector() -> Iterator[None]:
         _resume()
 
 
+@cache
 def postpone_collector() -> None:
-    """Turn the collector off for the first seconds of a process; later calls in it change nothing."""
-    if gc.isenabled() and not gc.get_freeze_count():
-        gc.disable()
-        timer = threading.Timer(_START_S, _resume)
-        timer.daemon = True
-        timer.start()
+    """Turn the collector off for the first seconds of a process; later calls in it do nothing."""
+    gc.disable()
+    timer = threading.Timer(_START_S, _resume)
+    timer.daemon = True
+    timer.start()
 
 
 def _resume() -> None:
