@@ -57,6 +57,7 @@ def test_attention_depends_on_neither_threads_nor_place(heads, lengths, threads)
     for count in (1, 2, 3, 8):
         threads(count)
         assert torch.equal(blocked_attention(elsewhere, key, key, None, None), expected)
+        assert torch.get_num_threads() == count
 
 
 @pytest.mark.parametrize("bias", [True, False])
