@@ -38,9 +38,10 @@ def test_attention_in_blocks_is_attention(heads, lengths, sliding_window):
         torch.testing.assert_close(answer, reference(query, key, value, scaling, sliding_window), atol=1e-5, rtol=1e-5)
 
 
-def test_many_heads_of_a_long_window_are_gone_through_in_turn():
+@pytest.mark.parametrize("heads, kv_heads, num_keys", [(32, 8, 9000), (40, 1, 100)])
+def test_many_heads_are_gone_through_in_turn(heads, kv_heads, num_keys):
     torch.manual_seed(0)
-    query, key = torch.randn(1, 32, 100, 8), torch.randn(1, 8, 9000, 8)
+    query, key = torch.randn(1, heads, 100, 8), torch.randn(1, kv_heads, num_keys, 8)
     answer = blocked_attention(query, key, key, None, None)
     torch.testing.assert_close(answer, reference(query, key, key, None, None), atol=1e-5, rtol=1e-5)
 
@@ -57,6 +58,7 @@ def test_attention_depends_on_neither_threads_nor_place(heads, lengths, threads)
     for count in (1, 2, 3, 8):
         threads(count)
         assert torch.equal(blocked_attention(elsewhere, key, key, None, None), expected)
+        assert torch.get_num_threads() == count
 
 
 @pytest.mark.parametrize("bias", [True, False])
