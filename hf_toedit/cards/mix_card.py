@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hf_toedit.cards.data import CardData
 from hf_toedit.cards.escape import Markdown, code, markdown, percent
-from hf_toedit.cards.origin import place_name, version_rows
+from hf_toedit.cards.origin import place_name, shortened, version_rows
 from hf_toedit.cards.section import shared, template
 from hf_toedit.cards.tables import field_table, table
 from hf_toedit.errors import UsageError
@@ -41,7 +41,7 @@ def mix_section(data: CardData) -> str:
         names=Markdown(", ".join(map(code, parts))),
         num_rows=f"{sum(part.num_rows for part in parts.values()):,}",
         num_tokens=f"{num_tokens:,}",
-        unit="words" if task.tokenizer is None else Markdown(f"tokens of {code(task.tokenizer)}"),
+        unit="words" if task.tokenizer is None else Markdown(f"tokens of {code(shortened(task.tokenizer))}"),
         parts=table(names, rows, left=2),
         repeated=any(part.epochs > 1 for part in parts.values()),
         left_out=left_out,

@@ -119,7 +119,7 @@ def command(data: CardData) -> str | None:
     model = data.plan.task.model
     local = {model.name} if model and not data.model_repo else set()
     local |= set() if data.source_repo else {data.plan.source.source}
-    return shell(place_name(word) if word in local else _shortened(word) for word in _deciding(words))
+    return shell(place_name(word) if word in local else shortened(word) for word in _deciding(words))
 
 
 def _deciding(words: list[str]) -> Iterator[str]:
@@ -189,7 +189,7 @@ def _last_part(path: str) -> str:
     return next((part for part in reversed(_SEPARATOR.split(path)) if part), path)
 
 
-def _shortened(word: str) -> str:
-    """Shorten a local path in a word of a command to its last part."""
+def shortened(word: str) -> str:
+    """Shorten a local path, also at the end of a word of a command, to its last part."""
     found = _LOCAL_PATH.search(word)
     return word if found is None else word[: found.start()] + _last_part(word[found.start() :])

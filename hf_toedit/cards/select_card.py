@@ -61,8 +61,8 @@ def _headline(data: CardData, task: SelectTask, choice: Choice, words: ScorerWor
         "highest": f"those with the highest {what}",
         "lowest": f"those with the lowest {what}",
         "middle": f"those nearest to the middle of all rows in order of their {what}",
-        "above": f"those with a {what} of at least {number(choice.threshold or 0)}",
-        "below": f"those with a {what} of at most {number(choice.threshold or 0)}",
+        "above": f"those whose score {code(task.score)} is at least {number(choice.threshold or 0)}",
+        "below": f"those whose score {code(task.score)} is at most {number(choice.threshold or 0)}",
     }[choice.keep]
     if choice.sampled:
         which = f"a sample without replacement, in proportion to the exponential of their {what}"

@@ -18,9 +18,6 @@ Keep = Literal["highest", "middle", "lowest", "above", "below"]
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 """Quantiles of scores in reports."""
 
-_LARGE = 2.0**1022
-"""Differences of numbers up to this magnitude are finite in float64."""
-
 
 @dataclass(frozen=True)
 class Choice(BaseConfig):
@@ -111,13 +108,11 @@ def keys_of(split: str, num_rows: int) -> np.ndarray:
 
 
 def quantiles(values: np.ndarray) -> dict[str, float]:
-    """Return quantiles of the scores that are not NaN; empty if there are none."""
+    """Return quantiles of the scores that are not NaN, by the ranks of `sketch`; empty if there are none."""
     there = values[~np.isnan(values)]
     if not len(there):
         return {}
-    # The difference between two values, which is what NumPy interpolates, must be finite.
-    scale = 4.0 if np.abs(there).max() > _LARGE else 1.0
-    found = np.quantile(there / scale, QUANTILES) * scale
+    found = np.quantile(there, QUANTILES, method="inverted_cdf")
     return {str(q): float(value) for q, value in zip(QUANTILES, found, strict=True)}
 
 

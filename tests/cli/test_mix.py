@@ -111,6 +111,8 @@ def test_rows_that_are_there_more_than_once_are_counted(
     asking = ("--tokens", "200K", "--max-epochs", 3, "--tokenizer", shared("models/stories260K"), "--json")
     done = hf_toedit("mix", *given, "-o", tmp_path / "run", *asking)
     assert (done.code, done.stderr) == (0, ""), done
+    card = (tmp_path / "run" / "README.md").read_text("utf-8")
+    assert "tokens of <code>stories260K</code>" in card and str(shared("models")) not in card
     told = done.json["datasets"]["human"]
     counts = Counter(row["text"] for row in mixed(tmp_path / "run") if row["mixed_from"] == "human")
     assert told["num_rows"] == counts.total() and told["num_rows_there"] == 200
