@@ -14,6 +14,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -37,17 +38,15 @@ class RunProgress:
         """
         self._sums: Counter[str] = Counter()
         self._speed = Speed()
-        self._bar = Progress(
+        self._bar = _bar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),  # what the others leave of the terminal
             MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(compact=True),
             TimeElapsedColumn(),
+            quiet=quiet,
             expand=True,
-            console=Console(stderr=True),
-            disable=quiet or not _is_watched(),
-            transient=True,
         )
         self._task = self._bar.add_task(stage, total=num_rows, figures="")
 
@@ -83,12 +82,7 @@ class RunProgress:
 @contextmanager
 def stage_progress(stage: str, quiet: bool) -> Iterator[None]:
     """Show the name of a stage of unknown length, and its time, on standard error."""
-    with Progress(
-        *(SpinnerColumn(), TextColumn(stage), TimeElapsedColumn()),
-        console=Console(stderr=True),
-        disable=quiet or not _is_watched(),
-        transient=True,
-    ) as bar:
+    with _bar(SpinnerColumn(), TextColumn(stage), TimeElapsedColumn(), quiet=quiet) as bar:
         bar.add_task("", total=None)
         yield
 
@@ -96,12 +90,10 @@ def stage_progress(stage: str, quiet: bool) -> Iterator[None]:
 @contextmanager
 def counted_progress(what: str, number: int, quiet: bool) -> Iterator[Callable[[], None]]:
     """Show a progress bar on standard error for `shards` or `files`; call the yielded function after each."""
-    with Progress(
+    with _bar(
         *(TextColumn(what), BarColumn(bar_width=None), MofNCompleteColumn()),
         *(TimeRemainingColumn(compact=True), TimeElapsedColumn()),
-        console=Console(stderr=True),
-        disable=quiet or not _is_watched(),
-        transient=True,
+        quiet=quiet,
         expand=True,
     ) as bar:
         task = bar.add_task("", total=number)
@@ -111,11 +103,9 @@ def counted_progress(what: str, number: int, quiet: bool) -> Iterator[Callable[[
 @contextmanager
 def push_progress(quiet: bool) -> Iterator[Callable[[int], None]]:
     """Show uploaded files and bytes on standard error; call the yielded function with each finished file's size."""
-    with Progress(
+    with _bar(
         *(TextColumn("pushed"), TextColumn("{task.fields[files]} files"), DownloadColumn(), TransferSpeedColumn()),
-        console=Console(stderr=True),
-        disable=quiet or not _is_watched(),
-        transient=True,
+        quiet=quiet,
     ) as bar:
         task = bar.add_task("", total=None, files=0)
         files = 0
@@ -128,5 +118,9 @@ def push_progress(quiet: bool) -> Iterator[Callable[[int], None]]:
         yield through
 
 
-def _is_watched() -> bool:
-    return sys.stderr.isatty() or Console(stderr=True).is_jupyter
+def _bar(*columns: ProgressColumn, quiet: bool, expand: bool = False) -> Progress:
+    """Return a bar for standard error, which shows nothing if it is quiet or nobody watches."""
+    hidden = quiet or not (sys.stderr.isatty() or Console(stderr=True).is_jupyter)
+    # Before rich 14.3, a disabled bar ends with an empty line, unless its console is quiet.
+    console = Console(stderr=True, quiet=hidden)
+    return Progress(*columns, console=console, disable=hidden, transient=True, expand=expand)

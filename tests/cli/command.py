@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -110,7 +111,9 @@ class Forker:
 @cache
 def _foreign() -> Forker:
     """Return a forker with the libraries that do not read the environment at import."""
-    folder = tempfile.TemporaryDirectory()
+    # Not a `TemporaryDirectory`: from Python 3.13 on, a child of `multiprocess` drops the callbacks of `atexit`, which
+    # would delete the folder with its last reference.
+    folder = Path(tempfile.mkdtemp())
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.cli.forker"],
         stdin=subprocess.PIPE,
@@ -119,8 +122,8 @@ def _foreign() -> Forker:
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"},
     )
     assert process.stdin and process.stdout
-    forker = Forker(Path(folder.name), process.stdin, process.stdout)
-    for tidy in (folder.cleanup, process.wait, forker.close):  # last one runs first
+    forker = Forker(folder, process.stdin, process.stdout)
+    for tidy in (partial(shutil.rmtree, folder), process.wait, forker.close):  # last one runs first
         atexit.register(tidy)
     return forker
 

@@ -5,6 +5,7 @@ Run it as a separate module: it does not import the tests, because their setting
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -57,13 +58,17 @@ def everything() -> None:
 
 
 def foreign() -> None:
-    """Load dependencies of `datasets`, `transformers` and cards; the former two read the environment and load later."""
+    """Load dependencies of `datasets`, `transformers` and cards; the former two read the environment and load later.
+
+    Some of them are dependencies of only some versions, or of optional packages; a missing one is skipped.
+    """
     torch = "torch", "torch._dynamo", "torch.distributed.tensor", "torch.export", "sympy"
-    others = "aiohttp", "dill", "fsspec", "httpx", "multiprocess", "pandas", "requests", "xxhash", "yaml"
+    others = "aiohttp", "dill", "fsspec", "httpx", "httpx2", "multiprocess", "pandas", "requests", "xxhash", "yaml"
     more = "jinja2.sandbox", "regex", "rich.console", "safetensors.torch", "scipy.optimize", "tokenizers", "trio"
     drawing = "matplotlib.backends.backend_agg", "matplotlib.figure"
     for name in (*torch, *others, *more, *drawing, "pyarrow.dataset", "pyarrow.parquet"):
-        importlib.import_module(name)
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(name)
 
 
 def _do(job: dict[str, Any]) -> int:
