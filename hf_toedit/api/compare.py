@@ -15,7 +15,7 @@ from msgspec import Meta
 from hf_toedit.analysis.report import JSON, TITLE, markdown_report
 from hf_toedit.api.begin import do_by, do_planned
 from hf_toedit.api.engine import Workers, local_engine
-from hf_toedit.api.named import check_names, shown_source, source_of
+from hf_toedit.api.named import check_names, shown_priors, shown_source, source_of
 from hf_toedit.api.report_folder import as_json, report_folder, write_whole_report
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.run import Run
@@ -216,14 +216,15 @@ class _Work:
         from hf_toedit.tasks.read import ReadTask
 
         readings = {}
-        for prior in self.priors:
+        for prior, shown_prior in shown_priors(self.priors).items():
             config = PriorConfig(prior)
             # Runs do not record single texts, which agreement between priors needs.
             known = (
                 edited.reading(config, source) if edited and self.num_rows is None and len(self.priors) == 1 else None
             )
-            readings[prior] = known or self._done(ReadTask(config), source, f"{name}/read-{_short_hash(prior)}").stats()
-            check_reading(name, prior, readings[prior])
+            reading = known or self._done(ReadTask(config), source, f"{name}/read-{_short_hash(prior)}").stats()
+            check_reading(name, prior, reading)
+            readings[shown_prior] = reading
         texts = sample_texts(measured.plan, self.seed)
         generations = edited.generations() if edited else []
         plan = measured.plan

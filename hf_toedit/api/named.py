@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from hf_toedit.api.begin import Taken
-from hf_toedit.cards.origin import place_name
+from hf_toedit.cards.origin import place_name, shortened
 from hf_toedit.checked import checked
 from hf_toedit.config import SourceConfig
 from hf_toedit.errors import UsageError
@@ -93,3 +94,10 @@ def shown_source(given: str, plan: Plan) -> str:
         plan: Plan of a run over it.
     """
     return place_name(given) if plan.reading.root is not None or "://" in given else given
+
+
+def shown_priors(given: Sequence[str]) -> dict[str, str]:
+    """Return the names of priors in a report, by the names given: of a folder, the last part, unless two share it."""
+    short = {name: shortened(name) for name in given}
+    alike = Counter(short.values())
+    return {name: last if alike[last] == 1 else name for name, last in short.items()}

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import hf_toedit as package
 from hf_toedit.api.compare import compare
-from hf_toedit.api.named import parsed
+from hf_toedit.api.named import parsed, shown_priors
 from hf_toedit.api.request import RunRequest
 from hf_toedit.api.run import Run
 from hf_toedit.api.sampled import evenly, sample_texts, sampled_shards
@@ -28,7 +28,7 @@ from hf_toedit.tasks.measure import MeasureTask
 from tests.cli.command import Finished, HfToEdit, prior
 from tests.cli.pushing import load, pushed
 from tests.hub_server import HubServer
-from tests.shared import texts
+from tests.shared import shared, texts
 from tests.test_hub_server import client
 
 PLOTS = {"ngrams.png", "similarity.png", "perplexity-1.png", "probability-1.png"}
@@ -38,6 +38,11 @@ ODD = "pa[p]ers_*of*_|.jsonl"
 def write(path: Path, documents: list[str], column: str = "text") -> Path:
     path.write_text("".join(json.dumps({column: text}) + "\n" for text in documents), encoding="utf-8")
     return path
+
+
+def shown_prior() -> str:
+    """Return what a report calls the prior."""
+    return Path(prior()[1]).name
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +85,7 @@ def test_the_report(done: Finished, report: Any, output: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0].startswith("other_half against half: no difference seen, since the Jensen-Shannon divergence")
     assert lines[-1] == f"Report: {output / 'report.md'}"
-    name = prior()[1]
+    name = shown_prior()
     alike, different = (report["comparisons"][other]["coverage"][name] for other in ("other_half", "papers"))
     assert alike["span"] > 0.8 and alike["beyond"] < 0.15
     assert different["beyond"] > 0.8
@@ -92,7 +97,7 @@ def test_markdown_is_escaped(report: Any, output: Path) -> None:
     text = (output / "report.md").read_text(encoding="utf-8")
     assert r"pa\[p\]ers\_\*of\*\_&#124;.jsonl" in text and r"<code>other\_half</code>" in text
     assert all(line.count("|") == lines[0].count("|") for lines in tables(text) for line in lines)
-    assert f"{report['comparisons']['papers']['coverage'][prior()[1]]['beyond']:.2%}" in text
+    assert f"{report['comparisons']['papers']['coverage'][shown_prior()]['beyond']:.2%}" in text
     assert all(f"(assets/{name})" in text for name in PLOTS)
     js = report["comparisons"]["papers"]["divergence"]["both"]["figures"]["js"]
     value, low, high, floor, limit = (
@@ -140,7 +145,7 @@ def test_two_priors(hf_toedit: HfToEdit, tmp_path: Path) -> None:
     hf_toedit("compare", *variants, "-o", output, *asked, "-q")
     found = json.loads((output / "report.json").read_text(encoding="utf-8"))
     [pair] = found["variants"]["a"]["agreements"]
-    assert pair["priors"] == priors and pair["num_documents"] == 40
+    assert pair["priors"] == [shown_prior(), "embedded"] and pair["num_documents"] == 40
     assert pair["low"] < pair["spearman"] < pair["high"]
     assert f"{pair['spearman']:.3f}" in (output / "report.md").read_text(encoding="utf-8")
     before = {path: path.stat().st_mtime_ns for path in (output / "work").rglob("stats/**/*.json")}
@@ -198,7 +203,9 @@ def test_a_sample(hf_toedit: HfToEdit, tmp_path: Path) -> None:
     first = (output / "report.json").read_bytes()
     found = json.loads(first)
     assert [entry["texts"]["num_documents"] for entry in found["variants"].values()] == [45, 45]
-    assert [entry["readings"][prior()[1]]["num_documents"] for entry in found["variants"].values()] == [45, 45]
+    read = [entry["readings"] for entry in found["variants"].values()]
+    assert [readings[shown_prior()]["num_documents"] for readings in read] == [45, 45]
+    assert str(shared("models")) not in first.decode() + (output / "report.md").read_text()
     assert found["sampled_rows"] == 45 and "45 rows were drawn evenly" in (output / "report.md").read_text()
     before = {path: path.stat().st_mtime_ns for path in (output / "work").rglob("stats/**/*.json")}
     assert hf_toedit(*asked, 45).code == 0 and (output / "report.json").read_bytes() == first
@@ -377,3 +384,12 @@ def test_help_is_plain(hf_toedit: HfToEdit) -> None:
     assert "Report how datasets differ from the first one, the reference." in said
     for name in ("--prior", "--epsilon", "--seed", "--split", "--limit", "--workers", "--json", "RUN:gen2"):
         assert name in said
+
+
+def test_priors_are_named_without_their_place_unless_that_is_ambiguous() -> None:
+    assert shown_priors(["/models/small", "org/model", "embedded"]) == {
+        "/models/small": "small",
+        "org/model": "org/model",
+        "embedded": "embedded",
+    }
+    assert shown_priors(["~/a/prior", "./b/prior"]) == {"~/a/prior": "~/a/prior", "./b/prior": "./b/prior"}

@@ -44,14 +44,17 @@ class Figure3(_Compared):
 
     def run(self, settings: Mapping[str, Any], work: Work) -> Outcome:
         """See `Item.run`."""
+        from hf_toedit.api.named import shown_priors
+
         data = texts_of(settings, work)
         prior = self.prior(settings, data, work)
         report = _compared(data, settings, work, [prior])
-        readings = {name: found["readings"][prior] for name, found in report["variants"].items()}
+        shown = shown_priors([prior])[prior]
+        readings = {name: found["readings"][shown] for name, found in report["variants"].items()}
         rows: list[list[Cell]] = [
             [name, *(float(found["perplexity_quantiles"][q]) for q in _QUANTILES)] for name, found in readings.items()
         ]
-        cover = report["comparisons"]["synthetic"]["coverage"][prior]
+        cover = report["comparisons"]["synthetic"]["coverage"][shown]
         human, synthetic = (found["perplexity_quantiles"] for found in readings.values())
         confined = synthetic["0.5"] < human["0.5"] and synthetic["0.95"] < human["0.95"]
         reason = (
