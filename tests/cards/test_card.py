@@ -151,6 +151,7 @@ TAME = tags(
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(name=nasty, column=nasty, text=nasty, license_name=nasty, command=nasty, protect=nasty.map(re.escape))
 @example(*["\n<!-- hf-toedit:end -->\n"] * 6)
+@example("name", "column", "text", "license", "-q", "words")  # an option that a card leaves out
 def test_whatever_a_dataset_holds_is_shown_and_does_nothing(
     name: str, column: str, text: str, license_name: str, command: str, protect: str
 ) -> None:
@@ -159,7 +160,7 @@ def test_whatever_a_dataset_holds_is_shown_and_does_nothing(
         column=column,
         text="a" + text,
         edit=EditConfig(protect=(f"re:{protect}",)),
-        provenance={"command": command, "source_card": card},
+        provenance={"command": f"hf-toedit {command}", "source_card": card},
         name=name,
     )
     written = render_card(data)
