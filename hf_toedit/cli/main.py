@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import os
 import shlex
 import sys
@@ -49,8 +47,6 @@ class Commands(Group):
     def main(self, *args: Any, **options: Any) -> Any:
         """Run a command line as a process of its own."""
         postpone_collector()
-        # An ending interpreter looks for cycles in all that torch and datasets have made, for half a second.
-        atexit.register(gc.freeze)
         if is_extension():
             options.setdefault("prog_name", program())
         with hushed_libraries(), encodable_streams():
